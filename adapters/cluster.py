@@ -1,0 +1,76 @@
+"""The Dask cluster: workers of our own on this machine, or a running scheduler by address."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from distributed import Client, LocalCluster, as_completed
+
+from adapters.settings import Settings
+from adapters.telemetry import Progress, emit
+
+__all__ = ["Workers", "open_workers"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Workers:
+    """Runs one function over many items on the cluster."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def map(self, stage: str, function: Callable[[T], R], items: Sequence[T], retries: int = 2) -> list[R]:
+        """Results in the order of the items; reports progress under the stage's name.
+
+        Results must be small (receipts). An exception of the function, after its retries, is raised here.
+        """
+        futures = self._client.map(function, items, pure=False, retries=retries, key=f"{stage}-bucket")
+        emit(Progress(stage, 0, len(futures)))
+        for done, _ in enumerate(as_completed(futures, loop=self._client.loop, raise_errors=False), start=1):
+            emit(Progress(stage, done, len(futures)))
+        results: list[R] = self._client.gather(futures)
+        return results
+
+
+_open: list[Workers] = []
+
+
+@contextmanager
+def open_workers(settings: Settings) -> Iterator[Workers]:
+    """Workers for the block; a block inside another one shares the outer one's workers."""
+    if _open:
+        yield _open[-1]
+        return
+    # Workers that leave while their connections are still open are normal at shutdown.
+    for name in ("distributed.comm", "distributed.worker", "distributed.scheduler", "distributed.nanny", "distributed.core"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with _client(settings) as client:
+        workers = Workers(client)
+        _open.append(workers)
+        try:
+            yield workers
+        finally:
+            _open.remove(workers)
+
+
+@contextmanager
+def _client(settings: Settings) -> Iterator[Client]:
+    if settings.dask_address:
+        with Client(settings.dask_address, set_as_default=False) as client:
+            yield client
+        return
+    with (
+        LocalCluster(
+            n_workers=settings.workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=settings.worker_memory,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client

@@ -1,0 +1,95 @@
+"""Files by uri, local or on S3, through fsspec: list, stat, open."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import fsspec
+import pyarrow.fs as pafs
+from fsspec.spec import AbstractFileSystem
+
+from models.errors import SourceError
+
+__all__ = ["RawFile", "arrow_filesystem", "digest", "list_files", "open_file", "split_uri"]
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One raw file: where it is and what its storage says of it.
+
+    stamp : changes whenever the storage thinks that the content changed (size and time, or etag).
+    """
+
+    uri: str
+    size: int
+    stamp: str
+
+    @property
+    def path_id(self) -> str:
+        """Identity of the place, whatever it holds: 16 hex digits of the uri's BLAKE2b."""
+        return hashlib.blake2b(self.uri.encode(), digest_size=8).hexdigest()
+
+
+def split_uri(uri: str, home: Path) -> tuple[AbstractFileSystem, str]:
+    """The file system of a uri and the path on it; local paths are taken relative to `home`."""
+    if uri.startswith("s3://"):
+        # Fresh listings: a cached one hides files that landed since.
+        return fsspec.filesystem("s3", use_listings_cache=False), uri.removeprefix("s3://")
+    if "://" in uri and not uri.startswith("file://"):
+        raise SourceError(f"{uri}: unknown scheme; use a local path, file:// or s3://")
+    return fsspec.filesystem("file"), str((home / uri.removeprefix("file://")).absolute())
+
+
+def arrow_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    """Arrow's view of a lake's root: file system and path on it."""
+    if uri.startswith("s3://"):
+        filesystem = fsspec.filesystem("s3", use_listings_cache=False)
+        return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem)), uri.removeprefix("s3://")
+    return pafs.LocalFileSystem(), uri.removeprefix("file://")
+
+
+def list_files(pattern: str, home: Path) -> list[RawFile]:
+    """Files that a path, folder or glob names, by name. Hidden files and those in progress (`.`, `_`) are left out.
+
+    Raises SourceError if there is none.
+    """
+    filesystem, path = split_uri(pattern, home)
+    try:
+        if filesystem.isdir(path):
+            path = path.rstrip("/") + "/**"
+        found = filesystem.glob(path, detail=True)
+    except (OSError, ValueError) as exc:
+        raise SourceError(f"{pattern}: cannot be listed: {exc}") from exc
+    infos = cast("Mapping[str, Mapping[str, object]]", found)
+    files = [_raw_file(filesystem, info) for info in infos.values() if info["type"] == "file"]
+    files = [file for file in files if not file.uri.rsplit("/", 1)[-1].startswith((".", "_"))]
+    if not files:
+        hint = "" if "://" in pattern else f" (looked for {path}; relative paths start at {home})"
+        raise SourceError(f"{pattern}: no file matches{hint}")
+    return sorted(files, key=lambda file: file.uri)
+
+
+def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> RawFile:
+    name, size = str(info["name"]), int(cast("int", info["size"] or 0))
+    if "s3" in filesystem.protocol:
+        return RawFile(f"s3://{name}", size, f"{size}-{str(info.get('ETag', '')).strip(chr(34))}")
+    return RawFile(name, size, f"{size}-{Path(name).stat().st_mtime_ns}")
+
+
+def open_file(uri: str) -> BinaryIO:
+    """The file's bytes as a stream."""
+    filesystem, path = split_uri(uri, Path("/"))
+    return cast("BinaryIO", filesystem.open(path, "rb"))
+
+
+def digest(uri: str) -> str:
+    """Identity of a file's content: 16 hex digits of BLAKE2b over its bytes."""
+    state = hashlib.blake2b(digest_size=8)
+    with open_file(uri) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            state.update(chunk)
+    return state.hexdigest()

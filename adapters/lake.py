@@ -1,0 +1,253 @@
+"""The lake: Delta tables in a local folder or on S3, written by replacing partitions, once.
+
+Workers stage Parquet files under a table's root (`Table.stage`) and return `StagedFile` receipts; one coordinator
+commits them (`Table.replace`). Nothing is visible before the commit, nothing twice after any retry. Readers go through
+the Delta log only: staged files that were never committed are invisible.
+"""
+
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from adapters.files import arrow_filesystem
+from models.errors import LakeError
+from models.tables import TableSpec
+
+__all__ = ["Lake", "StagedFile", "Table"]
+
+ROW_GROUP_ROWS = 16_384
+_CONFIGURATION = {"delta.checkpointInterval": "10", "delta.logRetentionDuration": "interval 1 days"}
+
+type_names = {"long": pa.int64(), "integer": pa.int32(), "string": pa.string()}
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A Parquet file below a table's root that waits for its commit; also describes a committed one."""
+
+    path: str
+    size: int
+    rows: int
+    partition: Mapping[str, str]
+    stats: str = "{}"
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Tables below one root; every fleet has a folder of its own."""
+
+    uri: str
+    storage: Mapping[str, str] = field(default_factory=dict)
+
+    def table(self, fleet: str, spec: TableSpec) -> "Table":
+        return Table(f"{self.uri.rstrip('/')}/{fleet}/{spec.name}", spec, dict(self.storage))
+
+
+@dataclass(frozen=True)
+class Table:
+    """One Delta table. Cheap to make and to send to workers; opens a fresh handle for every operation."""
+
+    uri: str
+    spec: TableSpec
+    storage: Mapping[str, str] = field(default_factory=dict)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        return DeltaTable.is_deltatable(self.uri, storage_options=dict(self.storage))
+
+    def version(self) -> int:
+        """Version of the newest commit; -1 where the table does not exist yet."""
+        handle = self._open()
+        return handle.version() if handle else -1
+
+    def files(self, where: Callable[[Mapping[str, str]], bool] = lambda partition: True) -> list[StagedFile]:
+        """Committed files whose partition values satisfy `where`."""
+        handle = self._open()
+        return [file for file in _active_files(handle) if where(file.partition)] if handle else []
+
+    def read(
+        self,
+        columns: Sequence[str] | None = None,
+        where: Callable[[Mapping[str, str]], bool] = lambda partition: True,
+        rows: ds.Expression | None = None,
+    ) -> pa.Table:
+        """Rows of the committed files in partitions that satisfy `where`, filtered by `rows`; partition columns too."""
+        return self.read_files(self.files(where), columns, rows)
+
+    def read_files(
+        self, files: Sequence[StagedFile], columns: Sequence[str] | None = None, rows: ds.Expression | None = None
+    ) -> pa.Table:
+        """Rows of given files. columns : default all of the table, in its order."""
+        wanted = list(columns) if columns is not None else self.spec.schema.names
+        schema = pa.schema([self.spec.schema.field(name) for name in wanted])
+        if not files:
+            return schema.empty_table()
+        filesystem, root = arrow_filesystem(self.uri)
+        format_ = ds.ParquetFileFormat()
+        fragments = [
+            format_.make_fragment(f"{root}/{file.path}", filesystem, partition_expression=self._expression(file))
+            for file in files
+        ]
+        try:
+            dataset = ds.FileSystemDataset(fragments, self.spec.schema, format_, filesystem)
+            return dataset.to_table(columns=wanted, filter=rows).cast(schema)
+        except (OSError, pa.ArrowInvalid) as exc:
+            raise LakeError(f"{self.uri}: a committed file cannot be read: {exc}") from exc
+
+    def _expression(self, file: StagedFile) -> ds.Expression:
+        expression = ds.scalar(True)
+        for name, text in file.partition.items():
+            kind = self.spec.schema.field(name).type
+            expression = expression & (ds.field(name) == pa.scalar(text).cast(kind))
+        return expression
+
+    def properties(self) -> dict[str, str]:
+        """The table's own settings, such as the number of buckets."""
+        handle = self._open()
+        return dict(handle.metadata().configuration) if handle else {}
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def create(self, properties: Mapping[str, str] | None = None) -> None:
+        """Make the table if it is not there; `properties` are kept only by whoever makes it."""
+        DeltaTable.create(
+            self.uri,
+            schema=self.spec.schema,
+            mode="ignore",
+            partition_by=list(self.spec.partition_by),
+            configuration=_CONFIGURATION | dict(properties or {}),
+            storage_options=dict(self.storage),
+            raise_if_key_not_exists=False,
+        )
+
+    def stage(self, rows: pa.Table, **partition: object) -> StagedFile:
+        """Write rows as one Parquet file below the table's root; invisible until committed.
+
+        The name is unique per attempt: a worker that runs twice leaves an orphan, never a doubled row.
+        """
+        schema = self.spec.file_schema
+        missing = [name for name in schema.names if name not in rows.column_names]
+        if missing or set(partition) != set(self.spec.partition_by):
+            raise LakeError(f"{self.uri}: cannot stage: columns missing {missing}, partition {sorted(partition)}")
+        rows = rows.select(schema.names).cast(schema)
+        values = {name: str(partition[name]) for name in self.spec.partition_by}
+        relative = f"data/{uuid.uuid4().hex}.parquet"
+        filesystem, root = arrow_filesystem(self.uri)
+        filesystem.create_dir(f"{root}/data", recursive=True)
+        strings = [item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_timestamp(item.type)]
+        with filesystem.open_output_stream(f"{root}/{relative}") as sink:
+            pq.write_table(rows, sink, compression="zstd", use_dictionary=strings, row_group_size=ROW_GROUP_ROWS)
+            size = sink.tell()
+        stats = json.dumps({"numRecords": rows.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}})
+        return StagedFile(relative, size, rows.num_rows, values, stats)
+
+    def replace(
+        self,
+        files: Sequence[StagedFile],
+        removes: Callable[[StagedFile], bool],
+        *,
+        skip_if: Callable[[Sequence[StagedFile]], bool] = lambda files: False,
+        transaction: tuple[str, int] | None = None,
+        note: Mapping[str, str] | None = None,
+        deadline_s: float = 120.0,
+    ) -> bool:
+        """Commit staged files and remove the committed files that `removes` picks, in one transaction.
+
+        skip_if : looks at the committed files; True means that this commit has happened already.
+        transaction : application id and version; a version that is not newer than the recorded one is skipped.
+        Returns whether a commit was made. Raises LakeError if a staged file is not there as described, or if other
+        writers kept winning until the deadline.
+        """
+        self.create()
+        self._check_staged(files)
+        end, attempt = time.monotonic() + deadline_s, 0
+        while True:
+            handle = self._open()  # Fresh each time: a stale handle with removes doubles rows.
+            if handle is None:
+                raise LakeError(f"{self.uri}: the table vanished while it was being written")
+            active = _active_files(handle)
+            if skip_if(active) or _done(handle, transaction):
+                return False
+            gone = [file for file in active if removes(file)]
+            if not files and not gone and transaction is None:
+                return False
+            try:
+                self._commit(handle, files, gone, transaction, note or {})
+            except CommitFailedError as exc:
+                if time.monotonic() > end:
+                    raise LakeError(f"{self.uri}: not committed within {deadline_s:.0f} s; other writers kept winning") from exc
+                attempt += 1
+                time.sleep(random.random() * min(0.02 * 2**attempt, 1.0))  # noqa: S311 - jitter, not a secret
+            else:
+                return True
+
+    def _commit(
+        self,
+        handle: DeltaTable,
+        files: Iterable[StagedFile],
+        gone: Iterable[StagedFile],
+        transaction: tuple[str, int] | None,
+        note: Mapping[str, str],
+    ) -> None:
+        now_ms = int(time.time() * 1000)
+        adds = [AddAction(f.path, f.size, dict(f.partition), now_ms, True, f.stats) for f in files]
+        removed = [RemoveAction(f.path, True, now_ms, f.size, dict(f.partition)) for f in gone]
+        transactions = [Transaction(*transaction, now_ms)] if transaction else None
+        handle.create_write_transaction(
+            [*adds, *removed],
+            mode="append",
+            schema=self.spec.schema,
+            partition_by=list(self.spec.partition_by),
+            # No silent retries: after a conflict the decision what to remove must be taken again.
+            commit_properties=CommitProperties(
+                custom_metadata=dict(note), app_transactions=transactions, max_commit_retries=0
+            ),
+        )
+
+    def _check_staged(self, files: Iterable[StagedFile]) -> None:
+        """Delta accepts an add of a missing file silently; refuse it here."""
+        filesystem, root = arrow_filesystem(self.uri)
+        paths = {f"{root}/{file.path}": file for file in files}
+        for info in filesystem.get_file_info(list(paths)):
+            if info.size != paths[info.path].size:
+                raise LakeError(f"{self.uri}: staged file {info.path} has {info.size} bytes, not {paths[info.path].size}")
+
+    def _open(self) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.uri, storage_options=dict(self.storage))
+        except TableNotFoundError:
+            return None
+
+
+def _done(handle: DeltaTable, transaction: tuple[str, int] | None) -> bool:
+    if transaction is None:
+        return False
+    recorded = handle.transaction_version(transaction[0])
+    return recorded is not None and recorded >= transaction[1]
+
+
+def _active_files(handle: DeltaTable) -> list[StagedFile]:
+    table = pa.table(handle.get_add_actions(flatten=True))
+    names = [name for name in table.column_names if name.startswith("partition.")]
+    found = []
+    for row in table.select(["path", "size_bytes", "num_records", *names]).to_pylist():
+        values = {name.removeprefix("partition."): str(row[name]) for name in names}
+        found.append(StagedFile(row["path"], row["size_bytes"], row["num_records"], values))
+    return found
+
+
+def local_root(uri: str) -> Path | None:
+    """The folder of a local lake; None for S3."""
+    return None if "://" in uri else Path(uri)

@@ -1,0 +1,135 @@
+"""Registration by MLflow's public API: any store, any server, some 25 ms a model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from adapters.registry._entries import FINGERPRINT_TAG, Pending, Registration, sorted_by_name
+from adapters.registry._mlflow import is_error
+from adapters.registry._runs import quoted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+_QUERY_CHARS = 3000  # names travel in the request line, which proxies limit to 8 kB
+
+
+class ApiStore:
+    """One model after another.
+
+    Two writers at once: the API has no conditional insert, so each looks again after it made a version. MLflow
+    numbers versions one by one, hence the later writer always sees the earlier one's; it deletes its own and returns
+    the earlier. A writer killed in between leaves a double that the next run of the bucket removes.
+    """
+
+    def __init__(self, client: "MlflowClient") -> None:
+        self._client = client
+
+    def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
+        """See VersionStore."""
+        known: dict[str, dict[str, int]] = {}
+        for found in self._search(names):
+            fingerprint = found.tags.get(FINGERPRINT_TAG)
+            if fingerprint is not None:
+                of_name = known.setdefault(found.name, {})
+                version = int(found.version)
+                of_name[fingerprint] = min(version, of_name.get(fingerprint, version))
+        return known
+
+    def register(self, pending: Sequence[Pending]) -> list[Registration]:
+        """See VersionStore."""
+        done = {item.name: self._register(item) for item in sorted_by_name(pending)}
+        return [done[item.name] for item in pending]
+
+    def set_alias(self, alias: str, versions: Mapping[str, int]) -> int:
+        """See VersionStore; stops at the first version that does not exist, the names before it stay changed."""
+        changed = 0
+        for name, version in sorted(versions.items()):
+            if self._alias(name, alias) != version:
+                self._client.set_registered_model_alias(name, alias, str(version))
+                changed += 1
+        return changed
+
+    def delete_alias(self, alias: str, names: Sequence[str]) -> int:
+        """See VersionStore."""
+        having = [name for name in sorted(set(names)) if self._alias(name, alias) is not None]
+        for name in having:
+            self._client.delete_registered_model_alias(name, alias)
+        return len(having)
+
+    def _register(self, item: Pending) -> Registration:
+        existing = list(self._search([item.name]))
+        twins = _twins(existing, item.fingerprint)
+        if twins:
+            self._drop(twins[1:])
+            return Registration(item.name, int(twins[0].version), created=False)
+        if not existing:
+            self._make_model(item)
+        made = self._client.create_model_version(
+            item.name, item.source, item.run_id, tags=dict(item.tags), description=item.description
+        )
+        first, *later = _twins(self._search([item.name]), item.fingerprint) or [made]
+        if int(first.version) == int(made.version):
+            return Registration(item.name, int(made.version), created=True)
+        self._drop([twin for twin in later if int(twin.version) == int(made.version)])
+        return Registration(item.name, int(first.version), created=False)
+
+    def _make_model(self, item: Pending) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(item.name, dict(item.model_tags), item.description)
+        except MlflowException as exc:
+            if not is_error(exc, "RESOURCE_ALREADY_EXISTS"):
+                raise
+
+    def _drop(self, doubles: "Sequence[ModelVersion]") -> None:
+        """Delete doubles of a fingerprint that no alias has come to use."""
+        from mlflow.exceptions import MlflowException
+
+        for double in doubles:
+            try:
+                current = self._client.get_model_version(double.name, double.version)
+                if not current.aliases:
+                    self._client.delete_model_version(double.name, double.version)
+            except MlflowException as exc:  # Another writer removed it first.
+                if not is_error(exc, "RESOURCE_DOES_NOT_EXIST"):
+                    raise
+
+    def _alias(self, name: str, alias: str) -> int | None:
+        """The version that the alias points at; None as well for a name that is not registered."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            version = self._client.get_registered_model(name).aliases.get(alias)
+        except MlflowException as exc:
+            if not is_error(exc, "RESOURCE_DOES_NOT_EXIST"):
+                raise
+            return None
+        return None if version is None else int(version)
+
+    def _search(self, names: Sequence[str]) -> "Iterator[ModelVersion]":
+        """All versions of these names, newest or not, that are not deleted."""
+        for listing in _listings(names):
+            token: str | None = None
+            while token != "":
+                page = self._client.search_model_versions(f"name IN ({listing})", page_token=token)
+                yield from page
+                token = page.token or ""
+
+
+def _twins(versions: "Sequence[ModelVersion] | Iterator[ModelVersion]", fingerprint: str) -> "list[ModelVersion]":
+    same = [version for version in versions if version.tags.get(FINGERPRINT_TAG) == fingerprint]
+    return sorted(same, key=lambda version: int(version.version))
+
+
+def _listings(names: Sequence[str]) -> Iterator[str]:
+    """Quoted names joined by commas, each text short enough for one request line."""
+    listing = ""
+    for name in sorted(set(names)):
+        listing = f"{listing}, {quoted(name)}" if listing else quoted(name)
+        if len(listing) > _QUERY_CHARS:
+            yield listing
+            listing = ""
+    if listing:
+        yield listing

@@ -1,0 +1,133 @@
+"""What goes into the registry and what comes back; no MLflow in here."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from models.errors import RegistryError
+
+FINGERPRINT_TAG = "myriad.fingerprint"
+MAX_TEXT_CHARS = 5000  # registered_model_tags.value and both description columns
+MAX_NAME_CHARS = 256
+MAX_KEY_CHARS = 250
+MAX_SOURCE_CHARS = 500
+_NAME = re.compile(r"[\w.\-]+")
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One segment's model, ready to be registered.
+
+    name : registered model name, such as ``m3.n1402``.
+    tags : of this version; the fingerprint is added as `FINGERPRINT_TAG`.
+    model_tags : of the registered model, for what holds for every version (fleet, segment columns); set when the
+        registered model is made, never changed afterwards.
+    description : of the version, and of the registered model when it is made.
+    """
+
+    name: str
+    onnx: bytes
+    fingerprint: str
+    tags: Mapping[str, str]
+    description: str
+    model_tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The version that holds an entry; `created` is False where that fingerprint already was a version."""
+
+    name: str
+    version: int
+    created: bool
+
+
+@dataclass(frozen=True)
+class Pending:
+    """One version to make: its artifacts are stored at `source` already, its texts fit the registry's columns."""
+
+    name: str
+    fingerprint: str
+    source: str
+    run_id: str
+    tags: Mapping[str, str]
+    model_tags: Mapping[str, str]
+    description: str
+
+
+class VersionStore(Protocol):
+    """The two ways into the registry's tables, in bulk and by MLflow's public API, keep one contract."""
+
+    def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Version by fingerprint by name; deleted versions and those without a fingerprint are left out."""
+
+    def register(self, pending: Sequence[Pending]) -> list[Registration]:
+        """Make a version of each fingerprint that is none yet; in the order given."""
+
+    def set_alias(self, alias: str, versions: Mapping[str, int]) -> int:
+        """Point `alias` of each name at its version; how many changed."""
+
+    def delete_alias(self, alias: str, names: Sequence[str]) -> int:
+        """Remove `alias` from each name that has it; how many changed."""
+
+
+def checked(entries: Sequence[ModelEntry]) -> None:
+    """Raise RegistryError for entries that no registry could hold; a caller's mistake, not a segment's."""
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.name in seen:
+            raise RegistryError(f"model {entry.name!r}: two entries in one bucket; give one a segment")
+        seen.add(entry.name)
+        if not _NAME.fullmatch(entry.name) or set(entry.name) == {"."} or len(entry.name) > MAX_NAME_CHARS:
+            raise RegistryError(
+                f"model {entry.name!r}: not a model name; use 1 to {MAX_NAME_CHARS} letters, digits, '.', '-', '_'"
+            )
+        if not 0 < len(entry.fingerprint) <= MAX_KEY_CHARS:
+            raise RegistryError(
+                f"model {entry.name!r}: a fingerprint has 1 to {MAX_KEY_CHARS} characters, not {len(entry.fingerprint)}"
+            )
+        _check_keys(entry)
+
+
+def _check_keys(entry: ModelEntry) -> None:
+    """Reject tag keys that do not fit, and a second meaning for the fingerprint's tag."""
+    if FINGERPRINT_TAG in entry.tags:
+        raise RegistryError(f"model {entry.name!r}: tag {FINGERPRINT_TAG!r} is set by the registry; leave it out")
+    for key in (*entry.tags, *entry.model_tags):
+        if not 0 < len(key) <= MAX_KEY_CHARS:
+            raise RegistryError(
+                f"model {entry.name!r}: tag key {key[:40]!r} has {len(key)} characters; 1 to {MAX_KEY_CHARS} allowed"
+            )
+
+
+def pending(entry: ModelEntry, source: str, run_id: str) -> Pending:
+    """The version to make of an entry; texts longer than `MAX_TEXT_CHARS` are cut and end in an ellipsis."""
+    if len(source) > MAX_SOURCE_CHARS:
+        raise RegistryError(
+            f"model {entry.name!r}: source {source!r} has {len(source)} characters, {MAX_SOURCE_CHARS} allowed; "
+            "shorten the artifact root"
+        )
+    return Pending(
+        name=entry.name,
+        fingerprint=entry.fingerprint,
+        source=source,
+        run_id=run_id,
+        tags={**fitted(entry.tags), FINGERPRINT_TAG: entry.fingerprint},
+        model_tags=fitted(entry.model_tags),
+        description=_cut(entry.description),
+    )
+
+
+def fitted(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags whose values fit the registry: one long segment value must not stop a bucket."""
+    return {key: _cut(value) for key, value in tags.items()}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT_CHARS else text[: MAX_TEXT_CHARS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def sorted_by_name(pending_versions: Iterable[Pending]) -> list[Pending]:
+    """In one order for all writers, so that two of them never wait for each other crosswise."""
+    return sorted(pending_versions, key=lambda item: item.name)

@@ -1,0 +1,162 @@
+"""The public face of the registry: trainings, buckets of models, aliases."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from adapters.registry._entries import ModelEntry, Registration, VersionStore, checked, pending
+from adapters.registry._layout import model_directory
+from adapters.registry._mlflow import client, domain_errors, redacted
+from adapters.registry._runs import Runs
+from models.errors import RegistryError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Mode = Literal["auto", "bulk", "api"]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Connection:
+    runs: Runs
+    store: VersionStore
+    path: Literal["bulk", "api"]
+
+
+class Registry:
+    """The registered models of an MLflow store.
+
+    tracking_uri : a database URI (``sqlite:///...``, ``postgresql://...``) or a tracking server's address.
+    artifact_root : where new experiments keep their files; None leaves it to MLflow, which on a database URI means
+        ``./mlruns``. With a tracking server, give None, and the server's own setting rules.
+    mode : ``auto`` writes the database in bulk where that is possible and else uses MLflow's public API; ``bulk``
+        raises where it is not possible; ``api`` never writes the database itself.
+
+    The first call connects; on an empty SQLite file that makes MLflow's tables, which takes about a second. Objects
+    may be pickled to workers: only the three settings travel. Every method may be called again after a crash.
+    All methods raise RegistryError.
+    """
+
+    def __init__(self, tracking_uri: str, artifact_root: str | None = None, mode: Mode = "auto") -> None:
+        self.tracking_uri = tracking_uri
+        self.artifact_root = artifact_root
+        self.mode: Mode = mode
+
+    def __reduce__(self) -> tuple[type["Registry"], tuple[str, str | None, Mode]]:
+        return type(self), (self.tracking_uri, self.artifact_root, self.mode)
+
+    def __repr__(self) -> str:
+        return f"Registry({redacted(self.tracking_uri)!r}, {self.artifact_root!r}, {self.mode!r})"
+
+    @property
+    def path(self) -> Literal["bulk", "api"]:
+        """Which of the two ways this registry takes; connects."""
+        return self._connection.path
+
+    def start_training(self, fleet: str, run_key: str, tags: Mapping[str, str]) -> str:
+        """The id of the MLflow run of one training; the same one for the same fleet and `run_key`, now running."""
+        connection = self._connection
+        with domain_errors(f"cannot start training {run_key!r} of {fleet!r}"):
+            return connection.runs.start(fleet, run_key, tags)
+
+    def register_bucket(
+        self, parent_run_id: str, bucket: int, entries: Sequence[ModelEntry], metrics: Mapping[str, float]
+    ) -> list[Registration]:
+        """Store and register the models of a bucket, under a run of its own below `parent_run_id`.
+
+        A fingerprint that already is a version of its name is returned as that version and nothing is stored for it.
+        The files come first: a version never points at nothing. Result in the order of `entries`.
+        """
+        began = time.perf_counter()
+        checked(entries)
+        connection = self._connection
+        with domain_errors(f"cannot register bucket {bucket}"):
+            run = connection.runs.bucket(parent_run_id, bucket)
+            run_id, root = str(run.info.run_id), str(run.info.artifact_uri).rstrip("/")
+            known = connection.store.versions([entry.name for entry in entries])
+            new = [entry for entry in entries if entry.fingerprint not in known.get(entry.name, {})]
+            directories = [model_directory(entry, run_id, int(run.info.start_time)) for entry in new]
+            connection.runs.store(run, directories)
+            made = connection.store.register(
+                [pending(entry, f"{root}/{where.path}", run_id) for entry, where in zip(new, directories, strict=True)]
+            )
+            connection.runs.finish(run_id, metrics, failed=False)
+        done = {registration.name: registration for registration in made}
+        created = sum(registration.created for registration in made)
+        log.info(
+            "registered bucket=%d models=%d created=%d reused=%d path=%s in %.1f s",
+            *(bucket, len(entries), created, len(entries) - created, connection.path, time.perf_counter() - began),
+        )
+        return [
+            done.get(entry.name) or Registration(entry.name, known[entry.name][entry.fingerprint], created=False)
+            for entry in entries
+        ]
+
+    def finish_training(self, run_id: str, metrics: Mapping[str, float], failed: bool = False) -> None:
+        """Log a training's figures and end its run."""
+        connection = self._connection
+        with domain_errors(f"cannot finish training run {run_id}"):
+            connection.runs.finish(run_id, metrics, failed)
+
+    def set_alias(self, alias: str, versions: Mapping[str, int]) -> int:
+        """Point `alias` of each name at its version; how many were not there already.
+
+        In bulk all of them change or none; by the API one after another, so that a repeated call completes it.
+        """
+        connection = self._connection
+        with domain_errors(f"cannot set alias {alias!r}"):
+            return connection.store.set_alias(alias, versions)
+
+    def delete_alias(self, alias: str, names: Sequence[str]) -> int:
+        """Remove `alias` from these names; how many had it."""
+        connection = self._connection
+        with domain_errors(f"cannot delete alias {alias!r}"):
+            return connection.store.delete_alias(alias, names)
+
+    def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Version by fingerprint by name, of what this system registered; names without any are left out."""
+        connection = self._connection
+        with domain_errors(f"cannot list versions of {len(names)} models"):
+            return connection.store.versions(names)
+
+    @cached_property
+    def _connection(self) -> _Connection:
+        if self.mode not in ("auto", "bulk", "api"):
+            raise RegistryError(f"registry mode {self.mode!r} is not allowed; use 'auto', 'bulk' or 'api'")
+        opened = client(self.tracking_uri)
+        runs = Runs(opened, self.artifact_root)
+        store = self._bulk_store() if self.mode != "api" else "the mode is 'api'"
+        if not isinstance(store, str):
+            return _Connection(runs, store, "bulk")
+        if self.mode == "bulk":
+            raise RegistryError(
+                f"cannot write {redacted(self.tracking_uri)} in bulk: {store}; use registry mode 'auto' or 'api'"
+            )
+        log.debug("registry %s is used through MLflow's API: %s", redacted(self.tracking_uri), store)
+        return self._api(runs, opened)
+
+    def _api(self, runs: Runs, opened: "MlflowClient") -> _Connection:
+        from adapters.registry._api import ApiStore
+
+        return _Connection(runs, ApiStore(opened), "api")
+
+    def _bulk_store(self) -> VersionStore | str:
+        """The bulk store, or why there is none."""
+        import mlflow
+        from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
+
+        from adapters.registry._bulk import BulkStore, column_obstacle, obstacle
+
+        workspaces = bool(MLFLOW_ENABLE_WORKSPACES.get())  # type: ignore[no-untyped-call]
+        reason = obstacle(self.tracking_uri, mlflow.__version__, workspaces)
+        if reason is not None:
+            return reason
+        from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+        with domain_errors(f"cannot open {redacted(self.tracking_uri)}"):
+            store = SqlAlchemyStore(self.tracking_uri)  # type: ignore[no-untyped-call]
+        return column_obstacle(store.engine) or BulkStore(store.ManagedSessionMaker)

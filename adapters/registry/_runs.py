@@ -1,0 +1,122 @@
+"""MLflow runs: one a training, one below it a bucket, and the files of a bucket's models."""
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters.registry._entries import fitted
+from adapters.registry._layout import ModelDirectory, local_path, write_directories
+from adapters.registry._mlflow import is_error
+from models.errors import RegistryError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PARENT_TAG = "mlflow.parentRunId"
+RUN_KEY_TAG = "myriad.run_key"
+FLEET_TAG = "myriad.fleet"
+BUCKET_TAG = "myriad.bucket"
+_METRICS_PER_CALL = 1000  # MLflow's limit
+
+
+class Runs:
+    """The runs of one MLflow store. Each is found by its tags first, so that every step may be repeated."""
+
+    def __init__(self, client: "MlflowClient", artifact_root: str | None) -> None:
+        self._client = client
+        self._artifact_root = artifact_root
+
+    def start(self, fleet: str, run_key: str, tags: Mapping[str, str]) -> str:
+        """The run of a training, in the experiment named like the fleet; its id."""
+        own = {**fitted(tags), FLEET_TAG: fleet, RUN_KEY_TAG: run_key}
+        wanted = f"tags.`{RUN_KEY_TAG}` = {quoted(run_key)}"
+        run = self._found_or_made(self._experiment(fleet), wanted, own, f"train {run_key}")
+        self._mark(run, "RUNNING")
+        return str(run.info.run_id)
+
+    def bucket(self, parent_run_id: str, bucket: int) -> "Run":
+        """The run of one bucket below a training's run."""
+        experiment_id = str(self._client.get_run(parent_run_id).info.experiment_id)
+        own = {PARENT_TAG: parent_run_id, BUCKET_TAG: str(bucket)}
+        wanted = f"tags.`{PARENT_TAG}` = {quoted(parent_run_id)} AND tags.`{BUCKET_TAG}` = '{bucket}'"
+        return self._found_or_made(experiment_id, wanted, own, f"bucket {bucket}")
+
+    def finish(self, run_id: str, metrics: Mapping[str, float], failed: bool) -> None:
+        """Log the metrics that are not yet the run's and end it."""
+        from mlflow.entities import Metric
+
+        run = self._client.get_run(run_id)
+        now_ms = int(time.time() * 1000)
+        known = run.data.metrics
+        new = [Metric(key, value, now_ms, 0) for key, value in metrics.items() if known.get(key) != value]
+        for start in range(0, len(new), _METRICS_PER_CALL):
+            self._client.log_batch(run_id, metrics=new[start : start + _METRICS_PER_CALL])
+        self._mark(run, "FAILED" if failed else "FINISHED")
+
+    def store(self, run: "Run", directories: Sequence[ModelDirectory]) -> None:
+        """Put model directories below the run's artifacts: as files where they are local, else in one upload."""
+        if not directories:
+            return
+        uri = str(run.info.artifact_uri)
+        root = local_path(uri)
+        try:
+            if root is not None:
+                write_directories(root, directories)
+                return
+            with tempfile.TemporaryDirectory(prefix="myriad-models-") as folder:
+                write_directories(Path(folder), directories)
+                self._client.log_artifacts(str(run.info.run_id), folder)
+        except OSError as exc:
+            raise RegistryError(f"cannot store {len(directories)} models under {uri}: {exc}") from exc
+
+    def _experiment(self, fleet: str) -> str:
+        """The fleet's experiment, made if need be; two makers at once end with the same one."""
+        from mlflow.exceptions import MlflowException
+
+        location = None if self._artifact_root is None else f"{self._artifact_root.rstrip('/')}/{fleet}"
+        experiment = self._client.get_experiment_by_name(fleet)
+        if experiment is None:
+            try:
+                return str(self._client.create_experiment(fleet, artifact_location=location))
+            except MlflowException as exc:
+                if not is_error(exc, "RESOURCE_ALREADY_EXISTS"):
+                    raise
+            experiment = self._client.get_experiment_by_name(fleet)
+        if experiment is None or experiment.lifecycle_stage != "active":
+            raise RegistryError(f"experiment {fleet!r} is deleted in MLflow; restore it or rename the fleet")
+        return str(experiment.experiment_id)
+
+    def _found_or_made(self, experiment_id: str, wanted: str, tags: dict[str, str], run_name: str) -> "Run":
+        """The oldest run with these tags. Of two makers at once the later finds the older and drops its own."""
+        found = self._oldest(experiment_id, wanted)
+        if found is not None:
+            return found
+        made = self._client.create_run(experiment_id, tags=tags, run_name=run_name)
+        oldest = self._oldest(experiment_id, wanted) or made
+        if oldest.info.run_id != made.info.run_id:
+            self._client.delete_run(made.info.run_id)
+        return oldest
+
+    def _oldest(self, experiment_id: str, wanted: str) -> "Run | None":
+        oldest_first = ["attributes.start_time ASC"]
+        runs = self._client.search_runs([experiment_id], wanted, order_by=oldest_first, max_results=100)
+        return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+    def _mark(self, run: "Run", status: str) -> None:
+        if run.info.status == status:
+            return
+        if status == "RUNNING":
+            self._client.update_run(run.info.run_id, status=status)
+        else:
+            self._client.set_terminated(run.info.run_id, status=status)
+
+
+def quoted(text: str) -> str:
+    """A string literal of MLflow's search language, which knows no escapes."""
+    mark = '"' if "'" in text else "'"
+    if mark in text:
+        raise RegistryError(f"{text!r}: both kinds of quotes in one value; use one at most")
+    return f"{mark}{text}{mark}"

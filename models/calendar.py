@@ -1,0 +1,106 @@
+"""Times and periods: parsing, period ordinals, and the times of future periods.
+
+A period ordinal counts whole periods since 1970, so that consecutive periods differ by 1 and the seasonal phase of a
+period is `ordinal % season`. Frequencies of a day or longer use dates (midnight UTC, taken in the fleet's zone);
+hours are UTC instants.
+"""
+
+import re
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.fleet import Frequency, Time
+
+__all__ = ["future_times", "ordinals", "parse_times", "year_position"]
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+_DAY_US = 86_400_000_000
+_OFFSET = re.compile(r"[T ].*(Z|[+-]\d{2}:?\d{2})$")
+_MONTHS: dict[str, int] = {"M": 1, "Q": 3, "Y": 12}
+
+
+def parse_times(values: pa.ChunkedArray, time: Time) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    """Times of a raw column, and which values are there but are no times.
+
+    values : text, dates or timestamps, shape (n,). Text is ISO 8601 unless the fleet gives a format. Times without an
+    offset are in the fleet's zone; hours that a daylight-saving change skips or repeats are not times.
+    """
+    encoded = values.combine_chunks().dictionary_encode() if isinstance(values, pa.ChunkedArray) else values
+    distinct = encoded.dictionary
+    if pa.types.is_string(distinct.type) or pa.types.is_large_string(distinct.type):
+        instants = _parse_text([text.strip() for text in distinct.to_pylist()], time)
+    elif pa.types.is_timestamp(distinct.type) or pa.types.is_date(distinct.type):
+        series = pd.DatetimeIndex(distinct.cast(pa.timestamp("us", tz=getattr(distinct.type, "tz", None))).to_pandas())
+        instants = _normalise(series, time)
+    else:
+        instants = pd.DatetimeIndex([pd.NaT] * len(distinct), tz="UTC")
+    table = pa.array(instants.as_unit("us"), pa.timestamp("us", tz="UTC"))
+    times = table.take(encoded.indices)
+    missing = np.asarray(pc.is_null(times).to_numpy(zero_copy_only=False), dtype=bool)
+    given = np.asarray(pc.is_valid(encoded.indices).to_numpy(zero_copy_only=False), dtype=bool)
+    return times, missing & given
+
+
+def _parse_text(texts: list[str], time: Time) -> pd.DatetimeIndex:
+    aware = np.array([bool(_OFFSET.search(text)) for text in texts], dtype=bool)
+    form = time.format or "ISO8601"
+    naive_part = pd.to_datetime(pd.Series(texts).where(~aware), format=form, errors="coerce", utc=True)
+    aware_part = pd.to_datetime(pd.Series(texts).where(aware), format=form, errors="coerce", utc=True)
+    naive = _normalise(pd.DatetimeIndex(naive_part).tz_localize(None), time)
+    zoned = _normalise(pd.DatetimeIndex(aware_part), time)
+    return pd.DatetimeIndex(np.where(aware, zoned.tz_localize(None), naive.tz_localize(None)), tz="UTC")
+
+
+def _normalise(index: pd.DatetimeIndex, time: Time) -> pd.DatetimeIndex:
+    if time.frequency == "h":
+        if index.tz is None:
+            index = index.tz_localize(time.zone, ambiguous="NaT", nonexistent="NaT")
+        return index.tz_convert("UTC")
+    if index.tz is not None:
+        index = index.tz_convert(time.zone).tz_localize(None)
+    return index.normalize().tz_localize("UTC")
+
+
+def ordinals(times: npt.NDArray[np.datetime64], frequency: Frequency) -> IntArray:
+    """Period ordinal of every time, shape (n,). Weeks start on Monday."""
+    if frequency in _MONTHS:
+        months = times.astype("datetime64[M]").astype(np.int64)
+        return months // _MONTHS[frequency]
+    micros = times.astype("datetime64[us]").astype(np.int64)
+    if frequency == "h":
+        return micros // 3_600_000_000
+    days = micros // _DAY_US
+    return days if frequency == "D" else (days + 3) // 7
+
+
+def future_times(origins: npt.NDArray[np.datetime64], steps: int, frequency: Frequency) -> npt.NDArray[np.datetime64]:
+    """Times of the next `steps` periods after each origin, shape (n_origins, steps).
+
+    Months, quarters and years keep the day of the month, or the month's end where the origin is one.
+    """
+    ahead = np.arange(1, steps + 1)
+    if frequency not in _MONTHS:
+        unit: Literal["h", "D", "W"] = frequency  # type: ignore[assignment]
+        return origins.astype("datetime64[us]")[:, None] + (ahead.astype(f"timedelta64[{unit}]"))[None, :]
+    months = origins.astype("datetime64[M]")
+    day = origins.astype("datetime64[D]") - months.astype("datetime64[D]")
+    at_end = (origins.astype("datetime64[D]") + 1).astype("datetime64[M]") > months
+    target = months[:, None] + (ahead * _MONTHS[frequency])[None, :]
+    last = (target + 1).astype("datetime64[D]") - target.astype("datetime64[D]") - np.timedelta64(1, "D")
+    offset = np.where(at_end[:, None], last, np.minimum(day[:, None], last))
+    return (target.astype("datetime64[D]") + offset).astype("datetime64[us]")
+
+
+def year_position(times: npt.NDArray[np.datetime64]) -> FloatArray:
+    """Share of the year that has passed at each time, in [0, 1); the same shape as `times`."""
+    years = times.astype("datetime64[Y]")
+    start = years.astype("datetime64[us]")
+    length = (years + 1).astype("datetime64[us]") - start
+    share: FloatArray = (times.astype("datetime64[us]") - start) / length
+    return share

@@ -1,0 +1,80 @@
+"""The exceptions of Myriad.
+
+MyriadError
+ +-- FleetError          a fleet file that cannot be used
+ +-- SourceError         raw input that cannot be read
+ +-- PartitionError      segments that cannot be partitioned
+ +-- EmptyWindowError    a metric over nothing
+ +-- ExportError         a model that cannot be written as ONNX
+ +-- TrainingError       a training that failed as a whole
+ +-- PromotionError      a promotion or rollback that cannot be done
+ +-- ScoringError        a scoring job that cannot start
+ +-- LakeError           a table that cannot be read or committed
+ +-- RegistryError       a model registry that cannot be used
+ +-- SettingsError       settings that contradict each other
+
+A failure of one segment is never an exception: it is an outcome with a reason.
+"""
+
+__all__ = [
+    "EmptyWindowError",
+    "ExportError",
+    "FleetError",
+    "LakeError",
+    "MyriadError",
+    "PartitionError",
+    "PromotionError",
+    "RegistryError",
+    "ScoringError",
+    "SettingsError",
+    "SourceError",
+    "TrainingError",
+]
+
+
+class MyriadError(Exception):
+    """Base of every error that Myriad raises on purpose; its text says what to do."""
+
+
+class FleetError(MyriadError):
+    """A fleet file is wrong: names the file, the key, the value and what is allowed."""
+
+
+class SourceError(MyriadError):
+    """Raw input cannot be found or read."""
+
+
+class PartitionError(MyriadError):
+    """The segment columns do not give a usable partition."""
+
+
+class EmptyWindowError(MyriadError):
+    """A metric was asked for over a window that holds nothing to measure."""
+
+
+class ExportError(MyriadError):
+    """A fitted model cannot be expressed as an ONNX graph, or the graph disagrees with it."""
+
+
+class TrainingError(MyriadError):
+    """A training failed as a whole, for instance past `max_failed_share`."""
+
+
+class PromotionError(MyriadError):
+    """A promotion or a rollback cannot be carried out."""
+
+
+class ScoringError(MyriadError):
+    """A scoring job cannot be carried out."""
+
+
+class LakeError(MyriadError):
+    """A table of the lake is missing, damaged or could not be committed."""
+
+
+class RegistryError(MyriadError):
+    """The model registry cannot be reached or used as asked."""
+
+
+class SettingsError(MyriadError):
+    """Settings are missing or contradict each other."""

@@ -1,0 +1,67 @@
+"""The panel: many regular series in one right-aligned array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+__all__ = ["BoolArray", "FloatArray", "IntArray", "Panel", "by_absolute_phase", "by_column_phase", "target_phases"]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Regular series of many segments; the last column is each segment's last period (its origin).
+
+    values : float64 [S, T], target's unit; NaN before a segment's start, gaps inside are already filled.
+    lengths : int64 [S], valid columns at the right end.
+    ends : int64 [S], ordinal of the last column's period; the seasonal phase of ordinal p is p % season.
+    season : periods per season, 1 = none.
+    """
+
+    values: FloatArray
+    lengths: IntArray
+    ends: IntArray
+    season: int
+
+    @property
+    def valid(self) -> BoolArray:
+        """Mask [S, T] of the columns that hold a segment's values."""
+        columns = self.values.shape[1]
+        mask: BoolArray = np.arange(columns)[None, :] >= columns - self.lengths[:, None]
+        return mask
+
+    def truncate(self, periods: int) -> Panel:
+        """The same segments as of an origin `periods` earlier; a segment that starts later has length 0."""
+        kept = max(self.values.shape[1] - periods, 0)
+        return Panel(self.values[:, :kept], np.maximum(self.lengths - periods, 0), self.ends - periods, self.season)
+
+    def take(self, rows: ArrayLike) -> Panel:
+        """The panel of some segments; rows : indices or a mask over the segment axis."""
+        index = np.asarray(rows)
+        return Panel(self.values[index], self.lengths[index], self.ends[index], self.season)
+
+
+def by_absolute_phase(indices: FloatArray, panel: Panel) -> FloatArray:
+    """Reorder [S, m] from column phase (0 = the last column) to absolute phase (ordinal % m)."""
+    season = panel.season
+    shift = (np.arange(season)[None, :] - panel.ends[:, None]) % season
+    return np.take_along_axis(indices, shift, axis=1)
+
+
+def by_column_phase(indices: FloatArray, panel: Panel) -> FloatArray:
+    """Reorder [S, m] from absolute phase (ordinal % m) to column phase (0 = the last column)."""
+    season = panel.season
+    shift = (np.arange(season)[None, :] + panel.ends[:, None]) % season
+    return np.take_along_axis(indices, shift, axis=1)
+
+
+def target_phases(panel: Panel, horizon: int) -> IntArray:
+    """Absolute seasonal phases [S, H] of the periods 1..H after each origin."""
+    phases: IntArray = (panel.ends[:, None] + np.arange(1, horizon + 1)[None, :]) % panel.season
+    return phases

@@ -1,0 +1,117 @@
+"""Seasonal indices of many segments at once: classical decomposition, a test, and shrinkage."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.panel import BoolArray, FloatArray, Panel
+
+__all__ = ["deseasonalised", "is_seasonal", "multiplicative_indices", "additive_indices", "positive"]
+
+_TINY = 1e-12
+
+
+def positive(panel: Panel) -> BoolArray:
+    """Mask [S] of the segments whose every value is above zero: where a multiplicative season makes sense."""
+    return (panel.lengths > 0) & np.all(np.where(panel.valid, panel.values, 1.0) > 0.0, axis=1)
+
+
+def is_seasonal(panel: Panel, z: float = 1.0) -> BoolArray:
+    """Mask [S] of the segments whose detrended values correlate with themselves one season earlier.
+
+    The remainder is the ratio to the centred average (the difference where a value is not above zero), so that a
+    trend, which inflates every lag of the plain values, does not hide the season. One-sided test at `z` standard
+    errors after Bartlett; the default is lenient because the indices are shrunk as well.
+    Source: the test of Assimakopoulos & Nikolopoulos, Int. J. Forecasting 16 (2000), on the detrended series.
+    """
+    season, columns = panel.season, panel.values.shape[1]
+    if season == 1 or columns < 2 * season:
+        return np.zeros(len(panel.lengths), dtype=np.bool_)
+    average = _centred_average(panel.values, season)
+    multiplicative = positive(panel)[:, None]
+    remainder = np.where(multiplicative, panel.values / np.where(multiplicative, average, 1.0), panel.values - average)
+    seen = np.isfinite(remainder)
+    count = np.maximum(seen.sum(axis=1), 1)
+    mean = np.where(seen, remainder, 0.0).sum(axis=1) / count
+    centred = np.where(seen, remainder - mean[:, None], 0.0)
+    power = np.maximum((centred**2).sum(axis=1), _TINY)
+    lags = [(centred[:, lag:] * centred[:, :-lag]).sum(axis=1) / power for lag in range(1, season + 1)]
+    limit = z * np.sqrt((1.0 + 2.0 * np.sum(np.square(lags[:-1]), axis=0)) / count)
+    return (lags[-1] > limit) & (panel.lengths >= 2 * season)
+
+
+def _centred_average(values: FloatArray, season: int) -> FloatArray:
+    """Centred moving average [S, T] over one season (2 x m for an even m); NaN at the borders."""
+    half = season // 2
+    weights = np.full(2 * half + 1, 1.0 / season)
+    if season % 2 == 0:
+        weights[[0, -1]] /= 2.0
+    result = np.full_like(values, np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(values, 2 * half + 1, axis=1)
+    result[:, half : values.shape[1] - half] = windows @ weights
+    return result
+
+
+def _phase_stack(values: FloatArray, season: int) -> FloatArray:
+    """View columns as [S, N, m] by column phase (0 = the last column's phase), NaN-padded on the left."""
+    missing = -values.shape[1] % season
+    padded = np.pad(values, ((0, 0), (missing, 0)), constant_values=np.nan)
+    stack = padded.reshape(len(values), -1, season)
+    return np.roll(stack, 1, axis=2)
+
+
+def _shrunk_means(stack: FloatArray, target: float, shrink: bool) -> FloatArray:
+    """Means [S, m] over the seasons of `stack` [S, N, m], shrunk towards `target` by James-Stein.
+
+    Source: Miller & Williams, Int. J. Forecasting 19 (2003).
+    """
+    seen = np.isfinite(stack)
+    count = seen.sum(axis=1)
+    filled = np.where(seen, stack, 0.0)
+    means = filled.sum(axis=1) / np.maximum(count, 1)
+    means = np.where(count > 0, means, target)
+    season = stack.shape[2]
+    means = means - means.mean(axis=1, keepdims=True) + target
+    if not shrink or season <= 3:
+        return means
+    squares = (np.where(seen, stack - means[:, None, :], 0.0) ** 2).sum(axis=(1, 2))
+    noise = squares / np.maximum((count - 1).sum(axis=1), 1) / np.maximum(count.mean(axis=1), 1.0)
+    spread = ((means - target) ** 2).sum(axis=1) / (season - 1)
+    weight = (season - 3) / (season - 1) * np.minimum(noise / np.maximum(spread, _TINY), 1.0)
+    return means + weight[:, None] * (target - means)
+
+
+def multiplicative_indices(panel: Panel, shrink: bool = True) -> FloatArray:
+    """Factors [S, m] by column phase from ratios to the centred average, mean 1; 1 where not estimable."""
+    season = panel.season
+    ones = np.ones((len(panel.lengths), season))
+    if season == 1 or panel.values.shape[1] < 2 * season:
+        return ones
+    trend = _centred_average(panel.values, season)
+    ratio = panel.values / np.where(trend > _TINY, trend, np.nan)
+    indices = _shrunk_means(_phase_stack(ratio, season), 1.0, shrink)
+    usable = positive(panel) & (panel.lengths >= 2 * season)
+    return np.where(usable[:, None], np.maximum(indices, 0.01), ones)
+
+
+def additive_indices(panel: Panel, shrink: bool = True) -> FloatArray:
+    """Addends [S, m] by column phase from differences to the centred average, mean 0; 0 where not estimable."""
+    season = panel.season
+    zeros = np.zeros((len(panel.lengths), season))
+    if season == 1 or panel.values.shape[1] < 2 * season:
+        return zeros
+    difference = panel.values - _centred_average(panel.values, season)
+    indices = _shrunk_means(_phase_stack(difference, season), 0.0, shrink)
+    return np.where((panel.lengths >= 2 * season)[:, None], indices, zeros)
+
+
+def column_indices(indices: FloatArray, columns: int) -> FloatArray:
+    """Spread indices [S, m] by column phase over T columns: [S, T]."""
+    season = indices.shape[1]
+    return indices[:, (np.arange(columns) - (columns - 1)) % season]
+
+
+def deseasonalised(panel: Panel, factors: FloatArray, addends: FloatArray) -> FloatArray:
+    """Values [S, T] without season: (y - addend) / factor; indices by column phase."""
+    columns = panel.values.shape[1]
+    return (panel.values - column_indices(addends, columns)) / column_indices(factors, columns)

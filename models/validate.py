@@ -1,0 +1,177 @@
+"""Raw rows to landed rows: parse, key, and reject with a reason. Every row ends up in exactly one of two tables."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.calendar import parse_times
+from models.fleet import Fleet
+from models.segments import hash_segments, segment_key
+from models.tables import category_column, feature_column, key_column
+
+__all__ = ["Landed", "validate_rows"]
+
+BoolArray = npt.NDArray[np.bool_]
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|nan|infinity)$"
+
+
+@dataclass(frozen=True)
+class Landed:
+    """Rows of one chunk of one input.
+
+    accepted : columns of the `landed` table, sorted by segment hash.
+    rejected : columns reason, detail, row, content.
+    """
+
+    accepted: pa.Table
+    rejected: pa.Table
+
+
+def validate_rows(raw: pa.Table, rows: npt.NDArray[np.int64], fleet: Fleet, *, needs_target: bool) -> Landed:
+    """Check rows of one chunk of a raw file.
+
+    raw : the fleet's columns, text or typed, as the file gave them. Shape (n, n_columns).
+    rows : number of each row in its file, shape (n,).
+    needs_target : False for scoring input, whose target is not known.
+    """
+    check = _Check(raw.num_rows)
+    columns: dict[str, pa.Array] = {}
+    keys = {name: _text(raw[name]) for name in fleet.segment_by}
+    for name, values in keys.items():
+        check.reject(_is_null(values), "missing_key", f"{name} has no value")
+    if fleet.time is not None:
+        times, unparsable = parse_times(raw[fleet.time.column], fleet.time)
+        check.reject(_is_null(raw[fleet.time.column]), "missing_key", f"{fleet.time.column} has no value")
+        check.reject(unparsable, "unparsable", f"{fleet.time.column} is not a time")
+        columns["time"] = times
+    else:
+        columns["time"] = pa.nulls(raw.num_rows, pa.timestamp("us", tz="UTC"))
+    columns["target"] = _target(raw, fleet, check, needs_target)
+    for name in fleet.features.numeric:
+        columns[feature_column(name)] = _number(raw[name], name, check)
+    for name in fleet.features.categorical:
+        columns[category_column(name)] = _text(raw[name])
+    for name in fleet.row_key:
+        columns[key_column(name)] = _text(raw[name])
+    return _split(raw, rows, keys, columns, check)
+
+
+class _Check:
+    """First reason for which each row is rejected."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.code = np.zeros(n_rows, dtype=np.int64)
+        self.reasons: list[tuple[str, str]] = [("", "")]
+
+    def reject(self, rows: BoolArray, reason: str, detail: str) -> None:
+        fresh = rows & (self.code == 0)
+        if fresh.any():
+            self.reasons.append((reason, detail))
+            self.code[fresh] = len(self.reasons) - 1
+
+
+def _target(raw: pa.Table, fleet: Fleet, check: _Check, needs_target: bool) -> pa.Array:
+    name = fleet.target.column
+    if not needs_target:
+        return pa.nulls(raw.num_rows, pa.float64())
+    target = _number(raw[name], name, check)
+    check.reject(_is_null(target), "null_target", f"{name} has no value")
+    finite = np.isfinite(target.fill_null(0.0).to_numpy(zero_copy_only=False))
+    check.reject(~finite, "non_finite_target", f"{name} is not finite")
+    return target
+
+
+def _split(
+    raw: pa.Table,
+    rows: npt.NDArray[np.int64],
+    keys: dict[str, pa.Array],
+    columns: dict[str, pa.Array],
+    check: _Check,
+) -> Landed:
+    good = np.flatnonzero(check.code == 0)
+    segments, hashes = _segments({name: values.take(pa.array(good)) for name, values in keys.items()})
+    order = np.argsort(hashes, kind="stable")
+    picked = pa.array(good[order])
+    accepted = {"segment": segments.take(pa.array(order)), "hash": pa.array(hashes[order])}
+    accepted |= {name: values.take(picked) for name, values in columns.items()}
+    accepted["row"] = pa.array(rows[good[order]])
+    bad = np.flatnonzero(check.code)
+    content = raw.take(pa.array(bad)).to_pylist()
+    rejected = {
+        "reason": [check.reasons[code][0] for code in check.code[bad]],
+        "detail": [check.reasons[code][1] for code in check.code[bad]],
+        "row": rows[bad],
+        "content": [json.dumps(row, default=str, ensure_ascii=False) for row in content],
+    }
+    return Landed(pa.table(accepted), rejected_table(**rejected))
+
+
+def rejected_table(
+    reason: list[str], detail: list[str], row: npt.NDArray[np.int64], content: list[str]
+) -> pa.Table:
+    """Rejected rows with the columns that `Landed.rejected` has."""
+    columns = {"reason": pa.array(reason, pa.string()), "detail": pa.array(detail, pa.string())}
+    return pa.table(columns | {"row": pa.array(row, pa.int64()), "content": pa.array(content, pa.string())})
+
+
+def _segments(keys: dict[str, pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """Canonical key and hash of every row; computed once a distinct segment."""
+    frame = pd.DataFrame({name: values.to_pandas() for name, values in keys.items()})
+    codes = frame.groupby(list(keys), sort=False, dropna=False).ngroup().to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    distinct = frame.iloc[first].to_dict("records")
+    names = [segment_key({str(column): str(value) for column, value in row.items()}) for row in distinct]
+    hashes = hash_segments(names)
+    return pa.array(names, pa.string()).take(pa.array(codes)), hashes[codes] if len(codes) else hashes
+
+
+def _is_null(values: pa.ChunkedArray | pa.Array) -> BoolArray:
+    mask: BoolArray = np.asarray(pc.is_null(values).to_numpy(zero_copy_only=False), dtype=bool) if isinstance(
+        values, pa.Array
+    ) else np.asarray(pc.is_null(values).to_numpy(), dtype=bool)
+    return mask
+
+
+def _flat(values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def _text(values: pa.ChunkedArray) -> pa.Array:
+    """Values as text: 2 and 2.0 both give `2`; blank text is no value."""
+    flat = _flat(values)
+    if pa.types.is_dictionary(flat.type):
+        flat = flat.dictionary_decode()
+    if pa.types.is_floating(flat.type):
+        numbers = flat.to_numpy(zero_copy_only=False)
+        if np.all(np.isnan(numbers) | (np.mod(numbers, 1) == 0)):
+            flat = pc.if_else(pc.is_nan(flat), None, flat).cast(pa.int64())
+    text = pc.utf8_trim_whitespace(flat.cast(pa.string()))
+    return pc.if_else(pc.equal(text, ""), None, text)
+
+
+def _number(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:
+    """Values as float64; rejects text that is not a number. NaN in a typed column is no value."""
+    flat = _flat(values)
+    if not (pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type)):
+        return _typed_number(flat, name, check)
+    text = pc.utf8_trim_whitespace(flat)
+    try:
+        return text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        matches = pc.match_substring_regex(text, _NUMBER, ignore_case=True).fill_null(True)
+        check.reject(~np.asarray(matches.to_numpy(zero_copy_only=False), dtype=bool), "unparsable", f"{name} is not a number")
+        return pc.if_else(matches, text, None).cast(pa.float64())
+
+
+def _typed_number(flat: pa.Array, name: str, check: _Check) -> pa.Array:
+    try:
+        numbers = flat.cast(pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        check.reject(np.ones(len(flat), dtype=bool), "unparsable", f"{name} has type {flat.type}, not a number")
+        return pa.nulls(len(flat), pa.float64())
+    return pc.if_else(pc.is_nan(numbers), None, numbers)

@@ -1,0 +1,27 @@
+"""What the coordinating tasks share: the run and its workers."""
+
+from adapters.cluster import Workers
+from adapters.lake import Table
+from models.fleet import Fleet
+from models.tables import TableSpec
+from tasks.work.job import Job
+
+__all__ = ["Run"]
+
+
+class Run:
+    """One run of a fleet: what workers are told, and the workers.
+
+    Not a dataclass: Prefect walks through dataclasses among a task's parameters and would rebuild it.
+    """
+
+    def __init__(self, job: Job, workers: Workers) -> None:
+        self.job = job
+        self.workers = workers
+
+    @property
+    def fleet(self) -> Fleet:
+        return self.job.fleet
+
+    def table(self, spec: TableSpec) -> Table:
+        return self.job.table(spec)

@@ -1,0 +1,109 @@
+"""Ingest: find new and changed files, land each exactly once, keep the ledger."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+
+import pyarrow as pa
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from adapters.files import RawFile, list_files
+from adapters.lake import StagedFile, Table
+from models.errors import SourceError
+from models.fleet import Source
+from models.tables import INPUTS, QUARANTINE, landed
+from tasks.context import Run
+from tasks.work.land import LandReceipt, Role, land_file
+
+__all__ = ["IngestReceipt", "ingest_files"]
+
+
+@dataclass(frozen=True)
+class IngestReceipt:
+    """Files and rows of one ingest. read = accepted + rejected."""
+
+    files: int
+    unchanged: int
+    refused: tuple[str, ...]
+    read: int
+    accepted: int
+    rejected: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+
+@task(name="ingest files", task_run_name="ingest {role}", cache_policy=NO_CACHE)
+def ingest_files(run: Run, role: Role, source: Source) -> IngestReceipt:
+    """Land the source's new and changed files; a changed file replaces its own rows.
+
+    The partitions of the `landed` table are the ledger: they change in the same commit as the rows. Raises SourceError
+    if no file could be read.
+    """
+    files = list_files(source.path, run.job.home)
+    fresh = _fresh(run, role, files)
+    receipts = run.workers.map("ingest", partial(land_file, run.job, role, source), fresh)
+    errors = tuple(receipt.error for receipt in receipts if receipt.error)
+    if errors and len(errors) == len(files):
+        raise SourceError("\n".join(errors))
+    _commit(run, role, receipts)
+    reasons: Counter[str] = Counter()
+    for receipt in receipts:
+        reasons.update(receipt.reasons)
+    return IngestReceipt(
+        files=len(files),
+        unchanged=len(files) - len(fresh),
+        refused=errors,
+        read=sum(receipt.read for receipt in receipts),
+        accepted=sum(receipt.accepted for receipt in receipts),
+        rejected=sum(receipt.rejected for receipt in receipts),
+        reasons=dict(reasons),
+    )
+
+
+def _fresh(run: Run, role: Role, files: Sequence[RawFile]) -> list[RawFile]:
+    """Files that are not in the ledger with the stamp that their storage gives now."""
+    present = {(file.partition["path_id"], file.partition["input_id"]) for file in _table(run, role).files()}
+    known = run.table(INPUTS).read(where=lambda partition: partition["role"] == role).to_pylist()
+    ledger = {(row["path_id"], row["stamp"]) for row in known if (row["path_id"], row["input_id"]) in present}
+    return [file for file in files if (file.path_id, file.stamp) not in ledger]
+
+
+def _table(run: Run, role: Role) -> Table:
+    return run.table(landed(run.fleet, "landed" if role == "observations" else "requests"))
+
+
+def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt]) -> None:
+    """Rejected rows and the ledger's details first, the rows last: only they make an input count as ingested."""
+    tried = {receipt.file.path_id for receipt in receipts}
+    landed_now = {receipt.file.path_id for receipt in receipts if not receipt.error}
+
+    def rejected_of_these(file: StagedFile) -> bool:
+        return file.partition["stage"] == role and file.partition["part"] in tried
+
+    def details_of_these(file: StagedFile) -> bool:
+        return file.partition["role"] == role and file.partition["path_id"] in tried
+
+    run.table(QUARANTINE).replace([file for receipt in receipts for file in receipt.quarantined], rejected_of_these)
+    inputs = run.table(INPUTS)
+    details = [inputs.stage(_input_row(receipt), role=role, path_id=receipt.file.path_id) for receipt in receipts]
+    inputs.replace(details, details_of_these)
+    rows = [file for receipt in receipts if not receipt.error for file in receipt.rows]
+    note = {"run_id": run.job.run_id, "files": str(len(landed_now))}
+    _table(run, role).replace(rows, lambda file: file.partition["path_id"] in landed_now, note=note)
+
+
+def _input_row(receipt: LandReceipt) -> pa.Table:
+    row = {
+        "path": receipt.file.uri,
+        "stamp": receipt.file.stamp,
+        "input_id": receipt.input_id,
+        "bytes": receipt.file.size,
+        "rows_read": receipt.read,
+        "rows_accepted": receipt.accepted,
+        "rows_quarantined": receipt.rejected,
+        "error": receipt.error,
+        "ingested_at": datetime.now(UTC),
+    }
+    return pa.Table.from_pylist([row])

@@ -1,0 +1,101 @@
+"""Partition: landed rows to bucketed observations, committed once for each state of the landed rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from adapters.lake import StagedFile, Table
+from models.errors import PartitionError
+from models.partition import bucket_count
+from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
+from tasks.context import Run
+from tasks.work.partition import PartitionReceipt, partition_one
+
+__all__ = ["PartitionSummary", "partition_observations", "recorded_buckets"]
+
+BUCKETS = "myriad.buckets"
+_CROWDED_ROWS = 1_000
+
+
+@dataclass(frozen=True)
+class PartitionSummary:
+    """Segments and rows after partitioning. landed = accepted + rejected."""
+
+    buckets: int
+    segments: int
+    landed: int
+    accepted: int
+    rejected: int
+    version: int
+
+
+@task(name="partition observations", cache_policy=NO_CACHE)
+def partition_observations(run: Run) -> PartitionSummary:
+    """Rebuild the buckets from the landed rows and commit them.
+
+    Raises PartitionError if the segment columns give too many segments, or nearly one a row.
+    """
+    source = run.table(landed(run.fleet))
+    version, files = source.version(), source.files()
+    if not sum(file.rows for file in files):
+        raise PartitionError(f"fleet {run.fleet.name}: no valid row has been ingested; look at the quarantine table")
+    target = run.table(observations(run.fleet))
+    buckets = recorded_buckets(run) or _choose(run, source, files)
+    target.create({BUCKETS: str(buckets)})
+    receipts = run.workers.map("partition", partial(partition_one, run.job, buckets, files), range(buckets))
+    _commit(run, receipts, version)
+    return PartitionSummary(
+        buckets=buckets,
+        segments=sum(receipt.segments for receipt in receipts),
+        landed=sum(receipt.landed for receipt in receipts),
+        accepted=sum(receipt.accepted for receipt in receipts),
+        rejected=sum(receipt.rejected for receipt in receipts),
+        version=target.version(),
+    )
+
+
+def recorded_buckets(run: Run) -> int:
+    """The number of buckets that the fleet got at its first ingest; 0 before that."""
+    return int(run.table(observations(run.fleet)).properties().get(BUCKETS, 0))
+
+
+def _choose(run: Run, source: Table, files: Sequence[StagedFile]) -> int:
+    """Count the segments, refuse what is no partition, and choose the number of buckets."""
+    fleet, rows = run.fleet, sum(file.rows for file in files)
+    hashes = np.zeros(0, np.int64)
+    for file in files:
+        hashes = np.union1d(hashes, source.read_files([file], ["hash"])["hash"].to_numpy())
+    columns = ", ".join(fleet.segment_by)
+    if len(hashes) > fleet.partition.max_segments:
+        raise PartitionError(
+            f"fleet {fleet.name}: segment_by: {columns} gives {len(hashes):,} segments, more than "
+            f"partition.max_segments = {fleet.partition.max_segments:,}; leave out a column or raise the limit"
+        )
+    if rows >= _CROWDED_ROWS and len(hashes) > 0.5 * rows:
+        raise PartitionError(
+            f"fleet {fleet.name}: segment_by: {columns} gives {len(hashes):,} segments for {rows:,} rows, nearly one "
+            f"a row; use columns that repeat, such as a store or a product, and make others features"
+        )
+    chosen = fleet.partition.buckets
+    return bucket_count(len(hashes), rows) if chosen == "auto" else chosen
+
+
+def _commit(run: Run, receipts: Sequence[PartitionReceipt], version: int) -> None:
+    """Everything but the observations first; their commit, once a version of the landed rows, is what counts."""
+
+    def everything(file: StagedFile) -> bool:
+        return True
+
+    def ours(file: StagedFile) -> bool:
+        return file.partition["stage"] == "partition"
+
+    run.table(QUARANTINE).replace([file for receipt in receipts for file in receipt.quarantined], ours)
+    run.table(SEGMENTS).replace([file for receipt in receipts for file in receipt.profiles], everything)
+    run.table(levels(run.fleet)).replace([file for receipt in receipts for file in receipt.levels], everything)
+    staged = [file for receipt in receipts for file in receipt.observations]
+    transaction = ("partition", version)
+    run.table(observations(run.fleet)).replace(staged, everything, transaction=transaction, note={"run_id": run.job.run_id})

@@ -1,0 +1,38 @@
+"""What every worker function is told: the fleet, the lake, the run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from adapters.lake import Lake, StagedFile, Table
+from models.fleet import Fleet
+from models.tables import TableSpec
+
+__all__ = ["Job", "stage_rows", "with_constants"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a fleet against a lake. run_id names it in every table that it writes."""
+
+    fleet: Fleet
+    lake: Lake
+    run_id: str
+    home: Path
+
+    def table(self, spec: TableSpec) -> Table:
+        return self.lake.table(self.fleet.name, spec)
+
+
+def stage_rows(table: Table, rows: pa.Table, **partition: object) -> tuple[StagedFile, ...]:
+    """Stage rows unless there are none."""
+    return (table.stage(rows, **partition),) if rows.num_rows else ()
+
+
+def with_constants(rows: pa.Table, **values: object) -> pa.Table:
+    """Rows with further columns that hold one value each."""
+    for name, value in values.items():
+        kind = pa.string() if value is None else None
+        rows = rows.append_column(name, pa.array([value] * rows.num_rows, kind or pa.scalar(value).type))
+    return rows

@@ -1,0 +1,80 @@
+"""Land one raw file: read, validate, stage accepted and rejected rows."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from adapters.files import RawFile, digest
+from adapters.lake import StagedFile
+from adapters.reader import read_chunks
+from models.errors import SourceError
+from models.fleet import Source
+from models.tables import QUARANTINE, landed
+from models.validate import rejected_table, validate_rows
+from tasks.work.job import Job, stage_rows, with_constants
+
+__all__ = ["LandReceipt", "Role", "land_file"]
+
+Role = Literal["observations", "requests"]
+
+
+@dataclass(frozen=True)
+class LandReceipt:
+    """What became of one file. error : why the file as a whole was refused, else empty."""
+
+    file: RawFile
+    input_id: str
+    read: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    rows: tuple[StagedFile, ...] = ()
+    quarantined: tuple[StagedFile, ...] = ()
+    error: str = ""
+
+
+def land_file(job: Job, role: Role, source: Source, file: RawFile) -> LandReceipt:
+    """Read and validate one file; a file that cannot be read is a receipt with an error, not an exception."""
+    input_id = ""
+    try:
+        input_id = digest(file.uri)
+        return _land(job, role, source, file, input_id)
+    except (SourceError, OSError) as exc:
+        content = json.dumps({"file": file.uri})
+        rejected = rejected_table(["unreadable_file"], [str(exc)], np.array([-1]), [content])
+        rejected = with_constants(rejected, path=file.uri, input_id=input_id)
+        staged = job.table(QUARANTINE).stage(rejected, stage=role, part=file.path_id)
+        return LandReceipt(file, input_id, quarantined=(staged,), error=str(exc))
+
+
+def _land(job: Job, role: Role, source: Source, file: RawFile, input_id: str) -> LandReceipt:
+    fleet, table = job.fleet, job.table(landed(job.fleet, "landed" if role == "observations" else "requests"))
+    needed = [name for name in fleet.columns if name != fleet.target.column]
+    target = [fleet.target.column]
+    required, optional = (needed + target, []) if role == "observations" else (needed, [])
+    counts: Counter[str] = Counter()
+    rows: list[StagedFile] = []
+    quarantined: list[StagedFile] = []
+    read = accepted = 0
+    for chunk in read_chunks(file.uri, source, required, optional):
+        result = validate_rows(chunk.table, chunk.rows, fleet, needs_target=role == "observations")
+        broken = rejected_table(
+            ["unparsable"] * len(chunk.broken),
+            ["the row has another number of columns than the header"] * len(chunk.broken),
+            np.array([row for row, _ in chunk.broken], dtype=np.int64),
+            [text for _, text in chunk.broken],
+        )
+        read += chunk.table.num_rows + len(chunk.broken)
+        accepted += result.accepted.num_rows
+        rows += [table.stage(with_constants(result.accepted, path=file.uri), path_id=file.path_id, input_id=input_id)]
+        for rejected in (result.rejected, broken):
+            counts.update(rejected["reason"].to_pylist())
+            marked = with_constants(rejected, path=file.uri, input_id=input_id)
+            quarantined += stage_rows(job.table(QUARANTINE), marked, stage=role, part=file.path_id)
+    return LandReceipt(
+        file, input_id, read, accepted, sum(counts.values()), dict(counts), tuple(rows), tuple(quarantined)
+    )
