@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -21,15 +20,13 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from adapters.files import arrow_filesystem
-from models.errors import LakeError
+from models.errors import LakeError, StaleTableError
 from models.tables import TableSpec
 
 __all__ = ["Lake", "StagedFile", "Table"]
 
 ROW_GROUP_ROWS = 16_384
 _CONFIGURATION = {"delta.checkpointInterval": "10", "delta.logRetentionDuration": "interval 1 days"}
-
-type_names = {"long": pa.int64(), "integer": pa.int32(), "string": pa.string()}
 
 
 @dataclass(frozen=True)
@@ -113,6 +110,11 @@ class Table:
             expression = expression & (ds.field(name) == pa.scalar(text).cast(kind))
         return expression
 
+    def has_transaction(self, app_id: str, version: int) -> bool:
+        """Whether a commit with this transaction, or a newer one, has been made."""
+        handle = self._open()
+        return handle is not None and _done(handle, (app_id, version))
+
     def properties(self) -> dict[str, str]:
         """The table's own settings, such as the number of buckets."""
         handle = self._open()
@@ -160,6 +162,7 @@ class Table:
         *,
         skip_if: Callable[[Sequence[StagedFile]], bool] = lambda files: False,
         transaction: tuple[str, int] | None = None,
+        based_on: int | None = None,
         note: Mapping[str, str] | None = None,
         deadline_s: float = 120.0,
     ) -> bool:
@@ -167,6 +170,7 @@ class Table:
 
         skip_if : looks at the committed files; True means that this commit has happened already.
         transaction : application id and version; a version that is not newer than the recorded one is skipped.
+        based_on : version of the table that the decision was taken on; another one raises StaleTableError.
         Returns whether a commit was made. Raises LakeError if a staged file is not there as described, or if other
         writers kept winning until the deadline.
         """
@@ -180,6 +184,8 @@ class Table:
             active = _active_files(handle)
             if skip_if(active) or _done(handle, transaction):
                 return False
+            if based_on is not None and handle.version() != based_on:
+                raise StaleTableError(f"{self.uri}: version {handle.version()} came after version {based_on}")
             gone = [file for file in active if removes(file)]
             if not files and not gone and transaction is None:
                 return False
@@ -246,8 +252,3 @@ def _active_files(handle: DeltaTable) -> list[StagedFile]:
         values = {name.removeprefix("partition."): str(row[name]) for name in names}
         found.append(StagedFile(row["path"], row["size_bytes"], row["num_records"], values))
     return found
-
-
-def local_root(uri: str) -> Path | None:
-    """The folder of a local lake; None for S3."""
-    return None if "://" in uri else Path(uri)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-__all__ = ["BUILT_IN", "COMBINATION", "Task"]
+__all__ = ["BUILT_IN", "COMBINATION", "SMOOTHING", "Task"]
 
 Task = Literal["forecast", "regression"]
 _FORECAST: frozenset[Task] = frozenset({"forecast"})
@@ -25,3 +25,6 @@ BUILT_IN: dict[str, frozenset[Task]] = {
     "ridge": _BOTH,
     "lightgbm": _BOTH,
 }
+
+SMOOTHING = ("seasonal_naive", "moving_average", "ses", "holt_damped", "ets", "theta", "croston")
+"""Candidates whose forecast is a function of states at the origin: level, trend and season."""

@@ -14,15 +14,24 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
 
+from models.formats import format_short
+
 FloatArray = NDArray[np.float64]
 
-__all__ = ["Comparison", "SeriesSample", "compare", "ecdf_chart", "format_number", "forecast_chart", "ratio_chart"]
+__all__ = ["Comparison", "SeriesSample", "compare", "ecdf_chart", "forecast_chart", "ratio_chart"]
 
 SAME = 0.025
 """Champion and baseline are called equal within this share; half a bin of the ratio chart."""
 _BINS = 41  # centred on 0, 0.05, ... 2.0; the last one takes everything above
 _CURVE_POINTS = 200
-_HISTORY_POINTS = 160
+_HISTORY_POINTS = (36, 160)  # at least and at most; four horizons in between, or nobody sees the forecast
+
+
+_SVG = Markup('<svg class="chart {}" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>{}</svg>')
+_LINE = Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
+_TEXT = Markup('<text class="tick {}" x="{:.1f}" y="{:.1f}">{}</text>')
+_PATH = Markup('<path class="{}" d="{}"/>')
+_BAR = Markup('<rect class="bar {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>')
 
 
 @dataclass(frozen=True)
@@ -81,24 +90,14 @@ class Comparison:
         return champion, baseline, ratio
 
 
-def compare(champion: ArrayLike, baseline: ArrayLike) -> Comparison:
-    """Pair the errors of all segments, arrays of shape (n_segments,); None and NaN mean unknown."""
-    ours, naive = np.asarray(champion, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+def compare(champion: Sequence[float | None], baseline: Sequence[float | None]) -> Comparison:
+    """Pair the errors of all segments, one each; None and NaN mean unknown."""
+    ours, naive = (np.array([math.nan if x is None else x for x in part], dtype=float) for part in (champion, baseline))
     known = np.isfinite(ours) & np.isfinite(naive)
     ours, naive = ours[known], naive[known]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where((ours == 0) & (naive == 0), 1.0, ours / naive)
     return Comparison(ours, naive, ratio, int((~known).sum()))
-
-
-def format_number(value: float | None) -> str:
-    """Three significant digits, thousands separated; a dash where there is no number."""
-    if value is None or not math.isfinite(value):
-        return "∞" if value is not None and math.isinf(value) else "–"
-    if value == 0:
-        return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(digits, 6)}f}"
 
 
 @dataclass(frozen=True)
@@ -123,23 +122,25 @@ class _Frame:
         share = (np.clip(np.asarray(values, dtype=np.float64), low, high) - low) / ((high - low) or 1.0)
         return np.asarray(self.height - bottom - share * (self.height - top - bottom))
 
+    @property
+    def base(self) -> int:
+        """y of the lower edge."""
+        return self.height - self.margins[2]
+
     def svg(self, kind: str, title: str, parts: Sequence[Markup]) -> Markup:
-        head = '<svg class="chart {}" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>'
-        return Markup(head).format(kind, self.width, self.height, title, title) + Markup("").join((*parts, Markup("</svg>")))
+        return _SVG.format(kind, self.width, self.height, title, title, Markup("").join(parts))
 
     def y_axis(self, ticks: Sequence[tuple[float, str]]) -> list[Markup]:
         _, right, _, left = self.margins
-        line = '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text class="tick end" x="{}" y="{:.1f}">{}</text>'
-        rows = ((float(self.y(value)), label) for value, label in ticks)
-        return [Markup(line).format(left, self.width - right, y, y, left - 6, y + 4, label) for y, label in rows]
+        rows = [(float(self.y(value)), label) for value, label in ticks]
+        lines = [_LINE.format("grid", left, self.width - right, y, y) for y, _ in rows]
+        return lines + [_TEXT.format("end", left - 6, y + 4, label) for y, label in rows]
 
     def x_axis(self, ticks: Sequence[tuple[float, str]], label: str) -> list[Markup]:
-        _, right, bottom, left = self.margins
-        base = self.height - bottom
-        text = '<text class="tick {}" x="{:.1f}" y="{}">{}</text>'
-        places = [Markup(text).format("mid", float(self.x(value)), base + 17, name) for value, name in ticks]
-        axis = Markup('<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(left, self.width - right, base, base)
-        return [axis, *places, Markup(text).format("mid", (left + self.width - right) / 2, base + 36, label)]
+        _, right, _, left = self.margins
+        axis = _LINE.format("axis", left, self.width - right, self.base, self.base)
+        places = [_TEXT.format("mid", float(self.x(value)), self.base + 17, name) for value, name in ticks]
+        return [axis, *places, _TEXT.format("mid", (left + self.width - right) / 2, self.base + 36, label)]
 
     def path(self, kind: str, xs: ArrayLike, ys: ArrayLike) -> Markup:
         """A line that is interrupted where y is NaN."""
@@ -149,7 +150,7 @@ class _Frame:
                 # h0: a point between two gaps is drawn as a dot.
                 steps.append(f"{pen}{x:.1f},{y:.1f}" + ("h0" if pen == "M" else ""))
             pen = "L" if math.isfinite(y) else "M"
-        return Markup('<path class="{}" d="{}"/>').format(kind, "".join(steps))
+        return _PATH.format(kind, "".join(steps))
 
 
 def _ticks(low: float, high: float, about: int) -> list[float]:
@@ -171,15 +172,15 @@ def ecdf_chart(comparison: Comparison, metric: str) -> Markup:
     """Share of segments (y) whose error is at most x, champion and baseline; the axis ends at the 97th percentile."""
     pooled = np.concatenate([comparison.champion, comparison.baseline])
     edge = float(np.quantile(pooled, 0.97)) or 1.0
-    frame = _Frame(480, 280, (12, 14, 44, 46), (0.0, edge), (0.0, 1.0))
+    frame = _Frame(480, 280, (12, 14, 44, 58), (0.0, edge), (0.0, 1.0))
     parts = frame.y_axis([(share / 4, f"{25 * share} %") for share in range(5)])
     parts += frame.x_axis(_labels(_ticks(0.0, edge, 5)), f"{metric} of a segment")
     for kind, values in (("line baseline", comparison.baseline), ("line champion", comparison.champion)):
         order = np.sort(values)
         shares = np.arange(1, len(order) + 1) / len(order)
-        kept = np.flatnonzero(order <= edge)
-        kept = kept[np.unique(np.linspace(0, len(kept) - 1, min(len(kept), _CURVE_POINTS)).astype(int))] if len(kept) else kept
-        end = shares[kept[-1]] if len(kept) else 0.0
+        inside = int(np.searchsorted(order, edge, side="right"))
+        kept = np.unique(np.linspace(0, inside - 1, min(inside, _CURVE_POINTS)).astype(int))
+        end = shares[inside - 1] if inside else 0.0
         parts.append(frame.path(kind, [0.0, *order[kept], edge], [0.0, *shares[kept], end]))
     return frame.svg("wide", f"Share of segments by {metric}: champion and baseline", parts)
 
@@ -188,43 +189,42 @@ def ratio_chart(comparison: Comparison) -> Markup:
     """Histogram of champion / baseline: better left of 1, worse right of it; the last bar takes all above 1.975."""
     place = np.clip(np.floor(np.minimum(comparison.ratio, 2.0) / (2 * SAME) + 0.5), 0, _BINS - 1).astype(int)
     counts = np.bincount(place, minlength=_BINS)
-    frame = _Frame(480, 280, (12, 14, 44, 46), (-SAME, 2 + SAME), (0.0, float(max(counts.max(), 1)) * 1.05))
+    frame = _Frame(480, 280, (12, 14, 44, 58), (-SAME, 2 + SAME), (0.0, float(max(counts.max(), 1)) * 1.05))
     parts = frame.y_axis(_labels([tick for tick in _ticks(*frame.y_range, 4) if tick == int(tick)]))
-    bar = '<rect class="bar {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>'
     width = float(frame.x(2 * SAME) - frame.x(0.0)) - 1.0
     for index in np.flatnonzero(counts):
         centre, top = 2 * SAME * index, float(frame.y(counts[index]))
         kind = "same" if index == _BINS // 2 else "better" if index < _BINS // 2 else "worse"
-        span = f"above {centre - SAME:.3f}" if index == _BINS - 1 else f"{max(centre - SAME, 0):.3f} to {centre + SAME:.3f}"
+        low, high = max(centre - SAME, 0.0), centre + SAME
+        span = f"above {low:.3f}" if index == _BINS - 1 else f"{low:.3f} to {high:.3f}"
         left, height = float(frame.x(centre - SAME)) + 0.5, float(frame.y(0)) - top
-        parts.append(Markup(bar).format(kind, left, top, width, height, f"{span}: {counts[index]:,} segments"))
+        parts.append(_BAR.format(kind, left, top, width, height, f"{span}: {counts[index]:,} segments"))
     ticks = [(0.0, "0"), (0.5, "0.5"), (1.0, "1"), (1.5, "1.5"), (2.0, "2+")]
     parts += frame.x_axis(ticks, "champion error / baseline error")
     return frame.svg("wide", "Number of segments by champion error divided by baseline error", parts)
 
 
 def _seconds(times: Sequence[datetime]) -> FloatArray:
-    return np.array([(time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() for time in times], dtype=np.float64)
+    zoned = (time if time.tzinfo else time.replace(tzinfo=UTC) for time in times)
+    return np.array([time.timestamp() for time in zoned], dtype=np.float64)
 
 
-def _y_range(series: Sequence[FloatArray], bounds: Sequence[FloatArray]) -> tuple[float, float]:
-    """Range of the series, and of the interval as far as it does not dwarf them."""
-    values = np.concatenate(series)
-    values = values[np.isfinite(values)]
-    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+def _y_range(values: FloatArray, bounds: FloatArray) -> tuple[float, float]:
+    """Range of the values, and of the interval as far as it does not dwarf them."""
+    values, bounds = values[np.isfinite(values)], bounds[np.isfinite(bounds)]
+    if not len(values):
+        return (0.0, 1.0)
+    low, high = float(values.min()), float(values.max())
     room = (high - low) or abs(high) or 1.0
-    limits = np.concatenate(bounds)
-    limits = limits[np.isfinite(limits)]
-    below = max(float(limits.min()), low - room) if len(limits) else low
-    above = min(float(limits.max()), high + room) if len(limits) else high
-    bottom, top = min(low, below), max(high, above)
-    bottom = 0.0 if 0 <= bottom < 0.5 * top else bottom
-    return (bottom, top) if top > bottom else (bottom - room / 2, top + room / 2)
+    if len(bounds):
+        low, high = min(low, max(float(bounds.min()), low - room)), max(high, min(float(bounds.max()), high + room))
+    low = 0.0 if 0 <= low < 0.5 * high else low
+    return (low, high) if high > low else (low - room / 2, high + room / 2)
 
 
 def forecast_chart(sample: SeriesSample) -> Markup:
-    """History, prediction with interval and, where known, the actual values; at most the last 160 periods of history."""
-    past = slice(-_HISTORY_POINTS, None)
+    """History, prediction with interval and, where known, the actual values; only the recent part of a long history."""
+    past = slice(-int(np.clip(4 * len(sample.forecast_times), *_HISTORY_POINTS)), None)
     before, after = _seconds(sample.times[past]), _seconds(sample.forecast_times)
     history = np.array(sample.history[past], dtype=np.float64)
     prediction = np.array(sample.prediction, dtype=np.float64)
@@ -233,32 +233,23 @@ def forecast_chart(sample: SeriesSample) -> Markup:
     moments = np.concatenate([before, after])
     if not len(moments):
         return Markup("")
-    y_range = _y_range([history, prediction, actual], [lower, upper])
+    y_range = _y_range(np.concatenate([history, prediction, actual]), np.concatenate([lower, upper]))
     frame = _Frame(320, 160, (8, 10, 20, 46), (float(moments.min()), float(moments.max())), y_range)
-    base = frame.height - frame.margins[2]
-    parts = frame.y_axis([(tick, _short(tick)) for tick in _ticks(*y_range, 3)])
+    parts = frame.y_axis([(tick, format_short(tick)) for tick in _ticks(*y_range, 3)])
     inside = np.isfinite(lower) & np.isfinite(upper)
     if inside.any():
         edges = np.concatenate([after[inside], after[inside][::-1]])
         parts.append(frame.path("band", edges, np.concatenate([upper[inside], lower[inside][::-1]])))
     if len(before):
-        rule = '<line class="origin" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>'
-        parts.append(Markup(rule).format(float(frame.x(before[-1])), frame.margins[0], base))
+        origin = float(frame.x(before[-1]))
+        parts.append(_LINE.format("origin", origin, origin, frame.margins[0], frame.base))
     parts += [frame.path("line history", before, history), frame.path("line champion", after, prediction)]
     if len(actual):
         parts.append(frame.path("line actual", after[: len(actual)], actual))
-    text = '<text class="tick {}" x="{}" y="{}">{}</text>'
     first, last = (_moment(float(edge), float(np.ptp(moments))) for edge in frame.x_range)
-    parts += [Markup(text).format("", frame.margins[3], base + 15, first)]
-    parts += [Markup(text).format("end", frame.width - frame.margins[1], base + 15, last)]
+    parts.append(_TEXT.format("", frame.margins[3], frame.base + 15, first))
+    parts.append(_TEXT.format("end", frame.width - frame.margins[1], frame.base + 15, last))
     return frame.svg("small", f"{sample.title}: history from {first}, forecast to {last}", parts)
-
-
-def _short(value: float) -> str:
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= limit:
-            return f"{value / (1e3 if unit == 'k' else limit):,.4g}{unit}"
-    return f"{value:,.4g}"
 
 
 def _moment(seconds: float, span_s: float) -> str:

@@ -10,6 +10,7 @@ MyriadError
  +-- PromotionError      a promotion or rollback that cannot be done
  +-- ScoringError        a scoring job that cannot start
  +-- LakeError           a table that cannot be read or committed
+ |    +-- StaleTableError      another writer came first; decide again
  +-- RegistryError       a model registry that cannot be used
  +-- SettingsError       settings that contradict each other
 
@@ -28,6 +29,7 @@ __all__ = [
     "ScoringError",
     "SettingsError",
     "SourceError",
+    "StaleTableError",
     "TrainingError",
 ]
 
@@ -70,6 +72,10 @@ class ScoringError(MyriadError):
 
 class LakeError(MyriadError):
     """A table of the lake is missing, damaged or could not be committed."""
+
+
+class StaleTableError(LakeError):
+    """Another writer committed since a decision was taken; take it again on the newer table."""
 
 
 class RegistryError(MyriadError):

@@ -134,6 +134,7 @@ class Gates(_Strict):
     baseline_tolerance: float = Field(0.0, ge=0, description="May be worse than the naive baseline by this share.")
     champion_tolerance: float = Field(0.02, ge=0, description="May be worse than the champion by this share.")
     insufficient_evidence: Literal["backtest", "hold", "promote"] = Field("backtest", description="With too few rows after both cut-offs.")
+    min_live_rows: int = Field(4, ge=1, description="Rows after both cut-offs that make a comparison on live data.")
     max_parity_error: float = Field(1e-4, gt=0, description="ONNX against native, relative to the segment's scale.")
     max_model_bytes: int = Field(2_000_000, gt=0, description="Size of one ONNX model.")
     max_latency_ms: float = Field(50.0, gt=0, description="Advisory: noted, never decides.")

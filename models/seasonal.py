@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.panel import BoolArray, FloatArray, Panel
+from models.panel import BoolArray, FloatArray, Panel, by_column_phase
 
-__all__ = ["deseasonalised", "is_seasonal", "multiplicative_indices", "additive_indices", "positive"]
+__all__ = ["additive_indices", "deseasonalised", "is_seasonal", "multiplicative_indices", "positive"]
 
 _TINY = 1e-12
 
 
 def positive(panel: Panel) -> BoolArray:
     """Mask [S] of the segments whose every value is above zero: where a multiplicative season makes sense."""
-    return (panel.lengths > 0) & np.all(np.where(panel.valid, panel.values, 1.0) > 0.0, axis=1)
+    above: BoolArray = (panel.lengths > 0) & np.all(np.where(panel.valid, panel.values, 1.0) > 0.0, axis=1)
+    return above
 
 
 def is_seasonal(panel: Panel, z: float = 1.0) -> BoolArray:
@@ -37,18 +38,22 @@ def is_seasonal(panel: Panel, z: float = 1.0) -> BoolArray:
     power = np.maximum((centred**2).sum(axis=1), _TINY)
     lags = [(centred[:, lag:] * centred[:, :-lag]).sum(axis=1) / power for lag in range(1, season + 1)]
     limit = z * np.sqrt((1.0 + 2.0 * np.sum(np.square(lags[:-1]), axis=0)) / count)
-    return (lags[-1] > limit) & (panel.lengths >= 2 * season)
+    seasonal: BoolArray = (lags[-1] > limit) & (panel.lengths >= 2 * season)
+    return seasonal
 
 
 def _centred_average(values: FloatArray, season: int) -> FloatArray:
     """Centred moving average [S, T] over one season (2 x m for an even m); NaN at the borders."""
     half = season // 2
-    weights = np.full(2 * half + 1, 1.0 / season)
-    if season % 2 == 0:
-        weights[[0, -1]] /= 2.0
     result = np.full_like(values, np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(values, 2 * half + 1, axis=1)
-    result[:, half : values.shape[1] - half] = windows @ weights
+    inner = values.shape[1] - 2 * half
+    if inner <= 0:
+        return result
+    border = 0.5 if season % 2 == 0 else 1.0
+    total = border * (values[:, :inner] + values[:, 2 * half :])
+    for offset in range(1, 2 * half):
+        total = total + values[:, offset : offset + inner]
+    result[:, half : half + inner] = total / season
     return result
 
 
@@ -68,8 +73,7 @@ def _shrunk_means(stack: FloatArray, target: float, shrink: bool) -> FloatArray:
     seen = np.isfinite(stack)
     count = seen.sum(axis=1)
     filled = np.where(seen, stack, 0.0)
-    means = filled.sum(axis=1) / np.maximum(count, 1)
-    means = np.where(count > 0, means, target)
+    means: FloatArray = np.where(count > 0, filled.sum(axis=1) / np.maximum(count, 1), target)
     season = stack.shape[2]
     means = means - means.mean(axis=1, keepdims=True) + target
     if not shrink or season <= 3:
@@ -78,7 +82,8 @@ def _shrunk_means(stack: FloatArray, target: float, shrink: bool) -> FloatArray:
     noise = squares / np.maximum((count - 1).sum(axis=1), 1) / np.maximum(count.mean(axis=1), 1.0)
     spread = ((means - target) ** 2).sum(axis=1) / (season - 1)
     weight = (season - 3) / (season - 1) * np.minimum(noise / np.maximum(spread, _TINY), 1.0)
-    return means + weight[:, None] * (target - means)
+    shrunk: FloatArray = means + weight[:, None] * (target - means)
+    return shrunk
 
 
 def multiplicative_indices(panel: Panel, shrink: bool = True) -> FloatArray:
@@ -105,13 +110,13 @@ def additive_indices(panel: Panel, shrink: bool = True) -> FloatArray:
     return np.where((panel.lengths >= 2 * season)[:, None], indices, zeros)
 
 
-def column_indices(indices: FloatArray, columns: int) -> FloatArray:
-    """Spread indices [S, m] by column phase over T columns: [S, T]."""
-    season = indices.shape[1]
-    return indices[:, (np.arange(columns) - (columns - 1)) % season]
-
-
 def deseasonalised(panel: Panel, factors: FloatArray, addends: FloatArray) -> FloatArray:
-    """Values [S, T] without season: (y - addend) / factor; indices by column phase."""
+    """Values [S, T] without season: (y - addend) / factor; factors and addends [S, m] by absolute phase."""
+    return (panel.values - _over_columns(addends, panel)) / _over_columns(factors, panel)
+
+
+def _over_columns(indices: FloatArray, panel: Panel) -> FloatArray:
+    """Spread indices [S, m] by absolute phase over the columns: [S, T]."""
     columns = panel.values.shape[1]
-    return (panel.values - column_indices(addends, columns)) / column_indices(factors, columns)
+    order = (np.arange(columns) - (columns - 1)) % panel.season
+    return by_column_phase(indices, panel)[:, order]

@@ -38,7 +38,10 @@ class ApiStore:
 
     def register(self, pending: Sequence[Pending]) -> list[Registration]:
         """See VersionStore."""
-        done = {item.name: self._register(item) for item in sorted_by_name(pending)}
+        existing: dict[str, list[ModelVersion]] = {}
+        for version in self._search([item.name for item in pending]):
+            existing.setdefault(version.name, []).append(version)
+        done = {item.name: self._register(item, existing.get(item.name, [])) for item in sorted_by_name(pending)}
         return [done[item.name] for item in pending]
 
     def set_alias(self, alias: str, versions: Mapping[str, int]) -> int:
@@ -57,8 +60,7 @@ class ApiStore:
             self._client.delete_registered_model_alias(name, alias)
         return len(having)
 
-    def _register(self, item: Pending) -> Registration:
-        existing = list(self._search([item.name]))
+    def _register(self, item: Pending, existing: "list[ModelVersion]") -> Registration:
         twins = _twins(existing, item.fingerprint)
         if twins:
             self._drop(twins[1:])
@@ -66,7 +68,10 @@ class ApiStore:
         if not existing:
             self._make_model(item)
         made = self._client.create_model_version(
-            item.name, item.source, item.run_id, tags=dict(item.tags), description=item.description
+            *(item.name, item.source, item.run_id),
+            tags=dict(item.tags),
+            description=item.description,
+            await_creation_for=0,  # A SQL registry's version is ready at once; waiting asks once more and logs a line.
         )
         first, *later = _twins(self._search([item.name]), item.fingerprint) or [made]
         if int(first.version) == int(made.version):

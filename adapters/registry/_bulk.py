@@ -46,8 +46,8 @@ class _Known:
 
 def obstacle(tracking_uri: str, mlflow_version: str, workspaces: bool) -> str | None:
     """Why the bulk path cannot be used, as far as that is known without a connection; None where nothing speaks."""
-    if tracking_uri.split(":")[0].split("+")[0] not in ("sqlite", "postgresql", "mysql", "mssql"):
-        return "the tracking URI is not a database"
+    if tracking_uri.split(":")[0].split("+")[0] not in ("sqlite", "postgresql"):
+        return "the tracking URI is neither an SQLite nor a PostgreSQL database"
     release = tuple(int(part) for part in mlflow_version.split(".")[:2] if part.isdigit())
     if not FIRST_CHECKED <= release < FIRST_UNCHECKED:
         return f"MLflow {mlflow_version} was not checked; 3.17 was"
@@ -242,10 +242,11 @@ def _check(pending: Sequence[Pending]) -> None:
 
     for item in pending:
         _validate_model_name(item.name)
-        for key, value in item.tags.items():
-            _validate_model_version_tag(key, value)  # type: ignore[no-untyped-call]
-        for key, value in item.model_tags.items():
-            _validate_registered_model_tag(key, value)  # type: ignore[no-untyped-call]
+    # Values were made to fit already, and the keys of a bucket are few.
+    for key in {key for item in pending for key in item.tags}:
+        _validate_model_version_tag(key, "")  # type: ignore[no-untyped-call]
+    for key in {key for item in pending for key in item.model_tags}:
+        _validate_registered_model_tag(key, "")  # type: ignore[no-untyped-call]
 
 
 def _row(name: str, **columns: object) -> dict[str, object]:

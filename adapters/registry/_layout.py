@@ -32,29 +32,32 @@ _DTYPES: dict[int, str] = {
 
 @dataclass(frozen=True)
 class ModelDirectory:
-    """The files of one model by name, and where they go below the run's artifacts. `MLmodel` comes last."""
+    """One model's folder below the run's artifacts, and its files by name, `MLmodel` last."""
 
-    path: str
+    name: str
     files: Mapping[str, bytes]
 
 
-def model_directory(entry: ModelEntry, run_id: str, started_ms: int) -> ModelDirectory:
-    """The model directory of an entry; the same bytes whenever it is made again for the same run.
+def directory_name(entry: ModelEntry) -> str:
+    """``<name>-<digest of fingerprint and graph>``.
 
-    It is named ``<name>-<digest of fingerprint and graph>``: a bucket that runs again under the same run with new rows
-    makes a new version, and must not replace the files of the version before.
+    A bucket that runs again under the same run with new rows makes a new version: it must not replace the files of
+    the version before.
     """
-    digest = hashlib.sha256(entry.fingerprint.encode() + b"\0" + entry.onnx).hexdigest()
-    path = f"{entry.name}-{digest[:12]}"
-    mlmodel = _mlmodel(entry, path, run_id, datetime.fromtimestamp(started_ms / 1000, UTC), digest)
-    return ModelDirectory(path, {"model.onnx": entry.onnx, **_environment(), "MLmodel": mlmodel})
+    return f"{entry.name}-{_digest(entry)[:12]}"
+
+
+def model_directory(entry: ModelEntry, run_id: str, started_ms: int) -> ModelDirectory:
+    """The model directory of an entry; the same bytes whenever it is made again for the same run."""
+    mlmodel = _mlmodel(entry, run_id, datetime.fromtimestamp(started_ms / 1000, UTC))
+    return ModelDirectory(directory_name(entry), {"model.onnx": entry.onnx, **_environment(), "MLmodel": mlmodel})
 
 
 def write_directories(root: Path, directories: Iterable[ModelDirectory]) -> None:
     """Write what is missing or half written below `root`; each file appears whole or not at all."""
     root.mkdir(parents=True, exist_ok=True)
     for directory in directories:
-        folder = root / directory.path
+        folder = root / directory.name
         try:
             folder.mkdir()
         except FileExistsError:
@@ -96,10 +99,14 @@ def _environment() -> dict[str, bytes]:
     return {"requirements.txt": requirements.encode(), "python_env.yaml": python_env.encode()}
 
 
-def _mlmodel(entry: ModelEntry, path: str, run_id: str, made_at: datetime, digest: str) -> bytes:
+def _digest(entry: ModelEntry) -> str:
+    return hashlib.sha256(entry.fingerprint.encode() + b"\0" + entry.onnx).hexdigest()
+
+
+def _mlmodel(entry: ModelEntry, run_id: str, made_at: datetime) -> bytes:
     """The MLmodel file. Strings are JSON, which YAML reads; CPU alone, so that no loader warns of a missing GPU."""
     lines = [
-        f"artifact_path: {_quoted(path)}",
+        f"artifact_path: {_quoted(directory_name(entry))}",
         "flavors:",
         "  onnx:",
         "    code: null",
@@ -117,7 +124,7 @@ def _mlmodel(entry: ModelEntry, path: str, run_id: str, made_at: datetime, diges
         f"  {FINGERPRINT_TAG}: {_quoted(entry.fingerprint)}",
         f'mlflow_version: "{version_of("mlflow")}"',
         f"model_size_bytes: {len(entry.onnx)}",
-        f"model_uuid: {digest[:32]}",
+        f"model_uuid: {_digest(entry)[:32]}",
         f'run_id: "{run_id}"',
         *_signature(entry),
         f"utc_time_created: '{made_at:%Y-%m-%d %H:%M:%S.%f}'",

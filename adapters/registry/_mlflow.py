@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 
 
 def silence() -> None:
-    """Forbid MLflow's usage reports in this process and in those it starts, whatever was set before."""
+    """Forbid MLflow's usage reports in this process and in those it starts, whatever was set before.
+
+    Its lines on standard output, one for each run that ends, are off too, unless they were asked for.
+    """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 def client(tracking_uri: str) -> "MlflowClient":
@@ -25,7 +29,7 @@ def client(tracking_uri: str) -> "MlflowClient":
     silence()
     from mlflow import MlflowClient
 
-    with domain_errors(f"cannot open {redacted(tracking_uri)}"):
+    with domain_errors(f"cannot open {redacted(tracking_uri)}", tracking_uri), _setup_errors(tracking_uri):
         made = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         # The tracking store first: it makes missing tables under a lock, the registry store makes them without.
         made.search_experiments(max_results=1)
@@ -33,14 +37,27 @@ def client(tracking_uri: str) -> "MlflowClient":
 
 
 @contextmanager
-def domain_errors(action: str) -> Iterator[None]:
-    """Turn what MLflow raises into RegistryError, with the action that failed."""
+def domain_errors(action: str, secret_uri: str = "") -> Iterator[None]:
+    """Turn what MLflow and the database raise into RegistryError: the action that failed, no password."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except MlflowException as exc:
-        raise RegistryError(f"{action}: {exc.message}") from exc
+    except (MlflowException, SQLAlchemyError) as exc:
+        text = str(exc).replace(secret_uri, redacted(secret_uri)) if secret_uri else str(exc)
+        raise RegistryError(f"{action}: {text}") from exc
+
+
+@contextmanager
+def _setup_errors(tracking_uri: str) -> Iterator[None]:
+    """A missing database driver or an impossible file, met on the first connection."""
+    try:
+        yield
+    except ImportError as exc:
+        raise RegistryError(f"cannot open {redacted(tracking_uri)}: install the database's driver: {exc}") from exc
+    except OSError as exc:
+        raise RegistryError(f"cannot open {redacted(tracking_uri)}: {exc}") from exc
 
 
 def is_error(exc: Exception, code: str) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from adapters.registry._entries import ModelEntry, Registration, VersionStore, checked, pending
-from adapters.registry._layout import model_directory
+from adapters.registry._layout import directory_name, model_directory
 from adapters.registry._mlflow import client, domain_errors, redacted
 from adapters.registry._runs import Runs
 from models.errors import RegistryError
@@ -79,22 +79,18 @@ class Registry:
             run_id, root = str(run.info.run_id), str(run.info.artifact_uri).rstrip("/")
             known = connection.store.versions([entry.name for entry in entries])
             new = [entry for entry in entries if entry.fingerprint not in known.get(entry.name, {})]
-            directories = [model_directory(entry, run_id, int(run.info.start_time)) for entry in new]
-            connection.runs.store(run, directories)
+            started_ms = int(run.info.start_time)
+            connection.runs.store(run, [model_directory(entry, run_id, started_ms) for entry in new])
             made = connection.store.register(
-                [pending(entry, f"{root}/{where.path}", run_id) for entry, where in zip(new, directories, strict=True)]
+                [pending(entry, f"{root}/{directory_name(entry)}", run_id) for entry in entries]
             )
             connection.runs.finish(run_id, metrics, failed=False)
-        done = {registration.name: registration for registration in made}
         created = sum(registration.created for registration in made)
         log.info(
             "registered bucket=%d models=%d created=%d reused=%d path=%s in %.1f s",
             *(bucket, len(entries), created, len(entries) - created, connection.path, time.perf_counter() - began),
         )
-        return [
-            done.get(entry.name) or Registration(entry.name, known[entry.name][entry.fingerprint], created=False)
-            for entry in entries
-        ]
+        return made
 
     def finish_training(self, run_id: str, metrics: Mapping[str, float], failed: bool = False) -> None:
         """Log a training's figures and end its run."""
@@ -157,6 +153,6 @@ class Registry:
             return reason
         from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
-        with domain_errors(f"cannot open {redacted(self.tracking_uri)}"):
+        with domain_errors(f"cannot open {redacted(self.tracking_uri)}", self.tracking_uri):
             store = SqlAlchemyStore(self.tracking_uri)  # type: ignore[no-untyped-call]
         return column_obstacle(store.engine) or BulkStore(store.ManagedSessionMaker)

@@ -90,7 +90,10 @@ class Runs:
         return str(experiment.experiment_id)
 
     def _found_or_made(self, experiment_id: str, wanted: str, tags: dict[str, str], run_name: str) -> "Run":
-        """The oldest run with these tags. Of two makers at once the later finds the older and drops its own."""
+        """The oldest run with these tags. Of two makers at once the later finds the older and drops its own.
+
+        If their clocks disagree two runs may remain, which does no harm: versions are told apart by fingerprint.
+        """
         found = self._oldest(experiment_id, wanted)
         if found is not None:
             return found

@@ -1,5 +1,6 @@
 """What every worker function is told: the fleet, the lake, the run."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from adapters.lake import Lake, StagedFile, Table
 from models.fleet import Fleet
 from models.tables import TableSpec
 
-__all__ = ["Job", "stage_rows", "with_constants"]
+__all__ = ["Job", "in_bucket", "stage_rows", "with_constants"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Job:
 
     def table(self, spec: TableSpec) -> Table:
         return self.lake.table(self.fleet.name, spec)
+
+
+def in_bucket(bucket: int) -> Callable[[Mapping[str, str]], bool]:
+    """Picks the partitions of one bucket."""
+    return lambda partition: partition["bucket"] == str(bucket)
 
 
 def stage_rows(table: Table, rows: pa.Table, **partition: object) -> tuple[StagedFile, ...]:

@@ -1,0 +1,110 @@
+"""Combining members, choosing one instead, and intervals: all from a segment's own backtest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.panel import FloatArray, IntArray
+
+__all__ = ["COMBINATION", "choose", "combination_weights", "combine", "conformal_quantile", "fold_drops"]
+
+COMBINATION = -1
+_POWER = 2.0  # Inverse squared error; on the M3 validation window any power from 1 to 2 is within 0.3 %.
+_LEAST_WEIGHT = 0.01
+_SPREAD = 0.5  # Interval widths grow with the square root of the step, as for a random walk.
+
+
+def fold_drops(horizon: int, folds: int = 3) -> tuple[int, ...]:
+    """Periods to drop for each backtest origin, latest first: (6, 12, 18) for a horizon of 18.
+
+    A fold with fewer periods left than the horizon is judged on those it has, so that short histories lose little.
+    """
+    return tuple(sorted({max(round(horizon * fold / folds), 1) for fold in range(1, folds + 1)}))
+
+
+def combination_weights(errors: FloatArray) -> FloatArray:
+    """Weights [S, M] from backtest errors [S, F, M] (e.g. MAE; NaN where not applicable); rows sum to 1.
+
+    Inverse squares of the errors relative to the fold's best member, averaged over folds; under 1 % becomes 0.
+    A segment without any error gets its first member: list the simplest first.
+    Source: Bates & Granger, Oper. Res. Quarterly 20 (1969), without covariances as in Stock & Watson (2004).
+    """
+    clean = np.where(np.isfinite(errors), errors, np.inf)
+    best = clean.min(axis=2, keepdims=True)
+    known = np.isfinite(best)
+    # Relative to a negligible error rather than to zero: an exact member takes all, several exact ones share.
+    floor = np.where(known, 1e-9 * np.where(np.isfinite(errors), errors, 0.0).max(axis=2, keepdims=True), 1.0)
+    floor = np.maximum(floor, np.finfo(np.float64).tiny)
+    relative = (clean + floor) / (np.where(known, best, 1.0) + floor)
+    seen = np.isfinite(clean) & known
+    folds = seen.sum(axis=1)
+    mean = np.where(seen, relative, 0.0).sum(axis=1) / np.maximum(folds, 1)
+    mean = np.where(folds > 0, mean, np.inf)
+    mean[:, 0] = np.where((folds > 0).any(axis=1), mean[:, 0], 1.0)
+    raw = (mean.min(axis=1, keepdims=True) / mean) ** _POWER
+    weights = raw / raw.sum(axis=1, keepdims=True)
+    kept = np.where(weights >= min(_LEAST_WEIGHT, 1.0 / weights.shape[1]), weights, 0.0)
+    result: FloatArray = kept / kept.sum(axis=1, keepdims=True)
+    return result
+
+
+def combine(forecasts: FloatArray, weights: FloatArray) -> FloatArray:
+    """Weighted mean [S, ...] of members' forecasts [S, M, ...].
+
+    Where a member has no forecast (NaN: not applicable in an early fold) the others share its weight; NaN where none
+    that carries weight has one.
+    """
+    spread = weights.reshape(*weights.shape, *(1,) * (forecasts.ndim - 2))
+    present = np.where(np.isfinite(forecasts), spread, 0.0)
+    mass = present.sum(axis=1)
+    total = (present * np.where(np.isfinite(forecasts), forecasts, 0.0)).sum(axis=1)
+    mean: FloatArray = np.where(mass > 0.0, total / np.where(mass > 0.0, mass, 1.0), np.nan)
+    return mean
+
+
+def choose(
+    errors: FloatArray, combined: FloatArray, complexity: IntArray, lead: float = 0.5, tolerance: float = 0.05
+) -> IntArray:
+    """Winner [S] per segment: a member's index, or COMBINATION (-1).
+
+    errors : [S, F, M] of the members; combined : [S, F] of their combination; complexity : [M].
+    The combination wins unless a member's mean error is lower by more than `lead`; of such members, the simplest
+    whose error is within `tolerance` of the best.
+    """
+    folds = np.isfinite(errors).sum(axis=1)
+    mean = np.where(np.isfinite(errors), errors, 0.0).sum(axis=1) / np.maximum(folds, 1)
+    full = folds == folds.max(axis=1, keepdims=True)
+    mean = np.where((folds > 0) & full, mean, np.inf)
+    close = mean <= mean.min(axis=1, keepdims=True) * (1.0 + tolerance)
+    rank = np.where(close & np.isfinite(mean), complexity[None, :].astype(np.float64), np.inf)
+    single = np.lexsort((mean, rank), axis=1)[:, 0]
+    together = np.isfinite(combined)
+    reference = np.where(together, combined, 0.0).sum(axis=1) / np.maximum(together.sum(axis=1), 1)
+    reference = np.where(together.any(axis=1), reference, np.inf)
+    least = np.take_along_axis(mean, single[:, None], axis=1)[:, 0]
+    winner: IntArray = np.where(least < (1.0 - lead) * reference, single, COMBINATION).astype(np.int64)
+    return winner
+
+
+def conformal_quantile(residuals: FloatArray, coverage: float = 0.9) -> FloatArray:
+    """Half widths [S, H] of the intervals at steps 1..H from backtest residuals [S, F, H] (NaN where unknown).
+
+    Absolute residuals over the square root of their step are pooled. Folds overlap, so F folds count as one: the
+    effective sample n is the number of residuals over F, and the level is raised to coverage * (n + 1) / n. Past 1
+    there is no such residual: the largest is stretched by the level. NaN for a segment without residuals.
+    Source: split conformal prediction, Vovk, Gammerman & Shafer (2005); scaled scores, Lei et al., JASA 113 (2018).
+    """
+    rows, folds, horizon = residuals.shape
+    growth = np.arange(1, horizon + 1, dtype=np.float64) ** _SPREAD
+    scores = np.sort((np.abs(residuals) / growth).reshape(rows, folds * horizon), axis=1)  # NaN sorts last.
+    count = np.isfinite(scores).sum(axis=1)
+    effective = np.maximum(count / max(folds, 1), 1.0)
+    level = coverage * (effective + 1.0) / effective
+    position = np.minimum(level, 1.0) * np.maximum(count - 1, 0)
+    below = np.floor(position).astype(np.int64)
+    above = np.minimum(below + 1, np.maximum(count - 1, 0))
+    low = np.take_along_axis(scores, below[:, None], axis=1)[:, 0]
+    high = np.take_along_axis(scores, above[:, None], axis=1)[:, 0]
+    scale = (low + (position - below) * (high - low)) * np.maximum(level, 1.0)
+    half_widths: FloatArray = scale[:, None] * growth[None, :]
+    return half_widths

@@ -1,0 +1,188 @@
+"""Candidates of forecast fleets behind one interface: fit all segments of a window, forecast, and become graph members."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from models.export import Linear, Member, Smoothing, Trees
+from models.fleet import Candidate, Fleet
+from models.linear import PENALTIES, Moments, design_matrix, moments, solve_ridge
+from models.member import Member as SmoothingMethod
+from models.member import Parameters, forecast
+from models.panel import BoolArray, FloatArray
+from models.rows import Window
+from models.scale import from_scale, to_scale
+from models.train import SegmentParameters
+from models.smoothing import MEMBERS
+from models.trees import Regressor, make_regressor, tree_arrays
+
+__all__ = ["Competitor", "Fitted", "competitors"]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A candidate fitted to all segments of a window.
+
+    forecast : [S, H] in the target's unit; NaN where the candidate does not apply or failed.
+    member : graph member of a segment by its index. parameters : JSON-able parameters by name, of a segment.
+    """
+
+    forecast: FloatArray
+    member: Callable[[int], Member]
+    parameters: Callable[[int], SegmentParameters]
+
+
+class Competitor(Protocol):
+    """A candidate. needs_rows : whether it trains on feature rows."""
+
+    name: str
+    complexity: int
+    needs_rows: bool
+
+    def fit(self, window: Window) -> Fitted: ...
+
+
+def competitors(fleet: Fleet) -> list[Competitor]:
+    """The fleet's candidates in the order of its file."""
+    return [_competitor(candidate, fleet) for candidate in fleet.candidates]
+
+
+def _competitor(candidate: Candidate, fleet: Fleet) -> Competitor:
+    if candidate.name in MEMBERS:
+        return SmoothingCandidate(MEMBERS[candidate.name])
+    if candidate.name == "ridge":
+        return RidgeCandidate(fleet.target.transform)
+    return EstimatorCandidate(candidate.name, make_regressor(candidate, fleet), fleet.target.transform)
+
+
+class SmoothingCandidate:
+    """A batched smoothing method."""
+
+    needs_rows = False
+
+    def __init__(self, method: SmoothingMethod) -> None:
+        self.name, self.complexity, self._method = method.name, method.complexity, method
+
+    def fit(self, window: Window) -> Fitted:
+        panel = window.panel
+        parameters = self._method.fit(panel, window.horizon)
+        growth = self._method.growth(parameters, window.horizon)
+        with np.errstate(all="ignore"):
+            values = forecast(self._method, panel, parameters, window.horizon)
+        applies = self._method.applicable(panel) & (panel.lengths > 0) & np.isfinite(values).all(axis=1)
+        return Fitted(
+            np.where(applies[:, None], values, np.nan),
+            lambda s: Smoothing(self.name, growth[s]),
+            lambda s: _of_segment(parameters, s),
+        )
+
+
+def _of_segment(parameters: Parameters, segment: int) -> SegmentParameters:
+    return {name: np.asarray(array[segment], dtype=float).tolist() for name, array in parameters.items()}
+
+
+class RidgeCandidate:
+    """Ridge on the design columns, direct for every step; the penalty is chosen on the newest horizon."""
+
+    name, complexity, needs_rows = "ridge", 5, True
+
+    def __init__(self, transform: str) -> None:
+        self._transform = transform
+
+    def fit(self, window: Window) -> Fitted:
+        rows, contract = window.rows, window.contract
+        assert rows is not None
+        n_segments = rows.base.shape[0]
+        x, anchor = design_matrix(rows.base, contract.design, self._transform)
+        y = to_scale(np.nan_to_num(rows.target), self._transform) - anchor
+        x, y = x.reshape(n_segments, -1, x.shape[-1]), y.reshape(n_segments, -1)
+        training = window.training()
+        found = moments(x, y, training.reshape(n_segments, -1).astype(float))
+        penalty = self._penalty(window, x, y, training)
+        coefficients, intercept = solve_ridge(found, penalty)
+        low, high = _bounds(window)
+        at, anchor = design_matrix(window.base_at_origin(), contract.design, self._transform)
+        scaled = np.einsum("shd,sd->sh", at, coefficients) + intercept[:, None] + anchor
+        values = np.clip(from_scale(scaled, self._transform), low[:, None], high[:, None])
+        applies = (found.rows >= 2 * x.shape[-1]) & np.isfinite(values).all(axis=1)
+        return Fitted(
+            np.where(applies[:, None], values, np.nan),
+            lambda s: Linear("ridge", coefficients[s], float(intercept[s]), float(low[s]), float(high[s])),
+            lambda s: {"penalty": float(penalty[s])},
+        )
+
+    def _penalty(self, window: Window, x: FloatArray, y: FloatArray, training: BoolArray) -> FloatArray:
+        """Penalty [S] with the smallest squared error on the targets of the newest horizon before the origin."""
+        rows = window.rows
+        assert rows is not None
+        steps = np.arange(1, rows.target.shape[2] + 1)
+        split = window.cutoff - window.horizon
+        target = rows.origins[:, None] + steps[None, :]
+        earlier = training & (target <= split)[None]
+        later = training & ((rows.origins[:, None] <= split) & (target > split))[None]
+        n_segments = x.shape[0]
+        found: Moments = moments(x, y, earlier.reshape(n_segments, -1).astype(float))
+        held_out = later.reshape(n_segments, -1)
+        columns = np.flatnonzero(held_out.any(axis=0))
+        losses = []
+        for penalty in PENALTIES:
+            coefficients, intercept = solve_ridge(found, np.full(n_segments, penalty))
+            fitted = (x[:, columns] @ coefficients[..., None])[..., 0] + intercept[:, None]
+            losses.append((((fitted - y[:, columns]) ** 2) * held_out[:, columns]).sum(axis=1))
+        known = held_out.any(axis=1) & (found.rows >= 2 * x.shape[-1])
+        return np.where(known, PENALTIES[np.argmin(np.stack(losses), axis=0)], 0.1)
+
+
+def _bounds(window: Window) -> tuple[FloatArray, FloatArray]:
+    """Predictions stay within the segment's range, widened by the range itself on both sides."""
+    values = window.panel.values
+    low = np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf)
+    high = np.where(np.isnan(values), -np.inf, values).max(axis=1, initial=-np.inf)
+    spread = np.where(np.isfinite(high - low), np.maximum(high - low, 1e-9), 0.0)
+    return np.where(np.isfinite(low), low, 0.0) - spread, np.where(np.isfinite(high), high, 0.0) + spread
+
+
+class EstimatorCandidate:
+    """LightGBM or any scikit-learn regressor, fitted one segment at a time on the untransformed design."""
+
+    complexity, needs_rows = 9, True
+
+    def __init__(self, name: str, make: Callable[[], Regressor], transform: str) -> None:
+        self.name, self._make, self._transform = name, make, transform
+
+    def fit(self, window: Window) -> Fitted:
+        rows, contract = window.rows, window.contract
+        assert rows is not None
+        design, raw_anchor = design_matrix(rows.base.astype(np.float32), contract.design, "none")
+        anchor = to_scale(raw_anchor, self._transform)
+        y = to_scale(np.nan_to_num(rows.target), self._transform) - anchor
+        at, raw = design_matrix(window.base_at_origin().astype(np.float32), contract.design, "none")
+        training = window.training()
+        values = np.full((len(training), window.horizon), np.nan)
+        fitted: dict[int, Regressor] = {}
+        for s in range(len(training)):
+            used = training[s]
+            if used.sum() < 2 * design.shape[-1]:
+                continue
+            try:
+                fitted[s] = self._make().fit(design[s][used].astype(np.float32), y[s][used])
+                relative = np.asarray(fitted[s].predict(at[s].astype(np.float32)), dtype=np.float64)
+            except Exception:  # noqa: BLE001, S112 - foreign code: whatever it raises, the segment has other candidates
+                continue
+            values[s] = from_scale(relative + to_scale(raw[s], self._transform), self._transform)
+        width = design.shape[-1]
+        return Fitted(values, lambda s: graph_member(self.name, fitted[s], width), lambda s: {})
+
+
+def graph_member(name: str, regressor: Regressor, width: int) -> Trees:
+    """A fitted regressor as a member of a graph; width : number of design columns."""
+    booster = getattr(regressor, "booster_", None)
+    if booster is not None:
+        return Trees(name, nodes=tree_arrays(booster))
+    from skl2onnx import to_onnx  # Heavy, and needed only for winners of this kind.
+
+    example = np.zeros((1, width), dtype=np.float32)
+    converted = to_onnx(regressor, example, target_opset={"": 17, "ai.onnx.ml": 3})
+    return Trees(name, converted=converted.SerializeToString())

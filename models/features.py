@@ -1,0 +1,186 @@
+"""Features of a forecast: one row is (segment, origin, step). The same code serves training and every kind of scoring.
+
+A fleet has one superset of columns, described by its `Contract`; each model's graph selects what it needs.
+Lags, rolling means and states are in the target's own unit; a graph applies the fleet's transform itself.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from models.candidates import SMOOTHING
+from models.fleet import Fleet
+from models.panel import FloatArray, IntArray, Panel
+
+__all__ = ["STATES", "Contract", "Design", "base_features", "contract_of", "state_columns"]
+
+STATES = ("level", "trend", "multiplier", "addend")
+_HARMONICS = 3
+
+
+@dataclass(frozen=True)
+class Design:
+    """Which columns linear models and trees see: `values` relative to the `anchor` column, and `others` as they are."""
+
+    values: tuple[int, ...]
+    others: tuple[int, ...]
+    anchor: int | None
+
+    @property
+    def width(self) -> int:
+        return len(self.values) + len(self.others)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The columns of `features`, in order, and what is needed to compute them. Stored beside every model."""
+
+    task: str
+    season: int = 1
+    frequency: str | None = None
+    horizon: int = 1
+    transform: str = "none"
+    minimum: float | None = None
+    lags: tuple[int, ...] = ()
+    season_lags: int = 0
+    windows: tuple[int, ...] = ()
+    harmonics: int = 0
+    numeric: tuple[str, ...] = ()
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    states: tuple[str, ...] = ()
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Names of the covariates: numeric ones, then an indicator a category value."""
+        indicators = (f"{name}={value}" for name, values in self.categories.items() for value in values)
+        return (*self.numeric, *indicators)
+
+    @property
+    def base(self) -> tuple[str, ...]:
+        """Columns that do not depend on a model's parameters."""
+        if self.task != "forecast":
+            return self.covariates
+        values = (*(f"lag_{i}" for i in self.lags), *(f"season_lag_{i + 1}" for i in range(self.season_lags)))
+        waves = (f"{wave}_{k + 1}" for k in range(self.harmonics) for wave in ("sin", "cos"))
+        return ("step", *values, *(f"mean_{w}" for w in self.windows), *waves, *self.covariates)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns: the base, then the states of the smoothing candidates."""
+        return (*self.base, *(f"{member}.{state}" for member in self.states for state in STATES))
+
+    @property
+    def design(self) -> Design:
+        """What linear models and trees see of the base columns."""
+        if self.task != "forecast":
+            return Design((), tuple(range(len(self.base))), None)
+        n_values = len(self.lags) + self.season_lags + len(self.windows)
+        values = tuple(range(1, 1 + n_values))
+        # The last window is the longest: relative to it, a model is blind to the series' level.
+        return Design(values, (0, *range(1 + n_values, len(self.base))), n_values)
+
+    def column(self, name: str) -> int:
+        return self.names.index(name)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Contract":
+        raw = json.loads(text)
+        for name in ("lags", "windows", "numeric", "states"):
+            raw[name] = tuple(raw[name])
+        raw["categories"] = {name: tuple(values) for name, values in raw["categories"].items()}
+        return cls(**raw)
+
+
+def contract_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> Contract:
+    """The contract of a fleet. categories : values of each categorical column that get an indicator."""
+    shared = {"numeric": fleet.features.numeric, "categories": dict(categories), "minimum": fleet.target.minimum}
+    if fleet.task != "forecast":
+        return Contract(fleet.task, transform=fleet.target.transform, **shared)  # type: ignore[arg-type]
+    assert fleet.time is not None
+    season, features = fleet.season, fleet.features
+    lags = (1, 2, 3) if features.lags == "auto" else () if features.lags == "none" else tuple(features.lags)
+    auto = tuple(sorted({3, season if 3 < season <= 26 else 8}))
+    windows = auto if features.rolling == "auto" else () if features.rolling == "none" else tuple(features.rolling)
+    return Contract(
+        fleet.task,
+        season=season,
+        frequency=fleet.time.frequency,
+        horizon=fleet.steps,
+        transform=fleet.target.transform,
+        lags=lags,
+        season_lags=0 if season == 1 else 2 if season <= 26 else 1,
+        windows=windows or (1,),
+        harmonics=min(_HARMONICS, season // 2) if features.calendar == "auto" else 0,
+        states=tuple(candidate.name for candidate in fleet.candidates if candidate.name in SMOOTHING),
+        **shared,  # type: ignore[arg-type]
+    )
+
+
+def base_features(panel: Panel, covariates: FloatArray, contract: Contract, origins: IntArray) -> FloatArray:
+    """Base columns for every segment, origin and step, float64 [S, O, H, k].
+
+    covariates : [S, T + H, K], the last H periods lie after the panel. origins : columns of the panel, [O].
+    What reaches back before a segment's start is its mean up to the origin.
+    """
+    values, steps = panel.values, np.arange(1, contract.horizon + 1)
+    n_segments, width = values.shape
+    shape = (n_segments, len(origins), len(steps))
+    mean = _running_mean(values, width)[:, origins]
+    columns: list[FloatArray] = [np.broadcast_to(steps.astype(float), shape)]
+    for lag in contract.lags:
+        columns.append(np.broadcast_to(_at(values, origins - lag + 1, mean)[:, :, None], shape))
+    for past in range(contract.season_lags):
+        back = -(-steps // contract.season) + past
+        at = origins[:, None] + steps[None, :] - contract.season * back[None, :]
+        columns.append(_at(values, at.ravel(), np.repeat(mean, len(steps), axis=1)).reshape(shape))
+    for window in contract.windows:
+        columns.append(np.broadcast_to(_running_mean(values, window)[:, origins][:, :, None], shape))
+    target = origins[:, None] + steps[None, :]
+    phase = (panel.ends[:, None, None] - (width - 1) + target[None]) % contract.season
+    for harmonic in range(1, contract.harmonics + 1):
+        angle = 2 * np.pi * harmonic * phase / contract.season
+        columns += [np.sin(angle), np.cos(angle)]
+    columns += [covariates[:, target.ravel(), k].reshape(shape) for k in range(covariates.shape[2])]
+    return np.stack(columns, axis=-1)
+
+
+def _at(values: FloatArray, columns: IntArray, default: FloatArray) -> FloatArray:
+    """values[:, columns], [S, n]; where that is before a segment's start, the default."""
+    found = values[:, np.maximum(columns, 0)]
+    return np.where((columns[None, :] < 0) | np.isnan(found), default, found)
+
+
+def _running_mean(values: FloatArray, window: int) -> FloatArray:
+    """Mean of the last `window` values up to each column, over those that exist; 0 before a segment's start."""
+    known = ~np.isnan(values)
+    sums = np.cumsum(np.where(known, values, 0.0), axis=1)
+    counts = np.cumsum(known, axis=1)
+    if window < values.shape[1]:
+        sums[:, window:] -= sums[:, :-window].copy()
+        counts[:, window:] -= counts[:, :-window].copy()
+    means: FloatArray = sums / np.maximum(counts, 1)
+    return means
+
+
+def state_columns(
+    level: FloatArray, trend: FloatArray, multiplier: FloatArray, addend: FloatArray, phases: IntArray
+) -> FloatArray:
+    """State columns of one smoothing candidate, [S, H, 4], in the order of STATES.
+
+    level, trend : [S]. multiplier, addend : [S, m] by absolute phase. phases : of the target periods, [S, H].
+    """
+    shape = phases.shape
+    return np.stack(
+        [
+            np.broadcast_to(level[:, None], shape),
+            np.broadcast_to(trend[:, None], shape),
+            np.take_along_axis(multiplier, phases, axis=1),
+            np.take_along_axis(addend, phases, axis=1),
+        ],
+        axis=-1,
+    )

@@ -1,0 +1,56 @@
+"""Numbers, shares, durations, sizes and times as people read them."""
+
+import math
+from datetime import datetime
+
+__all__ = ["format_bytes", "format_duration", "format_moment", "format_number", "format_percent", "format_short"]
+
+
+def format_number(value: float | None) -> str:
+    """Four significant digits but at most four decimals, thousands separated; a dash where there is no number."""
+    if value is None or not math.isfinite(value):
+        return "∞" if value is not None and math.isinf(value) else "–"
+    if abs(value) < 0.001:
+        return f"{value:.2g}"
+    digits = max(0, 3 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{min(digits, 4)}f}"
+
+
+def format_short(value: float) -> str:
+    """A tick label: `250`, `7,500`, `20k`, `1.5M`."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            return f"{value / (1e3 if unit == 'k' else limit):,.4g}{unit}"
+    return f"{value:,.4g}"
+
+
+def format_percent(share: float | None, digits: int = 0) -> str:
+    """A share as percent; never rounded to a clean 0 or 100 that it is not."""
+    if share is None or not math.isfinite(share):
+        return "–"
+    if 0 < share < 0.001:
+        return "<0.1 %"
+    digits = max(digits, 1) if 0 < share < 0.01 or 0.995 <= share < 1 else digits
+    text = f"{100 * share:.{digits}f}"
+    return ">99.9 %" if share < 1 and float(text) >= 100 else f"{text} %"
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as `1.92 s`, `38.4 s`, `2 min 05 s` or `1 h 07 min`."""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def format_bytes(size: int) -> str:
+    """A size in MiB or GiB."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
+
+
+def format_moment(text: str) -> str:
+    """An ISO 8601 time to the second; another text as it is."""
+    try:
+        return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S %Z}".strip()
+    except ValueError:
+        return text

@@ -1,0 +1,50 @@
+"""Fallback levels: what stands in for a segment that has no model of its own."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.fleet import Fleet
+from models.partition import level_keys
+from models.segments import GLOBAL_KEY, parse_segment
+from models.tables import feature_column
+
+__all__ = ["level_label", "level_observations", "sampled_levels"]
+
+
+def level_label(key: str) -> str:
+    """Name of the level that a key belongs to: a parent column, or `global`."""
+    return "global" if key == GLOBAL_KEY else next(iter(parse_segment(key)))
+
+
+def level_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
+    """Series of the levels: the mean of their segments' rows at each time, as rows of observations.
+
+    sums : the `levels` table.
+    """
+    numeric = [feature_column(name) for name in fleet.features.numeric]
+    grouped = sums.group_by(["level", "time"]).aggregate([(name, "sum") for name in ["rows", "target", *numeric]])
+    count = pc.cast(grouped["rows_sum"], pa.float64())
+    columns = {"segment": grouped["level"], "time": grouped["time"]}
+    columns |= {name: pc.divide(grouped[f"{name}_sum"], count) for name in ["target", *numeric]}
+    table = pa.table(columns).append_column("excluded", pa.array(np.zeros(grouped.num_rows, bool)))
+    for name in fleet.features.categorical:
+        table = table.append_column(f"c_{name}", pa.nulls(table.num_rows, pa.string()))
+    return table.sort_by([("segment", "ascending"), ("time", "ascending")])
+
+
+def sampled_levels(rows: pa.Table, fleet: Fleet, limit: int) -> pa.Table:
+    """Rows of a bucket once for each level that they belong to, keyed by level; a fixed sample of at most `limit`."""
+    if rows.num_rows > limit:
+        lineage = zip(rows["input_id"].to_pylist(), rows["row"].to_pylist(), strict=True)
+        order = [hashlib.blake2b(f"{name}:{row}".encode(), digest_size=8).digest() for name, row in lineage]
+        rows = rows.take(pa.array(sorted(np.argsort(np.array(order))[:limit].tolist())))
+    encoded = rows["segment"].combine_chunks().dictionary_encode()
+    at = rows.column_names.index("segment")
+    parts = [
+        rows.set_column(at, "segment", pa.array(keys, pa.string()).take(encoded.indices))
+        for keys in level_keys(encoded.dictionary.to_pylist(), fleet).values()
+    ]
+    return pa.concat_tables(parts) if parts else rows.slice(0, 0)

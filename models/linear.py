@@ -1,0 +1,78 @@
+"""Ridge regression of many segments at once, from their moments.
+
+Source: Hoerl & Kennard, Technometrics 12 (1970). Columns are standardised within each segment and the intercept is
+free, so the penalty acts on comparable coefficients.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.features import Design
+from models.panel import FloatArray
+from models.scale import to_scale
+
+__all__ = ["PENALTIES", "Moments", "design_matrix", "moments", "solve_ridge"]
+
+PENALTIES = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
+"""Penalties that compete, as multiples of the number of rows."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the rows of each segment: all that least squares needs.
+
+    rows [S], x [S, d], y [S], xx [S, d, d], xy [S, d].
+    """
+
+    rows: FloatArray
+    x: FloatArray
+    y: FloatArray
+    xx: FloatArray
+    xy: FloatArray
+
+
+def design_matrix(base: FloatArray, design: Design, transform: str) -> tuple[FloatArray, FloatArray]:
+    """What a linear model or a tree sees of base features [..., k]: columns [..., d] and the anchor [...].
+
+    Values are taken relative to the anchor on the fitting scale; predictions are too.
+    """
+    others = base[..., list(design.others)]
+    if design.anchor is None:
+        return others, np.zeros(base.shape[:-1])
+    anchor = to_scale(base[..., design.anchor], transform)
+    values = to_scale(base[..., list(design.values)], transform) - anchor[..., None]
+    return np.concatenate([values, others], axis=-1), anchor
+
+
+def moments(x: FloatArray, y: FloatArray, weight: FloatArray) -> Moments:
+    """Moments of rows x [S, n, d], y [S, n] with weights [S, n] (0 leaves a row out)."""
+    weighted = x * weight[..., None]
+    flipped = np.swapaxes(weighted, 1, 2)
+    used = np.where(weight > 0, y, 0.0)
+    return Moments(
+        weight.sum(axis=1),
+        weighted.sum(axis=1),
+        (used * weight).sum(axis=1),
+        flipped @ x,
+        (flipped @ used[..., None])[..., 0],
+    )
+
+
+def solve_ridge(found: Moments, penalties: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Coefficients [S, d] and intercepts [S] in the columns' own units.
+
+    penalties : one a segment, [S], as a multiple of its rows. A column that is constant gets coefficient 0.
+    """
+    n = np.maximum(found.rows, 1.0)[:, None]
+    mean_x, mean_y = found.x / n, found.y / n[:, 0]
+    covariance = found.xx / n[..., None] - mean_x[:, :, None] * mean_x[:, None, :]
+    variance = np.maximum(np.einsum("sdd->sd", covariance), 0.0)
+    varies = variance > 1e-12 * np.maximum(1e-12, np.einsum("sdd->sd", found.xx) / n)
+    spread = np.where(varies, np.sqrt(np.where(varies, variance, 1.0)), 1.0)
+    scaled = covariance / (spread[:, :, None] * spread[:, None, :])
+    scaled = np.where(varies[:, :, None] & varies[:, None, :], scaled, 0.0)
+    target = np.where(varies, (found.xy / n - mean_x * mean_y[:, None]) / spread, 0.0)
+    ridge = scaled + (penalties[:, None, None] + 1e-9) * np.eye(scaled.shape[1])
+    coefficients = np.linalg.solve(ridge, target[..., None])[..., 0] / spread
+    return coefficients, mean_y - np.einsum("sd,sd->s", coefficients, mean_x)

@@ -1,0 +1,88 @@
+"""What every classical candidate has in common: its state at the origin and its forecast function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from models.panel import BoolArray, FloatArray, Panel, by_absolute_phase, target_phases
+from models.seasonal import deseasonalised, is_seasonal, multiplicative_indices
+
+__all__ = ["Member", "Parameters", "State", "adjusted", "damped_growth", "forecast", "plain_state", "seasonal_factors"]
+
+Parameters: TypeAlias = dict[str, FloatArray]
+"""Arrays by name, first axis S; frozen between retrainings. `damping` (phi, 0 = no trend) is always there."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where each segment stands as of the panel's last column.
+
+    level, trend : [S], deseasonalised; trend 0 where none.
+    multiplier : [S, m] seasonal factor by absolute phase (ordinal % m), 1 where none.
+    addend : [S, m] additive season by absolute phase, 0 where none.
+    """
+
+    level: FloatArray
+    trend: FloatArray
+    multiplier: FloatArray
+    addend: FloatArray
+
+
+class Member(Protocol):
+    """A batched univariate method: forecast = (level + growth * trend) * multiplier + addend."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def complexity(self) -> int: ...
+
+    def fit(self, panel: Panel, horizon: int) -> Parameters:
+        """Choose the parameters of every segment; horizon in periods."""
+
+    def states(self, panel: Panel, parameters: Parameters) -> State:
+        """Re-run over a possibly newer panel with frozen parameters."""
+
+    def growth(self, parameters: Parameters, horizon: int) -> FloatArray:
+        """Factor [S, H] of the trend at steps 1..H."""
+
+    def applicable(self, panel: Panel) -> BoolArray:
+        """Mask [S] of the segments with the history that the method needs."""
+
+
+def forecast(member: Member, panel: Panel, parameters: Parameters, horizon: int) -> FloatArray:
+    """Point forecasts [S, H] for the periods 1..H after each segment's origin, in the target's unit."""
+    state = member.states(panel, parameters)
+    phases = target_phases(panel, horizon)
+    path = state.level[:, None] + member.growth(parameters, horizon) * state.trend[:, None]
+    factor = np.take_along_axis(state.multiplier, phases, axis=1)
+    result: FloatArray = path * factor + np.take_along_axis(state.addend, phases, axis=1)
+    return result
+
+
+def damped_growth(damping: FloatArray, horizon: int) -> FloatArray:
+    """Sum of phi^i for i = 1..h, [S, H]: 0 for phi = 0, h for phi = 1.
+
+    Source: Gardner & McKenzie, Management Science 31 (1985).
+    """
+    powers = damping[:, None] ** np.arange(1, horizon + 1)[None, :]
+    return np.cumsum(powers, axis=1)
+
+
+def seasonal_factors(panel: Panel) -> FloatArray:
+    """Shrunk multiplicative factors [S, m] by absolute phase; 1 for a segment without a significant season."""
+    indices = np.where(is_seasonal(panel)[:, None], multiplicative_indices(panel), 1.0)
+    return by_absolute_phase(indices, panel)
+
+
+def adjusted(panel: Panel, factors: FloatArray) -> FloatArray:
+    """Values [S, T] over their seasonal factors (by absolute phase); 0 before a segment's start."""
+    return np.where(panel.valid, deseasonalised(panel, factors, np.zeros_like(factors)), 0.0)
+
+
+def plain_state(level: FloatArray, trend: FloatArray, factors: FloatArray) -> State:
+    """State of a method that runs on deseasonalised values; factors [S, m] by absolute phase."""
+    return State(level, trend, factors, np.zeros_like(factors))

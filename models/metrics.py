@@ -1,0 +1,69 @@
+"""Error metrics of many segments at once; lower is better, 0 is perfect."""
+
+import numpy as np
+
+from models.errors import EmptyWindowError
+from models.fleet import Metric
+from models.panel import FloatArray
+
+__all__ = ["fleet_error", "point_weights", "window_errors"]
+
+
+def window_errors(actual: FloatArray, predicted: FloatArray, metric: Metric, scale: FloatArray) -> FloatArray:
+    """Error over the last axis of a window, such as the steps of a backtest fold.
+
+    actual : [..., n] in the target's own unit; NaN is left out. predicted : the same shape.
+    scale : [...], mean absolute target of the segment before the window (for mase: of its naive error).
+    Returns [...]; NaN where a window holds nothing or a prediction is NaN.
+    Sources: wape: Kolassa & Schuetz, Foresight 6 (2007); smape: Makridakis, IJF 9 (1993), in percent, 0 to 200;
+    mase: Hyndman & Koehler, IJF 22 (2006).
+    """
+    known = ~np.isnan(actual)
+    truth = np.where(known, actual, 0.0)
+    error = np.where(known, np.abs(truth - predicted), 0.0)
+    count = known.sum(axis=-1)
+    n = np.maximum(count, 1)
+    if metric == "wape":
+        # A window of zeros has no percentage; the segment's usual size stands in.
+        total = np.abs(truth).sum(axis=-1)
+        result = error.sum(axis=-1) / np.where(total > 0, total, n * _positive(scale))
+    elif metric == "smape":
+        size = np.abs(truth) + np.abs(predicted)
+        share = np.divide(error, size, out=np.zeros_like(error), where=size > 0)
+        share = np.where(np.isnan(predicted) & known, np.nan, share)
+        result = 200.0 * share.sum(axis=-1) / n
+    elif metric == "mae":
+        result = error.sum(axis=-1) / n
+    elif metric == "rmse":
+        result = np.sqrt((error**2).sum(axis=-1) / n)
+    else:
+        result = error.sum(axis=-1) / n / _positive(scale)
+    return np.where(count > 0, result, np.nan)
+
+
+def _positive(scale: FloatArray) -> FloatArray:
+    return np.where(scale > 0, scale, 1.0)
+
+
+def point_weights(actual: FloatArray, metric: Metric) -> FloatArray:
+    """What a window [..., n] counts in fleet-wide figures: sum of |actual| for wape, points for mae and rmse, else 1."""
+    known = ~np.isnan(actual)
+    if metric == "wape":
+        weights: FloatArray = np.abs(np.where(known, actual, 0.0)).sum(axis=-1)
+        return weights
+    if metric in ("mae", "rmse"):
+        return known.sum(axis=-1).astype(float)
+    return (known.any(axis=-1)).astype(float)
+
+
+def fleet_error(errors: FloatArray, weights: FloatArray, metric: Metric) -> float:
+    """One figure for a fleet from the errors [S] of its segments and their weights [S].
+
+    Raises EmptyWindowError if nothing has both an error and a weight.
+    """
+    known = ~np.isnan(errors) & (weights > 0)
+    if not known.any():
+        raise EmptyWindowError("no segment has an error to average")
+    if metric == "rmse":
+        return float(np.sqrt(np.average(errors[known] ** 2, weights=weights[known])))
+    return float(np.average(errors[known], weights=weights[known]))

@@ -1,0 +1,83 @@
+"""Training rows of forecast segments: every usable (origin, step), computed once, cut at each backtest origin."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.features import Contract, base_features
+from models.panel import BoolArray, FloatArray, IntArray, Panel
+from models.series import Series
+
+__all__ = ["Rows", "Window", "build_rows"]
+
+MAX_ROWS = 4_096
+_MIN_HISTORY = 4
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Base features [S, O, H, k], targets [S, O, H] (NaN beyond the panel) and which rows may be trained on."""
+
+    origins: IntArray
+    base: FloatArray
+    target: FloatArray
+    usable: BoolArray
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is known as of an origin `shift` periods before the end of the series, and how far to forecast."""
+
+    series: Series
+    contract: Contract
+    rows: Rows | None
+    shift: int
+    horizon: int
+
+    @property
+    def panel(self) -> Panel:
+        return self.series.panel.truncate(self.shift)
+
+    @property
+    def cutoff(self) -> int:
+        """Column of the origin in the untruncated panel."""
+        return self.series.panel.values.shape[1] - 1 - self.shift
+
+    def actual(self) -> FloatArray:
+        """Values that followed the origin, [S, H]; NaN beyond the panel."""
+        values, first = self.series.panel.values, self.cutoff + 1
+        padded = np.full((values.shape[0], self.horizon), np.nan)
+        found = values[:, first : first + self.horizon]
+        padded[:, : found.shape[1]] = found
+        return padded
+
+    def training(self) -> BoolArray:
+        """Rows whose target lies at or before the origin, [S, O, H]."""
+        assert self.rows is not None
+        steps = np.arange(1, self.rows.target.shape[2] + 1)
+        known = self.rows.origins[:, None] + steps[None, :] <= self.cutoff
+        return self.rows.usable & known[None]
+
+    def base_at_origin(self) -> FloatArray:
+        """Base features at the origin, [S, H, k]."""
+        assert self.rows is not None
+        at = int(np.flatnonzero(self.rows.origins == self.cutoff)[0])
+        return self.rows.base[:, at, : self.horizon]
+
+
+def build_rows(series: Series, contract: Contract, shifts: list[int]) -> Rows:
+    """Rows at the newest origins, MAX_ROWS a segment at most, and at the backtest origins."""
+    panel, horizon = series.panel, contract.horizon
+    width = panel.values.shape[1]
+    newest = np.arange(max(0, width - 1 - max(8, MAX_ROWS // horizon)), width)
+    origins = np.union1d(newest, width - 1 - np.array(shifts, dtype=np.int64))
+    origins = origins[origins >= 0]
+    last = series.covariates[:, -1:, :]
+    extended = np.concatenate([series.covariates, np.repeat(last, horizon, axis=1)], axis=1)
+    base = base_features(panel, np.nan_to_num(extended), contract, origins)
+    column = origins[:, None] + np.arange(1, horizon + 1)[None, :]
+    target = np.where(column[None] < width, panel.values[:, np.minimum(column, width - 1)], np.nan)
+    history = origins[None, :] - (width - panel.lengths[:, None]) + 1
+    season = np.where(panel.lengths >= 2 * contract.season, contract.season, 0)
+    enough = history >= np.maximum(_MIN_HISTORY, season)[:, None]
+    return Rows(origins, base, target, enough[:, :, None] & ~np.isnan(target))

@@ -1,0 +1,141 @@
+"""Observations of forecast segments as dense right-aligned arrays."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from models.calendar import ordinals
+from models.features import Contract
+from models.fleet import Time
+from models.panel import FloatArray, IntArray, Panel
+from models.partition import runs_of
+from models.tables import category_column, feature_column
+
+__all__ = ["Series", "build_series", "encode_covariates", "future_covariates"]
+
+MAX_PERIODS = 20_000
+
+
+@dataclass(frozen=True)
+class Series:
+    """Series of several segments.
+
+    segments : keys, in the order of every array's first axis.
+    panel : target values [S, T], gaps filled by the fleet's rule.
+    covariates : float64 [S, T, K], numeric features then indicators of categories, gaps filled from the past.
+    last_times : time of the last column, [S]; rows : rows that the values come from, [S].
+    """
+
+    segments: tuple[str, ...]
+    panel: Panel
+    covariates: FloatArray
+    last_times: npt.NDArray[np.datetime64]
+    rows: IntArray
+
+    def take(self, index: Sequence[int] | IntArray) -> "Series":
+        """The series of some segments."""
+        picked = np.asarray(index, dtype=np.int64)
+        segments = tuple(self.segments[i] for i in picked)
+        return Series(
+            segments, self.panel.take(picked), self.covariates[picked], self.last_times[picked], self.rows[picked]
+        )
+
+
+def build_series(observations: pa.Table, contract: Contract, time: Time) -> Series:
+    """Series of the segments in `observations` (sorted by segment and time); excluded rows count as gaps.
+
+    A period is one column; histories longer than MAX_PERIODS periods keep their newest part.
+    """
+    if "excluded" in observations.column_names:
+        observations = observations.filter(pa.array(~observations["excluded"].to_numpy().astype(bool)))
+    starts, lengths = runs_of(observations["segment"])
+    n_segments = len(starts)
+    times = observations["time"].to_numpy().astype("datetime64[us]")
+    period = ordinals(times, time.frequency)
+    code = np.repeat(np.arange(n_segments), lengths)
+    ends = period[starts + lengths - 1] if n_segments else np.zeros(0, np.int64)
+    spans = np.minimum(ends - period[starts] + 1, MAX_PERIODS) if n_segments else ends
+    width = int(spans.max()) if n_segments else 0
+    column = width - 1 - (ends[code] - period)
+    kept = column >= 0
+    values = np.full((n_segments, width), np.nan)
+    values[code[kept], column[kept]] = observations["target"].to_numpy()[kept]
+    inputs = encode_covariates(observations, contract)
+    covariates = np.full((n_segments, width, inputs.shape[1]), np.nan)
+    covariates[code[kept], column[kept]] = inputs[kept]
+    panel = Panel(values, spans, ends, contract.season)
+    filled = Panel(_fill(values, panel.valid, time.gaps), spans, ends, contract.season)
+    names = observations["segment"].take(pa.array(starts)).to_pylist()
+    last = times[starts + lengths - 1] if n_segments else times[:0]
+    return Series(tuple(names), filled, _carry(covariates), last, lengths)
+
+
+def encode_covariates(rows: pa.Table, contract: Contract) -> FloatArray:
+    """Covariates of rows, float64 [n, K]: numeric columns as they are, an indicator a known category value."""
+    columns: list[FloatArray] = [rows[feature_column(name)].to_numpy() for name in contract.numeric]
+    for name, known in contract.categories.items():
+        values = rows[category_column(name)].combine_chunks().dictionary_encode()
+        codes = values.indices.to_numpy(zero_copy_only=False)
+        texts = values.dictionary.to_pylist()
+        for value in known:
+            wanted = texts.index(value) if value in texts else -1
+            columns.append((codes == wanted).astype(np.float64))
+    stacked: FloatArray = np.column_stack(columns) if columns else np.zeros((rows.num_rows, 0))
+    return stacked
+
+
+def future_covariates(
+    series: Series, horizon: int, future: Mapping[str, tuple[IntArray, FloatArray]]
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Covariates of the next periods, [S, H, K], and where they were carried forward instead of given, [S, H].
+
+    future : segment -> (period ordinals [n], covariates [n, K]). Periods without a row keep the last known values.
+    """
+    n_segments, n_covariates = len(series.segments), series.covariates.shape[2]
+    result = np.full((n_segments, horizon, n_covariates), np.nan)
+    for index, segment in enumerate(series.segments):
+        if segment in future:
+            periods, values = future[segment]
+            step = periods - series.panel.ends[index]
+            inside = (step >= 1) & (step <= horizon)
+            result[index, step[inside] - 1] = values[inside]
+    carried = np.isnan(result).any(axis=2) if n_covariates else np.zeros((n_segments, horizon), bool)
+    joined = _carry(np.concatenate([series.covariates[:, -1:, :], result], axis=1))
+    return joined[:, 1:, :], carried
+
+
+def _fill(values: FloatArray, valid: npt.NDArray[np.bool_], rule: str) -> FloatArray:
+    """Values with the gaps inside each segment filled; NaN stays before its start."""
+    missing = np.isnan(values) & valid
+    if not missing.any():
+        return values
+    if rule == "zero":
+        return np.where(missing, 0.0, values)
+    width = values.shape[1]
+    columns = np.arange(width)[None, :]
+    known = ~np.isnan(values)
+    before = np.maximum.accumulate(np.where(known, columns, 0), axis=1)
+    left = np.take_along_axis(values, before, axis=1)
+    if rule == "previous":
+        return np.where(missing, left, values)
+    after = np.minimum.accumulate(np.where(known, columns, width - 1)[:, ::-1], axis=1)[:, ::-1]
+    right = np.take_along_axis(values, after, axis=1)
+    share = (columns - before) / np.maximum(after - before, 1)
+    return np.where(missing, left + share * (right - left), values)
+
+
+def _carry(covariates: FloatArray) -> FloatArray:
+    """Fill missing covariates from the past, then from the future, then with 0."""
+    if covariates.size == 0 or not np.isnan(covariates).any():
+        return covariates
+    width = covariates.shape[1]
+    columns = np.arange(width)[None, :, None]
+    known = ~np.isnan(covariates)
+    before = np.maximum.accumulate(np.where(known, columns, 0), axis=1)
+    filled = np.take_along_axis(covariates, before, axis=1)
+    known = ~np.isnan(filled)
+    after = np.minimum.accumulate(np.where(known, columns, width - 1)[:, ::-1], axis=1)[:, ::-1]
+    return np.nan_to_num(np.take_along_axis(filled, after, axis=1), nan=0.0)

@@ -1,0 +1,26 @@
+"""What decides whether a model must be trained again."""
+
+import hashlib
+import json
+
+from models.features import Contract
+from models.fleet import Fleet
+
+__all__ = ["TRAINING_VERSION", "settings_fingerprint", "training_fingerprint"]
+
+TRAINING_VERSION = 1
+"""Raise it whenever a change of the code changes what training yields for the same rows and settings."""
+
+_IRRELEVANT = {"name", "description", "source", "gates", "score", "test", "max_failed_share", "fallback", "partition"}
+
+
+def settings_fingerprint(fleet: Fleet, contract: Contract) -> str:
+    """Hash of everything but a segment's rows that its model depends on."""
+    settings = fleet.model_dump(mode="json", exclude=_IRRELEVANT)
+    text = json.dumps([TRAINING_VERSION, settings, contract.to_json()], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def training_fingerprint(rows: str, settings: str) -> str:
+    """Fingerprint of a model: of its segment's rows and of the settings."""
+    return hashlib.blake2b(f"{rows}:{settings}".encode(), digest_size=16).hexdigest()

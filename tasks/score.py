@@ -1,0 +1,134 @@
+"""Score: pin a release, score every bucket, commit all predictions once."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from adapters.lake import StagedFile
+from models.errors import ScoringError, StaleTableError
+from models.tables import PREDICTIONS, landed, observations
+from tasks.context import Run
+from tasks.partition import recorded_buckets
+from tasks.promote import current_release
+from tasks.work.score import ScoreOrder, ScoreReceipt, score_bucket
+
+__all__ = ["ScoreSummary", "score_fleet"]
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """One scoring job. rows : predictions that it stands for; 0 where nothing new was asked for.
+
+    statuses, levels : rows by status and by fallback level ('' = the segment's own champion).
+    repeated : the same job had been committed before; its rows were not written again.
+    """
+
+    job_id: str
+    release: int
+    rows: int
+    segments: int
+    statuses: Mapping[str, int]
+    levels: Mapping[str, int]
+    inputs: int
+    repeated: bool = False
+
+
+@task(name="score fleet", cache_policy=NO_CACHE)
+def score_fleet(run: Run, release: int | None = None) -> ScoreSummary:
+    """Forecast the next horizon, or predict the rows of new inputs; each input exactly once.
+
+    release : the release to score with; default the one in force at the start.
+    Raises ScoringError if there is no release.
+    """
+    pinned = release or current_release(run)
+    if not pinned:
+        raise ScoringError(f"fleet {run.fleet.name}: there is no release to score with; train and promote first")
+    for attempt in range(_ATTEMPTS):
+        based_on = run.table(PREDICTIONS).version()
+        order = _order(run, pinned)
+        if run.table(PREDICTIONS).has_transaction(order.job_id, 1):
+            return _repeated(run, order)
+        receipts = run.workers.map("score", partial(score_bucket, run.job, order), range(order.buckets))
+        try:
+            _commit(run, order, receipts, based_on)
+        except StaleTableError:
+            if attempt + 1 == _ATTEMPTS:
+                raise
+        else:
+            return _summary(order, receipts)
+    raise AssertionError("unreachable")
+
+
+def _order(run: Run, release: int) -> ScoreOrder:
+    """What the job covers. Its id follows from that, so that a retry is the same job."""
+    files = run.table(landed(run.fleet, "requests")).files()
+    version = run.table(observations(run.fleet)).version()
+    if run.fleet.task == "forecast":
+        inputs = sorted({file.partition["input_id"] for file in files})
+        content = f"forecast:{release}:{version}:{','.join(inputs)}"
+    else:
+        done = {file.partition["part"] for file in run.table(PREDICTIONS).files()}
+        files = [file for file in files if f"input-{file.partition['input_id']}" not in done]
+        inputs = sorted({file.partition["input_id"] for file in files})
+        content = f"rows:{','.join(inputs)}"
+    digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+    return ScoreOrder(
+        job_id=f"{run.fleet.name}-{digest}",
+        release=release,
+        buckets=recorded_buckets(run),
+        requests=tuple(files),
+        inputs=tuple(inputs),
+        source=f"observations@{version}",
+        scored_at=datetime.now(UTC),
+    )
+
+
+def _commit(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt], based_on: int) -> None:
+    """All predictions of the job and what they replace, in one transaction."""
+    table = run.table(PREDICTIONS)
+    replaced = {path for receipt in receipts for path in receipt.replaces}
+    staged = [file for receipt in receipts for file in receipt.files]
+    # An input without a single valid row is scored too: nothing would tell so but an empty file.
+    covered = {file.partition["part"] for file in staged}
+    if run.fleet.task != "forecast":
+        parts = [f"input-{input_id}" for input_id in order.inputs if f"input-{input_id}" not in covered]
+        staged += [table.stage(table.spec.file_schema.empty_table(), part=part) for part in parts]
+
+    def removes(file: StagedFile) -> bool:
+        return file.path in replaced
+
+    table.create()
+    note = {"run_id": run.job.run_id, "job_id": order.job_id, "release": str(order.release)}
+    checked = based_on if based_on >= 0 else None
+    table.replace(staged, removes, transaction=(order.job_id, 1), based_on=checked, note=note)
+
+
+def _summary(order: ScoreOrder, receipts: list[ScoreReceipt]) -> ScoreSummary:
+    statuses: Counter[str] = Counter()
+    levels: Counter[str] = Counter()
+    for receipt in receipts:
+        statuses.update(receipt.statuses)
+        levels.update({level or "": count for level, count in receipt.levels.items()})
+    rows = sum(receipt.rows for receipt in receipts)
+    segments = sum(receipt.segments for receipt in receipts)
+    return ScoreSummary(order.job_id, order.release, rows, segments, statuses, levels, len(order.inputs))
+
+
+def _repeated(run: Run, order: ScoreOrder) -> ScoreSummary:
+    import pyarrow.compute as pc
+
+    columns = ["segment", "status", "fallback_level"]
+    rows = run.table(PREDICTIONS).read(columns, rows=pc.field("job_id") == order.job_id)
+    statuses, levels = Counter(rows["status"].to_pylist()), Counter(rows["fallback_level"].to_pylist())
+    segments = len(pc.unique(rows["segment"]))
+    return ScoreSummary(
+        order.job_id, order.release, rows.num_rows, segments, statuses, levels, len(order.inputs), repeated=True
+    )

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pyarrow.csv as pacsv
+import pyarrow.dataset as ds
+import pytest
+import yaml
+
+from adapters.simulated import write_simulation
+from models.errors import SourceError
+from models.fleet import parse_fleet
+from models.simulate import SimulationSpec, simulate
+
+SPEC = SimulationSpec(stores=12, weeks=40, horizon=5, short_share=0.2, unseen_share=0.1)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_files_hold_the_simulation_whatever_their_number(tmp_path, form):
+    expected = next(simulate(SPEC))
+    for files in (1, 5):
+        folder = tmp_path / str(files)
+        written = write_simulation(SPEC, folder, files, form)
+        assert sorted(written) == sorted(path for path in folder.rglob("*") if path.is_file())
+        assert len(written) == 3 * files + 1
+        for part in ("sales", "future", "actuals"):
+            found = ds.dataset(folder / part, format=form).to_table().to_pandas()
+            table = getattr(expected, part).to_pandas()
+            assert found.astype(str).equals(table.astype(dict(found.dtypes)).astype(str))
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_same_call_gives_the_same_bytes_and_leaves_no_older_part(tmp_path, form):
+    write_simulation(SPEC, tmp_path, 4, "csv")
+    write_simulation(SPEC, tmp_path, 2, form)
+    first = contents(tmp_path)
+    assert len(first) == 7
+    write_simulation(SPEC, tmp_path, 2, form)
+    assert contents(tmp_path) == first
+
+
+def test_fleet_file_is_valid_and_names_the_files(tmp_path):
+    written = write_simulation(SPEC, tmp_path)
+    fleet = parse_fleet(yaml.safe_load((tmp_path / "fleet.yaml").read_text()), "fleet.yaml")
+    assert (fleet.name, fleet.steps, fleet.segment_by) == ("simulated", 5, ["store", "brand"])
+    for source, part in ((fleet.source, "sales"), (fleet.score.source, "future"), (fleet.test.source, "actuals")):
+        pattern = Path(source.path)
+        assert list(pattern.parent.glob(pattern.name)) == [path for path in written if path.parent.name == part]
+    header = ds.dataset(tmp_path / "sales").schema.names
+    assert set(fleet.columns) | {fleet.time.column} <= set(header)
+
+
+def test_unparsable_numbers_reach_a_csv_and_are_refused_in_parquet(tmp_path):
+    dirty = SimulationSpec(stores=20, unparsable_share=0.1)
+    with pytest.raises(SourceError, match="format csv"):
+        write_simulation(dirty, tmp_path)
+    assert not list(tmp_path.iterdir())
+    write_simulation(dirty, tmp_path, format="csv")
+    units = pacsv.read_csv(tmp_path / "sales" / "part-00000.csv")["units"].to_pylist()
+    assert "12,5 ?" in units
+    assert any(unit.isdigit() for unit in units)
+
+
+def test_more_files_than_segments_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="files: 37 is not allowed; give 1 to 36"):
+        write_simulation(SPEC, tmp_path, 37)
