@@ -45,7 +45,13 @@ def open_workers(settings: Settings) -> Iterator[Workers]:
         yield _open[-1]
         return
     # Workers that leave while their connections are still open are normal at shutdown.
-    for name in ("distributed.comm", "distributed.worker", "distributed.scheduler", "distributed.nanny", "distributed.core"):
+    for name in (
+        "distributed.comm",
+        "distributed.worker",
+        "distributed.scheduler",
+        "distributed.nanny",
+        "distributed.core",
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
     with _client(settings) as client:
         workers = Workers(client)

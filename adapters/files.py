@@ -1,7 +1,9 @@
 """Files by uri, local or on S3, through fsspec: list, stat, open."""
 
 import hashlib
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -12,7 +14,7 @@ from fsspec.spec import AbstractFileSystem
 
 from models.errors import SourceError
 
-__all__ = ["RawFile", "arrow_filesystem", "digest", "list_files", "open_file", "split_uri"]
+__all__ = ["RawFile", "arrow_filesystem", "digest", "list_files", "open_file", "replacing", "split_uri"]
 
 _CHUNK_BYTES = 1 << 20
 
@@ -93,3 +95,15 @@ def digest(uri: str) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             state.update(chunk)
     return state.hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and is removed when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -193,7 +193,9 @@ class Table:
                 self._commit(handle, files, gone, transaction, note or {})
             except CommitFailedError as exc:
                 if time.monotonic() > end:
-                    raise LakeError(f"{self.uri}: not committed within {deadline_s:.0f} s; other writers kept winning") from exc
+                    raise LakeError(
+                        f"{self.uri}: not committed within {deadline_s:.0f} s; other writers kept winning"
+                    ) from exc
                 attempt += 1
                 time.sleep(random.random() * min(0.02 * 2**attempt, 1.0))  # noqa: S311 - jitter, not a secret
             else:
@@ -228,7 +230,9 @@ class Table:
         paths = {f"{root}/{file.path}": file for file in files}
         for info in filesystem.get_file_info(list(paths)):
             if info.size != paths[info.path].size:
-                raise LakeError(f"{self.uri}: staged file {info.path} has {info.size} bytes, not {paths[info.path].size}")
+                raise LakeError(
+                    f"{self.uri}: staged file {info.path} has {info.size} bytes, not {paths[info.path].size}"
+                )
 
     def _open(self) -> DeltaTable | None:
         try:

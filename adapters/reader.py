@@ -95,14 +95,20 @@ class _BrokenRows:
 
 def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
     broken = _BrokenRows()
-    delimiter = "\t" if uri.lower().removesuffix(".gz").endswith(".tsv") and source.delimiter == "," else source.delimiter
+    delimiter = (
+        "\t" if uri.lower().removesuffix(".gz").endswith(".tsv") and source.delimiter == "," else source.delimiter
+    )
     with open_file(uri) as raw:
         stream = gzip.open(raw) if uri.lower().endswith(".gz") else raw
         head = stream.read(1 << 16)  # type: ignore[union-attr]
         if not head.strip():
             raise SourceError(f"{uri}: the file is empty")
         stream.seek(0)  # type: ignore[union-attr]
-        names = pacsv.open_csv(pa.py_buffer(head), parse_options=_parse(delimiter, _BrokenRows())).schema.names if b"\n" in head else []
+        names = (
+            pacsv.open_csv(pa.py_buffer(head), parse_options=_parse(delimiter, _BrokenRows())).schema.names
+            if b"\n" in head
+            else []
+        )
         reader = pacsv.open_csv(
             pa.PythonFile(stream, mode="r"),
             read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),

@@ -10,10 +10,8 @@ import gzip
 import importlib.metadata
 import io
 import json
-import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -22,9 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from adapters.files import replacing
 from models.errors import SourceError
 
-__all__ = ["Sample", "replacing", "write_sample"]
+__all__ = ["Sample", "write_sample"]
 
 Sample = Literal["m3", "flights"]
 
@@ -57,18 +56,6 @@ def write_sample(name: Sample, folder: Path) -> list[Path]:
             if folder / name / file in missing:
                 _write_csv(table, folder / name / file)
     return paths
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and is removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:

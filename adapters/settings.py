@@ -17,7 +17,9 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=Path.cwd, description="Relative paths of fleet files and settings start here.")
     lake: str = Field("var/lake", description="Root of the tables: a folder or an s3:// uri.")
     tracking_uri: str = Field("", description="MLflow tracking uri; empty: SQLite below var/mlflow.")
-    artifact_root: str = Field("", description="Where MLflow keeps artifacts; empty: below var/mlflow, or the server's.")
+    artifact_root: str = Field(
+        "", description="Where MLflow keeps artifacts; empty: below var/mlflow, or the server's."
+    )
     reports: str = Field("var/reports", description="Folder of the reports.")
     dask_address: str = Field("", description="Address of a running Dask scheduler; empty: workers of our own.")
     workers: int = Field(default_factory=lambda: max(1, min(os.cpu_count() or 1, 16)), ge=1)

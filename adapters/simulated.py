@@ -10,7 +10,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import yaml
 
-from adapters.samples import replacing
+from adapters.files import replacing
 from models.errors import SourceError
 from models.simulate import SimulationChunk, SimulationSpec, simulate
 

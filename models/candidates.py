@@ -19,6 +19,7 @@ BUILT_IN: dict[str, frozenset[Task]] = {
     "holt_damped": _FORECAST,
     "ets": _FORECAST,
     "theta": _FORECAST,
+    "adida": _FORECAST,
     "croston": _FORECAST,
     "mean": _REGRESSION,
     "median": _REGRESSION,
@@ -26,5 +27,5 @@ BUILT_IN: dict[str, frozenset[Task]] = {
     "lightgbm": _BOTH,
 }
 
-SMOOTHING = ("seasonal_naive", "moving_average", "ses", "holt_damped", "ets", "theta", "croston")
+SMOOTHING = ("seasonal_naive", "moving_average", "ses", "holt_damped", "ets", "theta", "adida", "croston")
 """Candidates whose forecast is a function of states at the origin: level, trend and season."""

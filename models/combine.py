@@ -6,9 +6,9 @@ import numpy as np
 
 from models.panel import FloatArray, IntArray
 
-__all__ = ["COMBINATION", "choose", "combination_weights", "combine", "conformal_quantile", "fold_drops"]
+__all__ = ["COMBINED", "choose", "combination_weights", "combine", "conformal_quantile", "fold_drops"]
 
-COMBINATION = -1
+COMBINED = -1
 _POWER = 2.0  # Inverse squared error; on the M3 validation window any power from 1 to 2 is within 0.3 %.
 _LEAST_WEIGHT = 0.01
 _SPREAD = 0.5  # Interval widths grow with the square root of the step, as for a random walk.
@@ -65,7 +65,7 @@ def combine(forecasts: FloatArray, weights: FloatArray) -> FloatArray:
 def choose(
     errors: FloatArray, combined: FloatArray, complexity: IntArray, lead: float = 0.5, tolerance: float = 0.05
 ) -> IntArray:
-    """Winner [S] per segment: a member's index, or COMBINATION (-1).
+    """Winner [S] per segment: a member's index, or COMBINED (-1).
 
     errors : [S, F, M] of the members; combined : [S, F] of their combination; complexity : [M].
     The combination wins unless a member's mean error is lower by more than `lead`; of such members, the simplest
@@ -82,7 +82,7 @@ def choose(
     reference = np.where(together, combined, 0.0).sum(axis=1) / np.maximum(together.sum(axis=1), 1)
     reference = np.where(together.any(axis=1), reference, np.inf)
     least = np.take_along_axis(mean, single[:, None], axis=1)[:, 0]
-    winner: IntArray = np.where(least < (1.0 - lead) * reference, single, COMBINATION).astype(np.int64)
+    winner: IntArray = np.where(least < (1.0 - lead) * reference, single, COMBINED).astype(np.int64)
     return winner
 
 

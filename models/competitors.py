@@ -1,4 +1,4 @@
-"""Candidates of forecast fleets behind one interface: fit all segments of a window, forecast, and become graph members."""
+"""Candidates of forecast fleets behind one interface: fit all segments of a window, forecast, become graph members."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from models.member import Parameters, forecast
 from models.panel import BoolArray, FloatArray
 from models.rows import Window
 from models.scale import from_scale, to_scale
-from models.train import SegmentParameters
 from models.smoothing import MEMBERS
+from models.train import SegmentParameters
 from models.trees import Regressor, make_regressor, tree_arrays
 
 __all__ = ["Competitor", "Fitted", "competitors"]
@@ -92,8 +92,7 @@ class RidgeCandidate:
         self._transform = transform
 
     def fit(self, window: Window) -> Fitted:
-        rows, contract = window.rows, window.contract
-        assert rows is not None
+        rows, contract = window.table, window.contract
         n_segments = rows.base.shape[0]
         x, anchor = design_matrix(rows.base, contract.design, self._transform)
         y = to_scale(np.nan_to_num(rows.target), self._transform) - anchor
@@ -115,8 +114,7 @@ class RidgeCandidate:
 
     def _penalty(self, window: Window, x: FloatArray, y: FloatArray, training: BoolArray) -> FloatArray:
         """Penalty [S] with the smallest squared error on the targets of the newest horizon before the origin."""
-        rows = window.rows
-        assert rows is not None
+        rows = window.table
         steps = np.arange(1, rows.target.shape[2] + 1)
         split = window.cutoff - window.horizon
         target = rows.origins[:, None] + steps[None, :]
@@ -153,8 +151,7 @@ class EstimatorCandidate:
         self.name, self._make, self._transform = name, make, transform
 
     def fit(self, window: Window) -> Fitted:
-        rows, contract = window.rows, window.contract
-        assert rows is not None
+        rows, contract = window.table, window.contract
         design, raw_anchor = design_matrix(rows.base.astype(np.float32), contract.design, "none")
         anchor = to_scale(raw_anchor, self._transform)
         y = to_scale(np.nan_to_num(rows.target), self._transform) - anchor

@@ -53,12 +53,13 @@ def _run(panel: Panel, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
     size = np.broadcast_to(values.sum(axis=0) / demands, alpha.shape)
     interval = np.broadcast_to(np.maximum(panel.lengths / demands, 1.0), alpha.shape)
     waited = np.ones(alpha.shape[1])
+    correction = 1.0 - alpha / 2.0
     cost = np.zeros(alpha.shape)
     for column in range(len(values)):
-        error = values[column] - (1.0 - alpha / 2.0) * size / interval
+        error = values[column] - correction * size / interval
         cost += np.where(valid[column], error * error, 0.0)
         demand = valid[column] & (values[column] != 0.0)
         size = np.where(demand, size + alpha * (values[column] - size), size)
         interval = np.where(demand, interval + alpha * (waited - interval), interval)
         waited = np.where(demand, 1.0, np.where(valid[column], waited + 1.0, waited))
-    return cost, (1.0 - alpha / 2.0) * size / interval
+    return cost, correction * size / interval

@@ -125,7 +125,9 @@ def _step_index(graph: _Graph, contract: Contract) -> str:
     """Row of the per-step tables for each row of features; steps past the horizon use its last row."""
     if contract.task != "forecast":
         return ""
-    column = graph.add("Gather", ["features", graph.constant("step_at", contract.column("step"), np.int64)], "step", axis=1)
+    column = graph.add(
+        "Gather", ["features", graph.constant("step_at", contract.column("step"), np.int64)], "step", axis=1
+    )
     last = graph.constant("last_step", contract.horizon)
     clipped = graph.add("Clip", [column, graph.constant("first_step", 1.0), last], "step_clipped")
     whole = graph.add("Cast", [clipped], "step_whole", to=TensorProto.INT64)

@@ -101,7 +101,6 @@ def contract_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> Cont
     shared = {"numeric": fleet.features.numeric, "categories": dict(categories), "minimum": fleet.target.minimum}
     if fleet.task != "forecast":
         return Contract(fleet.task, transform=fleet.target.transform, **shared)  # type: ignore[arg-type]
-    assert fleet.time is not None
     season, features = fleet.season, fleet.features
     lags = (1, 2, 3) if features.lags == "auto" else () if features.lags == "none" else tuple(features.lags)
     auto = tuple(sorted({3, season if 3 < season <= 26 else 8}))
@@ -109,7 +108,7 @@ def contract_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> Cont
     return Contract(
         fleet.task,
         season=season,
-        frequency=fleet.time.frequency,
+        frequency=fleet.clock.frequency,
         horizon=fleet.steps,
         transform=fleet.target.transform,
         lags=lags,

@@ -27,10 +27,16 @@ class _Strict(BaseModel):
 class Source(_Strict):
     """Where rows come from: files, local or on S3."""
 
-    path: str = Field(min_length=1, description="File, folder or glob; local, file:// or s3://. Relative to the working directory.")
-    format: Literal["auto", "csv", "parquet"] = Field("auto", description="`auto` goes by the name: .csv, .csv.gz, .parquet.")
+    path: str = Field(
+        min_length=1, description="File, folder or glob; local, file:// or s3://. Relative to the working directory."
+    )
+    format: Literal["auto", "csv", "parquet"] = Field(
+        "auto", description="`auto` goes by the name: .csv, .csv.gz, .parquet."
+    )
     delimiter: str = Field(",", min_length=1, max_length=1, description="Column separator of CSV files.")
-    null_values: list[str] = Field(["", "NA", "NaN", "nan", "null", "NULL", "None"], description="Texts that mean: no value.")
+    null_values: list[str] = Field(
+        ["", "NA", "NaN", "nan", "null", "NULL", "None"], description="Texts that mean: no value."
+    )
 
 
 class Time(_Strict):
@@ -39,7 +45,9 @@ class Time(_Strict):
     format: str | None = Field(None, description="strptime format; without it ISO 8601 is expected.")
     zone: str = Field("UTC", description="IANA time zone of times that name none, and of calendar features.")
     season: int | Literal["auto"] = Field("auto", description="Periods per season; auto: 24, 7, 52, 12, 4 or 1.")
-    gaps: Literal["interpolate", "zero", "previous"] = Field("interpolate", description="Value of periods without a row.")
+    gaps: Literal["interpolate", "zero", "previous"] = Field(
+        "interpolate", description="Value of periods without a row."
+    )
 
     @field_validator("zone")
     @classmethod
@@ -65,7 +73,9 @@ class Time(_Strict):
 class Target(_Strict):
     column: str = Field(description="Column to predict.")
     transform: Literal["none", "log1p"] = Field("none", description="Scale on which ridge and trees are fitted.")
-    minimum: float | None = Field(None, description="Predictions and intervals never go below this; 0 for counts and sales.")
+    minimum: float | None = Field(
+        None, description="Predictions and intervals never go below this; 0 for counts and sales."
+    )
 
     @model_validator(mode="after")
     def _log_needs_positive(self) -> Self:
@@ -77,10 +87,18 @@ class Target(_Strict):
 class Features(_Strict):
     known: list[str] = Field([], description="Numeric columns known for future rows: price, promotion.")
     static: list[str] = Field([], description="Numeric columns that do not change within a segment.")
-    categorical: list[str] = Field([], description="Text columns known for future rows; one indicator a frequent value.")
-    max_levels: int = Field(32, ge=2, le=256, description="At most this many values of a categorical column get an indicator.")
-    lags: list[Annotated[int, Field(ge=1, le=366)]] | Literal["auto", "none"] = Field("auto", description="Past values, in periods.")
-    rolling: list[Annotated[int, Field(ge=2, le=366)]] | Literal["auto", "none"] = Field("auto", description="Windows of rolling means.")
+    categorical: list[str] = Field(
+        [], description="Text columns known for future rows; one indicator a frequent value."
+    )
+    max_levels: int = Field(
+        32, ge=2, le=256, description="At most this many values of a categorical column get an indicator."
+    )
+    lags: list[Annotated[int, Field(ge=1, le=366)]] | Literal["auto", "none"] = Field(
+        "auto", description="Past values, in periods."
+    )
+    rolling: list[Annotated[int, Field(ge=2, le=366)]] | Literal["auto", "none"] = Field(
+        "auto", description="Windows of rolling means."
+    )
     calendar: Literal["auto", "none"] = Field("auto", description="Fourier terms of the season and of the year.")
 
     @property
@@ -92,7 +110,9 @@ class Candidate(_Strict):
     """A kind of model that competes: a built-in name, or any scikit-learn regressor by import path."""
 
     name: str = Field(min_length=1)
-    estimator: str | None = Field(None, description="Import path of a scikit-learn compatible regressor.", pattern=r"^[\w.]+\.\w+$")
+    estimator: str | None = Field(
+        None, description="Import path of a scikit-learn compatible regressor.", pattern=r"^[\w.]+\.\w+$"
+    )
     params: dict[str, str | int | float | bool | None] = Field({}, description="Arguments of the estimator.")
 
 
@@ -102,21 +122,34 @@ def _named(value: object) -> object:
 
 class Backtest(_Strict):
     folds: int = Field(3, ge=1, le=20, description="Rolling origins.")
-    spacing: int | Literal["auto"] = Field("auto", description="Periods between origins; auto: half the horizon, shrunk for short series.")
+    spacing: int | Literal["auto"] = Field("auto", description="Periods between origins; auto: a third of the horizon.")
     metric: Metric = Field("wape", description="What candidates compete on; lower is better.")
-    tolerance: float = Field(0.01, ge=0, le=1, description="A simpler candidate wins within this relative distance of the best.")
-    combination_margin: float = Field(0.15, ge=0, description="A single candidate beats the combination only by more than this share.")
+    tolerance: float = Field(
+        0.05, ge=0, le=1, description="Among single candidates, the simplest within this share of the best."
+    )
+    combination_margin: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A single candidate beats the combination only if its error is lower by this share.",
+    )
 
 
 class Partition(_Strict):
-    buckets: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] = Field("auto", description="Fixed at the first ingest.")
+    buckets: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] = Field(
+        "auto", description="Fixed at the first ingest."
+    )
     min_rows: int = Field(30, ge=2, description="Segments with fewer rows get the fallback instead of a model.")
     max_segments: int = Field(100_000, ge=1, description="More segments than this are refused.")
 
 
 class Validation(_Strict):
-    outliers: Literal["keep", "exclude", "quarantine"] = Field("keep", description="What happens to outliers; exclude: kept, but not trained on.")
-    outlier_threshold: float = Field(8.0, gt=0, description="Robust z-score (distance from the rolling median over 1.4826 MAD).")
+    outliers: Literal["keep", "exclude", "quarantine"] = Field(
+        "keep", description="What happens to outliers; exclude: kept, but not trained on."
+    )
+    outlier_threshold: float = Field(
+        8.0, gt=0, description="Robust z-score (distance from the rolling median over 1.4826 MAD)."
+    )
     duplicates: Literal["first", "last"] = Field("first", description="Which row of a (segment, time) is accepted.")
 
 
@@ -133,7 +166,9 @@ class Gates(_Strict):
 
     baseline_tolerance: float = Field(0.0, ge=0, description="May be worse than the naive baseline by this share.")
     champion_tolerance: float = Field(0.02, ge=0, description="May be worse than the champion by this share.")
-    insufficient_evidence: Literal["backtest", "hold", "promote"] = Field("backtest", description="With too few rows after both cut-offs.")
+    insufficient_evidence: Literal["backtest", "hold", "promote"] = Field(
+        "backtest", description="With too few rows after both cut-offs."
+    )
     min_live_rows: int = Field(4, ge=1, description="Rows after both cut-offs that make a comparison on live data.")
     max_parity_error: float = Field(1e-4, gt=0, description="ONNX against native, relative to the segment's scale.")
     max_model_bytes: int = Field(2_000_000, gt=0, description="Size of one ONNX model.")
@@ -147,7 +182,9 @@ class Score(_Strict):
     """Where scoring input comes from: future covariates (forecast) or new rows (regression)."""
 
     source: Source
-    missing_covariates: Literal["last", "reject"] = Field("last", description="A future row without covariates: the last known ones, or no prediction.")
+    missing_covariates: Literal["last", "reject"] = Field(
+        "last", description="A future row without covariates: the last known ones, or no prediction."
+    )
 
 
 class Test(_Strict):
@@ -167,7 +204,9 @@ class Fleet(_Strict):
     segment_by: list[str] = Field(min_length=1, description="Columns whose combinations are the segments.")
     time: Time | None = None
     target: Target
-    row_key: list[str] = Field([], description="Columns that identify a row of a regression fleet; copied to predictions.")
+    row_key: list[str] = Field(
+        [], description="Columns that identify a row of a regression fleet; copied to predictions."
+    )
     features: Features = Features()
     horizon: int | None = Field(None, ge=1, le=1000, description="Periods to forecast.")
     candidates: list[Annotated[Candidate, BeforeValidator(_named)]] = Field(min_length=1)
@@ -175,12 +214,16 @@ class Fleet(_Strict):
     backtest: Backtest = Backtest()
     partition: Partition = Partition()
     validation: Validation = Validation()
-    fallback: list[Parent | Literal["global"]] = Field(["global"], description="For short, failed and unseen segments, in order.")
+    fallback: list[Parent | Literal["global"]] = Field(
+        ["global"], description="For short, failed and unseen segments, in order."
+    )
     interval: Interval = Interval()
     gates: Gates = Gates()
     score: Score | None = None
     test: Test | None = None
-    max_failed_share: float = Field(0.1, ge=0, le=1, description="A training fails as a whole beyond this share of failed segments.")
+    max_failed_share: float = Field(
+        0.1, ge=0, le=1, description="A training fails as a whole beyond this share of failed segments."
+    )
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
@@ -188,6 +231,13 @@ class Fleet(_Strict):
         for problem in _contradictions(self):
             raise ValueError(problem)
         return self
+
+    @property
+    def clock(self) -> Time:
+        """The time section; forecast fleets always have one."""
+        if self.time is None:
+            raise FleetError(f"fleet {self.name}: time: is missing; give {{column: ..., frequency: ...}}")
+        return self.time
 
     @property
     def season(self) -> int:
@@ -226,7 +276,9 @@ def _contradictions(fleet: Fleet) -> list[str]:
     for candidate in fleet.candidates:
         allowed = sorted(name for name, tasks in BUILT_IN.items() if fleet.task in tasks)
         if candidate.estimator is None and candidate.name not in allowed:
-            found.append(f"candidates: '{candidate.name}' is not a candidate for task {fleet.task}; allowed: {', '.join(allowed)}, or give `estimator:`")
+            found.append(
+                f"candidates: '{candidate.name}' is not a candidate for task {fleet.task}; allowed: {', '.join(allowed)}, or give `estimator:`"
+            )
         if candidate.estimator is not None and candidate.name in BUILT_IN:
             found.append(f"candidates: '{candidate.name}' is built in; give an estimator another name")
     found += _column_clashes(fleet)

@@ -61,7 +61,9 @@ def verdicts(evidence: Evidence, gates: Gates) -> Iterator[Verdict]:
     text = f"ONNX off by {evidence.parity_error:.1e} of the segment's scale"
     yield _at_most("parity", evidence.parity_error, gates.max_parity_error, text)
     yield _at_most("size", evidence.model_bytes, gates.max_model_bytes, f"{evidence.model_bytes:,} bytes")
-    latency = _at_most("latency", evidence.latency_ms, gates.max_latency_ms, f"{evidence.latency_ms:.1f} ms with its session")
+    latency = _at_most(
+        "latency", evidence.latency_ms, gates.max_latency_ms, f"{evidence.latency_ms:.1f} ms with its session"
+    )
     yield Verdict(latency.gate, latency.passed, False, latency.value, latency.limit, latency.reason)
     if gates.worst_metric is not None:
         yield _at_most("worst_segment", evidence.error, gates.worst_metric, f"error {evidence.error:.4g}")

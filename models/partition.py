@@ -80,8 +80,7 @@ def partition_bucket(landed: pa.Table, fleet: Fleet) -> Bucket:
 
 
 def _repeated(rows: pa.Table, fleet: Fleet) -> BoolArray:
-    assert fleet.time is not None
-    period = ordinals(rows["time"].to_numpy(), fleet.time.frequency)
+    period = ordinals(rows["time"].to_numpy(), fleet.clock.frequency)
     starts, _ = runs_of(rows["segment"])
     opens = np.zeros(rows.num_rows, bool)
     opens[starts] = True

@@ -51,13 +51,15 @@ class Recursion:
     """The error-correction form of damped-trend smoothing over one panel.
 
     Source: Hyndman, Koehler, Snyder & Grose, Int. J. Forecasting 18 (2002); ETS(A, Ad, N), (A, Ad, A), (A, Ad, M).
-    values, valid : [T, S] and zero where not valid; season : [m, S] first indices by column phase; scale : [S].
+    values, valid : [T, S], zero where not valid; full : [T], whether every segment is valid.
+    season : [m, S] first indices by column phase; scale : [S].
     """
 
     kind: Kind
     panel: Panel
     values: FloatArray
     valid: BoolArray
+    full: BoolArray
     level: FloatArray
     trend: FloatArray
     season: FloatArray
@@ -69,6 +71,7 @@ class Recursion:
         valid = np.ascontiguousarray(panel.valid.T)
         values = np.where(valid, panel.values.T, 0.0)
         first = np.ascontiguousarray(by_column_phase(season, panel).T)
+        full: BoolArray = np.asarray(valid.all(axis=1), dtype=np.bool_)
         columns = len(values)
         spread = first[(np.arange(columns) - (columns - 1)) % panel.season]
         plain = {"none": values, "additive": values - spread, "multiplicative": values / np.maximum(spread, _FLOOR)}
@@ -77,7 +80,7 @@ class Recursion:
         level, trend = _first_line(adjusted, valid, panel, trended)
         if kind == "multiplicative":
             level = np.maximum(level, 0.1 * scale)
-        return cls(kind, panel, values, valid, level, trend, first, scale)
+        return cls(kind, panel, values, valid, full, level, trend, first, scale)
 
     def cost(self, points: FloatArray, space: Space) -> FloatArray:
         """Log mean squared error [G, S], in units of the scale, over the steps ahead, plus the penalty.
@@ -93,7 +96,7 @@ class Recursion:
                 target = column + step - 1
                 if target < len(self.values):
                     error = (self.values[target] - self._predict(cells, growth, target)) / self.scale
-                    total += np.where(self.valid[column], error * error, 0.0)
+                    total += error * error * self.valid[column]
             self._advance(cells, points, column)
         floor = 1e-12 * np.maximum(self.panel.lengths, 1)
         cost: FloatArray = np.log(total + floor) + space.penalty * (points[BETA] + points[GAMMA])
@@ -132,7 +135,7 @@ class Recursion:
     def _advance(self, cells: _Cells, points: FloatArray, column: int) -> None:
         """Take in one column; a segment that has not started yet keeps its first states."""
         alpha, beta, gamma, phi = points
-        valid, phase = self.valid[column], self._phase(column)
+        phase = self._phase(column)
         drift = phi * cells.trend
         base = cells.level + drift
         error = self.values[column] - base
@@ -142,12 +145,16 @@ class Recursion:
             share = error * seasonal / np.maximum(base, _FLOOR * self.scale)
         elif self.kind == "additive":
             error = share = error - cells.season[phase]
-        cells.level = np.where(valid, base + alpha * error, cells.level)
-        cells.trend = np.where(valid, drift + alpha * beta * error, cells.trend)
+        cells.level = self._where(column, base + alpha * error, cells.level)
+        cells.trend = self._where(column, drift + alpha * beta * error, cells.trend)
         if self.kind != "none":
             moved = cells.season[phase] + gamma * (1.0 - alpha) * share
             moved = np.maximum(moved, 0.01) if self.kind == "multiplicative" else moved
-            cells.season[phase] = np.where(valid, moved, cells.season[phase])
+            cells.season[phase] = self._where(column, moved, cells.season[phase])
+
+    def _where(self, column: int, new: FloatArray, old: FloatArray) -> FloatArray:
+        """`new` for the segments that have started by this column, `old` for the others."""
+        return new if self.full[column] else np.where(self.valid[column], new, old)
 
 
 def optimise(recursion: Recursion, space: Space, rounds: int = 6) -> tuple[FloatArray, FloatArray]:

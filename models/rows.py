@@ -35,6 +35,13 @@ class Window:
     horizon: int
 
     @property
+    def table(self) -> Rows:
+        """The feature rows; windows for smoothing candidates alone have none."""
+        if self.rows is None:
+            raise ValueError("this window was made without feature rows")
+        return self.rows
+
+    @property
     def panel(self) -> Panel:
         return self.series.panel.truncate(self.shift)
 
@@ -53,16 +60,15 @@ class Window:
 
     def training(self) -> BoolArray:
         """Rows whose target lies at or before the origin, [S, O, H]."""
-        assert self.rows is not None
-        steps = np.arange(1, self.rows.target.shape[2] + 1)
-        known = self.rows.origins[:, None] + steps[None, :] <= self.cutoff
-        return self.rows.usable & known[None]
+        rows = self.table
+        steps = np.arange(1, rows.target.shape[2] + 1)
+        known = rows.origins[:, None] + steps[None, :] <= self.cutoff
+        return rows.usable & known[None]
 
     def base_at_origin(self) -> FloatArray:
         """Base features at the origin, [S, H, k]."""
-        assert self.rows is not None
-        at = int(np.flatnonzero(self.rows.origins == self.cutoff)[0])
-        return self.rows.base[:, at, : self.horizon]
+        at = int(np.flatnonzero(self.table.origins == self.cutoff)[0])
+        return self.table.base[:, at, : self.horizon]
 
 
 def build_rows(series: Series, contract: Contract, shifts: list[int]) -> Rows:

@@ -183,8 +183,8 @@ class Ets:
         seasonal = is_seasonal(panel)[:, None]
         factors = by_absolute_phase(np.where(seasonal, multiplicative_indices(panel), 1.0), panel)
         addends = by_absolute_phase(np.where(seasonal, additive_indices(panel), 0.0), panel)
-        added, added_cost = optimise(Recursion.over(panel, addends, "additive", True), self.space)
-        times, times_cost = optimise(Recursion.over(panel, factors, "multiplicative", True), self.space)
+        added, added_cost = optimise(Recursion.over(panel, addends, "additive", True), self.space, rounds=4)
+        times, times_cost = optimise(Recursion.over(panel, factors, "multiplicative", True), self.space, rounds=4)
         chosen = positive(panel) & (times_cost <= added_cost)
         best = np.where(chosen, times, added)
         return {

@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models.candidates import COMBINATION
-from models.combine import combination_weights
+from models.combine import COMBINED, choose, combination_weights
 from models.export import Member, Model, build_graph, run_graph
 from models.features import Contract
 from models.fleet import Fleet
 from models.panel import FloatArray, IntArray
-from models.select import choose
 
 __all__ = ["Backtest", "Rank", "Refit", "SegmentParameters", "TrainedSegment", "assemble", "combine_folds"]
 
@@ -27,6 +26,7 @@ SegmentParameters: TypeAlias = Mapping[str, float | list[float]]
 """Frozen parameters of one candidate for one segment; JSON-able."""
 
 _NO_WEIGHT = 1e-6
+_NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,15 @@ class TrainedSegment:
 class Backtest:
     """Errors of M candidates on F folds.
 
-    errors [S, F, M]; combined [S, F] of the combination, with weights from the other folds.
+    errors [S, F, M] in the fleet's metric; absolute [S, F, M] mean absolute errors, which weigh the combination.
+    combined [S, F] of the combination, each fold with weights from the other folds.
     baseline [S]; weight [S] of the segment in fleet-wide figures; scale [S] mean absolute target.
     """
 
     names: tuple[str, ...]
     complexity: IntArray
     errors: FloatArray
+    absolute: FloatArray
     combined: FloatArray
     baseline: FloatArray
     weight: FloatArray
@@ -94,7 +96,7 @@ class Refit:
 
 
 def combine_folds(errors: FloatArray) -> FloatArray:
-    """Weights [S, F, M] of each fold's combination, from the errors [S, F, M] of the other folds.
+    """Weights [S, F, M] of each fold's combination, from the absolute errors [S, F, M] of the other folds.
 
     With one fold only, equal weights: a fold must not judge itself.
     """
@@ -110,20 +112,21 @@ def assemble(
     segments: Sequence[str], tested: Backtest, refit: Refit, fleet: Fleet, contract: Contract
 ) -> list[TrainedSegment]:
     """Choose each segment's winner and export it; a segment whose every candidate failed says why."""
-    mean_errors = _mean(tested.errors)
-    combined = _mean(tested.combined[..., None])[:, 0]
-    if not fleet.combine or len(tested.names) < 2:
-        combined = np.full_like(combined, np.nan)
     usable = np.isfinite(refit.predictions).all(axis=1)
-    mean_errors = np.where(usable, mean_errors, np.nan)
-    weights = combination_weights(np.where(usable[:, None, :], tested.errors, np.nan))
-    backtest = fleet.backtest
-    winners = choose(mean_errors, combined, tested.complexity, backtest.tolerance, backtest.combination_margin)
-    found = []
-    for index, segment in enumerate(segments):
-        order = _preference(int(winners[index]), mean_errors[index])
-        found.append(_first_exportable(index, segment, order, mean_errors, combined, weights, tested, refit, fleet, contract))
-    return found
+    errors = np.where(usable[:, None, :], tested.errors, np.nan)
+    allowed = fleet.combine and len(tested.names) > 1
+    combined = tested.combined if allowed else np.full_like(tested.combined, np.nan)
+    weights = combination_weights(np.where(usable[:, None, :], tested.absolute, np.nan))
+    means = np.concatenate([_mean(errors), _mean(combined[..., None])], axis=1)
+    margin, tolerance = fleet.backtest.combination_margin, fleet.backtest.tolerance
+    winners = choose(errors, combined, tested.complexity, margin, tolerance)
+    winners = np.where(winners == COMBINED, len(tested.names), winners)
+    return [
+        _first_exportable(
+            s, segment, _preference(int(winners[s]), means[s]), means[s], weights[s], tested, refit, fleet, contract
+        )
+        for s, segment in enumerate(segments)
+    ]
 
 
 def _mean(errors: FloatArray) -> FloatArray:
@@ -136,67 +139,53 @@ def _mean(errors: FloatArray) -> FloatArray:
 
 
 def _preference(winner: int, errors: FloatArray) -> list[int]:
-    """The winner, then the single candidates by error: what is tried until one passes the parity check."""
-    if winner < 0:
-        return []
-    ranked = [int(m) for m in np.argsort(errors) if not np.isnan(errors[m])]
-    return [winner, *(m for m in ranked if m != winner)]
+    """The winner, then the others by error: what is tried until one passes the parity check. errors : [M + 1]."""
+    ranked = [int(m) for m in np.argsort(errors) if np.isfinite(errors[m])]
+    return [winner, *(m for m in ranked if m != winner)] if winner in ranked else ranked
 
 
-def _first_exportable(  # noqa: PLR0913 - the pieces of one decision
+def _first_exportable(
     s: int,
     segment: str,
     order: Sequence[int],
-    mean_errors: FloatArray,
-    combined: FloatArray,
-    weights: FloatArray,
+    errors: FloatArray,
+    combination: FloatArray,
     tested: Backtest,
     refit: Refit,
     fleet: Fleet,
     contract: Contract,
 ) -> TrainedSegment:
-    n_candidates = len(tested.names)
+    names = (*tested.names, COMBINATION)
+    baseline, weight, scale = float(tested.baseline[s]), float(tested.weight[s]), float(tested.scale[s])
     reason = "no candidate gave a finite forecast"
     for winner in order:
-        one_hot = np.eye(n_candidates)[winner] if winner < n_candidates else weights[s]
-        used = [m for m in range(n_candidates) if _present(m, winner, n_candidates, one_hot)]
-        half_width = refit.half_width(s, winner)
-        model = Model(contract, tuple(refit.member(s, m) for m in used), one_hot[used], half_width)
-        name = COMBINATION if winner == n_candidates else tested.names[winner]
+        weights = combination if names[winner] == COMBINATION else np.eye(len(tested.names))[winner]
+        used = [int(m) for m in np.flatnonzero(weights > _NO_WEIGHT)]
+        # A member without weight would only make the graph larger; absent and zero mean the same to whoever stacks.
+        members = tuple(refit.member(s, m) for m in used)
+        model = Model(contract, members, weights[used] / weights[used].sum(), refit.half_width(s, winner))
         parameters = {tested.names[m]: dict(refit.parameters(s, m)) for m in used}
-        native = np.nan_to_num(refit.predictions[s]) @ one_hot
-        exported = _export(model, segment, fleet, parameters, refit.features[s], native, float(tested.scale[s]))
+        native = refit.predictions[s][:, used] @ model.weights
+        exported = _export(model, segment, fleet, parameters, refit.features[s], native, scale)
         if exported.parity_error > fleet.gates.max_parity_error:
-            reason = f"ONNX graph of {name} is off by {exported.parity_error:.1e} of the segment's scale"
+            reason = f"the ONNX graph of {names[winner]} is off by {exported.parity_error:.1e} of the segment's scale"
             continue
-        ranks = _ranks(s, winner, mean_errors, combined, one_hot, tested.names)
-        error = float(combined[s] if winner == n_candidates else mean_errors[s, winner])
         return TrainedSegment(
             segment=segment,
-            candidate=name,
-            error=error,
-            baseline_error=float(tested.baseline[s]),
-            weight=float(tested.weight[s]),
-            scale=float(tested.scale[s]),
+            candidate=names[winner],
+            error=float(errors[winner]),
+            baseline_error=baseline,
+            weight=weight,
+            scale=scale,
             graph=exported.graph,
             sha256=hashlib.sha256(exported.graph).hexdigest(),
             parameters=json.dumps(parameters, sort_keys=True),
             parity_error=exported.parity_error,
             latency_ms=exported.latency_ms,
-            ranks=ranks,
+            ranks=_ranks(winner, errors, weights, names),
         )
-    nan = float("nan")
-    ranks = _ranks(s, -1, mean_errors, combined, np.zeros(n_candidates), tested.names)
-    scale, weight = float(tested.scale[s]), float(tested.weight[s])
-    return TrainedSegment(segment, "", nan, float(tested.baseline[s]), weight, scale, b"", "", "{}", nan, nan, ranks, reason)
-
-
-def _present(m: int, winner: int, n_candidates: int, weights: FloatArray) -> bool:
-    """Whether candidate m belongs into the graph: the winner, or what has weight in the combination.
-
-    A member without weight would only make the graph larger; absent and zero mean the same to whoever stacks.
-    """
-    return m == winner if winner < n_candidates else bool(weights[m] > _NO_WEIGHT)
+    ranks = _ranks(-1, errors, np.zeros(len(tested.names)), names)
+    return TrainedSegment(segment, "", _NAN, baseline, weight, scale, b"", "", "{}", _NAN, _NAN, ranks, reason)
 
 
 @dataclass(frozen=True)
@@ -234,10 +223,8 @@ def _export(
     return _Exported(graph, worst if np.isfinite(worst) else float("inf"), latency_ms)
 
 
-def _ranks(
-    s: int, winner: int, errors: FloatArray, combined: FloatArray, weights: FloatArray, names: Sequence[str]
-) -> tuple[Rank, ...]:
-    ranks = [Rank(name, float(errors[s, m]), float(weights[m]), m == winner) for m, name in enumerate(names)]
-    if not np.isnan(combined[s]):
-        ranks.append(Rank(COMBINATION, float(combined[s]), 1.0, winner == len(names)))
-    return tuple(ranks)
+def _ranks(winner: int, errors: FloatArray, weights: FloatArray, names: Sequence[str]) -> tuple[Rank, ...]:
+    """Standing of every candidate and of the combination, where it competes; errors : [M + 1]."""
+    shares = [*weights.tolist(), 1.0]
+    ranks = [Rank(name, float(errors[m]), shares[m], m == winner) for m, name in enumerate(names)]
+    return tuple(ranks if np.isfinite(errors[-1]) else ranks[:-1])

@@ -1,11 +1,10 @@
 """Train forecast segments: rolling-origin backtest over a whole bucket at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from models.combine import conformal_quantile
+from models.combine import combine, conformal_quantile, fold_drops
 from models.competitors import Competitor, Fitted, SmoothingCandidate, competitors
 from models.features import STATES, Contract, base_features, state_columns
 from models.fleet import Fleet
@@ -17,54 +16,40 @@ from models.series import Series
 from models.smoothing import MEMBERS
 from models.train import Backtest, Refit, SegmentParameters, TrainedSegment, assemble, combine_folds
 
-__all__ = ["Plan", "fold_plan", "forecast_features", "train_forecast"]
+__all__ = ["fold_plan", "forecast_features", "train_forecast"]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Backtest of segments of about the same length: evaluated steps, and origins as periods before the end."""
+def fold_plan(length: int, horizon: int, folds: int, spacing: int | str) -> tuple[int, ...]:
+    """Backtest origins of a segment of `length` periods, as periods before its end, latest first.
 
-    steps: int
-    shifts: tuple[int, ...]
-
-
-def fold_plan(length: int, horizon: int, folds: int, spacing: int | str) -> Plan:
-    """Folds for a segment of `length` periods; those of short segments move together, then look less far.
-
-    At least a third of the segment, and two periods, always remain to train on.
+    A fold is judged on the periods it has, up to the horizon. The folds of a short segment move together, so that at
+    least a third of it, and two periods, remain to train on.
     """
-    wanted = max(1, horizon // 3) if spacing == "auto" else int(spacing)
-    floor = max(2, length // 3)
-    for share in (1.0, 0.75, 0.5, 0.25, 0.0):
-        steps = max(1, int(horizon * share))
-        room = length - steps - floor
-        if room < 0:
-            continue
-        gap = wanted if folds == 1 else min(wanted, room // (folds - 1))
-        if gap > 0:
-            return Plan(steps, tuple(steps + gap * fold for fold in range(folds)))
-        return Plan(steps, (steps,))
-    return Plan(1, (1,))
+    wanted = fold_drops(horizon, folds) if spacing == "auto" else tuple(int(spacing) * (f + 1) for f in range(folds))
+    room = max(1, length - max(2, length // 3))
+    if wanted[-1] <= room:
+        return wanted
+    return tuple(sorted({max(1, drop * room // wanted[-1]) for drop in wanted}))
 
 
 def train_forecast(series: Series, fleet: Fleet, contract: Contract) -> list[TrainedSegment]:
     """Train every segment of `series`, which all have at least two rows; results in their order."""
-    plans: dict[Plan, list[int]] = {}
+    plans: dict[tuple[int, ...], list[int]] = {}
     for index, length in enumerate(series.panel.lengths.tolist()):
-        plan = fold_plan(length, contract.horizon, fleet.backtest.folds, fleet.backtest.spacing)
-        plans.setdefault(plan, []).append(index)
+        shifts = fold_plan(length, contract.horizon, fleet.backtest.folds, fleet.backtest.spacing)
+        plans.setdefault(shifts, []).append(index)
     results: dict[int, TrainedSegment] = {}
-    for plan, members in plans.items():
-        trained = _train_group(series.take(members), plan, fleet, contract)
+    for shifts, members in plans.items():
+        trained = _train_group(series.take(members), shifts, fleet, contract)
         results.update(zip(members, trained, strict=True))
     return [results[index] for index in range(len(series.segments))]
 
 
-def _train_group(series: Series, plan: Plan, fleet: Fleet, contract: Contract) -> list[TrainedSegment]:
+def _train_group(series: Series, shifts: tuple[int, ...], fleet: Fleet, contract: Contract) -> list[TrainedSegment]:
     found = competitors(fleet)
     needs_rows = any(candidate.needs_rows for candidate in found)
-    rows = build_rows(series, contract, [0, *plan.shifts]) if needs_rows else None
-    tested, residuals = _backtest(series, found, rows, plan, fleet, contract)
+    rows = build_rows(series, contract, [0, *shifts]) if needs_rows else None
+    tested, residuals = _backtest(series, found, rows, shifts, fleet, contract)
     window = Window(series, contract, rows, 0, contract.horizon)
     fitted = [candidate.fit(window) for candidate in found]
     refit = _refit(series, found, fitted, tested, residuals, fleet, contract)
@@ -72,10 +57,15 @@ def _train_group(series: Series, plan: Plan, fleet: Fleet, contract: Contract) -
 
 
 def _backtest(
-    series: Series, found: Sequence[Competitor], rows: Rows | None, plan: Plan, fleet: Fleet, contract: Contract
+    series: Series,
+    found: Sequence[Competitor],
+    rows: Rows | None,
+    shifts: tuple[int, ...],
+    fleet: Fleet,
+    contract: Contract,
 ) -> tuple[Backtest, FloatArray]:
-    """Errors of every candidate, and residuals [S, F, h, M + 1] of the candidates and of the combination."""
-    windows = [Window(series, contract, rows, shift, plan.steps) for shift in plan.shifts]
+    """Errors of every candidate, and residuals [S, F, H, M + 1] of the candidates and of the combination."""
+    windows = [Window(series, contract, rows, shift, contract.horizon) for shift in shifts]
     actual = np.stack([window.actual() for window in windows], axis=1)
     each = np.stack([np.stack([c.fit(window).forecast for c in found], axis=-1) for window in windows], axis=1)
     naive = SmoothingCandidate(MEMBERS["seasonal_naive"])
@@ -86,13 +76,18 @@ def _backtest(
     metric = fleet.backtest.metric
     by_candidate = np.moveaxis(each, -1, 0)
     errors = np.stack([window_errors(actual, e, metric, scale[:, None]) for e in by_candidate], axis=-1)
-    combination = (np.nan_to_num(each) * combine_folds(errors)[:, :, None, :]).sum(axis=-1)
+    absolute = np.stack([window_errors(actual, e, "mae", scale[:, None]) for e in by_candidate], axis=-1)
+    weights = combine_folds(absolute)
+    # Folds are taken for segments here: each has weights of its own.
+    flat = np.moveaxis(each, -1, 2).reshape(-1, each.shape[-1], each.shape[2])
+    combination = combine(flat, weights.reshape(-1, weights.shape[-1])).reshape(actual.shape)
     combined = window_errors(actual, combination, metric, scale[:, None])
     everything = np.concatenate([each, combination[..., None]], axis=-1)
     tested = Backtest(
         names=tuple(candidate.name for candidate in found),
         complexity=np.array([candidate.complexity for candidate in found]),
         errors=errors,
+        absolute=absolute,
         combined=combined,
         baseline=np.nanmean(window_errors(actual, baseline, metric, scale[:, None]), axis=1),
         weight=point_weights(actual, metric).sum(axis=1),
@@ -128,10 +123,7 @@ def _refit(
     last = series.covariates[:, -1:, :]
     covariates = np.concatenate([series.covariates, np.repeat(last, contract.horizon, axis=1)], axis=1)
     features = forecast_features(series.panel, np.nan_to_num(covariates), contract, parameters)
-    widths = [
-        _to_horizon(conformal_quantile(residuals[..., m], fleet.interval.level), contract.horizon)
-        for m in range(residuals.shape[-1])
-    ]
+    widths = [conformal_quantile(residuals[..., m], fleet.interval.level) for m in range(residuals.shape[-1])]
     return Refit(
         features=features,
         predictions=np.stack([fit.forecast for fit in fitted], axis=-1),
@@ -139,13 +131,6 @@ def _refit(
         parameters=lambda s, m: fitted[m].parameters(s),
         half_width=lambda s, winner: widths[winner][s],
     )
-
-
-def _to_horizon(half_width: FloatArray, horizon: int) -> FloatArray:
-    """Half widths [S, h] of the evaluated steps, grown with the square root of the step up to the horizon."""
-    known = half_width.shape[1]
-    beyond = np.sqrt(np.arange(known + 1, horizon + 1) / known)
-    return np.concatenate([half_width, half_width[:, -1:] * beyond[None, :]], axis=1)[:, :horizon]
 
 
 def forecast_features(

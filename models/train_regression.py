@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.combine import combine
 from models.competitors import graph_member
 from models.export import Linear, Member
 from models.features import Contract
@@ -75,7 +76,8 @@ def _train_one(segment: str, x: FloatArray, y: FloatArray, fleet: Fleet, contrac
 
 
 def _member(fit: _Fit | None) -> Member:
-    assert fit is not None, "a candidate without a fit has no finite prediction and is never chosen"
+    if fit is None:  # It has no finite prediction and is never chosen.
+        raise ValueError("a candidate without a fit has no graph")
     return fit.member()
 
 
@@ -116,12 +118,14 @@ def _backtest(x: FloatArray, y: FloatArray, fleet: Fleet, contract: Contract) ->
         each, baseline = np.maximum(each, contract.minimum), np.maximum(baseline, contract.minimum)
     metric, scale = fleet.backtest.metric, np.array([[np.mean(np.abs(y))]])
     errors = np.stack([window_errors(actual, each[..., m], metric, scale) for m in range(each.shape[-1])], axis=-1)
-    combination = (np.nan_to_num(each) * combine_folds(errors)[:, :, None, :]).sum(axis=-1)
+    absolute = np.stack([window_errors(actual, each[..., m], "mae", scale) for m in range(each.shape[-1])], axis=-1)
+    combination = combine(np.moveaxis(each[0], -1, 1), combine_folds(absolute)[0])[None]
     everything = np.concatenate([each, combination[..., None]], axis=-1)
     tested = Backtest(
         names=tuple(candidate.name for candidate in fleet.candidates),
         complexity=np.array([_COMPLEXITY.get(candidate.name, 9) for candidate in fleet.candidates]),
         errors=errors,
+        absolute=absolute,
         combined=window_errors(actual, combination, metric, scale),
         baseline=np.nanmean(window_errors(actual, baseline, metric, scale), axis=1),
         weight=point_weights(actual, metric).sum(axis=1),

@@ -111,9 +111,7 @@ def _split(
     return Landed(pa.table(accepted), rejected_table(**rejected))
 
 
-def rejected_table(
-    reason: list[str], detail: list[str], row: npt.NDArray[np.int64], content: list[str]
-) -> pa.Table:
+def rejected_table(reason: list[str], detail: list[str], row: npt.NDArray[np.int64], content: list[str]) -> pa.Table:
     """Rejected rows with the columns that `Landed.rejected` has."""
     columns = {"reason": pa.array(reason, pa.string()), "detail": pa.array(detail, pa.string())}
     return pa.table(columns | {"row": pa.array(row, pa.int64()), "content": pa.array(content, pa.string())})
@@ -131,9 +129,11 @@ def _segments(keys: dict[str, pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int64
 
 
 def _is_null(values: pa.ChunkedArray | pa.Array) -> BoolArray:
-    mask: BoolArray = np.asarray(pc.is_null(values).to_numpy(zero_copy_only=False), dtype=bool) if isinstance(
-        values, pa.Array
-    ) else np.asarray(pc.is_null(values).to_numpy(), dtype=bool)
+    mask: BoolArray = (
+        np.asarray(pc.is_null(values).to_numpy(zero_copy_only=False), dtype=bool)
+        if isinstance(values, pa.Array)
+        else np.asarray(pc.is_null(values).to_numpy(), dtype=bool)
+    )
     return mask
 
 
@@ -164,7 +164,9 @@ def _number(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:
         return text.cast(pa.float64())
     except pa.ArrowInvalid:
         matches = pc.match_substring_regex(text, _NUMBER, ignore_case=True).fill_null(True)
-        check.reject(~np.asarray(matches.to_numpy(zero_copy_only=False), dtype=bool), "unparsable", f"{name} is not a number")
+        check.reject(
+            ~np.asarray(matches.to_numpy(zero_copy_only=False), dtype=bool), "unparsable", f"{name} is not a number"
+        )
         return pc.if_else(matches, text, None).cast(pa.float64())
 
 

@@ -16,7 +16,7 @@ from models.errors import SourceError
 from models.fleet import Source
 from models.tables import INPUTS, QUARANTINE, landed
 from tasks.context import Run
-from tasks.work.land import LandReceipt, Role, land_file
+from tasks.work.land import LandReceipt, Role, land_file, landing_table
 
 __all__ = ["IngestReceipt", "ingest_files"]
 
@@ -71,7 +71,7 @@ def _fresh(run: Run, role: Role, files: Sequence[RawFile]) -> list[RawFile]:
 
 
 def _table(run: Run, role: Role) -> Table:
-    return run.table(landed(run.fleet, "landed" if role == "observations" else "requests"))
+    return run.table(landed(run.fleet, landing_table(role)))
 
 
 def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt]) -> None:

@@ -98,4 +98,6 @@ def _commit(run: Run, receipts: Sequence[PartitionReceipt], version: int) -> Non
     run.table(levels(run.fleet)).replace([file for receipt in receipts for file in receipt.levels], everything)
     staged = [file for receipt in receipts for file in receipt.observations]
     transaction = ("partition", version)
-    run.table(observations(run.fleet)).replace(staged, everything, transaction=transaction, note={"run_id": run.job.run_id})
+    run.table(observations(run.fleet)).replace(
+        staged, everything, transaction=transaction, note={"run_id": run.job.run_id}
+    )

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile
 from models.errors import TrainingError
-from models.features import Contract, contract_of
+from models.features import contract_of
 from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, category_column, observations
 from tasks.context import Run
 from tasks.partition import recorded_buckets

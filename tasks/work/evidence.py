@@ -55,17 +55,16 @@ def _compare(
     challengers: Mapping[str, ModelRow],
     champions: Mapping[str, ModelRow],
 ) -> LiveErrors:
-    assert job.fleet.time is not None
     own = rows.filter(pc.equal(rows["segment"], segment))
     late = pc.greater(own["time"], pa.scalar(cutoff, own["time"].type))
     after = own.filter(late)
     errors = []
     for model in (challengers[segment], champions[segment]):
         contract = contract_of_rows([model])
-        series = build_series(own.filter(pc.invert(late)), contract, job.fleet.time)
+        series = build_series(own.filter(pc.invert(late)), contract, job.fleet.clock)
         future = np.repeat(series.covariates[:, -1:, :], contract.horizon, axis=1)
         prediction = forecast_models(series, [model], future)[0].prediction
-        step = ordinals(after["time"].to_numpy(), job.fleet.time.frequency) - series.panel.ends[0]
+        step = ordinals(after["time"].to_numpy(), job.fleet.clock.frequency) - series.panel.ends[0]
         inside = (step >= 1) & (step <= contract.horizon)
         actual = after["target"].to_numpy()[inside]
         scale = np.array(float(model["scale"]))  # type: ignore[arg-type]

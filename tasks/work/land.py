@@ -17,9 +17,17 @@ from models.tables import QUARANTINE, landed
 from models.validate import rejected_table, validate_rows
 from tasks.work.job import Job, stage_rows, with_constants
 
-__all__ = ["LandReceipt", "Role", "land_file"]
+__all__ = ["LandReceipt", "Role", "land_file", "landing_table"]
 
-Role = Literal["observations", "requests"]
+Role = Literal["observations", "requests", "actuals"]
+"""Rows to train on, rows to score, or truth that only reports read."""
+
+_TABLES: dict[Role, str] = {"observations": "landed", "requests": "requests", "actuals": "actuals"}
+
+
+def landing_table(role: Role) -> str:
+    """Name of the table that files of a role land in."""
+    return _TABLES[role]
 
 
 @dataclass(frozen=True)
@@ -52,16 +60,16 @@ def land_file(job: Job, role: Role, source: Source, file: RawFile) -> LandReceip
 
 
 def _land(job: Job, role: Role, source: Source, file: RawFile, input_id: str) -> LandReceipt:
-    fleet, table = job.fleet, job.table(landed(job.fleet, "landed" if role == "observations" else "requests"))
+    fleet, table = job.fleet, job.table(landed(job.fleet, landing_table(role)))
     needed = [name for name in fleet.columns if name != fleet.target.column]
     target = [fleet.target.column]
-    required, optional = (needed + target, []) if role == "observations" else (needed, [])
+    required, optional = (needed + target, []) if role != "requests" else (needed, [])
     counts: Counter[str] = Counter()
     rows: list[StagedFile] = []
     quarantined: list[StagedFile] = []
     read = accepted = 0
     for chunk in read_chunks(file.uri, source, required, optional):
-        result = validate_rows(chunk.table, chunk.rows, fleet, needs_target=role == "observations")
+        result = validate_rows(chunk.table, chunk.rows, fleet, needs_target=role != "requests")
         broken = rejected_table(
             ["unparsable"] * len(chunk.broken),
             ["the row has another number of columns than the header"] * len(chunk.broken),

@@ -125,5 +125,3 @@ def _superseded(job: Job, rows: pa.Table, release: int, part: str) -> tuple[Sequ
         kept += stage_rows(table, joined.filter(stays).drop_columns(["superseded"]), part=part)
         replaces.append(file.path)
     return kept, replaces
-
-

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from adapters.runtime import Scores
 from models.calendar import future_times, ordinals
@@ -83,8 +82,7 @@ def score_forecast(
     source: str,
 ) -> pa.Table:
     """Prediction rows (without the job's columns) of all segments that have observations or future covariates."""
-    time = job.fleet.time
-    assert time is not None
+    time = job.fleet.clock
     known = [*champions.values(), *level_models.values()]
     contract = contract_of_rows(known) if known else contract_of(job.fleet, {})
     rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
@@ -122,11 +120,10 @@ def _score_own(
 ) -> None:
     if not series.segments:
         return
-    assert job.fleet.time is not None
     models = [champions[segment] for segment in series.segments]
     horizon = contract_of_rows(models).horizon
     covariates, carried = future_covariates(series, horizon, future.rows)
-    times = future_times(series.last_times, horizon, job.fleet.time.frequency)
+    times = future_times(series.last_times, horizon, job.fleet.clock.frequency)
     for index, scores in enumerate(forecast_models(series, models, covariates)):
         segment = series.segments[index]
         origin = series.last_times[index].item()
@@ -159,7 +156,7 @@ def _without(scores: Scores, lineage: Mapping[str, object]) -> Scores:
     return Scores(*(np.where(good, values, np.nan) for values in (scores.prediction, scores.lower, scores.upper)))
 
 
-def _score_rest(  # noqa: PLR0913
+def _score_rest(
     job: Job,
     segments: Sequence[str],
     series: Series,
@@ -171,9 +168,8 @@ def _score_rest(  # noqa: PLR0913
     output: _Output,
 ) -> None:
     """Segments without a champion: the first level of the chain that has one, else the last value, else no model."""
-    assert job.fleet.time is not None
     level_rows = level_observations(job.table(levels(job.fleet)).read(), job.fleet)
-    by_level = build_series(level_rows, contract, job.fleet.time)
+    by_level = build_series(level_rows, contract, job.fleet.clock)
     at = {key: index for index, key in enumerate(by_level.segments)}
     chains = level_keys(list(segments), job.fleet)
     for number, segment in enumerate(segments):
@@ -194,7 +190,7 @@ def _named(series: Series, segment: str) -> Series:
     return Series((segment,), series.panel, series.covariates, series.last_times, series.rows)
 
 
-def _from_level(  # noqa: PLR0913
+def _from_level(
     job: Job,
     segment: str,
     own: Series | None,
@@ -206,7 +202,6 @@ def _from_level(  # noqa: PLR0913
     output: _Output,
 ) -> None:
     """The level's forecast from the level's origin, scaled to the segment where it has rows of its own."""
-    assert job.fleet.time is not None
     horizon = contract_of_rows([model]).horizon
     covariates, carried = future_covariates(level, horizon, future.rows)
     scores = forecast_models(level, [model], covariates)[0]
@@ -215,7 +210,7 @@ def _from_level(  # noqa: PLR0913
         ratio = _ratio(own, level)
         reason = f"{reason}, scaled by {ratio:.4g} to the segment's rows"
     scaled = Scores(scores.prediction * ratio, scores.lower * ratio, scores.upper * ratio)
-    times = future_times(level.last_times, horizon, job.fleet.time.frequency)[0]
+    times = future_times(level.last_times, horizon, job.fleet.clock.frequency)[0]
     lineage = _lineage(model, label, carried[0], input_id, job, reason)
     output.add(segment, level.last_times[0].item(), times, _without(scaled, lineage), lineage)
 
@@ -234,10 +229,9 @@ def _ratio(own: Series, level: Series) -> float:
 
 
 def _naive(job: Job, segment: str, own: Series, horizon: int, input_id: str, output: _Output) -> None:
-    assert job.fleet.time is not None
     value, unknown = own.panel.values[0, -1], np.full(horizon, np.nan)
     scores = Scores(np.full(horizon, value), unknown, unknown)
-    times = future_times(own.last_times, horizon, job.fleet.time.frequency)[0]
+    times = future_times(own.last_times, horizon, job.fleet.clock.frequency)[0]
     lineage = {"status": "ok", "reason": "no model of its own and no level; last value", "input_id": input_id}
     naive = {"candidate": "naive", "fallback_level": "naive"}
     output.add(segment, own.last_times[0].item(), times, scores, lineage | naive)

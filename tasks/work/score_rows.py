@@ -46,7 +46,11 @@ def _predict(job: Job, rows: pa.Table, model: ModelRow | None, level: str) -> pa
     if model is not None:
         values = _run(model, rows)
         lineage = {name: model[name] for name in ("candidate", "model_name", "model_version")}
-        lineage |= {"status": "ok", "fallback_level": level, "reason": f"no model of its own; {level} model" if level else None}
+        lineage |= {
+            "status": "ok",
+            "fallback_level": level,
+            "reason": f"no model of its own; {level} model" if level else None,
+        }
     keys = [rows[key_column(name)].to_pylist() for name in job.fleet.row_key]
     columns: dict[str, object] = {
         "segment": rows["segment"],
@@ -65,7 +69,9 @@ def _predict(job: Job, rows: pa.Table, model: ModelRow | None, level: str) -> pa
         if item.name in ("release", "job_id", "scored_at"):
             continue
         value = columns.get(item.name, [lineage.get(item.name)] * n)
-        found[item.name] = value.cast(item.type) if isinstance(value, (pa.Array, pa.ChunkedArray)) else pa.array(value, item.type)
+        found[item.name] = (
+            value.cast(item.type) if isinstance(value, (pa.Array, pa.ChunkedArray)) else pa.array(value, item.type)
+        )
     return pa.table(found)
 
 

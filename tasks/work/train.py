@@ -97,8 +97,7 @@ def _train(job: Job, contract: Contract, rows: pa.Table) -> list[TrainedSegment]
     if rows.num_rows == 0:
         return []
     if job.fleet.task == "forecast":
-        assert job.fleet.time is not None
-        return train_forecast(build_series(rows, contract, job.fleet.time), job.fleet, contract)
+        return train_forecast(build_series(rows, contract, job.fleet.clock), job.fleet, contract)
     return train_regression(tabular_of(rows, contract), job.fleet, contract)
 
 
@@ -132,7 +131,9 @@ def _train_levels(job: Job, contract: Contract, buckets: int) -> TrainReceipt:
     return _stage(job, LEVELS, trained, records, _Plan({}, {}, []), rows.num_rows)
 
 
-def _record(job: Job, contract: str, profile: Mapping[str, object], result: TrainedSegment, level: str) -> dict[str, object]:
+def _record(
+    job: Job, contract: str, profile: Mapping[str, object], result: TrainedSegment, level: str
+) -> dict[str, object]:
     name = model_name if level == "segment" else fallback_name
     return {
         "segment": result.segment,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.combine import COMBINATION, choose, combination_weights, combine, conformal_quantile, fold_drops
+from models.combine import COMBINED, choose, combination_weights, combine, conformal_quantile, fold_drops
 
 NAN = np.nan
 
@@ -59,7 +59,7 @@ def test_combine_shares_the_weight_of_a_missing_forecast() -> None:
 def test_combination_wins_unless_a_member_leads_by_far() -> None:
     errors = np.array([[[0.9, 2.0]], [[0.4, 2.0]], [[NAN, NAN]]])
     combined = np.array([[1.0], [1.0], [NAN]])
-    assert choose(errors, combined, np.array([3, 0])).tolist() == [COMBINATION, 0, COMBINATION]
+    assert choose(errors, combined, np.array([3, 0])).tolist() == [COMBINED, 0, COMBINED]
 
 
 def test_simplest_of_nearly_equal_members_is_chosen() -> None:

@@ -1,0 +1,136 @@
+"""Compare one bucket's predictions with the published truth, and with the naive baseline."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.calendar import ordinals
+from models.competitors import SmoothingCandidate
+from models.features import contract_of
+from models.fleet import Metric
+from models.metrics import point_weights, window_errors
+from models.panel import FloatArray, IntArray
+from models.partition import runs_of
+from models.rows import Window
+from models.segments import bucket_range
+from models.series import build_series
+from models.smoothing import MEMBERS
+from models.tables import PREDICTIONS, landed, observations
+from tasks.work.job import Job, in_bucket
+
+__all__ = ["EvaluateReceipt", "evaluate_bucket"]
+
+
+@dataclass(frozen=True)
+class EvaluateReceipt:
+    """Errors and weights of the bucket's segments, and how many rows the interval covered."""
+
+    champion: tuple[float, ...]
+    baseline: tuple[float, ...]
+    weights: tuple[float, ...]
+    rows: int
+    covered: int
+
+
+def evaluate_bucket(job: Job, truth: Job, job_id: str, buckets: int, constant: float, bucket: int) -> EvaluateReceipt:
+    """truth : the job with the fleet as the actuals were landed. constant : baseline of a regression fleet."""
+    low, high = bucket_range(bucket, buckets)
+    inside = (pc.field("hash") >= low) & (pc.field("hash") <= high)
+    actuals = truth.table(landed(truth.fleet, "actuals")).read(rows=inside)
+    predictions = job.table(PREDICTIONS).read(rows=pc.field("job_id") == job_id, where=_parts(job, bucket))
+    joined = _join(job, actuals, predictions)
+    if job.fleet.task == "forecast":
+        baseline = _seasonal_naive(job, bucket, joined)
+    else:
+        baseline = np.full(joined.num_rows, constant)
+    return _measure(job, joined, baseline)
+
+
+def _parts(job: Job, bucket: int) -> Callable[[Mapping[str, str]], bool]:
+    if job.fleet.task == "forecast":
+        return lambda partition: partition["part"] == f"bucket-{bucket}"
+    return lambda partition: partition["part"].startswith("input-")
+
+
+def _join(job: Job, actuals: pa.Table, predictions: pa.Table) -> pa.Table:
+    """Rows that have both a prediction and the truth, sorted by segment and period or row."""
+    if job.fleet.task == "forecast":
+        left = _with_period(job, actuals.select(["segment", "time", "target"]))
+        columns = ["segment", "time", "origin", "prediction", "lower", "upper"]
+        right = _with_period(job, predictions.select(columns)).drop_columns(["time"])
+        keys = ["segment", "period"]
+    else:
+        names = [f"k_{name}" for name in job.fleet.row_key]
+        left = actuals.select(["segment", "target", *names])
+        right = _unpacked(job, predictions)
+        keys = ["segment", *names]
+    joined = left.join(right, keys, join_type="inner")
+    joined = joined.filter(pc.is_valid(joined["prediction"]))
+    return joined.sort_by([(key, "ascending") for key in keys])
+
+
+def _with_period(job: Job, rows: pa.Table) -> pa.Table:
+    period = ordinals(rows["time"].to_numpy(), job.fleet.clock.frequency)
+    return rows.append_column("period", pa.array(period, pa.int64()))
+
+
+def _unpacked(job: Job, predictions: pa.Table) -> pa.Table:
+    parsed = [json.loads(text) for text in predictions["row_key"].to_pylist()]
+    table = predictions.select(["segment", "prediction", "lower", "upper"])
+    for name in job.fleet.row_key:
+        table = table.append_column(f"k_{name}", pa.array([row[name] for row in parsed], pa.string()))
+    return table
+
+
+def _seasonal_naive(job: Job, bucket: int, joined: pa.Table) -> FloatArray:
+    """What a seasonal naive forecast from each segment's last row would have said; NaN without rows."""
+    contract = contract_of(job.fleet, {})
+    plain = job.fleet.model_copy(update={"features": job.fleet.features.model_copy(update={"known": [], "static": []})})
+    rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
+    series = build_series(rows, contract_of(plain, {}), job.fleet.clock)
+    naive = SmoothingCandidate(MEMBERS["seasonal_naive"])
+    forecast = naive.fit(Window(series, contract, None, 0, job.fleet.steps)).forecast
+    position = {segment: index for index, segment in enumerate(series.segments)}
+    result = np.full(joined.num_rows, np.nan)
+    for row, (segment, period) in enumerate(
+        zip(joined["segment"].to_pylist(), joined["period"].to_pylist(), strict=True)
+    ):
+        if segment in position:
+            step = period - int(series.panel.ends[position[segment]])
+            if 1 <= step <= job.fleet.steps:
+                result[row] = forecast[position[segment], step - 1]
+    return result if job.fleet.target.minimum is None else np.maximum(result, job.fleet.target.minimum)
+
+
+def _measure(job: Job, joined: pa.Table, baseline: FloatArray) -> EvaluateReceipt:
+    starts, lengths = runs_of(joined["segment"])
+    actual, metric = joined["target"].to_numpy(), job.fleet.backtest.metric
+    prediction = joined["prediction"].to_numpy()
+    covered = (actual >= joined["lower"].fill_null(-np.inf).to_numpy()) & (
+        actual <= joined["upper"].fill_null(np.inf).to_numpy()
+    )
+    return EvaluateReceipt(
+        champion=tuple(_by_segment(actual, prediction, starts, lengths, metric)),
+        baseline=tuple(_by_segment(actual, baseline, starts, lengths, metric)),
+        weights=tuple(
+            float(point_weights(actual[start : start + length], metric))
+            for start, length in zip(starts, lengths, strict=True)
+        ),
+        rows=joined.num_rows,
+        covered=int(covered.sum()),
+    )
+
+
+def _by_segment(
+    actual: FloatArray, predicted: FloatArray, starts: IntArray, lengths: IntArray, metric: Metric
+) -> list[float]:
+    errors = []
+    for start, length in zip(starts, lengths, strict=True):
+        part = slice(int(start), int(start + length))
+        scale = np.array(np.mean(np.abs(actual[part])))
+        errors.append(float(window_errors(actual[part], predicted[part], metric, scale)))
+    return errors
