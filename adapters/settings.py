@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["Settings", "quiet_telemetry"]
+__all__ = ["Settings", "embedded_defaults", "quiet_telemetry"]
 
 
 class Settings(BaseSettings):
@@ -52,5 +52,19 @@ def quiet_telemetry() -> None:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def embedded_defaults(settings: Settings) -> None:
+    """Settings of our libraries for a run without servers; what the environment says already stays."""
+    quiet_telemetry()
+    for name, value in {
+        "PREFECT_HOME": str(settings.path("var/prefect")),
+        # Prefect's own 20 s are too short for the first start on a slow machine.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
     }.items():
         os.environ.setdefault(name, value)

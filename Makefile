@@ -1,0 +1,47 @@
+PYTHON ?= python3
+BIN := .venv/bin
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+# Quiet, and independent of a user's own pip settings for progress output.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation
+
+.DEFAULT_GOAL := help
+.PHONY: demo test check bench help clean
+
+demo: $(RUNTIME) ## Install, then train, register, promote and score the 1,428 series of the M3 competition
+	$(BIN)/myriad sample m3
+	$(BIN)/myriad run fleets/m3.yaml
+
+test: $(DEV) ## Run all tests
+	$(BIN)/python -m pytest
+
+check: $(DEV) ## Format, lint, types, import borders, then all tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) test
+
+bench: $(DEV) ## Run the benchmarks and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+clean: ## Remove the environment and everything that runs have made
+	rm -rf .venv var dist build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/.base: requirements-build.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.lock
+	touch $@
+
+$(RUNTIME): .venv/.base requirements.lock pyproject.toml
+	@echo "Installing Myriad (a few minutes the first time) ..."
+	$(PIP) -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(DEV): $(RUNTIME) requirements-dev.lock
+	$(PIP) -r requirements-dev.lock
+	touch $@

@@ -1,0 +1,86 @@
+"""What a person sees in the terminal: progress of the stages, and a table at the end."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from adapters.telemetry import Progress, subscribed
+
+__all__ = ["closing_table", "shown_progress"]
+
+
+@contextmanager
+def shown_progress() -> Iterator[None]:
+    """Progress bars in a terminal, one plain line a stage elsewhere."""
+    if not sys.stdout.isatty():
+        with subscribed(_Lines()):
+            yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=Console()) as bars, subscribed(_Bars(bars)):
+        yield
+
+
+class _Lines:
+    """A line when a stage begins and one when all its parts are done."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.total and progress.done == progress.total:
+            seconds = time.monotonic() - self._began
+            print(f"{seconds:6.1f} s  {progress.stage}: {progress.done} of {progress.total}", flush=True)
+
+
+class _Bars:
+    """A bar a stage."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage not in self._tasks:
+            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=None)
+        if progress.total:
+            self._bars.update(self._tasks[progress.stage], completed=progress.done, total=progress.total)
+
+
+def closing_table(summary: Path) -> None:
+    """The run's figures, from its JSON summary."""
+    content = json.loads(summary.read_text(encoding="utf-8"))
+    table = Table(title=f"{content['fleet']}  run {content['run_id']}", show_header=False, title_justify="left")
+    table.add_column(justify="left", style="bold")
+    table.add_column(justify="left")
+    rows, metric = content["rows"], content["metric"]
+    outcomes = ", ".join(f"{count:,} {name}" for name, count in content["outcomes"].items() if count)
+    table.add_row("rows", f"{rows['read']:,} read = {rows['accepted']:,} accepted + {rows['quarantined']:,} quarantined")
+    table.add_row("segments", f"{content['segments']:,}: {outcomes}")
+    table.add_row("models", f"{content['registered']:,} registered, {content['promoted']:,} promoted, {content['held']:,} held")
+    table.add_row("release", str(content["release"]))
+    table.add_row("predictions", f"{content['predictions']:,}")
+    table.add_row(f"backtest {metric['name']}", _against(metric))
+    if metric["test"]:
+        coverage = metric["test"]["coverage"]
+        covered = f", interval covers {coverage:.1%}" if coverage is not None else ""
+        table.add_row(f"test {metric['test']['name']}", _against(metric["test"]) + covered)
+    seconds = sum(stage["seconds"] for stage in content["stages"])
+    table.add_row("time", f"{seconds:.1f} s, peak memory {content['peak_rss_bytes'] / 2**30:.2f} GiB")
+    table.add_row("report", str(summary.with_suffix(".html")))
+    Console().print(table)
+
+
+def _against(metric: dict[str, float | None]) -> str:
+    champion, baseline = metric["champion"], metric["baseline"]
+    if champion is None:
+        return "no figure"
+    return f"{champion:.4g}" + (f" against {baseline:.4g} of the naive baseline" if baseline is not None else "")

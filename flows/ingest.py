@@ -1,0 +1,23 @@
+"""Flow `ingest`: new and changed files into the lake, each exactly once."""
+
+from prefect import flow
+
+from flows.artifacts import progress_artifacts, summarise
+from flows.session import open_session, run_name
+from tasks.ingest import IngestReceipt, ingest_files
+
+__all__ = ["ingest"]
+
+
+@flow(name="ingest", flow_run_name=run_name)
+def ingest(fleet: str, lake: str | None = None, run_id: str | None = None) -> IngestReceipt:
+    """Land the fleet's raw files and its scoring input; returns the receipt of the raw files."""
+    with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
+        run = session.run
+        receipt = ingest_files(run, "observations", run.fleet.source)
+        if run.fleet.score is not None:
+            ingest_files(run, "requests", run.fleet.score.source)
+        figures = {"files": receipt.files, "unchanged": receipt.unchanged, "rows read": receipt.read}
+        figures |= {"rows accepted": receipt.accepted, "rows quarantined": receipt.rejected}
+        summarise(run.fleet.name, "ingest", {**figures, "files refused": "<br>".join(receipt.refused) or "none"})
+    return receipt

@@ -1,0 +1,20 @@
+"""Flow `partition`: landed rows into sorted buckets, with a profile of every segment."""
+
+from prefect import flow
+
+from flows.artifacts import progress_artifacts, summarise
+from flows.session import open_session, run_name
+from tasks.partition import PartitionSummary, partition_observations
+
+__all__ = ["partition"]
+
+
+@flow(name="partition", flow_run_name=run_name)
+def partition(fleet: str, lake: str | None = None, run_id: str | None = None) -> PartitionSummary:
+    """Partition the fleet's landed rows."""
+    with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
+        summary = partition_observations(session.run)
+        figures = {"segments": summary.segments, "buckets": summary.buckets, "rows landed": summary.landed}
+        figures |= {"rows accepted": summary.accepted, "rows quarantined": summary.rejected}
+        summarise(session.run.fleet.name, "partition", figures)
+    return summary

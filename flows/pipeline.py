@@ -1,0 +1,90 @@
+"""Flow `pipeline`: raw files to committed predictions and a report."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from prefect import flow
+
+from adapters.telemetry import PeakMemory, Progress, emit
+from flows.ingest import ingest
+from flows.partition import partition
+from flows.promote import promote
+from flows.score import score
+from flows.session import new_run_id, open_session, run_name
+from flows.train import register, train
+from models.report import Stage
+from tasks.report import Stages, evaluate_predictions, write_report
+
+__all__ = ["PipelineResult", "pipeline"]
+
+T = TypeVar("T")
+_SAMPLE_S = 0.5
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """What a whole run came to, and where its report is."""
+
+    run_id: str
+    stages: Stages
+    report: Path
+
+
+class _Timings:
+    """Runs stages one after another and keeps how long each took."""
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+
+    def run(self, name: str, work: Callable[[], T], rows: Callable[[T], int]) -> T:
+        began = time.perf_counter()
+        emit(Progress(name, 0, 0))
+        result = work()
+        self.stages.append(Stage(name, round(time.perf_counter() - began, 3), rows(result)))
+        return result
+
+
+@flow(name="pipeline", flow_run_name=run_name)
+def pipeline(fleet: str, lake: str | None = None, run_id: str | None = None) -> PipelineResult:
+    """Ingest, partition, train, register, promote, score and report."""
+    began, timings, run_id = datetime.now(UTC), _Timings(), run_id or new_run_id()
+    with open_session(fleet, lake, run_id) as session, _peak_memory() as memory:
+        what = {"fleet": fleet, "lake": lake, "run_id": run_id}
+        timings.run("ingest", lambda: ingest(**what), lambda receipt: receipt.read)
+        timings.run("partition", lambda: partition(**what), lambda summary: summary.accepted)
+        trained = timings.run("train", lambda: train(**what), lambda summary: summary.rows)
+        registered = timings.run("register", lambda: register(**what), lambda s: s.registered)
+        promoted = timings.run("promote", lambda: promote(**what), lambda s: s.promoted)
+        scored = timings.run("score", lambda: score(**what), lambda summary: summary.rows)
+        test = timings.run(
+            "evaluate", lambda: evaluate_predictions(session.run, scored.job_id), lambda metric: metric.rows if metric else 0
+        )
+        stages = Stages(
+            trained, registered, promoted, scored, tuple(timings.stages), began, memory.sample()
+        )
+        report = write_report(session.run, stages, test, session.settings.path(session.settings.reports))
+    return PipelineResult(run_id, stages, report)
+
+
+@contextmanager
+def _peak_memory() -> Iterator[PeakMemory]:
+    """Samples the memory of all our processes while the block runs."""
+    memory, done = PeakMemory(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_SAMPLE_S):
+            memory.sample()
+
+    watcher = threading.Thread(target=watch, name="peak-memory", daemon=True)
+    watcher.start()
+    try:
+        yield memory
+    finally:
+        done.set()
+        watcher.join()

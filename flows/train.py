@@ -1,0 +1,30 @@
+"""Flow `train`: a challenger for every segment, registered with its name and tags."""
+
+from prefect import flow
+
+from flows.artifacts import progress_artifacts, summarise
+from flows.session import open_session, run_name
+from tasks.register import RegisterSummary, register_challengers
+from tasks.train import TrainSummary, train_challengers
+
+__all__ = ["register", "train"]
+
+
+@flow(name="train", flow_run_name=run_name)
+def train(fleet: str, lake: str | None = None, run_id: str | None = None) -> TrainSummary:
+    """Train the fleet's segments; unchanged ones are reused."""
+    with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
+        summary = train_challengers(session.run)
+        winners = {f"won by {name}": count for name, count in sorted(summary.candidates.items())}
+        summarise(session.run.fleet.name, "train", {"segments": summary.segments, **summary.outcomes, **winners})
+    return summary
+
+
+@flow(name="register", flow_run_name=run_name)
+def register(fleet: str, lake: str | None = None, run_id: str | None = None) -> RegisterSummary:
+    """Register the fleet's challengers in MLflow."""
+    with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
+        summary = register_challengers(session.run, session.registry)
+        figures = {"registered": summary.registered, "new versions": summary.created, "levels": summary.levels}
+        summarise(session.run.fleet.name, "register", figures)
+    return summary
