@@ -121,12 +121,25 @@ def assemble(
     margin, tolerance = fleet.backtest.combination_margin, fleet.backtest.tolerance
     winners = choose(errors, combined, tested.complexity, margin, tolerance)
     winners = np.where(winners == COMBINED, len(tested.names), winners)
+    winners = _held_to_baseline(winners, means, tested, fleet)
     return [
         _first_exportable(
             s, segment, _preference(int(winners[s]), means[s]), means[s], weights[s], tested, refit, fleet, contract
         )
         for s, segment in enumerate(segments)
     ]
+
+
+def _held_to_baseline(winners: IntArray, means: FloatArray, tested: Backtest, fleet: Fleet) -> IntArray:
+    """The combination gives way to the best single candidate where the promotion gate would hold it.
+
+    Its backtest is then worse than the naive baseline; naive candidates compete too, so one that passes often exists.
+    """
+    limit = tested.baseline * (1 + fleet.gates.baseline_tolerance)
+    singles = np.where(np.isfinite(means[:, :-1]), means[:, :-1], np.inf)
+    best = np.argmin(singles, axis=1)
+    gives_way = (winners == len(tested.names)) & (means[:, -1] > limit) & (singles.min(axis=1) <= limit)
+    return np.where(gives_way, best, winners)
 
 
 def _mean(errors: FloatArray) -> FloatArray:
