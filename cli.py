@@ -21,7 +21,9 @@ app = typer.Typer(
 BAD_INPUT = (FleetError, SourceError, PartitionError, SettingsError)
 
 FleetPath = Annotated[str, typer.Argument(help="Fleet file, or the name of one in fleets/.", metavar="FLEET")]
-LakePath = Annotated[str | None, typer.Option("--lake", help="Folder or s3:// uri of the tables.", envvar="MYRIAD_LAKE")]
+LakePath = Annotated[
+    str | None, typer.Option("--lake", help="Folder or s3:// uri of the tables.", envvar="MYRIAD_LAKE")
+]
 
 
 @app.command()

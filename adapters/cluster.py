@@ -1,32 +1,62 @@
-"""The Dask cluster: workers of our own on this machine, or a running scheduler by address."""
+"""The workers: a Dask cluster of our own or a running scheduler by address; or, for tests, this very process."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
+import cloudpickle
 from distributed import Client, LocalCluster, as_completed
 
 from adapters.settings import Settings
 from adapters.telemetry import Progress, emit
 
-__all__ = ["Workers", "open_workers"]
+__all__ = ["ClusterWorkers", "InlineWorkers", "Workers", "open_workers"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Workers:
-    """Runs one function over many items on the cluster."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
+class Workers(Protocol):
+    """Runs one function over many items."""
 
     def map(self, stage: str, function: Callable[[T], R], items: Sequence[T], retries: int = 2) -> list[R]:
         """Results in the order of the items; reports progress under the stage's name.
 
         Results must be small (receipts). An exception of the function, after its retries, is raised here.
         """
+        ...
+
+
+class InlineWorkers:
+    """Workers that are this process: function, items and results travel pickled, as they do to a cluster."""
+
+    def map(self, stage: str, function: Callable[[T], R], items: Sequence[T], retries: int = 2) -> list[R]:
+        results: list[R] = []
+        emit(Progress(stage, 0, len(items)))
+        for item in items:
+            results.append(_attempt(cloudpickle.dumps((function, item)), retries))
+            emit(Progress(stage, len(results), len(items)))
+        return results
+
+
+def _attempt(work: bytes, retries: int) -> Any:
+    function, item = cloudpickle.loads(work)
+    try:
+        return cloudpickle.loads(cloudpickle.dumps(function(item)))
+    except Exception:
+        if retries == 0:
+            raise
+        return _attempt(work, retries - 1)
+
+
+class ClusterWorkers:
+    """Workers of a Dask cluster."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def map(self, stage: str, function: Callable[[T], R], items: Sequence[T], retries: int = 2) -> list[R]:
         futures = self._client.map(function, items, pure=False, retries=retries, key=f"{stage}-bucket")
         emit(Progress(stage, 0, len(futures)))
         for done, _ in enumerate(as_completed(futures, loop=self._client.loop, raise_errors=False), start=1):
@@ -54,7 +84,7 @@ def open_workers(settings: Settings) -> Iterator[Workers]:
     ):
         logging.getLogger(name).setLevel(logging.ERROR)
     with _client(settings) as client:
-        workers = Workers(client)
+        workers: Workers = ClusterWorkers(client)
         _open.append(workers)
         try:
             yield workers

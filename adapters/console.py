@@ -24,7 +24,13 @@ def shown_progress() -> Iterator[None]:
         with subscribed(_Lines()):
             yield
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Bars(*columns, console=Console()) as bars, subscribed(_Bars(bars)):
         yield
 
@@ -63,9 +69,13 @@ def closing_table(summary: Path) -> None:
     table.add_column(justify="left")
     rows, metric = content["rows"], content["metric"]
     outcomes = ", ".join(f"{count:,} {name}" for name, count in content["outcomes"].items() if count)
-    table.add_row("rows", f"{rows['read']:,} read = {rows['accepted']:,} accepted + {rows['quarantined']:,} quarantined")
+    table.add_row(
+        "rows", f"{rows['read']:,} read = {rows['accepted']:,} accepted + {rows['quarantined']:,} quarantined"
+    )
     table.add_row("segments", f"{content['segments']:,}: {outcomes}")
-    table.add_row("models", f"{content['registered']:,} registered, {content['promoted']:,} promoted, {content['held']:,} held")
+    table.add_row(
+        "models", f"{content['registered']:,} registered, {content['promoted']:,} promoted, {content['held']:,} held"
+    )
     table.add_row("release", str(content["release"]))
     table.add_row("predictions", f"{content['predictions']:,}")
     table.add_row(f"backtest {metric['name']}", _against(metric))

@@ -1,6 +1,7 @@
 """Files by uri, local or on S3, through fsspec: list, stat, open."""
 
 import hashlib
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,11 +11,24 @@ from typing import BinaryIO, cast
 
 import fsspec
 import pyarrow.fs as pafs
+from botocore.exceptions import BotoCoreError
 from fsspec.spec import AbstractFileSystem
 
 from models.errors import SourceError
 
-__all__ = ["RawFile", "arrow_filesystem", "digest", "list_files", "open_file", "replacing", "split_uri"]
+__all__ = [
+    "STORAGE_ERRORS",
+    "RawFile",
+    "arrow_filesystem",
+    "digest",
+    "list_files",
+    "open_file",
+    "replacing",
+    "split_uri",
+]
+
+STORAGE_ERRORS = (OSError, BotoCoreError)
+"""What a storage raises when it cannot be reached or refuses; botocore's own errors are no OSErrors."""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -55,31 +69,49 @@ def arrow_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
 
 
 def list_files(pattern: str, home: Path) -> list[RawFile]:
-    """Files that a path, folder or glob names, by name. Hidden files and those in progress (`.`, `_`) are left out.
+    """Files that a path, folder or glob names, by name.
 
+    Files and folders that are hidden or in progress (`.`, `_`) are left out, unless the pattern spells them out.
     Raises SourceError if there is none.
     """
     filesystem, path = split_uri(pattern, home)
     try:
-        if filesystem.isdir(path):
-            path = path.rstrip("/") + "/**"
-        found = filesystem.glob(path, detail=True)
-    except (OSError, ValueError) as exc:
+        root, infos = _listing(filesystem, path.rstrip("/"))
+    except (*STORAGE_ERRORS, ValueError) as exc:
         raise SourceError(f"{pattern}: cannot be listed: {exc}") from exc
-    infos = cast("Mapping[str, Mapping[str, object]]", found)
-    files = [_raw_file(filesystem, info) for info in infos.values() if info["type"] == "file"]
-    files = [file for file in files if not file.uri.rsplit("/", 1)[-1].startswith((".", "_"))]
+    shown = [info for name, info in infos.items() if info["type"] == "file" and not _hidden(name, root)]
+    files = [file for info in shown if (file := _raw_file(filesystem, info))]
     if not files:
         hint = "" if "://" in pattern else f" (looked for {path}; relative paths start at {home})"
         raise SourceError(f"{pattern}: no file matches{hint}")
     return sorted(files, key=lambda file: file.uri)
 
 
-def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> RawFile:
+def _listing(filesystem: AbstractFileSystem, path: str) -> tuple[str, Mapping[str, Mapping[str, object]]]:
+    """The part of a path that is spelled out, and what lies below it by name."""
+    # Real names first: `sales[1].csv` is a file, not a pattern.
+    if filesystem.isdir(path):
+        return path, filesystem.find(path, detail=True)
+    if filesystem.exists(path):
+        return path, {path: filesystem.info(path)}
+    root = re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0]
+    return root, filesystem.glob(path, detail=True)
+
+
+def _hidden(name: str, root: str) -> bool:
+    return any(part.startswith((".", "_")) for part in name.removeprefix(root).split("/"))
+
+
+def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> RawFile | None:
+    """None for a file that is gone by now, or a link to nowhere."""
     name, size = str(info["name"]), int(cast("int", info["size"] or 0))
     if "s3" in filesystem.protocol:
         return RawFile(f"s3://{name}", size, f"{size}-{str(info.get('ETag', '')).strip(chr(34))}")
-    return RawFile(name, size, f"{size}-{Path(name).stat().st_mtime_ns}")
+    try:
+        status = Path(name).stat()
+    except FileNotFoundError:
+        return None
+    return RawFile(name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
 
 
 def open_file(uri: str) -> BinaryIO:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -115,6 +115,11 @@ class Table:
         handle = self._open()
         return handle is not None and _done(handle, (app_id, version))
 
+    def mark(self, app_id: str) -> int | None:
+        """The number that the newest commit with this application id left; None where there is none."""
+        handle = self._open()
+        return handle.transaction_version(app_id) if handle else None
+
     def properties(self) -> dict[str, str]:
         """The table's own settings, such as the number of buckets."""
         handle = self._open()
@@ -162,6 +167,7 @@ class Table:
         *,
         skip_if: Callable[[Sequence[StagedFile]], bool] = lambda files: False,
         transaction: tuple[str, int] | None = None,
+        marks: Mapping[str, int] | None = None,
         based_on: int | None = None,
         note: Mapping[str, str] | None = None,
         deadline_s: float = 120.0,
@@ -170,6 +176,8 @@ class Table:
 
         skip_if : looks at the committed files; True means that this commit has happened already.
         transaction : application id and version; a version that is not newer than the recorded one is skipped.
+        marks : numbers to keep under application ids, whatever is there; `mark` gives them back. Unlike the note, they
+        outlive the clean-up of the log.
         based_on : version of the table that the decision was taken on; another one raises StaleTableError.
         Returns whether a commit was made. Raises LakeError if a staged file is not there as described, or if other
         writers kept winning until the deadline.
@@ -187,10 +195,14 @@ class Table:
             if based_on is not None and handle.version() != based_on:
                 raise StaleTableError(f"{self.uri}: version {handle.version()} came after version {based_on}")
             gone = [file for file in active if removes(file)]
-            if not files and not gone and transaction is None:
+            transactions = dict(marks or {}) | dict([transaction] if transaction else [])
+            if not files and not gone and not transactions:
                 return False
             try:
-                self._commit(handle, files, gone, transaction, note or {})
+                if self._widen(handle):
+                    based_on = None if based_on is None else based_on + 1
+                    continue
+                self._commit(handle, files, gone, transactions, note or {})
             except CommitFailedError as exc:
                 if time.monotonic() > end:
                     raise LakeError(
@@ -206,13 +218,12 @@ class Table:
         handle: DeltaTable,
         files: Iterable[StagedFile],
         gone: Iterable[StagedFile],
-        transaction: tuple[str, int] | None,
+        transactions: Mapping[str, int],
         note: Mapping[str, str],
     ) -> None:
         now_ms = int(time.time() * 1000)
         adds = [AddAction(f.path, f.size, dict(f.partition), now_ms, True, f.stats) for f in files]
         removed = [RemoveAction(f.path, True, now_ms, f.size, dict(f.partition)) for f in gone]
-        transactions = [Transaction(*transaction, now_ms)] if transaction else None
         handle.create_write_transaction(
             [*adds, *removed],
             mode="append",
@@ -220,9 +231,20 @@ class Table:
             partition_by=list(self.spec.partition_by),
             # No silent retries: after a conflict the decision what to remove must be taken again.
             commit_properties=CommitProperties(
-                custom_metadata=dict(note), app_transactions=transactions, max_commit_retries=0
+                custom_metadata=dict(note),
+                app_transactions=[Transaction(*item, now_ms) for item in transactions.items()],
+                max_commit_retries=0,
             ),
         )
+
+    def _widen(self, handle: DeltaTable) -> bool:
+        """Add columns that the table got since it was made, such as a new feature; whether there were any."""
+        present = {column.name for column in handle.schema().fields}
+        wanted = Schema.from_arrow(self.spec.schema).fields
+        added = [column for column in wanted if column.name not in present]
+        if added:
+            handle.alter.add_columns(added)
+        return bool(added)
 
     def _check_staged(self, files: Iterable[StagedFile]) -> None:
         """Delta accepts an add of a missing file silently; refuse it here."""

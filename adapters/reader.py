@@ -1,9 +1,14 @@
 """Raw files to Arrow tables: CSV (also gzip) and Parquet, in chunks, with the rows that could not be split."""
 
+import csv
 import gzip
+import io
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from adapters.files import open_file
+from adapters.files import STORAGE_ERRORS, open_file
 from models.errors import SourceError
 from models.fleet import Source
 
@@ -48,7 +53,8 @@ def _format(uri: str, source: Source) -> str:
 
 def column_names(uri: str, source: Source) -> list[str]:
     """Names of a file's columns."""
-    return next(iter(_chunks(uri, source, None))).table.column_names
+    names: list[str] = next(iter(_chunks(uri, source, None))).table.column_names
+    return names
 
 
 def read_chunks(uri: str, source: Source, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Chunk]:
@@ -58,13 +64,20 @@ def read_chunks(uri: str, source: Source, required: Sequence[str], optional: Seq
     """
     for chunk in _chunks(uri, source, [*required, *optional]):
         table = chunk.table
-        missing = [name for name in required if name not in table.column_names]
-        if missing:
-            raise SourceError(f"{uri}: no column {', '.join(missing)}; the file has {', '.join(table.column_names)}")
+        _check_columns(uri, table.column_names, required, optional)
         for name in optional:
             if name not in table.column_names:
                 table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
         yield Chunk(table.select([*required, *optional]), chunk.rows, chunk.broken)
+
+
+def _check_columns(uri: str, present: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> None:
+    missing = [name for name in required if name not in present]
+    if missing:
+        raise SourceError(f"{uri}: no column {', '.join(missing)}; the file has {', '.join(present)}")
+    repeated = [name for name, count in Counter(present).items() if count > 1 and name in {*required, *optional}]
+    if repeated:
+        raise SourceError(f"{uri}: column {', '.join(repeated)} is there more than once; rename all but one")
 
 
 def _chunks(uri: str, source: Source, wanted: Sequence[str] | None) -> Iterator[Chunk]:
@@ -73,42 +86,57 @@ def _chunks(uri: str, source: Source, wanted: Sequence[str] | None) -> Iterator[
             yield from _csv_chunks(uri, source)
         else:
             yield from _parquet_chunks(uri, wanted)
-    except (OSError, EOFError, pa.ArrowException, gzip.BadGzipFile) as exc:
+    except (*STORAGE_ERRORS, EOFError, zlib.error, csv.Error, pa.ArrowException) as exc:
         raise SourceError(f"{uri}: cannot be read: {exc}") from exc
 
 
 @dataclass
 class _BrokenRows:
-    """Collects rows that pyarrow cannot split into the header's number of columns."""
+    """Collects rows that pyarrow cannot split into the header's number of columns.
+
+    Arrow reads ahead: a row may be seen here before the batch that comes before it is handed out.
+    """
 
     seen: list[tuple[int, str]] = field(default_factory=list)
+    start: int = 0
 
     def __call__(self, row: Any) -> str:
-        # Arrow counts lines from 1 and the header is one of them; -1 where it does not know.
-        self.seen.append(((row.number or 1) - 2, str(row.text)))
+        # Arrow counts rows from 1 and the header is one of them.
+        self.seen.append((row.number - 2, str(row.text)))
         return "skip"
 
-    def take(self) -> tuple[tuple[int, str], ...]:
-        taken, self.seen = tuple(self.seen), []
+    def number(self, n_rows: int) -> tuple[npt.NDArray[np.int64], tuple[tuple[int, str], ...]]:
+        """Numbers of the next good rows, and the broken rows between them."""
+        numbers = np.arange(self.start, self.start + n_rows + len(self.seen))
+        numbers = np.setdiff1d(numbers, [row for row, _ in self.seen])[:n_rows]
+        self.start = int(numbers[-1]) + 1 if n_rows else self.start
+        return numbers, self._take(self.start)
+
+    def rest(self) -> tuple[tuple[int, str], ...]:
+        """Broken rows after the last good one."""
+        return self._take(None)
+
+    def _take(self, end: int | None) -> tuple[tuple[int, str], ...]:
+        taken = tuple(item for item in self.seen if end is None or item[0] < end)
+        self.seen = self.seen[len(taken) :]
         return taken
 
 
 def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
-    broken = _BrokenRows()
-    delimiter = (
-        "\t" if uri.lower().removesuffix(".gz").endswith(".tsv") and source.delimiter == "," else source.delimiter
-    )
-    with open_file(uri) as raw:
-        stream = gzip.open(raw) if uri.lower().endswith(".gz") else raw
-        head = stream.read(1 << 16)  # type: ignore[union-attr]
-        if not head.strip():
+    name, broken = uri.lower(), _BrokenRows()
+    tabs = name.removesuffix(".gz").endswith(".tsv") and source.delimiter == ","
+    delimiter = "\t" if tabs else source.delimiter
+    with ExitStack() as stack:
+        stream = stack.enter_context(open_file(uri))
+        if name.endswith(".gz"):
+            stream = cast("BinaryIO", stack.enter_context(gzip.open(stream)))
+        names, has_rows = _header(stream, delimiter)
+        if not names:
             raise SourceError(f"{uri}: the file is empty")
-        stream.seek(0)  # type: ignore[union-attr]
-        names = (
-            pacsv.open_csv(pa.py_buffer(head), parse_options=_parse(delimiter, _BrokenRows())).schema.names
-            if b"\n" in head
-            else []
-        )
+        if not has_rows:
+            # Arrow wants a line break after a header; not every file has one.
+            yield Chunk(pa.schema([(name, pa.string()) for name in names]).empty_table(), np.arange(0))
+            return
         reader = pacsv.open_csv(
             pa.PythonFile(stream, mode="r"),
             read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
@@ -120,15 +148,23 @@ def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
                 quoted_strings_can_be_null=True,
             ),
         )
-        start = 0
         for batch in reader:
-            skipped = broken.take()
-            numbers = np.arange(start, start + batch.num_rows + len(skipped))
-            start += len(numbers)
-            numbers = np.setdiff1d(numbers, [row for row, _ in skipped])[: batch.num_rows]
-            yield Chunk(pa.Table.from_batches([batch]), numbers, skipped)
-        if start == 0:
-            yield Chunk(reader.schema.empty_table(), np.arange(0), broken.take())
+            if batch.num_rows:
+                numbers, skipped = broken.number(batch.num_rows)
+                yield Chunk(pa.Table.from_batches([batch]), numbers, skipped)
+        rest = broken.rest()
+        if rest or not broken.start:
+            yield Chunk(reader.schema.empty_table(), np.arange(0), rest)
+
+
+def _header(stream: BinaryIO, delimiter: str) -> tuple[list[str], bool]:
+    """The first row that is not blank, and whether another one follows; leaves the stream at its start."""
+    text = io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="")
+    rows = (row for row in csv.reader(text, delimiter=delimiter) if row)
+    names, has_rows = next(rows, []), next(rows, None) is not None
+    text.detach()
+    stream.seek(0)
+    return names, has_rows
 
 
 def _parse(delimiter: str, broken: _BrokenRows) -> pacsv.ParseOptions:

@@ -44,7 +44,9 @@ def progress_artifacts(fleet: str) -> Iterator[None]:
 def summarise(fleet: str, stage: str, figures: Mapping[str, object]) -> None:
     """A table of a stage's figures as an artifact of the present flow run."""
     lines = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
-    create_markdown_artifact(f"### {stage} of {fleet}\n\n| | |\n|---|---|\n{lines}\n", key=_key(fleet, stage, "summary"))
+    create_markdown_artifact(
+        f"### {stage} of {fleet}\n\n| | |\n|---|---|\n{lines}\n", key=_key(fleet, stage, "summary")
+    )
 
 
 def _key(*parts: str) -> str:

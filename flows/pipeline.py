@@ -63,11 +63,11 @@ def pipeline(fleet: str, lake: str | None = None, run_id: str | None = None) -> 
         promoted = timings.run("promote", lambda: promote(**what), lambda s: s.promoted)
         scored = timings.run("score", lambda: score(**what), lambda summary: summary.rows)
         test = timings.run(
-            "evaluate", lambda: evaluate_predictions(session.run, scored.job_id), lambda metric: metric.rows if metric else 0
+            "evaluate",
+            lambda: evaluate_predictions(session.run, scored.job_id),
+            lambda metric: metric.rows if metric else 0,
         )
-        stages = Stages(
-            trained, registered, promoted, scored, tuple(timings.stages), began, memory.sample()
-        )
+        stages = Stages(trained, registered, promoted, scored, tuple(timings.stages), began, memory.sample())
         report = write_report(session.run, stages, test, session.settings.path(session.settings.reports))
     return PipelineResult(run_id, stages, report)
 

@@ -11,9 +11,7 @@ __all__ = ["score"]
 
 
 @flow(name="score", flow_run_name=run_name)
-def score(
-    fleet: str, lake: str | None = None, run_id: str | None = None, release: int | None = None
-) -> ScoreSummary:
+def score(fleet: str, lake: str | None = None, run_id: str | None = None, release: int | None = None) -> ScoreSummary:
     """Take in new scoring input and score it with `release`, by default the one in force."""
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
         run = session.run

@@ -20,24 +20,32 @@ __all__ = ["future_times", "ordinals", "parse_times", "year_position"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+Times = npt.NDArray[np.datetime64]
 _DAY_US = 86_400_000_000
 _OFFSET = re.compile(r"[T ].*(Z|[+-]\d{2}:?\d{2})$")
+_RELATIVE = {"now", "today"}  # pandas would read the clock
 _MONTHS: dict[str, int] = {"M": 1, "Q": 3, "Y": 12}
 
 
 def parse_times(values: pa.ChunkedArray, time: Time) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """Times of a raw column, and which values are there but are no times.
 
-    values : text, dates or timestamps, shape (n,). Text is ISO 8601 unless the fleet gives a format. Times without an
-    offset are in the fleet's zone; hours that a daylight-saving change skips or repeats are not times.
+    values : text, whole numbers (read as text: 2024, 20240131), dates or timestamps, shape (n,). Text is ISO 8601 unless
+    the fleet gives a format. Times without an offset are in the fleet's zone; hours that a daylight-saving change skips
+    or repeats are not times.
     """
-    encoded = values.combine_chunks().dictionary_encode() if isinstance(values, pa.ChunkedArray) else values
+    flat = values.combine_chunks()
+    if pa.types.is_dictionary(flat.type):
+        flat = flat.dictionary_decode()
+    encoded = flat.dictionary_encode()
     distinct = encoded.dictionary
+    if pa.types.is_integer(distinct.type) or pa.types.is_string_view(distinct.type):
+        distinct = distinct.cast(pa.string())
     if pa.types.is_string(distinct.type) or pa.types.is_large_string(distinct.type):
         instants = _parse_text([text.strip() for text in distinct.to_pylist()], time)
     elif pa.types.is_timestamp(distinct.type) or pa.types.is_date(distinct.type):
-        series = pd.DatetimeIndex(distinct.cast(pa.timestamp("us", tz=getattr(distinct.type, "tz", None))).to_pandas())
-        instants = _normalise(series, time)
+        unit = pa.timestamp("us", tz=getattr(distinct.type, "tz", None))
+        instants = _normalise(pd.DatetimeIndex(distinct.cast(unit, safe=False).to_pandas()), time)
     else:
         instants = pd.DatetimeIndex([pd.NaT] * len(distinct), tz="UTC")
     table = pa.array(instants.as_unit("us"), pa.timestamp("us", tz="UTC"))
@@ -48,6 +56,7 @@ def parse_times(values: pa.ChunkedArray, time: Time) -> tuple[pa.Array, npt.NDAr
 
 
 def _parse_text(texts: list[str], time: Time) -> pd.DatetimeIndex:
+    texts = ["" if text.lower() in _RELATIVE else text for text in texts]
     aware = np.array([bool(_OFFSET.search(text)) for text in texts], dtype=bool)
     form = time.format or "ISO8601"
     naive_part = pd.to_datetime(pd.Series(texts).where(~aware), format=form, errors="coerce", utc=True)
@@ -67,7 +76,7 @@ def _normalise(index: pd.DatetimeIndex, time: Time) -> pd.DatetimeIndex:
     return index.normalize().tz_localize("UTC")
 
 
-def ordinals(times: npt.NDArray[np.datetime64], frequency: Frequency) -> IntArray:
+def ordinals(times: Times, frequency: Frequency) -> IntArray:
     """Period ordinal of every time, shape (n,). Weeks start on Monday."""
     if frequency in _MONTHS:
         months = times.astype("datetime64[M]").astype(np.int64)
@@ -79,7 +88,7 @@ def ordinals(times: npt.NDArray[np.datetime64], frequency: Frequency) -> IntArra
     return days if frequency == "D" else (days + 3) // 7
 
 
-def future_times(origins: npt.NDArray[np.datetime64], steps: int, frequency: Frequency) -> npt.NDArray[np.datetime64]:
+def future_times(origins: Times, steps: int, frequency: Frequency) -> Times:
     """Times of the next `steps` periods after each origin, shape (n_origins, steps).
 
     Months, quarters and years keep the day of the month, or the month's end where the origin is one.
@@ -87,17 +96,19 @@ def future_times(origins: npt.NDArray[np.datetime64], steps: int, frequency: Fre
     ahead = np.arange(1, steps + 1)
     if frequency not in _MONTHS:
         unit: Literal["h", "D", "W"] = frequency  # type: ignore[assignment]
-        return origins.astype("datetime64[us]")[:, None] + (ahead.astype(f"timedelta64[{unit}]"))[None, :]
+        times: Times = origins.astype("datetime64[us]")[:, None] + (ahead.astype(f"timedelta64[{unit}]"))[None, :]
+        return times
     months = origins.astype("datetime64[M]")
     day = origins.astype("datetime64[D]") - months.astype("datetime64[D]")
     at_end = (origins.astype("datetime64[D]") + 1).astype("datetime64[M]") > months
     target = months[:, None] + (ahead * _MONTHS[frequency])[None, :]
     last = (target + 1).astype("datetime64[D]") - target.astype("datetime64[D]") - np.timedelta64(1, "D")
     offset = np.where(at_end[:, None], last, np.minimum(day[:, None], last))
-    return (target.astype("datetime64[D]") + offset).astype("datetime64[us]")
+    result: Times = (target.astype("datetime64[D]") + offset).astype("datetime64[us]")
+    return result
 
 
-def year_position(times: npt.NDArray[np.datetime64]) -> FloatArray:
+def year_position(times: Times) -> FloatArray:
     """Share of the year that has passed at each time, in [0, 1); the same shape as `times`."""
     years = times.astype("datetime64[Y]")
     start = years.astype("datetime64[us]")

@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 
 from models.export import Linear, Member, Smoothing, Trees
+from models.features import Contract
 from models.fleet import Candidate, Fleet
-from models.linear import PENALTIES, Moments, design_matrix, moments, solve_ridge
+from models.linear import COVARIATE_PENALTY, HISTORY_PENALTIES, Moments, design_matrix, moments, solve_ridge
 from models.member import Member as SmoothingMethod
 from models.member import Parameters, forecast
 from models.panel import BoolArray, FloatArray
@@ -109,11 +110,11 @@ class RidgeCandidate:
         return Fitted(
             np.where(applies[:, None], values, np.nan),
             lambda s: Linear("ridge", coefficients[s], float(intercept[s]), float(low[s]), float(high[s])),
-            lambda s: {"penalty": float(penalty[s])},
+            lambda s: {"penalty": penalty[s].tolist()},
         )
 
     def _penalty(self, window: Window, x: FloatArray, y: FloatArray, training: BoolArray) -> FloatArray:
-        """Penalty [S] with the smallest squared error on the targets of the newest horizon before the origin."""
+        """Penalties [S, d] with the smallest squared error on the targets of the newest horizon before the origin."""
         rows = window.table
         steps = np.arange(1, rows.target.shape[2] + 1)
         split = window.cutoff - window.horizon
@@ -125,12 +126,22 @@ class RidgeCandidate:
         held_out = later.reshape(n_segments, -1)
         columns = np.flatnonzero(held_out.any(axis=0))
         losses = []
-        for penalty in PENALTIES:
-            coefficients, intercept = solve_ridge(found, np.full(n_segments, penalty))
+        options = _penalty_options(window.contract)
+        for penalty in options:
+            coefficients, intercept = solve_ridge(found, penalty[None])
             fitted = (x[:, columns] @ coefficients[..., None])[..., 0] + intercept[:, None]
             losses.append((((fitted - y[:, columns]) ** 2) * held_out[:, columns]).sum(axis=1))
         known = held_out.any(axis=1) & (found.rows >= 2 * x.shape[-1])
-        return np.where(known, PENALTIES[np.argmin(np.stack(losses), axis=0)], 0.1)
+        chosen = options[np.argmin(np.stack(losses), axis=0)]
+        return np.where(known[:, None], chosen, 0.1)
+
+
+def _penalty_options(contract: Contract) -> FloatArray:
+    """Penalties of the design columns that compete, [options, d]."""
+    design = contract.design
+    names = [contract.base[column] for column in (*design.values, *design.others)]
+    chosen = np.array([name in contract.covariates for name in names])
+    return np.stack([np.where(chosen, COVARIATE_PENALTY, penalty) for penalty in HISTORY_PENALTIES])
 
 
 def _bounds(window: Window) -> tuple[FloatArray, FloatArray]:

@@ -112,7 +112,7 @@ def contract_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> Cont
         horizon=fleet.steps,
         transform=fleet.target.transform,
         lags=lags,
-        season_lags=0 if season == 1 else 2 if season <= 26 else 1,
+        season_lags=0 if season == 1 or features.lags == "none" else 2 if season <= 26 else 1,
         windows=windows or (1,),
         harmonics=min(_HARMONICS, season // 2) if features.calendar == "auto" else 0,
         states=tuple(candidate.name for candidate in fleet.candidates if candidate.name in SMOOTHING),

@@ -191,6 +191,7 @@ class Test(_Strict):
     """Published actuals that no model has seen; only the report reads them."""
 
     source: Source
+    metric: Metric | None = Field(None, description="Metric of the comparison; default: that of the backtest.")
     target: str | None = Field(None, description="Column of the actuals, if it is named differently.")
 
 

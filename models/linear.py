@@ -12,10 +12,17 @@ from models.features import Design
 from models.panel import FloatArray
 from models.scale import to_scale
 
-__all__ = ["PENALTIES", "Moments", "design_matrix", "moments", "solve_ridge"]
+__all__ = ["COVARIATE_PENALTY", "HISTORY_PENALTIES", "PENALTIES", "Moments", "design_matrix", "moments", "solve_ridge"]
 
 PENALTIES = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
 """Penalties that compete, as multiples of the number of rows."""
+
+HISTORY_PENALTIES = np.array([0.03, 0.3, 3.0, 1e3])
+"""Penalties of lags, season and trend that compete; the last one leaves a level and the covariates: where a series is
+noise around its level, its past misleads."""
+
+COVARIATE_PENALTY = 0.05
+"""Penalty of a fleet's own columns: there are few of them, and somebody chose each."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def moments(x: FloatArray, y: FloatArray, weight: FloatArray) -> Moments:
 def solve_ridge(found: Moments, penalties: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Coefficients [S, d] and intercepts [S] in the columns' own units.
 
-    penalties : one a segment, [S], as a multiple of its rows. A column that is constant gets coefficient 0.
+    penalties : of each column, [S, d] or [S, 1], as multiples of the segment's rows. A constant column gets 0.
     """
     n = np.maximum(found.rows, 1.0)[:, None]
     mean_x, mean_y = found.x / n, found.y / n[:, 0]
@@ -73,6 +80,6 @@ def solve_ridge(found: Moments, penalties: FloatArray) -> tuple[FloatArray, Floa
     scaled = covariance / (spread[:, :, None] * spread[:, None, :])
     scaled = np.where(varies[:, :, None] & varies[:, None, :], scaled, 0.0)
     target = np.where(varies, (found.xy / n - mean_x * mean_y[:, None]) / spread, 0.0)
-    ridge = scaled + (penalties[:, None, None] + 1e-9) * np.eye(scaled.shape[1])
+    ridge = scaled + (np.broadcast_to(penalties, mean_x.shape) + 1e-9)[:, :, None] * np.eye(scaled.shape[1])
     coefficients = np.linalg.solve(ridge, target[..., None])[..., 0] / spread
     return coefficients, mean_y - np.einsum("sd,sd->s", coefficients, mean_x)

@@ -109,8 +109,10 @@ def _outliers(rows: pa.Table, fleet: Fleet) -> BoolArray:
     if fleet.task == "forecast":
         around = np.full((2 * _NEIGHBOURS + 1, n), np.nan)
         for shift in range(-_NEIGHBOURS, _NEIGHBOURS + 1):
-            source = np.clip(np.arange(n) + shift, 0, n - 1)
-            around[shift + _NEIGHBOURS] = np.where(code[source] == code, target[source], np.nan)
+            source = np.arange(n) + shift
+            inside = np.flatnonzero((source >= 0) & (source < n))
+            inside = inside[code[source[inside]] == code[inside]]
+            around[shift + _NEIGHBOURS, inside] = target[source[inside]]
         centre = np.nanmedian(around, axis=0)
     else:
         centre = _group_median(target, code, starts, lengths)[code]
@@ -137,7 +139,8 @@ def _profiles(rows: pa.Table, fleet: Fleet) -> pa.Table:
     n = np.maximum(lengths, 1)
     total, zeros = _sums(target, starts), _sums((target == 0).astype(float), starts)
     mean = total / n
-    std = np.sqrt(np.maximum(_sums(target**2, starts) / n - mean**2, 0))
+    # From the mean, not from sums of squares: those cancel where the mean is large.
+    std = np.sqrt(_sums((target - np.repeat(mean, lengths)) ** 2, starts) / n)
     periods = lengths.copy()
     if fleet.time is not None and fleet.task == "forecast":
         period = ordinals(times, fleet.time.frequency)
@@ -145,7 +148,8 @@ def _profiles(rows: pa.Table, fleet: Fleet) -> pa.Table:
     demands = np.maximum(lengths - zeros, 1)
     interval = periods / demands
     demand_mean = total / demands
-    demand_var = np.maximum(_sums(target**2, starts) / demands - demand_mean**2, 0)
+    apart = np.where(target != 0, target - np.repeat(demand_mean, lengths), 0.0)
+    demand_var = _sums(apart**2, starts) / demands
     variation = np.divide(demand_var, demand_mean**2, out=np.zeros(len(starts)), where=demand_mean != 0)
     kinds = np.array(["smooth", "erratic", "intermittent", "lumpy"])[(interval > 1.32) * 2 + (variation > 0.49)]
     return pa.table(

@@ -167,11 +167,11 @@ def _fit_ridge(x: FloatArray, y: FloatArray, fleet: Fleet) -> _Fit | None:
     earlier = moments(x[None], scaled[None], (~held_out)[None].astype(float))
     losses = []
     for penalty in PENALTIES:
-        coefficients, intercept = solve_ridge(earlier, np.array([penalty]))
+        coefficients, intercept = solve_ridge(earlier, np.array([[penalty]]))
         losses.append(np.mean((x[held_out] @ coefficients[0] + intercept[0] - scaled[held_out]) ** 2))
     best = PENALTIES[int(np.argmin(losses))]
     found = moments(x[None], scaled[None], np.ones((1, len(y))))
-    coefficients, intercept = solve_ridge(found, np.array([best]))
+    coefficients, intercept = solve_ridge(found, np.array([[best]]))
     spread = float(np.max(y) - np.min(y))
     low, high = float(np.min(y)) - spread, float(np.max(y)) + spread
     model = Linear("ridge", coefficients[0], float(intercept[0]), low, high)

@@ -41,7 +41,7 @@ def validate_rows(raw: pa.Table, rows: npt.NDArray[np.int64], fleet: Fleet, *, n
     """
     check = _Check(raw.num_rows)
     columns: dict[str, pa.Array] = {}
-    keys = {name: _text(raw[name]) for name in fleet.segment_by}
+    keys = {name: _text(raw[name], name, check) for name in fleet.segment_by}
     for name, values in keys.items():
         check.reject(_is_null(values), "missing_key", f"{name} has no value")
     if fleet.time is not None:
@@ -53,11 +53,12 @@ def validate_rows(raw: pa.Table, rows: npt.NDArray[np.int64], fleet: Fleet, *, n
         columns["time"] = pa.nulls(raw.num_rows, pa.timestamp("us", tz="UTC"))
     columns["target"] = _target(raw, fleet, check, needs_target)
     for name in fleet.features.numeric:
-        columns[feature_column(name)] = _number(raw[name], name, check)
+        columns[feature_column(name)] = values = _number(raw[name], name, check)
+        check.reject(_infinite(values), "non_finite_feature", f"{name} is not finite")
     for name in fleet.features.categorical:
-        columns[category_column(name)] = _text(raw[name])
+        columns[category_column(name)] = _text(raw[name], name, check)
     for name in fleet.row_key:
-        columns[key_column(name)] = _text(raw[name])
+        columns[key_column(name)] = _text(raw[name], name, check)
     return _split(raw, rows, keys, columns, check)
 
 
@@ -81,8 +82,7 @@ def _target(raw: pa.Table, fleet: Fleet, check: _Check, needs_target: bool) -> p
         return pa.nulls(raw.num_rows, pa.float64())
     target = _number(raw[name], name, check)
     check.reject(_is_null(target), "null_target", f"{name} has no value")
-    finite = np.isfinite(target.fill_null(0.0).to_numpy(zero_copy_only=False))
-    check.reject(~finite, "non_finite_target", f"{name} is not finite")
+    check.reject(_infinite(target), "non_finite_target", f"{name} is not finite")
     return target
 
 
@@ -102,13 +102,13 @@ def _split(
     accepted["row"] = pa.array(rows[good[order]])
     bad = np.flatnonzero(check.code)
     content = raw.take(pa.array(bad)).to_pylist()
-    rejected = {
-        "reason": [check.reasons[code][0] for code in check.code[bad]],
-        "detail": [check.reasons[code][1] for code in check.code[bad]],
-        "row": rows[bad],
-        "content": [json.dumps(row, default=str, ensure_ascii=False) for row in content],
-    }
-    return Landed(pa.table(accepted), rejected_table(**rejected))
+    rejected = rejected_table(
+        [check.reasons[code][0] for code in check.code[bad]],
+        [check.reasons[code][1] for code in check.code[bad]],
+        rows[bad],
+        [json.dumps(row, default=str, ensure_ascii=False) for row in content],
+    )
+    return Landed(pa.table(accepted), rejected)
 
 
 def rejected_table(reason: list[str], detail: list[str], row: npt.NDArray[np.int64], content: list[str]) -> pa.Table:
@@ -129,51 +129,67 @@ def _segments(keys: dict[str, pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int64
 
 
 def _is_null(values: pa.ChunkedArray | pa.Array) -> BoolArray:
-    mask: BoolArray = (
-        np.asarray(pc.is_null(values).to_numpy(zero_copy_only=False), dtype=bool)
-        if isinstance(values, pa.Array)
-        else np.asarray(pc.is_null(values).to_numpy(), dtype=bool)
-    )
-    return mask
+    return np.asarray(pc.is_null(_flat(values)).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _infinite(values: pa.Array) -> BoolArray:
+    return np.isinf(values.fill_null(0.0).to_numpy(zero_copy_only=False))
 
 
 def _flat(values: pa.ChunkedArray | pa.Array) -> pa.Array:
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-
-
-def _text(values: pa.ChunkedArray) -> pa.Array:
-    """Values as text: 2 and 2.0 both give `2`; blank text is no value."""
-    flat = _flat(values)
+    """One plain array: chunks joined, categories decoded, text in the one type of text."""
+    flat = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if pa.types.is_dictionary(flat.type):
         flat = flat.dictionary_decode()
+    is_text = pa.types.is_large_string(flat.type) or pa.types.is_string_view(flat.type)
+    return flat.cast(pa.string()) if is_text else flat
+
+
+def _text(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:
+    """Values as text: 2 and 2.0 both give `2`; blank text and NaN are no value; rejects what has no text."""
+    flat = _flat(values)
     if pa.types.is_floating(flat.type):
-        numbers = flat.to_numpy(zero_copy_only=False)
-        if np.all(np.isnan(numbers) | (np.mod(numbers, 1) == 0)):
-            flat = pc.if_else(pc.is_nan(flat), None, flat).cast(pa.int64())
-    text = pc.utf8_trim_whitespace(flat.cast(pa.string()))
+        return _float_text(flat)
+    try:
+        text = pc.utf8_trim_whitespace(flat.cast(pa.string()))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        check.reject(~_is_null(flat), "unparsable", f"{name} has type {flat.type}, not text")
+        return pa.nulls(len(flat), pa.string())
     return pc.if_else(pc.equal(text, ""), None, text)
 
 
+def _float_text(flat: pa.Array) -> pa.Array:
+    """Text of floats, one by one: what a number is called must not depend on the numbers around it."""
+    encoded = flat.dictionary_encode()
+    texts = encoded.dictionary.cast(pa.string()).to_pylist()
+    numbers = encoded.dictionary.to_pylist()
+    names = [f"{x:.0f}" if x.is_integer() else text for x, text in zip(numbers, texts, strict=True)]
+    known = pa.array([None if name == "nan" else name for name in names], pa.string())
+    return known.take(encoded.indices)
+
+
 def _number(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:
-    """Values as float64; rejects text that is not a number. NaN in a typed column is no value."""
+    """Values as float64, NaN as no value; rejects what is not a number."""
     flat = _flat(values)
-    if not (pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type)):
-        return _typed_number(flat, name, check)
-    text = pc.utf8_trim_whitespace(flat)
+    if pa.types.is_string(flat.type):
+        numbers = _parsed(flat, name, check)
+    else:
+        try:
+            numbers = flat.cast(pa.float64(), safe=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            check.reject(~_is_null(flat), "unparsable", f"{name} has type {flat.type}, not a number")
+            return pa.nulls(len(flat), pa.float64())
+    return pc.if_else(pc.is_nan(numbers), None, numbers)
+
+
+def _parsed(text: pa.Array, name: str, check: _Check) -> pa.Array:
+    text = pc.utf8_trim_whitespace(text)
     try:
         return text.cast(pa.float64())
     except pa.ArrowInvalid:
-        matches = pc.match_substring_regex(text, _NUMBER, ignore_case=True).fill_null(True)
-        check.reject(
-            ~np.asarray(matches.to_numpy(zero_copy_only=False), dtype=bool), "unparsable", f"{name} is not a number"
-        )
-        return pc.if_else(matches, text, None).cast(pa.float64())
-
-
-def _typed_number(flat: pa.Array, name: str, check: _Check) -> pa.Array:
-    try:
-        numbers = flat.cast(pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        check.reject(np.ones(len(flat), dtype=bool), "unparsable", f"{name} has type {flat.type}, not a number")
-        return pa.nulls(len(flat), pa.float64())
-    return pc.if_else(pc.is_nan(numbers), None, numbers)
+        is_number = pc.match_substring_regex(text, _NUMBER, ignore_case=True).fill_null(True)
+        rejected = ~np.asarray(is_number.to_numpy(zero_copy_only=False), dtype=bool)
+        check.reject(rejected, "unparsable", f"{name} is not a number")
+        # Arrow knows no leading plus.
+        unsigned = pc.replace_substring_regex(text, r"^\+", "")
+        return pc.if_else(is_number, unsigned, None).cast(pa.float64())

@@ -1,6 +1,8 @@
 """Partition: landed rows to bucketed observations, committed once for each state of the landed rows."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile, Table
 from models.errors import PartitionError
+from models.fleet import Fleet
 from models.partition import bucket_count
 from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from tasks.context import Run
@@ -19,6 +22,7 @@ __all__ = ["PartitionSummary", "partition_observations", "recorded_buckets"]
 
 BUCKETS = "myriad.buckets"
 _CROWDED_ROWS = 1_000
+_VERSION, _SETTINGS = "partition", "partition-settings"
 
 
 @dataclass(frozen=True)
@@ -35,25 +39,43 @@ class PartitionSummary:
 
 @task(name="partition observations", cache_policy=NO_CACHE)
 def partition_observations(run: Run) -> PartitionSummary:
-    """Rebuild the buckets from the landed rows and commit them.
+    """Rebuild the buckets from the landed rows and commit them; nothing to do where neither rows nor settings changed.
 
-    Raises PartitionError if the segment columns give too many segments, or nearly one a row.
+    Raises PartitionError if the segment columns give too many segments, or nearly one a row; StaleTableError if
+    another run of the fleet partitioned meanwhile.
     """
     source = run.table(landed(run.fleet))
     version, files = source.version(), source.files()
     if not sum(file.rows for file in files):
         raise PartitionError(f"fleet {run.fleet.name}: no valid row has been ingested; look at the quarantine table")
     target = run.table(observations(run.fleet))
-    buckets = recorded_buckets(run) or _choose(run, source, files)
-    target.create({BUCKETS: str(buckets)})
-    receipts = run.workers.map("partition", partial(partition_one, run.job, buckets, files), range(buckets))
-    _commit(run, receipts, version)
+    marks = {_VERSION: version, _SETTINGS: _settings(run.fleet)}
+    if any(target.mark(name) != value for name, value in marks.items()):
+        chosen = _choose(run, source, files)
+        target.create({BUCKETS: str(chosen)})
+        buckets, based_on = recorded_buckets(run), target.version()
+        receipts = run.workers.map("partition", partial(partition_one, run.job, buckets, files), range(buckets))
+        _commit(run, receipts, marks, based_on)
+    return _summary(run, sum(file.rows for file in files))
+
+
+def _settings(fleet: Fleet) -> int:
+    """Identity of the settings that decide what becomes of a landed row, as a number."""
+    time, features = fleet.time, fleet.features
+    content = [fleet.task, time and time.frequency, fleet.validation.model_dump(), fleet.model_dump()["fallback"]]
+    text = json.dumps([*content, features.numeric, features.categorical], sort_keys=True)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
+
+
+def _summary(run: Run, landed_rows: int) -> PartitionSummary:
+    target = run.table(observations(run.fleet))
+    accepted = sum(file.rows for file in target.files())
     return PartitionSummary(
-        buckets=buckets,
-        segments=sum(receipt.segments for receipt in receipts),
-        landed=sum(receipt.landed for receipt in receipts),
-        accepted=sum(receipt.accepted for receipt in receipts),
-        rejected=sum(receipt.rejected for receipt in receipts),
+        buckets=recorded_buckets(run),
+        segments=sum(file.rows for file in run.table(SEGMENTS).files()),
+        landed=landed_rows,
+        accepted=accepted,
+        rejected=landed_rows - accepted,
         version=target.version(),
     )
 
@@ -84,8 +106,8 @@ def _choose(run: Run, source: Table, files: Sequence[StagedFile]) -> int:
     return bucket_count(len(hashes), rows) if chosen == "auto" else chosen
 
 
-def _commit(run: Run, receipts: Sequence[PartitionReceipt], version: int) -> None:
-    """Everything but the observations first; their commit, once a version of the landed rows, is what counts."""
+def _commit(run: Run, receipts: Sequence[PartitionReceipt], marks: Mapping[str, int], based_on: int) -> None:
+    """Everything but the observations first; their commit, with the marks of what it was made from, is what counts."""
 
     def everything(file: StagedFile) -> bool:
         return True
@@ -97,7 +119,5 @@ def _commit(run: Run, receipts: Sequence[PartitionReceipt], version: int) -> Non
     run.table(SEGMENTS).replace([file for receipt in receipts for file in receipt.profiles], everything)
     run.table(levels(run.fleet)).replace([file for receipt in receipts for file in receipt.levels], everything)
     staged = [file for receipt in receipts for file in receipt.observations]
-    transaction = ("partition", version)
-    run.table(observations(run.fleet)).replace(
-        staged, everything, transaction=transaction, note={"run_id": run.job.run_id}
-    )
+    note = {"run_id": run.job.run_id}
+    run.table(observations(run.fleet)).replace(staged, everything, marks=marks, based_on=based_on, note=note)

@@ -16,7 +16,9 @@ from prefect.cache_policies import NO_CACHE
 from adapters.files import replacing
 from models.errors import EmptyWindowError
 from models.fleet import Features, Fleet
+from models.fleet import Metric as FleetMetric
 from models.metrics import fleet_error
+from models.panel import FloatArray
 from models.report import (
     GateCount,
     HeldSegment,
@@ -87,16 +89,17 @@ def evaluate_predictions(run: Run, job_id: str) -> TestMetric | None:
     profiles = run.table(SEGMENTS).read(["rows", "mean"])
     constant = float(np.average(profiles["mean"].to_numpy(), weights=profiles["rows"].to_numpy()))
     buckets = recorded_buckets(run)
-    work = partial(evaluate_bucket, run.job, truth.job, job_id, buckets, constant)
+    metric = fleet.test.metric or fleet.backtest.metric
+    work = partial(evaluate_bucket, run.job, truth.job, job_id, metric, buckets, constant)
     receipts = run.workers.map("evaluate", work, range(buckets))
     weights = np.array([weight for receipt in receipts for weight in receipt.weights])
     champion = np.array([error for receipt in receipts for error in receipt.champion])
     baseline = np.array([error for receipt in receipts for error in receipt.baseline])
     rows = sum(receipt.rows for receipt in receipts)
     return TestMetric(
-        name=fleet.backtest.metric,
-        champion=_overall(champion, weights, fleet),
-        baseline=_overall(baseline, weights, fleet),
+        name=metric,
+        champion=_overall(champion, weights, metric),
+        baseline=_overall(baseline, weights, metric),
         coverage=sum(receipt.covered for receipt in receipts) / rows if rows else None,
         rows=rows,
         segments=len(weights),
@@ -111,9 +114,9 @@ def _truth(fleet: Fleet) -> Fleet:
     return fleet.model_copy(update={"features": Features(), "target": target})
 
 
-def _overall(errors: np.ndarray, weights: np.ndarray, fleet: Fleet) -> float | None:  # type: ignore[type-arg]
+def _overall(errors: FloatArray, weights: FloatArray, metric: FleetMetric) -> float | None:
     try:
-        return fleet_error(errors, weights, fleet.backtest.metric)
+        return fleet_error(errors, weights, metric)
     except EmptyWindowError:
         return None
 
@@ -177,14 +180,14 @@ def _champions(run: Run, release: int | None) -> list[dict[str, object]]:
 
 
 def _summary(run: Run, stages: Stages, test: TestMetric | None, champions: Sequence[Mapping[str, object]]) -> Summary:
-    def column(name: str) -> np.ndarray:  # type: ignore[type-arg]
+    def column(name: str) -> FloatArray:
         return np.array([row[name] for row in champions], dtype=float)
 
     fleet, weights = run.fleet, column("weight")
     metric = Metric(
         fleet.backtest.metric,
-        _overall(column("error"), weights, fleet),
-        _overall(column("baseline_error"), weights, fleet),
+        _overall(column("error"), weights, fleet.backtest.metric),
+        _overall(column("baseline_error"), weights, fleet.backtest.metric),
         test,
     )
     specs = [INPUTS, QUARANTINE, observations(fleet), SEGMENTS, CHALLENGERS, LEADERBOARD, OUTCOMES, REGISTRATIONS]

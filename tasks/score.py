@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -21,6 +23,7 @@ from tasks.work.score import ScoreOrder, ScoreReceipt, score_bucket
 __all__ = ["ScoreSummary", "score_fleet"]
 
 _ATTEMPTS = 5
+_FIGURES = ["segment", "status", "fallback_level"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ def score_fleet(run: Run, release: int | None = None) -> ScoreSummary:
         order = _order(run, pinned)
         if run.table(PREDICTIONS).has_transaction(order.job_id, 1):
             return _repeated(run, order)
+        if not order.inputs and run.fleet.task != "forecast":
+            return _standing(run, order)
         receipts = run.workers.map("score", partial(score_bucket, run.job, order), range(order.buckets))
         try:
             _commit(run, order, receipts, based_on)
@@ -122,11 +127,19 @@ def _summary(order: ScoreOrder, receipts: list[ScoreReceipt]) -> ScoreSummary:
     return ScoreSummary(order.job_id, order.release, rows, segments, statuses, levels, len(order.inputs))
 
 
-def _repeated(run: Run, order: ScoreOrder) -> ScoreSummary:
-    import pyarrow.compute as pc
+def _standing(run: Run, order: ScoreOrder) -> ScoreSummary:
+    """No new input: the predictions that were committed before stand."""
+    requested = {file.partition["input_id"] for file in run.table(landed(run.fleet, "requests")).files()}
+    parts = {f"input-{input_id}" for input_id in requested}
+    rows = run.table(PREDICTIONS).read(_FIGURES, lambda partition: partition["part"] in parts)
+    return _figures(order, rows)
 
-    columns = ["segment", "status", "fallback_level"]
-    rows = run.table(PREDICTIONS).read(columns, rows=pc.field("job_id") == order.job_id)
+
+def _repeated(run: Run, order: ScoreOrder) -> ScoreSummary:
+    return _figures(order, run.table(PREDICTIONS).read(_FIGURES, rows=pc.field("job_id") == order.job_id))
+
+
+def _figures(order: ScoreOrder, rows: pa.Table) -> ScoreSummary:
     statuses, levels = Counter(rows["status"].to_pylist()), Counter(rows["fallback_level"].to_pylist())
     segments = len(pc.unique(rows["segment"]))
     return ScoreSummary(

@@ -36,18 +36,22 @@ class EvaluateReceipt:
     covered: int
 
 
-def evaluate_bucket(job: Job, truth: Job, job_id: str, buckets: int, constant: float, bucket: int) -> EvaluateReceipt:
+def evaluate_bucket(
+    job: Job, truth: Job, job_id: str, metric: Metric, buckets: int, constant: float, bucket: int
+) -> EvaluateReceipt:
     """truth : the job with the fleet as the actuals were landed. constant : baseline of a regression fleet."""
     low, high = bucket_range(bucket, buckets)
     inside = (pc.field("hash") >= low) & (pc.field("hash") <= high)
     actuals = truth.table(landed(truth.fleet, "actuals")).read(rows=inside)
-    predictions = job.table(PREDICTIONS).read(rows=pc.field("job_id") == job_id, where=_parts(job, bucket))
+    # A forecast stands for its job; rows of files are predicted once, by whichever job came first.
+    of_job = pc.field("job_id") == job_id if job.fleet.task == "forecast" else None
+    predictions = job.table(PREDICTIONS).read(rows=of_job, where=_parts(job, bucket))
     joined = _join(job, actuals, predictions)
     if job.fleet.task == "forecast":
         baseline = _seasonal_naive(job, bucket, joined)
     else:
         baseline = np.full(joined.num_rows, constant)
-    return _measure(job, joined, baseline)
+    return _measure(joined, baseline, metric)
 
 
 def _parts(job: Job, bucket: int) -> Callable[[Mapping[str, str]], bool]:
@@ -106,9 +110,9 @@ def _seasonal_naive(job: Job, bucket: int, joined: pa.Table) -> FloatArray:
     return result if job.fleet.target.minimum is None else np.maximum(result, job.fleet.target.minimum)
 
 
-def _measure(job: Job, joined: pa.Table, baseline: FloatArray) -> EvaluateReceipt:
+def _measure(joined: pa.Table, baseline: FloatArray, metric: Metric) -> EvaluateReceipt:
     starts, lengths = runs_of(joined["segment"])
-    actual, metric = joined["target"].to_numpy(), job.fleet.backtest.metric
+    actual = joined["target"].to_numpy()
     prediction = joined["prediction"].to_numpy()
     covered = (actual >= joined["lower"].fill_null(-np.inf).to_numpy()) & (
         actual <= joined["upper"].fill_null(np.inf).to_numpy()

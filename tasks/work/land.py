@@ -1,5 +1,6 @@
 """Land one raw file: read, validate, stage accepted and rejected rows."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -7,17 +8,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
-from adapters.files import RawFile, digest
+from adapters.files import STORAGE_ERRORS, RawFile, digest
 from adapters.lake import StagedFile
 from adapters.reader import read_chunks
 from models.errors import SourceError
-from models.fleet import Source
+from models.fleet import Fleet, Source
 from models.tables import QUARANTINE, landed
 from models.validate import rejected_table, validate_rows
 from tasks.work.job import Job, stage_rows, with_constants
 
-__all__ = ["LandReceipt", "Role", "land_file", "landing_table"]
+__all__ = ["LandReceipt", "Role", "land_file", "landing_table", "reading"]
 
 Role = Literal["observations", "requests", "actuals"]
 """Rows to train on, rows to score, or truth that only reports read."""
@@ -28,6 +30,20 @@ _TABLES: dict[Role, str] = {"observations": "landed", "requests": "requests", "a
 def landing_table(role: Role) -> str:
     """Name of the table that files of a role land in."""
     return _TABLES[role]
+
+
+def reading(fleet: Fleet, role: Role, source: Source) -> str:
+    """Identity of how the fleet reads its files: columns, time, separators. Another one means to read them again.
+
+    The rows of a regression fleet that were to be scored keep theirs: what has been scored is not scored twice.
+    """
+    if role == "requests" and fleet.task == "regression":
+        return ""
+    how = source.model_dump(exclude={"path"}) | {"time": fleet.time and fleet.time.model_dump(exclude={"season", "gaps"})}
+    what = fleet.model_dump(include={"segment_by", "row_key"}) | {"target": fleet.target.column}
+    features = [fleet.features.numeric, fleet.features.categorical]
+    content = json.dumps([how, what, features], sort_keys=True)
+    return hashlib.blake2b(content.encode(), digest_size=4).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -49,13 +65,13 @@ def land_file(job: Job, role: Role, source: Source, file: RawFile) -> LandReceip
     """Read and validate one file; a file that cannot be read is a receipt with an error, not an exception."""
     input_id = ""
     try:
-        input_id = digest(file.uri)
+        input_id = digest(file.uri) + reading(job.fleet, role, source)
         return _land(job, role, source, file, input_id)
-    except (SourceError, OSError) as exc:
+    except (SourceError, *STORAGE_ERRORS, pa.ArrowException) as exc:
         content = json.dumps({"file": file.uri})
         rejected = rejected_table(["unreadable_file"], [str(exc)], np.array([-1]), [content])
         rejected = with_constants(rejected, path=file.uri, input_id=input_id)
-        staged = job.table(QUARANTINE).stage(rejected, stage=role, part=file.path_id)
+        staged = job.table(QUARANTINE).stage(rejected, stage=role, part=f"{file.path_id}-unreadable")
         return LandReceipt(file, input_id, quarantined=(staged,), error=str(exc))
 
 
@@ -63,12 +79,12 @@ def _land(job: Job, role: Role, source: Source, file: RawFile, input_id: str) ->
     fleet, table = job.fleet, job.table(landed(job.fleet, landing_table(role)))
     needed = [name for name in fleet.columns if name != fleet.target.column]
     target = [fleet.target.column]
-    required, optional = (needed + target, []) if role != "requests" else (needed, [])
+    required = needed + target if role != "requests" else needed
     counts: Counter[str] = Counter()
     rows: list[StagedFile] = []
     quarantined: list[StagedFile] = []
     read = accepted = 0
-    for chunk in read_chunks(file.uri, source, required, optional):
+    for chunk in read_chunks(file.uri, source, required):
         result = validate_rows(chunk.table, chunk.rows, fleet, needs_target=role != "requests")
         broken = rejected_table(
             ["unparsable"] * len(chunk.broken),
