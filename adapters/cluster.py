@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 from distributed import Client, LocalCluster, as_completed
 
 from adapters.settings import Settings

@@ -30,9 +30,9 @@ _MONTHS: dict[str, int] = {"M": 1, "Q": 3, "Y": 12}
 def parse_times(values: pa.ChunkedArray, time: Time) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """Times of a raw column, and which values are there but are no times.
 
-    values : text, whole numbers (read as text: 2024, 20240131), dates or timestamps, shape (n,). Text is ISO 8601 unless
-    the fleet gives a format. Times without an offset are in the fleet's zone; hours that a daylight-saving change skips
-    or repeats are not times.
+    values : text, whole numbers (read as text: 2024, 20240131), dates or timestamps, shape (n,). Text is ISO 8601
+    unless the fleet gives a format. Times without an offset are in the fleet's zone; hours that a daylight-saving
+    change skips or repeats are not times.
     """
     flat = values.combine_chunks()
     if pa.types.is_dictionary(flat.type):

@@ -133,7 +133,7 @@ def _is_null(values: pa.ChunkedArray | pa.Array) -> BoolArray:
 
 
 def _infinite(values: pa.Array) -> BoolArray:
-    return np.isinf(values.fill_null(0.0).to_numpy(zero_copy_only=False))
+    return np.asarray(np.isinf(values.fill_null(0.0).to_numpy(zero_copy_only=False)), dtype=bool)
 
 
 def _flat(values: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -39,7 +39,8 @@ def reading(fleet: Fleet, role: Role, source: Source) -> str:
     """
     if role == "requests" and fleet.task == "regression":
         return ""
-    how = source.model_dump(exclude={"path"}) | {"time": fleet.time and fleet.time.model_dump(exclude={"season", "gaps"})}
+    time = fleet.time and fleet.time.model_dump(exclude={"season", "gaps"})
+    how = source.model_dump(exclude={"path"}) | {"time": time}
     what = fleet.model_dump(include={"segment_by", "row_key"}) | {"target": fleet.target.column}
     features = [fleet.features.numeric, fleet.features.categorical]
     content = json.dumps([how, what, features], sort_keys=True)
