@@ -55,17 +55,16 @@ def pipeline(fleet: str, lake: str | None = None, run_id: str | None = None) -> 
     """Ingest, partition, train, register, promote, score and report."""
     began, timings, run_id = datetime.now(UTC), _Timings(), run_id or new_run_id()
     with open_session(fleet, lake, run_id) as session, _peak_memory() as memory:
-        what = {"fleet": fleet, "lake": lake, "run_id": run_id}
-        timings.run("ingest", lambda: ingest(**what), lambda receipt: receipt.read)
-        timings.run("partition", lambda: partition(**what), lambda summary: summary.accepted)
-        trained = timings.run("train", lambda: train(**what), lambda summary: summary.rows)
-        registered = timings.run("register", lambda: register(**what), lambda s: s.registered)
-        promoted = timings.run("promote", lambda: promote(**what), lambda s: s.promoted)
-        scored = timings.run("score", lambda: score(**what), lambda summary: summary.rows)
+        timings.run("ingest", lambda: ingest(fleet, lake, run_id), lambda receipt: receipt.read)
+        timings.run("partition", lambda: partition(fleet, lake, run_id), lambda summary: summary.accepted)
+        trained = timings.run("train", lambda: train(fleet, lake, run_id), lambda summary: summary.rows)
+        registered = timings.run("register", lambda: register(fleet, lake, run_id), lambda s: s.registered)
+        promoted = timings.run("promote", lambda: promote(fleet, lake, run_id), lambda s: s.promoted)
+        scored = timings.run("score", lambda: score(fleet, lake, run_id), lambda summary: summary.rows)
         test = timings.run(
             "evaluate",
             lambda: evaluate_predictions(session.run, scored.job_id),
-            lambda metric: metric.rows if metric else 0,
+            lambda found: found.rows if found else 0,
         )
         stages = Stages(trained, registered, promoted, scored, tuple(timings.stages), began, memory.sample())
         report = write_report(session.run, stages, test, session.settings.path(session.settings.reports))

@@ -37,6 +37,9 @@ def parse_times(values: pa.ChunkedArray, time: Time) -> tuple[pa.Array, npt.NDAr
     flat = values.combine_chunks()
     if pa.types.is_dictionary(flat.type):
         flat = flat.dictionary_decode()
+    if pa.types.is_nested(flat.type):
+        given = np.asarray(pc.is_valid(flat).to_numpy(zero_copy_only=False), dtype=bool)
+        return pa.nulls(len(flat), pa.timestamp("us", tz="UTC")), given
     encoded = flat.dictionary_encode()
     distinct = encoded.dictionary
     if pa.types.is_integer(distinct.type) or pa.types.is_string_view(distinct.type):

@@ -39,6 +39,7 @@ def validate_rows(raw: pa.Table, rows: npt.NDArray[np.int64], fleet: Fleet, *, n
     rows : number of each row in its file, shape (n,).
     needs_target : False for scoring input, whose target is not known.
     """
+    raw = pa.table({name: _flat(raw[name]) for name in raw.column_names})
     check = _Check(raw.num_rows)
     columns: dict[str, pa.Array] = {}
     keys = {name: _text(raw[name], name, check) for name in fleet.segment_by}
@@ -163,7 +164,7 @@ def _float_text(flat: pa.Array) -> pa.Array:
     encoded = flat.dictionary_encode()
     texts = encoded.dictionary.cast(pa.string()).to_pylist()
     numbers = encoded.dictionary.to_pylist()
-    names = [f"{x:.0f}" if x.is_integer() else text for x, text in zip(numbers, texts, strict=True)]
+    names = [f"{x + 0.0:.0f}" if x.is_integer() else text for x, text in zip(numbers, texts, strict=True)]
     known = pa.array([None if name == "nan" else name for name in names], pa.string())
     return known.take(encoded.indices)
 

@@ -1,5 +1,6 @@
 """Register: every challenger becomes a version of its segment's registered model, bucket by bucket."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -9,10 +10,11 @@ from prefect.cache_policies import NO_CACHE
 from adapters.lake import StagedFile
 from adapters.registry import ModelEntry, Registry
 from adapters.telemetry import Progress, emit
+from models.records import ModelRecord
 from models.segments import parse_segment
 from models.tables import CHALLENGERS, REGISTRATIONS
 from tasks.context import Run
-from tasks.work.job import in_bucket
+from tasks.work.job import in_bucket, read_models
 from tasks.work.train import LEVELS
 
 __all__ = ["RegisterSummary", "register_challengers"]
@@ -30,9 +32,7 @@ class RegisterSummary:
 @task(name="register challengers", cache_policy=NO_CACHE)
 def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
     """Register all challengers; what is registered already keeps its version, so a repeated run only fills gaps."""
-    challengers = run.table(CHALLENGERS)
-    files = challengers.files()
-    buckets = sorted({int(file.partition["bucket"]) for file in files})
+    buckets = sorted({int(file.partition["bucket"]) for file in run.table(CHALLENGERS).files()})
     parent = registry.start_training(run.fleet.name, run.job.run_id, {"myriad.run_id": run.job.run_id})
     table = run.table(REGISTRATIONS)
     table.create()
@@ -40,53 +40,52 @@ def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
     registered = created = levels = 0
     emit(Progress("register", 0, len(buckets)))
     for done, bucket in enumerate(buckets, start=1):
-        rows = challengers.read_files([file for file in files if in_bucket(bucket)(file.partition)]).to_pylist()
-        entries = [_entry(run, row) for row in rows]
-        found = registry.register_bucket(parent, bucket, entries, _metrics(rows))
+        models = list(read_models(run.job, CHALLENGERS, in_bucket(bucket), ModelRecord).values())
+        entries = [_entry(run, model) for model in models]
+        found = registry.register_bucket(parent, bucket, entries, _metrics(models))
         columns = {
-            "segment": [row["segment"] for row in rows],
+            "segment": [model.segment for model in models],
             "model_name": [registration.name for registration in found],
             "model_version": [registration.version for registration in found],
-            "fingerprint": [row["fingerprint"] for row in rows],
+            "fingerprint": [model.fingerprint for model in models],
         }
         staged.append(table.stage(pa.table(columns), bucket=bucket))
         created += sum(registration.created for registration in found)
         if bucket == LEVELS:
-            levels = len(rows)
+            levels = len(models)
         else:
-            registered += len(rows)
+            registered += len(models)
         emit(Progress("register", done, len(buckets)))
     table.replace(staged, lambda file: True, note={"run_id": run.job.run_id})
     registry.finish_training(parent, {"registered": float(registered), "created": float(created)})
     return RegisterSummary(registered, created, levels)
 
 
-def _metrics(rows: list[dict[str, object]]) -> dict[str, float]:
-    errors = [float(row["error"]) for row in rows]  # type: ignore[arg-type]
-    return {"models": float(len(rows)), "mean_error": sum(errors) / max(1, len(errors))}
+def _metrics(models: Sequence[ModelRecord]) -> dict[str, float]:
+    return {"models": float(len(models)), "mean_error": sum(model.error for model in models) / max(1, len(models))}
 
 
-def _entry(run: Run, row: dict[str, object]) -> ModelEntry:
-    fleet, segment = run.fleet, str(row["segment"])
-    shared = {"myriad.fleet": fleet.name, "myriad.segment": segment, "myriad.level": str(row["level"])}
-    shared |= {f"segment.{column}": value for column, value in parse_segment(segment).items()}
+def _entry(run: Run, model: ModelRecord) -> ModelEntry:
+    fleet = run.fleet
+    shared = {"myriad.fleet": fleet.name, "myriad.segment": model.segment, "myriad.level": model.level}
+    shared |= {f"segment.{column}": value for column, value in parse_segment(model.segment).items()}
     tags = {
         **shared,
-        "candidate": str(row["candidate"]),
-        "metric": str(row["metric"]),
-        "error": f"{row['error']:.6g}",
-        "baseline_error": f"{row['baseline_error']:.6g}",
-        "rows": str(row["rows"]),
-        "cutoff": str(row["cutoff"]),
-        "sha256": str(row["sha256"]),
-        "myriad.run_id": str(row["run_id"]),
+        "candidate": model.candidate,
+        "metric": model.metric,
+        "error": f"{model.error:.6g}",
+        "baseline_error": f"{model.baseline_error:.6g}",
+        "rows": str(model.rows),
+        "cutoff": model.cutoff.isoformat() if model.cutoff else "",
+        "sha256": model.sha256,
+        "myriad.run_id": model.run_id,
     }
-    what = f"segment {segment}" if row["level"] == "segment" else f"fallback level {row['level']} ({segment})"
+    what = f"segment {model.segment}" if model.level == "segment" else f"fallback level {model.level} ({model.segment})"
     return ModelEntry(
-        name=str(row["model_name"]),
-        onnx=bytes(row["onnx"]),  # type: ignore[arg-type]
-        fingerprint=str(row["fingerprint"]),
+        name=model.model_name,
+        onnx=model.onnx,
+        fingerprint=model.fingerprint,
         tags=tags,
-        description=f"{fleet.name}: {fleet.target.column} of {what}, {row['candidate']}",
+        description=f"{fleet.name}: {fleet.target.column} of {what}, {model.candidate}",
         model_tags=shared,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -149,20 +150,15 @@ def _report(run: Run, stages: Stages, test: TestMetric | None) -> RunReport:
         candidates=Counter(row["candidate"] for row in champions),
         reasons=tuple(OutcomeReason(outcome, reason, count) for (outcome, reason), count in reasons.most_common()),
         gates=tuple(
-            GateCount(
-                gate,
-                stages.promote.gates.get((gate, True, decisive), 0),
-                stages.promote.gates.get((gate, False, decisive), 0),
-                decisive,
-            )
-            for gate, decisive in dict.fromkeys((gate, decisive) for gate, _, decisive in stages.promote.gates)
+            GateCount(gate, counts.get((gate, True, decisive), 0), counts.get((gate, False, decisive), 0), decisive)
+            for gate, decisive in dict.fromkeys((gate, decisive) for gate, _, decisive in counts)
         ),
         held=tuple(HeldSegment(segment, reason) for segment, reason in stages.promote.held_segments),
         samples=_samples(run, stages.score.job_id, champions) if run.fleet.task == "forecast" else (),
     )
 
 
-def _champions(run: Run, release: int | None) -> list[dict[str, object]]:
+def _champions(run: Run, release: int | None) -> list[dict[str, Any]]:
     columns = [
         "segment",
         "candidate",
@@ -179,7 +175,7 @@ def _champions(run: Run, release: int | None) -> list[dict[str, object]]:
     return [row for row in rows.to_pylist() if row["level"] == "segment"]
 
 
-def _summary(run: Run, stages: Stages, test: TestMetric | None, champions: Sequence[Mapping[str, object]]) -> Summary:
+def _summary(run: Run, stages: Stages, test: TestMetric | None, champions: Sequence[Mapping[str, Any]]) -> Summary:
     def column(name: str) -> FloatArray:
         return np.array([row[name] for row in champions], dtype=float)
 
@@ -221,14 +217,14 @@ def _rows(run: Run) -> Rows:
     return Rows(read, accepted, sum(file.rows for file in rejected) - len(refused))
 
 
-def _samples(run: Run, job_id: str, champions: Sequence[Mapping[str, object]]) -> tuple[SeriesSample, ...]:
+def _samples(run: Run, job_id: str, champions: Sequence[Mapping[str, Any]]) -> tuple[SeriesSample, ...]:
     """A dozen segments from the best to the worst backtest, with history, forecast and truth where known."""
     ordered = sorted(champions, key=lambda row: (row["error"], row["segment"]))
     picks = np.unique(np.linspace(0, len(ordered) - 1, min(_SAMPLES, len(ordered))).astype(int))
     return tuple(_sample(run, job_id, ordered[pick]) for pick in picks) if ordered else ()
 
 
-def _sample(run: Run, job_id: str, champion: Mapping[str, object]) -> SeriesSample:
+def _sample(run: Run, job_id: str, champion: Mapping[str, Any]) -> SeriesSample:
     segment, bucket = str(champion["segment"]), str(champion["bucket"])
     wanted = pc.field("segment") == segment
     history = run.table(observations(run.fleet)).read(

@@ -3,14 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
 from adapters.lake import Lake, StagedFile, Table
 from models.fleet import Fleet
+from models.records import ModelRecord
 from models.tables import TableSpec
 
-__all__ = ["Job", "in_bucket", "stage_rows", "with_constants"]
+__all__ = ["Job", "in_bucket", "of_release", "read_models", "stage_rows", "with_constants"]
+
+M = TypeVar("M", bound=ModelRecord)
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,18 @@ class Job:
 def in_bucket(bucket: int) -> Callable[[Mapping[str, str]], bool]:
     """Picks the partitions of one bucket."""
     return lambda partition: partition["bucket"] == str(bucket)
+
+
+def of_release(release: int, bucket: int) -> Callable[[Mapping[str, str]], bool]:
+    """Picks one bucket of one release."""
+    wanted = {"release": str(release), "bucket": str(bucket)}
+    return lambda partition: dict(partition) == wanted
+
+
+def read_models(job: Job, spec: TableSpec, where: Callable[[Mapping[str, str]], bool], kind: type[M]) -> dict[str, M]:
+    """Stored models by segment."""
+    rows = job.table(spec).read(where=where).to_pylist()
+    return {row["segment"]: kind.from_row(row) for row in rows}
 
 
 def stage_rows(table: Table, rows: pa.Table, **partition: object) -> tuple[StagedFile, ...]:

@@ -1,22 +1,24 @@
 """Judge one bucket's challengers and stage the bucket's part of the next release."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import pyarrow as pa
 
 from adapters.lake import StagedFile
-from models.gates import Decision, Evidence, Verdict, decide, verdicts
+from models.gates import Decision, Evidence, decide, verdicts
+from models.records import Champion, ModelRecord
 from models.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, VERDICTS
 from tasks.work.evidence import LiveErrors, live_errors
-from tasks.work.job import Job, in_bucket, stage_rows
+from tasks.work.job import Job, in_bucket, of_release, read_models, stage_rows
 from tasks.work.train import LEVELS
 
 __all__ = ["PromoteReceipt", "promote_bucket"]
 
-Row = dict[str, object]
+_HELD_TOLD = 20
 
 
 @dataclass(frozen=True)
@@ -37,18 +39,19 @@ class PromoteReceipt:
 
 def promote_bucket(job: Job, current: int, release: int, promoted_at: datetime, bucket: int) -> PromoteReceipt:
     """current : the release in force, 0 for none. release : the number of the next one."""
-    challengers = _by_segment(job, CHALLENGERS, bucket)
-    versions = _by_segment(job, REGISTRATIONS, bucket)
-    champions = _champions(job, current, bucket)
+    challengers = read_models(job, CHALLENGERS, in_bucket(bucket), ModelRecord)
+    champions = read_models(job, CHAMPIONS, of_release(current, bucket), Champion)
+    versions = _versions(job, bucket)
     live = live_errors(job, bucket, challengers, champions)
     kinds = _kinds(job, bucket, champions)
     decisions: Counter[Decision] = Counter()
     gates: Counter[tuple[str, bool, bool]] = Counter()
     held: list[tuple[str, str]] = []
-    ledger: list[Row] = []
-    release_rows: dict[str, Row] = dict(champions)
+    ledger: list[dict[str, object]] = []
+    release_rows = dict(champions)
     for segment, challenger in challengers.items():
-        if segment not in versions or versions[segment]["fingerprint"] != challenger["fingerprint"]:
+        version = versions.get((segment, challenger.fingerprint))
+        if version is None:
             held.append((segment, "its challenger is not registered; run the training again"))
             decisions["hold"] += 1
             continue
@@ -57,74 +60,53 @@ def promote_bucket(job: Job, current: int, release: int, promoted_at: datetime, 
         decision = decide(evidence, found)
         decisions[decision] += 1
         if decision == "promote":
-            version = versions[segment]["model_version"]
-            kind = {"model_version": version, "promoted_at": promoted_at, "kind": "promotion", "source": job.run_id}
-            release_rows[segment] = {**challenger, **kind}
+            release_rows[segment] = Champion.promoted(challenger, version, promoted_at, job.run_id)
         elif decision == "hold":
             held.append((segment, "; ".join(v.reason for v in found if v.decisive and not v.passed)))
         gates.update((verdict.gate, verdict.passed, verdict.decisive) for verdict in found)
-        ledger += [_verdict_row(segment, verdict) for verdict in found]
+        ledger += [{"segment": segment, **asdict(verdict)} for verdict in found]
     schema = job.table(CHAMPIONS).spec.file_schema
-    rows = pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in release_rows.values()], schema)
+    rows = pa.Table.from_pylist([champion.to_row() for champion in release_rows.values()], schema)
     kept = pa.Table.from_pylist(ledger, job.table(VERDICTS).spec.file_schema)
     return PromoteReceipt(
         bucket=bucket,
         decisions=decisions,
         gates=gates,
-        held=tuple(held[:20]),
+        held=tuple(held[:_HELD_TOLD]),
         champions=stage_rows(job.table(CHAMPIONS), rows, release=release, bucket=bucket),
         verdicts=stage_rows(job.table(VERDICTS), kept, run_id=job.run_id),
     )
 
 
-def _by_segment(job: Job, spec, bucket: int) -> dict[str, Row]:  # type: ignore[no-untyped-def]
-    return {str(row["segment"]): row for row in job.table(spec).read(where=in_bucket(bucket)).to_pylist()}
+def _versions(job: Job, bucket: int) -> dict[tuple[str, str], int]:
+    """Registered version of each (segment, fingerprint)."""
+    rows = job.table(REGISTRATIONS).read(where=in_bucket(bucket)).to_pylist()
+    return {(row["segment"], row["fingerprint"]): row["model_version"] for row in rows}
 
 
-def _champions(job: Job, current: int, bucket: int) -> dict[str, Row]:
-    wanted = {"release": str(current), "bucket": str(bucket)}
-    rows = job.table(CHAMPIONS).read(where=lambda partition: dict(partition) == wanted)
-    return {str(row["segment"]): row for row in rows.to_pylist()}
-
-
-def _kinds(job: Job, bucket: int, champions: Mapping[str, Row]) -> dict[str, float]:
+def _kinds(job: Job, bucket: int, champions: Mapping[str, Champion]) -> dict[str, float]:
     """Error of each champion's kind of model in the challengers' backtest."""
-    wanted = {(segment, str(row["candidate"])) for segment, row in champions.items()}
+    wanted = {(segment, champion.candidate) for segment, champion in champions.items()}
     board = job.table(LEADERBOARD).read(["segment", "candidate", "error"], in_bucket(bucket)).to_pylist()
     return {row["segment"]: row["error"] for row in board if (row["segment"], row["candidate"]) in wanted}
 
 
 def _evidence(
-    job: Job, challenger: Row, champion: Row | None, kind_error: float | None, live: LiveErrors | None
+    job: Job, challenger: ModelRecord, champion: Champion | None, kind_error: float | None, live: LiveErrors | None
 ) -> Evidence:
-    def number(name: str) -> float:
-        return float(challenger[name])  # type: ignore[arg-type]
-
     return Evidence(
-        segment=str(challenger["segment"]),
-        error=number("error"),
-        baseline_error=number("baseline_error"),
-        parity_error=number("parity_error"),
-        model_bytes=len(bytes(challenger["onnx"])),  # type: ignore[arg-type]
-        latency_ms=number("latency_ms"),
-        rows=int(number("rows")),
+        segment=challenger.segment,
+        error=challenger.error,
+        baseline_error=challenger.baseline_error,
+        parity_error=challenger.parity_error,
+        model_bytes=len(challenger.onnx),
+        latency_ms=challenger.latency_ms,
+        rows=challenger.rows,
         min_rows=job.fleet.partition.min_rows,
-        fingerprint=str(challenger["fingerprint"]),
-        champion_fingerprint=str(champion["fingerprint"]) if champion else None,
-        champion_error=float("nan") if kind_error is None else kind_error,
+        fingerprint=challenger.fingerprint,
+        champion_fingerprint=champion.fingerprint if champion else None,
+        champion_error=math.nan if kind_error is None else kind_error,
         live_rows=live.rows if live else 0,
-        live_error=live.challenger if live else float("nan"),
-        live_champion_error=live.champion if live else float("nan"),
+        live_error=live.challenger if live else math.nan,
+        live_champion_error=live.champion if live else math.nan,
     )
-
-
-def _verdict_row(segment: str, verdict: Verdict) -> Row:
-    return {
-        "segment": segment,
-        "gate": verdict.gate,
-        "passed": verdict.passed,
-        "decisive": verdict.decisive,
-        "value": verdict.value,
-        "limit": verdict.limit,
-        "reason": verdict.reason,
-    }

@@ -1,4 +1,4 @@
-"""Score one bucket: champions where there are any, the fallback chain elsewhere, an explicit status where neither is."""
+"""Score one bucket: champions where there are any, else the fallback chain, else an explicit status."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake import StagedFile
+from models.records import Champion
 from models.segments import bucket_range
 from models.tables import CHAMPIONS, PREDICTIONS, landed
-from tasks.work.job import Job, stage_rows
+from tasks.work.job import Job, of_release, read_models, stage_rows
 from tasks.work.score_forecast import score_forecast
 from tasks.work.score_rows import score_rows
 from tasks.work.train import LEVELS
@@ -53,8 +54,8 @@ class ScoreReceipt:
 
 def score_bucket(job: Job, order: ScoreOrder, bucket: int) -> ScoreReceipt:
     """Score the segments of one bucket with the pinned release."""
-    champions = _models(job, order.release, bucket)
-    levels = _models(job, order.release, LEVELS)
+    champions = read_models(job, CHAMPIONS, of_release(order.release, bucket), Champion)
+    levels = read_models(job, CHAMPIONS, of_release(order.release, LEVELS), Champion)
     requests = _requests(job, order, bucket)
     if job.fleet.task == "forecast":
         rows = score_forecast(job, bucket, champions, levels, requests, order.source)
@@ -81,12 +82,6 @@ def score_bucket(job: Job, order: ScoreOrder, bucket: int) -> ScoreReceipt:
         files=tuple(files),
         replaces=tuple(replaces),
     )
-
-
-def _models(job: Job, release: int, bucket: int) -> dict[str, dict[str, object]]:
-    wanted = {"release": str(release), "bucket": str(bucket)}
-    rows = job.table(CHAMPIONS).read(where=lambda partition: dict(partition) == wanted)
-    return {str(row["segment"]): row for row in rows.to_pylist()}
 
 
 def _requests(job: Job, order: ScoreOrder, bucket: int) -> pa.Table:

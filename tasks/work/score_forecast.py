@@ -14,9 +14,10 @@ from models.fleet import Time
 from models.levels import level_label, level_observations
 from models.panel import FloatArray, IntArray
 from models.partition import level_keys, runs_of
+from models.records import Champion
 from models.series import Series, build_series, encode_covariates, future_covariates
 from models.tables import PREDICTIONS, levels, observations
-from tasks.work.forecasting import ModelRow, contract_of_rows, forecast_models
+from tasks.work.forecasting import forecast_models
 from tasks.work.job import Job, in_bucket
 
 __all__ = ["score_forecast"]
@@ -76,15 +77,15 @@ class _Future:
 def score_forecast(
     job: Job,
     bucket: int,
-    champions: Mapping[str, ModelRow],
-    level_models: Mapping[str, ModelRow],
+    champions: Mapping[str, Champion],
+    level_models: Mapping[str, Champion],
     requests: pa.Table,
     source: str,
 ) -> pa.Table:
     """Prediction rows (without the job's columns) of all segments that have observations or future covariates."""
     time = job.fleet.clock
-    known = [*champions.values(), *level_models.values()]
-    contract = contract_of_rows(known) if known else contract_of(job.fleet, {})
+    known = next(iter([*champions.values(), *level_models.values()]), None)
+    contract = Contract.from_json(known.contract) if known else contract_of(job.fleet, {})
     rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
     series = build_series(rows, contract, time)
     future = _future(requests, contract, time)
@@ -116,12 +117,12 @@ def _future(requests: pa.Table, contract: Contract, time: Time) -> _Future:
 
 
 def _score_own(
-    job: Job, series: Series, champions: Mapping[str, ModelRow], future: _Future, source: str, output: _Output
+    job: Job, series: Series, champions: Mapping[str, Champion], future: _Future, source: str, output: _Output
 ) -> None:
     if not series.segments:
         return
     models = [champions[segment] for segment in series.segments]
-    horizon = contract_of_rows(models).horizon
+    horizon = Contract.from_json(models[0].contract).horizon
     covariates, carried = future_covariates(series, horizon, future.rows)
     times = future_times(series.last_times, horizon, job.fleet.clock.frequency)
     for index, scores in enumerate(forecast_models(series, models, covariates)):
@@ -132,7 +133,7 @@ def _score_own(
 
 
 def _lineage(
-    model: ModelRow, level: str, carried: npt.NDArray[np.bool_], input_id: str, job: Job, reason: str = ""
+    model: Champion, level: str, carried: npt.NDArray[np.bool_], input_id: str, job: Job, reason: str = ""
 ) -> dict[str, object]:
     """Status and lineage columns; a step whose covariates are not known is told apart."""
     reject = job.fleet.score is not None and job.fleet.score.missing_covariates == "reject"
@@ -143,9 +144,9 @@ def _lineage(
         "status": status,
         "reason": reasons,
         "input_id": input_id,
-        "candidate": model["candidate"],
-        "model_name": model["model_name"],
-        "model_version": model["model_version"],
+        "candidate": model.candidate,
+        "model_name": model.model_name,
+        "model_version": model.model_version,
         "fallback_level": level,
     }
 
@@ -161,7 +162,7 @@ def _score_rest(
     segments: Sequence[str],
     series: Series,
     position: Mapping[str, int],
-    level_models: Mapping[str, ModelRow],
+    level_models: Mapping[str, Champion],
     contract: Contract,
     future: _Future,
     source: str,
@@ -195,14 +196,14 @@ def _from_level(
     segment: str,
     own: Series | None,
     level: Series,
-    model: ModelRow,
+    model: Champion,
     label: str,
     future: _Future,
     input_id: str,
     output: _Output,
 ) -> None:
     """The level's forecast from the level's origin, scaled to the segment where it has rows of its own."""
-    horizon = contract_of_rows([model]).horizon
+    horizon = Contract.from_json(model.contract).horizon
     covariates, carried = future_covariates(level, horizon, future.rows)
     scores = forecast_models(level, [model], covariates)[0]
     ratio, reason = 1.0, f"no model of its own; {label} model"

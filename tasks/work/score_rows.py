@@ -7,19 +7,20 @@ import numpy as np
 import pyarrow as pa
 
 from adapters.runtime import predict
+from models.features import Contract
 from models.levels import level_label
 from models.panel import FloatArray
 from models.partition import level_keys, runs_of
+from models.records import Champion
 from models.series import encode_covariates
 from models.tables import PREDICTIONS, key_column
-from tasks.work.forecasting import ModelRow, contract_of_rows
 from tasks.work.job import Job
 
 __all__ = ["score_rows"]
 
 
 def score_rows(
-    job: Job, champions: Mapping[str, ModelRow], level_models: Mapping[str, ModelRow], requests: pa.Table
+    job: Job, champions: Mapping[str, Champion], level_models: Mapping[str, Champion], requests: pa.Table
 ) -> pa.Table:
     """Prediction rows (without the job's columns), one for each requested row."""
     rows = requests.sort_by([("segment", "ascending"), ("input_id", "ascending"), ("row", "ascending")])
@@ -39,13 +40,13 @@ def score_rows(
     return pa.concat_tables(parts) if parts else empty.empty_table()
 
 
-def _predict(job: Job, rows: pa.Table, model: ModelRow | None, level: str) -> pa.Table:
+def _predict(job: Job, rows: pa.Table, model: Champion | None, level: str) -> pa.Table:
     n = rows.num_rows
     values = np.full((3, n), np.nan)
     lineage: dict[str, object] = {"status": "no_model", "reason": "the segment is unknown and no level has a model"}
     if model is not None:
         values = _run(model, rows)
-        lineage = {name: model[name] for name in ("candidate", "model_name", "model_version")}
+        lineage = {name: getattr(model, name) for name in ("candidate", "model_name", "model_version")}
         lineage |= {
             "status": "ok",
             "fallback_level": level,
@@ -75,11 +76,11 @@ def _predict(job: Job, rows: pa.Table, model: ModelRow | None, level: str) -> pa
     return pa.table(found)
 
 
-def _run(model: ModelRow, rows: pa.Table) -> FloatArray:
+def _run(model: Champion, rows: pa.Table) -> FloatArray:
     """Outputs [3, n] of a model; gaps get the means that it was trained with."""
-    contract = contract_of_rows([model])
+    contract = Contract.from_json(model.contract)
     x = encode_covariates(rows, contract)
-    fills = [parameters["fill"] for parameters in json.loads(str(model["parameters"])).values()]
+    fills = [parameters["fill"] for parameters in json.loads(model.parameters).values()]
     x = np.where(np.isnan(x), np.array(fills[0]), x)
-    scores = predict(bytes(model["onnx"]), x.astype(np.float32))  # type: ignore[arg-type]
+    scores = predict(model.onnx, x.astype(np.float32))
     return np.stack([scores.prediction, scores.lower, scores.upper])

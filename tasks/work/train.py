@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from adapters.lake import StagedFile
 from models.features import Contract
 from models.levels import level_label, level_observations, sampled_levels
 from models.partition import runs_of
+from models.records import ModelRecord
 from models.segments import fallback_name, model_name
 from models.series import build_series, encode_covariates
 from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
@@ -19,7 +21,7 @@ from models.train import TrainedSegment
 from models.train_forecast import train_forecast
 from models.train_regression import Tabular, train_regression
 from models.version import settings_fingerprint, training_fingerprint
-from tasks.work.job import Job, in_bucket, stage_rows, with_constants
+from tasks.work.job import Job, in_bucket, read_models, stage_rows, with_constants
 
 __all__ = ["LEVELS", "TrainReceipt", "tabular_of", "train_bucket"]
 
@@ -47,8 +49,8 @@ class TrainReceipt:
 class _Plan:
     """Segments of a bucket and what will be done with each: key -> profile row."""
 
-    train: Mapping[str, Mapping[str, object]]
-    reused: Mapping[str, Mapping[str, object]]
+    train: Mapping[str, Mapping[str, Any]]
+    reused: Mapping[str, ModelRecord]
     outcomes: list[tuple[str, str, str, str]]
 
 
@@ -62,16 +64,16 @@ def train_bucket(job: Job, contract: Contract, buckets: int, bucket: int) -> Tra
     for result in trained:
         outcome = "failed" if result.failed else "trained"
         plan.outcomes.append((result.segment, outcome, result.reason, result.candidate))
-    records = [_record(job, contract.to_json(), plan.train[r.segment], r, "segment") for r in trained if not r.failed]
+    records = [_record(job, contract, plan.train[r.segment], r, "segment") for r in trained if not r.failed]
     return _stage(job, bucket, trained, records, plan, rows.num_rows)
 
 
 def _plan(job: Job, contract: Contract, bucket: int) -> _Plan:
     settings = settings_fingerprint(job.fleet, contract)
-    before = {row["segment"]: row for row in job.table(CHALLENGERS).read(where=in_bucket(bucket)).to_pylist()}
+    before = read_models(job, CHALLENGERS, in_bucket(bucket), ModelRecord)
     outcomes: list[tuple[str, str, str, str]] = []
-    train: dict[str, Mapping[str, object]] = {}
-    reused: dict[str, Mapping[str, object]] = {}
+    train: dict[str, Mapping[str, Any]] = {}
+    reused: dict[str, ModelRecord] = {}
     for profile in job.table(SEGMENTS).read(where=in_bucket(bucket)).to_pylist():
         segment, rows = profile["segment"], profile["rows"] - profile["excluded"]
         profile["fingerprint"] = training_fingerprint(profile["fingerprint"], settings)
@@ -80,9 +82,9 @@ def _plan(job: Job, contract: Contract, bucket: int) -> _Plan:
         elif rows < job.fleet.partition.min_rows:
             reason = f"{rows} rows, fewer than partition.min_rows = {job.fleet.partition.min_rows}"
             outcomes.append((segment, "fallback", reason, ""))
-        elif segment in before and before[segment]["fingerprint"] == profile["fingerprint"]:
+        elif segment in before and before[segment].fingerprint == profile["fingerprint"]:
             reused[segment] = before[segment]
-            outcomes.append((segment, "reused", "rows and settings are unchanged", before[segment]["candidate"]))
+            outcomes.append((segment, "reused", "rows and settings are unchanged", before[segment].candidate))
         else:
             train[segment] = profile
     return _Plan(train, reused, outcomes)
@@ -127,48 +129,48 @@ def _train_levels(job: Job, contract: Contract, buckets: int) -> TrainReceipt:
             continue
         last = pc.max(rows.filter(pc.equal(rows["segment"], result.segment))["time"]).as_py()
         profile = {"rows": counted[result.segment], "excluded": 0, "last_time": last, "fingerprint": result.sha256[:32]}
-        records.append(_record(job, contract.to_json(), profile, result, level_label(result.segment)))
+        records.append(_record(job, contract, profile, result, level_label(result.segment)))
     return _stage(job, LEVELS, trained, records, _Plan({}, {}, []), rows.num_rows)
 
 
 def _record(
-    job: Job, contract: str, profile: Mapping[str, object], result: TrainedSegment, level: str
-) -> dict[str, object]:
+    job: Job, contract: Contract, profile: Mapping[str, Any], result: TrainedSegment, level: str
+) -> ModelRecord:
     name = model_name if level == "segment" else fallback_name
-    return {
-        "segment": result.segment,
-        "level": level,
-        "model_name": name(job.fleet.name, result.segment),
-        "candidate": result.candidate,
-        "metric": job.fleet.backtest.metric,
-        "error": result.error,
-        "baseline_error": result.baseline_error,
-        "weight": result.weight,
-        "rows": profile["rows"],
-        "cutoff": profile["last_time"],
-        "scale": result.scale,
-        "fingerprint": profile["fingerprint"],
-        "contract": contract,
-        "parameters": result.parameters,
-        "onnx": result.graph,
-        "sha256": result.sha256,
-        "parity_error": result.parity_error,
-        "latency_ms": result.latency_ms,
-        "run_id": job.run_id,
-    }
+    return ModelRecord(
+        segment=result.segment,
+        level=level,
+        model_name=name(job.fleet.name, result.segment),
+        candidate=result.candidate,
+        metric=job.fleet.backtest.metric,
+        error=result.error,
+        baseline_error=result.baseline_error,
+        weight=result.weight,
+        rows=profile["rows"],
+        cutoff=profile["last_time"],
+        scale=result.scale,
+        fingerprint=profile["fingerprint"],
+        contract=contract.to_json(),
+        parameters=result.parameters,
+        onnx=result.graph,
+        sha256=result.sha256,
+        parity_error=result.parity_error,
+        latency_ms=result.latency_ms,
+        run_id=job.run_id,
+    )
 
 
 def _stage(
     job: Job,
     bucket: int,
     trained: Sequence[TrainedSegment],
-    records: Sequence[Mapping[str, object]],
+    records: Sequence[ModelRecord],
     plan: _Plan,
     rows: int,
 ) -> TrainReceipt:
     table = job.table(CHALLENGERS)
-    kept = [{name: row[name] for name in table.spec.file_schema.names} for row in plan.reused.values()]
-    models = pa.Table.from_pylist([*records, *kept], schema=table.spec.file_schema)
+    rows_of_models = [record.to_row() for record in (*records, *plan.reused.values())]
+    models = pa.Table.from_pylist(rows_of_models, schema=table.spec.file_schema)
     board = _leaderboard(job, trained)
     if plan.reused:
         before = job.table(LEADERBOARD).read(where=in_bucket(bucket)).drop_columns(["bucket"])

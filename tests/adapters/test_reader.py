@@ -1,0 +1,237 @@
+"""Raw files to tables: every format, every kind of damage."""
+
+import gzip
+import uuid
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import adapters.reader as reader
+from adapters.reader import column_names, read_chunks
+from models.errors import SourceError
+from models.fleet import Source
+
+TEXT = "store,units\n1,5\n2,7\n"
+TABLE = pa.table({"store": [1, 2], "units": [5.0, 7.0]})
+
+
+def read(path, required=("store", "units"), optional=(), **source):
+    return list(read_chunks(str(path), Source(path=str(path), **source), required, optional))
+
+
+def values(chunks, name="units"):
+    return [value for chunk in chunks for value in chunk.table[name].to_pylist()]
+
+
+def numbers(chunks):
+    return [int(row) for chunk in chunks for row in chunk.rows]
+
+
+def broken(chunks):
+    return [item for chunk in chunks for item in chunk.broken]
+
+
+def write(path, content):
+    data = content.encode() if isinstance(content, str) else content
+    path.write_bytes(gzip.compress(data) if path.name.endswith(".gz") else data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a.txt", "a.csv.gz"])
+def test_csv_gives_text_and_row_numbers(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(TEXT.encode()) if name.endswith(".gz") else TEXT.encode())
+    chunks = read(path)
+    assert (values(chunks, "store"), values(chunks)) == (["1", "2"], ["5", "7"])
+    assert numbers(chunks) == [0, 1]
+    assert column_names(str(path), Source(path=str(path))) == ["store", "units"]
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz"])
+def test_tsv_is_split_at_tabs(tmp_path, name):
+    assert values(read(write(tmp_path / name, TEXT.replace(",", "\t")))) == ["5", "7"]
+
+
+def test_a_delimiter_of_the_fleet_is_used(tmp_path):
+    assert values(read(write(tmp_path / "a.csv", TEXT.replace(",", ";")), delimiter=";")) == ["5", "7"]
+    assert values(read(write(tmp_path / "a.tsv", TEXT.replace(",", ";")), delimiter=";")) == ["5", "7"]
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.pq"])
+def test_parquet_keeps_its_types(tmp_path, name):
+    pq.write_table(TABLE, tmp_path / name)
+    chunks = read(tmp_path / name)
+    assert pa.concat_tables([chunk.table for chunk in chunks]) == TABLE
+    assert numbers(chunks) == [0, 1]
+    assert column_names(str(tmp_path / name), Source(path="x")) == ["store", "units"]
+
+
+def test_parquet_in_chunks_numbers_rows_through(tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "CHUNK_ROWS", 3)
+    pq.write_table(pa.table({"store": range(8), "units": range(8), "more": range(8)}), tmp_path / "a.parquet")
+    chunks = read(tmp_path / "a.parquet")
+    assert [chunk.table.num_rows for chunk in chunks] == [3, 3, 2]
+    assert numbers(chunks) == values(chunks) == list(range(8))
+
+
+def test_parquet_without_rows_gives_one_empty_chunk(tmp_path):
+    pq.write_table(TABLE.slice(0, 0), tmp_path / "a.parquet")
+    (chunk,) = read(tmp_path / "a.parquet")
+    assert chunk.table.num_rows == 0
+    assert chunk.table.column_names == ["store", "units"]
+
+
+def test_the_fleets_format_wins_over_the_name(tmp_path):
+    assert values(read(write(tmp_path / "a.dat", TEXT), format="csv")) == ["5", "7"]
+
+
+def test_an_unknown_extension_asks_for_the_format(tmp_path):
+    with pytest.raises(SourceError, match=r"a.xlsx: the name does not tell the format; set source.format"):
+        read(write(tmp_path / "a.xlsx", TEXT))
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "\ufeff", "\r\n"])
+def test_an_empty_file_is_an_error(tmp_path, content):
+    with pytest.raises(SourceError, match=r"a.csv: the file is empty"):
+        read(write(tmp_path / "a.csv", content))
+
+
+@pytest.mark.parametrize("content", ["store,units", "store,units\n", "store,units\r\n\r\n", "\n\nstore,units\n\n"])
+def test_a_header_alone_gives_one_empty_chunk(tmp_path, content):
+    (chunk,) = read(write(tmp_path / "a.csv", content))
+    assert chunk.table.num_rows == len(chunk.rows) == len(chunk.broken) == 0
+    assert chunk.table.column_names == ["store", "units"]
+
+
+def test_ragged_rows_are_given_with_their_numbers(tmp_path):
+    chunks = read(write(tmp_path / "a.csv", "store,units\n1,5\n2\n3,7\n4,8,9\n5,9\n"))
+    assert values(chunks) == ["5", "7", "9"]
+    assert numbers(chunks) == [0, 2, 4]
+    assert broken(chunks) == [(1, "2"), (3, "4,8,9")]
+
+
+@pytest.mark.parametrize("block", [40, 64, 1000])
+@pytest.mark.parametrize("ragged", [{3, 4, 50}, set(range(0, 100, 7)), set(range(20, 60)), {99}, {0}, set(range(80, 100))])
+def test_row_numbers_hold_across_chunks(tmp_path, monkeypatch, block, ragged):
+    monkeypatch.setattr(reader, "_BLOCK_BYTES", block)
+    lines = [f"{row}" if row in ragged else f"{row},{row}" for row in range(100)]
+    chunks = read(write(tmp_path / "a.csv", "store,units\n" + "\n".join(lines) + "\n"))
+    assert len(chunks) > 1 or block == 1000
+    assert all(len(chunk.rows) == chunk.table.num_rows for chunk in chunks)
+    assert numbers(chunks) == [int(value) for value in values(chunks)] == [row for row in range(100) if row not in ragged]
+    assert broken(chunks) == [(row, str(row)) for row in sorted(ragged)]
+
+
+def test_rows_that_are_all_ragged_are_all_given(tmp_path):
+    chunks = read(write(tmp_path / "a.csv", "store,units\n1\n2\n"))
+    assert values(chunks) == []
+    assert broken(chunks) == [(0, "1"), (1, "2")]
+
+
+def test_blank_lines_are_no_rows(tmp_path):
+    chunks = read(write(tmp_path / "a.csv", "store,units\n\n1,5\n\n\n2,7\n"))
+    assert numbers(chunks) == [0, 1]
+
+
+def test_quoted_newlines_delimiters_and_quotes_stay_in_their_value(tmp_path):
+    content = 'store,units\n"a\nb, ""c""",5\n2,7\n'
+    chunks = read(write(tmp_path / "a.csv", content))
+    assert values(chunks, "store") == ['a\nb, "c"', "2"]
+    assert numbers(chunks) == [0, 1]
+
+
+def test_a_quoted_header_and_a_byte_order_mark_are_not_part_of_the_names(tmp_path):
+    chunks = read(write(tmp_path / "a.csv", '\ufeff"store","units\nsold"\n01,5\n'), required=["store", "units\nsold"])
+    assert values(chunks, "store") == ["01"]
+
+
+@pytest.mark.parametrize("rows", [1, 40_000])
+def test_columns_are_text_however_long_header_and_file_are(tmp_path, rows):
+    wide = ",".join(f"column_{number}" for number in range(10_000))
+    content = f"store,units,{wide}\n" + f"007,1e3,{',' * 9_999}\n"
+    chunks = read(write(tmp_path / "wide.csv", content))
+    assert (values(chunks, "store"), values(chunks)) == (["007"], ["1e3"])
+    chunks = read(write(tmp_path / "long.csv", "store,units\n" + "007,1\n" * rows))
+    assert set(values(chunks, "store")) == {"007"}
+
+
+def test_null_texts_are_null_quoted_or_not(tmp_path):
+    chunks = read(write(tmp_path / "a.csv", 'store,units\n1,NA\n2,"NaN"\n3,\n4,n/a\n'))
+    assert values(chunks) == [None, None, None, "n/a"]
+    assert values(read(tmp_path / "a.csv", null_values=["n/a"])) == ["NA", "NaN", "", None]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_missing_column_names_the_file_the_column_and_what_there_is(tmp_path, name):
+    if name == "a.csv":
+        write(tmp_path / name, TEXT)
+    else:
+        pq.write_table(TABLE, tmp_path / name)
+    with pytest.raises(SourceError, match=rf"{name}: no column price, promo; the file has store"):
+        read(tmp_path / name, ["store", "price", "promo"])
+    with pytest.raises(SourceError, match=rf"{name}.*no.* column.*price; the file has store, units"):
+        read(tmp_path / name, ["price"])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_an_optional_column_is_null_where_the_file_lacks_it(tmp_path, name):
+    if name == "a.csv":
+        write(tmp_path / name, TEXT)
+    else:
+        pq.write_table(TABLE, tmp_path / name)
+    chunks = read(tmp_path / name, ["store"], ["promo"])
+    assert values(chunks, "promo") == [None, None]
+
+
+def test_a_column_that_is_there_twice_is_an_error(tmp_path):
+    with pytest.raises(SourceError, match=r"a.csv: column units is there more than once"):
+        read(write(tmp_path / "a.csv", "store,units,units\n1,2,3\n"))
+    assert values(read(write(tmp_path / "b.csv", "store,units,x,x\n1,2,3,4\n"))) == ["2"]
+
+
+def test_a_truncated_parquet_is_an_error_with_the_files_name(tmp_path):
+    pq.write_table(pa.table({"store": range(1000), "units": np.random.default_rng(0).random(1000)}), tmp_path / "a.parquet")
+    data = (tmp_path / "a.parquet").read_bytes()
+    for size in (0, 3, len(data) // 2, len(data) - 1):
+        write(tmp_path / "b.parquet", data[:size])
+        with pytest.raises(SourceError, match=r"b.parquet: cannot be read"):
+            read(tmp_path / "b.parquet")
+
+
+def test_a_truncated_or_damaged_gzip_is_an_error_with_the_files_name(tmp_path):
+    rng = np.random.default_rng(0)
+    text = "store,units\n" + "".join(f"{a},{b}\n" for a, b in rng.integers(0, 10**6, (5000, 2)))
+    whole = gzip.compress(text.encode())
+    middle = len(whole) // 2
+    damaged = [whole[:-4], whole[:middle], whole[:5], b"not gzip at all", b""]
+    damaged.append(whole[:middle] + bytes(64) + whole[middle + 64 :])
+    for data in damaged:
+        (tmp_path / "a.csv.gz").write_bytes(data)
+        with pytest.raises(SourceError, match=r"a.csv.gz: (cannot be read|the file is empty)"):
+            read(tmp_path / "a.csv.gz")
+
+
+def test_text_that_is_not_utf8_is_an_error_with_the_files_name(tmp_path):
+    with pytest.raises(SourceError, match=r"a.csv: cannot be read"):
+        read(write(tmp_path / "a.csv", "store,units\nKöln,5\n".encode("latin-1")))
+
+
+def test_a_file_that_is_gone_is_an_error_with_its_name(tmp_path):
+    with pytest.raises(SourceError, match=r"gone.csv: cannot be read"):
+        read(tmp_path / "gone.csv")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet"])
+def test_files_are_read_from_s3(s3, tmp_path, name):
+    if name == "a.parquet":
+        pq.write_table(TABLE, tmp_path / name)
+    else:
+        write(tmp_path / name, TEXT)
+    uri = f"s3://lake/{uuid.uuid4().hex}/{name}"
+    fsspec.filesystem("s3").put(str(tmp_path / name), uri)
+    assert [float(value) for value in values(read(uri))] == [5, 7]
+    with pytest.raises(SourceError, match="cannot be read"):
+        read(uri.replace("/a.", "/gone."))

@@ -1,0 +1,235 @@
+"""Raw rows: every row is accepted or rejected with a reason, never both, never neither."""
+
+import datetime as dt
+import decimal
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.segments import hash_segment, parse_segment
+from models.validate import validate_rows
+
+GOOD = {"store": "2", "brand": "x", "day": "2024-01-01", "units": "5", "price": "1.5"}
+
+
+def check(fleet, rows, first=0, needs_target=True):
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
+    return validate_rows(table, np.arange(first, first + table.num_rows), fleet, needs_target=needs_target)
+
+
+def text(**changes):
+    return {key: None if value is None else str(value) for key, value in (GOOD | changes).items()}
+
+
+def test_a_good_row_lands_with_its_key_hash_and_number(fleet):
+    landed = check(fleet.forecast(), [text()], first=41)
+    assert landed.rejected.num_rows == 0
+    assert landed.accepted.to_pylist() == [
+        {
+            "segment": "store=2/brand=x",
+            "hash": hash_segment("store=2/brand=x"),
+            "time": dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
+            "target": 5.0,
+            "x_price": 1.5,
+            "row": 41,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "detail"),
+    [
+        ({"store": None}, "missing_key", "store has no value"),
+        ({"brand": "  "}, "missing_key", "brand has no value"),
+        ({"day": None}, "missing_key", "day has no value"),
+        ({"day": "soon"}, "unparsable", "day is not a time"),
+        ({"units": None}, "null_target", "units has no value"),
+        ({"units": "many"}, "unparsable", "units is not a number"),
+        ({"units": "1,5"}, "unparsable", "units is not a number"),
+        ({"units": "inf"}, "non_finite_target", "units is not finite"),
+        ({"units": "1e999"}, "non_finite_target", "units is not finite"),
+        ({"price": "cheap"}, "unparsable", "price is not a number"),
+        ({"price": "-inf"}, "non_finite_feature", "price is not finite"),
+    ],
+)
+def test_every_reason_names_the_column(fleet, changes, reason, detail):
+    landed = check(fleet.forecast(), [text(), text(**changes), text(store="3")])
+    assert landed.accepted.num_rows == 2
+    (rejected,) = landed.rejected.to_pylist()
+    assert (rejected["reason"], rejected["detail"], rejected["row"]) == (reason, detail, 1)
+    assert json.loads(rejected["content"]) == text(**changes)
+
+
+def test_the_first_of_several_reasons_counts(fleet):
+    landed = check(fleet.forecast(), [text(store=None, day="x", units=None)])
+    assert landed.rejected["reason"].to_pylist() == ["missing_key"]
+
+
+def test_a_feature_without_value_is_accepted_as_null(fleet):
+    landed = check(fleet.forecast(), [text(price=None), text(price="nan", store="3")])
+    assert landed.accepted["x_price"].to_pylist() == [None, None]
+
+
+def test_rows_to_score_need_no_target(fleet):
+    landed = check(fleet.forecast(), pa.Table.from_pylist([text()]).drop_columns("units"), needs_target=False)
+    assert landed.accepted["target"].to_pylist() == [None]
+
+
+def test_regression_rows_keep_categories_and_row_keys(fleet):
+    rows = [{"route": "A/B", "minutes": 3, "ride": 7, "distance": 2, "weather": " rain "}]
+    landed = check(fleet.regression(), rows)
+    accepted = landed.accepted.to_pylist()[0]
+    assert accepted["segment"] == "route=A%2FB"
+    assert (accepted["time"], accepted["c_weather"], accepted["k_ride"]) == (None, "rain", "7")
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [("+5", 5), ("5.", 5), (".5", 0.5), ("-1e3", -1000), (" 7 ", 7), ("1E-2", 0.01), ("+.5", 0.5)],
+)
+@pytest.mark.parametrize("neighbour", ["1", "oops"])
+def test_a_number_is_one_whatever_stands_beside_it(fleet, number, value, neighbour):
+    landed = check(fleet.forecast(), [text(units=number), text(units=neighbour)])
+    assert value in landed.accepted["target"].to_pylist()
+
+
+@pytest.mark.parametrize("value", ["0x10", "1_000", "5 5", "--5", "1e", "٣", "True", "+-5", "1e5.5"])
+@pytest.mark.parametrize("neighbour", ["1", "oops"])
+def test_what_is_no_number_is_none_whatever_stands_beside_it(fleet, value, neighbour):
+    landed = check(fleet.forecast(), [text(units=value), text(units=neighbour)])
+    assert 0 in landed.rejected["row"].to_pylist()
+
+
+TYPED_NUMBERS = [
+    pa.array([5], pa.int8()),
+    pa.array([5], pa.uint64()),
+    pa.array([5], pa.float32()),
+    pa.array([5], pa.float16()),
+    pa.array([decimal.Decimal("5.00")]),
+    pa.array(["5"]).dictionary_encode(),
+    pa.array([5]).dictionary_encode(),
+    pa.array(["5"], pa.large_string()),
+    pa.array(["5"], pa.string_view()),
+]
+
+
+@pytest.mark.parametrize("units", TYPED_NUMBERS, ids=lambda values: str(values.type))
+def test_typed_targets_are_numbers(fleet, units):
+    table = pa.Table.from_pylist([text()])
+    table = table.set_column(table.column_names.index("units"), "units", units)
+    assert check(fleet.forecast(), table).accepted["target"].to_pylist() == [5.0]
+
+
+def test_a_target_of_another_type_rejects_the_rows_that_have_one(fleet):
+    table = pa.Table.from_pylist([text(), text()])
+    units = pa.array([[1], None])
+    landed = check(fleet.forecast(), table.set_column(table.column_names.index("units"), "units", units))
+    assert sorted(landed.rejected["reason"].to_pylist()) == ["null_target", "unparsable"]
+
+
+STORES = [
+    (pa.array([2, 3]), ["2", "3"]),
+    (pa.array([2.0, float("nan")]), ["2", None]),
+    (pa.array([2.0, 2.5]), ["2", "2.5"]),
+    (pa.array([1e20, 12345678.0]), ["100000000000000000000", "12345678"]),
+    (pa.array([12345678.0, 0.5]), ["12345678", "0.5"]),
+    (pa.array([-0.0, 0.0]), ["0", "0"]),
+    (pa.array([float("inf"), 1.0]), ["inf", "1"]),
+    (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+    (pa.array([True, False]), ["true", "false"]),
+    (pa.array([dt.date(2024, 1, 1), None]), ["2024-01-01", None]),
+    (pa.array([b"a", b"\xff"]), [None, None]),
+    (pa.array([[1], [2]]), [None, None]),
+]
+
+
+@pytest.mark.parametrize(("stores", "expected"), STORES, ids=lambda values: str(values)[:30])
+def test_typed_segment_columns_have_one_text_a_value(fleet, stores, expected):
+    table = pa.Table.from_pylist([text(), text()])
+    landed = check(fleet.forecast(), table.set_column(table.column_names.index("store"), "store", stores))
+    by_row = dict(zip(landed.accepted["row"].to_pylist(), landed.accepted["segment"].to_pylist(), strict=True))
+    found = [parse_segment(by_row[row])["store"] if row in by_row else None for row in range(2)]
+    assert found == expected
+    assert landed.accepted.num_rows + landed.rejected.num_rows == 2
+
+
+def test_rows_are_sorted_by_segment_hash_and_keep_their_order_within(fleet):
+    rows = [text(store=number % 3, units=number) for number in range(30)]
+    accepted = check(fleet.forecast(), rows).accepted
+    hashes = accepted["hash"].to_pylist()
+    assert hashes == sorted(hashes)
+    for segment in set(accepted["segment"].to_pylist()):
+        numbers = accepted.filter(pc.equal(accepted["segment"], segment))["row"].to_pylist()
+        assert numbers == sorted(numbers)
+
+
+def test_a_table_without_rows_gives_tables_without_rows(fleet):
+    landed = check(fleet.forecast(), pa.Table.from_pylist([text()]).slice(0, 0))
+    assert (landed.accepted.num_rows, landed.rejected.num_rows) == (0, 0)
+
+
+numbers = st.none() | st.floats() | st.integers(-(2**60), 2**60)
+odd_text = st.none() | st.text(max_size=6) | st.sampled_from(["2", " 2", "2.0", "", "nan", "inf", "+1", "1e3", "é/=%", "NA"])
+odd_times = odd_text | st.datetimes().map(str) | st.dates().map(str) | st.sampled_from(
+    ["2024-03-31T02:30", "2024-10-27T02:30", "2024-10-27T02:30+02:00", "now", "2024-01-01T00:00Z", "9999-12-31"]
+)
+
+
+@st.composite
+def columns(draw, n_rows, of):
+    return pa.array(draw(st.lists(of, min_size=n_rows, max_size=n_rows)))
+
+
+@st.composite
+def hostile_tables(draw):
+    n_rows = draw(st.integers(0, 12))
+    def texts(of):
+        return pa.array(draw(st.lists(of, min_size=n_rows, max_size=n_rows)), pa.string())
+
+    def floats():
+        return pa.array(draw(st.lists(st.none() | st.floats(), min_size=n_rows, max_size=n_rows)), pa.float64())
+
+    def mixed():
+        return floats() if draw(st.booleans()) else texts(odd_text)
+
+    def times():
+        if draw(st.booleans()):
+            return texts(odd_times)
+        kind = pa.timestamp(draw(st.sampled_from(["s", "ms", "us"])), draw(st.sampled_from([None, "UTC", "Asia/Kolkata"])))
+        moments = st.none() | st.integers(-(2**31), 2**32)
+        return pa.array(draw(st.lists(moments, min_size=n_rows, max_size=n_rows)), pa.int64()).cast(pa.timestamp("s")).cast(
+            pa.timestamp(kind.unit)).cast(kind)
+
+    table = {"store": mixed(), "brand": texts(odd_text), "day": times(), "units": mixed(), "price": mixed()}
+    return pa.table(table)
+
+
+@given(hostile_tables(), st.sampled_from(["h", "D", "M"]), st.sampled_from(["UTC", "Europe/Berlin"]))
+def test_every_row_of_a_hostile_table_is_accepted_or_rejected_once(fleet, table, frequency, zone):
+    fleet = fleet.forecast(time={"column": "day", "frequency": frequency, "zone": zone})
+    landed = check(fleet, table, first=100)
+    seen = landed.accepted["row"].to_pylist() + landed.rejected["row"].to_pylist()
+    assert sorted(seen) == list(range(100, 100 + table.num_rows))
+    assert np.isfinite(landed.accepted["target"].to_numpy()).all()
+    for name in ("segment", "hash", "time", "target"):
+        assert landed.accepted[name].null_count == 0
+    assert all(reason for reason in landed.rejected["reason"].to_pylist())
+    features = landed.accepted["x_price"].drop_null().to_numpy()
+    assert np.isfinite(features).all()
+
+
+@given(hostile_tables())
+def test_a_row_is_judged_alone(fleet, table):
+    fleet = fleet.forecast()
+    whole = check(fleet, table)
+    verdicts = dict(zip(whole.rejected["row"].to_pylist(), whole.rejected["reason"].to_pylist(), strict=True))
+    keys = dict(zip(whole.accepted["row"].to_pylist(), whole.accepted["segment"].to_pylist(), strict=True))
+    for row in range(table.num_rows):
+        alone = check(fleet, table.slice(row, 1), first=row)
+        assert alone.rejected["reason"].to_pylist() == [verdicts[row] for _ in range(row in verdicts)]
+        assert alone.accepted["segment"].to_pylist() == [keys[row] for _ in range(row in keys)]
