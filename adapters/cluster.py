@@ -81,6 +81,7 @@ def open_workers(settings: Settings) -> Iterator[Workers]:
         "distributed.scheduler",
         "distributed.nanny",
         "distributed.core",
+        "distributed.http.proxy",
     ):
         logging.getLogger(name).setLevel(logging.ERROR)
     with _client(settings) as client:

@@ -6,7 +6,7 @@ import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
@@ -20,7 +20,7 @@ from adapters.files import STORAGE_ERRORS, open_file
 from models.errors import SourceError
 from models.fleet import Source
 
-__all__ = ["Chunk", "column_names", "read_chunks"]
+__all__ = ["Chunk", "column_names", "head_rows", "read_chunks"]
 
 CHUNK_ROWS = 1_000_000
 _BLOCK_BYTES = 64 << 20
@@ -52,9 +52,25 @@ def _format(uri: str, source: Source) -> str:
 
 
 def column_names(uri: str, source: Source) -> list[str]:
-    """Names of a file's columns."""
-    names: list[str] = next(iter(_chunks(uri, source, None))).table.column_names
-    return names
+    """Names of a file's columns, from its header or footer alone."""
+    with _told(uri):
+        if _format(uri, source) == "csv":
+            with _csv_stream(uri, source) as (stream, delimiter):
+                return _header(uri, stream, delimiter)[0]
+        with open_file(uri) as stream:
+            names: list[str] = pq.ParquetFile(stream).schema_arrow.names
+            return names
+
+
+def head_rows(uri: str, source: Source, rows: int) -> pa.Table:
+    """The first rows of a file with all its columns; CSV columns are text."""
+    with _told(uri):
+        if _format(uri, source) == "csv":
+            return next(_csv_chunks(uri, source)).table.slice(0, rows)
+        with open_file(uri) as stream:
+            file = pq.ParquetFile(stream)
+            batch = next(file.iter_batches(rows), None)
+            return file.schema_arrow.empty_table() if batch is None else pa.Table.from_batches([batch])
 
 
 def read_chunks(uri: str, source: Source, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Chunk]:
@@ -81,11 +97,18 @@ def _check_columns(uri: str, present: Sequence[str], required: Sequence[str], op
 
 
 def _chunks(uri: str, source: Source, wanted: Sequence[str] | None) -> Iterator[Chunk]:
-    try:
+    with _told(uri):
         if _format(uri, source) == "csv":
             yield from _csv_chunks(uri, source)
         else:
             yield from _parquet_chunks(uri, wanted)
+
+
+@contextmanager
+def _told(uri: str) -> Iterator[None]:
+    """What goes wrong with a file as an error that names it."""
+    try:
+        yield
     except (*STORAGE_ERRORS, EOFError, zlib.error, csv.Error, pa.ArrowException) as exc:
         raise SourceError(f"{uri}: cannot be read: {exc}") from exc
 
@@ -122,17 +145,22 @@ class _BrokenRows:
         return taken
 
 
-def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
-    name, broken = uri.lower(), _BrokenRows()
+@contextmanager
+def _csv_stream(uri: str, source: Source) -> Iterator[tuple[BinaryIO, str]]:
+    """The file's text as bytes, unpacked, and the separator of its columns."""
+    name = uri.lower()
     tabs = name.removesuffix(".gz").endswith(".tsv") and source.delimiter == ","
-    delimiter = "\t" if tabs else source.delimiter
     with ExitStack() as stack:
         stream = stack.enter_context(open_file(uri))
         if name.endswith(".gz"):
             stream = cast("BinaryIO", stack.enter_context(gzip.open(stream)))
-        names, has_rows = _header(stream, delimiter)
-        if not names:
-            raise SourceError(f"{uri}: the file is empty")
+        yield stream, "\t" if tabs else source.delimiter
+
+
+def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
+    broken = _BrokenRows()
+    with _csv_stream(uri, source) as (stream, delimiter):
+        names, has_rows = _header(uri, stream, delimiter)
         if not has_rows:
             # Arrow wants a line break after a header; not every file has one.
             yield Chunk(pa.schema([(name, pa.string()) for name in names]).empty_table(), np.arange(0))
@@ -157,13 +185,15 @@ def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
             yield Chunk(reader.schema.empty_table(), np.arange(0), rest)
 
 
-def _header(stream: BinaryIO, delimiter: str) -> tuple[list[str], bool]:
+def _header(uri: str, stream: BinaryIO, delimiter: str) -> tuple[list[str], bool]:
     """The first row that is not blank, and whether another one follows; leaves the stream at its start."""
     text = io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="")
     rows = (row for row in csv.reader(text, delimiter=delimiter) if row)
     names, has_rows = next(rows, []), next(rows, None) is not None
     text.detach()
     stream.seek(0)
+    if not names:
+        raise SourceError(f"{uri}: the file is empty")
     return names, has_rows
 
 

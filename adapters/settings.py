@@ -59,11 +59,14 @@ def quiet_telemetry() -> None:
 def embedded_defaults(settings: Settings) -> None:
     """Settings of our libraries for a run without servers; what the environment says already stays."""
     quiet_telemetry()
+    home = settings.path("var/prefect")
+    home.mkdir(parents=True, exist_ok=True)  # Prefect's server waits for ever where it cannot make its home.
     for name, value in {
-        "PREFECT_HOME": str(settings.path("var/prefect")),
+        "PREFECT_HOME": str(home),
         # Prefect's own 20 s are too short for the first start on a slow machine.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
+        # Errors reach the caller as exceptions; a second copy in a log would only frighten.
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
     }.items():

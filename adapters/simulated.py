@@ -1,9 +1,9 @@
 """Simulated data as raw files, with a fleet file that is ready to run on them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -14,11 +14,33 @@ from adapters.files import replacing
 from models.errors import SourceError
 from models.simulate import SimulationChunk, SimulationSpec, simulate
 
-__all__ = ["SimulationFormat", "write_simulation"]
+__all__ = ["SimulationFormat", "simulate_fleet", "write_simulation"]
 
 SimulationFormat = Literal["parquet", "csv"]
 
+_SEGMENTS_PER_FILE = 1_000
 _PARTS = ("sales", "future", "actuals")
+
+
+def simulate_fleet(
+    folder: Path,
+    segments: int,
+    files: int | None,
+    format: SimulationFormat,
+    sizes: Mapping[str, int],
+    shares: Mapping[str, float],
+) -> list[Path]:
+    """Write a simulation of exactly `segments` segments; list what was written, the fleet file last.
+
+    files : a table; default one per 1,000 segments. sizes : weeks, horizon, seed. shares : by kind or dirt, such as
+    `short`. Raises SourceError if the shares are impossible.
+    """
+    given: dict[str, Any] = {**sizes, **{f"{name}_share": share for name, share in shares.items()}}
+    try:
+        spec = SimulationSpec(stores=-(-segments // len(SimulationSpec.brands)), max_segments=segments, **given)
+    except ValueError as exc:
+        raise SourceError(str(exc)) from exc
+    return write_simulation(spec, folder, files or -(-segments // _SEGMENTS_PER_FILE), format)
 
 
 def write_simulation(
@@ -83,7 +105,7 @@ def _fleet_yaml(spec: SimulationSpec, folder: Path, format: SimulationFormat) ->
         "source": source("sales"),
         "segment_by": ["store", "brand"],
         "time": {"column": "week", "frequency": "W"},
-        "target": {"column": "units", "minimum": 0.0},
+        "target": {"column": "units", "transform": "log1p", "minimum": 0.0},
         "features": {"known": ["price", "promo"]},
         "horizon": spec.horizon,
         "candidates": ["seasonal_naive", "theta", "ridge"],

@@ -51,7 +51,7 @@ def parse_times(values: pa.ChunkedArray, time: Time) -> tuple[pa.Array, npt.NDAr
         instants = _normalise(pd.DatetimeIndex(distinct.cast(unit, safe=False).to_pandas()), time)
     else:
         instants = pd.DatetimeIndex([pd.NaT] * len(distinct), tz="UTC")
-    table = pa.array(instants.as_unit("us"), pa.timestamp("us", tz="UTC"))
+    table = pa.array(instants.tz_convert(None).as_unit("us").to_numpy()).cast(pa.timestamp("us", tz="UTC"))
     times = table.take(encoded.indices)
     missing = np.asarray(pc.is_null(times).to_numpy(zero_copy_only=False), dtype=bool)
     given = np.asarray(pc.is_valid(encoded.indices).to_numpy(zero_copy_only=False), dtype=bool)

@@ -1,12 +1,14 @@
 """Candidates of forecast fleets behind one interface: fit all segments of a window, forecast, become graph members."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from models.export import Linear, Member, Smoothing, Trees
+from models.errors import ExportError
+from models.export import ML_OPSET, OPSET, Linear, Member, Smoothing, Trees, first_line
 from models.features import Contract
 from models.fleet import Candidate, Fleet
 from models.linear import COVARIATE_PENALTY, HISTORY_PENALTIES, Moments, design_matrix, moments, solve_ridge
@@ -19,7 +21,7 @@ from models.smoothing import MEMBERS
 from models.train import SegmentParameters
 from models.trees import Regressor, make_regressor, tree_arrays
 
-__all__ = ["Competitor", "Fitted", "competitors"]
+__all__ = ["Competitor", "Fitted", "SmoothingCandidate", "competitors", "graph_member", "predicted"]
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,23 @@ class SmoothingCandidate:
 
     def fit(self, window: Window) -> Fitted:
         panel = window.panel
-        parameters = self._method.fit(panel, window.horizon)
+        parameters = {name: _rounded(array) for name, array in self._method.fit(panel, window.horizon).items()}
         growth = self._method.growth(parameters, window.horizon)
-        with np.errstate(all="ignore"):
-            values = forecast(self._method, panel, parameters, window.horizon)
+        values = forecast(self._method, panel, parameters, window.horizon)
         applies = self._method.applicable(panel) & (panel.lengths > 0) & np.isfinite(values).all(axis=1)
         return Fitted(
             np.where(applies[:, None], values, np.nan),
             lambda s: Smoothing(self.name, growth[s]),
             lambda s: _of_segment(parameters, s),
         )
+
+
+def _rounded(values: FloatArray) -> FloatArray:
+    """Values to nine digits: what is beyond depends on which segments were summed up in one batch."""
+    finite = np.isfinite(values) & (values != 0.0)
+    unit = 10.0 ** (8.0 - np.floor(np.log10(np.abs(np.where(finite, values, 1.0)))))
+    rounded: FloatArray = np.where(finite, np.round(values * unit) / unit, values)
+    return np.where(np.isfinite(rounded), rounded, values)
 
 
 def _of_segment(parameters: Parameters, segment: int) -> SegmentParameters:
@@ -167,30 +176,39 @@ class EstimatorCandidate:
         anchor = to_scale(raw_anchor, self._transform)
         y = to_scale(np.nan_to_num(rows.target), self._transform) - anchor
         at, raw = design_matrix(window.base_at_origin().astype(np.float32), contract.design, "none")
+        origin = to_scale(raw, self._transform)
         training = window.training()
         values = np.full((len(training), window.horizon), np.nan)
         fitted: dict[int, Regressor] = {}
-        for s in range(len(training)):
-            used = training[s]
-            if used.sum() < 2 * design.shape[-1]:
-                continue
-            try:
-                fitted[s] = self._make().fit(design[s][used].astype(np.float32), y[s][used])
-                relative = np.asarray(fitted[s].predict(at[s].astype(np.float32)), dtype=np.float64)
-            except Exception:  # noqa: BLE001, S112 - foreign code: whatever it raises, the segment has other candidates
-                continue
-            values[s] = from_scale(relative + to_scale(raw[s], self._transform), self._transform)
         width = design.shape[-1]
+        for s, used in enumerate(training):
+            if used.sum() < 2 * width:
+                continue
+            with contextlib.suppress(Exception):  # Foreign code: whatever it raises, the segment has other candidates.
+                fitted[s] = self._make().fit(design[s][used].astype(np.float32), y[s][used])
+                relative = predicted(fitted[s], at[s])
+                values[s] = from_scale(relative + origin[s], self._transform)
         return Fitted(values, lambda s: graph_member(self.name, fitted[s], width), lambda s: {})
 
 
+def predicted(regressor: Regressor, x: FloatArray) -> FloatArray:
+    """Predictions [n] of a regressor for rows x [n, d]; raises what it raises, or ValueError for another shape."""
+    return np.asarray(regressor.predict(x.astype(np.float32)), dtype=np.float64).reshape(len(x))
+
+
 def graph_member(name: str, regressor: Regressor, width: int) -> Trees:
-    """A fitted regressor as a member of a graph; width : number of design columns."""
+    """A fitted regressor as a member of a graph; width : number of design columns.
+
+    Raises ExportError if it cannot be converted.
+    """
     booster = getattr(regressor, "booster_", None)
     if booster is not None:
         return Trees(name, nodes=tree_arrays(booster))
     from skl2onnx import to_onnx  # Heavy, and needed only for winners of this kind.
 
     example = np.zeros((1, width), dtype=np.float32)
-    converted = to_onnx(regressor, example, target_opset={"": 17, "ai.onnx.ml": 3})
+    try:
+        converted = to_onnx(regressor, example, target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET})
+    except Exception as exc:
+        raise ExportError(f"{type(regressor).__name__} has no ONNX form: {first_line(exc)}") from exc
     return Trees(name, converted=converted.SerializeToString())

@@ -8,18 +8,32 @@ their outputs are weighted, kept above the minimum, and widened by the interval'
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, compose, helper, numpy_helper
 
+from models.errors import ExportError
 from models.features import STATES, Contract
 from models.panel import FloatArray
 from models.trees import TreeArrays
 
-__all__ = ["Linear", "Model", "Predictions", "Smoothing", "Trees", "build_graph", "run_graph"]
+__all__ = [
+    "ML_OPSET",
+    "OPSET",
+    "Linear",
+    "Member",
+    "Model",
+    "Predictions",
+    "Smoothing",
+    "Trees",
+    "build_graph",
+    "first_line",
+    "run_graph",
+]
 
 OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
 
@@ -87,7 +101,7 @@ class _Graph:
         self.constants[name] = numpy_helper.from_array(np.asarray(value, dtype=kind), name)
         return name
 
-    def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: object) -> str:
+    def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
         return output
 
@@ -109,7 +123,7 @@ def build_graph(model: Model) -> bytes:
         outputs.append(_linear(graph, linear, contract))
     outputs += [_trees(graph, member, contract, number) for number, member in enumerate(trees)]
     each = outputs[0] if len(outputs) == 1 else graph.add("Concat", outputs, "each", axis=1)
-    order = [*smoothing, *linear, *trees]
+    order: list[Member] = [*smoothing, *linear, *trees]
     weights = {member.name: weight for member, weight in zip(model.members, model.weights, strict=True)}
     column = graph.constant("weights", [[weights[member.name]] for member in order])
     combined = graph.add("MatMul", [each, column], "combined")
@@ -194,27 +208,14 @@ def _ensemble(graph: _Graph, nodes: TreeArrays, design: str, prefix: str) -> str
 
 def _inline(graph: _Graph, converted: bytes, design: str, prefix: str) -> str:
     """Copy the nodes of a converted regressor, whose input is the design, into the graph."""
-    inner = onnx.load_model_from_string(converted)
-    rename = {inner.graph.input[0].name: design}
-
-    def named(name: str) -> str:
-        return rename.get(name, f"{prefix}_{name}") if name else ""
-
-    for tensor in inner.graph.initializer:
-        tensor.name = named(tensor.name)
-        graph.constants[tensor.name] = tensor
-    for node in inner.graph.node:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        del copy.input[:], copy.output[:]
-        copy.input.extend(named(name) for name in node.input)
-        copy.output.extend(named(name) for name in node.output)
-        copy.name = named(node.name)
-        graph.nodes.append(copy)
+    inner = compose.add_prefix(onnx.load_model_from_string(converted), f"{prefix}_")
+    graph.add("Identity", [design], inner.graph.input[0].name)
+    graph.constants |= {tensor.name: tensor for tensor in inner.graph.initializer}
+    graph.nodes += inner.graph.node
     for opset in inner.opset_import:
         graph.domains[opset.domain] = max(opset.version, graph.domains.get(opset.domain, 0))
     shape = graph.constant(f"{prefix}_shape", [-1, 1], np.int64)
-    return graph.add("Reshape", [named(inner.graph.output[0].name), shape], f"{prefix}_raw")
+    return graph.add("Reshape", [inner.graph.output[0].name, shape], f"{prefix}_raw")
 
 
 def _design(graph: _Graph, contract: Contract, transform: str, prefix: str) -> tuple[str, str]:
@@ -261,10 +262,21 @@ def _serialise(graph: _Graph, model: Model) -> bytes:
 
 
 def run_graph(graph: bytes, features: npt.NDArray[np.float32]) -> Predictions:
-    """Run a graph once on features [n, k]."""
+    """Run a graph once on features [n, k].
+
+    Raises ExportError if ONNX Runtime refuses the graph.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    prediction, lower, upper = session.run(["prediction", "lower", "upper"], {"features": features})
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        prediction, lower, upper = session.run(["prediction", "lower", "upper"], {"features": features})
+    except Exception as exc:
+        raise ExportError(f"ONNX Runtime refuses the graph: {first_line(exc)}") from exc
     return Predictions(prediction[:, 0], lower[:, 0], upper[:, 0])
+
+
+def first_line(error: Exception) -> str:
+    """What foreign code says first: the rest of its texts is for its own developers."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

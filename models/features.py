@@ -5,7 +5,7 @@ Lags, rolling means and states are in the target's own unit; a graph applies the
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -85,7 +85,8 @@ class Contract:
         return self.names.index(name)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        # Not sorted: the order of the categorical columns is the order of their features.
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Contract":
@@ -102,9 +103,9 @@ def contract_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> Cont
     if fleet.task != "forecast":
         return Contract(fleet.task, transform=fleet.target.transform, **shared)  # type: ignore[arg-type]
     season, features = fleet.season, fleet.features
-    lags = (1, 2, 3) if features.lags == "auto" else () if features.lags == "none" else tuple(features.lags)
-    auto = tuple(sorted({3, season if 3 < season <= 26 else 8}))
-    windows = auto if features.rolling == "auto" else () if features.rolling == "none" else tuple(features.rolling)
+    lags = (1, 2, 3) if features.lags == "auto" else () if features.lags == "none" else _ascending(features.lags)
+    auto = _ascending((3, season if 3 < season <= 26 else 8))
+    windows = auto if features.rolling == "auto" else () if features.rolling == "none" else _ascending(features.rolling)
     return Contract(
         fleet.task,
         season=season,
@@ -118,6 +119,10 @@ def contract_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> Cont
         states=tuple(candidate.name for candidate in fleet.candidates if candidate.name in SMOOTHING),
         **shared,  # type: ignore[arg-type]
     )
+
+
+def _ascending(periods: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(periods)))
 
 
 def base_features(panel: Panel, covariates: FloatArray, contract: Contract, origins: IntArray) -> FloatArray:

@@ -3,13 +3,13 @@
 `parse_fleet` turns a mapping (from YAML) into a `Fleet`, or raises one FleetError that names every wrong key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from models.candidates import BUILT_IN
+from models.candidates import BUILT_IN, COMBINATION
 from models.errors import FleetError
 from models.fleet_errors import explain
 
@@ -109,7 +109,7 @@ class Features(_Strict):
 class Candidate(_Strict):
     """A kind of model that competes: a built-in name, or any scikit-learn regressor by import path."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, description="Name of a built-in candidate, or of your own.")
     estimator: str | None = Field(
         None, description="Import path of a scikit-learn compatible regressor.", pattern=r"^[\w.]+\.\w+$"
     )
@@ -122,7 +122,9 @@ def _named(value: object) -> object:
 
 class Backtest(_Strict):
     folds: int = Field(3, ge=1, le=20, description="Rolling origins.")
-    spacing: int | Literal["auto"] = Field("auto", description="Periods between origins; auto: a third of the horizon.")
+    spacing: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
+        "auto", description="Periods between origins; auto: a third of the horizon."
+    )
     metric: Metric = Field("wape", description="What candidates compete on; lower is better.")
     tolerance: float = Field(
         0.05, ge=0, le=1, description="Among single candidates, the simplest within this share of the best."
@@ -181,7 +183,7 @@ class Gates(_Strict):
 class Score(_Strict):
     """Where scoring input comes from: future covariates (forecast) or new rows (regression)."""
 
-    source: Source
+    source: Source = Field(description="Files with the rows to score.")
     missing_covariates: Literal["last", "reject"] = Field(
         "last", description="A future row without covariates: the last known ones, or no prediction."
     )
@@ -190,7 +192,7 @@ class Score(_Strict):
 class Test(_Strict):
     """Published actuals that no model has seen; only the report reads them."""
 
-    source: Source
+    source: Source = Field(description="Files with the actuals.")
     metric: Metric | None = Field(None, description="Metric of the comparison; default: that of the backtest.")
     target: str | None = Field(None, description="Column of the actuals, if it is named differently.")
 
@@ -199,38 +201,41 @@ class Fleet(_Strict):
     """All models of one problem."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the fleet: lower case, digits, - and _.")
-    description: str = ""
+    description: str = Field("", description="What the fleet predicts, in one line.")
     task: Literal["forecast", "regression"] = Field(description="Future values of a series, or a value a row.")
-    source: Source
+    source: Source = Field(description="Files with the rows to train on.")
     segment_by: list[str] = Field(min_length=1, description="Columns whose combinations are the segments.")
-    time: Time | None = None
-    target: Target
+    time: Time | None = Field(None, description="When a row was; task forecast needs it.")
+    target: Target = Field(description="What is predicted.")
     row_key: list[str] = Field(
         [], description="Columns that identify a row of a regression fleet; copied to predictions."
     )
-    features: Features = Features()
+    features: Features = Field(Features(), description="What a prediction is made from.")
     horizon: int | None = Field(None, ge=1, le=1000, description="Periods to forecast.")
-    candidates: list[Annotated[Candidate, BeforeValidator(_named)]] = Field(min_length=1)
+    candidates: list[Annotated[Candidate, BeforeValidator(_named)]] = Field(
+        min_length=1, description="Kinds of models that compete; a name alone stands for {name: ...}."
+    )
     combine: bool = Field(True, description="Let the weighted combination of the candidates compete too.")
-    backtest: Backtest = Backtest()
-    partition: Partition = Partition()
-    validation: Validation = Validation()
+    backtest: Backtest = Field(Backtest(), description="How candidates are compared.")
+    partition: Partition = Field(Partition(), description="How segments are grouped, and which get a model.")
+    validation: Validation = Field(Validation(), description="What happens to duplicates and outliers.")
     fallback: list[Parent | Literal["global"]] = Field(
         ["global"], description="For short, failed and unseen segments, in order."
     )
-    interval: Interval = Interval()
-    gates: Gates = Gates()
-    score: Score | None = None
-    test: Test | None = None
+    interval: Interval = Field(Interval(), description="The prediction interval.")
+    gates: Gates = Field(Gates(), description="What a challenger must pass before it becomes champion.")
+    score: Score | None = Field(None, description="Scoring input; task regression scores nothing without it.")
+    test: Test | None = Field(None, description="Published actuals for the report.")
     max_failed_share: float = Field(
         0.1, ge=0, le=1, description="A training fails as a whole beyond this share of failed segments."
     )
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="Random state of LightGBM and of estimators that take one.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for problem in _contradictions(self):
-            raise ValueError(problem)
+        problems = list(_contradictions(self))
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
     @property
@@ -258,49 +263,71 @@ class Fleet(_Strict):
         return tuple(dict.fromkeys((*used, self.target.column)))
 
 
-def _contradictions(fleet: Fleet) -> list[str]:
+def _contradictions(fleet: Fleet) -> Iterator[str]:
     """What is impossible between keys, each as `key: what and the way out`."""
-    found: list[str] = []
-    forecast = fleet.task == "forecast"
-    if forecast and fleet.time is None:
-        found.append("time: task forecast needs it; give {column: ..., frequency: ...}")
-    if forecast and fleet.horizon is None:
-        found.append("horizon: task forecast needs it; give a whole number of periods, at least 1")
-    if not forecast and fleet.horizon is not None:
-        found.append("horizon: task regression has none; remove it or use task: forecast")
-    if not forecast and not (fleet.features.numeric or fleet.features.categorical):
-        found.append("features: task regression needs at least one of known, static or categorical")
-    if forecast and fleet.row_key:
-        found.append("row_key: task forecast has none; rows are identified by segment and time")
-    names = [candidate.name for candidate in fleet.candidates]
-    found += [f"candidates: '{name}' is named twice" for name in {n for n in names if names.count(n) > 1}]
-    for candidate in fleet.candidates:
-        allowed = sorted(name for name, tasks in BUILT_IN.items() if fleet.task in tasks)
-        if candidate.estimator is None and candidate.name not in allowed:
-            found.append(
-                f"candidates: '{candidate.name}' is not a candidate for task {fleet.task}; allowed: {', '.join(allowed)}, or give `estimator:`"
-            )
-        if candidate.estimator is not None and candidate.name in BUILT_IN:
-            found.append(f"candidates: '{candidate.name}' is built in; give an estimator another name")
-    found += _column_clashes(fleet)
+    yield from _task_contradictions(fleet)
+    yield from _candidate_contradictions(fleet)
+    yield from _column_clashes(fleet)
     for level in fleet.fallback:
         if isinstance(level, Parent) and level.parent not in fleet.segment_by:
-            found.append(f"fallback: parent '{level.parent}' is not one of segment_by: {', '.join(fleet.segment_by)}")
-    return found
+            yield f"fallback: parent '{level.parent}' is not one of segment_by: {', '.join(fleet.segment_by)}"
 
 
-def _column_clashes(fleet: Fleet) -> list[str]:
+def _task_contradictions(fleet: Fleet) -> Iterator[str]:
+    if fleet.task == "forecast":
+        if fleet.time is None:
+            yield "time: task forecast needs it; give {column: ..., frequency: ...}"
+        if fleet.horizon is None:
+            yield "horizon: task forecast needs it; give a whole number of periods, at least 1"
+        if fleet.row_key:
+            yield "row_key: task forecast has none; rows are identified by segment and time"
+        return
+    if fleet.horizon is not None:
+        yield f"horizon: {fleet.horizon} is not allowed; task regression has none; remove it or use task: forecast"
+    if not (fleet.features.numeric or fleet.features.categorical):
+        yield "features: task regression needs at least one of known, static or categorical"
+
+
+def _candidate_contradictions(fleet: Fleet) -> Iterator[str]:
+    names = [candidate.name for candidate in fleet.candidates]
+    yield from (f"candidates: '{name}' is named twice" for name in dict.fromkeys(names) if names.count(name) > 1)
+    allowed = sorted(name for name, tasks in BUILT_IN.items() if fleet.task in tasks)
+    for candidate in fleet.candidates:
+        name = candidate.name
+        if candidate.estimator is not None:
+            if name in BUILT_IN or name == COMBINATION:
+                yield f"candidates: '{name}' is built in; give an estimator another name"
+            continue
+        if name not in allowed:
+            yield (
+                f"candidates: '{name}' is not a candidate for task {fleet.task}; allowed: {', '.join(allowed)}, "
+                "or give `estimator:`"
+            )
+        elif candidate.params and name != "lightgbm":
+            told = ", ".join(candidate.params)
+            yield f"candidates: '{name}' takes no params, but has {told}; allowed for lightgbm and for estimators"
+
+
+def _column_clashes(fleet: Fleet) -> Iterator[str]:
     roles: dict[str, str] = {}
-    found = []
     features = fleet.features
     named = [("segment_by", fleet.segment_by), ("target", [fleet.target.column]), ("features.known", features.known)]
     named += [("features.static", features.static), ("features.categorical", features.categorical)]
     for role, columns in named:
         for column in columns:
             if column in roles and not (role == "features.categorical" and roles[column] == "segment_by"):
-                found.append(f"{role}: column '{column}' is already used as {roles[column]}")
+                yield f"{role}: column '{column}' is already used as {roles[column]}"
             roles[column] = role
-    return found
+    if fleet.time is not None and roles.get(fleet.time.column) in ("segment_by", "target"):
+        yield f"time.column: column '{fleet.time.column}' is already used as {roles[fleet.time.column]}"
+    lower: dict[str, str] = {}
+    for column in dict.fromkeys(fleet.segment_by):
+        other = lower.setdefault(column.lower(), column)
+        if other != column:
+            yield (
+                f"segment_by: columns '{other}' and '{column}' differ only in case; rename one, "
+                "since names of fallback models are lower case"
+            )
 
 
 def parse_fleet(content: Mapping[str, Any] | object, origin: str) -> Fleet:

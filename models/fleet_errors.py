@@ -1,6 +1,7 @@
 """Turns pydantic's errors about a fleet file into one readable message."""
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
@@ -12,27 +13,38 @@ __all__ = ["explain"]
 
 def explain(error: ValidationError, origin: str, model: type[BaseModel]) -> str:
     """One line a problem: `fleets/oj.yaml: horizon: 0 is not allowed; Input should be ...`."""
-    return "\n".join(dict.fromkeys(f"{origin}: {_line(detail, model)}" for detail in error.errors()))
+    # What a key may be besides (a number, or `auto`) is told in one line.
+    told: dict[str, list[str]] = {}
+    for detail in error.errors():
+        for subject, text in _problems(detail, model):
+            told.setdefault(subject, []).append(text)
+    return "\n".join(f"{origin}: {subject}{', or '.join(dict.fromkeys(texts))}" for subject, texts in told.items())
 
 
-def _line(detail: ErrorDetails, model: type[BaseModel]) -> str:
+def _problems(detail: ErrorDetails, model: type[BaseModel]) -> list[tuple[str, str]]:
+    """What is wrong, each as its subject and what is allowed."""
+    *parents, last = detail["loc"] or ("",)
     # Pydantic adds the tags of unions to the location; a fleet's keys are what the file shows.
-    path = [part for part in detail["loc"] if not (isinstance(part, str) and _is_tag(part))]
+    path = [part for part in parents if not _is_tag(part)]
+    if detail["type"] in ("extra_forbidden", "missing") or not _is_tag(last):
+        path.append(last)
     key = ".".join(str(part) for part in path)
     if detail["type"] == "extra_forbidden":
-        return f"{key}: unknown key; {_suggestion(path, model)}"
+        return [(f"{key}: unknown key; ", _suggestion(path, model))]
     if detail["type"] == "missing":
-        return f"{key}: is missing; {_describe(path, model)}"
-    if detail["type"] == "value_error":
-        text = detail["msg"].removeprefix("Value error, ")
-        return f"{key}: {detail['input']!r} is not allowed; {text}" if key else text
+        return [(f"{key}: is missing; ", _describe(path, model))]
+    text = detail["msg"].removeprefix("Value error, ")
+    if not key:
+        return [(line, "") for line in text.splitlines()]
     value = repr(detail["input"])
     shown = value if len(value) <= 60 else value[:57] + "..."
-    return f"{key}: {shown} is not allowed; {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    text = re.sub(r"^Input should be a valid dictionary( or instance of \w+)?$", "Input should be a mapping", text)
+    return [(f"{key}: {shown} is not allowed; ", f"{text[0].lower()}{text[1:]}")]
 
 
-def _is_tag(part: str) -> bool:
-    return "[" in part or part in {"constrained-int", "Parent", "Candidate", "int", "str", "function-before"}
+def _is_tag(part: str | int) -> bool:
+    tags = {"constrained-int", "Parent", "Candidate", "int", "str", "function-before"}
+    return isinstance(part, str) and ("[" in part or part in tags)
 
 
 def _models(annotation: object) -> Iterator[type[BaseModel]]:

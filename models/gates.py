@@ -5,7 +5,7 @@ A verdict is kept with the figures it was decided on, whether it passed or not.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from models.fleet import Gates
@@ -54,17 +54,17 @@ class Verdict:
 
 def verdicts(evidence: Evidence, gates: Gates) -> Iterator[Verdict]:
     """Every gate's verdict on one challenger."""
-    yield _at_most("rows", -evidence.rows, -evidence.min_rows, f"{evidence.rows} rows, at least {evidence.min_rows}")
+    enough = evidence.rows >= evidence.min_rows
+    text = f"{evidence.rows} rows, at least {evidence.min_rows}"
+    yield Verdict("rows", enough, True, float(evidence.rows), float(evidence.min_rows), text)
     limit = evidence.baseline_error * (1 + gates.baseline_tolerance)
     text = f"error {evidence.error:.4g} against {evidence.baseline_error:.4g} of the naive baseline"
     yield _at_most("baseline", evidence.error, limit, text)
     text = f"ONNX off by {evidence.parity_error:.1e} of the segment's scale"
     yield _at_most("parity", evidence.parity_error, gates.max_parity_error, text)
     yield _at_most("size", evidence.model_bytes, gates.max_model_bytes, f"{evidence.model_bytes:,} bytes")
-    latency = _at_most(
-        "latency", evidence.latency_ms, gates.max_latency_ms, f"{evidence.latency_ms:.1f} ms with its session"
-    )
-    yield Verdict(latency.gate, latency.passed, False, latency.value, latency.limit, latency.reason)
+    text = f"{evidence.latency_ms:.1f} ms with its session"
+    yield replace(_at_most("latency", evidence.latency_ms, gates.max_latency_ms, text), decisive=False)
     if gates.worst_metric is not None:
         yield _at_most("worst_segment", evidence.error, gates.worst_metric, f"error {evidence.error:.4g}")
     if evidence.champion_fingerprint is not None:
@@ -87,6 +87,8 @@ def _against_champion(evidence: Evidence, gates: Gates) -> Verdict:
         )
         return _at_most("champion", evidence.live_error, limit, text)
     few = f"insufficient_evidence: {evidence.live_rows} rows after both cut-offs, fewer than {gates.min_live_rows}"
+    if evidence.live_rows >= gates.min_live_rows:
+        few = f"insufficient_evidence: the champion has no error on {evidence.live_rows} rows after both cut-offs"
     if gates.insufficient_evidence != "backtest" or math.isnan(evidence.champion_error):
         passed = gates.insufficient_evidence != "hold"
         return Verdict("champion", passed, True, math.nan, math.nan, few)

@@ -25,7 +25,10 @@ def level_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
     sums : the `levels` table.
     """
     numeric = [feature_column(name) for name in fleet.features.numeric]
-    grouped = sums.group_by(["level", "time"]).aggregate([(name, "sum") for name in ["rows", "target", *numeric]])
+    # One order and one thread: sums of floats depend on both, and a level's model must not.
+    sums = sums.sort_by([("level", "ascending"), ("time", "ascending"), ("bucket", "ascending")])
+    by_time = sums.group_by(["level", "time"], use_threads=False)
+    grouped = by_time.aggregate([(name, "sum") for name in ["rows", "target", *numeric]])
     count = pc.cast(grouped["rows_sum"], pa.float64())
     columns = {"segment": grouped["level"], "time": grouped["time"]}
     columns |= {name: pc.divide(grouped[f"{name}_sum"], count) for name in ["target", *numeric]}

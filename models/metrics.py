@@ -46,14 +46,17 @@ def _positive(scale: FloatArray) -> FloatArray:
 
 
 def point_weights(actual: FloatArray, metric: Metric) -> FloatArray:
-    """What a window [..., n] counts in fleet-wide figures: sum of |actual| for wape, points for mae and rmse, else 1."""
+    """What a window [..., n] counts in fleet-wide figures: sum of |actual| for wape, points for mae and rmse; else 1.
+
+    Where a window holds nothing, 0.
+    """
     known = ~np.isnan(actual)
     if metric == "wape":
         weights: FloatArray = np.abs(np.where(known, actual, 0.0)).sum(axis=-1)
         return weights
     if metric in ("mae", "rmse"):
-        return known.sum(axis=-1).astype(float)
-    return (known.any(axis=-1)).astype(float)
+        return np.asarray(known.sum(axis=-1), dtype=np.float64)
+    return np.asarray(known.any(axis=-1), dtype=np.float64)
 
 
 def fleet_error(errors: FloatArray, weights: FloatArray, metric: Metric) -> float:

@@ -219,7 +219,11 @@ def _levels(rows: pa.Table, fleet: Fleet) -> pa.Table:
     parts = []
     for keys in level_keys(encoded.dictionary.to_pylist(), fleet).values():
         level = pa.array(keys, pa.string()).take(codes)
-        grouped = used.select(["time", "target", *numeric]).append_column("level", level).group_by(["level", "time"])
+        grouped = (
+            used.select(["time", "target", *numeric])
+            .append_column("level", level)
+            .group_by(["level", "time"], use_threads=False)
+        )
         summed = grouped.aggregate([("target", "count"), *((name, "sum") for name in ["target", *numeric])])
         columns = {"level": summed["level"], "time": summed["time"], "rows": summed["target_count"]}
         columns |= {name: summed[f"{name}_sum"] for name in ["target", *numeric]}

@@ -48,7 +48,7 @@ class Window:
     @property
     def cutoff(self) -> int:
         """Column of the origin in the untruncated panel."""
-        return self.series.panel.values.shape[1] - 1 - self.shift
+        return int(self.series.panel.values.shape[1]) - 1 - self.shift
 
     def actual(self) -> FloatArray:
         """Values that followed the origin, [S, H]; NaN beyond the panel."""

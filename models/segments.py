@@ -93,13 +93,16 @@ def fallback_name(fleet: str, key: str) -> str:
     """Name of a fallback level's registered model: `oj.fallback.global`, `oj.fallback.brand-tropicana`."""
     if key == GLOBAL_KEY:
         return f"{fleet}.fallback.global"
-    return f"{fleet}.fallback.{_slugs(key, [f'{column}-{value}' for column, value in parse_segment(key).items()])}"
+    ((column, value),) = parse_segment(key).items()
+    # A fleet's columns differ by more than case; a dash in one would leave open where the value begins.
+    plain = column.lower() == _slug(column) and "-" not in column
+    return f"{fleet}.fallback.{_slugs(key, [f'{column.lower() if plain else column}-{value}'], lossless=plain)}"
 
 
-def _slugs(key: str, values: Sequence[str]) -> str:
+def _slugs(key: str, values: Sequence[str], lossless: bool = True) -> str:
     slugs = [_slug(value) for value in values]
     name = ".".join(slugs)
-    lossless = slugs == list(values) and "fallback" not in slugs[:1] and len(name) <= 180
+    lossless = lossless and slugs == list(values) and "fallback" not in slugs[:1] and len(name) <= 180
     return name if lossless else f"{name[:180]}-{hash_segment(key):08x}"
 
 

@@ -59,15 +59,18 @@ def build_series(observations: pa.Table, contract: Contract, time: Time) -> Seri
     ends = period[starts + lengths - 1] if n_segments else np.zeros(0, np.int64)
     spans = np.minimum(ends - period[starts] + 1, MAX_PERIODS) if n_segments else ends
     width = int(spans.max()) if n_segments else 0
-    column = width - 1 - (ends[code] - period)
+    column = width - 1 - (ends[code] - period)  # Negative where the row is too old to be kept.
     kept = column >= 0
     values = np.full((n_segments, width), np.nan)
     values[code[kept], column[kept]] = observations["target"].to_numpy()[kept]
     inputs = encode_covariates(observations, contract)
     covariates = np.full((n_segments, width, inputs.shape[1]), np.nan)
     covariates[code[kept], column[kept]] = inputs[kept]
-    panel = Panel(values, spans, ends, contract.season)
-    filled = Panel(_fill(values, panel.valid, time.gaps), spans, ends, contract.season)
+    if n_segments:
+        # A cut may fall into a gap: the series then starts at the next row.
+        spans = width - np.argmax(~np.isnan(values), axis=1)
+    valid = Panel(values, spans, ends, contract.season).valid
+    filled = Panel(_fill(values, valid, time.gaps), spans, ends, contract.season)
     names = observations["segment"].take(pa.array(starts)).to_pylist()
     last = times[starts + lengths - 1] if n_segments else times[:0]
     return Series(tuple(names), filled, _carry(covariates), last, lengths)
@@ -104,7 +107,7 @@ def future_covariates(
             result[index, step[inside] - 1] = values[inside]
     carried = np.isnan(result).any(axis=2) if n_covariates else np.zeros((n_segments, horizon), bool)
     joined = _carry(np.concatenate([series.covariates[:, -1:, :], result], axis=1))
-    return joined[:, 1:, :], carried
+    return joined[:, -horizon:, :], carried
 
 
 def _fill(values: FloatArray, valid: npt.NDArray[np.bool_], rule: str) -> FloatArray:

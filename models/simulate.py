@@ -39,6 +39,7 @@ class SimulationSpec:
     """What is simulated.
 
     Segments are numbered store by store: segment i is store i // brands + 1 and brand i % brands.
+    max_segments : the last store lacks the brands beyond it; default all.
     elasticity, promo_uplift : d log(units) / d log(price), and what a promotion adds to log(units), for the median
     segment.
     noise : standard deviation of log(units) around its expectation.
@@ -50,6 +51,7 @@ class SimulationSpec:
 
     stores: int = 400
     brands: tuple[str, ...] = ("amber", "citra", "grove")
+    max_segments: int | None = None
     weeks: int = 122
     horizon: int = 8
     first_week: date = date(2023, 1, 2)
@@ -71,6 +73,8 @@ class SimulationSpec:
         for name in ("stores", "weeks", "horizon"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is not allowed; give a whole number, at least 1")
+        if self.max_segments is not None and self.max_segments < 1:
+            raise ValueError(f"max_segments: {self.max_segments} is not allowed; give a whole number, at least 1")
         if not self.brands or len(set(self.brands)) < len(self.brands):
             raise ValueError(f"brands: {self.brands} is not allowed; give at least one name, each once")
         for group in (self.kind_shares, self.dirt_shares):
@@ -80,7 +84,8 @@ class SimulationSpec:
     @property
     def segments(self) -> int:
         """Number of segments, with all kinds."""
-        return self.stores * len(self.brands)
+        every = self.stores * len(self.brands)
+        return every if self.max_segments is None else min(self.max_segments, every)
 
     @property
     def kind_shares(self) -> tuple[float, ...]:

@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from models.combine import combine, conformal_quantile, fold_drops
+from models.combine import conformal_quantile, fold_drops
 from models.competitors import Competitor, Fitted, SmoothingCandidate, competitors
 from models.features import STATES, Contract, base_features, state_columns
 from models.fleet import Fleet
 from models.member import Parameters
-from models.metrics import point_weights, window_errors
 from models.panel import FloatArray, IntArray, Panel, target_phases
 from models.rows import Rows, Window, build_rows
 from models.series import Series
 from models.smoothing import MEMBERS
-from models.train import Backtest, Refit, SegmentParameters, TrainedSegment, assemble, combine_folds
+from models.train import Backtest, Folds, Refit, SegmentParameters, TrainedSegment, assemble, judge, untrained
 
 __all__ = ["fold_plan", "forecast_features", "train_forecast"]
 
@@ -23,8 +22,10 @@ def fold_plan(length: int, horizon: int, folds: int, spacing: int | str) -> tupl
     """Backtest origins of a segment of `length` periods, as periods before its end, latest first.
 
     A fold is judged on the periods it has, up to the horizon. The folds of a short segment move together, so that at
-    least a third of it, and two periods, remain to train on.
+    least a third of it, and two periods if there are three, remain to train on. One period leaves nothing to judge by.
     """
+    if length < 2:
+        return ()
     wanted = fold_drops(horizon, folds) if spacing == "auto" else tuple(int(spacing) * (f + 1) for f in range(folds))
     room = max(1, length - max(2, length // 3))
     if wanted[-1] <= room:
@@ -33,14 +34,18 @@ def fold_plan(length: int, horizon: int, folds: int, spacing: int | str) -> tupl
 
 
 def train_forecast(series: Series, fleet: Fleet, contract: Contract) -> list[TrainedSegment]:
-    """Train every segment of `series`, which all have at least two rows; results in their order."""
+    """Train every segment of `series`; results in their order. A segment of one period has no model but a reason."""
     plans: dict[tuple[int, ...], list[int]] = {}
     for index, length in enumerate(series.panel.lengths.tolist()):
         shifts = fold_plan(length, contract.horizon, fleet.backtest.folds, fleet.backtest.spacing)
         plans.setdefault(shifts, []).append(index)
     results: dict[int, TrainedSegment] = {}
+    for index in plans.pop((), []):
+        results[index] = untrained(series.segments[index], "one period only; a backtest needs at least two")
     for shifts, members in plans.items():
-        trained = _train_group(series.take(members), shifts, fleet, contract)
+        # Huge values overflow to infinity or NaN, and a candidate without a finite forecast is not chosen.
+        with np.errstate(all="ignore"):
+            trained = _train_group(series.take(members), shifts, fleet, contract)
         results.update(zip(members, trained, strict=True))
     return [results[index] for index in range(len(series.segments))]
 
@@ -66,44 +71,30 @@ def _backtest(
 ) -> tuple[Backtest, FloatArray]:
     """Errors of every candidate, and residuals [S, F, H, M + 1] of the candidates and of the combination."""
     windows = [Window(series, contract, rows, shift, contract.horizon) for shift in shifts]
-    actual = np.stack([window.actual() for window in windows], axis=1)
-    each = np.stack([np.stack([c.fit(window).forecast for c in found], axis=-1) for window in windows], axis=1)
     naive = SmoothingCandidate(MEMBERS["seasonal_naive"])
-    baseline = np.stack([naive.fit(window).forecast for window in windows], axis=1)
-    if contract.minimum is not None:
-        each, baseline = np.maximum(each, contract.minimum), np.maximum(baseline, contract.minimum)
-    scale = _scale(series.panel, fleet)
-    metric = fleet.backtest.metric
-    by_candidate = np.moveaxis(each, -1, 0)
-    errors = np.stack([window_errors(actual, e, metric, scale[:, None]) for e in by_candidate], axis=-1)
-    absolute = np.stack([window_errors(actual, e, "mae", scale[:, None]) for e in by_candidate], axis=-1)
-    weights = combine_folds(absolute)
-    # Folds are taken for segments here: each has weights of its own.
-    flat = np.moveaxis(each, -1, 2).reshape(-1, each.shape[-1], each.shape[2])
-    combination = combine(flat, weights.reshape(-1, weights.shape[-1])).reshape(actual.shape)
-    combined = window_errors(actual, combination, metric, scale[:, None])
-    everything = np.concatenate([each, combination[..., None]], axis=-1)
-    tested = Backtest(
-        names=tuple(candidate.name for candidate in found),
-        complexity=np.array([candidate.complexity for candidate in found]),
-        errors=errors,
-        absolute=absolute,
-        combined=combined,
-        baseline=np.nanmean(window_errors(actual, baseline, metric, scale[:, None]), axis=1),
-        weight=point_weights(actual, metric).sum(axis=1),
-        scale=np.nanmean(np.abs(series.panel.values), axis=1),
+    folds = Folds(
+        actual=np.stack([window.actual() for window in windows], axis=1),
+        each=np.stack([np.stack([c.fit(w).forecast for c in found], axis=-1) for w in windows], axis=1),
+        baseline=np.stack([naive.fit(window).forecast for window in windows], axis=1),
+        size=_mean_size(series.panel.values),
+        scale=_scale(series.panel, fleet),
     )
-    return tested, actual[..., None] - everything
+    return judge([c.name for c in found], [c.complexity for c in found], folds, fleet)
+
+
+def _mean_size(values: FloatArray) -> FloatArray:
+    """Mean absolute value [S] of what is known of values [S, n]; 0 where nothing is."""
+    known = ~np.isnan(values)
+    size: FloatArray = np.where(known, np.abs(values), 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return size
 
 
 def _scale(panel: Panel, fleet: Fleet) -> FloatArray:
     """Denominator [S] of scaled metrics: mean absolute target, or for mase the in-sample naive error."""
     if fleet.backtest.metric == "mase":
         lag = panel.season if panel.values.shape[1] > panel.season else 1
-        steps = np.abs(panel.values[:, lag:] - panel.values[:, :-lag])
-        known = ~np.isnan(steps)
-        return np.where(known, steps, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return np.nanmean(np.abs(panel.values), axis=1)
+        return _mean_size(panel.values[:, lag:] - panel.values[:, :-lag])
+    return _mean_size(panel.values)
 
 
 def _refit(
@@ -147,9 +138,10 @@ def forecast_features(
     parts = [base]
     for name in contract.states:
         columns = np.zeros((n_segments, contract.horizon, len(STATES)))
-        having = [s for s in range(n_segments) if parameters.get(name, [{}] * n_segments)[s]]
+        frozen = parameters.get(name, ())
+        having = [s for s, of_segment in enumerate(frozen) if of_segment]
         if having:
-            stacked = _stack([parameters[name][s] for s in having])
+            stacked = _stack([frozen[s] for s in having])
             state = MEMBERS[name].states(panel.take(having), stacked)
             index: IntArray = np.array(having)
             columns[index] = state_columns(state.level, state.trend, state.multiplier, state.addend, phases[index])

@@ -2,19 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from models.combine import combine
-from models.competitors import graph_member
+from models.competitors import graph_member, predicted
 from models.export import Linear, Member
 from models.features import Contract
 from models.fleet import Candidate, Fleet
 from models.linear import PENALTIES, moments, solve_ridge
-from models.metrics import point_weights, window_errors
 from models.panel import FloatArray, IntArray
 from models.scale import from_scale, to_scale
-from models.train import Backtest, Refit, TrainedSegment, assemble, combine_folds
+from models.train import Backtest, Folds, Refit, TrainedSegment, assemble, judge, untrained
 from models.trees import Regressor, make_regressor
 
 __all__ = ["Tabular", "train_regression"]
@@ -46,23 +45,34 @@ class _Fit:
     member: Callable[[], Member]
 
 
+_Fitter: TypeAlias = Callable[[FloatArray, FloatArray], _Fit | None]
+
+
 def train_regression(rows: Tabular, fleet: Fleet, contract: Contract) -> list[TrainedSegment]:
-    """Train every segment of at least two rows; results in their order."""
+    """Train every segment; results in their order. A segment of one row has no model but a reason."""
+    fitters = [_fitter(candidate, fleet) for candidate in fleet.candidates]
     found: list[TrainedSegment] = []
     for index, segment in enumerate(rows.segments):
-        first = int(rows.starts[index])
-        part = slice(first, first + int(rows.lengths[index]))
-        found.append(_train_one(segment, rows.x[part], rows.y[part], fleet, contract))
+        first, length = int(rows.starts[index]), int(rows.lengths[index])
+        part = slice(first, first + length)
+        if length < 2:
+            found.append(untrained(segment, "one row only; a backtest needs at least two"))
+            continue
+        # Huge values overflow to infinity or NaN, and a candidate without a finite prediction is not chosen.
+        with np.errstate(all="ignore"):
+            found.append(_train_one(segment, rows.x[part], rows.y[part], fitters, fleet, contract))
     return found
 
 
-def _train_one(segment: str, x: FloatArray, y: FloatArray, fleet: Fleet, contract: Contract) -> TrainedSegment:
+def _train_one(
+    segment: str, x: FloatArray, y: FloatArray, fitters: Sequence[_Fitter], fleet: Fleet, contract: Contract
+) -> TrainedSegment:
     # The same means fill gaps in the backtest and in the refit; they are not a model of the target.
-    fill = np.nan_to_num(np.nanmean(x, axis=0)) if np.isfinite(x).any() else np.zeros(x.shape[1])
+    fill = _column_means(x)
     x = np.where(np.isnan(x), fill, x).astype(np.float32).astype(np.float64)
-    tested, residuals = _backtest(x, y, fleet, contract)
+    tested, residuals = _backtest(x, y, fitters, fleet)
     sample = np.unique(np.linspace(0, len(y) - 1, min(len(y), _PARITY_ROWS)).astype(int))
-    fits = [_fit(candidate, x, y, fleet) for candidate in fleet.candidates]
+    fits = [fitter(x, y) for fitter in fitters]
     predictions = np.stack([_predict(fit, x[sample]) for fit in fits], axis=-1)
     widths = _half_widths(residuals, fleet.interval.level)
     refit = Refit(
@@ -73,6 +83,13 @@ def _train_one(segment: str, x: FloatArray, y: FloatArray, fleet: Fleet, contrac
         half_width=lambda _, winner: widths[winner : winner + 1],
     )
     return assemble([segment], tested, refit, fleet, contract)[0]
+
+
+def _column_means(x: FloatArray) -> FloatArray:
+    """Means [k] of what is known of columns x [n, k]; 0 where nothing is."""
+    known = np.isfinite(x)
+    means: FloatArray = np.where(known, x, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return means
 
 
 def _member(fit: _Fit | None) -> Member:
@@ -101,62 +118,57 @@ def _folds(n_rows: int, folds: int, ordered: bool) -> list[tuple[IntArray, IntAr
     return [(index[: edge - block], index[edge - block : edge]) for edge in edges if edge - block >= 1]
 
 
-def _backtest(x: FloatArray, y: FloatArray, fleet: Fleet, contract: Contract) -> tuple[Backtest, FloatArray]:
+def _backtest(x: FloatArray, y: FloatArray, fitters: Sequence[_Fitter], fleet: Fleet) -> tuple[Backtest, FloatArray]:
     """Errors by fold, and residuals [n, M + 1] of every tested row, the combination last."""
     folds = _folds(len(y), fleet.backtest.folds, fleet.time is not None)
     width = max(len(test) for _, test in folds)
     actual = np.full((1, len(folds), width), np.nan)
-    each = np.full((1, len(folds), width, len(fleet.candidates)), np.nan)
+    each = np.full((1, len(folds), width, len(fitters)), np.nan)
     baseline = np.full((1, len(folds), width), np.nan)
     robust = fleet.backtest.metric in ("mae", "wape", "smape", "mase")
     for fold, (train, test) in enumerate(folds):
         actual[0, fold, : len(test)] = y[test]
         baseline[0, fold, : len(test)] = np.median(y[train]) if robust else np.mean(y[train])
-        for m, candidate in enumerate(fleet.candidates):
-            each[0, fold, : len(test), m] = _predict(_fit(candidate, x[train], y[train], fleet), x[test])
-    if contract.minimum is not None:
-        each, baseline = np.maximum(each, contract.minimum), np.maximum(baseline, contract.minimum)
-    metric, scale = fleet.backtest.metric, np.array([[np.mean(np.abs(y))]])
-    errors = np.stack([window_errors(actual, each[..., m], metric, scale) for m in range(each.shape[-1])], axis=-1)
-    absolute = np.stack([window_errors(actual, each[..., m], "mae", scale) for m in range(each.shape[-1])], axis=-1)
-    combination = combine(np.moveaxis(each[0], -1, 1), combine_folds(absolute)[0])[None]
-    everything = np.concatenate([each, combination[..., None]], axis=-1)
-    tested = Backtest(
-        names=tuple(candidate.name for candidate in fleet.candidates),
-        complexity=np.array([_COMPLEXITY.get(candidate.name, 9) for candidate in fleet.candidates]),
-        errors=errors,
-        absolute=absolute,
-        combined=window_errors(actual, combination, metric, scale),
-        baseline=np.nanmean(window_errors(actual, baseline, metric, scale), axis=1),
-        weight=point_weights(actual, metric).sum(axis=1),
-        scale=scale[:, 0],
-    )
-    residuals = (actual[..., None] - everything)[~np.isnan(actual)]
-    return tested, residuals
+        for m, fitter in enumerate(fitters):
+            each[0, fold, : len(test), m] = _predict(fitter(x[train], y[train]), x[test])
+    size = np.array([np.mean(np.abs(y))])
+    complexity = [_COMPLEXITY.get(candidate.name, 9) for candidate in fleet.candidates]
+    names = [candidate.name for candidate in fleet.candidates]
+    tested, residuals = judge(names, complexity, Folds(actual, each, baseline, size, size), fleet)
+    return tested, residuals[~np.isnan(actual)]
 
 
 def _half_widths(residuals: FloatArray, level: float) -> FloatArray:
-    """Conformal half width of every column of residuals [n, M]: the ceil((n + 1) level)-th smallest in size.
+    """Conformal half width [M] of every column of residuals [n, M]: the ceil((n + 1) level)-th smallest in size.
 
-    Source: Lei et al., JASA 113 (2018).
+    NaN is left out; a column of nothing else has half width 0. Source: Lei et al., JASA 113 (2018).
     """
-    size = np.sort(np.abs(np.nan_to_num(residuals, nan=0.0)), axis=0)
-    rank = min(len(size), int(np.ceil((len(size) + 1) * level))) - 1
-    widths: FloatArray = size[rank]
+    size = np.sort(np.abs(residuals), axis=0)  # NaN sorts last.
+    known = np.sum(~np.isnan(size), axis=0)
+    rank = np.clip(np.ceil((known + 1) * level).astype(int), 1, np.maximum(known, 1)) - 1
+    widths: FloatArray = np.nan_to_num(np.take_along_axis(size, rank[None], axis=0)[0])
     return widths
 
 
-def _fit(candidate: Candidate, x: FloatArray, y: FloatArray, fleet: Fleet) -> _Fit | None:
-    """Fit one candidate to rows x [n, k] without gaps; None where it fails or has too few rows."""
+def _fitter(candidate: Candidate, fleet: Fleet) -> _Fitter:
+    """How a candidate is fitted to rows x [n, k] without gaps; it gives None where it fails or has too few rows.
+
+    Raises FleetError for an estimator that cannot be made.
+    """
+    transform = fleet.target.transform
     if candidate.name in ("mean", "median"):
-        value = float(np.mean(y) if candidate.name == "mean" else np.median(y))
-        coefficients = np.zeros(x.shape[1])
-        scaled = float(to_scale(np.array([value]), fleet.target.transform)[0])
-        constant = Linear(candidate.name, coefficients, scaled, value, value)
-        return _Fit(lambda rows: np.full(len(rows), value), lambda: constant)
+        return lambda x, y: _fit_constant(candidate.name, x, y, transform)
     if candidate.name == "ridge":
-        return _fit_ridge(x, y, fleet)
-    return _fit_estimator(candidate, x, y, fleet)
+        return lambda x, y: _fit_ridge(x, y, fleet)
+    make = make_regressor(candidate, fleet)
+    return lambda x, y: _fit_estimator(candidate.name, make, x, y, transform)
+
+
+def _fit_constant(name: str, x: FloatArray, y: FloatArray, transform: str) -> _Fit:
+    value = float(np.mean(y) if name == "mean" else np.median(y))
+    scaled = float(to_scale(np.array([value]), transform)[0])
+    constant = Linear(name, np.zeros(x.shape[1]), scaled, value, value)
+    return _Fit(lambda rows: np.full(len(rows), value), lambda: constant)
 
 
 def _fit_ridge(x: FloatArray, y: FloatArray, fleet: Fleet) -> _Fit | None:
@@ -183,28 +195,20 @@ def _fit_ridge(x: FloatArray, y: FloatArray, fleet: Fleet) -> _Fit | None:
     return _Fit(predict, lambda: model)
 
 
-def _fit_estimator(candidate: Candidate, x: FloatArray, y: FloatArray, fleet: Fleet) -> _Fit | None:
+def _fit_estimator(
+    name: str, make: Callable[[], Regressor], x: FloatArray, y: FloatArray, transform: str
+) -> _Fit | None:
     if len(y) < 20:
         return None
-    scaled = to_scale(y, fleet.target.transform)
     try:
-        regressor: Regressor = make_regressor(candidate, fleet)().fit(x.astype(np.float32), scaled)
-        regressor.predict(x[:1].astype(np.float32))
+        regressor = make().fit(x.astype(np.float32), to_scale(y, transform))
     except Exception:  # noqa: BLE001 - foreign code: whatever it raises, the segment has other candidates
         return None
 
     def predict(rows: FloatArray) -> FloatArray:
-        values = np.asarray(regressor.predict(rows.astype(np.float32)), dtype=np.float64)
-        return from_scale(values, fleet.target.transform)
+        try:
+            return from_scale(predicted(regressor, rows), transform)
+        except Exception:  # noqa: BLE001 - as above
+            return np.full(len(rows), np.nan)
 
-    return _Fit(predict, lambda: graph_member(candidate.name, regressor, x.shape[1]))
-
-
-def tabular_segments(rows: Tabular, wanted: Sequence[int]) -> Tabular:
-    """The rows of some segments."""
-    parts = [np.arange(rows.starts[s], rows.starts[s] + rows.lengths[s]) for s in wanted]
-    index = np.concatenate(parts) if parts else np.zeros(0, np.int64)
-    lengths = rows.lengths[list(wanted)]
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(lengths) else lengths
-    segments = tuple(rows.segments[s] for s in wanted)
-    return Tabular(segments, rows.x[index], rows.y[index], starts.astype(np.int64), lengths)
+    return _Fit(predict, lambda: graph_member(name, regressor, x.shape[1]))

@@ -1,14 +1,15 @@
 """Gradient-boosted trees and other scikit-learn regressors, one segment at a time."""
 
 import importlib
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import FleetError
+from models.errors import ExportError, FleetError
 from models.fleet import Candidate, Fleet
 from models.panel import FloatArray
 
@@ -42,23 +43,30 @@ class Regressor(Protocol):
 def make_regressor(candidate: Candidate, fleet: Fleet) -> Callable[[], Regressor]:
     """A maker of fresh regressors for a candidate.
 
+    Whatever has a `random_state` gets the fleet's seed, so that two trainings yield the same model.
     Raises FleetError if its import path does not lead to a class, or its parameters are refused.
     """
     if candidate.estimator is None:
         objective = "l1" if fleet.backtest.metric in ("mae", "wape") and fleet.task == "regression" else "l2"
-        return _maker("lightgbm.LGBMRegressor", candidate, {**LIGHTGBM, "objective": objective, "seed": fleet.seed})
-    return _maker(candidate.estimator, candidate, {})
+        defaults = {**LIGHTGBM, "objective": objective, "random_state": fleet.seed}
+        return _maker("lightgbm.LGBMRegressor", candidate, defaults)
+    return _maker(candidate.estimator, candidate, {"random_state": fleet.seed})
 
 
 def _maker(path: str, candidate: Candidate, defaults: Mapping[str, object]) -> Callable[[], Regressor]:
     module, _, name = path.rpartition(".")
     try:
         kind = getattr(importlib.import_module(module), name)
-        arguments = {**defaults, **candidate.params}
-        kind(**arguments)
     except (ImportError, AttributeError) as exc:
         raise FleetError(f"candidates: '{candidate.name}': cannot import {path}: {exc}") from exc
-    except TypeError as exc:
+    if not (callable(getattr(kind, "fit", None)) and callable(getattr(kind, "predict", None))):
+        raise FleetError(f"candidates: '{candidate.name}': {path} is no regressor; it needs fit(X, y) and predict(X)")
+    taken = inspect.signature(kind).parameters
+    open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values())
+    arguments = {name: value for name, value in defaults.items() if name in taken or open_ended} | candidate.params
+    try:
+        kind(**arguments)
+    except (TypeError, ValueError) as exc:
         raise FleetError(f"candidates: '{candidate.name}': {path} refuses its params: {exc}") from exc
     return lambda: cast("Regressor", kind(**arguments))
 
@@ -84,38 +92,63 @@ def tree_arrays(booster: Any) -> TreeArrays:
     """Nodes of a LightGBM booster with numeric splits.
 
     Thresholds are float64, inputs float32: rounding towards minus infinity keeps the meaning of `x <= threshold`.
+    Raises ExportError for a booster that has no such form.
     """
-    rows: list[tuple[int, int, int, float, str, int, int, int]] = []
-    leaves: list[tuple[int, int, float]] = []
-    for tree, info in enumerate(booster.dump_model()["tree_info"]):
-        _flatten(tree, info["tree_structure"], rows, leaves)
-    columns = list(zip(*rows, strict=True))
-    exact = np.array(columns[3], dtype=np.float64)
+    dump = booster.dump_model()
+    trees: list[Mapping[str, Any]] = [info["tree_structure"] for info in dump["tree_info"]] or [{"leaf_value": 0.0}]
+    nodes = [node for tree, root in enumerate(trees) for node in _flatten(tree, root)]
+    exact = np.array([node.threshold for node in nodes], dtype=np.float64)
     rounded = exact.astype(np.float32)
     rounded = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
-    weights = np.array([weight for _, _, weight in leaves], dtype=np.float32)
+    leaves = [node for node in nodes if node.mode == "LEAF"]
+    share = len(trees) if dump.get("average_output") else 1  # A random forest takes the mean of its trees.
     return TreeArrays(
-        *(list(column) for column in columns[:3]),
-        rounded,
-        *(list(column) for column in columns[4:]),
-        [tree for tree, _, _ in leaves],
-        [node for _, node, _ in leaves],
-        weights,
+        tree=[node.tree for node in nodes],
+        node=[node.number for node in nodes],
+        feature=[node.feature for node in nodes],
+        threshold=rounded,
+        mode=[node.mode for node in nodes],
+        true_child=[node.left for node in nodes],
+        false_child=[node.right for node in nodes],
+        missing_true=[node.missing for node in nodes],
+        leaf_tree=[leaf.tree for leaf in leaves],
+        leaf_node=[leaf.number for leaf in leaves],
+        leaf_weight=np.array([leaf.weight / share for leaf in leaves], dtype=np.float32),
     )
 
 
-def _flatten(tree: int, root: Mapping[str, Any], rows: list[Any], leaves: list[Any]) -> None:
-    """Depth-first numbering without recursion: trees can be deep."""
+class _Node(NamedTuple):
+    """A split `feature <= threshold`, or a leaf; missing : 1 where NaN goes left."""
+
+    tree: int
+    number: int
+    mode: str = "LEAF"
+    feature: int = 0
+    threshold: float = 0.0
+    left: int = 0
+    right: int = 0
+    missing: int = 0
+    weight: float = 0.0
+
+
+def _flatten(tree: int, root: Mapping[str, Any]) -> Iterator[_Node]:
+    """Depth-first numbering without recursion: trees can be deep.
+
+    Raises ExportError for a split that is not `feature <= threshold`.
+    """
     pending: list[tuple[Mapping[str, Any], int]] = [(root, 0)]
     next_node = 1
     while pending:
         node, number = pending.pop()
-        if "leaf_value" in node and "split_feature" not in node:
-            rows.append((tree, number, 0, 0.0, "LEAF", 0, 0, 0))
-            leaves.append((tree, number, node["leaf_value"]))
+        if "split_feature" not in node:
+            yield _Node(tree, number, weight=node["leaf_value"])
             continue
+        kind, threshold = node["missing_type"], node["threshold"]
+        if node["decision_type"] != "<=" or kind == "Zero":
+            raise ExportError(f"LightGBM: split {node['decision_type']!r} with missing type {kind} has no ONNX form")
         left, right = next_node, next_node + 1
         next_node += 2
-        missing = int(bool(node["default_left"])) if node["missing_type"] == "NaN" else 0
-        rows.append((tree, number, node["split_feature"], node["threshold"], "BRANCH_LEQ", left, right, missing))
+        # Without missing values in training, LightGBM takes NaN for 0.
+        missing = node["default_left"] if kind == "NaN" else threshold >= 0.0
+        yield _Node(tree, number, "BRANCH_LEQ", node["split_feature"], threshold, left, right, int(missing))
         pending += [(node["right_child"], right), (node["left_child"], left)]

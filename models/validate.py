@@ -191,6 +191,4 @@ def _parsed(text: pa.Array, name: str, check: _Check) -> pa.Array:
         is_number = pc.match_substring_regex(text, _NUMBER, ignore_case=True).fill_null(True)
         rejected = ~np.asarray(is_number.to_numpy(zero_copy_only=False), dtype=bool)
         check.reject(rejected, "unparsable", f"{name} is not a number")
-        # Arrow knows no leading plus.
-        unsigned = pc.replace_substring_regex(text, r"^\+", "")
-        return pc.if_else(is_number, unsigned, None).cast(pa.float64())
+        return pc.if_else(is_number, text, None).cast(pa.float64())

@@ -23,7 +23,10 @@ from tasks.context import Run
 from tasks.work.job import Job
 
 quiet_telemetry()
-settings.register_profile("myriad", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+slow_is_fine = [HealthCheck.too_slow]
+settings.register_profile(
+    "myriad", max_examples=50, deadline=None, derandomize=True, suppress_health_check=slow_is_fine
+)
 settings.load_profile("myriad")
 
 BUCKET = "lake"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
@@ -47,6 +48,11 @@ def in_bucket(bucket):
 
 def units(table):
     return sorted(table.read(["units"])["units"].to_pylist())
+
+
+def at_once(function, items):
+    with ThreadPoolExecutor(len(items)) as pool:
+        return list(pool.map(function, items))
 
 
 def test_a_table_that_is_not_there_reads_as_empty(table):
@@ -167,7 +173,9 @@ def test_properties_are_kept_by_whoever_makes_the_table(table):
 
 def test_a_new_column_is_added_and_older_rows_have_none(table):
     put(table, 0, 1)
-    wide = dataclasses.replace(table, spec=dataclasses.replace(SPEC, schema=SPEC.schema.append(pa.field("x_p", pa.float64()))))
+    wide = dataclasses.replace(
+        table, spec=dataclasses.replace(SPEC, schema=SPEC.schema.append(pa.field("x_p", pa.float64())))
+    )
     staged = wide.stage(rows(2).append_column("x_p", pa.array([0.5])), bucket=1)
     wide.replace([staged], in_bucket(1), based_on=wide.version())
     found = wide.read(["units", "x_p"]).sort_by("units").to_pylist()
@@ -179,26 +187,20 @@ def test_partition_values_keep_odd_characters(tmp_path, request):
     spec = TableSpec("odd", pa.schema([("units", pa.int64()), ("part", pa.string())]), ("part",))
     table = Lake(str(tmp_path)).table("shop", spec)
     for part in ("input-a/b=c%20", "Größe ≤ 5", "a b"):
-        table.replace([table.stage(pa.table({"units": [1]}), part=part)], lambda file, part=part: file.partition["part"] == part)
+        table.replace(
+            [table.stage(pa.table({"units": [1]}), part=part)], lambda file, part=part: file.partition["part"] == part
+        )
     assert sorted(file.partition["part"] for file in table.files()) == sorted(["input-a/b=c%20", "Größe ≤ 5", "a b"])
 
 
 def test_two_writers_never_lose_or_double_rows(table):
-    rounds, failures = 6, []
+    rounds = 6
 
     def write(bucket):
-        try:
-            for number in range(rounds):
-                put(table, bucket, *range(bucket * 100, bucket * 100 + number + 1))
-        except Exception as exc:
-            failures.append(exc)
+        for number in range(rounds):
+            put(table, bucket, *range(bucket * 100, bucket * 100 + number + 1))
 
-    threads = [threading.Thread(target=write, args=[bucket]) for bucket in (1, 2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    at_once(write, (1, 2))
     assert units(table) == [*range(100, 100 + rounds), *range(200, 200 + rounds)]
 
 
@@ -207,27 +209,33 @@ def test_two_writers_of_one_partition_leave_the_rows_of_one(table):
         for number in range(4):
             put(table, 0, *[writer * 10 + number] * 3)
 
-    threads = [threading.Thread(target=write, args=[writer]) for writer in (1, 2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(write, (1, 2))
     assert units(table) in ([13] * 3, [23] * 3)
 
 
+def test_two_writers_that_decided_on_the_same_version_do_not_both_count(table):
+    table.create()
+    meeting = threading.Barrier(2)
+
+    def write(writer):
+        decided = []
+
+        def meet(files):
+            if not decided:
+                decided.append(len(files))
+                meeting.wait(timeout=30)
+            return False
+
+        put(table, 0, *[writer] * 3, skip_if=meet)
+        return decided
+
+    assert at_once(write, (1, 2)) == [[0], [0]]
+    assert units(table) in ([1] * 3, [2] * 3)
+
+
 def test_two_writers_of_one_transaction_commit_once(table):
-    wins = []
-
-    def write(number):
-        if put(table, number, 7, transaction=("job", 1)):
-            wins.append(number)
-
-    threads = [threading.Thread(target=write, args=[number]) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(wins) == 1
+    commits = at_once(lambda number: put(table, number, 7, transaction=("job", 1)), (0, 1, 2))
+    assert sorted(commits) == [False, False, True]
     assert units(table) == [7]
 
 
@@ -277,13 +285,12 @@ def test_a_killed_writer_that_runs_again_leaves_neither_partial_nor_double_rows(
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
     uri = table.uri.removesuffix("/shop/sales")
 
-    def write(deadly):
-        command = [sys.executable, "-c", WRITER, uri, deadly]
-        return subprocess.run(command, env=environment, cwd=tmp_path, check=False).returncode
-
-    assert write(moment) == -signal.SIGKILL
+    command = [sys.executable, "-c", WRITER, uri, moment]
+    killed = subprocess.run(command, env=environment, cwd=tmp_path, check=False)
+    assert killed.returncode == -signal.SIGKILL
     assert units(table) == ([1] if moment == "staged" else [5, 5, 6, 6])
-    assert write("never") == 0
+    again = [table.stage(rows(5, 6), bucket=bucket) for bucket in (0, 1)]
+    assert table.replace(again, lambda file: True, transaction=("job", 1)) == (moment == "staged")
     assert units(table) == [5, 5, 6, 6]
 
 

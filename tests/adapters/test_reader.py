@@ -114,14 +114,18 @@ def test_ragged_rows_are_given_with_their_numbers(tmp_path):
 
 
 @pytest.mark.parametrize("block", [40, 64, 1000])
-@pytest.mark.parametrize("ragged", [{3, 4, 50}, set(range(0, 100, 7)), set(range(20, 60)), {99}, {0}, set(range(80, 100))])
+@pytest.mark.parametrize(
+    "ragged", [{3, 4, 50}, set(range(0, 100, 7)), set(range(20, 60)), {99}, {0}, set(range(80, 100))]
+)
 def test_row_numbers_hold_across_chunks(tmp_path, monkeypatch, block, ragged):
     monkeypatch.setattr(reader, "_BLOCK_BYTES", block)
     lines = [f"{row}" if row in ragged else f"{row},{row}" for row in range(100)]
     chunks = read(write(tmp_path / "a.csv", "store,units\n" + "\n".join(lines) + "\n"))
     assert len(chunks) > 1 or block == 1000
     assert all(len(chunk.rows) == chunk.table.num_rows for chunk in chunks)
-    assert numbers(chunks) == [int(value) for value in values(chunks)] == [row for row in range(100) if row not in ragged]
+    assert (
+        numbers(chunks) == [int(value) for value in values(chunks)] == [row for row in range(100) if row not in ragged]
+    )
     assert broken(chunks) == [(row, str(row)) for row in sorted(ragged)]
 
 
@@ -193,7 +197,9 @@ def test_a_column_that_is_there_twice_is_an_error(tmp_path):
 
 
 def test_a_truncated_parquet_is_an_error_with_the_files_name(tmp_path):
-    pq.write_table(pa.table({"store": range(1000), "units": np.random.default_rng(0).random(1000)}), tmp_path / "a.parquet")
+    pq.write_table(
+        pa.table({"store": range(1000), "units": np.random.default_rng(0).random(1000)}), tmp_path / "a.parquet"
+    )
     data = (tmp_path / "a.parquet").read_bytes()
     for size in (0, 3, len(data) // 2, len(data) - 1):
         write(tmp_path / "b.parquet", data[:size])
@@ -207,7 +213,7 @@ def test_a_truncated_or_damaged_gzip_is_an_error_with_the_files_name(tmp_path):
     whole = gzip.compress(text.encode())
     middle = len(whole) // 2
     damaged = [whole[:-4], whole[:middle], whole[:5], b"not gzip at all", b""]
-    damaged.append(whole[:middle] + bytes(64) + whole[middle + 64 :])
+    damaged += [whole[:at] + filler * 64 + whole[at + 64 :] for at in (40, middle) for filler in (b"\0", b"\xff")]
     for data in damaged:
         (tmp_path / "a.csv.gz").write_bytes(data)
         with pytest.raises(SourceError, match=r"a.csv.gz: (cannot be read|the file is empty)"):

@@ -27,7 +27,7 @@ def parse(values, time, kind=None):
 
 
 def at(*parts):
-    return datetime(*parts)  # noqa: DTZ001 - naive on purpose: both sides are UTC
+    return datetime(*parts)
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,19 @@ def test_iso_text_is_a_date_in_the_fleets_zone(text, expected):
     assert parse([text], clock()) == ([expected], [False])
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2023-02-29", "2024-13-01", "29/02/2024", "1", "24-1", "now", "Today"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2023-02-29", "2024-13-01", "29/02/2024", "1", "24-1", "now", "Today"]
+)
 def test_what_is_no_time_is_said_so(text):
     assert parse([text], clock()) == ([None], [True])
 
 
 def test_a_format_of_the_fleet_is_the_only_one():
     time = clock(format="%d/%m/%Y")
-    assert parse(["29/02/2024", "2024-02-29", "02/29/2024"], time) == ([at(2024, 2, 29), None, None], [False, True, True])
+    assert parse(["29/02/2024", "2024-02-29", "02/29/2024"], time) == (
+        [at(2024, 2, 29), None, None],
+        [False, True, True],
+    )
 
 
 def test_missing_values_are_missing_not_unparsable():
@@ -131,7 +136,11 @@ def test_ordinals_are_pandas_periods(frequency, dates):
 
 def test_weeks_start_on_monday_and_hours_on_the_hour():
     sunday_monday = np.array(["2024-03-03", "2024-03-04", "1969-12-28", "1969-12-29"], "datetime64[us]")
-    assert np.diff(ordinals(sunday_monday, "W")).tolist() == [1, ordinals(sunday_monday[2:3], "W")[0] * 1 - ordinals(sunday_monday[1:2], "W")[0], 1]
+    assert np.diff(ordinals(sunday_monday, "W")).tolist() == [
+        1,
+        ordinals(sunday_monday[2:3], "W")[0] * 1 - ordinals(sunday_monday[1:2], "W")[0],
+        1,
+    ]
     hours = np.array(["2024-03-03T09:59:59", "2024-03-03T10:00", "2024-03-03T10:59"], "datetime64[us]")
     assert np.diff(ordinals(hours, "h")).tolist() == [1, 0]
 

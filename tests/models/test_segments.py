@@ -75,4 +75,11 @@ def test_names_are_plain_slugs_with_a_hash_where_information_is_lost():
     assert model_name("m3", "series=N1402") == f"m3.n1402-{hash_segment('series=N1402'):08x}"
     assert fallback_name("oj", GLOBAL_KEY) == "oj.fallback.global"
     assert fallback_name("oj", "brand=5") == "oj.fallback.brand-5"
+    assert fallback_name("oj", "Brand=tropicana") == "oj.fallback.brand-tropicana"
+    assert fallback_name("oj", "Brand=Tropicana") == (
+        f"oj.fallback.brand-tropicana-{hash_segment('Brand=Tropicana'):08x}"
+    )
+    assert fallback_name("oj", "a=b-c") == "oj.fallback.a-b-c"
+    assert fallback_name("oj", "a-b=c") != "oj.fallback.a-b-c"
+    assert fallback_name("oj", "a b=c") != "oj.fallback.a-b-c"
     assert model_name("oj", "a=fallback/b=global") != fallback_name("oj", GLOBAL_KEY)

@@ -138,9 +138,17 @@ def test_unparsable_units_are_texts():
     assert 1 - pc.mean(numbers.cast(pa.int8())).as_py() == pytest.approx(0.05, abs=0.01)
 
 
+def test_a_limit_cuts_the_last_store_and_changes_no_other_row():
+    cut, whole = SimulationSpec(stores=4, max_segments=10), SimulationSpec(stores=4)
+    assert (cut.segments, SimulationSpec(stores=4, max_segments=100).segments) == (10, 12)
+    for part, everything in zip(tables(cut), tables(whole), strict=True):
+        assert part == everything.filter(pa.array(segments_of(everything, whole) < 10)).combine_chunks()
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"max_segments": 0}, "max_segments: 0"),
         ({"stores": 0}, "stores: 0"),
         ({"horizon": -1}, "horizon: -1"),
         ({"brands": ("a", "a")}, "brands"),

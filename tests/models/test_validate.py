@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.segments import hash_segment, parse_segment
@@ -174,20 +174,23 @@ def test_a_table_without_rows_gives_tables_without_rows(fleet):
 
 
 numbers = st.none() | st.floats() | st.integers(-(2**60), 2**60)
-odd_text = st.none() | st.text(max_size=6) | st.sampled_from(["2", " 2", "2.0", "", "nan", "inf", "+1", "1e3", "é/=%", "NA"])
-odd_times = odd_text | st.datetimes().map(str) | st.dates().map(str) | st.sampled_from(
-    ["2024-03-31T02:30", "2024-10-27T02:30", "2024-10-27T02:30+02:00", "now", "2024-01-01T00:00Z", "9999-12-31"]
+odd_text = (
+    st.none() | st.text(max_size=6) | st.sampled_from(["2", " 2", "2.0", "", "nan", "inf", "+1", "1e3", "é/=%", "NA"])
 )
-
-
-@st.composite
-def columns(draw, n_rows, of):
-    return pa.array(draw(st.lists(of, min_size=n_rows, max_size=n_rows)))
+odd_times = (
+    odd_text
+    | st.datetimes().map(str)
+    | st.dates().map(str)
+    | st.sampled_from(
+        ["2024-03-31T02:30", "2024-10-27T02:30", "2024-10-27T02:30+02:00", "now", "2024-01-01T00:00Z", "9999-12-31"]
+    )
+)
 
 
 @st.composite
 def hostile_tables(draw):
     n_rows = draw(st.integers(0, 12))
+
     def texts(of):
         return pa.array(draw(st.lists(of, min_size=n_rows, max_size=n_rows)), pa.string())
 
@@ -200,10 +203,16 @@ def hostile_tables(draw):
     def times():
         if draw(st.booleans()):
             return texts(odd_times)
-        kind = pa.timestamp(draw(st.sampled_from(["s", "ms", "us"])), draw(st.sampled_from([None, "UTC", "Asia/Kolkata"])))
+        kind = pa.timestamp(
+            draw(st.sampled_from(["s", "ms", "us"])), draw(st.sampled_from([None, "UTC", "Asia/Kolkata"]))
+        )
         moments = st.none() | st.integers(-(2**31), 2**32)
-        return pa.array(draw(st.lists(moments, min_size=n_rows, max_size=n_rows)), pa.int64()).cast(pa.timestamp("s")).cast(
-            pa.timestamp(kind.unit)).cast(kind)
+        return (
+            pa.array(draw(st.lists(moments, min_size=n_rows, max_size=n_rows)), pa.int64())
+            .cast(pa.timestamp("s"))
+            .cast(pa.timestamp(kind.unit))
+            .cast(kind)
+        )
 
     table = {"store": mixed(), "brand": texts(odd_text), "day": times(), "units": mixed(), "price": mixed()}
     return pa.table(table)
@@ -223,6 +232,7 @@ def test_every_row_of_a_hostile_table_is_accepted_or_rejected_once(fleet, table,
     assert np.isfinite(features).all()
 
 
+@settings(max_examples=30)
 @given(hostile_tables())
 def test_a_row_is_judged_alone(fleet, table):
     fleet = fleet.forecast()

@@ -1,0 +1,153 @@
+"""What `myriad check` shows: tables in a terminal, plain lines elsewhere, or JSON; problems come last."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from models.findings import ColumnFacts, Estimate, Findings, Role, SegmentFacts, SourceFacts, WindowFacts
+from models.formats import format_bytes, format_duration, format_number, format_percent
+
+__all__ = ["show_findings"]
+
+_COLORS = {"error": "red", "warning": "yellow"}
+_WINDOWS: dict[Role, str] = {"score.source": "scoring", "test.source": "test"}
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A titled table; without a header its first column names what the second one says."""
+
+    title: str
+    rows: Sequence[tuple[str, ...]]
+    header: tuple[str, ...] = ()
+
+
+def show_findings(findings: Findings, *, as_json: bool) -> None:
+    """Print findings to standard output."""
+    if as_json:
+        print(json.dumps(dataclasses.asdict(findings), indent=2, ensure_ascii=False))
+    elif sys.stdout.isatty():
+        _show_tables(findings)
+    else:
+        _show_lines(findings)
+
+
+def _show_tables(findings: Findings) -> None:
+    console = Console(highlight=False)
+    for section in _sections(findings):
+        table = Table(title=section.title, title_justify="left", box=box.SIMPLE, show_header=bool(section.header))
+        for name in section.header or ("", ""):
+            table.add_column(name, overflow="fold", style="" if section.header or table.columns else "bold")
+        for row in section.rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console.print(table)
+    for problem in findings.problems:
+        severity = Text(f"{problem.severity:<8}", style=_COLORS[problem.severity])
+        console.print(severity, Text(f"{problem.key}: {problem.message}"))
+    console.print(_verdict(findings))
+
+
+def _show_lines(findings: Findings) -> None:
+    for section in _sections(findings):
+        print(section.title)
+        rows = [section.header, *section.rows] if section.header else section.rows
+        widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+        for row in rows:
+            print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for problem in findings.problems:
+        print(f"{problem.severity}: {problem.key}: {problem.message}")
+    print(_verdict(findings))
+
+
+def _verdict(findings: Findings) -> str:
+    warnings = len(findings.problems) - findings.errors
+    return f"fleet {findings.fleet}: {_counted(findings.errors, 'error')}, {_counted(warnings, 'warning')}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
+
+
+def _sections(findings: Findings) -> Iterator[_Section]:
+    yield _Section("files", [row for source in findings.sources for row in _source_rows(source)])
+    if findings.columns:
+        header = ("column", "used as", "type", "missing", "values", "from", "to", "examples")
+        yield _Section("columns", [_column_row(fact) for fact in findings.columns], header)
+    if findings.segments:
+        yield _Section("segments", list(_segment_rows(findings, findings.segments)))
+    windows = {role: facts for role, facts in _windows(findings).items() if facts}
+    if windows:
+        rows = [(_WINDOWS[role], _window_text(facts)) for role, facts in windows.items()]
+        yield _Section("other inputs", rows)
+    if findings.estimate:
+        title = "estimate, good to a factor of two" if findings.sources[0].whole else "estimate from a sample: at least"
+        yield _Section(title, list(_estimate_rows(findings.estimate)))
+
+
+def _windows(findings: Findings) -> dict[Role, WindowFacts | None]:
+    return {"score.source": findings.score, "test.source": findings.test}
+
+
+def _source_rows(source: SourceFacts) -> Iterator[tuple[str, str]]:
+    read = "all read" if source.whole else f"a sample: {source.read_files:,} of them read"
+    if not source.files:
+        yield source.role, f"{source.path}: not readable"
+        return
+    yield source.role, f"{source.path}: {_counted(source.files, 'file')}, {_size(source.size_bytes)}, {read}"
+    if source.rows:
+        rejected = source.rows - source.accepted
+        checked = f", {source.accepted:,} valid + {rejected:,} rejected" if source.accepted or source.rejected else ""
+        yield "", f"{source.rows:,} rows{checked}"
+    for reason, count in source.rejected.items():
+        yield "", f"rejected {count:,} ({format_percent(count / source.rows, 1)}): {reason}"
+    if source.unused:
+        yield "", f"unused columns: {', '.join(source.unused)}"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 2**10:,.0f} KiB" if size_bytes < 2**20 else format_bytes(size_bytes)
+
+
+def _column_row(fact: ColumnFacts) -> tuple[str, ...]:
+    examples = ", ".join(text if len(text) <= 24 else text[:23] + "…" for text in fact.examples)
+    roles, missing = ", ".join(fact.roles), format_percent(fact.missing_share, 1)
+    return fact.name, roles, fact.type, missing, f"{fact.values:,}", fact.low, fact.high, examples
+
+
+def _segment_rows(findings: Findings, facts: SegmentFacts) -> Iterator[tuple[str, str]]:
+    yield "segments", f"{facts.count:,}"
+    yield "rows a segment", f"{facts.rows_min:,} to {facts.rows_max:,}, median {format_number(facts.rows_median)}"
+    yield f"fewer than {facts.min_rows} rows", f"{facts.short:,}"
+    if findings.task == "forecast":
+        yield "ended long ago", f"{facts.ended:,}"
+        yield "repeated rows", f"{facts.repeated:,}"
+    if facts.below_minimum is not None:
+        yield "below the minimum", format_percent(facts.below_minimum, 1)
+    time = findings.time
+    if time is not None:
+        yield "time", f"{time.first} to {time.last} (UTC), frequency {time.frequency}"
+        if time.distance_days is not None:
+            fits = f", which fits {time.fitting}" if time.fitting else ""
+            yield "rows are apart", f"{time.distance_days:.4g} days (median){fits}"
+
+
+def _window_text(facts: WindowFacts) -> str:
+    covered = f", {format_percent(facts.covered)} of segments x steps have a row" if facts.covered is not None else ""
+    return f"{facts.segments:,} segments, {facts.unseen:,} of them unseen in training{covered}"
+
+
+def _estimate_rows(estimate: Estimate) -> Iterator[tuple[str, str]]:
+    own = estimate.models - estimate.levels
+    yield "models", f"{estimate.models:,}: {own:,} of segments + {estimate.levels:,} of fallback levels"
+    yield "backtest fits", f"{estimate.backtest_fits:,}"
+    yield "train", f"{format_duration(estimate.train_seconds)} with {_counted(estimate.workers, 'worker')}"
+    yield "score", format_duration(estimate.score_seconds)
+    yield "peak memory", format_bytes(estimate.peak_memory_bytes)
+    yield "lake", _size(estimate.lake_bytes)

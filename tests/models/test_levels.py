@@ -1,0 +1,68 @@
+"""Series and samples of the fallback levels."""
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from models.levels import level_label, level_observations, sampled_levels
+
+DAY = [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
+TIME = pa.timestamp("us", tz="UTC")
+
+
+def test_a_level_is_named_after_its_column():
+    assert level_label("*") == "global"
+    assert level_label("brand=a%2Fb") == "brand"
+
+
+def test_series_of_a_level_is_the_mean_row_of_its_segments(fleet):
+    sums = pa.table(
+        {
+            "level": ["*", "*", "*", "brand=a"],
+            "time": pa.array([DAY[1], DAY[0], DAY[1], DAY[2]], TIME),
+            "rows": [2, 1, 3, 4],
+            "target": [10.0, 7.0, 40.0, 2.0],
+            "x_price": [2.0, 1.0, 3.0, 8.0],
+            "bucket": [0, 0, 1, 0],
+        }
+    )
+    found = level_observations(sums, fleet.forecast(features={"known": ["price"], "categorical": ["promo"]}))
+    assert found["segment"].to_pylist() == ["*", "*", "brand=a"]
+    assert found["time"].to_pylist() == [DAY[0], DAY[1], DAY[2]]
+    assert found["target"].to_pylist() == [7.0, 10.0, 0.5]
+    assert found["x_price"].to_pylist() == [1.0, 1.0, 2.0]
+    assert found["c_promo"].null_count == 3
+    assert not any(found["excluded"].to_pylist())
+
+
+def rows_of(n):
+    return pa.table(
+        {
+            "segment": [f"store={i % 3}/brand={i % 2}" for i in range(n)],
+            "target": [float(i) for i in range(n)],
+            "input_id": ["file"] * n,
+            "row": list(range(n)),
+        }
+    )
+
+
+def test_each_row_is_sampled_once_for_every_level_of_its_segment(fleet):
+    found = sampled_levels(rows_of(6), fleet.forecast(), 100)
+    assert sorted(found["segment"].to_pylist()) == ["*"] * 6 + ["brand=0"] * 3 + ["brand=1"] * 3
+    of_brand = {row["target"] for row in found.to_pylist() if row["segment"] == "brand=1"}
+    assert of_brand == {1.0, 3.0, 5.0}
+
+
+@pytest.mark.parametrize("limit", [1, 7, 50])
+def test_a_sample_is_fixed_and_does_not_depend_on_the_order_of_the_rows(fleet, limit):
+    rows = rows_of(50)
+    chosen = fleet.forecast(fallback=["global"])
+    found = sampled_levels(rows, chosen, limit)["target"].to_pylist()
+    turned = sampled_levels(rows.take(list(range(49, -1, -1))), chosen, limit)["target"].to_pylist()
+    assert len(found) == limit
+    assert sorted(turned) == sorted(found)
+
+
+def test_a_fleet_without_fallback_has_no_levels(fleet):
+    assert sampled_levels(rows_of(5), fleet.forecast(fallback=[]), 10).num_rows == 0

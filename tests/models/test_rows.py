@@ -1,0 +1,70 @@
+"""Training rows and backtest windows."""
+
+import numpy as np
+import pytest
+from kit import series_of
+
+from models import rows as module
+from models.features import Contract
+from models.rows import Window, build_rows
+
+CONTRACT = Contract("forecast", horizon=3, lags=(1,), windows=(2,))
+
+
+def test_rows_trained_on_have_their_target_at_or_before_the_origin():
+    series = series_of(np.arange(20.0), np.arange(100.0, 109.0))
+    rows = build_rows(series, CONTRACT, [0, 3])
+    used = Window(series, CONTRACT, rows, 3, 3).training()
+    seen = rows.target[used]
+    assert seen.max() == 105.0
+    assert np.nanmax(rows.target[0][used[0]]) == 16.0
+    assert not np.isnan(seen).any()
+
+
+def test_a_row_needs_a_history_of_four_periods_or_of_one_season():
+    series = series_of(np.arange(20.0), season=7)
+    seasonal = Contract("forecast", season=7, horizon=3, lags=(1,), windows=(2,))
+    for contract, first in ((CONTRACT, 3), (seasonal, 6)):
+        shaped = series_of(np.arange(20.0), season=contract.season)
+        rows = build_rows(shaped, contract, [0])
+        used = Window(shaped, contract, rows, 0, 3).training()
+        assert rows.origins[np.flatnonzero(used.any(axis=(0, 2)))[0]] == first
+    assert series.panel.season == 7
+
+
+def test_actual_values_beyond_the_panel_are_unknown():
+    series = series_of([1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_array_equal(Window(series, CONTRACT, None, 2, 3).actual(), [[3.0, 4.0, np.nan]])
+    assert np.isnan(Window(series, CONTRACT, None, 0, 3).actual()).all()
+
+
+def test_backtest_origins_are_there_however_long_the_series(monkeypatch):
+    monkeypatch.setattr(module, "MAX_ROWS", 30)
+    series = series_of(np.arange(200.0))
+    rows = build_rows(series, CONTRACT, [0, 50, 150])
+    assert len(rows.origins) == 13
+    for shift in (0, 50, 150):
+        window = Window(series, CONTRACT, rows, shift, 3)
+        assert window.base_at_origin()[0, :, 1].tolist() == [199.0 - shift] * 3
+        assert window.panel.values.shape[1] == 200 - shift
+
+
+def test_features_of_a_backtest_origin_do_not_change_with_what_follows():
+    values = np.random.default_rng(0).normal(10.0, 3.0, 40)
+    changed = values.copy()
+    changed[35:] = 1e9
+    windows = []
+    for one in (values, changed):
+        series = series_of(one)
+        windows.append(Window(series, CONTRACT, build_rows(series, CONTRACT, [0, 5]), 5, 3))
+    first, second = windows
+    np.testing.assert_array_equal(first.base_at_origin(), second.base_at_origin())
+    used = first.training()
+    np.testing.assert_array_equal(used, second.training())
+    np.testing.assert_array_equal(first.table.base[used], second.table.base[used])
+    np.testing.assert_array_equal(first.table.target[used], second.table.target[used])
+
+
+def test_a_window_without_rows_says_so():
+    with pytest.raises(ValueError, match="without feature rows"):
+        Window(series_of([1.0, 2.0]), CONTRACT, None, 0, 3).training()

@@ -1,0 +1,130 @@
+"""Observations to dense arrays: gaps, exclusions, ends that differ, covariates of future periods."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models import series as module
+from models.features import Contract
+from models.fleet import Time
+from models.series import build_series, encode_covariates, future_covariates
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+CONTRACT = Contract("forecast", season=7, numeric=("price",), categories={"promo": ("no", "yes")})
+NAN = np.nan
+
+
+def rows_of(*rows):
+    """Observations from (segment, day, target, price, promo, excluded)."""
+    columns = list(zip(*rows, strict=True)) if rows else [[]] * 6
+    return pa.table(
+        {
+            "segment": pa.array(columns[0], pa.string()),
+            "time": pa.array([START + timedelta(days=day) for day in columns[1]], pa.timestamp("us", tz="UTC")),
+            "target": pa.array(columns[2], pa.float64()),
+            "x_price": pa.array(columns[3], pa.float64()),
+            "c_promo": pa.array(columns[4], pa.string()),
+            "excluded": pa.array(columns[5], pa.bool_()),
+        }
+    )
+
+
+def built(rows, gaps="interpolate", contract=CONTRACT):
+    return build_series(rows, contract, Time(column="day", frequency="D", gaps=gaps))
+
+
+def plain(segment, days, targets):
+    return [(segment, day, target, 1.0, "no", False) for day, target in zip(days, targets, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("gaps", "expected"),
+    [
+        ("interpolate", [1.0, 2.0, 3.0, 4.0, 4.0]),
+        ("zero", [1.0, 0.0, 0.0, 4.0, 4.0]),
+        ("previous", [1.0, 1.0, 1.0, 4.0, 4.0]),
+    ],
+)
+def test_gaps_are_filled_by_the_rule(gaps, expected):
+    found = built(rows_of(*plain("a", [0, 3, 4], [1.0, 4.0, 4.0])), gaps)
+    assert found.panel.values.tolist() == [expected]
+    assert found.panel.lengths.tolist() == [5]
+    assert found.rows.tolist() == [3]
+
+
+def test_excluded_rows_are_gaps_and_a_trailing_one_moves_the_end():
+    rows = rows_of(
+        ("a", 0, 1.0, 1.0, "no", False),
+        ("a", 1, 99.0, 1.0, "no", True),
+        ("a", 2, 3.0, 1.0, "no", False),
+        ("a", 3, 99.0, 1.0, "no", True),
+        ("b", 0, 5.0, 1.0, "no", True),
+    )
+    found = built(rows)
+    assert found.segments == ("a",)
+    assert found.panel.values.tolist() == [[1.0, 2.0, 3.0]]
+    assert found.last_times[0] == np.datetime64("2024-01-03")
+
+
+def test_segments_that_end_at_different_times_are_aligned_at_their_ends():
+    found = built(rows_of(*plain("a", [0, 1, 2], [1, 2, 3]), *plain("b", [8, 9], [8, 9]), *plain("c", [4], [4])))
+    np.testing.assert_array_equal(found.panel.values, [[1, 2, 3], [NAN, 8, 9], [NAN, NAN, 4]])
+    assert (found.panel.ends - found.panel.ends[0]).tolist() == [0, 7, 2]
+    assert found.panel.lengths.tolist() == [3, 2, 1]
+    assert found.last_times.tolist() == [datetime(2024, 1, day, tzinfo=UTC).replace(tzinfo=None) for day in (3, 10, 5)]
+
+
+def test_an_empty_table_gives_no_segments():
+    found = built(rows_of())
+    assert found.segments == ()
+    assert found.panel.values.shape == (0, 0)
+    assert found.covariates.shape == (0, 0, 3)
+    covariates, carried = future_covariates(found, 2, {})
+    assert covariates.shape == (0, 2, 3)
+    assert carried.shape == (0, 2)
+
+
+def test_take_picks_segments_in_the_order_asked_for():
+    found = built(rows_of(*plain("a", [0, 1], [1, 2]), *plain("b", [0], [8]))).take([1, 0])
+    assert found.segments == ("b", "a")
+    np.testing.assert_array_equal(found.panel.values, [[NAN, 8], [1, 2]])
+    assert found.rows.tolist() == [1, 2]
+
+
+def test_a_long_history_keeps_its_newest_part_even_if_the_cut_falls_into_a_gap(monkeypatch):
+    monkeypatch.setattr(module, "MAX_PERIODS", 4)
+    for gaps in ("interpolate", "previous", "zero"):
+        found = built(rows_of(*plain("a", [0, 1, 5, 6], [1, 2, 6, 7]), *plain("b", [0, 1, 2, 3], [1, 2, 3, 4])), gaps)
+        np.testing.assert_array_equal(found.panel.values, [[NAN, NAN, 6, 7], [1, 2, 3, 4]])
+        assert found.panel.lengths.tolist() == [2, 4]
+
+
+def test_covariates_are_indicators_carried_over_gaps():
+    rows = rows_of(("a", 0, 1.0, None, "yes", False), ("a", 1, 1.0, 7.0, None, False), ("a", 3, 1.0, 9.0, "new", False))
+    assert encode_covariates(rows, CONTRACT)[:, 1:].tolist() == [[0, 1], [0, 0], [0, 0]]
+    assert built(rows).covariates.tolist() == [[[7, 0, 1], [7, 0, 0], [7, 0, 0], [9, 0, 0]]]
+
+
+def test_covariates_that_nobody_knows_are_zero():
+    rows = rows_of(("a", 0, 1.0, None, "no", False), ("b", 0, 1.0, 3.0, "no", False))
+    assert built(rows).covariates[:, :, 0].tolist() == [[0.0], [3.0]]
+
+
+def test_future_covariates_are_the_given_ones_or_the_last_known():
+    found = built(rows_of(*plain("a", [0, 1], [1, 2]), *plain("b", [0], [5])))
+    end = int(found.panel.ends[0])
+    given = np.array([[9.0, 0.0, 1.0], [8.0, 0.0, 1.0], [7.0, 1.0, 0.0], [6.0, 1.0, 0.0]])
+    covariates, carried = future_covariates(found, 3, {"a": (np.array([end - 1, end + 2, end + 4, end + 2]), given)})
+    # Of two rows for one period the later one counts; periods outside of the horizon are left out.
+    assert covariates[0].tolist() == [[1, 1, 0], [6, 1, 0], [6, 1, 0]]
+    assert carried.tolist() == [[True, False, True], [True, True, True]]
+
+
+def test_nothing_is_carried_where_a_fleet_has_no_covariates():
+    bare = Contract("forecast")
+    found = built(rows_of(*plain("a", [0, 1], [1, 2])), contract=bare)
+    covariates, carried = future_covariates(found, 3, {})
+    assert covariates.shape == (1, 3, 0)
+    assert not carried.any()

@@ -1,0 +1,48 @@
+"""Making regressors from a fleet's candidates."""
+
+import pytest
+
+from models.errors import FleetError
+from models.fleet import Candidate
+from models.trees import make_regressor
+
+
+def regressor(fleet, estimator, **params):
+    return make_regressor(Candidate(name="mine", estimator=estimator, params=params), fleet.forecast(seed=7))()
+
+
+def test_an_import_path_makes_fresh_regressors_with_their_params(fleet):
+    make = make_regressor(
+        Candidate(name="mine", estimator="sklearn.linear_model.Ridge", params={"alpha": 3.0}), fleet.forecast()
+    )
+    assert make().alpha == 3.0
+    assert make() is not make()
+
+
+def test_a_random_regressor_gets_the_seed_of_the_fleet_unless_it_has_its_own(fleet):
+    forest = "sklearn.ensemble.RandomForestRegressor"
+    assert regressor(fleet, forest).random_state == 7
+    assert regressor(fleet, forest, random_state=1).random_state == 1
+    assert regressor(fleet, "lightgbm.LGBMRegressor").random_state == 7
+    assert not hasattr(regressor(fleet, "sklearn.linear_model.LinearRegression"), "random_state")
+
+
+@pytest.mark.parametrize(
+    ("estimator", "params", "told"),
+    [
+        ("nowhere.Model", {}, "cannot import nowhere.Model"),
+        ("sklearn.linear_model.Riidge", {}, "cannot import sklearn.linear_model.Riidge"),
+        ("sklearn.linear_model.Ridge", {"alfa": 1}, "refuses its params"),
+        ("regressors.NoRegressor", {}, "no regressor"),
+    ],
+)
+def test_an_estimator_that_cannot_be_made_is_a_fleet_error(fleet, estimator, params, told):
+    with pytest.raises(FleetError, match=f"candidates: 'mine': .*{told}"):
+        regressor(fleet, estimator, **params)
+
+
+@pytest.mark.parametrize(("metric", "objective"), [("mae", "l1"), ("wape", "l1"), ("rmse", "l2"), ("smape", "l2")])
+def test_lightgbm_of_regression_fleets_fits_what_the_metric_rewards(fleet, metric, objective):
+    made = make_regressor(Candidate(name="lightgbm"), fleet.regression(backtest={"metric": metric}))()
+    assert made.objective == objective
+    assert make_regressor(Candidate(name="lightgbm"), fleet.forecast())().objective == "l2"

@@ -1,0 +1,50 @@
+"""Runs the shop's stages in this process and kills it with SIGKILL at its n-th commit; see tests/tasks/test_kill.py.
+
+Usage: python killed.py FOLDER COMMIT before|after
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from shop import open_run, train_all
+
+from adapters.cluster import InlineWorkers
+from adapters.lake import Table
+from adapters.registry import Registry
+from tasks.ingest import ingest_files
+from tasks.promote import promote_challengers, sync_aliases
+from tasks.score import score_fleet
+
+
+def kill_at(commit, moment):
+    plain, seen = Table._commit, []
+
+    def committing(self, *arguments):
+        seen.append(self.uri)
+        due = len(seen) == commit
+        if due and moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        plain(self, *arguments)
+        if due:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Table._commit = committing
+    return seen
+
+
+def main(folder, commit, moment):
+    seen = kill_at(commit, moment)
+    run = open_run(folder, InlineWorkers(), "run-1")
+    registry = Registry(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
+    train_all(run, registry)
+    ingest_files.fn(run, "requests", run.fleet.score.source)
+    promote_challengers.fn(run)
+    sync_aliases.fn(run, registry)
+    score_fleet.fn(run)
+    print(len(seen))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,292 @@
+"""Ingest: each file exactly once, whatever happens to it; rows balance."""
+
+import gzip
+import os
+import uuid
+
+import fsspec
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from adapters.lake import Lake, Table
+from models.errors import SourceError
+from models.fleet import Source
+from models.tables import INPUTS, QUARANTINE, landed, observations
+from tasks.context import Run
+from tasks.ingest import ingest_files
+from tasks.partition import partition_observations
+from tasks.work.job import Job
+from tasks.work.land import reading
+
+HEADER = "store,brand,day,units,price\n"
+
+
+def lines(store, count=3, first=1):
+    return "".join(f"{store},x,2024-01-{first + number:02d},{number + 1},1.5\n" for number in range(count))
+
+
+def put(run, name, content, stamp_ns=None):
+    path = run.job.home / "in" / name
+    path.write_bytes(content if isinstance(content, bytes) else (HEADER + content).encode())
+    if stamp_ns:
+        os.utime(path, ns=(stamp_ns, stamp_ns))
+    return path
+
+
+def ingest(run, role="observations", **source):
+    return ingest_files.fn(run, role, Source(**({"path": "in"} | source)))
+
+
+def rows(run, role="landed"):
+    table = run.table(landed(run.fleet, role)).read()
+    return sorted(
+        zip(table["segment"].to_pylist(), table["time"].to_pylist(), table["target"].to_pylist(), strict=True)
+    )
+
+
+def inputs(run):
+    return {row["path"].rsplit("/", 1)[-1]: row for row in run.table(INPUTS).read().to_pylist()}
+
+
+def quarantine(run):
+    table = run.table(QUARANTINE).read().to_pylist()
+    return sorted((row["path"].rsplit("/", 1)[-1], row["reason"], row["row"]) for row in table)
+
+
+def assert_balanced(run):
+    """Every row that was read is an observation or in the quarantine."""
+    partition_observations.fn(run)
+    read = sum(row["rows_read"] for row in inputs(run).values())
+    kept = run.table(observations(run.fleet)).read().num_rows
+    assert read == kept + sum(1 for _, reason, _ in quarantine(run) if reason != "unreadable_file")
+
+
+def with_fleet(run, fleet):
+    return Run(Job(fleet, run.job.lake, "run-2", run.job.home), run.workers)
+
+
+def test_each_file_lands_exactly_once(run):
+    put(run, "a.csv", lines(1))
+    put(run, "b.csv", lines(2) + "3,x,never,1,1\n4\n")
+    receipt = ingest(run)
+    assert (receipt.files, receipt.unchanged, receipt.refused) == (2, 0, ())
+    assert (receipt.read, receipt.accepted, receipt.rejected) == (8, 6, 2)
+    assert receipt.reasons == {"unparsable": 2}
+    assert len(rows(run)) == 6
+    assert quarantine(run) == [("b.csv", "unparsable", 3), ("b.csv", "unparsable", 4)]
+    assert {name: row["rows_read"] for name, row in inputs(run).items()} == {"a.csv": 3, "b.csv": 5}
+    assert_balanced(run)
+
+
+def test_an_unchanged_file_is_skipped_and_a_new_one_is_not(run):
+    put(run, "a.csv", lines(1))
+    ingest(run)
+    version, before = run.table(landed(run.fleet)).version(), inputs(run)
+    receipt = ingest(run)
+    assert (receipt.files, receipt.unchanged, receipt.read) == (1, 1, 0)
+    assert run.table(landed(run.fleet)).version() == version
+    assert inputs(run) == before
+    put(run, "b.csv", lines(2))
+    receipt = ingest(run)
+    assert (receipt.files, receipt.unchanged, receipt.read) == (2, 1, 3)
+    assert len(rows(run)) == 6
+
+
+def test_a_touched_file_with_the_same_content_changes_no_row(run):
+    put(run, "a.csv", lines(1) + "2,x,never,1,1\n")
+    ingest(run)
+    before, rejected = rows(run), quarantine(run)
+    os.utime(run.job.home / "in/a.csv", ns=(1, 1))
+    ingest(run)
+    assert (rows(run), quarantine(run)) == (before, rejected)
+    assert len(inputs(run)) == 1
+    assert ingest(run).unchanged == 1
+    assert_balanced(run)
+
+
+def test_a_changed_file_replaces_its_own_rows(run):
+    put(run, "a.csv", lines(1) + "1,x,never,1,1\n")
+    put(run, "b.csv", lines(2) + "2,x,never,1,1\n")
+    ingest(run)
+    assert_balanced(run)
+    first = inputs(run)
+    put(run, "a.csv", lines(1, count=5, first=10), stamp_ns=5)
+    receipt = ingest(run)
+    assert (receipt.unchanged, receipt.read) == (1, 5)
+    assert [segment for segment, _, _ in rows(run)] == ["store=1/brand=x"] * 5 + ["store=2/brand=x"] * 3
+    assert quarantine(run) == [("b.csv", "unparsable", 3)]
+    second = inputs(run)
+    assert second["b.csv"] == first["b.csv"]
+    assert second["a.csv"]["input_id"] != first["a.csv"]["input_id"]
+    assert second["a.csv"]["rows_read"] == 5
+    assert_balanced(run)
+
+
+def test_an_unreadable_file_stops_no_other_and_is_retried_when_mended(run):
+    put(run, "a.csv", lines(1))
+    put(run, "b.csv.gz", gzip.compress((HEADER + lines(2)).encode())[:-9], stamp_ns=5)
+    receipt = ingest(run)
+    assert (receipt.files, receipt.read) == (2, 3)
+    assert "b.csv.gz: cannot be read" in receipt.refused[0]
+    assert quarantine(run) == [("b.csv.gz", "unreadable_file", -1)]
+    assert "cannot be read" in inputs(run)["b.csv.gz"]["error"]
+    assert_balanced(run)
+    again = ingest(run)
+    assert (again.unchanged, len(again.refused)) == (1, 1)
+    assert len(quarantine(run)) == 1
+    put(run, "b.csv.gz", gzip.compress((HEADER + lines(2)).encode()), stamp_ns=5)
+    assert ingest(run).read == 3
+    assert quarantine(run) == []
+    assert inputs(run)["b.csv.gz"]["error"] == ""
+    assert len(rows(run)) == 6
+    assert_balanced(run)
+
+
+def test_a_good_file_that_becomes_unreadable_keeps_its_rows_until_it_is_mended(run):
+    put(run, "a.csv", lines(1))
+    good = put(run, "b.csv", lines(2) + "2,x,never,1,1\n", stamp_ns=5).read_bytes()
+    ingest(run)
+    before, details = rows(run), inputs(run)["b.csv"]
+    put(run, "b.csv", b"", stamp_ns=6)
+    for _ in range(2):
+        assert "b.csv: the file is empty" in ingest(run).refused[0]
+        assert rows(run) == before
+        assert quarantine(run) == [("b.csv", "unparsable", 3), ("b.csv", "unreadable_file", -1)]
+        found = inputs(run)["b.csv"]
+        assert found["error"]
+        assert (found["rows_read"], found["input_id"]) == (details["rows_read"], details["input_id"])
+    assert_balanced(run)
+    put(run, "b.csv", good, stamp_ns=5)
+    assert ingest(run).refused == ()
+    assert quarantine(run) == [("b.csv", "unparsable", 3)]
+    assert rows(run) == before
+    assert inputs(run)["b.csv"]["error"] == ""
+
+
+def test_nothing_but_unreadable_files_is_an_error_that_names_them_all(run):
+    put(run, "a.csv", b"")
+    put(run, "b.parquet", b"PAR1")
+    put(run, "c.csv", b"store,day\n1,2024-01-01\n")
+    with pytest.raises(SourceError) as caught:
+        ingest(run)
+    for text in ("a.csv: the file is empty", "b.parquet: cannot be read", "c.csv: no column brand, price, units"):
+        assert text in str(caught.value)
+    assert rows(run) == []
+    assert not run.table(INPUTS).exists()
+
+
+def test_a_pattern_without_files_is_an_error(run):
+    with pytest.raises(SourceError, match="no file matches"):
+        ingest(run)
+
+
+def test_a_header_without_rows_counts_as_ingested(run):
+    put(run, "a.csv", "")
+    assert ingest(run).read == 0
+    assert ingest(run).unchanged == 1
+
+
+def test_roles_keep_their_rows_and_ledgers_apart(run):
+    put(run, "a.csv", lines(1))
+    ingest(run)
+    (run.job.home / "in/a.csv").write_text("store,brand,day,price\n1,x,2024-02-01,2\n1,x,never,2\n")
+    assert ingest(run, "requests").read == 2
+    assert rows(run, "requests")[0][2] is None
+    assert len(rows(run)) == 3
+    assert sorted(row["role"] for row in run.table(INPUTS).read().to_pylist()) == ["observations", "requests"]
+    assert {row["stage"] for row in run.table(QUARANTINE).read().to_pylist()} == {"requests"}
+
+
+def test_a_file_is_read_again_when_the_fleet_reads_it_another_way(run, fleet):
+    put(run, "a.csv", lines(1))
+    ingest(run)
+    static = with_fleet(run, fleet.forecast(features={"known": []}))
+    assert ingest(static).unchanged == 0
+    assert ingest(static).unchanged == 1
+    other = with_fleet(run, fleet.forecast(features={"known": ["price"]}, horizon=9))
+    assert ingest(other).unchanged == 0
+    assert other.table(landed(other.fleet)).read()["x_price"].to_pylist() == [1.5] * 3
+    assert ingest(with_fleet(run, fleet.forecast(horizon=4))).unchanged == 1
+    assert len(rows(run)) == 3
+
+
+def test_a_new_feature_is_filled_for_files_that_landed_before(run, fleet):
+    plain = with_fleet(run, fleet.forecast(features={}))
+    put(run, "a.csv", lines(1))
+    ingest(plain)
+    partition_observations.fn(plain)
+    ingest(run)
+    partition_observations.fn(run)
+    assert run.table(observations(run.fleet)).read()["x_price"].to_pylist() == [1.5] * 3
+
+
+def test_inputs_that_were_scored_keep_their_identity(fleet):
+    source = Source(path="in")
+    one, other = fleet.regression(), fleet.regression(features={"known": ["distance"]})
+    assert reading(one, "requests", source) == reading(other, "requests", source)
+    assert reading(one, "observations", source) != reading(other, "observations", source)
+
+
+def ingest_until_the_last_commit(run, monkeypatch):
+    real = Table.replace
+
+    def stop(table, *args, **options):
+        if table.spec.name == "landed":
+            raise KeyboardInterrupt
+        return real(table, *args, **options)
+
+    monkeypatch.setattr(Table, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(run)
+    monkeypatch.undo()
+
+
+def test_reading_another_way_that_stopped_before_its_last_commit_is_made_up_for(run, fleet, monkeypatch):
+    put(run, "a.csv", lines(1))
+    ingest(with_fleet(run, fleet.forecast(features={})))
+    ingest_until_the_last_commit(run, monkeypatch)
+    assert ingest(run).read == 3
+    assert run.table(landed(run.fleet)).read()["x_price"].to_pylist() == [1.5] * 3
+
+
+def test_an_ingest_that_stopped_before_its_last_commit_is_made_up_for(run, monkeypatch):
+    put(run, "a.csv", lines(1))
+    ingest(run)
+    put(run, "a.csv", lines(1, count=2), stamp_ns=5)
+    ingest_until_the_last_commit(run, monkeypatch)
+    assert len(rows(run)) == 3
+    assert ingest(run).read == 2
+    assert len(rows(run)) == 2
+    assert_balanced(run)
+
+
+def test_many_chunks_of_one_file_land_together(run, monkeypatch):
+    monkeypatch.setattr("adapters.reader.CHUNK_ROWS", 2)
+    put(run, "a.csv", lines(1, count=5))
+    pq.write_table(pacsv.read_csv(run.job.home / "in/a.csv"), run.job.home / "in/b.parquet")
+    (run.job.home / "in/a.csv").unlink()
+    assert ingest(run).read == 5
+    assert len(rows(run)) == 5
+    assert ingest(run).unchanged == 1
+    assert_balanced(run)
+
+
+def test_the_whole_path_works_with_input_and_lake_on_s3(s3, fleet, workers, tmp_path):
+    root, storage = f"lake/{uuid.uuid4().hex}", fsspec.filesystem("s3")
+    run = Run(Job(fleet.forecast(), Lake(f"s3://{root}/lake"), "run-1", tmp_path), workers)
+    storage.pipe(f"{root}/in/a.csv", (HEADER + lines(1) + "1,x,never,1,1\n" + lines(1)).encode())
+    storage.pipe(f"{root}/in/b.csv.gz", gzip.compress((HEADER + lines(2)).encode()))
+    storage.pipe(f"{root}/in/c.csv", b"")
+    receipt = ingest(run, path=f"s3://{root}/in")
+    assert (receipt.files, receipt.read, len(receipt.refused)) == (3, 10, 1)
+    assert ingest(run, path=f"s3://{root}/in").unchanged == 2
+    summary = partition_observations.fn(run)
+    assert (summary.segments, summary.landed, summary.accepted, summary.rejected) == (2, 9, 6, 3)
+    assert_balanced(run)
+    storage.pipe(f"{root}/in/a.csv", (HEADER + lines(1, count=1)).encode())
+    storage.pipe(f"{root}/in/c.csv", (HEADER + lines(3)).encode())
+    assert ingest(run, path=f"s3://{root}/in").read == 4
+    summary = partition_observations.fn(run)
+    assert (summary.segments, summary.accepted, summary.rejected) == (3, 7, 0)
+    assert_balanced(run)

@@ -1,0 +1,214 @@
+"""Partition: observations, profiles and rejected rows of one state of the landed rows, committed once."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from adapters.lake import Table
+from models.errors import PartitionError, StaleTableError
+from models.fleet import Source
+from models.segments import bucket_of, hash_segments
+from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
+from tasks.context import Run
+from tasks.ingest import ingest_files
+from tasks.partition import partition_observations, recorded_buckets
+from tasks.work.job import Job
+
+HEADER = "store,brand,day,units,price\n"
+
+
+def put(run, name, rows):
+    text = "".join(f"{store},{brand},2024-01-{day:02d},{units},1\n" for store, brand, day, units in rows)
+    (run.job.home / "in" / name).write_text(HEADER + text)
+
+
+def ingest(run):
+    return ingest_files.fn(run, "observations", Source(path="in"))
+
+
+def grid(stores=6, brands="xy", days=5):
+    return [
+        (store, brand, day, store + day) for store in range(stores) for brand in brands for day in range(1, days + 1)
+    ]
+
+
+def with_fleet(run, fleet, workers=None):
+    return Run(Job(fleet, run.job.lake, "run-2", run.job.home), workers or run.workers)
+
+
+def specs(run):
+    return [observations(run.fleet), SEGMENTS, levels(run.fleet), QUARANTINE]
+
+
+def contents(run):
+    return [sorted(map(str, run.table(spec).read().to_pylist())) for spec in specs(run)]
+
+
+def versions(run):
+    return [run.table(spec).version() for spec in specs(run)]
+
+
+def test_rows_go_to_the_bucket_of_their_segment_sorted(run):
+    put(run, "a.csv", grid()[::-1])
+    ingest(run)
+    summary = partition_observations.fn(run)
+    assert (summary.buckets, summary.segments, summary.landed, summary.accepted, summary.rejected) == (4, 12, 60, 60, 0)
+    table = run.table(observations(run.fleet))
+    rows = table.read(["segment", "time", "bucket"])
+    hashes = hash_segments(rows["segment"].to_pylist())
+    assert rows["bucket"].to_pylist() == bucket_of(hashes, 4).tolist()
+    for file in table.files():
+        part = table.read_files([file], ["segment", "time"])
+        assert part.equals(part.sort_by([("segment", "ascending"), ("time", "ascending")]))
+    assert run.table(SEGMENTS).read().num_rows == 12
+    totals = run.table(levels(run.fleet)).read()
+    assert sum(totals["rows"].to_pylist()) == 2 * 60
+
+
+def test_duplicates_across_files_are_found_and_rows_balance(run):
+    put(run, "a.csv", grid())
+    put(run, "b.csv", grid(stores=2))
+    ingest(run)
+    summary = partition_observations.fn(run)
+    assert (summary.landed, summary.accepted, summary.rejected) == (80, 60, 20)
+    rejected = run.table(QUARANTINE).read().to_pylist()
+    assert {(row["reason"], row["path"].rsplit("/", 1)[-1], row["stage"]) for row in rejected} == {
+        ("duplicate", "b.csv", "partition")
+    }
+
+
+def test_a_retry_after_the_commit_changes_nothing(run):
+    put(run, "a.csv", [*grid(), *grid(stores=1)])
+    ingest(run)
+    first = partition_observations.fn(run)
+    before, seen = contents(run), versions(run)
+    assert partition_observations.fn(run) == first
+    assert versions(run) == seen
+    assert contents(run) == before
+
+
+def test_a_run_that_stopped_between_its_commits_is_made_up_for(run, monkeypatch):
+    put(run, "a.csv", [*grid(), *grid(stores=1)])
+    ingest(run)
+    real = Table.replace
+
+    def stop(table, *args, **options):
+        if table.spec.name == "observations":
+            raise KeyboardInterrupt
+        return real(table, *args, **options)
+
+    monkeypatch.setattr(Table, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        partition_observations.fn(run)
+    monkeypatch.undo()
+    assert run.table(observations(run.fleet)).read().num_rows == 0
+    summary = partition_observations.fn(run)
+    assert (summary.landed, summary.accepted, summary.rejected) == (70, 60, 10)
+    assert [len(each) for each in contents(run)[:2]] == [60, 12]
+    assert run.table(QUARANTINE).read().num_rows == 10
+
+
+def test_new_rows_are_partitioned_and_replaced_ones_are_gone(run):
+    put(run, "a.csv", grid())
+    ingest(run)
+    partition_observations.fn(run)
+    put(run, "a.csv", grid(stores=1))
+    put(run, "b.csv", [(9, "z", 1, 5)])
+    ingest(run)
+    summary = partition_observations.fn(run)
+    assert (summary.segments, summary.accepted) == (3, 11)
+    assert set(run.table(SEGMENTS).read()["segment"].to_pylist()) == {
+        "store=0/brand=x", "store=0/brand=y", "store=9/brand=z"
+    }  # fmt: skip
+
+
+def test_changed_settings_partition_the_same_rows_again_and_back(run, fleet):
+    put(run, "a.csv", [*grid(), *[(store, brand, day, 99) for store, brand, day, _ in grid(stores=1)]])
+    ingest(run)
+    partition_observations.fn(run)
+    first = contents(run)
+    last = with_fleet(run, fleet.forecast(validation={"duplicates": "last"}))
+    partition_observations.fn(last)
+    changed = contents(last)
+    assert changed[0] != first[0]
+    assert sum(run.table(observations(run.fleet)).read()["target"].to_pylist()) > 99 * 10
+    partition_observations.fn(run)
+    assert contents(run) == first
+
+
+def test_the_number_of_buckets_is_fixed_at_the_first_partition(run, fleet):
+    put(run, "a.csv", grid())
+    ingest(run)
+    assert recorded_buckets(run) == 0
+    partition_observations.fn(run)
+    put(run, "b.csv", grid(stores=40))
+    ingest(run)
+    for wanted in (16, "auto"):
+        other = with_fleet(run, fleet.forecast(partition={"buckets": wanted}, seed=wanted if wanted == 16 else 1))
+        assert partition_observations.fn(other).buckets == recorded_buckets(other) == 4
+    rows = run.table(observations(run.fleet)).read(["segment", "bucket"])
+    assert rows["bucket"].to_pylist() == bucket_of(hash_segments(rows["segment"].to_pylist()), 4).tolist()
+
+
+def test_the_number_of_buckets_follows_the_data_when_it_is_left_open(run, fleet):
+    open_ = with_fleet(run, fleet.forecast(partition={"buckets": "auto"}))
+    put(run, "a.csv", grid(stores=20))
+    ingest(open_)
+    assert partition_observations.fn(open_).buckets == 5
+
+
+def test_segments_of_nearly_one_row_each_are_refused_with_advice(run):
+    put(run, "a.csv", [(number, "x", 1, 1) for number in range(1_000)])
+    ingest(run)
+    with pytest.raises(
+        PartitionError, match=r"store, brand gives 1,000 segments for 1,000 rows, nearly one a row; use"
+    ):
+        partition_observations.fn(run)
+    assert [run.table(spec).exists() for spec in specs(run)[:3]] == [False] * 3
+    assert run.table(QUARANTINE).read().num_rows == 0
+
+
+def test_more_segments_than_the_limit_are_refused_at_the_first_and_at_every_later_partition(run, fleet):
+    put(run, "a.csv", grid(stores=3))
+    ingest(run)
+    limited = with_fleet(run, fleet.forecast(partition={"buckets": 4, "max_segments": 8}))
+    partition_observations.fn(limited)
+    before = contents(run)
+    put(run, "b.csv", grid(stores=5))
+    ingest(run)
+    with pytest.raises(PartitionError, match=r"gives 10 segments, more than partition.max_segments = 8; leave out"):
+        partition_observations.fn(limited)
+    assert contents(run) == before
+
+
+def test_nothing_valid_is_an_error_that_points_to_the_quarantine(run):
+    (run.job.home / "in/a.csv").write_text(HEADER + "1,x,never,1,1\n")
+    ingest(run)
+    with pytest.raises(PartitionError, match="no valid row has been ingested; look at the quarantine"):
+        partition_observations.fn(run)
+
+
+def test_a_run_that_was_overtaken_does_not_write_over_the_newer_one(run):
+    put(run, "a.csv", grid())
+    ingest(run)
+
+    class Overtaken:
+        def map(self, stage, function, items, retries=2):
+            put(run, "b.csv", [(9, "z", 1, 5)])
+            ingest(run)
+            partition_observations.fn(run)
+            return run.workers.map(stage, function, items, retries)
+
+    with pytest.raises(StaleTableError):
+        partition_observations.fn(with_fleet(run, run.fleet, Overtaken()))
+    assert run.table(observations(run.fleet)).read().num_rows == 61
+
+
+def test_landed_files_without_rows_of_a_bucket_leave_it_out(run):
+    put(run, "a.csv", grid(stores=1, brands="x"))
+    ingest(run)
+    assert partition_observations.fn(run).segments == 1
+    assert len(run.table(observations(run.fleet)).files()) == 1
+    hashes = run.table(landed(run.fleet)).read(["hash"])["hash"]
+    assert len(np.unique(hashes)) == 1
+    assert hashes.type == pa.int64()

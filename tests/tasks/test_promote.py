@@ -1,0 +1,152 @@
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from shop import shop, train_all
+
+from models.errors import PromotionError
+from models.tables import CHAMPIONS, REGISTRATIONS, VERDICTS
+from tasks.promote import current_release, promote_challengers, restore_release, sync_aliases
+
+
+def champions(run, release):
+    rows = run.table(CHAMPIONS).read(where=lambda partition: partition["release"] == str(release)).to_pylist()
+    return {row["segment"]: row for row in rows}
+
+
+def alias(trained, name):
+    return int(
+        MlflowClient(tracking_uri=trained.registry.tracking_uri).get_model_version_by_alias(name, "champion").version
+    )
+
+
+def land_more_weeks(trained, weeks=1):
+    """One more week for every segment: all models are trained again."""
+    start = pd.Timestamp("2024-01-01") + pd.Timedelta(weeks=60)
+    rows = [
+        ((start + pd.Timedelta(weeks=week)).date(), store, brand, 50.0 * store + week, 2.0)
+        for week in range(weeks)
+        for store in (1, 2, 3)
+        for brand in ("amber", "citra")
+    ]
+    pd.DataFrame(rows, columns=["week", "store", "brand", "units", "price"]).to_csv(
+        trained.folder / "sales" / "more.csv", index=False
+    )
+
+
+def test_first_release_has_every_trained_segment_and_the_levels(trained):
+    run = trained.run()
+    found = champions(run, 1)
+    assert len(found) == 7 + 3
+    assert {row["model_version"] for row in found.values()} == {1}
+    assert current_release(run) == 1
+    assert alias(trained, "shop.1.amber") == 1
+
+
+def test_unchanged_challengers_make_no_new_release(trained):
+    run = trained.run()
+    summary = promote_challengers.fn(run)
+    assert (summary.release, summary.promoted, summary.held, summary.unchanged) == (1, 0, 0, 7)
+    assert current_release(run) == 1
+
+
+def test_every_verdict_is_kept_with_its_figures(trained):
+    rows = trained.run().table(VERDICTS).read(where=lambda partition: partition["run_id"] == "run-1").to_pylist()
+    assert len(rows) == 10 * 5
+    assert {row["gate"] for row in rows} == {"rows", "baseline", "parity", "size", "latency"}
+    baseline = next(row for row in rows if row["gate"] == "baseline")
+    assert baseline["value"] <= baseline["limit"]
+    assert "naive baseline" in baseline["reason"]
+
+
+def test_new_data_promotes_a_new_release_and_rollback_restores_the_old_one(trained):
+    land_more_weeks(trained)
+    fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0})
+    run = trained.run("run-2", fleet)
+    train_all(run, trained.registry)
+    summary = promote_challengers.fn(run)
+    assert (summary.release, summary.promoted, summary.unchanged) == (2, 6, 1)
+    sync_aliases.fn(run, trained.registry)
+    assert alias(trained, "shop.1.amber") == 2
+
+    restored = restore_release.fn(run, 1)
+    assert restored.release == 3
+    assert sync_aliases.fn(run, trained.registry) > 0
+    assert alias(trained, "shop.1.amber") == 1
+    first, third = champions(run, 1), champions(run, 3)
+    assert {s: row["sha256"] for s, row in first.items()} == {s: row["sha256"] for s, row in third.items()}
+    assert {row["kind"] for row in third.values()} == {"rollback"}
+    assert sync_aliases.fn(run, trained.registry) == 0
+
+
+def test_a_failed_gate_keeps_the_champion(trained):
+    land_more_weeks(trained)
+    fleet = shop(gates={"worst_metric": 1e-9, "max_failed_share": 1.0, "baseline_tolerance": 10.0})
+    run = trained.run("run-2", fleet)
+    train_all(run, trained.registry)
+    summary = promote_challengers.fn(run)
+    assert (summary.promoted, summary.held, summary.release) == (0, 6, 1)
+    assert len(summary.held_segments) >= 6
+    assert champions(run, current_release(run))["store=1/brand=amber"]["model_version"] == 1
+
+
+def test_too_many_failures_promote_nothing(trained):
+    land_more_weeks(trained)
+    fleet = shop(gates={"worst_metric": 1e-9, "max_failed_share": 0.5, "baseline_tolerance": 10.0})
+    run = trained.run("run-2", fleet)
+    train_all(run, trained.registry)
+    summary = promote_challengers.fn(run)
+    assert summary.release == 1
+    assert "max_failed_share" in summary.reason
+    assert summary.held + summary.promoted + summary.unchanged == 7
+    assert current_release(run) == 1
+
+
+def test_live_rows_after_both_cutoffs_decide(trained):
+    """More weeks land after the training: challenger and champion are compared on them."""
+    land_more_weeks(trained, weeks=1)
+    fleet = shop(gates={"baseline_tolerance": 10.0, "min_live_rows": 2})
+    run = trained.run("run-2", fleet)
+    train_all(run, trained.registry)
+    land_more_weeks(trained, weeks=4)
+    from tasks.ingest import ingest_files
+    from tasks.partition import partition_observations
+
+    ingest_files.fn(run, "observations", run.fleet.source)
+    partition_observations.fn(run)
+    promote_challengers.fn(run)
+    rows = run.table(VERDICTS).read(where=lambda partition: partition["run_id"] == "run-2").to_pylist()
+    live = [row for row in rows if row["gate"] == "champion" and row["segment"].startswith("store=1/")]
+    assert live
+    assert all("live error" in row["reason"] and "3 rows after both cut-offs" in row["reason"] for row in live)
+
+
+def test_an_unregistered_challenger_is_held(trained):
+    run = trained.run()
+    run.table(REGISTRATIONS).replace([], lambda file: True, transaction=("test", 1))
+    summary = promote_challengers.fn(run)
+    assert summary.promoted == 0
+    assert summary.held == 7
+    assert "not registered" in summary.held_segments[0][1]
+
+
+def test_a_release_that_another_promotion_made_is_not_made_twice(trained, monkeypatch):
+    land_more_weeks(trained)
+    fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0})
+    run = trained.run("run-2", fleet)
+    train_all(run, trained.registry)
+    monkeypatch.setattr("tasks.promote.current_release", lambda run: 0)
+    with pytest.raises(PromotionError, match="release 1 was made by another promotion"):
+        promote_challengers.fn(run)
+
+
+def test_rollback_to_a_release_that_is_not_kept_names_those_that_are(trained):
+    with pytest.raises(PromotionError, match=r"release 7 is not kept; there are \[1\]"):
+        restore_release.fn(trained.run(), 7)
+
+
+def test_only_the_last_releases_are_kept(trained):
+    run = trained.run("run-2", shop(gates={"keep_releases": 2, "baseline_tolerance": 10.0}))
+    for _ in range(3):
+        restore_release.fn(run, current_release(run))
+    kept = {file.partition["release"] for file in run.table(CHAMPIONS).files()}
+    assert kept == {"3", "4"}

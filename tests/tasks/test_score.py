@@ -1,0 +1,155 @@
+import collections
+
+import pandas as pd
+import pytest
+from shop import DEAD, SHORT, STRANGE, UNSEEN, future, open_run, shop
+
+from models.errors import ScoringError
+from models.tables import PREDICTIONS
+from tasks.ingest import ingest_files
+from tasks.partition import partition_observations
+from tasks.promote import restore_release
+from tasks.score import score_fleet
+
+
+def predictions(run):
+    return run.table(PREDICTIONS).read().to_pandas()
+
+
+def keys(frame):
+    return list(zip(frame.segment, frame.origin, frame.time, frame.release, strict=True))
+
+
+def test_every_segment_gets_its_horizon_once_with_lineage(trained):
+    run = trained.run()
+    summary = score_fleet.fn(run)
+    rows = predictions(run)
+    assert summary.rows == len(rows) == 10 * 4
+    assert len(set(keys(rows))) == len(rows)
+    own = rows[rows.segment == "store=1/brand=amber"].sort_values("step")
+    assert own.step.tolist() == [1, 2, 3, 4]
+    assert own.time.dt.strftime("%Y-%m-%d").tolist() == ["2025-02-24", "2025-03-03", "2025-03-10", "2025-03-17"]
+    assert set(own.model_name) == {"shop.1.amber"}
+    assert set(own.model_version) == {1}
+    assert set(own.fallback_level) == {""}
+    assert (own.lower <= own.prediction).all()
+    assert (own.prediction <= own.upper).all()
+    assert (own.lower >= 0).all()
+    for column in ("job_id", "input_id", "scored_at", "release", "status"):
+        assert rows[column].notna().all()
+
+
+def test_short_and_unseen_segments_take_the_first_level_that_has_a_model(trained):
+    run = trained.run()
+    score_fleet.fn(run)
+    rows = predictions(run).groupby("segment").first()
+    assert rows.loc[SHORT, "fallback_level"] == "brand"
+    assert rows.loc[SHORT, "model_name"] == "shop.fallback.brand-amber"
+    assert "scaled by" in rows.loc[SHORT, "reason"]
+    assert rows.loc[UNSEEN, "fallback_level"] == "brand"
+    assert rows.loc[UNSEEN, "model_name"] == "shop.fallback.brand-citra"
+    assert rows.loc[STRANGE, "fallback_level"] == "global"
+    assert rows.loc[DEAD, "fallback_level"] == ""
+
+
+def test_without_a_chain_there_is_a_naive_value_or_no_model_but_never_a_made_up_number(trained):
+    run = trained.run("run-2", shop(fallback=[]))
+    score_fleet.fn(run)
+    rows = predictions(run)
+    unseen = rows[rows.segment == UNSEEN]
+    assert set(unseen.status) == {"no_model"}
+    assert unseen.prediction.isna().all()
+    assert unseen.model_name.isna().all()
+    assert len(unseen) == 4
+    short = rows[rows.segment == SHORT]
+    assert set(short.candidate) == {"naive"}
+    assert short.prediction.notna().all()
+
+
+def test_the_same_job_is_committed_once(trained):
+    first = score_fleet.fn(trained.run("run-2"))
+    version = trained.run().table(PREDICTIONS).version()
+    second = score_fleet.fn(trained.run("run-3"))
+    assert (second.job_id, second.rows, second.repeated) == (first.job_id, first.rows, True)
+    assert trained.run().table(PREDICTIONS).version() == version
+
+
+def test_new_covariates_replace_forecasts_of_the_same_origin_and_release(trained):
+    run = trained.run()
+    score_fleet.fn(run)
+    before = predictions(run)
+    future().assign(price=4.0).to_csv(trained.folder / "future" / "a.csv", index=False)
+    ingest_files.fn(run, "requests", run.fleet.score.source)
+    score_fleet.fn(run)
+    after = predictions(run)
+    assert len(after) == len(before)
+    assert len(set(keys(after))) == len(after)
+    assert after.prediction.sum() < before.prediction.sum()
+
+
+def test_forecasts_of_another_release_stand_beside(trained):
+    run = trained.run()
+    score_fleet.fn(run)
+    restore_release.fn(run, 1)
+    score_fleet.fn(run)
+    rows = predictions(run)
+    assert collections.Counter(rows.release) == {1: 40, 2: 40}
+    score_fleet.fn(run, release=1)
+    assert len(predictions(run)) == 80
+
+
+def test_new_observations_change_the_forecast_of_a_model_that_was_not_retrained(trained):
+    run = trained.run()
+    score_fleet.fn(run)
+    extra = pd.DataFrame([("2025-02-24", 1, "amber", 500.0, 2.5)], columns=["week", "store", "brand", "units", "price"])
+    extra.to_csv(trained.folder / "sales" / "z.csv", index=False)
+    ingest_files.fn(run, "observations", run.fleet.source)
+    partition_observations.fn(run)
+    score_fleet.fn(run)
+    rows = predictions(run)
+    own = rows[rows.segment == "store=1/brand=amber"]
+    assert set(own.model_version) == {1}
+    assert own.origin.nunique() == 2
+    overlapping = own[own.time == pd.Timestamp("2025-03-03", tz="UTC")]
+    assert overlapping.prediction.nunique() == 2
+    assert len(set(keys(rows))) == len(rows)
+
+
+def test_missing_covariates_are_told_or_rejected(trained):
+    (trained.folder / "future" / "a.csv").write_text("week,store,brand,price\n2025-02-24,1,amber,2.5\n")
+    run = trained.run()
+    ingest_files.fn(run, "requests", run.fleet.score.source)
+    score_fleet.fn(run)
+    own = predictions(run).query("segment == 'store=1/brand=amber'").sort_values("step")
+    assert pd.isna(own.reason.iloc[0])
+    assert own.reason.iloc[1:].str.contains("carried forward").all()
+    strict = shop(score={"source": {"path": "future/*.csv"}, "missing_covariates": "reject"})
+    restore_release.fn(run, 1)
+    score_fleet.fn(trained.run("run-3", strict))
+    rows = predictions(run).query("segment == 'store=1/brand=amber' and release == 2").sort_values("step")
+    assert rows.status.tolist() == ["ok"] + ["missing_covariates"] * 3
+    assert rows.prediction.isna().tolist() == [False, True, True, True]
+
+
+def test_scoring_without_a_release_says_what_to_do(tmp_path, workers):
+    with pytest.raises(ScoringError, match="train and promote first"):
+        score_fleet.fn(open_run(tmp_path, workers))
+
+
+def test_a_table_that_changed_meanwhile_is_looked_at_again(trained, monkeypatch):
+    """Another job commits while this one computes: the overlap is found out anew and nothing is doubled."""
+    run, rival = trained.run("run-2"), trained.run("run-3")
+    plain, raced = run.workers.map, []
+
+    def racing(stage, function, items, retries=2):
+        results = plain(stage, function, items, retries)
+        if stage == "score" and not raced:
+            raced.append(True)
+            restore_release.fn(rival, 1)
+            score_fleet.fn(rival, release=1)
+        return results
+
+    monkeypatch.setattr(run.workers, "map", racing)
+    score_fleet.fn(run)
+    rows = predictions(run)
+    assert len(set(keys(rows))) == len(rows)
