@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import cloudpickle  # type: ignore[import-untyped]
+import dask
 from distributed import Client, LocalCluster, as_completed
 
 from adapters.settings import Settings
@@ -65,6 +66,10 @@ class ClusterWorkers:
         return results
 
 
+_CHATTY = (
+    *(f"distributed.{part}" for part in ("batched", "comm", "core", "http.proxy", "scheduler", "worker")),
+    "tornado.application",
+)
 _open: list[Workers] = []
 
 
@@ -74,16 +79,7 @@ def open_workers(settings: Settings) -> Iterator[Workers]:
     if _open:
         yield _open[-1]
         return
-    # Workers that leave while their connections are still open are normal at shutdown.
-    for name in (
-        "distributed.comm",
-        "distributed.worker",
-        "distributed.scheduler",
-        "distributed.nanny",
-        "distributed.core",
-        "distributed.http.proxy",
-    ):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    _quieten()
     with _client(settings) as client:
         workers: Workers = ClusterWorkers(client)
         _open.append(workers)
@@ -91,6 +87,15 @@ def open_workers(settings: Settings) -> Iterator[Workers]:
             yield workers
         finally:
             _open.remove(workers)
+
+
+def _quieten() -> None:
+    """Connections that end while workers leave are normal at shutdown; restarts by the nanny are still told."""
+    levels = {"distributed": "warning", "distributed.nanny": "warning", **dict.fromkeys(_CHATTY, "critical")}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level.upper())
+    # Worker processes set up their logging from Dask's configuration.
+    dask.config.set({"logging": levels})
 
 
 @contextmanager

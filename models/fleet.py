@@ -43,7 +43,7 @@ class Time(_Strict):
     column: str = Field(description="Column that holds the time of a row.")
     frequency: Frequency = Field(description="Length of a period: h, D, W, M, Q or Y.")
     format: str | None = Field(None, description="strptime format; without it ISO 8601 is expected.")
-    zone: str = Field("UTC", description="IANA time zone of times that name none, and of calendar features.")
+    zone: str = Field("UTC", description="IANA time zone of times that name none, and of dates.")
     season: int | Literal["auto"] = Field("auto", description="Periods per season; auto: 24, 7, 52, 12, 4 or 1.")
     gaps: Literal["interpolate", "zero", "previous"] = Field(
         "interpolate", description="Value of periods without a row."
@@ -99,7 +99,7 @@ class Features(_Strict):
     rolling: list[Annotated[int, Field(ge=2, le=366)]] | Literal["auto", "none"] = Field(
         "auto", description="Windows of rolling means."
     )
-    calendar: Literal["auto", "none"] = Field("auto", description="Fourier terms of the season and of the year.")
+    calendar: Literal["auto", "none"] = Field("auto", description="Fourier terms of the season.")
 
     @property
     def numeric(self) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def _named(value: object) -> object:
 class Backtest(_Strict):
     folds: int = Field(3, ge=1, le=20, description="Rolling origins.")
     spacing: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
-        "auto", description="Periods between origins; auto: a third of the horizon."
+        "auto", description="Periods between origins; auto: the horizon over `folds`."
     )
     metric: Metric = Field("wape", description="What candidates compete on; lower is better.")
     tolerance: float = Field(
@@ -139,7 +139,7 @@ class Backtest(_Strict):
 
 class Partition(_Strict):
     buckets: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] = Field(
-        "auto", description="Fixed at the first ingest."
+        "auto", description="Fixed when the fleet is first partitioned."
     )
     min_rows: int = Field(30, ge=2, description="Segments with fewer rows get the fallback instead of a model.")
     max_segments: int = Field(100_000, ge=1, description="More segments than this are refused.")

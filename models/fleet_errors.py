@@ -13,21 +13,28 @@ __all__ = ["explain"]
 
 def explain(error: ValidationError, origin: str, model: type[BaseModel]) -> str:
     """One line a problem: `fleets/oj.yaml: horizon: 0 is not allowed; Input should be ...`."""
-    # What a key may be besides (a number, or `auto`) is told in one line.
+    paths = [_path(detail) for detail in error.errors()]
     told: dict[str, list[str]] = {}
-    for detail in error.errors():
-        for subject, text in _problems(detail, model):
+    for detail, path in zip(error.errors(), paths, strict=True):
+        # Of a key's alternatives, the one that its content was meant for says what is wrong inside.
+        if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
+            continue
+        for subject, text in _problems(detail, path, model):
+            # What else a key may be (a number, or `auto`) is told in the same line.
             told.setdefault(subject, []).append(text)
     return "\n".join(f"{origin}: {subject}{', or '.join(dict.fromkeys(texts))}" for subject, texts in told.items())
 
 
-def _problems(detail: ErrorDetails, model: type[BaseModel]) -> list[tuple[str, str]]:
-    """What is wrong, each as its subject and what is allowed."""
+def _path(detail: ErrorDetails) -> list[str | int]:
+    """Keys that lead to a problem, as the file shows them: without the tags of unions, which pydantic adds."""
     *parents, last = detail["loc"] or ("",)
-    # Pydantic adds the tags of unions to the location; a fleet's keys are what the file shows.
     path = [part for part in parents if not _is_tag(part)]
-    if detail["type"] in ("extra_forbidden", "missing") or not _is_tag(last):
-        path.append(last)
+    shown = detail["type"] in ("extra_forbidden", "missing") or not _is_tag(last)
+    return [*path, last] if shown else path
+
+
+def _problems(detail: ErrorDetails, path: Sequence[str | int], model: type[BaseModel]) -> list[tuple[str, str]]:
+    """What is wrong, each as its subject and what is allowed."""
     key = ".".join(str(part) for part in path)
     if detail["type"] == "extra_forbidden":
         return [(f"{key}: unknown key; ", _suggestion(path, model))]

@@ -1,4 +1,4 @@
-"""Train the models of many segments: backtest every candidate, choose or combine, refit, export, check.
+"""Make the models of many segments from their backtests: choose or combine, export, check.
 
 The same records come out for forecast and regression fleets, and for the fallback levels.
 """
@@ -13,27 +13,16 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from models.backtest import Backtest
 from models.candidates import COMBINATION
-from models.combine import COMBINED, choose, combination_weights, combine
+from models.combine import COMBINED, choose, combination_weights
 from models.errors import ExportError
 from models.export import Member, Model, build_graph, run_graph
 from models.features import Contract
 from models.fleet import Fleet
-from models.metrics import point_weights, window_errors
 from models.panel import FloatArray, IntArray
 
-__all__ = [
-    "Backtest",
-    "Folds",
-    "Rank",
-    "Refit",
-    "SegmentParameters",
-    "TrainedSegment",
-    "assemble",
-    "combine_folds",
-    "judge",
-    "untrained",
-]
+__all__ = ["Rank", "Refit", "SegmentParameters", "TrainedSegment", "assemble", "untrained"]
 
 SegmentParameters: TypeAlias = Mapping[str, float | list[float]]
 """Frozen parameters of one candidate for one segment; JSON-able."""
@@ -76,25 +65,6 @@ class TrainedSegment:
 
 
 @dataclass(frozen=True)
-class Backtest:
-    """Errors of M candidates on F folds.
-
-    errors [S, F, M] in the fleet's metric; absolute [S, F, M] mean absolute errors, which weigh the combination.
-    combined [S, F] of the combination, each fold with weights from the other folds.
-    baseline [S]; weight [S] of the segment in fleet-wide figures; scale [S] mean absolute target.
-    """
-
-    names: tuple[str, ...]
-    complexity: IntArray
-    errors: FloatArray
-    absolute: FloatArray
-    combined: FloatArray
-    baseline: FloatArray
-    weight: FloatArray
-    scale: FloatArray
-
-
-@dataclass(frozen=True)
 class Refit:
     """Candidates fitted on all rows.
 
@@ -106,68 +76,6 @@ class Refit:
     member: Callable[[int, int], Member]
     parameters: Callable[[int, int], SegmentParameters]
     half_width: Callable[[int, int], FloatArray]
-
-
-@dataclass(frozen=True)
-class Folds:
-    """What followed each backtest origin, and what was said about it.
-
-    actual [S, F, H], NaN where nothing is known. each [S, F, H, M] by candidate and baseline [S, F, H], NaN where a
-    candidate does not apply. size [S] mean absolute target; scale [S] denominator of scaled metrics.
-    """
-
-    actual: FloatArray
-    each: FloatArray
-    baseline: FloatArray
-    size: FloatArray
-    scale: FloatArray
-
-
-def judge(names: Sequence[str], complexity: Sequence[int], folds: Folds, fleet: Fleet) -> tuple[Backtest, FloatArray]:
-    """Errors of every candidate, and residuals [S, F, H, M + 1] of the candidates and of the combination."""
-    actual, scale, metric = folds.actual, folds.scale[:, None], fleet.backtest.metric
-    minimum = -np.inf if fleet.target.minimum is None else fleet.target.minimum
-    each = np.maximum(folds.each, minimum)
-    absolute = np.stack([window_errors(actual, e, "mae", scale) for e in np.moveaxis(each, -1, 0)], axis=-1)
-    weights = combine_folds(absolute)
-    # Members are combined as they are: a graph, too, keeps only their sum above the minimum. Folds are taken for
-    # segments here, since each has weights of its own.
-    flat = np.moveaxis(folds.each, -1, 2).reshape(-1, each.shape[-1], each.shape[2])
-    combination = combine(flat, weights.reshape(-1, weights.shape[-1])).reshape(actual.shape)
-    combination = np.maximum(combination, minimum)
-    naive = window_errors(actual, np.maximum(folds.baseline, minimum), metric, scale)
-    tested = Backtest(
-        names=tuple(names),
-        complexity=np.array(complexity),
-        errors=np.stack([window_errors(actual, e, metric, scale) for e in np.moveaxis(each, -1, 0)], axis=-1),
-        absolute=absolute,
-        combined=window_errors(actual, combination, metric, scale),
-        baseline=_known_mean(naive),
-        weight=point_weights(actual, metric).sum(axis=1),
-        scale=folds.size,
-    )
-    return tested, actual[..., None] - np.concatenate([each, combination[..., None]], axis=-1)
-
-
-def _known_mean(values: FloatArray) -> FloatArray:
-    """Mean over the last axis of what is known; NaN where nothing is."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=-1)
-    return np.where(count > 0, np.where(known, values, 0.0).sum(axis=-1) / np.maximum(count, 1), np.nan)
-
-
-def combine_folds(errors: FloatArray) -> FloatArray:
-    """Weights [S, F, M] of each fold's combination, from the absolute errors [S, F, M] of the other folds.
-
-    With one fold only, equal weights: a fold must not judge itself.
-    """
-    n_folds = errors.shape[1]
-    if n_folds == 1:
-        known = np.isfinite(errors).astype(float)
-        equal: FloatArray = known / np.maximum(known.sum(axis=2, keepdims=True), 1.0)
-        return equal
-    others = [combination_weights(np.delete(errors, fold, axis=1)) for fold in range(n_folds)]
-    return np.stack(others, axis=1)
 
 
 def assemble(
@@ -240,53 +148,52 @@ class _Bench:
 
     def first_exportable(self, s: int, segment: str, winner: int) -> TrainedSegment:
         """The winner's model; where its graph fails or differs from the native predictions, the next best one's."""
-        names = (*self.tested.names, COMBINATION)
-        errors = self.means[s]
-        failed = TrainedSegment(
-            segment=segment,
-            candidate="",
-            error=_NAN,
+        reason = "no candidate gave a finite forecast"
+        for choice in _preference(winner, self.means[s]):
+            try:
+                return self._exported(s, segment, choice)
+            except ExportError as exc:
+                reason = f"{self._names[choice]} cannot be exported: {exc}"
+        ranks = _ranks(-1, self.means[s], np.zeros(len(self.tested.names)), self._names)
+        return replace(self._blank(s, segment), ranks=ranks, reason=reason)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*self.tested.names, COMBINATION)
+
+    def _blank(self, s: int, segment: str) -> TrainedSegment:
+        """What is known of a segment whatever its model."""
+        return replace(
+            untrained(segment, ""),
             baseline_error=float(self.tested.baseline[s]),
             weight=float(self.tested.weight[s]),
             scale=float(self.tested.scale[s]),
-            graph=b"",
-            sha256="",
-            parameters="{}",
-            parity_error=_NAN,
-            latency_ms=_NAN,
-            ranks=_ranks(-1, errors, np.zeros(len(self.tested.names)), names),
-            reason="no candidate gave a finite forecast",
         )
-        for choice in _preference(winner, errors):
-            weights = self.weights[s] if names[choice] == COMBINATION else np.eye(len(self.tested.names))[choice]
-            # A member without weight would only make the graph larger; absent and zero mean the same to whoever stacks.
-            used = [int(m) for m in np.flatnonzero(weights > _NO_WEIGHT)]
-            parameters = json.dumps(
-                {self.tested.names[m]: dict(self.refit.parameters(s, m)) for m in used}, sort_keys=True
-            )
-            try:
-                exported = self._export(s, segment, choice, used, weights[used] / weights[used].sum(), parameters)
-            except ExportError as exc:
-                failed = replace(failed, reason=f"{names[choice]} cannot be exported: {exc}")
-                continue
-            off = exported.parity_error
-            if not off <= self.fleet.gates.max_parity_error:
-                reason = f"the ONNX graph of {names[choice]} is off by {off:.1e} of the segment's scale"
-                failed = replace(failed, reason=reason)
-                continue
-            return replace(
-                failed,
-                candidate=names[choice],
-                error=float(errors[choice]),
-                graph=exported.graph,
-                sha256=hashlib.sha256(exported.graph).hexdigest(),
-                parameters=parameters,
-                parity_error=exported.parity_error,
-                latency_ms=exported.latency_ms,
-                ranks=_ranks(choice, errors, weights, names),
-                reason="",
-            )
-        return failed
+
+    def _exported(self, s: int, segment: str, choice: int) -> TrainedSegment:
+        """The model of one candidate, or of the combination.
+
+        Raises ExportError if it has no graph, or one that differs from the native predictions.
+        """
+        names = self.tested.names
+        weights = self.weights[s] if choice == len(names) else np.eye(len(names))[choice]
+        # A member without weight would only make the graph larger; absent and zero mean the same to whoever stacks.
+        used = [int(m) for m in np.flatnonzero(weights > _NO_WEIGHT)]
+        parameters = json.dumps({names[m]: dict(self.refit.parameters(s, m)) for m in used}, sort_keys=True)
+        exported = self._export(s, segment, choice, used, weights[used] / weights[used].sum(), parameters)
+        if not exported.parity_error <= self.fleet.gates.max_parity_error:
+            raise ExportError(f"its graph is off by {exported.parity_error:.1e} of the segment's scale")
+        return replace(
+            self._blank(s, segment),
+            candidate=self._names[choice],
+            error=float(self.means[s, choice]),
+            graph=exported.graph,
+            sha256=hashlib.sha256(exported.graph).hexdigest(),
+            parameters=parameters,
+            parity_error=exported.parity_error,
+            latency_ms=exported.latency_ms,
+            ranks=_ranks(choice, self.means[s], weights, self._names),
+        )
 
     def _export(
         self, s: int, segment: str, choice: int, used: Sequence[int], weights: FloatArray, parameters: str

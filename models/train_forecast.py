@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from models.backtest import Backtest, Folds, judge
 from models.combine import conformal_quantile, fold_drops
 from models.competitors import Competitor, Fitted, SmoothingCandidate, competitors
 from models.features import STATES, Contract, base_features, state_columns
@@ -13,7 +14,7 @@ from models.panel import FloatArray, IntArray, Panel, target_phases
 from models.rows import Rows, Window, build_rows
 from models.series import Series
 from models.smoothing import MEMBERS
-from models.train import Backtest, Folds, Refit, SegmentParameters, TrainedSegment, assemble, judge, untrained
+from models.train import Refit, SegmentParameters, TrainedSegment, assemble, untrained
 
 __all__ = ["fold_plan", "forecast_features", "train_forecast"]
 

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from models.backtest import Backtest, Folds, judge
 from models.competitors import graph_member, predicted
 from models.export import Linear, Member
 from models.features import Contract
@@ -13,7 +14,7 @@ from models.fleet import Candidate, Fleet
 from models.linear import PENALTIES, moments, solve_ridge
 from models.panel import FloatArray, IntArray
 from models.scale import from_scale, to_scale
-from models.train import Backtest, Folds, Refit, TrainedSegment, assemble, judge, untrained
+from models.train import Refit, TrainedSegment, assemble, untrained
 from models.trees import Regressor, make_regressor
 
 __all__ = ["Tabular", "train_regression"]

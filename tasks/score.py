@@ -81,7 +81,7 @@ def _order(run: Run, release: int) -> ScoreOrder:
         content = f"forecast:{release}:{version}:{','.join(inputs)}"
     else:
         done = {file.partition["part"] for file in run.table(PREDICTIONS).files()}
-        files = [file for file in files if f"input-{file.partition['input_id']}" not in done]
+        files = _one_place_each([file for file in files if f"input-{file.partition['input_id']}" not in done])
         inputs = sorted({file.partition["input_id"] for file in files})
         content = f"rows:{','.join(inputs)}"
     digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
@@ -94,6 +94,14 @@ def _order(run: Run, release: int) -> ScoreOrder:
         source=f"observations@{version}",
         scored_at=datetime.now(UTC),
     )
+
+
+def _one_place_each(files: list[StagedFile]) -> list[StagedFile]:
+    """Without the files of inputs that lie in two places: the same content is one input, scored once."""
+    first: dict[str, str] = {}
+    for file in sorted(files, key=lambda file: file.partition["path_id"]):
+        first.setdefault(file.partition["input_id"], file.partition["path_id"])
+    return [file for file in files if first[file.partition["input_id"]] == file.partition["path_id"]]
 
 
 def _commit(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt], based_on: int) -> None:

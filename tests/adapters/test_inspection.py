@@ -103,6 +103,15 @@ def test_a_damaged_file_is_an_error_and_the_others_are_looked_at(fleet, tmp_path
     assert found.segments.count == 1
 
 
+def test_a_file_that_breaks_off_is_an_error(fleet, tmp_path, raw):
+    write(raw, "1.csv")
+    path = write(raw, "2.csv.gz", rows=30)
+    path.write_bytes(path.read_bytes()[:-12])
+    found = check_fleet(fleet.forecast(), tmp_path, 2)
+    assert [p.key for p in found.problems if p.severity == "error"] == ["source"]
+    assert "2.csv.gz: cannot be read" in found.problems[0].message
+
+
 def test_a_column_that_only_some_files_have_is_told_and_the_rest_is_read(fleet, tmp_path, raw):
     write(raw, "1.csv")
     write(raw, "2.csv", store=2, header=HEADER.replace("price", "cost"))

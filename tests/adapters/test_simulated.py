@@ -45,6 +45,8 @@ def test_fleet_file_is_valid_and_names_the_files(tmp_path):
     written = write_simulation(SPEC, tmp_path)
     fleet = parse_fleet(yaml.safe_load((tmp_path / "fleet.yaml").read_text()), "fleet.yaml")
     assert (fleet.name, fleet.steps, fleet.segment_by) == ("simulated", 5, ["store", "brand"])
+    assert (fleet.target.transform, fleet.target.minimum, fleet.combine) == ("log1p", 0.0, True)
+    assert [candidate.name for candidate in fleet.candidates] == ["seasonal_naive", "theta", "ridge"]
     for source, part in ((fleet.source, "sales"), (fleet.score.source, "future"), (fleet.test.source, "actuals")):
         pattern = Path(source.path)
         assert list(pattern.parent.glob(pattern.name)) == [path for path in written if path.parent.name == part]

@@ -159,6 +159,8 @@ def test_segments_that_ended_long_ago_are_counted_and_need_no_future(shop):
     found = look(shop(), table, score=future())
     assert found.segments.ended == 2
     assert found.score.covered == 1.0
+    with_theirs = pa.concat_tables([future(stores=("1", "2")), future(days=20, stores=("old",))])
+    assert look(shop(), table, score=with_theirs).score.covered == pytest.approx(4 / 6)
     assert "2 of 8 segments ended" in told(found, "source")[1]
 
 
@@ -220,6 +222,11 @@ def test_scoring_input_is_measured_by_segment_and_step(shop):
     messages = [problem.message for problem in found.problems]
     assert any("2 of 6 segments are not in the training data" in message for message in messages)
     assert any("rows for 67 % of the next 3 periods" in message for message in messages)
+
+
+def test_rows_beyond_the_horizon_and_before_it_cover_nothing(shop):
+    rows = pa.concat_tables([future(9, stores=("1", "2")), future(3, days=57, stores=("3",))])
+    assert look(shop(), sales(), score=rows).score.covered == pytest.approx(4 / 6)
 
 
 def test_scoring_input_without_a_common_segment_is_an_error(shop):

@@ -1,0 +1,202 @@
+"""Write docs/fleet.md, the reference of the fleet file, from the schema in models/fleet.py.
+
+Run it from the root of the repository after every change of the schema: `.venv/bin/python -m docs.generate`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from models.candidates import BUILT_IN, COMBINATION
+from models.fleet import SEASON, Fleet
+
+__all__ = ["TARGET", "fleet_reference"]
+
+TARGET = Path(__file__).with_name("fleet.md")
+
+Schema: TypeAlias = Mapping[str, Any]
+
+_INTRO = """\
+# The fleet file
+
+A fleet is declared in one YAML file, `fleets/NAME.yaml`. The check is strict: an unknown key, a wrong type or an
+impossible combination is an error that names the file, the key, the value and what is allowed. `myriad check FLEET`
+reads the file and looks at the data without writing anything.
+
+This page is generated from `models/fleet.py` by `.venv/bin/python -m docs.generate`; a test compares the two.
+Examples: [m3](../fleets/m3.yaml) (forecast), [oj](../fleets/oj.yaml) (forecast with known prices),
+[flights](../fleets/flights.yaml) (regression).
+
+```yaml
+name: oj
+task: forecast
+source: {path: var/raw/oj/*.parquet}
+segment_by: [store, brand]
+time: {column: week, frequency: W}
+target: {column: units, minimum: 0}
+features: {known: [price]}
+horizon: 8
+candidates: [seasonal_naive, theta, ridge]
+fallback: [parent: brand, global]
+```
+"""
+
+_RULES = """\
+## Rules between keys
+
+- `task: forecast` needs `time` and `horizon` and has no `row_key`: its rows are identified by segment and time.
+- `task: regression` has no `horizon` and needs at least one column in `features`.
+- A column has one role: segment column, target, known, static or categorical. A segment column may be categorical too.
+- A `parent` of the fallback chain is one of the `segment_by` columns.
+- Candidates have distinct names. An estimator has a name that is not built in.
+- `params` is for `lightgbm` and for estimators; the other candidates take none.
+- `transform: log1p` does not go with a negative `minimum`.
+- `time.season` is at most 366 periods; `time.zone` is an IANA time zone such as `Europe/Berlin`.
+- Names of segment columns differ by more than case.
+"""
+
+_METRICS = """\
+## Metrics
+
+Lower is better, 0 is perfect. A metric is computed for each window (a backtest fold, or the test part) of a segment,
+averaged over the windows, and then averaged over the segments with the weights below. Outside the backtest of a
+forecast fleet, `mase` divides by the mean absolute target instead.
+
+| metric | of a segment | unit | weight in the fleet's figure |
+|---|---|---|---|
+| `wape` | sum of absolute errors over sum of absolute actuals | share | sum of absolute actuals |
+| `smape` | mean of 200 · abs(error) / (abs(actual) + abs(predicted)) | percent, 0 to 200 | 1 for each window |
+| `mae` | mean absolute error | the target's | number of points |
+| `rmse` | root of the mean squared error | the target's | number of points, on the squares |
+| `mase` | mean absolute error over the in-sample error of the seasonal naive forecast | ratio | 1 for each window |
+"""
+
+_CANDIDATES = {
+    "seasonal_naive": "The last season repeated; the last value where there is no season. Also the naive baseline.",
+    "moving_average": "Mean of the last 3, 6 or 12 deseasonalised periods.",
+    "ses": "Simple exponential smoothing of the deseasonalised series.",
+    "holt_damped": "Exponential smoothing with a damped trend, deseasonalised.",
+    "ets": "Exponential smoothing with a damped trend and a season, additive or multiplicative.",
+    "theta": "The dynamic optimised theta model.",
+    "adida": "Damped trend on the means of blocks of periods, deseasonalised.",
+    "croston": "Croston's method for intermittent demand, with the correction of Syntetos and Boylan.",
+    "mean": "Mean of the segment's target.",
+    "median": "Median of the segment's target.",
+    "ridge": "Ridge regression; the penalty is chosen on the newest part of the training rows.",
+    "lightgbm": "LightGBM, one segment at a time; 100 trees of at most 15 leaves unless `params` says otherwise.",
+}
+
+
+def fleet_reference() -> str:
+    """The text of docs/fleet.md."""
+    schema = Fleet.model_json_schema()
+    sections = [_INTRO, _section("Top level", schema, schema)]
+    for name, paths in _paths(schema).items():
+        sections.append(_section(", ".join(f"`{path}`" for path in paths), schema["$defs"][name], schema))
+    return "\n".join([*sections, _RULES, "\n".join(_candidates()), _METRICS, "\n".join(_seasons())]).rstrip() + "\n"
+
+
+def _paths(schema: Schema) -> dict[str, list[str]]:
+    """Where each nested section stands in the file, by the section's name; in the order of the file."""
+    found: dict[str, list[str]] = {}
+
+    def visit(properties: Schema, prefix: str) -> None:
+        for key, value in properties.items():
+            for name in _references(value):
+                found.setdefault(name, []).append(prefix + key)
+                visit(schema["$defs"][name]["properties"], f"{prefix}{key}.")
+
+    visit(schema["properties"], "")
+    return found
+
+
+def _references(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        if "$ref" in value:
+            yield value["$ref"].rsplit("/", 1)[-1]
+        for inner in value.values():
+            yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
+
+
+def _section(title: str, section: Schema, schema: Schema) -> str:
+    lines = [f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    required = section.get("required", [])
+    for key, value in section["properties"].items():
+        default = "required" if key in required else _default(value)
+        lines.append(f"| `{key}` | {_type(value)} | {default} | {_meaning(value, schema)} |")
+    return "\n".join([*lines, ""])
+
+
+def _meaning(value: Schema, schema: Schema) -> str:
+    # Pydantic leaves a description out where it is the same as that of the section it refers to.
+    told = value.get("description") or schema["$defs"][next(_references(value))]["description"]
+    return str(told).replace("|", r"\|")
+
+
+def _default(value: Schema) -> str:
+    default = value["default"]
+    if default is None:
+        return "none"
+    return "see the section" if "$ref" in value else f"`{json.dumps(default)}`"
+
+
+def _type(value: Schema) -> str:
+    """A type in words, with its limits."""
+    if "anyOf" in value:
+        return " or ".join(_type(option) for option in value["anyOf"] if option.get("type") != "null")
+    if "$ref" in value:
+        return "section"
+    if "enum" in value or "const" in value:
+        return ", ".join(f"`{item}`" for item in value.get("enum", [value.get("const")]))
+    if value["type"] == "array":
+        return f"list of {_type(value['items'])}" + (", not empty" if value.get("minItems") else "")
+    if value["type"] == "object":
+        return "mapping of names to values"
+    return {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}[
+        value["type"]
+    ] + _limits(value)
+
+
+def _limits(value: Schema) -> str:
+    low, high = value.get("minimum"), value.get("maximum")
+    above, below = value.get("exclusiveMinimum"), value.get("exclusiveMaximum")
+    parts = [f"≥ {low:g}"] if low is not None else []
+    parts += [f"> {above:g}"] if above is not None else []
+    parts += [f"≤ {high:,}"] if high is not None else []
+    parts += [f"< {below:g}"] if below is not None else []
+    if value.get("maxLength") == value.get("minLength") == 1:
+        parts.append("of one character")
+    if "pattern" in value:
+        parts.append("that matches `" + value["pattern"].replace("|", r"\|") + "`")
+    return (" " if parts else "") + ", ".join(parts)
+
+
+def _candidates() -> Iterator[str]:
+    yield from ("## Built-in candidates", "")
+    yield (
+        f"A name from this table, or any scikit-learn compatible regressor by import path. The `{COMBINATION}` of a "
+        "fleet's\ncandidates competes as well unless `combine: false`; it needs at least two candidates."
+    )
+    yield from ("", "```yaml", "candidates:", "- ridge", "- {name: lightgbm, params: {n_estimators: 50}}")
+    yield "- {name: forest, estimator: sklearn.ensemble.RandomForestRegressor, params: {n_estimators: 20}}"
+    yield from ("```", "", "| candidate | forecast | regression | what it is |", "|---|---|---|---|")
+    for name, tasks in BUILT_IN.items():
+        marks = " | ".join("yes" if task in tasks else "no" for task in ("forecast", "regression"))
+        yield f"| `{name}` | {marks} | {_CANDIDATES[name]} |"
+    yield ""
+
+
+def _seasons() -> Iterator[str]:
+    yield from ("## Frequencies", "", "Periods a season with `time.season: auto`:", "")
+    yield f"| frequency | {' | '.join(f'`{name}`' for name in SEASON)} |"
+    yield "|---" * (len(SEASON) + 1) + "|"
+    yield f"| season | {' | '.join(str(periods) for periods in SEASON.values())} |"
+    yield from ("", "Weeks start on Monday. Days and longer periods are dates; hours are UTC instants.")
+
+
+if __name__ == "__main__":
+    TARGET.write_text(fleet_reference(), encoding="utf-8")

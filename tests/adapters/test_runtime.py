@@ -1,0 +1,28 @@
+"""The session that scoring uses says what the one of training says."""
+
+import numpy as np
+from kit import outputs_of
+
+from adapters.runtime import predict
+from models.export import Model, Smoothing, build_graph, run_graph
+from models.features import Contract
+
+
+def test_scores_are_the_outputs_of_the_graph_as_float64():
+    contract = Contract("forecast", horizon=2, windows=(1,), states=("ses",), minimum=0.0)
+    graph = build_graph(Model(contract, (Smoothing("ses", np.array([1.0, 2.0])),), np.ones(1), np.array([1.0, 30.0])))
+    rows = np.array([[1, 0, 10, 2, 1, 0], [2, 0, 10, 2, 1, 5]], dtype=np.float32)
+    scores = predict(graph, rows)
+    assert scores.prediction.tolist() == [12.0, 19.0]
+    assert scores.lower.tolist() == [11.0, 0.0]
+    assert scores.upper.tolist() == [13.0, 49.0]
+    assert scores.prediction.dtype == np.float64
+    trained = run_graph(graph, rows)
+    for ours, theirs, plain in zip(
+        (scores.prediction, scores.lower, scores.upper),
+        (trained.prediction, trained.lower, trained.upper),
+        outputs_of(graph, rows),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(ours, plain[:, 0])
