@@ -152,7 +152,9 @@ class Validation(_Strict):
     outlier_threshold: float = Field(
         8.0, gt=0, description="Robust z-score (distance from the rolling median over 1.4826 MAD)."
     )
-    duplicates: Literal["first", "last"] = Field("first", description="Which row of a (segment, time) is accepted.")
+    duplicates: Literal["first", "last"] = Field(
+        "first", description="Which of several rows of a (segment, period), or of a row_key, is accepted."
+    )
 
 
 class Parent(_Strict):

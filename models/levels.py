@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.calendar import ordinals
 from models.fleet import Fleet
 from models.partition import level_keys
 from models.segments import GLOBAL_KEY, parse_segment
@@ -25,12 +26,14 @@ def level_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
     sums : the `levels` table.
     """
     numeric = [feature_column(name) for name in fleet.features.numeric]
-    # One order and one thread: sums of floats depend on both, and a level's model must not.
-    sums = sums.sort_by([("level", "ascending"), ("time", "ascending"), ("bucket", "ascending")])
-    by_time = sums.group_by(["level", "time"], use_threads=False)
-    grouped = by_time.aggregate([(name, "sum") for name in ["rows", "target", *numeric]])
+    # By period: segments of one week may be dated on different days of it. In one order and one thread: sums of floats
+    # depend on both, and a level's model must not.
+    period = pa.array(ordinals(sums["time"].to_numpy(), fleet.clock.frequency))
+    sums = sums.append_column("period", period).sort_by([(name, "ascending") for name in ("level", "time", "bucket")])
+    by_period = sums.group_by(["level", "period"], use_threads=False)
+    grouped = by_period.aggregate([("time", "min"), *((name, "sum") for name in ["rows", "target", *numeric])])
     count = pc.cast(grouped["rows_sum"], pa.float64())
-    columns = {"segment": grouped["level"], "time": grouped["time"]}
+    columns = {"segment": grouped["level"], "time": grouped["time_min"]}
     columns |= {name: pc.divide(grouped[f"{name}_sum"], count) for name in ["target", *numeric]}
     table = pa.table(columns).append_column("excluded", pa.array(np.zeros(grouped.num_rows, bool)))
     for name in fleet.features.categorical:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from models.calendar import ordinals
 from models.fleet import Fleet, Parent
 from models.segments import GLOBAL_KEY, parse_segment, segment_key
-from models.tables import category_column, feature_column
+from models.tables import category_column, feature_column, key_column
 from models.validate import rejected_table
 
 __all__ = ["Bucket", "bucket_count", "level_keys", "partition_bucket", "runs_of"]
@@ -64,11 +64,9 @@ def partition_bucket(landed: pa.Table, fleet: Fleet) -> Bucket:
     """
     rows = landed.sort_by([(name, "ascending") for name in ("segment", "time", "path", "row")])
     rejected = [_rejects(rows, np.zeros(rows.num_rows, bool), "", "")]
-    if fleet.task == "forecast":
-        repeated = _repeated(rows, fleet)
-        detail = "the segment already has a row for this period"
-        rejected.append(_rejects(rows, repeated, "duplicate", detail))
-        rows = rows.filter(pa.array(~repeated))
+    repeated, detail = _repeated(rows, fleet)
+    rejected.append(_rejects(rows, repeated, "duplicate", detail))
+    rows = rows.filter(pa.array(~repeated))
     outlying = _outliers(rows, fleet)
     if fleet.validation.outliers == "quarantine":
         detail = f"more than {fleet.validation.outlier_threshold:g} robust deviations off"
@@ -79,16 +77,20 @@ def partition_bucket(landed: pa.Table, fleet: Fleet) -> Bucket:
     return Bucket(rows, pa.concat_tables(rejected), _profiles(rows, fleet), _levels(rows, fleet))
 
 
-def _repeated(rows: pa.Table, fleet: Fleet) -> BoolArray:
-    period = ordinals(rows["time"].to_numpy(), fleet.clock.frequency)
-    starts, _ = runs_of(rows["segment"])
-    opens = np.zeros(rows.num_rows, bool)
-    opens[starts] = True
-    same = np.zeros(rows.num_rows, bool)
-    same[1:] = ~opens[1:] & (period[1:] == period[:-1])
-    if fleet.validation.duplicates == "first":
-        return same
-    return np.append(same[1:], False) if len(same) else same
+def _repeated(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
+    """Rows that say again what another row of the segment said, and what that is; rows are in order."""
+    frame = rows.select(["segment"]).to_pandas()
+    if fleet.task == "forecast":
+        frame["period"] = ordinals(rows["time"].to_numpy(), fleet.clock.frequency)
+        detail = "the segment already has a row for this period"
+    elif fleet.row_key:
+        for name in fleet.row_key:
+            frame[name] = rows[key_column(name)].to_pandas()
+        detail = f"the segment already has a row with this {', '.join(fleet.row_key)}"
+    else:
+        return np.zeros(rows.num_rows, bool), ""
+    known = frame.notna().all(axis=1).to_numpy()
+    return np.asarray(frame.duplicated(keep=fleet.validation.duplicates), bool) & known, detail
 
 
 def _rejects(rows: pa.Table, mask: BoolArray, reason: str, detail: str) -> pa.Table:

@@ -94,11 +94,26 @@ def test_two_days_of_one_week_are_one_period_of_a_weekly_fleet(fleet):
     assert bucket.rejected.num_rows == 12
 
 
-def test_rows_of_a_regression_fleet_are_never_duplicates(fleet):
-    table = landed([(KEYS[0], 0, 1.0), (KEYS[0], 0, 1.0)])
+def rides(keys):
+    """Rows of a regression fleet without a time, with these row keys."""
+    table = landed([(KEYS[0], 0, 1.0)] * len(keys))
     table = table.append_column("x_distance", table["x_price"]).append_column("c_weather", table["path"])
-    table = table.set_column(2, "time", pa.nulls(2, pa.timestamp("us", "UTC")))
+    table = table.set_column(2, "time", pa.nulls(len(keys), pa.timestamp("us", "UTC")))
+    return table.append_column("k_ride", pa.array(keys, pa.string()))
+
+
+def test_rows_of_a_regression_fleet_are_duplicates_by_their_key(fleet):
+    table = rides(["a", "b", "a", None, None])
     bucket = partition_bucket(table, fleet.regression())
+    assert bucket.observations["row"].to_pylist() == [0, 1, 3, 4]
+    assert bucket.rejected["row"].to_pylist() == [2]
+    assert "this ride" in bucket.rejected["detail"][0].as_py()
+    last = partition_bucket(table, fleet.regression(validation={"duplicates": "last"}))
+    assert last.rejected["row"].to_pylist() == [0]
+
+
+def test_rows_of_a_regression_fleet_without_a_key_are_never_duplicates(fleet):
+    bucket = partition_bucket(rides(["a", "a"]), fleet.regression(row_key=[]))
     assert bucket.observations.num_rows == 2
     profile = bucket.profiles.to_pylist()[0]
     assert (profile["rows"], profile["periods"], profile["gaps"], profile["first_time"]) == (2, 2, 0, None)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -59,7 +61,7 @@ def test_bucket_ranges_cover_the_hash_space_without_overlap(buckets):
     edges = [bucket_range(bucket, buckets) for bucket in range(buckets)]
     assert edges[0][0] == 0
     assert edges[-1][1] == 2**32 - 1
-    assert all(high + 1 == low for (_, high), (low, _) in zip(edges, edges[1:], strict=False))
+    assert all(high + 1 == low for (_, high), (low, _) in itertools.pairwise(edges))
 
 
 def test_buckets_are_even():
