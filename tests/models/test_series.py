@@ -116,7 +116,7 @@ def test_future_covariates_are_the_given_ones_or_the_last_known():
     found = built(rows_of(*plain("a", [0, 1], [1, 2]), *plain("b", [0], [5])))
     end = int(found.panel.ends[0])
     given = np.array([[9.0, 0.0, 1.0], [8.0, 0.0, 1.0], [7.0, 1.0, 0.0], [6.0, 1.0, 0.0]])
-    covariates, carried = future_covariates(found, 3, {"a": (np.array([end - 1, end + 2, end + 4, end + 2]), given)})
+    covariates, carried = future_covariates(found, 3, {"a": (np.array([end, end + 2, end + 4, end + 2]), given)})
     # Of two rows for one period the later one counts; periods outside of the horizon are left out.
     assert covariates[0].tolist() == [[1, 1, 0], [6, 1, 0], [6, 1, 0]]
     assert carried.tolist() == [[True, False, True], [True, True, True]]

@@ -83,6 +83,15 @@ def test_a_segment_alone_gives_the_same_bytes_as_within_a_batch_in_any_order(fle
         assert turned[5 - index].sha256 == result.sha256
 
 
+def test_frozen_parameters_have_nine_digits(fleet):
+    """What lies beyond them depends on the batch that a segment was trained in."""
+    (result,) = trained(monthly(fleet, ["ets", "theta"]), series_of(*histories(80), season=12))
+    values = [value for given in json.loads(result.parameters).values() for value in given.values()]
+    numbers = np.hstack(values).tolist()
+    assert len(numbers) > 20
+    assert all(float(f"{number:.9g}") == number for number in numbers)
+
+
 def test_results_come_in_the_order_of_the_segments(fleet):
     series = series_of(*histories(60, 5, 90, 5), season=12)
     assert [result.segment for result in trained(monthly(fleet, ["ses"]), series)] == list(series.segments)
