@@ -157,7 +157,7 @@ class Table:
         with filesystem.open_output_stream(f"{root}/{relative}") as sink:
             pq.write_table(rows, sink, compression="zstd", use_dictionary=strings, row_group_size=ROW_GROUP_ROWS)
             size = sink.tell()
-        stats = json.dumps({"numRecords": rows.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}})
+        stats = json.dumps({"numRecords": rows.num_rows})
         return StagedFile(relative, size, rows.num_rows, values, stats)
 
     def replace(

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from models.fleet import Frequency, Time
 
-__all__ = ["future_times", "ordinals", "parse_times", "year_position"]
+__all__ = ["future_times", "ordinals", "parse_times"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -109,12 +109,3 @@ def future_times(origins: Times, steps: int, frequency: Frequency) -> Times:
     offset = np.where(at_end[:, None], last, np.minimum(day[:, None], last))
     result: Times = (target.astype("datetime64[D]") + offset).astype("datetime64[us]")
     return result
-
-
-def year_position(times: Times) -> FloatArray:
-    """Share of the year that has passed at each time, in [0, 1); the same shape as `times`."""
-    years = times.astype("datetime64[Y]")
-    start = years.astype("datetime64[us]")
-    length = (years + 1).astype("datetime64[us]") - start
-    share: FloatArray = (times.astype("datetime64[us]") - start) / length
-    return share

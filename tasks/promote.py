@@ -137,9 +137,14 @@ def restore_release(run: Run, to: int) -> PromoteSummary:
 
 @task(name="sync aliases", cache_policy=NO_CACHE)
 def sync_aliases(run: Run, registry: Registry) -> int:
-    """Point the registry's `champion` aliases at the release in force; returns how many had to change."""
+    """Point the registry's `champion` aliases at the release in force; returns how many had to change.
+
+    A model that an earlier release had and this one has not loses its alias.
+    """
     current = str(current_release(run))
-    columns = ["model_name", "model_version"]
-    rows = run.table(CHAMPIONS).read(columns, lambda partition: partition["release"] == current)
-    versions = dict(zip(rows["model_name"].to_pylist(), rows["model_version"].to_pylist(), strict=True))
-    return registry.set_alias(ALIAS, versions) if versions else 0
+    columns = ["model_name", "model_version", "release"]
+    rows = run.table(CHAMPIONS).read(columns).to_pylist()
+    versions = {row["model_name"]: row["model_version"] for row in rows if str(row["release"]) == current}
+    gone = sorted({row["model_name"] for row in rows} - set(versions))
+    changed = registry.set_alias(ALIAS, versions) if versions else 0
+    return changed + (registry.delete_alias(ALIAS, gone) if gone else 0)

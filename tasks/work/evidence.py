@@ -12,7 +12,7 @@ from models.calendar import ordinals
 from models.features import Contract
 from models.metrics import window_errors
 from models.records import Champion, ModelRecord
-from models.series import build_series
+from models.series import build_series, encode_covariates, future_covariates
 from models.tables import SEGMENTS, observations
 from tasks.work.forecasting import forecast_models
 from tasks.work.job import Job, in_bucket
@@ -61,9 +61,11 @@ def _compare(job: Job, rows: pa.Table, cutoff: datetime, challenger: ModelRecord
     for model in (challenger, champion):
         contract = Contract.from_json(model.contract)
         series = build_series(own.filter(pc.invert(late)), contract, job.fleet.clock)
-        future = np.repeat(series.covariates[:, -1:, :], contract.horizon, axis=1)
+        periods = ordinals(after["time"].to_numpy(), job.fleet.clock.frequency)
+        known = {challenger.segment: (periods, encode_covariates(after, contract))}
+        future, _ = future_covariates(series, contract.horizon, known)
         prediction = forecast_models(series, [model], future)[0].prediction
-        step = ordinals(after["time"].to_numpy(), job.fleet.clock.frequency) - series.panel.ends[0]
+        step = periods - series.panel.ends[0]
         inside = (step >= 1) & (step <= contract.horizon)
         actual = after["target"].to_numpy()[inside]
         scale = np.array(model.scale)

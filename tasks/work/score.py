@@ -20,6 +20,10 @@ from tasks.work.train import LEVELS
 __all__ = ["ScoreOrder", "ScoreReceipt", "score_bucket"]
 
 
+_KEY = ["segment", "key_origin"]
+_NO_ORIGIN = -(2**62)
+
+
 @dataclass(frozen=True)
 class ScoreOrder:
     """What a scoring job was pinned to at its start.
@@ -103,20 +107,25 @@ def _with_job(rows: pa.Table, order: ScoreOrder) -> pa.Table:
     return rows.select(PREDICTIONS.file_schema.names)
 
 
+def _keyed(rows: pa.Table) -> pa.Table:
+    """Rows with an origin that joins match: null never equals null, and rows without a model have no origin."""
+    return rows.append_column("key_origin", pc.fill_null(rows["origin"].cast(pa.int64()), _NO_ORIGIN))
+
+
 def _superseded(job: Job, rows: pa.Table, release: int, part: str) -> tuple[Sequence[StagedFile], list[str]]:
     """Committed files that hold forecasts of the same (segment, origin, release), and their other rows staged anew."""
     table = job.table(PREDICTIONS)
-    keys = rows.select(["segment", "origin"]).group_by(["segment", "origin"]).aggregate([])
+    keys = _keyed(rows).select(_KEY).group_by(_KEY).aggregate([])
     keys = keys.append_column("superseded", pa.array([True] * keys.num_rows))
     kept: list[StagedFile] = []
     replaces: list[str] = []
     for file in table.files(lambda partition: partition["part"] == part):
-        before = table.read_files([file], table.spec.file_schema.names)
+        before = _keyed(table.read_files([file], table.spec.file_schema.names))
         same = before.filter(pc.equal(before["release"], release))
-        if not same.select(["segment", "origin"]).join(keys, ["segment", "origin"], join_type="inner").num_rows:
+        if not same.select(_KEY).join(keys, _KEY, join_type="inner").num_rows:
             continue
-        joined = before.join(keys, ["segment", "origin"], join_type="left outer")
+        joined = before.join(keys, _KEY, join_type="left outer")
         stays = pc.or_(pc.is_null(joined["superseded"]), pc.not_equal(joined["release"], release))
-        kept += stage_rows(table, joined.filter(stays).drop_columns(["superseded"]), part=part)
+        kept += stage_rows(table, joined.filter(stays), part=part)
         replaces.append(file.path)
     return kept, replaces

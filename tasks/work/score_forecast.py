@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from adapters.runtime import Scores
 from models.calendar import future_times, ordinals
+from models.errors import LakeError
 from models.features import Contract, contract_of
 from models.fleet import Time
 from models.levels import level_label, level_observations
@@ -83,20 +85,26 @@ def score_forecast(
     source: str,
 ) -> pa.Table:
     """Prediction rows (without the job's columns) of all segments that have observations or future covariates."""
-    time = job.fleet.clock
-    known = next(iter([*champions.values(), *level_models.values()]), None)
-    contract = Contract.from_json(known.contract) if known else contract_of(job.fleet, {})
     rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
-    series = build_series(rows, contract, time)
-    future = _future(requests, contract, time)
+    seen = pc.unique(rows["segment"]).to_pylist()
     output = _Output()
-    position = {segment: index for index, segment in enumerate(series.segments)}
-    own = [segment for segment in series.segments if segment in champions]
-    _score_own(job, series.take([position[segment] for segment in own]), champions, future, source, output)
-    unseen = [segment for segment in future.rows if segment not in position]
-    rest = [*(segment for segment in series.segments if segment not in champions), *sorted(unseen)]
+    # Champions of one release may come from trainings with other settings: each contract has columns of its own.
+    by_contract: dict[str, list[str]] = {}
+    for segment in seen:
+        if segment in champions:
+            by_contract.setdefault(champions[segment].contract, []).append(segment)
+    scored: set[str] = set()
+    for text, segments in by_contract.items():
+        part = rows.filter(pc.is_in(rows["segment"], pa.array(segments, pa.string())))
+        contract = Contract.from_json(text)
+        series = build_series(part, contract, job.fleet.clock)
+        future = _future(requests, contract, job.fleet.clock)
+        _score_own(job, series, contract, champions, future, source, output)
+        scored.update(series.segments)
+    unseen = sorted(set(pc.unique(requests["segment"]).to_pylist()) - set(seen))
+    rest = [segment for segment in [*seen, *unseen] if segment not in scored]
     if rest:
-        _score_rest(job, rest, series, position, level_models, contract, future, source, output)
+        _Rest(job, rows, requests, level_models, source, output).score(rest)
     return output.table()
 
 
@@ -117,12 +125,15 @@ def _future(requests: pa.Table, contract: Contract, time: Time) -> _Future:
 
 
 def _score_own(
-    job: Job, series: Series, champions: Mapping[str, Champion], future: _Future, source: str, output: _Output
+    job: Job,
+    series: Series,
+    contract: Contract,
+    champions: Mapping[str, Champion],
+    future: _Future,
+    source: str,
+    output: _Output,
 ) -> None:
-    if not series.segments:
-        return
-    models = [champions[segment] for segment in series.segments]
-    horizon = Contract.from_json(models[0].contract).horizon
+    models, horizon = [champions[segment] for segment in series.segments], contract.horizon
     covariates, carried = future_covariates(series, horizon, future.rows)
     times = future_times(series.last_times, horizon, job.fleet.clock.frequency)
     for index, scores in enumerate(forecast_models(series, models, covariates)):
@@ -157,90 +168,103 @@ def _without(scores: Scores, lineage: Mapping[str, object]) -> Scores:
     return Scores(*(np.where(good, values, np.nan) for values in (scores.prediction, scores.lower, scores.upper)))
 
 
-def _score_rest(
-    job: Job,
-    segments: Sequence[str],
-    series: Series,
-    position: Mapping[str, int],
-    level_models: Mapping[str, Champion],
-    contract: Contract,
-    future: _Future,
-    source: str,
-    output: _Output,
-) -> None:
+class _Rest:
     """Segments without a champion: the first level of the chain that has one, else the last value, else no model."""
-    level_rows = level_observations(job.table(levels(job.fleet)).read(), job.fleet)
-    by_level = build_series(level_rows, contract, job.fleet.clock)
-    at = {key: index for index, key in enumerate(by_level.segments)}
-    chains = level_keys(list(segments), job.fleet)
-    for number, segment in enumerate(segments):
-        keys = [keys[number] for keys in chains.values()]
-        key = next((key for key in keys if key in level_models and key in at), None)
-        own = series.take([position[segment]]) if segment in position else None
-        input_id = future.inputs.get(segment, source)
-        if key is not None:
-            stand_in = _named(by_level.take([at[key]]), segment)
-            _from_level(job, segment, own, stand_in, level_models[key], level_label(key), future, input_id, output)
-        elif own is not None:
-            _naive(job, segment, own, contract.horizon, input_id, output)
-        else:
-            _no_model(segment, future, output)
+
+    def __init__(
+        self,
+        job: Job,
+        rows: pa.Table,
+        requests: pa.Table,
+        level_models: Mapping[str, Champion],
+        source: str,
+        output: _Output,
+    ) -> None:
+        self._job, self._rows, self._requests = job, rows, requests
+        self._models, self._source, self._output = level_models, source, output
+        self._level_rows = level_observations(job.table(levels(job.fleet)).read(), job.fleet)
+        self._prepared: dict[str, tuple[Contract, Series, Series, _Future]] = {}
+
+    def score(self, segments: Sequence[str]) -> None:
+        present = set(pc.unique(self._level_rows["segment"]).to_pylist())
+        chains = level_keys(list(segments), self._job.fleet)
+        for number, segment in enumerate(segments):
+            keys = (keys[number] for keys in chains.values())
+            key = next((key for key in keys if key in self._models and key in present), None)
+            contract, own, by_level, future = self._prepare(self._models[key].contract if key else "")
+            mine = _only(own, segment)
+            if key is not None:
+                self._from_level(segment, mine, _only(by_level, key), key, contract, future)
+            elif mine is not None:
+                self._naive(segment, mine, future)
+            else:
+                self._no_model(segment, future)
+
+    def _prepare(self, text: str) -> tuple[Contract, Series, Series, _Future]:
+        """Contract, series of segments and of levels, and future covariates; made once a contract."""
+        if text not in self._prepared:
+            clock = self._job.fleet.clock
+            contract = Contract.from_json(text) if text else contract_of(self._job.fleet, {})
+            own, by_level = (build_series(rows, contract, clock) for rows in (self._rows, self._level_rows))
+            self._prepared[text] = contract, own, by_level, _future(self._requests, contract, clock)
+        return self._prepared[text]
+
+    def _from_level(
+        self, segment: str, own: Series | None, level: Series | None, key: str, contract: Contract, future: _Future
+    ) -> None:
+        """The level's forecast from the level's origin, scaled to the segment where it has rows of its own."""
+        if level is None:
+            raise LakeError(f"fleet {self._job.fleet.name}: level {key} has a model but no rows; partition again")
+        model, label = self._models[key], level_label(key)
+        level = Series((segment,), level.panel, level.covariates, level.last_times, level.rows)
+        covariates, carried = future_covariates(level, contract.horizon, future.rows)
+        scores = forecast_models(level, [model], covariates)[0]
+        ratio, reason = 1.0, f"no model of its own; {label} model"
+        if own is not None:
+            ratio = _ratio(own, level)
+            reason = f"{reason}, scaled by {ratio:.4g} to the segment's rows"
+        scaled = Scores(scores.prediction * ratio, scores.lower * ratio, scores.upper * ratio)
+        times = future_times(level.last_times, contract.horizon, self._job.fleet.clock.frequency)[0]
+        lineage = _lineage(model, label, carried[0], future.inputs.get(segment, self._source), self._job, reason)
+        self._output.add(segment, level.last_times[0].item(), times, _without(scaled, lineage), lineage)
+
+    def _naive(self, segment: str, own: Series, future: _Future) -> None:
+        horizon = self._job.fleet.steps
+        unknown = np.full(horizon, np.nan)
+        scores = Scores(np.full(horizon, own.panel.values[0, -1]), unknown, unknown)
+        times = future_times(own.last_times, horizon, self._job.fleet.clock.frequency)[0]
+        lineage = {"status": "ok", "reason": "no model of its own and no level has one; last value"}
+        lineage |= {"candidate": "naive", "fallback_level": "naive"}
+        lineage |= {"input_id": future.inputs.get(segment, self._source)}
+        self._output.add(segment, own.last_times[0].item(), times, scores, lineage)
+
+    def _no_model(self, segment: str, future: _Future) -> None:
+        """An explicit row for every period that was asked for, or for the horizon; never a number."""
+        times = future.times.get(segment)
+        if times is None:
+            own = self._rows.filter(pc.equal(self._rows["segment"], segment))["time"].to_numpy()
+            newest = own.astype("datetime64[us]").max(keepdims=True)
+            times = future_times(newest, self._job.fleet.steps, self._job.fleet.clock.frequency)[0]
+        unknown = np.full(len(times), np.nan)
+        lineage = {"status": "no_model", "reason": "no usable row of its own and no level has a model"}
+        lineage |= {"input_id": future.inputs.get(segment, self._source)}
+        self._output.add(segment, None, times, Scores(unknown, unknown, unknown), lineage)
 
 
-def _named(series: Series, segment: str) -> Series:
-    return Series((segment,), series.panel, series.covariates, series.last_times, series.rows)
-
-
-def _from_level(
-    job: Job,
-    segment: str,
-    own: Series | None,
-    level: Series,
-    model: Champion,
-    label: str,
-    future: _Future,
-    input_id: str,
-    output: _Output,
-) -> None:
-    """The level's forecast from the level's origin, scaled to the segment where it has rows of its own."""
-    horizon = Contract.from_json(model.contract).horizon
-    covariates, carried = future_covariates(level, horizon, future.rows)
-    scores = forecast_models(level, [model], covariates)[0]
-    ratio, reason = 1.0, f"no model of its own; {label} model"
-    if own is not None:
-        ratio = _ratio(own, level)
-        reason = f"{reason}, scaled by {ratio:.4g} to the segment's rows"
-    scaled = Scores(scores.prediction * ratio, scores.lower * ratio, scores.upper * ratio)
-    times = future_times(level.last_times, horizon, job.fleet.clock.frequency)[0]
-    lineage = _lineage(model, label, carried[0], input_id, job, reason)
-    output.add(segment, level.last_times[0].item(), times, _without(scaled, lineage), lineage)
+def _only(series: Series, segment: str) -> Series | None:
+    """The series of one segment; None where it has no usable row."""
+    return series.take([series.segments.index(segment)]) if segment in series.segments else None
 
 
 def _ratio(own: Series, level: Series) -> float:
-    """Size of the segment relative to its level, over the periods that both have."""
+    """Size of the segment relative to its level, over the periods that both have; 1 where they share none."""
     mine, theirs = own.panel.values[0], level.panel.values[0]
-    last = int(own.panel.ends[0] - level.panel.ends[0])
-    theirs = theirs[: len(theirs) + last] if last < 0 else theirs
+    behind = int(level.panel.ends[0] - own.panel.ends[0])
+    theirs = theirs[: len(theirs) - behind] if behind > 0 else theirs
+    mine = mine[: len(mine) + behind] if behind < 0 else mine
     shared = min(len(mine), len(theirs))
     pairs = np.stack([mine[len(mine) - shared :], theirs[len(theirs) - shared :]])
     pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
     if pairs.shape[1] == 0 or pairs[1].mean() <= 0:
         return 1.0
     return float(max(pairs[0].mean(), 0.0) / pairs[1].mean())
-
-
-def _naive(job: Job, segment: str, own: Series, horizon: int, input_id: str, output: _Output) -> None:
-    value, unknown = own.panel.values[0, -1], np.full(horizon, np.nan)
-    scores = Scores(np.full(horizon, value), unknown, unknown)
-    times = future_times(own.last_times, horizon, job.fleet.clock.frequency)[0]
-    lineage = {"status": "ok", "reason": "no model of its own and no level; last value", "input_id": input_id}
-    naive = {"candidate": "naive", "fallback_level": "naive"}
-    output.add(segment, own.last_times[0].item(), times, scores, lineage | naive)
-
-
-def _no_model(segment: str, future: _Future, output: _Output) -> None:
-    """An explicit row for every period that was asked for; never a number."""
-    times = future.times[segment]
-    unknown = np.full(len(times), np.nan)
-    lineage = {"status": "no_model", "reason": "the segment has no rows and no level has a model"}
-    output.add(segment, None, times, Scores(unknown, unknown, unknown), lineage | {"input_id": future.inputs[segment]})

@@ -146,7 +146,7 @@ def _record(
         error=result.error,
         baseline_error=result.baseline_error,
         weight=result.weight,
-        rows=profile["rows"],
+        rows=profile["rows"] - profile["excluded"],
         cutoff=profile["last_time"],
         scale=result.scale,
         fingerprint=profile["fingerprint"],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.dataset as ds
 import pytest
 import yaml
 from deltalake import DeltaTable
@@ -73,6 +74,10 @@ def test_predictions_are_readable_as_delta_by_anybody(project):
     assert len(frame) == 40
     assert not frame.duplicated(["segment", "origin", "time", "release"]).any()
     assert frame.model_name.notna().all()
+    # Also with a filter, which readers push down to the statistics of the files.
+    dataset = DeltaTable(project / "var/lake/shop/predictions").to_pyarrow_dataset()
+    one = dataset.to_table(filter=(ds.field("segment") == "store=1/brand=amber") & (ds.field("step") <= 2))
+    assert one.num_rows == 2
 
 
 def test_any_mlflow_client_loads_and_runs_a_champion_in_another_process(project):

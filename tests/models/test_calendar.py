@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calendar import future_times, ordinals, parse_times, year_position
+from models.calendar import future_times, ordinals, parse_times
 from models.fleet import Time
 
 FREQUENCIES = ["h", "D", "W", "M", "Q", "Y"]
@@ -184,11 +184,3 @@ def test_a_chain_of_next_times_never_leaves_a_period_out(frequency, origin, step
     for step in range(1, steps + 1):
         times = future_times(times, 1, frequency)[0]
         assert ordinals(times, frequency)[0] == first + step
-
-
-def test_year_position_runs_from_zero_to_one():
-    times = np.array(["2024-01-01", "2024-07-02", "2023-12-31T23:59:59"], "datetime64[us]")
-    first, middle, last = year_position(times)
-    assert first == 0
-    assert middle == pytest.approx(0.5)
-    assert 0.9999 < last < 1

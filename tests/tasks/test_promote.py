@@ -1,4 +1,5 @@
 import pandas as pd
+import pyarrow.compute as pc
 import pytest
 from mlflow import MlflowClient
 from shop import shop, train_all
@@ -137,6 +138,20 @@ def test_a_release_that_another_promotion_made_is_not_made_twice(trained, monkey
     monkeypatch.setattr("tasks.promote.current_release", lambda run: 0)
     with pytest.raises(PromotionError, match="release 1 was made by another promotion"):
         promote_challengers.fn(run)
+
+
+def test_a_model_that_left_the_release_loses_its_alias(trained):
+    run = trained.run()
+    table = run.table(CHAMPIONS)
+    restore_release.fn(run, 1)
+    rows = table.read(where=lambda partition: partition["release"] == "2" and partition["bucket"] == "-1")
+    rest = rows.filter(pc.not_equal(rows["segment"], "brand=amber")).drop_columns(["release", "bucket"])
+    staged = table.stage(rest, release=2, bucket=-1)
+    table.replace([staged], lambda file: dict(file.partition) == {"release": "2", "bucket": "-1"})
+    assert sync_aliases.fn(run, trained.registry) == 1
+    client = MlflowClient(tracking_uri=trained.registry.tracking_uri)
+    assert "champion" not in client.get_registered_model("shop.fallback.brand-amber").aliases
+    assert client.get_registered_model("shop.fallback.brand-citra").aliases
 
 
 def test_rollback_to_a_release_that_is_not_kept_names_those_that_are(trained):

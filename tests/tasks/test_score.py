@@ -5,11 +5,13 @@ import pytest
 from shop import DEAD, SHORT, STRANGE, UNSEEN, future, open_run, shop
 
 from models.errors import ScoringError
-from models.tables import PREDICTIONS
+from models.tables import CHALLENGERS, PREDICTIONS
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
-from tasks.promote import restore_release
+from tasks.promote import current_release, promote_challengers, restore_release
+from tasks.register import register_challengers
 from tasks.score import score_fleet
+from tasks.train import train_challengers
 
 
 def predictions(run):
@@ -64,6 +66,45 @@ def test_without_a_chain_there_is_a_naive_value_or_no_model_but_never_a_made_up_
     short = rows[rows.segment == SHORT]
     assert set(short.candidate) == {"naive"}
     assert short.prediction.notna().all()
+
+
+def test_rows_without_a_model_are_replaced_too(trained):
+    run = trained.run("run-2", shop(fallback=[]))
+    score_fleet.fn(run)
+    future().assign(price=4.0).to_csv(trained.folder / "future" / "a.csv", index=False)
+    ingest_files.fn(run, "requests", run.fleet.score.source)
+    score_fleet.fn(run)
+    unseen = predictions(run).query("segment == @UNSEEN")
+    assert len(unseen) == 4
+    assert not unseen.duplicated(["segment", "time", "release"]).any()
+
+
+def test_a_segment_whose_every_row_is_excluded_does_not_vanish(trained):
+    """Outliers are excluded by a threshold that nothing passes."""
+    strict = {"outliers": "exclude", "outlier_threshold": 1e-9}
+    for fallback, status in (([], {"no_model"}), (["global"], {"no_model", "ok"})):
+        run = trained.run("run-2", shop(validation=strict, fallback=fallback))
+        partition_observations.fn(run)
+        restore_release.fn(run, 1)
+        score_fleet.fn(run)
+        rows = predictions(run).query("release == @run_release", local_dict={"run_release": current_release(run)})
+        assert rows.segment.nunique() == 10
+        assert set(rows.status) <= status | {"ok"}
+
+
+def test_champions_of_trainings_with_other_settings_are_scored_side_by_side(trained):
+    """One segment is trained with another horizon and promoted; the others keep their former champions."""
+    run = trained.run("run-2", shop(horizon=3, features={"known": ["price"], "lags": [1, 4]}))
+    train_challengers.fn(run)
+    register_challengers.fn(run, trained.registry)
+    table = run.table(CHALLENGERS)
+    kept = [file for file in table.files() if file.partition["bucket"] == "1"]
+    table.replace([], lambda file: file not in kept)
+    promote_challengers.fn(run)
+    score_fleet.fn(run)
+    rows = predictions(run)
+    assert rows[rows.status == "ok"].prediction.notna().all()
+    assert set(rows.groupby("segment").size()) == {3, 4}
 
 
 def test_the_same_job_is_committed_once(trained):
