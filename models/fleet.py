@@ -248,6 +248,13 @@ class Fleet(_Strict):
         return self.time
 
     @property
+    def truth(self) -> "Fleet":
+        """The fleet as its published actuals are read: keys and the target alone, under the name it has there."""
+        named = self.test.target if self.test else None
+        target = self.target.model_copy(update={"column": named or self.target.column})
+        return self.model_copy(update={"features": Features(), "target": target})
+
+    @property
     def season(self) -> int:
         """Periods per season of a forecast fleet; 1 elsewhere."""
         return self.time.periods_per_season if self.time and self.task == "forecast" else 1

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.findings import ColumnFacts, FileColumns, Problem, Role
-from models.fleet import Features, Fleet
+from models.fleet import Fleet
 from models.formats import format_number
 from models.tables import category_column, feature_column
 
@@ -24,11 +24,8 @@ _TIME = r"^\d{4}-\d{2}(-\d{2})?([T ]\d{2}:?\d{2}.*)?$"
 
 
 def fleet_of_role(fleet: Fleet, role: Role) -> Fleet:
-    """The fleet as its published actuals are read (keys and the target alone); as it is for other roles."""
-    if role != "test.source" or fleet.test is None:
-        return fleet
-    target = fleet.target.model_copy(update={"column": fleet.test.target or fleet.target.column})
-    return fleet.model_copy(update={"features": Features(), "target": target})
+    """The fleet as the files of a role are read."""
+    return fleet.truth if role == "test.source" else fleet
 
 
 def needed_columns(fleet: Fleet, role: Role) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.files import replacing
 from models.errors import EmptyWindowError
-from models.fleet import Features, Fleet
 from models.fleet import Metric as FleetMetric
 from models.metrics import fleet_error
 from models.panel import FloatArray
@@ -84,8 +83,7 @@ def evaluate_predictions(run: Run, job_id: str) -> TestMetric | None:
     fleet = run.fleet
     if fleet.test is None:
         return None
-    truth_fleet = _truth(fleet)
-    truth = Run(Job(truth_fleet, run.job.lake, run.job.run_id, run.job.home), run.workers)
+    truth = Run(Job(fleet.truth, run.job.lake, run.job.run_id, run.job.home), run.workers)
     ingest_files.fn(truth, "actuals", fleet.test.source)
     profiles = run.table(SEGMENTS).read(["rows", "mean"])
     constant = float(np.average(profiles["mean"].to_numpy(), weights=profiles["rows"].to_numpy()))
@@ -106,13 +104,6 @@ def evaluate_predictions(run: Run, job_id: str) -> TestMetric | None:
         segments=len(weights),
         source=fleet.test.source.path,
     )
-
-
-def _truth(fleet: Fleet) -> Fleet:
-    """The fleet as its published actuals are read: keys and the target alone."""
-    named = fleet.test.target if fleet.test else None
-    target = fleet.target.model_copy(update={"column": named or fleet.target.column})
-    return fleet.model_copy(update={"features": Features(), "target": target})
 
 
 def _overall(errors: FloatArray, weights: FloatArray, metric: FleetMetric) -> float | None:
@@ -236,7 +227,7 @@ def _sample(run: Run, job_id: str, champion: Mapping[str, Any]) -> SeriesSample:
     )
     actual: dict[object, float] = {}
     if run.fleet.test is not None:
-        truth = run.table(landed(_truth(run.fleet), "actuals")).read(["time", "target"], rows=wanted)
+        truth = run.table(landed(run.fleet.truth, "actuals")).read(["time", "target"], rows=wanted)
         actual = dict(zip(truth["time"].to_pylist(), truth["target"].to_pylist(), strict=True))
     times = forecast["time"].to_pylist()
     return SeriesSample(
