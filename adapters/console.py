@@ -11,10 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from adapters.telemetry import Progress, subscribed
 
 __all__ = ["closing_table", "shown_progress"]
+
+_REFUSED = 5  # messages of refused files that the closing table shows
 
 
 @contextmanager
@@ -72,6 +75,10 @@ def closing_table(summary: Path) -> None:
     table.add_row(
         "rows", f"{rows['read']:,} read = {rows['accepted']:,} accepted + {rows['quarantined']:,} quarantined"
     )
+    if refused := content["files"]["refused"]:
+        lines = [f"{len(refused):,} of {content['files']['found']:,}", *refused[:_REFUSED]]
+        lines += [f"and {len(refused) - _REFUSED:,} more, see the report"] if len(refused) > _REFUSED else []
+        table.add_row(Text("files refused", "bold red"), Text("\n".join(lines), "red"))
     table.add_row("segments", f"{content['segments']:,}: {outcomes}")
     table.add_row(
         "models", f"{content['registered']:,} registered, {content['promoted']:,} promoted, {content['held']:,} held"

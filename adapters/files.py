@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -38,11 +39,13 @@ class RawFile:
     """One raw file: where it is and what its storage says of it.
 
     stamp : changes whenever the storage thinks that the content changed (size and time, or etag).
+    modified : when it last changed, in seconds since the epoch; 0 where the storage does not say.
     """
 
     uri: str
     size: int
     stamp: str
+    modified: float = 0.0
 
     @property
     def path_id(self) -> str:
@@ -106,12 +109,14 @@ def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> Raw
     """None for a file that is gone by now, or a link to nowhere."""
     name, size = str(info["name"]), int(cast("int", info["size"] or 0))
     if "s3" in filesystem.protocol:
-        return RawFile(f"s3://{name}", size, f"{size}-{str(info.get('ETag', '')).strip(chr(34))}")
+        changed = info.get("LastModified")
+        modified = changed.timestamp() if isinstance(changed, datetime) else 0.0
+        return RawFile(f"s3://{name}", size, f"{size}-{str(info.get('ETag', '')).strip(chr(34))}", modified)
     try:
         status = Path(name).stat()
     except FileNotFoundError:
         return None
-    return RawFile(name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+    return RawFile(name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}", status.st_mtime)
 
 
 def open_file(uri: str) -> BinaryIO:

@@ -55,7 +55,7 @@ def pipeline(fleet: str, lake: str | None = None, run_id: str | None = None) -> 
     """Ingest, partition, train, register, promote, score and report."""
     began, timings, run_id = datetime.now(UTC), _Timings(), run_id or new_run_id()
     with open_session(fleet, lake, run_id) as session, _peak_memory() as memory:
-        timings.run("ingest", lambda: ingest(fleet, lake, run_id), lambda receipt: receipt.read)
+        read = timings.run("ingest", lambda: ingest(fleet, lake, run_id), lambda receipt: receipt.read)
         timings.run("partition", lambda: partition(fleet, lake, run_id), lambda summary: summary.accepted)
         trained = timings.run("train", lambda: train(fleet, lake, run_id), lambda summary: summary.rows)
         registered = timings.run("register", lambda: register(fleet, lake, run_id), lambda s: s.registered)
@@ -66,7 +66,7 @@ def pipeline(fleet: str, lake: str | None = None, run_id: str | None = None) -> 
             lambda: evaluate_predictions(session.run, scored.job_id),
             lambda found: found.rows if found else 0,
         )
-        stages = Stages(trained, registered, promoted, scored, tuple(timings.stages), began, memory.sample())
+        stages = Stages(trained, registered, promoted, scored, tuple(timings.stages), began, memory.sample(), read)
         report = write_report(session.run, stages, test, session.settings.path(session.settings.reports))
     return PipelineResult(run_id, stages, report)
 

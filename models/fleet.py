@@ -155,6 +155,9 @@ class Validation(_Strict):
     duplicates: Literal["first", "last"] = Field(
         "first", description="Which of several rows of a (segment, period), or of a row_key, is accepted."
     )
+    max_quarantined_share: float = Field(
+        0.5, ge=0, le=1, description="If partitioning rejects more of the rows, as repeated or outlying, the run stops."
+    )
 
 
 class Parent(_Strict):

@@ -10,7 +10,7 @@ from models.calendar import ordinals
 from models.fleet import Fleet
 from models.partition import level_keys
 from models.segments import GLOBAL_KEY, parse_segment
-from models.tables import feature_column
+from models.tables import count_column, feature_column
 
 __all__ = ["level_label", "level_observations", "sampled_levels"]
 
@@ -25,20 +25,27 @@ def level_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
 
     sums : the `levels` table.
     """
-    numeric = [feature_column(name) for name in fleet.features.numeric]
     # By period: segments of one week may be dated on different days of it. In one order and one thread: sums of floats
     # depend on both, and a level's model must not.
     period = pa.array(ordinals(sums["time"].to_numpy(), fleet.clock.frequency))
     sums = sums.append_column("period", period).sort_by([(name, "ascending") for name in ("level", "time", "bucket")])
     by_period = sums.group_by(["level", "period"], use_threads=False)
-    grouped = by_period.aggregate([("time", "min"), *((name, "sum") for name in ["rows", "target", *numeric])])
-    count = pc.cast(grouped["rows_sum"], pa.float64())
+    # A feature's mean is over the rows that have it.
+    counts = {"target": "rows"} | {feature_column(name): count_column(name) for name in fleet.features.numeric}
+    names = [*counts, *counts.values()]
+    grouped = by_period.aggregate([("time", "min"), *((name, "sum") for name in names)])
     columns = {"segment": grouped["level"], "time": grouped["time_min"]}
-    columns |= {name: pc.divide(grouped[f"{name}_sum"], count) for name in ["target", *numeric]}
+    columns |= {name: _mean(grouped[f"{name}_sum"], grouped[f"{count}_sum"]) for name, count in counts.items()}
     table = pa.table(columns).append_column("excluded", pa.array(np.zeros(grouped.num_rows, bool)))
     for name in fleet.features.categorical:
         table = table.append_column(f"c_{name}", pa.nulls(table.num_rows, pa.string()))
     return table.sort_by([("segment", "ascending"), ("time", "ascending")])
+
+
+def _mean(total: pa.ChunkedArray, count: pa.ChunkedArray) -> pa.ChunkedArray:
+    """total / count; null where there is nothing to average."""
+    known = pc.if_else(pc.greater(count, 0), count, None)
+    return pc.divide(total, pc.cast(known, pa.float64()))
 
 
 def sampled_levels(rows: pa.Table, fleet: Fleet, limit: int) -> pa.Table:

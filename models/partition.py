@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from models.calendar import ordinals
 from models.fleet import Fleet, Parent
 from models.segments import GLOBAL_KEY, parse_segment, segment_key
-from models.tables import category_column, feature_column, key_column
+from models.tables import category_column, count_column, feature_column, key_column
 from models.validate import rejected_table
 
 __all__ = ["Bucket", "bucket_count", "level_keys", "partition_bucket", "runs_of"]
@@ -209,9 +209,11 @@ def level_keys(segments: list[str], fleet: Fleet) -> dict[str, list[str]]:
 
 def _levels(rows: pa.Table, fleet: Fleet) -> pa.Table:
     numeric = [feature_column(name) for name in fleet.features.numeric]
+    counted = [count_column(name) for name in fleet.features.numeric]
     schema = pa.schema(
         [("level", pa.string()), ("time", pa.timestamp("us", tz="UTC")), ("rows", pa.int64()), ("target", pa.float64())]
         + [(name, pa.float64()) for name in numeric]
+        + [(name, pa.int64()) for name in counted]
     )
     if fleet.task != "forecast" or rows.num_rows == 0:
         return schema.empty_table()
@@ -226,8 +228,10 @@ def _levels(rows: pa.Table, fleet: Fleet) -> pa.Table:
             .append_column("level", level)
             .group_by(["level", "time"], use_threads=False)
         )
-        summed = grouped.aggregate([("target", "count"), *((name, "sum") for name in ["target", *numeric])])
+        counts = [(name, "count") for name in ["target", *numeric]]
+        summed = grouped.aggregate([*counts, *((name, "sum") for name in ["target", *numeric])])
         columns = {"level": summed["level"], "time": summed["time"], "rows": summed["target_count"]}
         columns |= {name: summed[f"{name}_sum"] for name in ["target", *numeric]}
+        columns |= {count: summed[f"{name}_count"] for name, count in zip(numeric, counted, strict=True)}
         parts.append(pa.table(columns).cast(schema))
     return pa.concat_tables(parts) if parts else schema.empty_table()

@@ -17,6 +17,7 @@ from models.charts import SeriesSample, compare, ecdf_chart, forecast_chart, rat
 from models.formats import format_bytes, format_duration, format_moment, format_number, format_percent
 
 __all__ = [
+    "Files",
     "GateCount",
     "HeldSegment",
     "Metric",
@@ -37,7 +38,7 @@ __all__ = [
 Outcome = Literal["trained", "reused", "fallback", "skipped", "failed"]
 
 # What the page shows at most; the tables have the rest.
-_SAMPLES, _WORST, _REASONS, _HELD = 12, 15, 25, 10
+_SAMPLES, _WORST, _REASONS, _HELD, _REFUSED = 12, 15, 25, 10, 20
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,15 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Files of the training input that were found; refused : why some of them gave no rows in this run."""
+
+    found: int = 0
+    unchanged: int = 0
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a run did, in figures.
 
@@ -125,6 +135,7 @@ class Summary:
     finished_at: str
     config: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    files: Files = Files()
 
     @property
     def seconds(self) -> float:
@@ -228,6 +239,7 @@ def render_html(report: RunReport) -> str:
         reasons_left=max(len(report.reasons) - _REASONS, 0),
         worst=sorted(filter(_measured, errors), key=_badness, reverse=True)[:_WORST],
         gates=report.gates,
+        refused=report.summary.files.refused[:_REFUSED],
         held=report.held[:_HELD],
         held_left=max(len(report.held) - _HELD, 0),
         samples=[(sample, forecast_chart(sample)) for sample in report.samples[:_SAMPLES]],

@@ -104,7 +104,9 @@ def future_covariates(
             periods, values = future[segment]
             step = periods - series.panel.ends[index]
             inside = (step >= 1) & (step <= horizon)
-            result[index, step[inside] - 1] = values[inside]
+            for k in range(n_covariates):
+                known = inside & ~np.isnan(values[:, k])
+                result[index, step[known] - 1, k] = values[known, k]
     carried = np.isnan(result).any(axis=2) if n_covariates else np.zeros((n_segments, horizon), bool)
     joined = _carry(np.concatenate([series.covariates[:, -1:, :], result], axis=1))
     return joined[:, -horizon:, :], carried

@@ -23,6 +23,7 @@ __all__ = [
     "VERDICTS",
     "TableSpec",
     "category_column",
+    "count_column",
     "feature_column",
     "key_column",
     "landed",
@@ -54,6 +55,11 @@ def _spec(name: str, columns: dict[str, pa.DataType], *partition_by: str) -> Tab
 def feature_column(name: str) -> str:
     """Column of a numeric feature; prefixed, so that no name of a user clashes with ours."""
     return f"x_{name}"
+
+
+def count_column(name: str) -> str:
+    """Column of how many rows have a value of a numeric feature."""
+    return f"n_{name}"
 
 
 def category_column(name: str) -> str:
@@ -95,7 +101,8 @@ def levels(fleet: Fleet) -> TableSpec:
     """Sums by fallback level and time, one part a bucket; added up they are the series of the levels."""
     columns = {"level": pa.string(), "time": TIME, "rows": pa.int64(), "target": pa.float64()}
     numeric = {feature_column(name): pa.float64() for name in fleet.features.numeric}
-    return _spec("levels", columns | numeric | {"bucket": pa.int32()}, "bucket")
+    counts = {count_column(name): pa.int64() for name in fleet.features.numeric}
+    return _spec("levels", columns | numeric | counts | {"bucket": pa.int32()}, "bucket")
 
 
 INPUTS = _spec(
@@ -109,6 +116,7 @@ INPUTS = _spec(
         "rows_accepted": pa.int64(),
         "rows_quarantined": pa.int64(),
         "error": pa.string(),
+        "modified_at": TIME,
         "ingested_at": TIME,
         "role": pa.string(),
         "path_id": pa.string(),

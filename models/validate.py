@@ -147,7 +147,10 @@ def _flat(values: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def _text(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:
-    """Values as text: 2 and 2.0 both give `2`; blank text and NaN are no value; rejects what has no text."""
+    """Values as text; blank text and NaN are no value; rejects what has no text.
+
+    Whole numbers of a float column have no point, so that 2.0 gives `2`; text stays as it is, `2.0` too.
+    """
     flat = _flat(values)
     if pa.types.is_floating(flat.type):
         return _float_text(flat)
@@ -170,7 +173,7 @@ def _float_text(flat: pa.Array) -> pa.Array:
 
 
 def _number(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:
-    """Values as float64, NaN as no value; rejects what is not a number."""
+    """Values as float64, true and false as 1 and 0, NaN as no value; rejects what is not a number."""
     flat = _flat(values)
     if pa.types.is_string(flat.type):
         numbers = _parsed(flat, name, check)
@@ -188,6 +191,8 @@ def _parsed(text: pa.Array, name: str, check: _Check) -> pa.Array:
     try:
         return text.cast(pa.float64())
     except pa.ArrowInvalid:
+        lower = pc.utf8_lower(text)
+        text = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", text))
         is_number = pc.match_substring_regex(text, _NUMBER, ignore_case=True).fill_null(True)
         rejected = ~np.asarray(is_number.to_numpy(zero_copy_only=False), dtype=bool)
         check.reject(rejected, "unparsable", f"{name} is not a number")

@@ -1,7 +1,7 @@
 """Ingest: find new and changed files, land each exactly once, keep the ledger."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +17,7 @@ from models.errors import SourceError
 from models.fleet import Source
 from models.tables import INPUTS, QUARANTINE, landed
 from tasks.context import Run
-from tasks.work.land import LandReceipt, Role, land_file, landing_table, reading
+from tasks.work.land import LandReceipt, Role, content_id, land_file, landing_table, reading, refuse_file
 
 __all__ = ["IngestReceipt", "ingest_files"]
 
@@ -26,7 +26,7 @@ __all__ = ["IngestReceipt", "ingest_files"]
 class IngestReceipt:
     """Files and rows of one ingest. read = accepted + rejected.
 
-    refused : why files could not be read; rows that they gave before stay.
+    refused : why files could not be read, whose rows from before stay, or of what file they are copies.
     """
 
     files: int
@@ -42,17 +42,21 @@ class IngestReceipt:
 def ingest_files(run: Run, role: Role, source: Source) -> IngestReceipt:
     """Land the source's new and changed files; a changed file replaces its own rows.
 
-    A file is also new when the fleet reads it another way than before. The partitions of the `landed` table are the
+    A file is also new when the fleet reads it another way than before. Rows of one content count once, under one path;
+    files to score have a rule of their own. The partitions of the `landed` table are the
     ledger: they change in the same commit as the rows. Raises SourceError if no file could be read.
     """
     how = reading(run.fleet, role, source)
     files = [replace(file, stamp=f"{file.stamp}-{how}") for file in list_files(source.path, run.job.home)]
     fresh = _fresh(run, role, files)
     receipts = run.workers.map("ingest", partial(land_file, run.job, role, source), fresh)
+    taken: Set[str] = frozenset()
+    if role != "requests":
+        receipts, taken = _once(run, role, files, receipts)
     errors = tuple(receipt.error for receipt in receipts if receipt.error)
     if errors and len(errors) == len(files):
         raise SourceError("\n".join(errors))
-    _commit(run, role, receipts)
+    _commit(run, role, receipts, taken)
     reasons: Counter[str] = Counter()
     for receipt in receipts:
         reasons.update(receipt.reasons)
@@ -80,19 +84,53 @@ def _ledger(run: Run, role: Role) -> dict[str, dict[str, Any]]:
     return {row["path_id"]: row for row in known if (row["path_id"], row["input_id"]) in present}
 
 
+def _once(
+    run: Run, role: Role, files: Sequence[RawFile], receipts: Sequence[LandReceipt]
+) -> tuple[list[LandReceipt], set[str]]:
+    """Receipts with copies refused, and the path ids that lose their rows: of copies, and of files that were moved.
+
+    The path whose rows are there keeps them while its file has that content; else the first by name gets them.
+    """
+    before = {f.partition["path_id"]: content_id(f.partition["input_id"]) for f in _table(run, role).files()}
+    tried = {receipt.file.path_id for receipt in receipts}
+    unchanged = {file.path_id: file.uri for file in files if file.path_id not in tried}
+    holders: dict[str, str] = {}
+    for path_id, uri in unchanged.items():
+        holders.setdefault(before[path_id], uri)
+    new = {r.file.path_id: content_id(r.input_id) for r in receipts if r.read and not r.error}
+    copies: dict[str, str] = {}
+    for receipt in sorted(receipts, key=lambda r: (before.get(r.file.path_id) != content_id(r.input_id), r.file.uri)):
+        path_id, uri = receipt.file.path_id, receipt.file.uri
+        if path_id in new and holders.setdefault(new[path_id], uri) != uri:
+            copies[path_id] = holders[new[path_id]]
+    contents = set(new.values())
+    moved = {path_id for path_id, content in before.items() if content in contents} - unchanged.keys() - new.keys()
+    settled = [_refused_copy(run, role, r, copies.get(r.file.path_id)) for r in receipts]
+    return settled, moved | copies.keys()
+
+
+def _refused_copy(run: Run, role: Role, receipt: LandReceipt, of: str | None) -> LandReceipt:
+    if of is None:
+        return receipt
+    error = f"{receipt.file.uri}: same content as {of}; it counts once"
+    return refuse_file(run.job, role, receipt.file, receipt.input_id, "copied_file", error)
+
+
 def _table(run: Run, role: Role) -> Table:
     return run.table(landed(run.fleet, landing_table(role)))
 
 
-def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt]) -> None:
+def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt], taken: Set[str]) -> None:
     """Rejected rows and the ledger's details first, the rows last: only they make an input count as ingested.
 
     A file that cannot be read now keeps what it gave before: accepted rows, rejected rows, and their counts.
+    taken : path ids that lose all that, since another path has their content.
     """
-    tried = {receipt.file.path_id for receipt in receipts}
+    tried = {receipt.file.path_id for receipt in receipts} | taken
     landed_now = {receipt.file.path_id for receipt in receipts if not receipt.error}
-    outdated = landed_now | {f"{path_id}-unreadable" for path_id in tried}
-    before = _ledger(run, role)
+    replaced = landed_now | taken
+    outdated = replaced | {f"{path_id}-unreadable" for path_id in tried}
+    before = {path_id: row for path_id, row in _ledger(run, role).items() if path_id not in taken}
 
     def rejected_of_these(file: StagedFile) -> bool:
         return file.partition["stage"] == role and file.partition["part"] in outdated
@@ -107,7 +145,7 @@ def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt]) -> None:
     inputs.replace(details, details_of_these)
     rows = [file for receipt in receipts if not receipt.error for file in receipt.rows]
     note = {"run_id": run.job.run_id, "files": str(len(landed_now))}
-    _table(run, role).replace(rows, lambda file: file.partition["path_id"] in landed_now, note=note)
+    _table(run, role).replace(rows, lambda file: file.partition["path_id"] in replaced, note=note)
 
 
 def _input_row(receipt: LandReceipt, before: Mapping[str, Any] | None) -> pa.Table:
@@ -122,6 +160,7 @@ def _input_row(receipt: LandReceipt, before: Mapping[str, Any] | None) -> pa.Tab
         "rows_accepted": receipt.accepted,
         "rows_quarantined": receipt.rejected,
         "error": receipt.error,
+        "modified_at": datetime.fromtimestamp(receipt.file.modified, UTC) if receipt.file.modified else None,
         "ingested_at": datetime.now(UTC),
     }
-    return pa.Table.from_pylist([row])
+    return pa.Table.from_pylist([row], INPUTS.file_schema)

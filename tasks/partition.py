@@ -55,8 +55,21 @@ def partition_observations(run: Run) -> PartitionSummary:
         target.create({BUCKETS: str(chosen)})
         buckets, based_on = recorded_buckets(run), target.version()
         receipts = run.workers.map("partition", partial(partition_one, run.job, buckets, files), range(buckets))
+        _refuse_most(run, receipts)
         _commit(run, receipts, marks, based_on)
     return _summary(run, sum(file.rows for file in files))
+
+
+def _refuse_most(run: Run, receipts: Sequence[PartitionReceipt]) -> None:
+    """Stop before anything is committed where most rows would be rejected: a setting is wrong, not the data."""
+    fleet, landed_rows = run.fleet, sum(receipt.landed for receipt in receipts)
+    rejected = sum(receipt.rejected for receipt in receipts)
+    if rejected > fleet.validation.max_quarantined_share * landed_rows:
+        hint = f" (periods are {fleet.time.frequency}; is time.frequency right?)" if fleet.time else ""
+        raise PartitionError(
+            f"fleet {fleet.name}: {rejected:,} of {landed_rows:,} rows would be quarantined as repeated or "
+            f"outlying{hint}, more than validation.max_quarantined_share = {fleet.validation.max_quarantined_share:g}"
+        )
 
 
 def _settings(fleet: Fleet) -> int:

@@ -19,7 +19,15 @@ from tasks.context import Run
 from tasks.work.job import with_constants
 from tasks.work.promote import PromoteReceipt, promote_bucket
 
-__all__ = ["ALIAS", "PromoteSummary", "current_release", "promote_challengers", "restore_release", "sync_aliases"]
+__all__ = [
+    "ALIAS",
+    "PromoteSummary",
+    "current_release",
+    "kept_releases",
+    "promote_challengers",
+    "restore_release",
+    "sync_aliases",
+]
 
 ALIAS = "champion"
 
@@ -40,9 +48,14 @@ class PromoteSummary:
     reason: str = ""
 
 
+def kept_releases(run: Run) -> list[int]:
+    """Numbers of the releases that can be scored with and restored, oldest first."""
+    return sorted({int(file.partition["release"]) for file in run.table(CHAMPIONS).files()})
+
+
 def current_release(run: Run) -> int:
     """Number of the release in force; 0 before the first one."""
-    return max((int(file.partition["release"]) for file in run.table(CHAMPIONS).files()), default=0)
+    return max(kept_releases(run), default=0)
 
 
 @task(name="promote challengers", cache_policy=NO_CACHE)
@@ -52,9 +65,10 @@ def promote_challengers(run: Run) -> PromoteSummary:
     The verdicts are kept in any case. More than `gates.max_failed_share` of failures promotes nothing.
     """
     buckets = sorted({int(file.partition["bucket"]) for file in run.table(CHALLENGERS).files()})
-    if not buckets:
-        raise PromotionError(f"fleet {run.fleet.name}: there are no challengers; run the training first")
     current = current_release(run)
+    if not buckets:
+        reason = "there are no challengers: no segment or level has enough rows, or nothing was trained"
+        return PromoteSummary(current or None, 0, 0, 0, reason=reason)
     work = partial(promote_bucket, run.job, current, current + 1, datetime.now(UTC))
     receipts = run.workers.map("promote", work, buckets)
     staged = [file for receipt in receipts for file in receipt.verdicts]
@@ -70,7 +84,7 @@ def promote_challengers(run: Run) -> PromoteSummary:
             f"{run.fleet.gates.max_failed_share:g}; nothing was promoted"
         )
         of_segments["hold"] += of_segments.pop("promote", 0)
-    elif everywhere["promote"]:
+    elif everywhere["promote"] or any(receipt.amended for receipt in receipts):
         release = _commit(run, receipts, current)
     gates: Counter[tuple[str, bool, bool]] = Counter()
     for receipt in receipts:
@@ -121,9 +135,9 @@ def _commit_release(run: Run, staged: Sequence[StagedFile], release: int) -> Non
 def restore_release(run: Run, to: int) -> PromoteSummary:
     """Make a new release that holds exactly the champions of release `to`."""
     table, current = run.table(CHAMPIONS), current_release(run)
-    kept = sorted({int(file.partition["release"]) for file in table.files()})
+    kept = kept_releases(run)
     if to not in kept:
-        raise PromotionError(f"fleet {run.fleet.name}: release {to} is not kept; there are {kept}")
+        raise PromotionError(f"fleet {run.fleet.name}: release {to} is not kept; choose one of {kept}")
     staged, segments = [], 0
     constants = {"kind": "rollback", "source": f"release {to}", "promoted_at": datetime.now(UTC)}
     for file in table.files(lambda partition: partition["release"] == str(to)):

@@ -20,6 +20,7 @@ from models.fleet import Metric as FleetMetric
 from models.metrics import fleet_error
 from models.panel import FloatArray
 from models.report import (
+    Files,
     GateCount,
     HeldSegment,
     Metric,
@@ -50,7 +51,7 @@ from models.tables import (
     observations,
 )
 from tasks.context import Run
-from tasks.ingest import ingest_files
+from tasks.ingest import IngestReceipt, ingest_files
 from tasks.partition import recorded_buckets
 from tasks.promote import PromoteSummary
 from tasks.register import RegisterSummary
@@ -75,6 +76,7 @@ class Stages:
     timings: tuple[Stage, ...]
     started_at: datetime
     peak_rss_bytes: int
+    ingest: IngestReceipt | None = None
 
 
 @task(name="evaluate predictions", cache_policy=NO_CACHE)
@@ -195,7 +197,12 @@ def _summary(run: Run, stages: Stages, test: TestMetric | None, champions: Seque
         tables={spec.name: run.table(spec).uri for spec in [*specs, VERDICTS, CHAMPIONS, PREDICTIONS]},
         started_at=stages.started_at.isoformat(timespec="seconds"),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        files=_files(stages.ingest),
     )
+
+
+def _files(receipt: IngestReceipt | None) -> Files:
+    return Files(receipt.files, receipt.unchanged, receipt.refused) if receipt else Files()
 
 
 def _rows(run: Run) -> Rows:

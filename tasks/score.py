@@ -14,11 +14,11 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile
 from models.errors import ScoringError, StaleTableError
-from models.tables import PREDICTIONS, landed, observations
+from models.tables import INPUTS, PREDICTIONS, landed, observations
 from tasks.context import Run
 from tasks.partition import recorded_buckets
-from tasks.promote import current_release
-from tasks.work.score import ScoreOrder, ScoreReceipt, score_bucket
+from tasks.promote import current_release, kept_releases
+from tasks.work.score import ScoreOrder, ScoreReceipt, level_counts, score_bucket
 
 __all__ = ["ScoreSummary", "score_fleet"]
 
@@ -30,7 +30,7 @@ _FIGURES = ["segment", "status", "fallback_level"]
 class ScoreSummary:
     """One scoring job. rows : predictions that it stands for; 0 where nothing new was asked for.
 
-    statuses, levels : rows by status and by fallback level ('' = the segment's own champion).
+    statuses : rows by status. levels : rows with a prediction by fallback level ('' = the segment's own champion).
     repeated : the same job had been committed before; its rows were not written again.
     """
 
@@ -48,12 +48,16 @@ class ScoreSummary:
 def score_fleet(run: Run, release: int | None = None) -> ScoreSummary:
     """Forecast the next horizon, or predict the rows of new inputs; each input exactly once.
 
-    release : the release to score with; default the one in force at the start.
-    Raises ScoringError if there is no release.
+    release : the release to score with; default the one in force at the start. Before the first release every segment
+    takes the end of the chain: its last value, or no model.
+    Raises ScoringError if nothing has been ingested, or the release is not kept.
     """
-    pinned = release or current_release(run)
-    if not pinned:
-        raise ScoringError(f"fleet {run.fleet.name}: there is no release to score with; train and promote first")
+    if not recorded_buckets(run):
+        raise ScoringError(f"fleet {run.fleet.name}: nothing to score from; ingest and partition first")
+    pinned = current_release(run) if release is None else release
+    kept = kept_releases(run)
+    if release is not None and release not in kept:
+        raise ScoringError(f"fleet {run.fleet.name}: release {release} is not kept; choose one of {kept}")
     for attempt in range(_ATTEMPTS):
         based_on = run.table(PREDICTIONS).version()
         order = _order(run, pinned)
@@ -78,7 +82,8 @@ def _order(run: Run, release: int) -> ScoreOrder:
     version = run.table(observations(run.fleet)).version()
     if run.fleet.task == "forecast":
         inputs = sorted({file.partition["input_id"] for file in files})
-        content = f"forecast:{release}:{version}:{','.join(inputs)}"
+        rule = run.fleet.score.missing_covariates if run.fleet.score else ""
+        content = f"forecast:{release}:{version}:{rule}:{','.join(inputs)}"
     else:
         done = {file.partition["part"] for file in run.table(PREDICTIONS).files()}
         files = _one_place_each([file for file in files if f"input-{file.partition['input_id']}" not in done])
@@ -91,9 +96,17 @@ def _order(run: Run, release: int) -> ScoreOrder:
         buckets=recorded_buckets(run),
         requests=tuple(files),
         inputs=tuple(inputs),
+        ranks=_ranks(run),
         source=f"observations@{version}",
         scored_at=datetime.now(UTC),
     )
+
+
+def _ranks(run: Run) -> dict[str, int]:
+    """Input id -> place among the scoring inputs, the oldest first."""
+    rows = run.table(INPUTS).read(where=lambda partition: partition["role"] == "requests").to_pylist()
+    ordered = sorted(rows, key=lambda row: (row["modified_at"] or row["ingested_at"], row["path"]))
+    return {row["input_id"]: place for place, row in enumerate(ordered)}
 
 
 def _one_place_each(files: list[StagedFile]) -> list[StagedFile]:
@@ -129,7 +142,7 @@ def _summary(order: ScoreOrder, receipts: list[ScoreReceipt]) -> ScoreSummary:
     levels: Counter[str] = Counter()
     for receipt in receipts:
         statuses.update(receipt.statuses)
-        levels.update({level or "": count for level, count in receipt.levels.items()})
+        levels.update(receipt.levels)
     rows = sum(receipt.rows for receipt in receipts)
     segments = sum(receipt.segments for receipt in receipts)
     return ScoreSummary(order.job_id, order.release, rows, segments, statuses, levels, len(order.inputs))
@@ -148,7 +161,7 @@ def _repeated(run: Run, order: ScoreOrder) -> ScoreSummary:
 
 
 def _figures(order: ScoreOrder, rows: pa.Table) -> ScoreSummary:
-    statuses, levels = Counter(rows["status"].to_pylist()), Counter(rows["fallback_level"].to_pylist())
+    statuses, levels = Counter(rows["status"].to_pylist()), level_counts(rows)
     segments = len(pc.unique(rows["segment"]))
     return ScoreSummary(
         order.job_id, order.release, rows.num_rows, segments, statuses, levels, len(order.inputs), repeated=True

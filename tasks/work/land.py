@@ -19,11 +19,12 @@ from models.tables import QUARANTINE, landed
 from models.validate import rejected_table, validate_rows
 from tasks.work.job import Job, stage_rows, with_constants
 
-__all__ = ["LandReceipt", "Role", "land_file", "landing_table", "reading"]
+__all__ = ["LandReceipt", "Role", "content_id", "land_file", "landing_table", "reading", "refuse_file"]
 
 Role = Literal["observations", "requests", "actuals"]
 """Rows to train on, rows to score, or truth that only reports read."""
 
+_DIGEST = 16  # hex digits of `digest`, which every input id begins with
 _TABLES: dict[Role, str] = {"observations": "landed", "requests": "requests", "actuals": "actuals"}
 
 
@@ -45,6 +46,11 @@ def reading(fleet: Fleet, role: Role, source: Source) -> str:
     features = [fleet.features.numeric, fleet.features.categorical]
     content = json.dumps([how, what, features], sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=4).hexdigest()
+
+
+def content_id(input_id: str) -> str:
+    """The part of an input's identity that is its content, however the fleet reads it."""
+    return input_id[:_DIGEST]
 
 
 @dataclass(frozen=True)
@@ -69,11 +75,16 @@ def land_file(job: Job, role: Role, source: Source, file: RawFile) -> LandReceip
         input_id = digest(file.uri) + reading(job.fleet, role, source)
         return _land(job, role, source, file, input_id)
     except (SourceError, *STORAGE_ERRORS, pa.ArrowException) as exc:
-        content = json.dumps({"file": file.uri})
-        rejected = rejected_table(["unreadable_file"], [str(exc)], np.array([-1]), [content])
-        rejected = with_constants(rejected, path=file.uri, input_id=input_id)
-        staged = job.table(QUARANTINE).stage(rejected, stage=role, part=f"{file.path_id}-unreadable")
-        return LandReceipt(file, input_id, quarantined=(staged,), error=str(exc))
+        return refuse_file(job, role, file, input_id, "unreadable_file", str(exc))
+
+
+def refuse_file(job: Job, role: Role, file: RawFile, input_id: str, reason: str, error: str) -> LandReceipt:
+    """A receipt without rows, and an entry in the quarantine that says why."""
+    content = json.dumps({"file": file.uri})
+    rejected = rejected_table([reason], [error], np.array([-1]), [content])
+    rejected = with_constants(rejected, path=file.uri, input_id=input_id)
+    staged = job.table(QUARANTINE).stage(rejected, stage=role, part=f"{file.path_id}-unreadable")
+    return LandReceipt(file, input_id, quarantined=(staged,), error=error)
 
 
 def _land(job: Job, role: Role, source: Source, file: RawFile, input_id: str) -> LandReceipt:

@@ -17,7 +17,7 @@ from tasks.work.score_forecast import score_forecast
 from tasks.work.score_rows import score_rows
 from tasks.work.train import LEVELS
 
-__all__ = ["ScoreOrder", "ScoreReceipt", "score_bucket"]
+__all__ = ["ScoreOrder", "ScoreReceipt", "level_counts", "score_bucket"]
 
 
 _KEY = ["segment", "key_origin"]
@@ -28,7 +28,8 @@ _NO_ORIGIN = -(2**62)
 class ScoreOrder:
     """What a scoring job was pinned to at its start.
 
-    inputs : ids of the scoring inputs that this job covers. source : what forecasts without covariates came from.
+    release : 0 where none is in force yet. inputs : ids of the scoring inputs that this job covers; ranks : input id ->
+    place from the oldest to the newest. source : what forecasts without covariates came from.
     """
 
     job_id: str
@@ -36,6 +37,7 @@ class ScoreOrder:
     buckets: int
     requests: tuple[StagedFile, ...]
     inputs: tuple[str, ...]
+    ranks: Mapping[str, int]
     source: str
     scored_at: datetime
 
@@ -82,16 +84,23 @@ def score_bucket(job: Job, order: ScoreOrder, bucket: int) -> ScoreReceipt:
         rows=rows.num_rows,
         segments=len(pc.unique(rows["segment"])),
         statuses=Counter(rows["status"].to_pylist()),
-        levels=Counter(rows["fallback_level"].to_pylist()),
+        levels=level_counts(rows),
         files=tuple(files),
         replaces=tuple(replaces),
     )
 
 
+def level_counts(rows: pa.Table) -> Counter[str]:
+    """Rows by the fallback level that predicted them; rows without a model are none of them."""
+    return Counter(level for level in rows["fallback_level"].to_pylist() if level is not None)
+
+
 def _requests(job: Job, order: ScoreOrder, bucket: int) -> pa.Table:
     low, high = bucket_range(bucket, order.buckets)
     wanted = (pc.field("hash") >= low) & (pc.field("hash") <= high)
-    return job.table(landed(job.fleet, "requests")).read_files(order.requests, rows=wanted)
+    rows = job.table(landed(job.fleet, "requests")).read_files(order.requests, rows=wanted)
+    ranks = [order.ranks.get(input_id, 0) for input_id in rows["input_id"].to_pylist()]
+    return rows.append_column("rank", pa.array(ranks, pa.int64()))
 
 
 def _with_job(rows: pa.Table, order: ScoreOrder) -> pa.Table:

@@ -69,11 +69,21 @@ def _values(values: FloatArray) -> list[object]:
 
 @dataclass(frozen=True)
 class _Future:
-    """Covariates given for future periods: of each segment the ordinals, covariates, times and the input's id."""
+    """Covariates given for future periods, by segment.
+
+    rows : ordinals and covariates, the newest input last. times : periods that were asked for.
+    inputs : period -> id of the newest input that has a row for it. source : what stands for the other periods.
+    """
 
     rows: Mapping[str, tuple[IntArray, FloatArray]]
     times: Mapping[str, Times]
-    inputs: Mapping[str, str]
+    inputs: Mapping[str, Mapping[int, str]]
+    source: str
+
+    def input_ids(self, segment: str, periods: IntArray) -> list[str]:
+        """Where the covariates of each period came from."""
+        known = self.inputs.get(segment, {})
+        return [known.get(period, self.source) for period in periods.tolist()]
 
 
 def score_forecast(
@@ -98,8 +108,8 @@ def score_forecast(
         part = rows.filter(pc.is_in(rows["segment"], pa.array(segments, pa.string())))
         contract = Contract.from_json(text)
         series = build_series(part, contract, job.fleet.clock)
-        future = _future(requests, contract, job.fleet.clock)
-        _score_own(job, series, contract, champions, future, source, output)
+        future = _future(requests, contract, job.fleet.clock, source)
+        _score_own(job, series, contract, champions, future, output)
         scored.update(series.segments)
     unseen = sorted(set(pc.unique(requests["segment"]).to_pylist()) - set(seen))
     rest = [segment for segment in [*seen, *unseen] if segment not in scored]
@@ -108,20 +118,20 @@ def score_forecast(
     return output.table()
 
 
-def _future(requests: pa.Table, contract: Contract, time: Time) -> _Future:
-    # The newest input wins where two give the same period: they are applied in order.
-    requests = requests.sort_by([("segment", "ascending"), ("path", "ascending"), ("row", "ascending")])
+def _future(requests: pa.Table, contract: Contract, time: Time, source: str) -> _Future:
+    # Where two inputs give the same period the newer one wins: rows are applied in order.
+    requests = requests.sort_by([(name, "ascending") for name in ("segment", "rank", "path", "row")])
     encoded, times = encode_covariates(requests, contract), requests["time"].to_numpy().astype("datetime64[us]")
-    periods = ordinals(times, time.frequency)
+    periods, ids = ordinals(times, time.frequency), requests["input_id"].to_pylist()
     rows: dict[str, tuple[IntArray, FloatArray]] = {}
     ordered: dict[str, Times] = {}
-    inputs: dict[str, str] = {}
+    inputs: dict[str, dict[int, str]] = {}
     for start, length in zip(*runs_of(requests["segment"]), strict=True):
         part = slice(int(start), int(start + length))
         segment = requests["segment"][int(start)].as_py()
         rows[segment], ordered[segment] = (periods[part], encoded[part]), np.unique(times[part])
-        inputs[segment] = requests["input_id"][part.stop - 1].as_py()
-    return _Future(rows, ordered, inputs)
+        inputs[segment] = dict(zip(periods[part].tolist(), ids[part], strict=True))
+    return _Future(rows, ordered, inputs, source)
 
 
 def _score_own(
@@ -130,7 +140,6 @@ def _score_own(
     contract: Contract,
     champions: Mapping[str, Champion],
     future: _Future,
-    source: str,
     output: _Output,
 ) -> None:
     models, horizon = [champions[segment] for segment in series.segments], contract.horizon
@@ -139,22 +148,28 @@ def _score_own(
     for index, scores in enumerate(forecast_models(series, models, covariates)):
         segment = series.segments[index]
         origin = series.last_times[index].item()
-        lineage = _lineage(models[index], "", carried[index], future.inputs.get(segment, source), job)
+        ids = future.input_ids(segment, _ahead(series.panel.ends[index], horizon))
+        lineage = _lineage(models[index], "", carried[index], ids, job)
         output.add(segment, origin, times[index], _without(scores, lineage), lineage)
 
 
+def _ahead(end: int, horizon: int) -> IntArray:
+    """Ordinals of the periods after one."""
+    return np.arange(end + 1, end + 1 + horizon)
+
+
 def _lineage(
-    model: Champion, level: str, carried: npt.NDArray[np.bool_], input_id: str, job: Job, reason: str = ""
+    model: Champion, level: str, carried: npt.NDArray[np.bool_], ids: Sequence[str], job: Job, reason: str = ""
 ) -> dict[str, object]:
     """Status and lineage columns; a step whose covariates are not known is told apart."""
     reject = job.fleet.score is not None and job.fleet.score.missing_covariates == "reject"
     status = ["missing_covariates" if reject and flag else "ok" for flag in carried]
-    told = "covariates carried forward from the last known period"
+    told = "covariates are not known" if reject else "covariates carried forward from the last known period"
     reasons = ["; ".join(filter(None, (reason, told if flag else ""))) or None for flag in carried]
     return {
         "status": status,
         "reason": reasons,
-        "input_id": input_id,
+        "input_id": list(ids),
         "candidate": model.candidate,
         "model_name": model.model_name,
         "model_version": model.model_version,
@@ -182,7 +197,7 @@ class _Rest:
     ) -> None:
         self._job, self._rows, self._requests = job, rows, requests
         self._models, self._source, self._output = level_models, source, output
-        self._level_rows = level_observations(job.table(levels(job.fleet)).read(), job.fleet)
+        self._level_rows = _level_rows(job)
         self._prepared: dict[str, tuple[Contract, Series, Series, _Future]] = {}
 
     def score(self, segments: Sequence[str]) -> None:
@@ -206,7 +221,7 @@ class _Rest:
             clock = self._job.fleet.clock
             contract = Contract.from_json(text) if text else contract_of(self._job.fleet, {})
             own, by_level = (build_series(rows, contract, clock) for rows in (self._rows, self._level_rows))
-            self._prepared[text] = contract, own, by_level, _future(self._requests, contract, clock)
+            self._prepared[text] = contract, own, by_level, _future(self._requests, contract, clock, self._source)
         return self._prepared[text]
 
     def _from_level(
@@ -219,13 +234,15 @@ class _Rest:
         level = Series((segment,), level.panel, level.covariates, level.last_times, level.rows)
         covariates, carried = future_covariates(level, contract.horizon, future.rows)
         scores = forecast_models(level, [model], covariates)[0]
-        ratio, reason = 1.0, f"no model of its own; {label} model"
+        factor, offset, reason = 1.0, 0.0, f"no model of its own; {label} model"
         if own is not None:
-            ratio = _ratio(own, level)
-            reason = f"{reason}, scaled by {ratio:.4g} to the segment's rows"
-        scaled = Scores(scores.prediction * ratio, scores.lower * ratio, scores.upper * ratio)
+            factor, offset = _fitted_to(own, level)
+            how = f"shifted by {offset:.4g}" if offset else f"scaled by {factor:.4g}"
+            reason = f"{reason}, {how} to the segment's rows"
+        scaled = _moved(scores, factor, offset, self._job.fleet.target.minimum)
         times = future_times(level.last_times, contract.horizon, self._job.fleet.clock.frequency)[0]
-        lineage = _lineage(model, label, carried[0], future.inputs.get(segment, self._source), self._job, reason)
+        ids = future.input_ids(segment, _ahead(level.panel.ends[0], contract.horizon))
+        lineage = _lineage(model, label, carried[0], ids, self._job, reason)
         self._output.add(segment, level.last_times[0].item(), times, _without(scaled, lineage), lineage)
 
     def _naive(self, segment: str, own: Series, future: _Future) -> None:
@@ -233,9 +250,9 @@ class _Rest:
         unknown = np.full(horizon, np.nan)
         scores = Scores(np.full(horizon, own.panel.values[0, -1]), unknown, unknown)
         times = future_times(own.last_times, horizon, self._job.fleet.clock.frequency)[0]
-        lineage = {"status": "ok", "reason": "no model of its own and no level has one; last value"}
-        lineage |= {"candidate": "naive", "fallback_level": "naive"}
-        lineage |= {"input_id": future.inputs.get(segment, self._source)}
+        lineage: dict[str, object] = {"candidate": "naive", "fallback_level": "naive", "status": "ok"}
+        lineage["reason"] = "no model of its own and no level has one; last value"
+        lineage["input_id"] = future.input_ids(segment, _ahead(own.panel.ends[0], horizon))
         self._output.add(segment, own.last_times[0].item(), times, scores, lineage)
 
     def _no_model(self, segment: str, future: _Future) -> None:
@@ -246,8 +263,9 @@ class _Rest:
             newest = own.astype("datetime64[us]").max(keepdims=True)
             times = future_times(newest, self._job.fleet.steps, self._job.fleet.clock.frequency)[0]
         unknown = np.full(len(times), np.nan)
-        lineage = {"status": "no_model", "reason": "no usable row of its own and no level has a model"}
-        lineage |= {"input_id": future.inputs.get(segment, self._source)}
+        lineage: dict[str, object] = {"status": "no_model"}
+        lineage["reason"] = "no usable row of its own and no level has a model"
+        lineage["input_id"] = future.input_ids(segment, ordinals(times, self._job.fleet.clock.frequency))
         self._output.add(segment, None, times, Scores(unknown, unknown, unknown), lineage)
 
 
@@ -256,15 +274,39 @@ def _only(series: Series, segment: str) -> Series | None:
     return series.take([series.segments.index(segment)]) if segment in series.segments else None
 
 
-def _ratio(own: Series, level: Series) -> float:
-    """Size of the segment relative to its level, over the periods that both have; 1 where they share none."""
+def _moved(scores: Scores, factor: float, offset: float, minimum: float | None) -> Scores:
+    floor = -np.inf if minimum is None else minimum
+    parts = (scores.prediction, scores.lower, scores.upper)
+    return Scores(*(np.maximum(values * factor + offset, floor) for values in parts))
+
+
+def _fitted_to(own: Series, level: Series) -> tuple[float, float]:
+    """Factor and offset that bring a level to a segment's size, over the periods that both have.
+
+    A ratio where both are positive on average, a difference elsewhere; (1, 0) where they share no period.
+    """
     mine, theirs = own.panel.values[0], level.panel.values[0]
     behind = int(level.panel.ends[0] - own.panel.ends[0])
-    theirs = theirs[: len(theirs) - behind] if behind > 0 else theirs
-    mine = mine[: len(mine) + behind] if behind < 0 else mine
+    theirs = theirs[: max(len(theirs) - behind, 0)] if behind > 0 else theirs
+    mine = mine[: max(len(mine) + behind, 0)] if behind < 0 else mine
     shared = min(len(mine), len(theirs))
     pairs = np.stack([mine[len(mine) - shared :], theirs[len(theirs) - shared :]])
     pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
-    if pairs.shape[1] == 0 or pairs[1].mean() <= 0:
-        return 1.0
-    return float(max(pairs[0].mean(), 0.0) / pairs[1].mean())
+    if pairs.shape[1] == 0:
+        return 1.0, 0.0
+    size, reference = float(pairs[0].mean()), float(pairs[1].mean())
+    return (size / reference, 0.0) if size >= 0 and reference > 0 else (1.0, size - reference)
+
+
+_summed: dict[tuple[str, int, str], pa.Table] = {}
+
+
+def _level_rows(job: Job) -> pa.Table:
+    """Series of the levels; every bucket of a job needs the same ones, so a worker adds them up once."""
+    table = job.table(levels(job.fleet))
+    key = (table.uri, table.version(), job.fleet.model_dump_json())
+    if key not in _summed:
+        rows = level_observations(table.read(), job.fleet)
+        _summed.clear()
+        _summed[key] = rows
+    return _summed[key]

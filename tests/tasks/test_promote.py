@@ -2,8 +2,9 @@ import pandas as pd
 import pyarrow.compute as pc
 import pytest
 from mlflow import MlflowClient
-from shop import shop, train_all
+from shop import sales, shop, train_all
 
+from adapters.registry import Registry
 from models.errors import PromotionError
 from models.tables import CHAMPIONS, REGISTRATIONS, VERDICTS
 from tasks.promote import current_release, promote_challengers, restore_release, sync_aliases
@@ -154,8 +155,57 @@ def test_a_model_that_left_the_release_loses_its_alias(trained):
     assert client.get_registered_model("shop.fallback.brand-citra").aliases
 
 
+def test_a_rollback_keeps_out_what_it_withdrew_until_the_data_change(trained):
+    land_more_weeks(trained)
+    fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0, "max_failed_share": 1.0})
+    run = trained.run("run-2", fleet)
+    train_all(run, trained.registry)
+    promote_challengers.fn(run)
+    restore_release.fn(run, 1)
+    again = promote_challengers.fn(run)
+    assert (again.release, again.promoted, again.held) == (3, 0, 6)
+    assert "rollback withdrew" in again.held_segments[0][1]
+    land_more_weeks(trained, weeks=2)
+    train_all(run, trained.registry)
+    assert promote_challengers.fn(run).promoted == 6
+
+
+def test_a_registry_that_was_lost_is_filled_again_and_the_release_follows(trained, tmp_path):
+    land_more_weeks(trained)
+    fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0})
+    run = trained.run("run-2", fleet)
+    train_all(run, trained.registry)
+    promote_challengers.fn(run)
+    fresh = Registry(f"sqlite:///{tmp_path}/new.db", str(tmp_path / "new"))
+    train_all(run, fresh)
+    summary = promote_challengers.fn(run)
+    assert (summary.release, summary.promoted, summary.unchanged) == (3, 0, 7)
+    assert {row["model_version"] for row in champions(run, 3).values()} == {1}
+    assert sync_aliases.fn(run, fresh) == 10
+
+
+def test_champions_of_segments_that_are_gone_leave_the_release(trained):
+    frame = sales().query("store != 1")
+    frame.to_csv(trained.folder / "sales" / "a.csv", index=False)
+    run = trained.run("run-2")
+    train_all(run, trained.registry)
+    promote_challengers.fn(run)
+    found = champions(run, current_release(run))
+    assert not any(segment.startswith("store=1/") for segment in found)
+    assert any(segment.startswith("store=2/") for segment in found)
+
+
+def test_without_challengers_nothing_is_promoted_and_the_reason_is_told(trained):
+    run = trained.run("run-2", shop(partition={"buckets": 3, "min_rows": 1000}))
+    train_all(run, trained.registry)
+    run.table(CHAMPIONS).replace([], lambda file: True, transaction=("test", 1))
+    summary = promote_challengers.fn(run)
+    assert summary.release is None
+    assert "no challengers" in summary.reason
+
+
 def test_rollback_to_a_release_that_is_not_kept_names_those_that_are(trained):
-    with pytest.raises(PromotionError, match=r"release 7 is not kept; there are \[1\]"):
+    with pytest.raises(PromotionError, match=r"release 7 is not kept; choose one of \[1\]"):
         restore_release.fn(trained.run(), 7)
 
 

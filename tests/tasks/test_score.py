@@ -1,11 +1,13 @@
 import collections
+import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
-from shop import DEAD, SHORT, STRANGE, UNSEEN, future, open_run, shop
+from shop import DEAD, SHORT, STRANGE, UNSEEN, future, open_run, sales, shop, train_all
 
 from models.errors import ScoringError
-from models.tables import CHALLENGERS, PREDICTIONS
+from models.tables import CHALLENGERS, CHAMPIONS, INPUTS, PREDICTIONS, landed
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.promote import current_release, promote_challengers, restore_release
@@ -172,9 +174,63 @@ def test_missing_covariates_are_told_or_rejected(trained):
     assert rows.prediction.isna().tolist() == [False, True, True, True]
 
 
-def test_scoring_without_a_release_says_what_to_do(tmp_path, workers):
-    with pytest.raises(ScoringError, match="train and promote first"):
+def test_scoring_before_anything_was_ingested_says_what_to_do(tmp_path, workers):
+    with pytest.raises(ScoringError, match="ingest and partition first"):
         score_fleet.fn(open_run(tmp_path, workers))
+
+
+def test_scoring_with_a_release_that_is_not_kept_names_those_that_are(trained):
+    with pytest.raises(ScoringError, match=r"release 7 is not kept; choose one of \[1\]"):
+        score_fleet.fn(trained.run(), release=7)
+
+
+def test_before_the_first_release_every_segment_takes_the_end_of_the_chain(trained):
+    run = trained.run()
+    run.table(CHAMPIONS).replace([], lambda file: True, transaction=("test", 1))
+    summary = score_fleet.fn(run)
+    assert summary.release == 0
+    assert summary.statuses == {"ok": 8 * 4, "no_model": 2 * 4}
+    assert summary.levels == {"naive": 8 * 4}
+    assert score_fleet.fn(run).levels == summary.levels
+
+
+def test_the_newest_input_wins_and_every_step_names_the_input_it_is_from(trained):
+    """Names do not decide: part-9 is older than part-10."""
+    folder, run = trained.folder / "future", trained.run()
+    (folder / "a.csv").unlink()
+    frame = future()
+    own = frame[(frame.store == 1) & (frame.brand == "amber")]
+    for name, price, rows, age in (
+        ("part-9", 1.5, own, 100),
+        ("part-10", 3.0, own.head(2), 0),
+        ("z", 2.0, own.head(0), 50),
+    ):
+        path = folder / f"{name}.csv"
+        rows.assign(price=price).to_csv(path, index=False)
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
+    run.table(landed(run.fleet, "requests")).replace([], lambda file: True, transaction=("test", 1))
+    ingest_files.fn(run, "requests", run.fleet.score.source)
+    score_fleet.fn(run)
+    rows = predictions(run).query("segment == 'store=1/brand=amber'").sort_values("step")
+    inputs = run.table(INPUTS).read(where=lambda partition: partition["role"] == "requests").to_pandas()
+    ids = {Path(path).stem: input_id for path, input_id in zip(inputs.path, inputs.input_id, strict=True)}
+    assert rows.input_id.tolist() == [ids["part-10"]] * 2 + [ids["part-9"]] * 2
+    assert rows.prediction.iloc[:2].mean() < rows.prediction.iloc[2:].mean()
+
+
+def test_a_fallback_below_zero_is_shifted_not_scaled(trained):
+    """Targets around -100 and -10 under a level that is negative too."""
+    fleet = shop(target={"column": "units"}, partition={"buckets": 3, "min_rows": 50})
+    path = trained.folder / "sales" / "a.csv"
+    sales().assign(units=lambda frame: frame.units - 1000).to_csv(path, index=False)
+    run = trained.run("run-2", fleet)
+    train_all(run, trained.registry)
+    promote_challengers.fn(run)
+    score_fleet.fn(run)
+    short = predictions(run).query("segment == @SHORT and release == 2")
+    own = sales().query("store == 9").units.mean() - 1000
+    assert short.reason.str.contains("shifted by").all()
+    assert abs(short.prediction.mean() - own) < 200
 
 
 def test_a_table_that_changed_meanwhile_is_looked_at_again(trained, monkeypatch):
