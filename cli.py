@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+INTERRUPTED = "interrupted; nothing half-written is visible, run the same command to go on"
 BAD_INPUT = (FleetError, SourceError, PartitionError, SettingsError)
 
 FleetPath = Annotated[str, typer.Argument(help="Fleet file, or the name of one in fleets/.", metavar="FLEET")]
@@ -37,7 +38,7 @@ def run(fleet: FleetPath, lake: LakePath = None) -> None:
 
     Example: myriad run fleets/m3.yaml
     """
-    with _told_errors():
+    with _told_errors(), _interruptible():
         _prepare(fleet, reads_input=True)
         from adapters.console import closing_table, shown_progress
         from flows.pipeline import pipeline
@@ -57,7 +58,7 @@ def rollback(
 
     Example: myriad rollback m3 --to 2
     """
-    with _told_errors():
+    with _told_errors(), _interruptible():
         _prepare(fleet)
         from flows.promote import rollback as flow
 
@@ -158,6 +159,15 @@ def _told_errors() -> Iterator[None]:
     except MyriadError as exc:
         typer.secho(str(exc), fg=typer.colors.RED, err=True)
         raise typer.Exit(2 if isinstance(exc, BAD_INPUT) else 1) from exc
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the run and its servers and workers at once."""
+    from adapters.interrupts import leaving_on_interrupt
+
+    with leaving_on_interrupt(INTERRUPTED):
+        yield
 
 
 def _prepare(fleet: str, *, reads_input: bool = False) -> None:

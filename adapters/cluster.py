@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import cloudpickle  # type: ignore[import-untyped]
-import dask
 from distributed import Client, LocalCluster, as_completed
 
 from adapters.settings import Settings
@@ -90,12 +89,13 @@ def open_workers(settings: Settings) -> Iterator[Workers]:
 
 
 def _quieten() -> None:
-    """Connections that end while workers leave are normal at shutdown; restarts by the nanny are still told."""
+    """Connections that end while workers leave are normal at shutdown; restarts by the nanny are still told.
+
+    Also runs in our workers, by reference: Dask's own setting of levels comes too late for loggers that exist.
+    """
     levels = {"distributed": "warning", "distributed.nanny": "warning", **dict.fromkeys(_CHATTY, "critical")}
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level.upper())
-    # Worker processes set up their logging from Dask's configuration.
-    dask.config.set({"logging": levels})
 
 
 @contextmanager
@@ -111,8 +111,12 @@ def _client(settings: Settings) -> Iterator[Client]:
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
+            # There is an HTTP server nevertheless: on any free port, as 8787 may be taken, which is a warning.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             memory_limit=settings.worker_memory,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
+        # Not by Dask's configuration: workers read that after their loggers have been made.
+        client.register_worker_callbacks(_quieten)
         yield client

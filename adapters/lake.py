@@ -9,17 +9,18 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from adapters.files import arrow_filesystem
+from adapters.files import STORAGE_ERRORS, arrow_filesystem
 from models.errors import LakeError, StaleTableError
 from models.tables import TableSpec
 
@@ -62,7 +63,8 @@ class Table:
     # -- reading ------------------------------------------------------------------------------------------------
 
     def exists(self) -> bool:
-        return DeltaTable.is_deltatable(self.uri, storage_options=dict(self.storage))
+        with _unusable(self.uri, "read"):
+            return DeltaTable.is_deltatable(self.uri, storage_options=dict(self.storage))
 
     def version(self) -> int:
         """Version of the newest commit; -1 where the table does not exist yet."""
@@ -72,7 +74,11 @@ class Table:
     def files(self, where: Callable[[Mapping[str, str]], bool] = lambda partition: True) -> list[StagedFile]:
         """Committed files whose partition values satisfy `where`."""
         handle = self._open()
-        return [file for file in _active_files(handle) if where(file.partition)] if handle else []
+        if handle is None:
+            return []
+        with _unusable(self.uri, "read"):
+            active = _active_files(handle)
+        return [file for file in active if where(file.partition)]
 
     def read(
         self,
@@ -100,7 +106,7 @@ class Table:
         try:
             dataset = ds.FileSystemDataset(fragments, self.spec.schema, format_, filesystem)
             return dataset.to_table(columns=wanted, filter=rows).cast(schema)
-        except (OSError, pa.ArrowInvalid) as exc:
+        except (*STORAGE_ERRORS, pa.ArrowInvalid) as exc:
             raise LakeError(f"{self.uri}: a committed file cannot be read: {exc}") from exc
 
     def _expression(self, file: StagedFile) -> ds.Expression:
@@ -129,15 +135,16 @@ class Table:
 
     def create(self, properties: Mapping[str, str] | None = None) -> None:
         """Make the table if it is not there; `properties` are kept only by whoever makes it."""
-        DeltaTable.create(
-            self.uri,
-            schema=self.spec.schema,
-            mode="ignore",
-            partition_by=list(self.spec.partition_by),
-            configuration=_CONFIGURATION | dict(properties or {}),
-            storage_options=dict(self.storage),
-            raise_if_key_not_exists=False,
-        )
+        with _unusable(self.uri, "made"):
+            DeltaTable.create(
+                self.uri,
+                schema=self.spec.schema,
+                mode="ignore",
+                partition_by=list(self.spec.partition_by),
+                configuration=_CONFIGURATION | dict(properties or {}),
+                storage_options=dict(self.storage),
+                raise_if_key_not_exists=False,
+            )
 
     def stage(self, rows: pa.Table, **partition: object) -> StagedFile:
         """Write rows as one Parquet file below the table's root; invisible until committed.
@@ -151,12 +158,13 @@ class Table:
         rows = rows.select(schema.names).cast(schema)
         values = {name: str(partition[name]) for name in self.spec.partition_by}
         relative = f"data/{uuid.uuid4().hex}.parquet"
-        filesystem, root = arrow_filesystem(self.uri)
-        filesystem.create_dir(f"{root}/data", recursive=True)
         strings = [item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_timestamp(item.type)]
-        with filesystem.open_output_stream(f"{root}/{relative}") as sink:
-            pq.write_table(rows, sink, compression="zstd", use_dictionary=strings, row_group_size=ROW_GROUP_ROWS)
-            size = sink.tell()
+        with _unusable(self.uri, "written"):
+            filesystem, root = arrow_filesystem(self.uri)
+            filesystem.create_dir(f"{root}/data", recursive=True)
+            with filesystem.open_output_stream(f"{root}/{relative}") as sink:
+                pq.write_table(rows, sink, compression="zstd", use_dictionary=strings, row_group_size=ROW_GROUP_ROWS)
+                size = sink.tell()
         stats = json.dumps({"numRecords": rows.num_rows})
         return StagedFile(relative, size, rows.num_rows, values, stats)
 
@@ -183,7 +191,21 @@ class Table:
         writers kept winning until the deadline.
         """
         self.create()
-        self._check_staged(files)
+        with _unusable(self.uri, "written"):
+            self._check_staged(files)
+            return self._replace(files, removes, skip_if, transaction, marks, based_on, note, deadline_s)
+
+    def _replace(
+        self,
+        files: Sequence[StagedFile],
+        removes: Callable[[StagedFile], bool],
+        skip_if: Callable[[Sequence[StagedFile]], bool],
+        transaction: tuple[str, int] | None,
+        marks: Mapping[str, int] | None,
+        based_on: int | None,
+        note: Mapping[str, str] | None,
+        deadline_s: float,
+    ) -> bool:
         end, attempt = time.monotonic() + deadline_s, 0
         while True:
             handle = self._open()  # Fresh each time: a stale handle with removes doubles rows.
@@ -257,10 +279,20 @@ class Table:
                 )
 
     def _open(self) -> DeltaTable | None:
-        try:
-            return DeltaTable(self.uri, storage_options=dict(self.storage))
-        except TableNotFoundError:
-            return None
+        with _unusable(self.uri, "opened"):
+            try:
+                return DeltaTable(self.uri, storage_options=dict(self.storage))
+            except TableNotFoundError:
+                return None
+
+
+@contextmanager
+def _unusable(uri: str, done: str) -> Iterator[None]:
+    """What a storage or Delta raises (no permission, disk full, no connection, a broken log) as a LakeError."""
+    try:
+        yield
+    except (*STORAGE_ERRORS, DeltaError) as exc:
+        raise LakeError(f"{uri}: the table cannot be {done}: {exc}") from exc
 
 
 def _done(handle: DeltaTable, transaction: tuple[str, int] | None) -> bool:

@@ -19,7 +19,7 @@ PAGES = [
 ]
 FIXED = [spec for spec in vars(models.tables).values() if isinstance(spec, TableSpec)]
 LINK = re.compile(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
-PREFIXES = ("x_", "c_", "k_")
+PREFIXES = ("x_", "c_", "k_", "n_")
 TYPES = "string|int32|int64|double|bool|binary|timestamp"
 
 
@@ -94,11 +94,15 @@ def test_the_partitioning_of_every_table_is_documented(fleet):
 
 
 def test_reasons_of_the_quarantine_are_those_of_the_code():
-    sources = ("models/validate.py", "models/partition.py", "tasks/work/land.py")
+    sources = ("models/validate.py", "models/partition.py", "tasks/work/land.py", "tasks/ingest.py")
     code = "".join((ROOT / name).read_text(encoding="utf-8") for name in sources)
     section = sections(ROOT / "docs" / "tables.md")["quarantine"]
     documented_ones = re.findall(r"^\| `(\w+)` \| (?:ingest|partition) \|", section, flags=re.MULTILINE)
-    calls = (r"reject\([^\"\n]*\"(\w+)\"", r"_rejects\(rows, \w+, \"(\w+)\"", r"rejected_table\(\s*\[\"(\w+)\"\]")
+    calls = (
+        r"(?:reject|refuse_file)\([^\"\n]*\"(\w+)\"",
+        r"_rejects\(rows, \w+, \"(\w+)\"",
+        r"rejected_table\(\s*\[\"(\w+)\"\]",
+    )
     assert set(documented_ones) == {reason for call in calls for reason in re.findall(call, code)}
 
 

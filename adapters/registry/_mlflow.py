@@ -1,8 +1,10 @@
 """The one place where MLflow is imported: late, because that takes over a second, and silenced first."""
 
+import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import RegistryError
@@ -24,7 +26,7 @@ def silence() -> None:
 def client(tracking_uri: str) -> "MlflowClient":
     """A client of that store; neither the global URI nor MLFLOW_REGISTRY_URI has a say.
 
-    On an empty database this makes the tables (about a second), under MLflow's lock between processes.
+    On an empty database this makes the tables (about a second). Call it within `one_at_a_time`.
     """
     silence()
     from mlflow import MlflowClient
@@ -37,14 +39,32 @@ def client(tracking_uri: str) -> "MlflowClient":
 
 
 @contextmanager
+def one_at_a_time(tracking_uri: str) -> Iterator[None]:
+    """Lets one process at a time open a SQLite store: MLflow's own locks leave a race of two that make its tables.
+
+    The lock is a file beside the database, `<file>.lock`, which stays; the system drops the lock of a killed process.
+    """
+    path = tracking_uri.removeprefix("sqlite:///").partition("?")[0]
+    if not tracking_uri.startswith("sqlite:///") or path in ("", ":memory:") or path.startswith("file:"):
+        yield
+        return
+    with ExitStack() as stack:
+        with _setup_errors(tracking_uri):
+            lock = stack.enter_context(Path(f"{path}.lock").open("ab"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def domain_errors(action: str, secret_uri: str = "") -> Iterator[None]:
     """Turn what MLflow and the database raise into RegistryError: the action that failed, no password."""
+    from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as exc:
+    except (CommandError, MlflowException, SQLAlchemyError) as exc:
         text = str(exc).replace(secret_uri, redacted(secret_uri)) if secret_uri else str(exc)
         raise RegistryError(f"{action}: {text}") from exc
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from adapters.registry._entries import ModelEntry, Registration, VersionStore, checked, pending
 from adapters.registry._layout import directory_name, model_directory
-from adapters.registry._mlflow import client, domain_errors, redacted
+from adapters.registry._mlflow import client, domain_errors, one_at_a_time, redacted
 from adapters.registry._runs import Runs
 from models.errors import RegistryError
 
@@ -123,9 +123,10 @@ class Registry:
     def _connection(self) -> _Connection:
         if self.mode not in ("auto", "bulk", "api"):
             raise RegistryError(f"registry mode {self.mode!r} is not allowed; use 'auto', 'bulk' or 'api'")
-        opened = client(self.tracking_uri)
-        runs = Runs(opened, self.artifact_root)
-        store = self._bulk_store() if self.mode != "api" else "the mode is 'api'"
+        with one_at_a_time(self.tracking_uri):
+            opened = client(self.tracking_uri)
+            runs = Runs(opened, self.artifact_root)
+            store = self._bulk_store() if self.mode != "api" else "the mode is 'api'"
         if not isinstance(store, str):
             return _Connection(runs, store, "bulk")
         if self.mode == "bulk":

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 import uuid
 
 import fsspec
@@ -89,6 +90,12 @@ def test_the_stamp_changes_with_size_and_time_and_the_digest_with_content_alone(
     assert digest(f"{tmp_path}/a.csv") != content
 
 
+def test_a_file_knows_when_it_was_modified(tmp_path):
+    make(tmp_path, "a.csv")
+    os.utime(tmp_path / "a.csv", ns=(1, 1_700_000_000_500_000_000))
+    assert list_files("a.csv", tmp_path)[0].modified == 1_700_000_000.5
+
+
 def test_path_ids_differ_between_places():
     assert RawFile("/a/b.csv", 1, "s").path_id != RawFile("/a/c.csv", 1, "s").path_id
 
@@ -112,6 +119,8 @@ def test_files_on_s3_are_listed_stamped_and_read(s3, tmp_path):
     assert names(list_files(f"s3://{root}/in", tmp_path), f"s3://{root}") == ["in/a.csv", "in/deep/b.csv"]
     assert names(list_files(f"s3://{root}/in/*.csv", tmp_path), f"s3://{root}") == ["in/a.csv"]
     before = list_files(f"s3://{root}/in/a.csv", tmp_path)[0]
+    assert abs(before.modified - time.time()) < 600
+    assert list_files(f"s3://{root}/in", tmp_path)[0].modified == before.modified
     storage.pipe(f"{root}/in/a.csv", b"two")
     storage.pipe(f"{root}/in/new.csv", b"new")
     after = list_files(f"s3://{root}/in/a.csv", tmp_path)[0]

@@ -301,3 +301,40 @@ def test_a_damaged_committed_file_is_named(tmp_path):
     (Path(table.uri) / staged.path).write_bytes(random.Random(0).randbytes(100))
     with pytest.raises(LakeError, match="a committed file cannot be read"):
         table.read()
+
+
+def unusable_calls(table):
+    return {
+        "create": table.create,
+        "stage": lambda: table.stage(rows(1), bucket=1),
+        "replace": lambda: table.replace([], in_bucket(1)),
+    }
+
+
+@pytest.mark.parametrize("call", ["create", "stage", "replace"])
+def test_a_lake_that_cannot_be_written_is_a_lake_error_that_names_it(tmp_path, call):
+    (tmp_path / "file").write_text("in the way")
+    table = Lake(str(tmp_path / "file")).table("shop", SPEC)
+    with pytest.raises(LakeError, match=f"{table.uri}: the table cannot be .+: .+") as caught:
+        unusable_calls(table)[call]()
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("call", ["version", "files", "read", "replace"])
+def test_a_table_with_a_broken_log_is_a_lake_error_that_names_it(tmp_path, call):
+    table = Lake(str(tmp_path / "lake")).table("shop", SPEC)
+    put(table, 1, 1)
+    for path in Path(table.uri, "_delta_log").glob("*.json"):
+        path.write_text("{broken")
+    with pytest.raises(LakeError, match=f"{table.uri}: the table cannot be .+: .+"):
+        ({"version": table.version, "files": table.files, "read": table.read} | unusable_calls(table))[call]()
+
+
+def test_a_disk_that_fills_up_is_a_lake_error(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    table = Lake(str(tmp_path / "lake")).table("shop", SPEC)
+    monkeypatch.setattr("adapters.lake.pq.write_table", full)
+    with pytest.raises(LakeError, match="No space left on device"):
+        table.stage(rows(1), bucket=1)

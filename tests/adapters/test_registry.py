@@ -18,11 +18,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from alembic.util.exc import CommandError
 from mlflow import MlflowClient
 from onnx import TensorProto, helper, numpy_helper
 
 import adapters.registry._bulk as bulk
 from adapters.registry import FINGERPRINT_TAG, ModelEntry, Registration, Registry
+from adapters.registry._mlflow import domain_errors
 from models.errors import RegistryError
 
 ROOT = Path(__file__).parents[2]
@@ -520,6 +522,17 @@ assert mlflow.telemetry.get_telemetry_client() is None
 assert not asked, asked
 assert mlflow.get_tracking_uri() != sys.argv[1]
 """
+
+
+def test_first_runs_at_once_make_one_store(tmp_path: Path) -> None:
+    script = "import sys; from adapters.registry import Registry; print(Registry(sys.argv[1]).path)"
+    processes = [python(script, f"sqlite:///{tmp_path}/mlflow.db") for _ in range(3)]
+    assert [finished(process).strip() for process in processes] == ["bulk"] * 3
+
+
+def test_a_failed_migration_is_a_registry_error() -> None:
+    with pytest.raises(RegistryError, match="cannot open it: 0 found"), domain_errors("cannot open it"):
+        raise CommandError("0 found")
 
 
 def test_adapter_reports_nothing_and_leaves_the_global_uri(opened: Open, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_the_summary_keeps_its_contract(project):
     assert (found["registered"], found["promoted"], found["held"]) == (7, 7, 0)
     assert found["predictions"] == 40
     assert found["rows"]["read"] == found["rows"]["accepted"] + found["rows"]["quarantined"] == len(sales())
+    assert found["files"] == {"found": 1, "unchanged": 0, "refused": []}
     assert [stage["name"] for stage in found["stages"]][:6] == [
         *("ingest", "partition", "train", "register", "promote", "score")
     ]

@@ -23,7 +23,8 @@ def test_series_of_a_level_is_the_mean_row_of_its_segments(fleet):
             "time": pa.array([DAY[1], DAY[0], DAY[1], DAY[2]], TIME),
             "rows": [2, 1, 3, 4],
             "target": [10.0, 7.0, 40.0, 2.0],
-            "x_price": [2.0, 1.0, 3.0, 8.0],
+            "x_price": [2.0, 1.0, 3.0, None],
+            "n_price": [2, 1, 2, 0],
             "bucket": [0, 0, 1, 0],
         }
     )
@@ -31,9 +32,26 @@ def test_series_of_a_level_is_the_mean_row_of_its_segments(fleet):
     assert found["segment"].to_pylist() == ["*", "*", "brand=a"]
     assert found["time"].to_pylist() == [DAY[0], DAY[1], DAY[2]]
     assert found["target"].to_pylist() == [7.0, 10.0, 0.5]
-    assert found["x_price"].to_pylist() == [1.0, 1.0, 2.0]
+    # One of the five rows of the second day has no price, and none of the third.
+    assert found["x_price"].to_pylist() == [1.0, 1.25, None]
     assert found["c_promo"].null_count == 3
     assert not any(found["excluded"].to_pylist())
+
+
+def test_segments_dated_on_other_days_of_a_week_share_its_row(fleet):
+    sums = pa.table(
+        {
+            "level": ["*", "*"],
+            "time": pa.array(DAY[:2], TIME),
+            "rows": [1, 3],
+            "target": [10.0, 2.0],
+            "bucket": [0, 1],
+        }
+    )
+    weekly = fleet.forecast(time={"column": "day", "frequency": "W"}, features={})
+    found = level_observations(sums, weekly)
+    assert found["time"].to_pylist() == [DAY[0]]
+    assert found["target"].to_pylist() == [3.0]
 
 
 def rows_of(n):

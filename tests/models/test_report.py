@@ -10,6 +10,7 @@ import pytest
 from models.charts import compare, ecdf_chart, forecast_chart, ratio_chart
 from models.formats import format_duration, format_number, format_percent
 from models.report import (
+    Files,
     GateCount,
     HeldSegment,
     Metric,
@@ -109,12 +110,25 @@ def test_summary_has_exactly_the_agreed_keys():
     agreed = (
         "fleet run_id release segments outcomes registered promoted held predictions metric stages peak_rss_bytes rows"
     )
-    assert list(content) == [*agreed.split(), "tables", "started_at", "finished_at", "config", "versions"]
+    assert list(content) == [*agreed.split(), "tables", "started_at", "finished_at", "config", "versions", "files"]
     assert content["outcomes"] == {"trained": 3, "reused": 1, "fallback": 1, "skipped": 0, "failed": 1}
     assert list(content["metric"]) == ["name", "champion", "baseline", "test"]
     assert list(content["metric"]["test"]) == ["name", "champion", "baseline", "coverage", "rows", "segments", "source"]
     assert content["stages"][0] == {"name": "ingest", "seconds": 1.5, "rows": 700}
     assert content["rows"] == {"read": 700, "accepted": 690, "quarantined": 10}
+
+
+def test_refused_files_are_in_the_summary_and_on_the_page():
+    assert json.loads(summary_json(summary()))["files"] == {"found": 0, "unchanged": 0, "refused": []}
+    assert "refused" not in render_html(RunReport(summary()))
+    messages = tuple(f"/in/<{number:02d}>.csv: no column price" for number in range(23))
+    refused = summary(files=Files(30, 5, messages))
+    assert json.loads(summary_json(refused))["files"] == {"found": 30, "unchanged": 5, "refused": list(messages)}
+    html = render_html(RunReport(refused))
+    assert Page(html).tags.count("h2") == Page(render_html(RunReport(summary()))).tags.count("h2") + 1
+    assert "23 of 30 files were refused" in html
+    assert "/in/&lt;19&gt;.csv: no column price" in html
+    assert "/in/&lt;20&gt;.csv" not in html
 
 
 def test_summary_has_null_where_there_is_no_number():

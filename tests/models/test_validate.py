@@ -65,6 +65,16 @@ def test_every_reason_names_the_column(fleet, changes, reason, detail):
     assert json.loads(rejected["content"]) == text(**changes)
 
 
+def test_true_and_false_are_one_and_zero_in_text_as_in_booleans(fleet):
+    words = ["true", "FALSE", " True ", "false", "2.5", None, "yes"]
+    landed = check(fleet.forecast(), [text(price=word) for word in words])
+    assert landed.accepted["x_price"].to_pylist() == [1.0, 0.0, 1.0, 0.0, 2.5, None]
+    assert landed.rejected["row"].to_pylist() == [6]
+    assert "yes" in landed.rejected["content"][0].as_py()
+    typed = pa.table({name: [value] * 2 for name, value in text().items()} | {"price": [True, False]})
+    assert check(fleet.forecast(), typed).accepted["x_price"].to_pylist() == [1.0, 0.0]
+
+
 def test_the_first_of_several_reasons_counts(fleet):
     landed = check(fleet.forecast(), [text(store=None, day="x", units=None)])
     assert landed.rejected["reason"].to_pylist() == ["missing_key"]
@@ -90,7 +100,17 @@ def test_regression_rows_keep_categories_and_row_keys(fleet):
 
 @pytest.mark.parametrize(
     ("number", "value"),
-    [("+5", 5), ("5.", 5), (".5", 0.5), ("-1e3", -1000), (" 7 ", 7), ("1E-2", 0.01), ("+.5", 0.5)],
+    [
+        ("+5", 5),
+        ("5.", 5),
+        (".5", 0.5),
+        ("-1e3", -1000),
+        (" 7 ", 7),
+        ("1E-2", 0.01),
+        ("+.5", 0.5),
+        ("True", 1),
+        ("false", 0),
+    ],
 )
 @pytest.mark.parametrize("neighbour", ["1", "oops"])
 def test_a_number_is_one_whatever_stands_beside_it(fleet, number, value, neighbour):
@@ -98,7 +118,7 @@ def test_a_number_is_one_whatever_stands_beside_it(fleet, number, value, neighbo
     assert value in landed.accepted["target"].to_pylist()
 
 
-@pytest.mark.parametrize("value", ["0x10", "1_000", "5 5", "--5", "1e", "٣", "True", "+-5", "1e5.5"])
+@pytest.mark.parametrize("value", ["0x10", "1_000", "5 5", "--5", "1e", "٣", "T", "yes", "+-5", "1e5.5"])
 @pytest.mark.parametrize("neighbour", ["1", "oops"])
 def test_what_is_no_number_is_none_whatever_stands_beside_it(fleet, value, neighbour):
     landed = check(fleet.forecast(), [text(units=value), text(units=neighbour)])

@@ -3,6 +3,7 @@
 import gzip
 import os
 import uuid
+from datetime import UTC, datetime
 
 import fsspec
 import pyarrow.csv as pacsv
@@ -59,7 +60,7 @@ def assert_balanced(run):
     partition_observations.fn(run)
     read = sum(row["rows_read"] for row in inputs(run).values())
     kept = run.table(observations(run.fleet)).read().num_rows
-    assert read == kept + sum(1 for _, reason, _ in quarantine(run) if reason != "unreadable_file")
+    assert read == kept + sum(1 for _, reason, _ in quarantine(run) if reason not in ("unreadable_file", "copied_file"))
 
 
 def with_fleet(run, fleet):
@@ -121,6 +122,136 @@ def test_a_changed_file_replaces_its_own_rows(run):
     assert second["a.csv"]["input_id"] != first["a.csv"]["input_id"]
     assert second["a.csv"]["rows_read"] == 5
     assert_balanced(run)
+
+
+def test_a_renamed_file_takes_its_rows_along(run):
+    path = put(run, "a.csv", lines(1) + "1,x,never,1,1\n")
+    ingest(run)
+    before = rows(run)
+    path.rename(path.with_name("b.csv"))
+    put(run, "a.csv.part.csv", lines(2))
+    receipt = ingest(run)
+    assert (receipt.read, receipt.refused) == (7, ())
+    assert rows(run) == before + [row for row in rows(run) if "store=2" in row[0]]
+    assert sorted(inputs(run)) == ["a.csv.part.csv", "b.csv"]
+    assert quarantine(run) == [("b.csv", "unparsable", 3)]
+    assert ingest(run).unchanged == 2
+    assert_balanced(run)
+
+
+def test_a_renamed_file_takes_its_rows_along_when_the_fleet_reads_it_another_way(run, fleet):
+    path = put(run, "a.csv", lines(1))
+    ingest(with_fleet(run, fleet.forecast(features={})))
+    path.rename(path.with_name("b.csv"))
+    ingest(run)
+    assert run.table(landed(run.fleet)).read()["x_price"].to_pylist() == [1.5] * 3
+
+
+def test_names_that_are_rotated_or_swapped_double_and_lose_nothing(run):
+    first, second = put(run, "a.csv", lines(1)), put(run, "b.csv", lines(2))
+    ingest(run)
+    before, content = rows(run), (first.read_bytes(), second.read_bytes())
+    put(run, "a.csv", content[1], stamp_ns=5)
+    put(run, "b.csv", content[0], stamp_ns=5)
+    assert ingest(run).refused == ()
+    assert rows(run) == before
+    (run.job.home / "in/a.csv").rename(run.job.home / "in/c.csv")
+    put(run, "a.csv", lines(3))
+    assert ingest(run).refused == ()
+    assert rows(run) == before + [row for row in rows(run) if "store=3" in row[0]]
+    assert_balanced(run)
+
+
+def test_a_moved_file_with_something_unreadable_in_its_place_counts_once(run):
+    path = put(run, "a.csv", lines(1))
+    ingest(run)
+    before = rows(run)
+    path.rename(path.with_name("b.csv"))
+    put(run, "a.csv", b"", stamp_ns=5)
+    assert "a.csv: the file is empty" in ingest(run).refused[0]
+    assert rows(run) == before
+    assert inputs(run)["a.csv"]["rows_read"] == 0
+    assert_balanced(run)
+
+
+@pytest.mark.parametrize("role", ["observations", "actuals"])
+def test_a_copy_is_refused_while_its_original_is_there(run, role):
+    table = "landed" if role == "observations" else "actuals"
+    put(run, "b.csv", lines(1) + "1,x,never,1,1\n")
+    ingest(run, role)
+    before = rows(run, table)
+    copy = put(run, "a.csv", lines(1) + "1,x,never,1,1\n")
+    home = run.job.home
+    for _ in range(2):
+        receipt = ingest(run, role)
+        assert receipt.refused == (f"{home}/in/a.csv: same content as {home}/in/b.csv; it counts once",)
+        assert (receipt.unchanged, receipt.read) == (1, 0)
+        assert rows(run, table) == before
+        assert quarantine(run) == [("a.csv", "copied_file", -1), ("b.csv", "unparsable", 3)]
+        assert (inputs(run)["a.csv"]["rows_read"], inputs(run)["a.csv"]["error"]) == (0, receipt.refused[0])
+    (home / "in/b.csv").unlink()
+    assert ingest(run, role).refused == ()
+    assert rows(run, table) == before
+    assert list(inputs(run)) == [copy.name]
+    assert quarantine(run) == [("a.csv", "unparsable", 3)]
+
+
+def test_of_two_new_files_with_one_content_the_first_by_path_counts(run):
+    put(run, "b.csv", lines(1))
+    put(run, "a.csv", lines(1))
+    (error,) = ingest(run).refused
+    assert error.split("/in/")[-1] == "a.csv; it counts once"
+    assert len(rows(run)) == 3
+    assert_balanced(run)
+
+
+def test_a_file_that_becomes_a_copy_loses_the_rows_that_it_no_longer_holds(run):
+    put(run, "a.csv", lines(1))
+    put(run, "b.csv", lines(2) + "2,x,never,1,1\n")
+    ingest(run)
+    put(run, "b.csv", lines(1), stamp_ns=5)
+    assert len(ingest(run).refused) == 1
+    assert {segment for segment, _, _ in rows(run)} == {"store=1/brand=x"}
+    assert quarantine(run) == [("b.csv", "copied_file", -1)]
+    assert_balanced(run)
+
+
+def test_files_to_score_and_files_without_rows_may_be_copies(run):
+    for name in ("a.csv", "b.csv"):
+        put(run, name, "")
+    assert ingest(run).refused == ()
+    for name in ("a.csv", "b.csv"):
+        put(run, name, lines(1), stamp_ns=5)
+    assert ingest(run, "requests").refused == ()
+    assert len(rows(run, "requests")) == 6
+
+
+def test_rows_of_a_deleted_file_stay(run):
+    put(run, "a.csv", lines(1))
+    put(run, "b.csv", lines(2))
+    ingest(run)
+    (run.job.home / "in/b.csv").unlink()
+    put(run, "c.csv", lines(3))
+    ingest(run)
+    assert len(rows(run)) == 9
+    assert sorted(inputs(run)) == ["a.csv", "b.csv", "c.csv"]
+
+
+def test_a_move_that_stopped_before_its_last_commit_is_made_up_for(run, monkeypatch):
+    path = put(run, "a.csv", lines(1))
+    ingest(run)
+    path.rename(path.with_name("b.csv"))
+    ingest_until_the_last_commit(run, monkeypatch)
+    ingest(run)
+    assert len(rows(run)) == 3
+    assert list(inputs(run)) == ["b.csv"]
+    assert_balanced(run)
+
+
+def test_inputs_say_when_a_file_was_modified(run):
+    put(run, "a.csv", lines(1), stamp_ns=1_700_000_000_250_000_000)
+    ingest(run)
+    assert inputs(run)["a.csv"]["modified_at"] == datetime(2023, 11, 14, 22, 13, 20, 250_000, UTC)
 
 
 def test_an_unreadable_file_stops_no_other_and_is_retried_when_mended(run):

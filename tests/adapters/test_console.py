@@ -1,0 +1,46 @@
+"""The table at the end of a run, from its JSON summary."""
+
+import json
+
+import pytest
+
+from adapters.console import closing_table
+
+SUMMARY = {
+    "fleet": "shop",
+    "run_id": "run-1",
+    "rows": {"read": 10, "accepted": 9, "quarantined": 1},
+    "outcomes": {"trained": 2},
+    "segments": 2,
+    "registered": 2,
+    "promoted": 2,
+    "held": 0,
+    "release": 1,
+    "predictions": 4,
+    "metric": {"name": "wape", "champion": 0.5, "baseline": 0.6, "test": None},
+    "stages": [],
+    "peak_rss_bytes": 0,
+}
+
+
+@pytest.fixture
+def shown(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def show(*refused):
+        content = SUMMARY | {"files": {"found": 9, "unchanged": 0, "refused": refused}}
+        (tmp_path / "run.json").write_text(json.dumps(content))
+        closing_table(tmp_path / "run.json")
+        return capsys.readouterr().out
+
+    return show
+
+
+def test_refused_files_are_shown_as_they_are_named(shown):
+    assert "files refused" not in shown()
+    text = shown("in/sales[red].csv: no column price", *(f"in/{number}.csv: the file is empty" for number in range(6)))
+    assert "7 of 9" in text
+    assert "in/sales[red].csv: no column price" in text
+    assert "in/3.csv" in text
+    assert "in/4.csv" not in text
+    assert "and 2 more" in text

@@ -1,0 +1,83 @@
+"""Ctrl-C as a terminal sends it: to the command, Prefect's server and the workers, all at once."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import yaml
+from shop import future, sales, shop
+
+import cli
+
+
+def project(folder):
+    for name, frame in (("sales", sales()), ("future", future())):
+        (folder / name).mkdir()
+        frame.to_csv(folder / name / "a.csv", index=False)
+    (folder / "shop.yaml").write_text(yaml.safe_dump(shop().model_dump(mode="json", exclude_defaults=True)))
+    return folder
+
+
+def session_of(leader):
+    """Processes of that session that are still there; zombies are not."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@pytest.mark.parametrize("moment", ["early", "stages"])
+def test_ctrl_c_ends_the_run_and_all_that_it_started_with_one_line(tmp_path, moment):
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MYRIAD_", "PREFECT_", "MLFLOW_"))
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", "run", "shop.yaml"],
+        cwd=project(tmp_path),
+        env=clean | {"MYRIAD_WORKERS": "2"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # Ignored where the tests themselves run in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        if moment == "early":
+            await_children(process.pid)
+        else:
+            select.select([process.stdout], [], [], 60)
+        began = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err.decode()
+        assert time.monotonic() - began < 10
+        assert err.decode() == f"{cli.INTERRUPTED}\n"
+        assert session_of(process.pid) == []
+    finally:
+        for pid in [p.pid for p in psutil.process_iter() if sid(p.pid) == process.pid]:
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def sid(pid):
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return -1
+
+
+def await_children(pid, limit_s=60.0):
+    """Until the command has started the first process of its own: Prefect's server."""
+    end = time.monotonic() + limit_s
+    while not psutil.Process(pid).children():
+        assert time.monotonic() < end
+        time.sleep(0.05)
