@@ -61,6 +61,8 @@ def test_ctrl_c_ends_the_run_and_all_that_it_started_with_one_line(tmp_path, mom
         assert process.returncode == 130, err.decode()
         assert time.monotonic() - began < 10
         assert err.decode() == f"{cli.INTERRUPTED}\n"
+        while session_of(process.pid) and time.monotonic() - began < 10:
+            time.sleep(0.1)  # Killed, but not yet gone.
         assert session_of(process.pid) == []
     finally:
         for pid in [p.pid for p in psutil.process_iter() if sid(p.pid) == process.pid]:
