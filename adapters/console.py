@@ -83,7 +83,8 @@ def closing_table(summary: Path) -> None:
     table.add_row(
         "models", f"{content['registered']:,} registered, {content['promoted']:,} promoted, {content['held']:,} held"
     )
-    table.add_row("release", str(content["release"]))
+    reason = content["config"].get("promotion", "")
+    table.add_row("release", f"{content['release'] or 'none'}{f': {reason}' if reason else ''}")
     table.add_row("predictions", f"{content['predictions']:,}")
     table.add_row(f"backtest {metric['name']}", _against(metric))
     if metric["test"]:

@@ -1,10 +1,12 @@
 """Report: gather what a run did from the tables, compare with published truth, write HTML and JSON."""
 
+import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,7 @@ from tasks.work.job import Job
 __all__ = ["Stages", "evaluate_predictions", "write_report"]
 
 _SAMPLES = 12
+_PACKAGES = ("deltalake", "distributed", "lightgbm", "mlflow", "numpy", "onnxruntime", "pandas", "prefect", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -197,12 +200,27 @@ def _summary(run: Run, stages: Stages, test: TestMetric | None, champions: Seque
         tables={spec.name: run.table(spec).uri for spec in [*specs, VERDICTS, CHAMPIONS, PREDICTIONS]},
         started_at=stages.started_at.isoformat(timespec="seconds"),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        config=_config(run, stages),
+        versions={name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         files=_files(stages.ingest),
     )
 
 
 def _files(receipt: IngestReceipt | None) -> Files:
     return Files(receipt.files, receipt.unchanged, receipt.refused) if receipt else Files()
+
+
+def _config(run: Run, stages: Stages) -> dict[str, str]:
+    """What the figures depend on besides the data, and why nothing was promoted if so."""
+    fleet = run.fleet
+    config = {
+        "task": fleet.task,
+        "horizon": str(fleet.horizon or "-"),
+        "candidates": ", ".join(candidate.name for candidate in fleet.candidates),
+        "backtest folds": str(fleet.backtest.folds),
+        "buckets": str(recorded_buckets(run)),
+    }
+    return config | ({"promotion": stages.promote.reason} if stages.promote.reason else {})
 
 
 def _rows(run: Run) -> Rows:

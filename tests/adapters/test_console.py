@@ -20,6 +20,7 @@ SUMMARY = {
     "metric": {"name": "wape", "champion": 0.5, "baseline": 0.6, "test": None},
     "stages": [],
     "peak_rss_bytes": 0,
+    "config": {},
 }
 
 
@@ -44,3 +45,11 @@ def test_refused_files_are_shown_as_they_are_named(shown):
     assert "in/3.csv" in text
     assert "in/4.csv" not in text
     assert "and 2 more" in text
+
+
+def test_a_run_without_a_release_says_why(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    content = SUMMARY | {"release": None, "config": {"promotion": "7 of 7 challengers failed a gate"}}
+    (tmp_path / "run.json").write_text(json.dumps(content | {"files": {"found": 1, "unchanged": 0, "refused": []}}))
+    closing_table(tmp_path / "run.json")
+    assert "none: 7 of 7 challengers failed a gate" in capsys.readouterr().out

@@ -128,6 +128,21 @@ def test_rollback_makes_a_new_release_of_an_old_one(project):
     assert "Traceback" not in refused.stderr
 
 
+def test_a_fleet_whose_gates_hold_everything_still_predicts_and_reports(project):
+    content = yaml.safe_load((project / "fleets/shop.yaml").read_text())
+    content |= {"name": "strict", "gates": {"worst_metric": 1e-9}}
+    (project / "fleets/strict.yaml").write_text(yaml.safe_dump(content))
+    done = myriad(project, "run", "fleets/strict.yaml")
+    (project / "fleets/strict.yaml").unlink()
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((project / "var/reports/strict/latest.json").read_text())
+    assert (found["release"], found["promoted"], found["held"]) == (None, 0, 7)
+    assert "max_failed_share" in found["config"]["promotion"]
+    frame = DeltaTable(project / "var/lake/strict/predictions").to_pandas()
+    assert set(frame.status) == {"ok", "no_model"}
+    assert set(frame.candidate.dropna()) == {"naive"}
+
+
 def test_nothing_is_written_outside_var(project):
     assert {path.name for path in project.iterdir()} == {"sales", "future", "truth", "fleets", "var"}
 
