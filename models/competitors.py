@@ -1,8 +1,7 @@
 """Candidates of forecast fleets behind one interface: fit all segments of a window, forecast, become graph members."""
 
-import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -30,11 +29,13 @@ class Fitted:
 
     forecast : [S, H] in the target's unit; NaN where the candidate does not apply or failed.
     member : graph member of a segment by its index. parameters : JSON-able parameters by name, of a segment.
+    failures : what the candidate raised, by segment.
     """
 
     forecast: FloatArray
     member: Callable[[int], Member]
     parameters: Callable[[int], SegmentParameters]
+    failures: Mapping[int, str] = field(default_factory=dict)
 
 
 class Competitor(Protocol):
@@ -180,15 +181,19 @@ class EstimatorCandidate:
         training = window.training()
         values = np.full((len(training), window.horizon), np.nan)
         fitted: dict[int, Regressor] = {}
+        failures: dict[int, str] = {}
         width = design.shape[-1]
         for s, used in enumerate(training):
             if used.sum() < 2 * width:
                 continue
-            with contextlib.suppress(Exception):  # Foreign code: whatever it raises, the segment has other candidates.
+            try:
                 fitted[s] = self._make().fit(design[s][used].astype(np.float32), y[s][used])
                 relative = predicted(fitted[s], at[s])
+            except Exception as exc:  # noqa: BLE001 - foreign code: whatever it raises, the segment has other candidates
+                failures[s] = first_line(exc)
+            else:
                 values[s] = from_scale(relative + origin[s], self._transform)
-        return Fitted(values, lambda s: graph_member(self.name, fitted[s], width), lambda s: {})
+        return Fitted(values, lambda s: graph_member(self.name, fitted[s], width), lambda s: {}, failures)
 
 
 def predicted(regressor: Regressor, x: FloatArray) -> FloatArray:

@@ -68,7 +68,8 @@ class TrainedSegment:
 class Refit:
     """Candidates fitted on all rows.
 
-    predictions [S, H, M] at `features` [S, H, k]; half_width(s, winner, weights) gives the interval [H].
+    predictions [S, H, M] at `features` [S, H, k]; half_width(s, winner) gives the interval [H]; failure(s, m) says what
+    a candidate raised, if it did.
     """
 
     features: FloatArray
@@ -76,6 +77,7 @@ class Refit:
     member: Callable[[int, int], Member]
     parameters: Callable[[int, int], SegmentParameters]
     half_width: Callable[[int, int], FloatArray]
+    failure: Callable[[int, int], str] = lambda s, m: ""
 
 
 def assemble(
@@ -148,7 +150,7 @@ class _Bench:
 
     def first_exportable(self, s: int, segment: str, winner: int) -> TrainedSegment:
         """The winner's model; where its graph fails or differs from the native predictions, the next best one's."""
-        reason = "no candidate gave a finite forecast"
+        reason = self._told(s)
         for choice in _preference(winner, self.means[s]):
             try:
                 return self._exported(s, segment, choice)
@@ -156,6 +158,12 @@ class _Bench:
                 reason = f"{self._names[choice]} cannot be exported: {exc}"
         ranks = _ranks(-1, self.means[s], np.zeros(len(self.tested.names)), self._names)
         return replace(self._blank(s, segment), ranks=ranks, reason=reason)
+
+    def _told(self, s: int) -> str:
+        """Why no candidate has a usable forecast, with what those that raised said."""
+        said = [(name, self.refit.failure(s, m)) for m, name in enumerate(self.tested.names)]
+        raised = "; ".join(f"{name}: {text}" for name, text in said if text)
+        return "no candidate gave a finite forecast" + (f" ({raised})" if raised else "")
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -122,6 +122,7 @@ def _refit(
         member=lambda s, m: fitted[m].member(s),
         parameters=lambda s, m: fitted[m].parameters(s),
         half_width=lambda s, winner: widths[winner][s],
+        failure=lambda s, m: fitted[m].failures.get(s, ""),
     )
 
 

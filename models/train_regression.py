@@ -8,7 +8,8 @@ import numpy as np
 
 from models.backtest import Backtest, Folds, judge
 from models.competitors import graph_member, predicted
-from models.export import Linear, Member
+from models.errors import ExportError
+from models.export import Linear, Member, first_line
 from models.features import Contract
 from models.fleet import Candidate, Fleet
 from models.linear import PENALTIES, moments, solve_ridge
@@ -46,7 +47,8 @@ class _Fit:
     member: Callable[[], Member]
 
 
-_Fitter: TypeAlias = Callable[[FloatArray, FloatArray], _Fit | None]
+_Fitter: TypeAlias = Callable[[FloatArray, FloatArray], _Fit | str]
+"""Fits a candidate to rows, or says why there is no fit."""
 
 
 def train_regression(rows: Tabular, fleet: Fleet, contract: Contract) -> list[TrainedSegment]:
@@ -82,6 +84,7 @@ def _train_one(
         member=lambda _, m: _member(fits[m]),
         parameters=lambda _, m: {"fill": fill.tolist()},
         half_width=lambda _, winner: widths[winner : winner + 1],
+        failure=lambda _, m: _why(fits[m]),
     )
     return assemble([segment], tested, refit, fleet, contract)[0]
 
@@ -93,14 +96,18 @@ def _column_means(x: FloatArray) -> FloatArray:
     return means
 
 
-def _member(fit: _Fit | None) -> Member:
-    if fit is None:  # It has no finite prediction and is never chosen.
-        raise ValueError("a candidate without a fit has no graph")
+def _why(fit: _Fit | str) -> str:
+    return fit if isinstance(fit, str) else ""
+
+
+def _member(fit: _Fit | str) -> Member:
+    if isinstance(fit, str):  # It has no finite prediction and is never chosen.
+        raise ExportError(f"a candidate without a fit has no graph: {fit}")
     return fit.member()
 
 
-def _predict(fit: _Fit | None, x: FloatArray) -> FloatArray:
-    return fit.predict(x) if fit else np.full(len(x), np.nan)
+def _predict(fit: _Fit | str, x: FloatArray) -> FloatArray:
+    return np.full(len(x), np.nan) if isinstance(fit, str) else fit.predict(x)
 
 
 def _folds(n_rows: int, folds: int, ordered: bool) -> list[tuple[IntArray, IntArray]]:
@@ -172,9 +179,9 @@ def _fit_constant(name: str, x: FloatArray, y: FloatArray, transform: str) -> _F
     return _Fit(lambda rows: np.full(len(rows), value), lambda: constant)
 
 
-def _fit_ridge(x: FloatArray, y: FloatArray, fleet: Fleet) -> _Fit | None:
+def _fit_ridge(x: FloatArray, y: FloatArray, fleet: Fleet) -> _Fit | str:
     if len(y) < 8:
-        return None
+        return "fewer than 8 rows"
     scaled = to_scale(y, fleet.target.transform)
     held_out = np.arange(len(y)) >= len(y) - max(1, len(y) // 5)
     earlier = moments(x[None], scaled[None], (~held_out)[None].astype(float))
@@ -198,13 +205,14 @@ def _fit_ridge(x: FloatArray, y: FloatArray, fleet: Fleet) -> _Fit | None:
 
 def _fit_estimator(
     name: str, make: Callable[[], Regressor], x: FloatArray, y: FloatArray, transform: str
-) -> _Fit | None:
+) -> _Fit | str:
     if len(y) < 20:
-        return None
+        return "fewer than 20 rows"
     try:
         regressor = make().fit(x.astype(np.float32), to_scale(y, transform))
-    except Exception:  # noqa: BLE001 - foreign code: whatever it raises, the segment has other candidates
-        return None
+        predicted(regressor, x[:1])
+    except Exception as exc:  # noqa: BLE001 - foreign code: whatever it raises, the segment has other candidates
+        return first_line(exc)
 
     def predict(rows: FloatArray) -> FloatArray:
         try:

@@ -192,7 +192,7 @@ def test_a_candidate_that_fails_leaves_the_others_and_the_neighbours_untouched(f
 def test_where_every_candidate_fails_the_segment_says_so(fleet):
     (result,) = trained(monthly(fleet, [mannered("RaisesAtPrediction")]), series_of(*histories(60), season=12))
     assert result.failed
-    assert result.reason == "no candidate gave a finite forecast"
+    assert result.reason == "no candidate gave a finite forecast (guest: not today)"
     assert (result.candidate, result.graph, result.parameters) == ("", b"", "{}")
 
 
