@@ -136,15 +136,23 @@ class Table:
     def create(self, properties: Mapping[str, str] | None = None) -> None:
         """Make the table if it is not there; `properties` are kept only by whoever makes it."""
         with _unusable(self.uri, "made"):
-            DeltaTable.create(
-                self.uri,
-                schema=self.spec.schema,
-                mode="ignore",
-                partition_by=list(self.spec.partition_by),
-                configuration=_CONFIGURATION | dict(properties or {}),
-                storage_options=dict(self.storage),
-                raise_if_key_not_exists=False,
-            )
+            try:
+                self._make(properties or {})
+            except CommitFailedError:
+                # Another writer made it at the same moment; what counts is that it is there.
+                if not DeltaTable.is_deltatable(self.uri, storage_options=dict(self.storage)):
+                    raise
+
+    def _make(self, properties: Mapping[str, str]) -> None:
+        DeltaTable.create(
+            self.uri,
+            schema=self.spec.schema,
+            mode="ignore",
+            partition_by=list(self.spec.partition_by),
+            configuration=_CONFIGURATION | dict(properties),
+            storage_options=dict(self.storage),
+            raise_if_key_not_exists=False,
+        )
 
     def stage(self, rows: pa.Table, **partition: object) -> StagedFile:
         """Write rows as one Parquet file below the table's root; invisible until committed.

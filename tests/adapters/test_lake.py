@@ -15,8 +15,9 @@ import fsspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from deltalake.exceptions import CommitFailedError
 
-from adapters.lake import Lake
+from adapters.lake import Lake, Table
 from models.errors import LakeError, StaleTableError
 from models.tables import TableSpec
 
@@ -237,6 +238,32 @@ def test_two_writers_of_one_transaction_commit_once(table):
     commits = at_once(lambda number: put(table, number, 7, transaction=("job", 1)), (0, 1, 2))
     assert sorted(commits) == [False, False, True]
     assert units(table) == [7]
+
+
+def test_a_table_that_another_writer_made_at_the_same_moment_is_there(table, monkeypatch):
+    plain = Table._make
+
+    def beaten(self, properties):
+        plain(self, properties)
+        raise CommitFailedError("Protocol changed since last commit")
+
+    monkeypatch.setattr(Table, "_make", beaten)
+    table.create()
+    assert table.exists()
+
+
+def test_a_table_that_could_not_be_made_is_an_error(table, monkeypatch):
+    def failing(self, properties):
+        raise CommitFailedError("no such luck")
+
+    monkeypatch.setattr(Table, "_make", failing)
+    with pytest.raises(LakeError, match=r"cannot be made: no such luck"):
+        table.create()
+
+
+def test_many_writers_can_make_one_table_at_once(table):
+    at_once(lambda _: table.create(), range(8))
+    assert table.exists()
 
 
 def test_a_reader_sees_only_whole_commits(table):
