@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ __all__ = [
     "RawFile",
     "arrow_filesystem",
     "digest",
+    "held_still",
     "list_files",
     "open_file",
     "replacing",
@@ -32,6 +34,8 @@ STORAGE_ERRORS = (OSError, BotoCoreError)
 """What a storage raises when it cannot be reached or refuses; botocore's own errors are no OSErrors."""
 
 _CHUNK_BYTES = 1 << 20
+_SETTLED_S = 2.0
+_PARQUET_END = b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,7 @@ def list_files(pattern: str, home: Path) -> list[RawFile]:
         root, infos = _listing(filesystem, path.rstrip("/"))
     except (*STORAGE_ERRORS, ValueError) as exc:
         raise SourceError(f"{pattern}: cannot be listed: {exc}") from exc
-    shown = [info for name, info in infos.items() if info["type"] == "file" and not _hidden(name, root)]
-    files = [file for info in shown if (file := _raw_file(filesystem, info))]
+    files = [file for name, info in infos.items() if not _hidden(name, root) and (file := _raw_file(filesystem, info))]
     if not files:
         hint = "" if "://" in pattern else f" (looked for {path}; relative paths start at {home})"
         raise SourceError(f"{pattern}: no file matches{hint}")
@@ -106,17 +109,18 @@ def _hidden(name: str, root: str) -> bool:
 
 
 def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> RawFile | None:
-    """None for a file that is gone by now, or a link to nowhere."""
+    """None for what is no file, is gone by now, or a link to nowhere; a link to a file is one."""
     name, size = str(info["name"]), int(cast("int", info["size"] or 0))
     if "s3" in filesystem.protocol:
         changed = info.get("LastModified")
         modified = changed.timestamp() if isinstance(changed, datetime) else 0.0
-        return RawFile(f"s3://{name}", size, f"{size}-{str(info.get('ETag', '')).strip(chr(34))}", modified)
+        stamp = f"{size}-{str(info.get('ETag', '')).strip(chr(34))}"
+        return RawFile(f"s3://{name}", size, stamp, modified) if info["type"] == "file" else None
     try:
-        status = Path(name).stat()
+        status = Path(name).stat() if Path(name).is_file() else None
     except FileNotFoundError:
         return None
-    return RawFile(name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}", status.st_mtime)
+    return status and RawFile(name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}", status.st_mtime)
 
 
 def open_file(uri: str) -> BinaryIO:
@@ -132,6 +136,46 @@ def digest(uri: str) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             state.update(chunk)
     return state.hexdigest()
+
+
+@contextmanager
+def held_still(uri: str) -> Iterator[None]:
+    """Raises SourceError if the file changes before the block ends, or seems to be in the middle of a line.
+
+    A line that is half written now may pass for a whole one, so a local file that was modified this moment and ends
+    within a line is waited for. One that is written to less often cannot be told from a file that ends so.
+    """
+    before = _status(uri)
+    if before.modified and "://" not in uri and _ends_within_a_line(uri, before.size):
+        time.sleep(min(_SETTLED_S, max(0.0, before.modified + _SETTLED_S - time.time())))
+        _refuse_changed(uri, before)
+    yield
+    _refuse_changed(uri, before)
+
+
+def _refuse_changed(uri: str, before: RawFile) -> None:
+    if _status(uri).stamp != before.stamp:
+        raise SourceError(f"{uri}: it is still being written, it changed while it was read; run again when it is whole")
+
+
+def _status(uri: str) -> RawFile:
+    filesystem, path = split_uri(uri, Path("/"))
+    try:
+        file = _raw_file(filesystem, filesystem.info(path))
+    except STORAGE_ERRORS as exc:
+        raise SourceError(f"{uri}: cannot be read: {exc}") from exc
+    if file is None:
+        raise SourceError(f"{uri}: cannot be read: it is no file any more")
+    return file
+
+
+def _ends_within_a_line(uri: str, size: int) -> bool:
+    if size < len(_PARQUET_END) or uri.lower().endswith(".gz"):
+        return False
+    with open_file(uri) as stream:
+        stream.seek(size - len(_PARQUET_END))
+        end = stream.read()
+    return not end.endswith((b"\n", b"\r", _PARQUET_END))
 
 
 @contextmanager

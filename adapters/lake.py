@@ -7,14 +7,16 @@ the Delta log only: staged files that were never committed are invisible.
 
 import json
 import random
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
@@ -27,18 +29,32 @@ from models.tables import TableSpec
 __all__ = ["Lake", "StagedFile", "Table"]
 
 ROW_GROUP_ROWS = 16_384
-_CONFIGURATION = {"delta.checkpointInterval": "10", "delta.logRetentionDuration": "interval 1 days"}
+FORMAT, FORMAT_PROPERTY = 1, "myriad.format"
+"""How our tables are laid out; raised when an older version would misread them. Tables that do not tell have 1."""
+
+_CONFIGURATION = {
+    "delta.checkpointInterval": "10",
+    "delta.logRetentionDuration": "interval 1 days",
+    FORMAT_PROPERTY: str(FORMAT),
+}
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A Parquet file below a table's root that waits for its commit; also describes a committed one."""
+    """A Parquet file below a table's root that waits for its commit; also describes a committed one.
+
+    table : name of the table that it was staged for.
+    committed_ms : when it was committed, in milliseconds since the epoch; 0 before that.
+    """
 
     path: str
     size: int
     rows: int
     partition: Mapping[str, str]
     stats: str = "{}"
+    table: str = ""
+    committed_ms: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -48,8 +64,34 @@ class Lake:
     uri: str
     storage: Mapping[str, str] = field(default_factory=dict)
 
+    def fleets(self) -> list[str]:
+        """Names of the fleets that have tables here, sorted."""
+        with _unusable(self.uri, "listed"):
+            filesystem, root = arrow_filesystem(self.uri)
+            below = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
+        return sorted(info.base_name for info in below if info.type == pafs.FileType.Directory)
+
+    def folder(self, fleet: str) -> str:
+        """Where the fleet's tables lie."""
+        return f"{self.uri.rstrip('/')}/{fleet}"
+
     def table(self, fleet: str, spec: TableSpec) -> "Table":
-        return Table(f"{self.uri.rstrip('/')}/{fleet}/{spec.name}", spec, dict(self.storage))
+        return Table(f"{self.folder(fleet)}/{spec.name}", spec, dict(self.storage))
+
+    def holds(self, fleet: str, file: StagedFile) -> bool:
+        """Whether a staged file is there as described."""
+        uri = f"{self.folder(fleet)}/{file.table}"
+        with _unusable(uri, "read"):
+            filesystem, root = arrow_filesystem(uri)
+            return bool(filesystem.get_file_info(f"{root}/{file.path}").size == file.size)
+
+    def copy(self, fleet: str, file: StagedFile, partition: Mapping[str, str]) -> StagedFile:
+        """The rows of a staged file once more, with other partition values; invisible until committed."""
+        uri, relative = f"{self.folder(fleet)}/{file.table}", _new_path()
+        with _unusable(uri, "written"):
+            filesystem, root = arrow_filesystem(uri)
+            filesystem.copy_file(f"{root}/{file.path}", f"{root}/{relative}")
+        return replace(file, path=relative, partition=dict(partition))
 
 
 @dataclass(frozen=True)
@@ -107,7 +149,9 @@ class Table:
             dataset = ds.FileSystemDataset(fragments, self.spec.schema, format_, filesystem)
             return dataset.to_table(columns=wanted, filter=rows).cast(schema)
         except (*STORAGE_ERRORS, pa.ArrowInvalid) as exc:
-            raise LakeError(f"{self.uri}: a committed file cannot be read: {exc}") from exc
+            raise LakeError(
+                f"{self.uri}: a committed file cannot be read: {exc}; put it back from a backup of the lake"
+            ) from exc
 
     def _expression(self, file: StagedFile) -> ds.Expression:
         expression = ds.scalar(True)
@@ -165,7 +209,7 @@ class Table:
             raise LakeError(f"{self.uri}: cannot stage: columns missing {missing}, partition {sorted(partition)}")
         rows = rows.select(schema.names).cast(schema)
         values = {name: str(partition[name]) for name in self.spec.partition_by}
-        relative = f"data/{uuid.uuid4().hex}.parquet"
+        relative = _new_path()
         strings = [item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_timestamp(item.type)]
         with _unusable(self.uri, "written"):
             filesystem, root = arrow_filesystem(self.uri)
@@ -174,7 +218,7 @@ class Table:
                 pq.write_table(rows, sink, compression="zstd", use_dictionary=strings, row_group_size=ROW_GROUP_ROWS)
                 size = sink.tell()
         stats = json.dumps({"numRecords": rows.num_rows})
-        return StagedFile(relative, size, rows.num_rows, values, stats)
+        return StagedFile(relative, size, rows.num_rows, values, stats, self.spec.name)
 
     def replace(
         self,
@@ -224,7 +268,9 @@ class Table:
                 return False
             if based_on is not None and handle.version() != based_on:
                 raise StaleTableError(f"{self.uri}: version {handle.version()} came after version {based_on}")
-            gone = [file for file in active if removes(file)]
+            # Two runs that took over the same receipts stage the same files: the second must not remove its own.
+            staged = {file.path for file in files}
+            gone = [file for file in active if removes(file) and file.path not in staged]
             transactions = dict(marks or {}) | dict([transaction] if transaction else [])
             if not files and not gone and not transactions:
                 return False
@@ -289,9 +335,16 @@ class Table:
     def _open(self) -> DeltaTable | None:
         with _unusable(self.uri, "opened"):
             try:
-                return DeltaTable(self.uri, storage_options=dict(self.storage))
+                handle = DeltaTable(self.uri, storage_options=dict(self.storage))
             except TableNotFoundError:
                 return None
+            found = handle.metadata().configuration.get(FORMAT_PROPERTY, "1")
+        if found not in map(str, range(1, FORMAT + 1)):
+            raise LakeError(
+                f"{self.uri}: the table has format {found}, and this version of Myriad knows formats up to {FORMAT}; "
+                "upgrade Myriad, or choose another lake"
+            )
+        return handle
 
 
 @contextmanager
@@ -300,7 +353,14 @@ def _unusable(uri: str, done: str) -> Iterator[None]:
     try:
         yield
     except (*STORAGE_ERRORS, DeltaError) as exc:
-        raise LakeError(f"{uri}: the table cannot be {done}: {exc}") from exc
+        # Delta's errors are trees of lines, in colour.
+        text = ": ".join(part.strip() for part in _COLOUR.sub("", str(exc)).split("↳"))
+        raise LakeError(f"{uri}: the table cannot be {done}: {text}") from exc
+
+
+def _new_path() -> str:
+    """A path that no other attempt uses, relative to a table's root."""
+    return f"data/{uuid.uuid4().hex}.parquet"
 
 
 def _done(handle: DeltaTable, transaction: tuple[str, int] | None) -> bool:
@@ -314,7 +374,8 @@ def _active_files(handle: DeltaTable) -> list[StagedFile]:
     table = pa.table(handle.get_add_actions(flatten=True))
     names = [name for name in table.column_names if name.startswith("partition.")]
     found = []
-    for row in table.select(["path", "size_bytes", "num_records", *names]).to_pylist():
+    for row in table.select(["path", "size_bytes", "num_records", "modification_time", *names]).to_pylist():
         values = {name.removeprefix("partition."): str(row[name]) for name in names}
-        found.append(StagedFile(row["path"], row["size_bytes"], row["num_records"], values))
+        size, rows, moment = row["size_bytes"], row["num_records"], row["modification_time"]
+        found.append(StagedFile(row["path"], size, rows, values, committed_ms=moment))
     return found

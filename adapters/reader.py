@@ -5,7 +5,7 @@ import gzip
 import io
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
@@ -24,6 +25,7 @@ __all__ = ["Chunk", "column_names", "head_rows", "read_chunks"]
 
 CHUNK_ROWS = 1_000_000
 _BLOCK_BYTES = 64 << 20
+_THOUSANDS = r"^\s*[+-]?\d{1,3}(\.\d{3})+(,\d*)?\s*$"
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,13 @@ def _format(uri: str, source: Source) -> str:
 
 
 def column_names(uri: str, source: Source) -> list[str]:
-    """Names of a file's columns, from its header or footer alone."""
+    """Names of a file's columns, from its header or footer alone, and of the source's constants."""
     with _told(uri):
         if _format(uri, source) == "csv":
             with _csv_stream(uri, source) as (stream, delimiter):
-                return _header(uri, stream, delimiter)[0]
+                return [*_header(uri, stream, delimiter, source.encoding)[0], *source.constants]
         with open_file(uri) as stream:
-            names: list[str] = pq.ParquetFile(stream).schema_arrow.names
-            return names
+            return [*pq.ParquetFile(stream).schema_arrow.names, *source.constants]
 
 
 def head_rows(uri: str, source: Source, rows: int) -> pa.Table:
@@ -73,18 +74,41 @@ def head_rows(uri: str, source: Source, rows: int) -> pa.Table:
             return file.schema_arrow.empty_table() if batch is None else pa.Table.from_batches([batch])
 
 
-def read_chunks(uri: str, source: Source, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Chunk]:
+def read_chunks(
+    uri: str, source: Source, required: Sequence[str], optional: Sequence[str] = (), numbers: Collection[str] = ()
+) -> Iterator[Chunk]:
     """A file's rows in chunks with the required columns; optional ones are null where the file lacks them.
 
+    numbers : columns whose text is read with the source's decimal mark; the text of others stays as it is.
     Raises SourceError that names the file and what is wrong with it.
     """
     for chunk in _chunks(uri, source, [*required, *optional]):
-        table = chunk.table
+        table = _with_decimal_point(_with_constants(uri, chunk.table, source), source, numbers)
         _check_columns(uri, table.column_names, required, optional)
         for name in optional:
             if name not in table.column_names:
                 table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
         yield Chunk(table.select([*required, *optional]), chunk.rows, chunk.broken)
+
+
+def _with_constants(uri: str, table: pa.Table, source: Source) -> pa.Table:
+    for name, value in source.constants.items():
+        if name in table.column_names:
+            raise SourceError(f"{uri}: column {name} is in the file and in source.constants; rename the constant")
+        table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
+    return table
+
+
+def _with_decimal_point(table: pa.Table, source: Source, numbers: Collection[str]) -> pa.Table:
+    """Text such as `1.234,5` as `1234.5`. A point that cannot separate thousands stays."""
+    if source.decimal == ".":
+        return table
+    for place, name in enumerate(table.column_names):
+        if name in numbers and pa.types.is_string(table[name].type):
+            grouped = pc.match_substring_regex(table[name], _THOUSANDS)
+            plain = pc.if_else(grouped, pc.replace_substring(table[name], ".", ""), table[name])
+            table = table.set_column(place, name, pc.replace_substring(plain, ",", "."))
+    return table
 
 
 def _check_columns(uri: str, present: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> None:
@@ -160,14 +184,14 @@ def _csv_stream(uri: str, source: Source) -> Iterator[tuple[BinaryIO, str]]:
 def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
     broken = _BrokenRows()
     with _csv_stream(uri, source) as (stream, delimiter):
-        names, has_rows = _header(uri, stream, delimiter)
+        names, has_rows = _header(uri, stream, delimiter, source.encoding)
         if not has_rows:
             # Arrow wants a line break after a header; not every file has one.
             yield Chunk(pa.schema([(name, pa.string()) for name in names]).empty_table(), np.arange(0))
             return
         reader = pacsv.open_csv(
             pa.PythonFile(stream, mode="r"),
-            read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+            read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES, encoding=source.encoding),
             parse_options=_parse(delimiter, broken),
             convert_options=pacsv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
@@ -185,9 +209,10 @@ def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
             yield Chunk(reader.schema.empty_table(), np.arange(0), rest)
 
 
-def _header(uri: str, stream: BinaryIO, delimiter: str) -> tuple[list[str], bool]:
+def _header(uri: str, stream: BinaryIO, delimiter: str, encoding: str) -> tuple[list[str], bool]:
     """The first row that is not blank, and whether another one follows; leaves the stream at its start."""
-    text = io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="")
+    plain = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+    text = io.TextIOWrapper(stream, "utf-8-sig" if plain else encoding, errors="replace", newline="")
     rows = (row for row in csv.reader(text, delimiter=delimiter) if row)
     names, has_rows = next(rows, []), next(rows, None) is not None
     text.detach()

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from flows.artifacts import progress_artifacts, summarise
+from flows.parameters import FleetFile, LakeRoot, RunId
 from flows.session import open_session, run_name
 from tasks.partition import PartitionSummary, partition_observations
 
@@ -10,11 +11,12 @@ __all__ = ["partition"]
 
 
 @flow(name="partition", flow_run_name=run_name)
-def partition(fleet: str, lake: str | None = None, run_id: str | None = None) -> PartitionSummary:
+def partition(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> PartitionSummary:
     """Partition the fleet's landed rows."""
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
         summary = partition_observations(session.run)
         figures = {"segments": summary.segments, "buckets": summary.buckets, "rows landed": summary.landed}
         figures |= {"rows accepted": summary.accepted, "rows quarantined": summary.rejected}
-        summarise(session.run.fleet.name, "partition", figures)
+        warnings = "<br>".join(summary.warnings) or "none"
+        summarise(session.run.fleet.name, "partition", {**figures, "warnings": warnings})
     return summary

@@ -11,26 +11,34 @@ MyriadError
  +-- ScoringError        a scoring job that cannot start
  +-- LakeError           a table that cannot be read or committed
  |    +-- StaleTableError      another writer came first; decide again
+ +-- BusyError           another run of the fleet is at work
  +-- RegistryError       a model registry that cannot be used
+ +-- OrchestratorError   a Prefect server or worker that cannot be started or reached
  +-- SettingsError       settings that contradict each other
+ +-- UnknownNameError    a name that the lake does not know
+ +-- RequestError        a request that cannot be fulfilled as it is worded
 
 A failure of one segment is never an exception: it is an outcome with a reason.
 """
 
 __all__ = [
+    "BusyError",
     "EmptyWindowError",
     "ExportError",
     "FleetError",
     "LakeError",
     "MyriadError",
+    "OrchestratorError",
     "PartitionError",
     "PromotionError",
     "RegistryError",
+    "RequestError",
     "ScoringError",
     "SettingsError",
     "SourceError",
     "StaleTableError",
     "TrainingError",
+    "UnknownNameError",
 ]
 
 
@@ -78,9 +86,25 @@ class StaleTableError(LakeError):
     """Another writer committed since a decision was taken; take it again on the newer table."""
 
 
+class BusyError(MyriadError):
+    """Another run trains or promotes the fleet; names it, and says what to do."""
+
+
 class RegistryError(MyriadError):
     """The model registry cannot be reached or used as asked."""
 
 
+class OrchestratorError(MyriadError):
+    """A Prefect server or worker cannot be started, reached or stopped."""
+
+
+class RequestError(MyriadError):
+    """What was asked for is not possible, such as a date or a table; names what is."""
+
+
 class SettingsError(MyriadError):
     """Settings are missing or contradict each other."""
+
+
+class UnknownNameError(MyriadError):
+    """A fleet, segment, run or prediction that the lake does not know; names those that come closest."""

@@ -30,13 +30,15 @@ _NEIGHBOURS = 3
 class Bucket:
     """One partitioned bucket: tables with the columns of their specs, partition columns left out.
 
-    rejected also has `input_id` and `path`, to find the row in its file.
+    rejected also has `input_id` and `path`, to find the row in its file. foreign : rejected rows that were read when
+    the fleet had other segment columns.
     """
 
     observations: pa.Table
     rejected: pa.Table
     profiles: pa.Table
     levels: pa.Table
+    foreign: int = 0
 
 
 def bucket_count(segments: int, rows: int) -> int:
@@ -63,7 +65,9 @@ def partition_bucket(landed: pa.Table, fleet: Fleet) -> Bucket:
     The result does not depend on the order of the rows.
     """
     rows = landed.sort_by([(name, "ascending") for name in ("segment", "time", "path", "row")])
-    rejected = [_rejects(rows, np.zeros(rows.num_rows, bool), "", "")]
+    foreign, detail = _foreign(rows, fleet)
+    rejected = [_without_segment(_rejects(rows, foreign, "other_segment", detail))]
+    rows = rows.filter(pa.array(~foreign))
     repeated, detail = _repeated(rows, fleet)
     rejected.append(_rejects(rows, repeated, "duplicate", detail))
     rows = rows.filter(pa.array(~repeated))
@@ -74,7 +78,22 @@ def partition_bucket(landed: pa.Table, fleet: Fleet) -> Bucket:
         rows, outlying = rows.filter(pa.array(~outlying)), outlying[~outlying]
     excluded = outlying if fleet.validation.outliers == "exclude" else np.zeros(rows.num_rows, bool)
     rows = rows.append_column("excluded", pa.array(excluded))
-    return Bucket(rows, pa.concat_tables(rejected), _profiles(rows, fleet), _levels(rows, fleet))
+    profiles, levels = _profiles(rows, fleet), _levels(rows, fleet)
+    return Bucket(rows, pa.concat_tables(rejected), profiles, levels, int(foreign.sum()))
+
+
+def _foreign(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
+    """Rows whose key has other columns than the fleet's, and what that means."""
+    encoded = rows["segment"].combine_chunks().dictionary_encode()
+    other = [list(parse_segment(key)) != fleet.segment_by for key in encoded.dictionary.to_pylist()]
+    detail = "read when segment_by was another, and its file is gone or unreadable since; put it back where it was"
+    return np.array(other, dtype=bool)[encoded.indices.to_numpy(zero_copy_only=False)], detail
+
+
+def _without_segment(rejected: pa.Table) -> pa.Table:
+    """Rejected rows of no segment that the fleet has now."""
+    place = rejected.column_names.index("segment")
+    return rejected.set_column(place, "segment", pa.nulls(rejected.num_rows, pa.string()))
 
 
 def _repeated(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
@@ -96,7 +115,8 @@ def _repeated(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
 def _rejects(rows: pa.Table, mask: BoolArray, reason: str, detail: str) -> pa.Table:
     picked = rows.filter(pa.array(mask))
     content = [json.dumps(row, default=str, ensure_ascii=False) for row in picked.to_pylist()]
-    table = rejected_table([reason] * len(content), [detail] * len(content), picked["row"].to_numpy(), content)
+    row, told = picked["row"].to_numpy(), [detail] * len(content)
+    table = rejected_table([reason] * len(content), told, row, content, picked["segment"])
     return table.append_column("input_id", picked["input_id"]).append_column("path", picked["path"])
 
 

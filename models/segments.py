@@ -6,7 +6,9 @@ results: `tests/models/test_segments.py` pins golden values.
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -19,15 +21,18 @@ __all__ = [
     "fallback_name",
     "hash_segment",
     "hash_segments",
+    "lookalikes",
     "model_name",
     "parse_segment",
     "segment_key",
+    "told_lookalikes",
 ]
 
 HASH_BITS = 32
 GLOBAL_KEY = "*"
 """Key of the fallback level that covers the whole fleet."""
 
+_WHOLE = re.compile(r"\+?(-?)0*(\d+)(?:\.0*)?", re.ASCII)
 _SAFE = " !\"#$&'()*+,:;<>?@[\\]^`{|}~"  # everything printable but % / and =, which separate
 
 
@@ -77,6 +82,37 @@ def bucket_range(bucket: int, buckets: int) -> tuple[int, int]:
     low = -((-bucket << HASH_BITS) // buckets)
     high = -((-(bucket + 1) << HASH_BITS) // buckets) - 1
     return low, high
+
+
+def lookalikes(keys: Sequence[str]) -> list[tuple[str, ...]]:
+    """Groups of keys that a person might take for one: `2` and `2.0`, `007` and `7`, `Amber` and `amber`.
+
+    They are segments of their own nevertheless. In order of the keys.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for key in sorted(keys):
+        values = (pair.partition("=")[2] for pair in key.split("/"))
+        groups.setdefault(tuple(map(_plain, values)), []).append(key)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def told_lookalikes(keys: Sequence[str]) -> str:
+    """What a person should know of keys that look alike; empty where there are none."""
+    groups = lookalikes(keys)
+    if not groups:
+        return ""
+    count = f"{len(groups):,} segments look" if len(groups) > 1 else "1 segment looks"
+    return (
+        f"{count} like another one, such as {' and '.join(groups[0])}; they get models of their own, so if they are "
+        "one, write their values the same way in all files"
+    )
+
+
+@lru_cache(maxsize=100_000)
+def _plain(value: str) -> str:
+    """An escaped value without what tells lookalikes apart: zeros that say nothing, case, forms of a letter, spaces."""
+    number = _WHOLE.fullmatch(value)
+    return number[1] + number[2] if number else " ".join(unicodedata.normalize("NFKC", value).casefold().split())
 
 
 def model_name(fleet: str, key: str) -> str:

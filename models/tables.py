@@ -11,10 +11,12 @@ import pyarrow as pa
 from models.fleet import Fleet
 
 __all__ = [
+    "ACCURACY",
     "CHALLENGERS",
     "CHAMPIONS",
     "INPUTS",
     "LEADERBOARD",
+    "LEASES",
     "OUTCOMES",
     "PREDICTIONS",
     "QUARANTINE",
@@ -133,6 +135,7 @@ QUARANTINE = _spec(
         "path": pa.string(),
         "input_id": pa.string(),
         "row": pa.int64(),
+        "segment": pa.string(),
         "content": pa.string(),
         "stage": pa.string(),
         "part": pa.string(),
@@ -183,6 +186,7 @@ _MODEL: dict[str, pa.DataType] = {
     "parity_error": pa.float64(),
     "latency_ms": pa.float64(),
     "run_id": pa.string(),
+    "refits": pa.int64(),
 }
 
 CHALLENGERS = _spec("challengers", _MODEL | {"bucket": pa.int32()}, "bucket")
@@ -258,6 +262,22 @@ CHAMPIONS = _spec(
     "bucket",
 )
 
+LEASES = _spec(
+    "leases",
+    {
+        "what": pa.string(),
+        "host": pa.string(),
+        "boot": pa.string(),
+        "pid": pa.int64(),
+        "started": pa.float64(),
+        "acquired_at": TIME,
+        "renewed_at": TIME,
+        "expires_at": TIME,
+        "run_id": pa.string(),
+    },
+    "run_id",
+)
+
 PREDICTIONS = _spec(
     "predictions",
     {
@@ -275,6 +295,8 @@ PREDICTIONS = _spec(
         "model_version": pa.int64(),
         "release": pa.int64(),
         "fallback_level": pa.string(),
+        "cutoff": TIME,
+        "as_of": TIME,
         "job_id": pa.string(),
         "input_id": pa.string(),
         "row": pa.int64(),
@@ -283,4 +305,30 @@ PREDICTIONS = _spec(
         "part": pa.string(),
     },
     "part",
+)
+
+ACCURACY = _spec(
+    "accuracy",
+    {
+        "segment": pa.string(),
+        "step": pa.int32(),
+        "release": pa.int64(),
+        "in_sample": pa.bool_(),
+        "rows": pa.int64(),
+        "excluded": pa.int64(),
+        "mae": pa.float64(),
+        "rmse": pa.float64(),
+        "bias": pa.float64(),
+        "absolute_error": pa.float64(),
+        "absolute_actual": pa.float64(),
+        "wape": pa.float64(),
+        "smape": pa.float64(),
+        "interval_rows": pa.int64(),
+        "coverage": pa.float64(),
+        "first_time": TIME,
+        "last_time": TIME,
+        "basis": pa.string(),
+        "bucket": pa.int32(),
+    },
+    "bucket",
 )

@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.calendar import parse_times
-from models.fleet import Fleet
+from models.fleet import Fleet, Time
 from models.segments import hash_segments, segment_key
 from models.tables import category_column, feature_column, key_column
 
 __all__ = ["Landed", "validate_rows"]
 
 BoolArray = npt.NDArray[np.bool_]
+_LARGEST = float(np.finfo(np.float32).max)  # features and predictions of every model are float32
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|nan|infinity)$"
 
 
@@ -25,7 +26,7 @@ class Landed:
     """Rows of one chunk of one input.
 
     accepted : columns of the `landed` table, sorted by segment hash.
-    rejected : columns reason, detail, row, content.
+    rejected : columns reason, detail, row, segment (null where a key has no value), content.
     """
 
     accepted: pa.Table
@@ -48,19 +49,26 @@ def validate_rows(raw: pa.Table, rows: npt.NDArray[np.int64], fleet: Fleet, *, n
     if fleet.time is not None:
         times, unparsable = parse_times(raw[fleet.time.column], fleet.time)
         check.reject(_is_null(raw[fleet.time.column]), "missing_key", f"{fleet.time.column} has no value")
-        check.reject(unparsable, "unparsable", f"{fleet.time.column} is not a time")
+        check.reject(unparsable, "unparsable", f"{fleet.time.column} is not a time{_clock_changes(fleet.time)}")
         columns["time"] = times
     else:
         columns["time"] = pa.nulls(raw.num_rows, pa.timestamp("us", tz="UTC"))
     columns["target"] = _target(raw, fleet, check, needs_target)
     for name in fleet.features.numeric:
         columns[feature_column(name)] = values = _number(raw[name], name, check)
-        check.reject(_infinite(values), "non_finite_feature", f"{name} is not finite")
+        _finite_or_reject(values, "non_finite_feature", name, check)
     for name in fleet.features.categorical:
         columns[category_column(name)] = _text(raw[name], name, check)
     for name in fleet.row_key:
         columns[key_column(name)] = _text(raw[name], name, check)
     return _split(raw, rows, keys, columns, check)
+
+
+def _clock_changes(time: Time) -> str:
+    """What else can be wrong with an hour without an offset, where clocks change."""
+    if time.frequency != "h" or time.zone == "UTC":
+        return ""
+    return f", or an hour without offset that clocks in {time.zone} skip or repeat"
 
 
 class _Check:
@@ -83,8 +91,14 @@ def _target(raw: pa.Table, fleet: Fleet, check: _Check, needs_target: bool) -> p
         return pa.nulls(raw.num_rows, pa.float64())
     target = _number(raw[name], name, check)
     check.reject(_is_null(target), "null_target", f"{name} has no value")
-    check.reject(_infinite(target), "non_finite_target", f"{name} is not finite")
+    _finite_or_reject(target, "non_finite_target", name, check)
     return target
+
+
+def _finite_or_reject(values: pa.Array, reason: str, name: str, check: _Check) -> None:
+    size = np.abs(values.fill_null(0.0).to_numpy(zero_copy_only=False))
+    check.reject(np.isinf(size), reason, f"{name} is not finite")
+    check.reject(size > _LARGEST, reason, f"{name} is beyond {_LARGEST:.2g}, the largest number that models hold")
 
 
 def _split(
@@ -94,13 +108,13 @@ def _split(
     columns: dict[str, pa.Array],
     check: _Check,
 ) -> Landed:
+    segments, hashes = _segments(keys)
     good = np.flatnonzero(check.code == 0)
-    segments, hashes = _segments({name: values.take(pa.array(good)) for name, values in keys.items()})
-    order = np.argsort(hashes, kind="stable")
-    picked = pa.array(good[order])
-    accepted = {"segment": segments.take(pa.array(order)), "hash": pa.array(hashes[order])}
+    order = good[np.argsort(hashes[good], kind="stable")]
+    picked = pa.array(order)
+    accepted = {"segment": segments.take(picked), "hash": pa.array(hashes[order])}
     accepted |= {name: values.take(picked) for name, values in columns.items()}
-    accepted["row"] = pa.array(rows[good[order]])
+    accepted["row"] = pa.array(rows[order])
     bad = np.flatnonzero(check.code)
     content = raw.take(pa.array(bad)).to_pylist()
     rejected = rejected_table(
@@ -108,33 +122,40 @@ def _split(
         [check.reasons[code][1] for code in check.code[bad]],
         rows[bad],
         [json.dumps(row, default=str, ensure_ascii=False) for row in content],
+        segments.take(pa.array(bad)),
     )
     return Landed(pa.table(accepted), rejected)
 
 
-def rejected_table(reason: list[str], detail: list[str], row: npt.NDArray[np.int64], content: list[str]) -> pa.Table:
-    """Rejected rows with the columns that `Landed.rejected` has."""
+def rejected_table(
+    reason: list[str],
+    detail: list[str],
+    row: npt.NDArray[np.int64],
+    content: list[str],
+    segment: pa.Array | pa.ChunkedArray | None = None,
+) -> pa.Table:
+    """Rejected rows with the columns that `Landed.rejected` has. segment : default, no row tells one."""
     columns = {"reason": pa.array(reason, pa.string()), "detail": pa.array(detail, pa.string())}
-    return pa.table(columns | {"row": pa.array(row, pa.int64()), "content": pa.array(content, pa.string())})
+    columns |= {"row": pa.array(row, pa.int64()), "content": pa.array(content, pa.string())}
+    return pa.table(columns | {"segment": pa.nulls(len(reason), pa.string()) if segment is None else segment})
 
 
 def _segments(keys: dict[str, pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """Canonical key and hash of every row; computed once a distinct segment."""
+    """Canonical key and hash of every row; null and 0 where a key has no value. Computed once a distinct segment."""
     frame = pd.DataFrame({name: values.to_pandas() for name, values in keys.items()})
-    codes = frame.groupby(list(keys), sort=False, dropna=False).ngroup().to_numpy()
+    whole = frame.notna().all(axis=1).to_numpy()
+    codes = frame[whole].groupby(list(keys), sort=False).ngroup().to_numpy()
     _, first = np.unique(codes, return_index=True)
-    distinct = frame.iloc[first].to_dict("records")
+    distinct = frame[whole].iloc[first].to_dict("records")
     names = [segment_key({str(column): str(value) for column, value in row.items()}) for row in distinct]
-    hashes = hash_segments(names)
-    return pa.array(names, pa.string()).take(pa.array(codes)), hashes[codes] if len(codes) else hashes
+    index = np.full(len(frame), len(names), dtype=np.int64)
+    index[whole] = codes
+    hashes = np.append(hash_segments(names), 0)
+    return pa.array([*names, None], pa.string()).take(pa.array(index)), hashes[index]
 
 
 def _is_null(values: pa.ChunkedArray | pa.Array) -> BoolArray:
     return np.asarray(pc.is_null(_flat(values)).to_numpy(zero_copy_only=False), dtype=bool)
-
-
-def _infinite(values: pa.Array) -> BoolArray:
-    return np.asarray(np.isinf(values.fill_null(0.0).to_numpy(zero_copy_only=False)), dtype=bool)
 
 
 def _flat(values: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from adapters.files import STORAGE_ERRORS, RawFile, digest
+from adapters.files import STORAGE_ERRORS, RawFile, digest, held_still
 from adapters.lake import StagedFile
 from adapters.reader import read_chunks
 from models.errors import SourceError
@@ -72,10 +72,14 @@ def land_file(job: Job, role: Role, source: Source, file: RawFile) -> LandReceip
     """Read and validate one file; a file that cannot be read is a receipt with an error, not an exception."""
     input_id = ""
     try:
-        input_id = digest(file.uri) + reading(job.fleet, role, source)
-        return _land(job, role, source, file, input_id)
-    except (SourceError, *STORAGE_ERRORS, pa.ArrowException) as exc:
-        return refuse_file(job, role, file, input_id, "unreadable_file", str(exc))
+        with held_still(file.uri):
+            input_id = digest(file.uri) + reading(job.fleet, role, source)
+            return _land(job, role, source, file, input_id)
+    except SourceError as exc:
+        error = str(exc)
+    except (*STORAGE_ERRORS, pa.ArrowException) as exc:
+        error = f"{file.uri}: cannot be read: {exc}"
+    return refuse_file(job, role, file, input_id, "unreadable_file", error)
 
 
 def refuse_file(job: Job, role: Role, file: RawFile, input_id: str, reason: str, error: str) -> LandReceipt:
@@ -96,7 +100,7 @@ def _land(job: Job, role: Role, source: Source, file: RawFile, input_id: str) ->
     rows: list[StagedFile] = []
     quarantined: list[StagedFile] = []
     read = accepted = 0
-    for chunk in read_chunks(file.uri, source, required):
+    for chunk in read_chunks(file.uri, source, required, numbers=fleet.numbers):
         result = validate_rows(chunk.table, chunk.rows, fleet, needs_target=role != "requests")
         broken = rejected_table(
             ["unparsable"] * len(chunk.broken),

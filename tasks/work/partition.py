@@ -16,13 +16,17 @@ __all__ = ["PartitionReceipt", "partition_one"]
 
 @dataclass(frozen=True)
 class PartitionReceipt:
-    """What became of one bucket. landed : rows read; accepted + rejected = landed."""
+    """What became of one bucket. landed : rows read; accepted + rejected = landed.
+
+    foreign : of the rejected ones, those read when the fleet had other segment columns.
+    """
 
     bucket: int
     segments: int
     landed: int
     accepted: int
     rejected: int
+    foreign: int
     observations: tuple[StagedFile, ...]
     profiles: tuple[StagedFile, ...]
     levels: tuple[StagedFile, ...]
@@ -41,6 +45,7 @@ def partition_one(job: Job, buckets: int, files: Sequence[StagedFile], bucket: i
         landed=rows.num_rows,
         accepted=result.observations.num_rows,
         rejected=result.rejected.num_rows,
+        foreign=result.foreign,
         observations=stage_rows(job.table(observations(job.fleet)), result.observations, bucket=bucket),
         profiles=stage_rows(job.table(SEGMENTS), result.profiles, bucket=bucket),
         levels=stage_rows(job.table(levels(job.fleet)), result.levels, bucket=bucket),

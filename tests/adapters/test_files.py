@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import threading
 import time
 import uuid
 
 import fsspec
 import pytest
 
-from adapters.files import RawFile, digest, list_files, open_file, replacing
+from adapters.files import RawFile, digest, held_still, list_files, open_file, replacing
 from models.errors import SourceError
 
 
@@ -63,6 +64,68 @@ def test_a_link_to_nowhere_is_left_out(tmp_path):
     make(tmp_path, "in/a.csv")
     (tmp_path / "in/b.csv").symlink_to(tmp_path / "gone.csv")
     assert names(list_files("in", tmp_path), tmp_path) == ["in/a.csv"]
+
+
+@pytest.mark.parametrize("pattern", ["in", "in/*.csv", "in/**/*.csv"])
+def test_a_link_to_a_file_is_one_and_links_in_a_circle_are_left_out(tmp_path, pattern):
+    make(tmp_path, "in/a.csv", "other/b.csv")
+    (tmp_path / "in/b.csv").symlink_to("../other/b.csv")
+    (tmp_path / "in/self.csv").symlink_to("self.csv")
+    (tmp_path / "in/loop").symlink_to(".")
+    assert names(list_files(pattern, tmp_path), tmp_path) == ["in/a.csv", "in/b.csv"]
+    assert list_files("in/b.csv", tmp_path)[0].size == 1
+    assert names(list_files("in/loop", tmp_path), tmp_path) == ["in/loop/a.csv", "in/loop/b.csv"]
+
+
+def test_what_is_neither_file_nor_folder_is_left_out(tmp_path):
+    make(tmp_path, "in/a.csv", "in/folder.csv/deep.csv")
+    os.mkfifo(tmp_path / "in/pipe.csv")
+    assert names(list_files("in/*.csv", tmp_path), tmp_path) == ["in/a.csv"]
+    for pattern in ("in/pipe.csv", "in/self.csv"):
+        with pytest.raises(SourceError, match="no file matches"):
+            list_files(pattern, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "age_s", "waits"),
+    [
+        *[("a.csv", content, 0, False) for content in ("a\n1\n", "a\r1\r", "", "PAR1 and so on PAR1")],
+        ("a.csv.gz", "unfinished", 0, False),
+        ("a.csv", "a\n123", 100, False),
+        ("a.csv", "a\n123", 0, True),
+    ],
+)
+def test_only_a_fresh_file_that_ends_within_a_line_is_waited_for(tmp_path, monkeypatch, name, content, age_s, waits):
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    (tmp_path / name).write_bytes(content.encode())
+    os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    with held_still(str(tmp_path / name)):
+        pass
+    assert (sum(slept) > 1) == waits
+    assert sum(slept) <= 2
+
+
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a\n1\n")
+    with pytest.raises(SourceError, match=r"a.csv: it is still being written"), held_still(str(path)):
+        path.write_text("a\n1\n2\n")
+    with pytest.raises(SourceError, match=r"a.csv: cannot be read: .*No such file"), held_still(str(path)):
+        path.unlink()
+
+
+def test_a_line_that_is_written_in_two_parts_is_waited_for(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a\n12")
+    read = []
+    with path.open("a") as writer:
+        later = threading.Timer(0.3, lambda: print("3", file=writer, flush=True))
+        later.start()
+        with pytest.raises(SourceError, match="still being written"), held_still(str(path)):
+            read.append(path.read_text())
+        later.join()
+    assert read == []
 
 
 @pytest.mark.parametrize("pattern", ["missing.csv", "in/*.csv", "in"])

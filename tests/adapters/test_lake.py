@@ -15,6 +15,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from adapters.lake import Lake, Table
@@ -182,6 +183,25 @@ def test_a_new_column_is_added_and_older_rows_have_none(table):
     found = wide.read(["units", "x_p"]).sort_by("units").to_pylist()
     assert found == [{"units": 1, "x_p": None}, {"units": 2, "x_p": 0.5}]
     assert "x_p" in {column.name for column in wide._open().schema().fields}
+
+
+def test_a_table_tells_its_format_and_one_of_a_later_version_is_refused(table):
+    table.create()
+    assert table.properties()["myriad.format"] == "1"
+    for format_ in ("2", "0", "one"):
+        DeltaTable(table.uri, storage_options=dict(table.storage)).alter.set_table_properties(
+            {"myriad.format": format_}, raise_if_not_exists=False
+        )
+        for use in (table.read, table.version, table.files, lambda: table.replace([], lambda file: True)):
+            with pytest.raises(LakeError, match=rf"has format {format_}, .* formats up to 1; upgrade Myriad"):
+                use()
+
+
+def test_a_table_from_before_formats_were_told_is_read_and_written(table):
+    DeltaTable.create(table.uri, SPEC.schema, partition_by=list(SPEC.partition_by), storage_options=dict(table.storage))
+    assert "myriad.format" not in table.properties()
+    assert table.replace([table.stage(rows(1), bucket=0)], lambda file: False)
+    assert units(table) == [1]
 
 
 def test_partition_values_keep_odd_characters(tmp_path, request):

@@ -241,3 +241,47 @@ def test_files_are_read_from_s3(s3, tmp_path, name):
     assert [float(value) for value in values(read(uri))] == [5, 7]
     with pytest.raises(SourceError, match="cannot be read"):
         read(uri.replace("/a.", "/gone."))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1,5", "1.5"),
+        ("-1.234,50", "-1234.50"),
+        ("1.234.567", "1234567"),
+        (" 7 ", " 7 "),
+        ("1.5", "1.5"),
+        ("12.34,5", "12.34.5"),
+        ("", None),
+    ],
+)
+def test_a_decimal_comma_becomes_a_point_in_number_columns_alone(tmp_path, text, number):
+    path = write(tmp_path / "a.csv", f'store;units\n"{text}";"{text}"\n')
+    source = Source(path=str(path), delimiter=";", decimal=",")
+    (chunk,) = read_chunks(str(path), source, ["store", "units"], numbers=["units"])
+    assert chunk.table["units"].to_pylist() == [number]
+    assert chunk.table["store"].to_pylist() == [text or None]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "utf-16", "utf-8"])
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_text_is_decoded_as_the_source_says(tmp_path, encoding, name):
+    path = write(tmp_path / name, "Größe,units\nKäse,5\nBrot,7\n".encode(encoding))
+    chunks = read(path, ["Größe", "units"], encoding=encoding)
+    assert values(chunks, "Größe") == ["Käse", "Brot"]
+    assert column_names(str(path), Source(path=str(path), encoding=encoding)) == ["Größe", "units"]
+    assert reader.head_rows(str(path), Source(path=str(path), encoding=encoding), 1)["units"].to_pylist() == ["5"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_constants_are_columns_of_every_row(tmp_path, name):
+    path = tmp_path / name
+    pq.write_table(TABLE, path) if name == "a.parquet" else write(path, TEXT)
+    chunks = read(path, ["series", "units"], constants={"series": "all"})
+    assert values(chunks, "series") == ["all", "all"]
+    assert column_names(str(path), Source(path=str(path), constants={"series": "all"})) == ["store", "units", "series"]
+
+
+def test_a_constant_never_hides_a_column(tmp_path):
+    with pytest.raises(SourceError, match=r"column store is in the file and in source\.constants"):
+        read(write(tmp_path / "a.csv", TEXT), constants={"store": "all"})

@@ -38,6 +38,11 @@ def at(*parts):
         ("2024-02-29T13:45", at(2024, 2, 29)),
         ("20240229", at(2024, 2, 29)),
         ("2024-02", at(2024, 2, 1)),
+        ("2024-Q3", at(2024, 7, 1)),
+        ("2024q1", at(2024, 1, 1)),
+        ("Q4 2024", at(2024, 10, 1)),
+        ("2024-W05", at(2024, 1, 29)),
+        ("2025W01", at(2024, 12, 30)),
         ("2024", at(2024, 1, 1)),
         ("2024-02-29T23:30:00-05:00", at(2024, 3, 1)),
         ("2024-02-29T00:30:00+0500", at(2024, 2, 28)),
@@ -49,7 +54,8 @@ def test_iso_text_is_a_date_in_the_fleets_zone(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "2023-02-29", "2024-13-01", "29/02/2024", "1", "24-1", "now", "Today"]
+    "text",
+    ["", "yesterday", "2023-02-29", "2024-13-01", "29/02/2024", "1", "24-1", "now", "Today", "2024-W54", "2024-Q5"],
 )
 def test_what_is_no_time_is_said_so(text):
     assert parse([text], clock()) == ([None], [True])
@@ -91,6 +97,40 @@ def test_typed_columns_mean_the_same_as_text(values):
 @pytest.mark.parametrize("values", [[1.5], [True], [[1]]])
 def test_a_column_of_another_type_holds_no_times(values):
     assert parse([None, *values], clock()) == ([None, None], [False, True])
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize("frequency", ["h", "D", "M"])
+def test_times_before_1970_and_after_2100_are_times_and_sentinels_are_not(frequency, zone):
+    time = clock(frequency, zone=zone)
+    good = ["1066-10-14", "1582-10-15", "1899-12-30", "1969-12-31", "2101-01-01", "2500-06-01", "8999-12-30"]
+    bad = ["0001-01-01", "9999-12-31", "9999-12-31T23:30-05:00", "0001-01-01T00:30+05:00", "-0044-03-15", "12000-01-01"]
+    assert parse(good + bad, time)[1] == [False] * len(good) + [True] * len(bad)
+
+
+@pytest.mark.parametrize("tz", [None, "Asia/Kolkata"])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@given(number=st.integers(-(2**63) + 1, 2**63 - 1))
+def test_any_timestamp_is_kept_or_no_time_but_never_another_one(unit, tz, number):
+    values = pa.array([number], pa.int64()).cast(pa.timestamp(unit, tz))
+    (found,), (unparsable,) = parse(values, clock("h"))
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    if unparsable:
+        assert not 1 < 1970 + number / per_second / 31_556_952 < 8999
+    else:
+        assert found == at(1970, 1, 1) + timedelta(seconds=number // per_second) + timedelta(
+            microseconds=number % per_second * 10**6 // per_second
+        )
+
+
+@pytest.mark.parametrize("days", [-(2**31), 2**31 - 1, 2**30])
+def test_dates_beyond_all_years_are_no_times(days):
+    assert parse(pa.array([days], pa.int32()).cast(pa.date32()), clock("h", zone="Europe/Berlin")) == ([None], [True])
+
+
+@pytest.mark.parametrize("number", [1_700_000_000, 1_700_000_000_000, 45_292, 0, -1])
+def test_seconds_since_1970_and_day_numbers_are_no_times(number):
+    assert parse([number], clock()) == ([None], [True])
 
 
 def test_days_of_instants_are_those_of_the_fleets_zone():

@@ -96,7 +96,7 @@ def test_two_days_of_one_week_are_one_period_of_a_weekly_fleet(fleet):
 
 def rides(keys):
     """Rows of a regression fleet without a time, with these row keys."""
-    table = landed([(KEYS[0], 0, 1.0)] * len(keys))
+    table = landed([("route=7", 0, 1.0)] * len(keys))
     table = table.append_column("x_distance", table["x_price"]).append_column("c_weather", table["path"])
     table = table.set_column(2, "time", pa.nulls(len(keys), pa.timestamp("us", "UTC")))
     return table.append_column("k_ride", pa.array(keys, pa.string()))

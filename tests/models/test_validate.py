@@ -2,6 +2,7 @@
 
 import datetime as dt
 import decimal
+import itertools
 import json
 
 import numpy as np
@@ -55,6 +56,8 @@ def test_a_good_row_lands_with_its_key_hash_and_number(fleet):
         ({"units": "1e999"}, "non_finite_target", "units is not finite"),
         ({"price": "cheap"}, "unparsable", "price is not a number"),
         ({"price": "-inf"}, "non_finite_feature", "price is not finite"),
+        ({"units": "-1e39"}, "non_finite_target", "units is beyond 3.4e+38, the largest number that models hold"),
+        ({"price": "3.5e38"}, "non_finite_feature", "price is beyond 3.4e+38, the largest number that models hold"),
     ],
 )
 def test_every_reason_names_the_column(fleet, changes, reason, detail):
@@ -63,6 +66,52 @@ def test_every_reason_names_the_column(fleet, changes, reason, detail):
     (rejected,) = landed.rejected.to_pylist()
     assert (rejected["reason"], rejected["detail"], rejected["row"]) == (reason, detail, 1)
     assert json.loads(rejected["content"]) == text(**changes)
+
+
+def test_a_rejected_row_keeps_its_segment_where_its_keys_can_be_read(fleet):
+    rows = [text(units="x"), text(day=None), text(store=None), text(brand=" "), text(units=None, store="a/b")]
+    rejected = check(fleet.forecast(), rows).rejected
+    assert rejected["segment"].to_pylist() == [
+        *["store=2/brand=x"] * 2, None, None, "store=a%2Fb/brand=x"
+    ]  # fmt: skip
+
+
+keys = st.text(st.sampled_from("aA1.0/=% \\\"'\n\t\u0308öñ\u00a0🍣-_*"), min_size=1, max_size=4)
+
+
+@given(st.lists(st.tuples(keys, keys), min_size=1, max_size=8))
+def test_two_rows_share_a_segment_only_if_their_keys_are_the_same_but_for_spaces_around_them(fleet, pairs):
+    landed = check(fleet.forecast(), [text(store=store, brand=brand) for store, brand in pairs])
+    found = dict(zip(landed.accepted["row"].to_pylist(), landed.accepted["segment"].to_pylist(), strict=True))
+    trimmed = [(store.strip(), brand.strip()) for store, brand in pairs]
+    assert set(found) == {row for row, (store, brand) in enumerate(trimmed) if store and brand}
+    for first, second in itertools.combinations(sorted(found), 2):
+        assert (found[first] == found[second]) == (trimmed[first] == trimmed[second])
+
+
+def test_an_hour_that_clocks_repeat_or_skip_is_told_so(fleet):
+    berlin = {"column": "day", "frequency": "h", "zone": "Europe/Berlin"}
+    hours = [text(day=day) for day in ("2024-03-31T02:00", "2024-10-27T02:00", "2024-10-27T02:00+01:00")]
+    landed = check(fleet.forecast(time=berlin), hours)
+    assert set(landed.rejected["detail"].to_pylist()) == {
+        "day is not a time, or an hour without offset that clocks in Europe/Berlin skip or repeat"
+    }
+    assert landed.accepted.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        *[(text, "non_finite_target") for text in ("inf", "-inf", "+Infinity", "1e400", "-1e999")],
+        *[(text, "null_target") for text in (" nan ", "NaN", "-nan")],
+    ],
+)
+@pytest.mark.parametrize("neighbour", ["1", "oops"])
+def test_what_is_no_finite_number_is_told_so_whatever_stands_beside_it(fleet, number, reason, neighbour):
+    landed = check(fleet.forecast(), [text(units=number), text(units=neighbour)])
+    reasons = dict(zip(landed.rejected["row"].to_pylist(), landed.rejected["reason"].to_pylist(), strict=True))
+    assert reasons[0] == reason
+    assert landed.accepted.num_rows + landed.rejected.num_rows == 2
 
 
 def test_true_and_false_are_one_and_zero_in_text_as_in_booleans(fleet):
