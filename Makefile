@@ -6,7 +6,7 @@ DEV := .venv/.dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench help clean
+.PHONY: demo test check bench chaos help clean
 
 demo: $(RUNTIME) ## Install, then train, register, promote and score the 1,428 series of the M3 competition
 	$(BIN)/myriad sample m3
@@ -24,6 +24,9 @@ check: $(DEV) ## Format, lint, types, import borders, then all tests
 
 bench: $(DEV) ## Run the benchmarks and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+chaos: $(DEV) ## Kill runs at 30 random moments, run them again, and compare all tables with an uninterrupted run's
+	$(BIN)/python -m benchmarks.chaos
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10

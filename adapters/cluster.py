@@ -20,9 +20,12 @@ R = TypeVar("R")
 class Workers(Protocol):
     """Runs one function over many items."""
 
-    def map(self, stage: str, function: Callable[[T], R], items: Sequence[T], retries: int = 2) -> list[R]:
+    def map(
+        self, stage: str, function: Callable[[T], R], items: Sequence[T], retries: int = 2, before: int = 0
+    ) -> list[R]:
         """Results in the order of the items; reports progress under the stage's name.
 
+        before : further items of the stage, which had been done before; they count in its progress.
         Results must be small (receipts). An exception of the function, after its retries, is raised here.
         """
         ...
@@ -31,12 +34,15 @@ class Workers(Protocol):
 class InlineWorkers:
     """Workers that are this process: function, items and results travel pickled, as they do to a cluster."""
 
-    def map(self, stage: str, function: Callable[[T], R], items: Sequence[T], retries: int = 2) -> list[R]:
+    def map(
+        self, stage: str, function: Callable[[T], R], items: Sequence[T], retries: int = 2, before: int = 0
+    ) -> list[R]:
         results: list[R] = []
-        emit(Progress(stage, 0, len(items)))
+        total = before + len(items)
+        emit(Progress(stage, before, total))
         for item in items:
             results.append(_attempt(cloudpickle.dumps((function, item)), retries))
-            emit(Progress(stage, len(results), len(items)))
+            emit(Progress(stage, before + len(results), total))
         return results
 
 
@@ -56,11 +62,14 @@ class ClusterWorkers:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def map(self, stage: str, function: Callable[[T], R], items: Sequence[T], retries: int = 2) -> list[R]:
+    def map(
+        self, stage: str, function: Callable[[T], R], items: Sequence[T], retries: int = 2, before: int = 0
+    ) -> list[R]:
         futures = self._client.map(function, items, pure=False, retries=retries, key=f"{stage}-bucket")
-        emit(Progress(stage, 0, len(futures)))
-        for done, _ in enumerate(as_completed(futures, loop=self._client.loop, raise_errors=False), start=1):
-            emit(Progress(stage, done, len(futures)))
+        total = before + len(futures)
+        emit(Progress(stage, before, total))
+        for done, _ in enumerate(as_completed(futures, loop=self._client.loop, raise_errors=False), start=before + 1):
+            emit(Progress(stage, done, total))
         results: list[R] = self._client.gather(futures)
         return results
 

@@ -33,6 +33,7 @@ def shown_progress() -> Iterator[None]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Bars(*columns, console=Console()) as bars, subscribed(_Bars(bars)):
         yield
@@ -45,8 +46,10 @@ class _Lines:
         self._began = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
+        seconds = time.monotonic() - self._began
+        if progress.note:
+            print(f"{seconds:6.1f} s  {progress.stage}: {progress.note}", flush=True)
         if progress.total and progress.done == progress.total:
-            seconds = time.monotonic() - self._began
             print(f"{seconds:6.1f} s  {progress.stage}: {progress.done} of {progress.total}", flush=True)
 
 
@@ -59,9 +62,12 @@ class _Bars:
 
     def __call__(self, progress: Progress) -> None:
         if progress.stage not in self._tasks:
-            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=None)
+            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=None, note="")
+        task = self._tasks[progress.stage]
+        if progress.note:
+            self._bars.update(task, note=progress.note)
         if progress.total:
-            self._bars.update(self._tasks[progress.stage], completed=progress.done, total=progress.total)
+            self._bars.update(task, completed=progress.done, total=progress.total)
 
 
 def closing_table(summary: Path) -> None:

@@ -2,7 +2,8 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,11 @@ from prefect.runtime import flow_run
 from adapters.cluster import open_workers
 from adapters.fleets import load_fleet
 from adapters.lake import Lake
+from adapters.lease import held
 from adapters.registry import Registry
 from adapters.settings import Settings
+from adapters.telemetry import subscribed
+from flows.artifacts import log_progress
 from tasks.context import Run
 from tasks.work.job import Job
 
@@ -23,11 +27,15 @@ __all__ = ["Session", "new_run_id", "open_session", "run_name"]
 
 @dataclass(frozen=True)
 class Session:
-    """A run with its workers, and the registry that goes with it."""
+    """A run with its workers, and the registry that goes with it. asked : fleet, lake and run id as they were given."""
 
     run: Run
     registry: Registry
     settings: Settings
+    asked: tuple[str, str | None, str]
+
+
+_present: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
 def new_run_id() -> str:
@@ -42,13 +50,32 @@ def run_name() -> str:
 
 
 @contextmanager
-def open_session(fleet: str, lake: str | None, run_id: str | None) -> Iterator[Session]:
-    """fleet : path of a fleet file, or a name in `fleets/`. lake : overrides the setting."""
+def open_session(fleet: str, lake: str | None, run_id: str | None, *, exclusive: bool = False) -> Iterator[Session]:
+    """fleet : path of a fleet file, or a name in `fleets/`. lake : overrides the setting.
+
+    exclusive : no other exclusive run of the fleet may be at work; raises BusyError if one is.
+    A flow inside another one of the same run shares its session.
+    """
+    outer = _present.get()
+    if outer is not None and outer.asked == (fleet, lake, run_id):
+        with _alone(outer.run.job, exclusive):
+            yield outer
+        return
     settings = Settings(lake=lake) if lake else Settings()
     definition = load_fleet(fleet, settings.home)
     job = Job(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
     if settings.mlflow_uri.startswith("sqlite:///"):
         Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts)
-    with open_workers(settings) as workers:
-        yield Session(Run(job, workers), registry, settings)
+    with _alone(job, exclusive), subscribed(log_progress), open_workers(settings) as workers:
+        session = Session(Run(job, workers), registry, settings, (fleet, lake, job.run_id))
+        token = _present.set(session)
+        try:
+            yield session
+        finally:
+            _present.reset(token)
+
+
+def _alone(job: Job, exclusive: bool) -> AbstractContextManager[None]:
+    what = str(flow_run.flow_name or "run")
+    return held(job.lake, job.fleet.name, job.run_id, what) if exclusive else nullcontext()

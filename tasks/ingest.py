@@ -17,6 +17,7 @@ from models.errors import SourceError
 from models.fleet import Source
 from models.tables import INPUTS, QUARANTINE, landed
 from tasks.context import Run
+from tasks.resume import finished, resumed
 from tasks.work.land import LandReceipt, Role, content_id, land_file, landing_table, reading, refuse_file
 
 __all__ = ["IngestReceipt", "ingest_files"]
@@ -49,7 +50,17 @@ def ingest_files(run: Run, role: Role, source: Source) -> IngestReceipt:
     how = reading(run.fleet, role, source)
     files = [replace(file, stamp=f"{file.stamp}-{how}") for file in list_files(source.path, run.job.home)]
     fresh = _fresh(run, role, files)
-    receipts = run.workers.map("ingest", partial(land_file, run.job, role, source), fresh)
+    receipts = resumed(
+        run,
+        "ingest",
+        source.model_dump(mode="json"),
+        partial(land_file, run.job, role, source),
+        fresh,
+        LandReceipt,
+        key=_place_and_stamp,
+        keep=_could_be_read,
+        part=role,
+    )
     taken: Set[str] = frozenset()
     if role != "requests":
         receipts, taken = _once(run, role, files, receipts)
@@ -57,6 +68,7 @@ def ingest_files(run: Run, role: Role, source: Source) -> IngestReceipt:
     if errors and len(errors) == len(files):
         raise SourceError("\n".join(errors))
     _commit(run, role, receipts, taken)
+    finished(run, "ingest", role)
     reasons: Counter[str] = Counter()
     for receipt in receipts:
         reasons.update(receipt.reasons)
@@ -69,6 +81,14 @@ def ingest_files(run: Run, role: Role, source: Source) -> IngestReceipt:
         rejected=sum(receipt.rejected for receipt in receipts),
         reasons=dict(reasons),
     )
+
+
+def _place_and_stamp(file: RawFile) -> str:
+    return f"{file.path_id}-{file.stamp}"
+
+
+def _could_be_read(receipt: LandReceipt) -> bool:
+    return not receipt.error
 
 
 def _fresh(run: Run, role: Role, files: Sequence[RawFile]) -> list[RawFile]:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,23 +12,27 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile, Table
+from adapters.telemetry import Progress, emit
 from models.errors import PartitionError
 from models.fleet import Fleet
 from models.partition import bucket_count
+from models.segments import told_lookalikes
 from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from tasks.context import Run
+from tasks.resume import finished, resumed
 from tasks.work.partition import PartitionReceipt, partition_one
 
 __all__ = ["PartitionSummary", "partition_observations", "recorded_buckets"]
 
 BUCKETS = "myriad.buckets"
 _CROWDED_ROWS = 1_000
+_REASONS_TOLD = 3
 _VERSION, _SETTINGS = "partition", "partition-settings"
 
 
 @dataclass(frozen=True)
 class PartitionSummary:
-    """Segments and rows after partitioning. landed = accepted + rejected."""
+    """Segments and rows after partitioning. landed = accepted + rejected. warnings : what a person should look at."""
 
     buckets: int
     segments: int
@@ -35,6 +40,7 @@ class PartitionSummary:
     accepted: int
     rejected: int
     version: int
+    warnings: tuple[str, ...] = ()
 
 
 @task(name="partition observations", cache_policy=NO_CACHE)
@@ -47,28 +53,40 @@ def partition_observations(run: Run) -> PartitionSummary:
     source = run.table(landed(run.fleet))
     version, files = source.version(), source.files()
     if not sum(file.rows for file in files):
-        raise PartitionError(f"fleet {run.fleet.name}: no valid row has been ingested; look at the quarantine table")
+        raise PartitionError(f"fleet {run.fleet.name}: no valid row has been ingested{_rejections(run)}")
     target = run.table(observations(run.fleet))
     marks = {_VERSION: version, _SETTINGS: _settings(run.fleet)}
     if any(target.mark(name) != value for name, value in marks.items()):
         chosen = _choose(run, source, files)
         target.create({BUCKETS: str(chosen)})
         buckets, based_on = recorded_buckets(run), target.version()
-        receipts = run.workers.map("partition", partial(partition_one, run.job, buckets, files), range(buckets))
+        work = partial(partition_one, run.job, buckets, files)
+        receipts = resumed(run, "partition", [version, buckets], work, range(buckets), PartitionReceipt)
         _refuse_most(run, receipts)
         _commit(run, receipts, marks, based_on)
-    return _summary(run, sum(file.rows for file in files))
+    finished(run, "partition")
+    summary = _summary(run, sum(file.rows for file in files))
+    for warning in summary.warnings:
+        emit(Progress("partition", 0, 0, f"warning: {warning}"))
+    return summary
 
 
 def _refuse_most(run: Run, receipts: Sequence[PartitionReceipt]) -> None:
     """Stop before anything is committed where most rows would be rejected: a setting is wrong, not the data."""
     fleet, landed_rows = run.fleet, sum(receipt.landed for receipt in receipts)
-    rejected = sum(receipt.rejected for receipt in receipts)
-    if rejected > fleet.validation.max_quarantined_share * landed_rows:
+    foreign = sum(receipt.foreign for receipt in receipts)
+    rejected = sum(receipt.rejected for receipt in receipts) - foreign
+    limit = fleet.validation.max_quarantined_share
+    if foreign / landed_rows > limit:
+        raise PartitionError(
+            f"fleet {fleet.name}: {foreign:,} of {landed_rows:,} rows were read when segment_by was another, and their "
+            "files are gone or unreadable; put them back, or give the fleet another name to begin anew"
+        )
+    if rejected / landed_rows > limit:
         hint = f" (periods are {fleet.time.frequency}; is time.frequency right?)" if fleet.time else ""
         raise PartitionError(
             f"fleet {fleet.name}: {rejected:,} of {landed_rows:,} rows would be quarantined as repeated or "
-            f"outlying{hint}, more than validation.max_quarantined_share = {fleet.validation.max_quarantined_share:g}"
+            f"outlying{hint}, more than validation.max_quarantined_share = {limit:g}"
         )
 
 
@@ -76,6 +94,7 @@ def _settings(fleet: Fleet) -> int:
     """Identity of the settings that decide what becomes of a landed row, as a number."""
     time, features = fleet.time, fleet.features
     content = [fleet.task, time and time.frequency, fleet.validation.model_dump(), fleet.model_dump()["fallback"]]
+    content.append(fleet.segment_by)
     text = json.dumps([*content, features.numeric, features.categorical], sort_keys=True)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
 
@@ -90,7 +109,28 @@ def _summary(run: Run, landed_rows: int) -> PartitionSummary:
         accepted=accepted,
         rejected=landed_rows - accepted,
         version=target.version(),
+        warnings=tuple(_warnings(run)),
     )
+
+
+def _warnings(run: Run) -> Iterator[str]:
+    wanted, recorded = run.fleet.partition.buckets, recorded_buckets(run)
+    if wanted not in ("auto", recorded):
+        yield (
+            f"partition.buckets: {wanted} has no effect, the fleet was first partitioned into {recorded}, which stay; "
+            f"give the fleet another name or lake to begin anew"
+        )
+    alike = told_lookalikes(run.table(SEGMENTS).read(["segment"])["segment"].to_pylist())
+    if alike:
+        yield f"segment_by: {alike}"
+
+
+def _rejections(run: Run) -> str:
+    """What became of the rows, by the most frequent reasons."""
+    found = run.table(QUARANTINE).read(["reason", "detail"], lambda partition: partition["stage"] == "observations")
+    counts = Counter(f"{row['reason']} ({row['detail']})" for row in found.to_pylist())
+    told = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common(_REASONS_TOLD))
+    return f": {told}; look at the quarantine table" if told else "; its files have no rows"
 
 
 def recorded_buckets(run: Run) -> int:

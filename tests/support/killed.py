@@ -1,6 +1,6 @@
 """Runs the shop's stages in this process and kills it with SIGKILL at its n-th commit; see tests/tasks/test_kill.py.
 
-Usage: python killed.py FOLDER COMMIT before|after
+Usage: python killed.py FOLDER COMMIT before|after RUN_ID
 """
 
 import os
@@ -34,9 +34,9 @@ def kill_at(commit, moment):
     return seen
 
 
-def main(folder, commit, moment):
+def main(folder, commit, moment, run_id):
     seen = kill_at(commit, moment)
-    run = open_run(folder, InlineWorkers(), "run-1")
+    run = open_run(folder, InlineWorkers(), run_id)
     registry = Registry(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
     train_all(run, registry)
     ingest_files.fn(run, "requests", run.fleet.score.source)
@@ -47,4 +47,4 @@ def main(folder, commit, moment):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])

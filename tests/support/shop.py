@@ -62,6 +62,19 @@ def future(weeks=WEEKS, horizon=4):
     return pd.DataFrame(rows, columns=["week", "store", "brand", "price"])
 
 
+def land_more_weeks(folder, weeks=1):
+    """More weeks for every segment of stores 1 to 3: their models are trained again."""
+    start = pd.Timestamp("2024-01-01") + pd.Timedelta(weeks=WEEKS)
+    rows = [
+        ((start + pd.Timedelta(weeks=week)).date(), store, brand, 50.0 * store + week, 2.0)
+        for week in range(weeks)
+        for store in (1, 2, 3)
+        for brand in ("amber", "citra")
+    ]
+    frame = pd.DataFrame(rows, columns=["week", "store", "brand", "units", "price"])
+    frame.to_csv(folder / "sales" / "more.csv", index=False)
+
+
 def open_run(folder, workers, run_id="run-1", fleet=None):
     return Run(Job(fleet or shop(), Lake(str(folder / "lake")), run_id, folder), workers)
 

@@ -7,23 +7,30 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from shop import future, open_run, sales
+from shop import future, sales
 
-from models.tables import CHALLENGERS, CHAMPIONS, PREDICTIONS, QUARANTINE, observations
+from adapters import lease
+from benchmarks.identical import MOVED, SPARED, differences, tables_below
+from models.errors import BusyError
+from models.tables import CHAMPIONS, LEASES
+from tasks.promote import restore_release
 
 ROOT = Path(__file__).parents[2]
 NEVER = 10_000
 KILLS = 6
 
 
-def attempt(folder, commit, moment="before"):
+def attempt(folder, commit, moment="before", run_id="run-1"):
     script = ROOT / "tests" / "support" / "killed.py"
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{script.parent}"}
     return subprocess.run(
-        [sys.executable, script, folder, str(commit), moment], env=environment, capture_output=True, text=True, cwd=ROOT
+        [sys.executable, script, folder, str(commit), moment, run_id],
+        env=environment,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
 
 
@@ -33,31 +40,17 @@ def raw_files(folder):
         frame.to_csv(folder / name / "a.csv", index=False)
 
 
-def tables(folder, workers):
-    """What must be equal: everything but times, ids and run ids; inputs are known by their folder's path."""
-    run = open_run(folder, workers)
-    spared = {"job_id", "scored_at", "promoted_at", "source", "run_id", "latency_ms", "path", "input_id"}
-    found = {}
-    for spec in (observations(run.fleet), QUARANTINE, CHALLENGERS, CHAMPIONS, PREDICTIONS):
-        frame = run.table(spec).read().to_pandas()
-        frame = frame[[column for column in frame.columns if column not in spared]]
-        found[spec.name] = frame.sort_values([c for c in ("segment", "time", "release") if c in frame]).reset_index(
-            drop=True
-        )
-    return found
-
-
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory, workers):
+def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     raw_files(folder)
     done = attempt(folder, NEVER)
     assert done.returncode == 0, done.stderr
-    return tables(folder, workers), int(done.stdout.split()[-1])
+    return tables_below(folder / "lake" / "shop"), int(done.stdout.split()[-1])
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
-def test_a_killed_run_that_is_repeated_leaves_the_same_tables(seed, uninterrupted, tmp_path, workers):
+def test_a_killed_run_that_is_repeated_leaves_the_same_tables(seed, uninterrupted, tmp_path):
     expected, commits = uninterrupted
     raw_files(tmp_path)
     # Every test covers another part of the run, so that together they reach every stage.
@@ -65,11 +58,20 @@ def test_a_killed_run_that_is_repeated_leaves_the_same_tables(seed, uninterrupte
     moment = ("before", "after")[seed % 2]
     killed = attempt(tmp_path, commit, moment)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    again = attempt(tmp_path, NEVER)
+    again = attempt(tmp_path, NEVER, run_id="run-2")
     assert again.returncode == 0, again.stderr
-    for name, frame in tables(tmp_path, workers).items():
-        pd.testing.assert_frame_equal(frame, expected[name])
+    assert differences(tables_below(tmp_path / "lake" / "shop"), expected, SPARED | MOVED) == []
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
     for model in client.search_registered_models(max_results=100):
         assert len(client.search_model_versions(f"name='{model.name}'")) == 1, model.name
         assert model.aliases == {"champion": 1} or int(model.aliases["champion"]) == 1
+
+
+def test_a_run_that_lost_its_lease_makes_no_release(trained):
+    run = trained.run()
+    before = run.table(CHAMPIONS).version()
+    with lease.held(run.job.lake, "shop", "run-2", "promote"):
+        run.table(LEASES).replace([], lambda file: True)
+        with pytest.raises(BusyError, match=r"run run-2 \(promote\) lost its lease"):
+            restore_release.fn(run, 1, trained.registry)
+        assert run.table(CHAMPIONS).version() == before

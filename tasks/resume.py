@@ -1,0 +1,161 @@
+"""Resume: what a stage's workers finished before the run was interrupted is not done again.
+
+A worker keeps the receipt of every item that it has done in the stage's journal. A run that does the same work again
+takes the receipts whose staged files are still there, and maps the rest. The commit ends it: `finished` deletes the
+journal.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+import adapters
+import models
+import tasks
+from adapters.journal import Journal
+from adapters.lake import StagedFile
+from adapters.telemetry import Progress, emit
+from models.errors import LakeError
+from tasks.context import Run
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    R = TypeVar("R", bound=DataclassInstance)
+else:
+    R = TypeVar("R")
+
+__all__ = ["finished", "resumed"]
+
+T = TypeVar("T")
+_THREADS = 16
+"""Entries are small; what takes time is the storage's answer."""
+
+
+@dataclass(frozen=True)
+class _Recorded(Generic[T, R]):
+    """Runs on workers: does an item and keeps its receipt."""
+
+    journal: Journal
+    function: Callable[[T], R]
+    receipt_type: type[R]
+    key: Callable[[T], str]
+    keep: Callable[[R], bool]
+
+    def __call__(self, item: T) -> R:
+        receipt = self.function(item)
+        if self.keep(receipt):
+            content = _adapter(self.receipt_type).dump_python(receipt, mode="json")
+            self.journal.write(self.key(item), json.dumps(content).encode())
+        return receipt
+
+
+def _always(receipt: object) -> bool:
+    return True
+
+
+def resumed(
+    run: Run,
+    stage: str,
+    basis: object,
+    function: Callable[[T], R],
+    items: Sequence[T],
+    receipt_type: type[R],
+    *,
+    key: Callable[[T], str] = str,
+    keep: Callable[[R], bool] = _always,
+    part: str = "",
+) -> list[R]:
+    """Receipts of all items, in their order; only those are done that no interrupted run has done already.
+
+    basis : all that a receipt depends on besides its item, as JSON: versions of the tables that are read, settings.
+    The fleet file and the code are added to it here.
+    receipt_type : a frozen dataclass whose staged files stand in fields that are tuples of them. Files of a table that
+    is partitioned by `run_id` are copied to this run.
+    key : identity of an item. keep : whether a receipt is worth keeping; one with an error is to be tried again.
+    part : tells journals of one stage apart that are finished by themselves. Functions must be picklable.
+    """
+    journal = _journal(run, stage, part, basis)
+    found = _load(run, journal, {key(item) for item in items}, receipt_type)
+    missing = [item for item in items if key(item) not in found]
+    work = _Recorded(journal, function, receipt_type, key, keep)
+    done = len(items) - len(missing)
+    if done:
+        emit(Progress(stage, done, len(items), f"resumed {done} of {len(items)}"))
+    # Also with nothing left to do, but for an emptied bar: the stage's progress ends with all of them.
+    fresh = run.workers.map(stage, work, missing, before=done) if missing or not done else []
+    found |= {key(item): receipt for item, receipt in zip(missing, fresh, strict=True)}
+    return [found[key(item)] for item in items]
+
+
+def finished(run: Run, stage: str, part: str = "") -> None:
+    """The stage's work is committed, or shall not be taken up again: delete its journals, whatever their basis."""
+    _journal(run, stage, part, None).clear()
+
+
+def _journal(run: Run, stage: str, part: str, basis: object) -> Journal:
+    content = json.dumps([basis, run.fleet.model_dump(mode="json"), _code()], sort_keys=True, default=str)
+    digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+    name = f"{stage}-{part}" if part else stage
+    return Journal(f"{run.job.lake.folder(run.fleet.name)}/_journal", name, digest)
+
+
+@cache
+def _code() -> str:
+    """Identity of our code: another one may give other results."""
+    state = hashlib.blake2b(digest_size=8)
+    for package in (adapters, models, tasks):
+        for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
+            state.update(path.read_bytes())
+    return state.hexdigest()
+
+
+@cache
+def _adapter(receipt_type: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(receipt_type)
+
+
+def _load(run: Run, journal: Journal, keys: set[str], receipt_type: type[R]) -> dict[str, R]:
+    """Receipts by key that can be taken over."""
+    names = journal.names()
+    kept = sorted(key for key in keys if journal.name(key) in names)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        receipts = pool.map(lambda key: _take_over(run, journal.read(key), receipt_type), kept)
+        return {key: receipt for key, receipt in zip(kept, receipts, strict=True) if receipt is not None}
+
+
+def _take_over(run: Run, content: bytes | None, receipt_type: type[R]) -> R | None:
+    """A kept receipt as one of this run; None where it is damaged, or its staged files are not there as it says."""
+    try:
+        receipt: R = _adapter(receipt_type).validate_python(json.loads(content or b""))
+    except (ValueError, ValidationError):
+        return None
+    try:
+        if not all(run.job.lake.holds(run.fleet.name, file) for _, files in _staged(receipt) for file in files):
+            return None
+        ours = {name: tuple(_of_run(run, file) for file in files) for name, files in _staged(receipt)}
+    except LakeError:
+        return None
+    return replace(receipt, **ours)
+
+
+def _staged(receipt: R) -> Iterator[tuple[str, tuple[StagedFile, ...]]]:
+    for field in fields(receipt):
+        value = getattr(receipt, field.name)
+        if isinstance(value, tuple) and any(isinstance(one, StagedFile) for one in value):
+            yield field.name, value
+
+
+def _of_run(run: Run, file: StagedFile) -> StagedFile:
+    """A copy, not the file itself: the interrupted run may have committed it under its own name."""
+    owner: Mapping[str, str] = {"run_id": run.job.run_id}
+    if file.partition.get("run_id", run.job.run_id) == run.job.run_id:
+        return file
+    return run.job.lake.copy(run.fleet.name, file, {**file.partition, **owner})
