@@ -37,13 +37,16 @@ _TREES_DISK_BYTES = 60_000
 _PREDICTION_DISK_BYTES = 18
 
 
-def estimate_run(fleet: Fleet, *, segments: int, levels: int, rows: int, scored: int, workers: int) -> Estimate:
+def estimate_run(
+    fleet: Fleet, *, segments: int, levels: int, rows: int, scored: int, workers: int, scoring: int | None = None
+) -> Estimate:
     """Expected size of a run.
 
-    segments : that get a model of their own. levels : fallback models. rows : to train on. scored : predictions.
-    workers : processes that train at the same time.
+    segments : that are trained. levels : fallback models that are. rows : to train on. scored : predictions.
+    workers : processes that train at the same time. scoring : models that score; default those that are trained.
     """
     models, folds = segments + levels, fleet.backtest.folds
+    scoring = models if scoring is None else scoring
     level_rows = 0 if fleet.task == "forecast" else len(fleet.fallback) * min(rows, _MAX_LEVEL_ROWS)
     heavy_rows = 0 if fleet.task == "forecast" else rows + level_rows
     per_fit = sum(models * _fit_ms(c) / 1e3 + heavy_rows * _row_us(c) / 1e6 for c in fleet.candidates)
@@ -55,7 +58,7 @@ def estimate_run(fleet: Fleet, *, segments: int, levels: int, rows: int, scored:
         levels=levels,
         backtest_fits=models * len(fleet.candidates) * folds,
         train_seconds=_STAGE_SECONDS + (per_fit * (folds + 1) + models * _EXPORT_MS / 1e3) / busy,
-        score_seconds=_STAGE_SECONDS + models * _SCORE_MS / 1e3 / busy,
+        score_seconds=_STAGE_SECONDS + scoring * _SCORE_MS / 1e3 / max(1, min(workers, scoring)),
         peak_memory_bytes=_OWN_BYTES + workers * _WORKER_BYTES + _task_bytes(fleet, segments, rows, level_rows, busy),
         lake_bytes=rows * columns * _CELL_DISK_BYTES + models * model_bytes + scored * _PREDICTION_DISK_BYTES,
         workers=workers,

@@ -37,12 +37,30 @@ class Source(_Strict):
     null_values: list[str] = Field(
         ["", "NA", "NaN", "nan", "null", "NULL", "None"], description="Texts that mean: no value."
     )
+    decimal: Literal[".", ","] = Field(
+        ".", description="Decimal mark of numbers in CSV files; with `,` a point may separate thousands."
+    )
+    encoding: str = Field("utf-8", description="Text encoding of CSV files, such as utf-8, cp1252 or utf-16.")
+    constants: dict[str, str] = Field(
+        {}, description="Columns to add, one value for all rows; {series: all} makes a segment of a single series."
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except (LookupError, UnicodeError, ValueError) as exc:
+            raise ValueError("give a text encoding that Python knows, such as utf-8 or cp1252") from exc
+        return encoding
 
 
 class Time(_Strict):
     column: str = Field(description="Column that holds the time of a row.")
     frequency: Frequency = Field(description="Length of a period: h, D, W, M, Q or Y.")
-    format: str | None = Field(None, description="strptime format; without it ISO 8601 is expected.")
+    format: str | None = Field(
+        None, description="strptime format; without it ISO 8601, 2024-Q3 or 2024-W05 is expected."
+    )
     zone: str = Field("UTC", description="IANA time zone of times that name none, and of dates.")
     season: int | Literal["auto"] = Field("auto", description="Periods per season; auto: 24, 7, 52, 12, 4 or 1.")
     gaps: Literal["interpolate", "zero", "previous"] = Field(
@@ -185,6 +203,25 @@ class Gates(_Strict):
     keep_releases: int = Field(10, ge=2, description="Releases kept for rollback.")
 
 
+class Retraining(_Strict):
+    """What is trained of segments whose rows or settings changed; unchanged ones are always reused."""
+
+    policy: Literal["reselect", "refit", "frozen"] = Field(
+        "reselect",
+        description="reselect: all candidates compete again; refit: the same candidate on the new rows; frozen: the "
+        "model stays. A segment without a model is always trained.",
+    )
+    every: int = Field(
+        1, ge=1, description="With reselect: candidates compete in every n-th training of a segment, the others refit."
+    )
+
+    @model_validator(mode="after")
+    def _every_needs_reselect(self) -> Self:
+        if self.every != 1 and self.policy != "reselect":
+            raise ValueError(f"every: {self.every} has no effect with policy: {self.policy}; remove it or use reselect")
+        return self
+
+
 class Score(_Strict):
     """Where scoring input comes from: future covariates (forecast) or new rows (regression)."""
 
@@ -223,6 +260,7 @@ class Fleet(_Strict):
     combine: bool = Field(True, description="Let the weighted combination of the candidates compete too.")
     backtest: Backtest = Field(Backtest(), description="How candidates are compared.")
     partition: Partition = Field(Partition(), description="How segments are grouped, and which get a model.")
+    retraining: Retraining = Field(Retraining(), description="What is trained again when rows or settings change.")
     validation: Validation = Field(Validation(), description="What happens to duplicates and outliers.")
     fallback: list[Parent | Literal["global"]] = Field(
         ["global"], description="For short, failed and unseen segments, in order."
@@ -266,6 +304,11 @@ class Fleet(_Strict):
     def steps(self) -> int:
         """Horizon of a forecast fleet; 1 elsewhere."""
         return self.horizon or 1
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Columns that hold numbers."""
+        return (*self.features.numeric, self.target.column)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from models.features import Contract
 from models.fleet import Fleet
 from models.panel import FloatArray, IntArray
 
-__all__ = ["Rank", "Refit", "SegmentParameters", "TrainedSegment", "assemble", "untrained"]
+__all__ = ["Rank", "Refit", "SegmentParameters", "TrainedSegment", "assemble", "competing", "untrained"]
 
 SegmentParameters: TypeAlias = Mapping[str, float | list[float]]
 """Frozen parameters of one candidate for one segment; JSON-able."""
@@ -80,20 +80,33 @@ class Refit:
     failure: Callable[[int, int], str] = lambda s, m: ""
 
 
+def competing(fleet: Fleet, winner: str) -> Fleet:
+    """The fleet with the candidates that a training needs: all of them unless one is to be refitted."""
+    if winner in ("", COMBINATION):
+        return fleet
+    return fleet.model_copy(update={"candidates": [each for each in fleet.candidates if each.name == winner]})
+
+
 def assemble(
-    segments: Sequence[str], tested: Backtest, refit: Refit, fleet: Fleet, contract: Contract
+    segments: Sequence[str], tested: Backtest, refit: Refit, fleet: Fleet, contract: Contract, winner: str = ""
 ) -> list[TrainedSegment]:
-    """Choose each segment's winner and export it; a segment whose every candidate failed says why."""
+    """Choose each segment's winner and export it; a segment whose every candidate failed says why.
+
+    winner : takes it without a choice, where its model can be exported.
+    """
     usable = np.asarray(np.isfinite(refit.predictions).all(axis=1))[:, None, :]
     errors = np.where(usable, tested.errors, np.nan)
     allowed = fleet.combine and len(tested.names) > 1
     combined = tested.combined if allowed else np.full_like(tested.combined, np.nan)
     weights = combination_weights(np.where(usable, tested.absolute, np.nan))
     means = np.concatenate([_mean(errors), _mean(combined[..., None])], axis=1)
-    margin, tolerance = fleet.backtest.combination_margin, fleet.backtest.tolerance
-    winners = choose(errors, combined, tested.complexity, margin, tolerance)
-    winners = np.where(winners == COMBINED, len(tested.names), winners)
-    winners = _held_to_baseline(winners, means, tested, fleet)
+    if winner:
+        winners = np.full(len(segments), (*tested.names, COMBINATION).index(winner))
+    else:
+        margin, tolerance = fleet.backtest.combination_margin, fleet.backtest.tolerance
+        winners = choose(errors, combined, tested.complexity, margin, tolerance)
+        winners = np.where(winners == COMBINED, len(tested.names), winners)
+        winners = _held_to_baseline(winners, means, tested, fleet)
     bench = _Bench(tested, refit, fleet, contract, means, weights)
     return [bench.first_exportable(s, segment, int(winners[s])) for s, segment in enumerate(segments)]
 

@@ -14,7 +14,7 @@ from models.panel import FloatArray, IntArray, Panel, target_phases
 from models.rows import Rows, Window, build_rows
 from models.series import Series
 from models.smoothing import MEMBERS
-from models.train import Refit, SegmentParameters, TrainedSegment, assemble, untrained
+from models.train import Refit, SegmentParameters, TrainedSegment, assemble, competing, untrained
 
 __all__ = ["fold_plan", "forecast_features", "train_forecast"]
 
@@ -34,8 +34,12 @@ def fold_plan(length: int, horizon: int, folds: int, spacing: int | str) -> tupl
     return tuple(sorted({max(1, drop * room // wanted[-1]) for drop in wanted}))
 
 
-def train_forecast(series: Series, fleet: Fleet, contract: Contract) -> list[TrainedSegment]:
-    """Train every segment of `series`; results in their order. A segment of one period has no model but a reason."""
+def train_forecast(series: Series, fleet: Fleet, contract: Contract, winner: str = "") -> list[TrainedSegment]:
+    """Train every segment of `series`; results in their order. A segment of one period has no model but a reason.
+
+    winner : refits this candidate, or the combination, without a choice.
+    """
+    fleet = competing(fleet, winner)
     plans: dict[tuple[int, ...], list[int]] = {}
     for index, length in enumerate(series.panel.lengths.tolist()):
         shifts = fold_plan(length, contract.horizon, fleet.backtest.folds, fleet.backtest.spacing)
@@ -46,12 +50,14 @@ def train_forecast(series: Series, fleet: Fleet, contract: Contract) -> list[Tra
     for shifts, members in plans.items():
         # Huge values overflow to infinity or NaN, and a candidate without a finite forecast is not chosen.
         with np.errstate(all="ignore"):
-            trained = _train_group(series.take(members), shifts, fleet, contract)
+            trained = _train_group(series.take(members), shifts, fleet, contract, winner)
         results.update(zip(members, trained, strict=True))
     return [results[index] for index in range(len(series.segments))]
 
 
-def _train_group(series: Series, shifts: tuple[int, ...], fleet: Fleet, contract: Contract) -> list[TrainedSegment]:
+def _train_group(
+    series: Series, shifts: tuple[int, ...], fleet: Fleet, contract: Contract, winner: str
+) -> list[TrainedSegment]:
     found = competitors(fleet)
     needs_rows = any(candidate.needs_rows for candidate in found)
     rows = build_rows(series, contract, [0, *shifts]) if needs_rows else None
@@ -59,7 +65,7 @@ def _train_group(series: Series, shifts: tuple[int, ...], fleet: Fleet, contract
     window = Window(series, contract, rows, 0, contract.horizon)
     fitted = [candidate.fit(window) for candidate in found]
     refit = _refit(series, found, fitted, tested, residuals, fleet, contract)
-    return assemble(series.segments, tested, refit, fleet, contract)
+    return assemble(series.segments, tested, refit, fleet, contract, winner)
 
 
 def _backtest(

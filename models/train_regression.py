@@ -15,7 +15,7 @@ from models.fleet import Candidate, Fleet
 from models.linear import PENALTIES, moments, solve_ridge
 from models.panel import FloatArray, IntArray
 from models.scale import from_scale, to_scale
-from models.train import Refit, TrainedSegment, assemble, untrained
+from models.train import Refit, TrainedSegment, assemble, competing, untrained
 from models.trees import Regressor, make_regressor
 
 __all__ = ["Tabular", "train_regression"]
@@ -51,8 +51,12 @@ _Fitter: TypeAlias = Callable[[FloatArray, FloatArray], _Fit | str]
 """Fits a candidate to rows, or says why there is no fit."""
 
 
-def train_regression(rows: Tabular, fleet: Fleet, contract: Contract) -> list[TrainedSegment]:
-    """Train every segment; results in their order. A segment of one row has no model but a reason."""
+def train_regression(rows: Tabular, fleet: Fleet, contract: Contract, winner: str = "") -> list[TrainedSegment]:
+    """Train every segment; results in their order. A segment of one row has no model but a reason.
+
+    winner : refits this candidate, or the combination, without a choice.
+    """
+    fleet = competing(fleet, winner)
     fitters = [_fitter(candidate, fleet) for candidate in fleet.candidates]
     found: list[TrainedSegment] = []
     for index, segment in enumerate(rows.segments):
@@ -63,12 +67,18 @@ def train_regression(rows: Tabular, fleet: Fleet, contract: Contract) -> list[Tr
             continue
         # Huge values overflow to infinity or NaN, and a candidate without a finite prediction is not chosen.
         with np.errstate(all="ignore"):
-            found.append(_train_one(segment, rows.x[part], rows.y[part], fitters, fleet, contract))
+            found.append(_train_one(segment, rows.x[part], rows.y[part], fitters, fleet, contract, winner))
     return found
 
 
 def _train_one(
-    segment: str, x: FloatArray, y: FloatArray, fitters: Sequence[_Fitter], fleet: Fleet, contract: Contract
+    segment: str,
+    x: FloatArray,
+    y: FloatArray,
+    fitters: Sequence[_Fitter],
+    fleet: Fleet,
+    contract: Contract,
+    winner: str,
 ) -> TrainedSegment:
     # The same means fill gaps in the backtest and in the refit; they are not a model of the target.
     fill = _column_means(x)
@@ -86,7 +96,7 @@ def _train_one(
         half_width=lambda _, winner: widths[winner : winner + 1],
         failure=lambda _, m: _why(fits[m]),
     )
-    return assemble([segment], tested, refit, fleet, contract)[0]
+    return assemble([segment], tested, refit, fleet, contract, winner)[0]
 
 
 def _column_means(x: FloatArray) -> FloatArray:

@@ -2,16 +2,20 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 
 from models.features import Contract
 from models.fleet import Fleet
 
-__all__ = ["TRAINING_VERSION", "settings_fingerprint", "training_fingerprint"]
+__all__ = ["TRAINING_VERSION", "level_fingerprint", "settings_fingerprint", "training_fingerprint"]
 
 TRAINING_VERSION = 1
 """Raise it whenever a change of the code changes what training yields for the same rows and settings."""
 
-_IRRELEVANT = {"name", "description", "source", "gates", "score", "test", "max_failed_share", "fallback", "partition"}
+_IRRELEVANT = {
+    *("name", "description", "source", "gates", "score", "test"),
+    *("max_failed_share", "fallback", "partition", "retraining"),
+}
 _GATES = {"baseline_tolerance", "max_parity_error"}
 """Gates that training anticipates when it chooses a winner."""
 
@@ -27,3 +31,8 @@ def settings_fingerprint(fleet: Fleet, contract: Contract) -> str:
 def training_fingerprint(rows: str, settings: str) -> str:
     """Fingerprint of a model: of its segment's rows and of the settings."""
     return hashlib.blake2b(f"{rows}:{settings}".encode(), digest_size=16).hexdigest()
+
+
+def level_fingerprint(members: Iterable[str]) -> str:
+    """Fingerprint of a fallback level's rows: of those of its segments, in any order."""
+    return hashlib.blake2b("\n".join(sorted(members)).encode(), digest_size=16).hexdigest()

@@ -1,21 +1,22 @@
 """Register: every challenger becomes a version of its segment's registered model, bucket by bucket."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile
-from adapters.registry import ModelEntry, Registry
+from adapters.registry import Registry
 from adapters.telemetry import Progress, emit
 from models.records import ModelRecord
-from models.segments import parse_segment
-from models.tables import CHALLENGERS, REGISTRATIONS
+from models.tables import CHALLENGERS, REGISTRATIONS, TableSpec
 from tasks.context import Run
+from tasks.entries import model_entry
 from tasks.work.job import in_bucket, read_models
-from tasks.work.train import LEVELS
+from tasks.work.plan import LEVELS
 
 __all__ = ["RegisterSummary", "register_challengers"]
 
@@ -31,17 +32,56 @@ class RegisterSummary:
 
 @task(name="register challengers", cache_policy=NO_CACHE)
 def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
-    """Register all challengers; what is registered already keeps its version, so a repeated run only fills gaps."""
-    buckets = sorted({int(file.partition["bucket"]) for file in run.table(CHALLENGERS).files()})
-    parent = registry.start_training(run.fleet.name, run.job.run_id, {"myriad.run_id": run.job.run_id})
+    """Register the challengers that are not registered yet, bucket by bucket; a repeated run only fills gaps.
+
+    What the lake takes for registered is looked up in the registry: a version that is not there is made again.
+    """
+    wanted, standing = _by_bucket(run, CHALLENGERS), _by_bucket(run, REGISTRATIONS)
+    known = registry.versions(sorted({row["model_name"] for rows in wanted.values() for row in rows}))
+    unsettled = [bucket for bucket, rows in wanted.items() if not _settled(rows, standing.get(bucket, []), known)]
     table = run.table(REGISTRATIONS)
     table.create()
+    created = _register(run, registry, unsettled) if unsettled else 0
+    gone = standing.keys() - wanted.keys()
+    if gone:
+        table.replace([], lambda file: int(file.partition["bucket"]) in gone, note={"run_id": run.job.run_id})
+    levels = len(wanted.get(LEVELS, []))
+    return RegisterSummary(sum(map(len, wanted.values())) - levels, created, levels)
+
+
+def _by_bucket(run: Run, spec: TableSpec) -> dict[int, list[dict[str, Any]]]:
+    """Names and fingerprints of a table's models, and versions where it has them, by bucket."""
+    columns = ["segment", "model_name", "fingerprint", "model_version", "bucket"]
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in run.table(spec).read([name for name in columns if name in spec.schema.names]).to_pylist():
+        found.setdefault(row["bucket"], []).append(row)
+    return dict(sorted(found.items()))
+
+
+def _settled(
+    wanted: Sequence[Mapping[str, Any]],
+    standing: Sequence[Mapping[str, Any]],
+    known: Mapping[str, Mapping[str, int]],
+) -> bool:
+    """Whether a bucket's registrations are those of its challengers, and the registry has every one."""
+    there = {
+        (row["segment"], row["fingerprint"])
+        for row in standing
+        if known.get(row["model_name"], {}).get(row["fingerprint"]) == row["model_version"]
+    }
+    return len(standing) == len(wanted) and all((row["segment"], row["fingerprint"]) in there for row in wanted)
+
+
+def _register(run: Run, registry: Registry, buckets: Sequence[int]) -> int:
+    """Register the challengers of some buckets under a run of this training; returns how many versions are new."""
+    parent = registry.start_training(run.fleet.name, run.job.run_id, {"myriad.run_id": run.job.run_id})
+    table = run.table(REGISTRATIONS)
     staged: list[StagedFile] = []
-    registered = created = levels = 0
+    created = 0
     emit(Progress("register", 0, len(buckets)))
     for done, bucket in enumerate(buckets, start=1):
         models = list(read_models(run.job, CHALLENGERS, in_bucket(bucket), ModelRecord).values())
-        entries = [_entry(run, model) for model in models]
+        entries = [model_entry(run.fleet, model) for model in models]
         found = registry.register_bucket(parent, bucket, entries, _metrics(models))
         columns = {
             "segment": [model.segment for model in models],
@@ -51,41 +91,12 @@ def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
         }
         staged.append(table.stage(pa.table(columns), bucket=bucket))
         created += sum(registration.created for registration in found)
-        if bucket == LEVELS:
-            levels = len(models)
-        else:
-            registered += len(models)
         emit(Progress("register", done, len(buckets)))
-    table.replace(staged, lambda file: True, note={"run_id": run.job.run_id})
-    registry.finish_training(parent, {"registered": float(registered), "created": float(created)})
-    return RegisterSummary(registered, created, levels)
+    done_now = {str(bucket) for bucket in buckets}
+    table.replace(staged, lambda file: file.partition["bucket"] in done_now, note={"run_id": run.job.run_id})
+    registry.finish_training(parent, {"created": float(created)})
+    return created
 
 
 def _metrics(models: Sequence[ModelRecord]) -> dict[str, float]:
     return {"models": float(len(models)), "mean_error": sum(model.error for model in models) / max(1, len(models))}
-
-
-def _entry(run: Run, model: ModelRecord) -> ModelEntry:
-    fleet = run.fleet
-    shared = {"myriad.fleet": fleet.name, "myriad.segment": model.segment, "myriad.level": model.level}
-    shared |= {f"segment.{column}": value for column, value in parse_segment(model.segment).items()}
-    tags = {
-        **shared,
-        "candidate": model.candidate,
-        "metric": model.metric,
-        "error": f"{model.error:.6g}",
-        "baseline_error": f"{model.baseline_error:.6g}",
-        "rows": str(model.rows),
-        "cutoff": model.cutoff.isoformat() if model.cutoff else "",
-        "sha256": model.sha256,
-        "myriad.run_id": model.run_id,
-    }
-    what = f"segment {model.segment}" if model.level == "segment" else f"fallback level {model.level} ({model.segment})"
-    return ModelEntry(
-        name=model.model_name,
-        onnx=model.onnx,
-        fingerprint=model.fingerprint,
-        tags=tags,
-        description=f"{fleet.name}: {fleet.target.column} of {what}, {model.candidate}",
-        model_tags=shared,
-    )

@@ -5,17 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile
 from models.errors import TrainingError
-from models.features import contract_of
-from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, category_column, observations
+from models.plan import Planned
+from models.segments import bucket_of, hash_segments
+from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, observations
 from tasks.context import Run
-from tasks.partition import recorded_buckets
-from tasks.work.train import LEVELS, TrainReceipt, train_bucket
+from tasks.plan import TrainingPlan, plan_training
+from tasks.resume import finished, resumed
+from tasks.work.plan import LEVELS
+from tasks.work.train import Outcome, TrainReceipt, outcome_of, stage_outcomes, train_bucket
 
 __all__ = ["TrainSummary", "train_challengers"]
 
@@ -33,47 +35,43 @@ class TrainSummary:
 
 @task(name="train challengers", cache_policy=NO_CACHE)
 def train_challengers(run: Run) -> TrainSummary:
-    """Train every bucket and commit challengers, leaderboard and outcomes.
+    """Train what needs it and commit challengers, leaderboard and outcomes.
 
     Raises TrainingError if more than `max_failed_share` of the segments failed; their outcomes are kept.
     """
-    buckets = recorded_buckets(run)
-    if not buckets:
+    plan = plan_training(run)
+    if not plan.buckets:
         raise TrainingError(f"fleet {run.fleet.name}: nothing to train on; ingest and partition first")
-    contract = contract_of(run.fleet, _categories(run))
-    # The levels first: they are the largest task of many fleets.
-    work = partial(train_bucket, run.job, contract, buckets)
-    receipts = run.workers.map("train", work, [LEVELS, *range(buckets)])
-    _commit_outcomes(run, receipts)
-    summary = _summary(receipts)
+    version = run.table(CHALLENGERS).version()
+    receipts = _trained(run, plan, version)
+    settled = [(bucket, each) for bucket, each in plan.segments.items() if bucket not in plan.work]
+    _commit_outcomes(run, plan, settled, receipts)
+    summary = _summary(plan, settled, receipts)
     failed = summary.outcomes.get("failed", 0)
-    if failed > run.fleet.max_failed_share * summary.segments:
+    if failed and failed / summary.segments > run.fleet.max_failed_share:
+        finished(run, "train")
         raise TrainingError(
             f"fleet {run.fleet.name}: {failed} of {summary.segments} segments failed, more than max_failed_share = "
             f"{run.fleet.max_failed_share:g}; the reasons are in the outcomes table (run_id {run.job.run_id})"
         )
-    _commit_models(run, receipts)
+    _commit_models(run, receipts, version)
+    finished(run, "train")
     return summary
 
 
-def _categories(run: Run) -> Mapping[str, tuple[str, ...]]:
-    """The most frequent values of each categorical column, in order of the alphabet."""
-    found = {}
-    for name in run.fleet.features.categorical:
-        column = category_column(name)
-        counts: Counter[str] = Counter()
-        table = run.table(observations(run.fleet))
-        for file in table.files():
-            values = table.read_files([file], [column])[column].value_counts()
-            counts.update({pair["values"]: pair["counts"] for pair in pa.array(values).to_pylist()})
-        counts.pop(None, None)  # type: ignore[call-overload]
-        common = sorted(counts, key=lambda value: (-counts[value], value))[: run.fleet.features.max_levels]
-        found[name] = tuple(sorted(common))
-    return found
+def _trained(run: Run, plan: TrainingPlan, version: int) -> list[TrainReceipt]:
+    if not plan.work:
+        return []
+    tables = [run.table(observations(run.fleet)).version(), run.table(SEGMENTS).version(), version]
+    work = partial(train_bucket, run.job, plan.contract, plan.buckets)
+    return resumed(run, "train", [*tables, plan.contract.to_json()], work, plan.work, TrainReceipt)
 
 
-def _summary(receipts: Sequence[TrainReceipt]) -> TrainSummary:
-    outcomes: Counter[str] = Counter()
+def _summary(
+    plan: TrainingPlan, settled: Sequence[tuple[int, Sequence[Planned]]], receipts: Sequence[TrainReceipt]
+) -> TrainSummary:
+    outcomes = Counter[str](outcome_of(each).outcome for _, planned in settled for each in planned)
+    outcomes += Counter(skipped=len(plan.vanished))
     candidates: Counter[str] = Counter()
     for receipt in receipts:
         outcomes.update(receipt.outcomes)
@@ -88,15 +86,33 @@ def _summary(receipts: Sequence[TrainReceipt]) -> TrainSummary:
     )
 
 
-def _commit_outcomes(run: Run, receipts: Sequence[TrainReceipt]) -> None:
+def _commit_outcomes(
+    run: Run,
+    plan: TrainingPlan,
+    settled: Sequence[tuple[int, Sequence[Planned]]],
+    receipts: Sequence[TrainReceipt],
+) -> None:
+    """One outcome for each segment: from workers, and from the plan where there was nothing to do."""
+    known = {bucket: [outcome_of(each) for each in planned] for bucket, planned in settled}
+    for segment, reason in plan.vanished.items():
+        bucket = int(bucket_of(hash_segments([segment]), plan.buckets)[0])
+        known.setdefault(bucket, []).append(Outcome(segment, "skipped", reason))
     staged = [file for receipt in receipts for file in receipt.ledger]
+    for bucket, rows in known.items():
+        staged += stage_outcomes(run.job, rows, bucket)
     run.table(OUTCOMES).replace(staged, lambda file: file.partition["run_id"] == run.job.run_id)
 
 
-def _commit_models(run: Run, receipts: Sequence[TrainReceipt]) -> None:
-    def everything(file: StagedFile) -> bool:
-        return True
+def _commit_models(run: Run, receipts: Sequence[TrainReceipt], version: int) -> None:
+    """The parts of the buckets that were worked on; the others stay as they are."""
+    done = {str(receipt.bucket) for receipt in receipts}
 
-    run.table(LEADERBOARD).replace([file for receipt in receipts for file in receipt.leaderboard], everything)
-    staged = [file for receipt in receipts for file in receipt.challengers]
-    run.table(CHALLENGERS).replace(staged, everything, note={"run_id": run.job.run_id})
+    def outdated(file: StagedFile) -> bool:
+        return file.partition["bucket"] in done
+
+    if receipts:
+        run.table(LEADERBOARD).replace([file for receipt in receipts for file in receipt.leaderboard], outdated)
+        staged = [file for receipt in receipts for file in receipt.challengers]
+        based_on = version if version >= 0 else None
+        note = {"run_id": run.job.run_id}
+        run.table(CHALLENGERS).replace(staged, outdated, based_on=based_on, note=note)

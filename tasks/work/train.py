@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from adapters.lake import StagedFile
 from models.features import Contract
 from models.levels import level_label, level_observations, sampled_levels
 from models.partition import runs_of
+from models.plan import Planned
 from models.records import ModelRecord
 from models.segments import fallback_name, model_name
 from models.series import build_series, encode_covariates
@@ -20,13 +21,11 @@ from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, 
 from models.train import TrainedSegment
 from models.train_forecast import train_forecast
 from models.train_regression import Tabular, train_regression
-from models.version import settings_fingerprint, training_fingerprint
-from tasks.work.job import Job, in_bucket, read_models, stage_rows, with_constants
+from models.version import settings_fingerprint
+from tasks.work.job import Job, in_bucket, stage_rows, with_constants
+from tasks.work.plan import LEVELS, former_models, planned_buckets, planned_levels
 
-__all__ = ["LEVELS", "TrainReceipt", "tabular_of", "train_bucket"]
-
-LEVELS = -1
-"""Bucket number of the fallback levels."""
+__all__ = ["LEVELS", "Outcome", "TrainReceipt", "outcome_of", "stage_outcomes", "tabular_of", "train_bucket"]
 
 _MAX_LEVEL_ROWS = 200_000
 
@@ -46,48 +45,54 @@ class TrainReceipt:
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """Segments of a bucket and what will be done with each: key -> profile row."""
+class Outcome:
+    """What became of one segment in a run."""
 
-    train: Mapping[str, Mapping[str, Any]]
-    reused: Mapping[str, ModelRecord]
-    outcomes: list[tuple[str, str, str, str]]
+    segment: str
+    outcome: str
+    reason: str
+    candidate: str = ""
+
+
+def outcome_of(planned: Planned) -> Outcome:
+    """The outcome of a segment that is not to be trained."""
+    name = {"reuse": "reused", "fallback": "fallback", "skip": "skipped"}[planned.action]
+    return Outcome(planned.segment, name, planned.reason, planned.candidate)
+
+
+def stage_outcomes(job: Job, outcomes: Sequence[Outcome], bucket: int) -> tuple[StagedFile, ...]:
+    """Stage outcomes as rows of this run."""
+    names = ("segment", "outcome", "reason", "candidate")
+    rows = pa.table({name: pa.array([getattr(each, name) for each in outcomes], pa.string()) for name in names})
+    return stage_rows(job.table(OUTCOMES), rows, run_id=job.run_id, bucket=bucket)
 
 
 def train_bucket(job: Job, contract: Contract, buckets: int, bucket: int) -> TrainReceipt:
     """Train the segments of one bucket that need it; every segment gets exactly one outcome."""
-    if bucket == LEVELS:
-        return _train_levels(job, contract, buckets)
-    plan = _plan(job, contract, bucket)
-    rows = _rows(job, bucket, list(plan.train))
-    trained = _train(job, contract, rows)
-    for result in trained:
-        outcome = "failed" if result.failed else "trained"
-        plan.outcomes.append((result.segment, outcome, result.reason, result.candidate))
-    records = [_record(job, contract, plan.train[r.segment], r, "segment") for r in trained if not r.failed]
-    return _stage(job, bucket, trained, records, plan, rows.num_rows)
-
-
-def _plan(job: Job, contract: Contract, bucket: int) -> _Plan:
     settings = settings_fingerprint(job.fleet, contract)
-    before = read_models(job, CHALLENGERS, in_bucket(bucket), ModelRecord)
-    outcomes: list[tuple[str, str, str, str]] = []
-    train: dict[str, Mapping[str, Any]] = {}
-    reused: dict[str, ModelRecord] = {}
-    for profile in job.table(SEGMENTS).read(where=in_bucket(bucket)).to_pylist():
-        segment, rows = profile["segment"], profile["rows"] - profile["excluded"]
-        profile["fingerprint"] = training_fingerprint(profile["fingerprint"], settings)
-        if rows == 0:
-            outcomes.append((segment, "skipped", "every row is excluded as an outlier", ""))
-        elif rows < job.fleet.partition.min_rows:
-            reason = f"{rows} rows, fewer than partition.min_rows = {job.fleet.partition.min_rows}"
-            outcomes.append((segment, "fallback", reason, ""))
-        elif segment in before and before[segment].fingerprint == profile["fingerprint"]:
-            reused[segment] = before[segment]
-            outcomes.append((segment, "reused", "rows and settings are unchanged", before[segment].candidate))
-        else:
-            train[segment] = profile
-    return _Plan(train, reused, outcomes)
+    former = former_models(job, bucket)
+    if bucket == LEVELS:
+        return _train_levels(job, contract, buckets, planned_levels(job, former.get(LEVELS, {}), settings))
+    planned = planned_buckets(job, former, settings, bucket).get(bucket, [])
+    profiles = {row["segment"]: row for row in job.table(SEGMENTS).read(where=in_bucket(bucket)).to_pylist()}
+    rows = _rows(job, bucket, [each.segment for each in planned if each.trains])
+    trained = _train(job, contract, rows, planned)
+    outcomes, records = [], []
+    for each in planned:
+        result = trained.get(each.segment)
+        outcomes.append(outcome_of(each) if result is None else _outcome(each, result))
+        if result is not None and not result.failed:
+            profile = profiles[each.segment]
+            count, cutoff = profile["rows"] - profile["excluded"], profile["last_time"]
+            records.append(_record(job, contract, each, result, "segment", count, cutoff))
+    return _stage(job, bucket, list(trained.values()), records, planned, rows.num_rows, outcomes)
+
+
+def _outcome(planned: Planned, result: TrainedSegment) -> Outcome:
+    if result.failed:
+        return Outcome(planned.segment, "failed", result.reason)
+    reason = "; ".join(filter(None, (planned.reason, result.reason)))
+    return Outcome(planned.segment, "trained", reason, result.candidate)
 
 
 def _rows(job: Job, bucket: int, segments: Sequence[str]) -> pa.Table:
@@ -95,12 +100,31 @@ def _rows(job: Job, bucket: int, segments: Sequence[str]) -> pa.Table:
     return rows.filter(pc.is_in(rows["segment"], pa.array(segments, pa.string()))) if segments else rows.slice(0, 0)
 
 
-def _train(job: Job, contract: Contract, rows: pa.Table) -> list[TrainedSegment]:
+def _train(job: Job, contract: Contract, rows: pa.Table, planned: Sequence[Planned]) -> Mapping[str, TrainedSegment]:
+    """Results by segment: a candidate refitted, or chosen anew, as planned; where the refit fails, chosen anew too."""
+    refits: dict[str, list[str]] = {}
+    for each in planned:
+        if each.action == "refit":
+            refits.setdefault(each.candidate, []).append(each.segment)
+    selected = [each.segment for each in planned if each.action == "select"]
+    found: dict[str, TrainedSegment] = {}
+    for candidate, segments in sorted(refits.items()):
+        results = _fit(job, contract, rows, segments, candidate)
+        found |= {result.segment: result for result in results if not result.failed}
+        selected += [result.segment for result in results if result.failed]
+    return found | {result.segment: result for result in _fit(job, contract, rows, selected)}
+
+
+def _fit(
+    job: Job, contract: Contract, rows: pa.Table, segments: Sequence[str], winner: str = ""
+) -> list[TrainedSegment]:
+    """Train some of the segments that rows, sorted by segment, hold."""
+    rows = rows.filter(pc.is_in(rows["segment"], pa.array(segments, pa.string())))
     if rows.num_rows == 0:
         return []
     if job.fleet.task == "forecast":
-        return train_forecast(build_series(rows, contract, job.fleet.clock), job.fleet, contract)
-    return train_regression(tabular_of(rows, contract), job.fleet, contract)
+        return train_forecast(build_series(rows, contract, job.fleet.clock), job.fleet, contract, winner)
+    return train_regression(tabular_of(rows, contract), job.fleet, contract, winner)
 
 
 def tabular_of(rows: pa.Table, contract: Contract) -> Tabular:
@@ -111,30 +135,40 @@ def tabular_of(rows: pa.Table, contract: Contract) -> Tabular:
     return Tabular(tuple(names), encode_covariates(rows, contract), rows["target"].to_numpy(), starts, lengths)
 
 
-def _train_levels(job: Job, contract: Contract, buckets: int) -> TrainReceipt:
-    """Train the parents and the global model; they get their own records, with the level's name."""
-    if job.fleet.task == "forecast":
-        rows = level_observations(job.table(levels(job.fleet)).read(), job.fleet)
-    else:
-        table, share = job.table(observations(job.fleet)), max(1, _MAX_LEVEL_ROWS // buckets)
-        parts = [sampled_levels(table.read(where=in_bucket(bucket)), job.fleet, share) for bucket in range(buckets)]
-        rows = pa.concat_tables(parts).sort_by([("segment", "ascending"), ("time", "ascending")])
+def _train_levels(job: Job, contract: Contract, buckets: int, planned: Sequence[Planned]) -> TrainReceipt:
+    """Train the parents and the global model that need it; they get their own records, with the level's name."""
+    wanted = {each.segment: each for each in planned if each.trains}
+    rows = _level_rows(job, buckets)
+    rows = rows.filter(pc.is_in(rows["segment"], pa.array(list(wanted), pa.string())))
     counted = Counter(rows["segment"].to_pylist())
-    enough = [key for key, count in counted.items() if count >= job.fleet.partition.min_rows]
-    rows = rows.filter(pc.is_in(rows["segment"], pa.array(enough, pa.string())))
-    trained = _train(job, contract, rows)
+    enough = {key: each for key, each in wanted.items() if counted[key] >= job.fleet.partition.min_rows}
+    rows = rows.filter(pc.is_in(rows["segment"], pa.array(list(enough), pa.string())))
+    trained = _train(job, contract, rows, list(enough.values()))
     records = []
-    for result in trained:
-        if result.failed:
-            continue
-        last = pc.max(rows.filter(pc.equal(rows["segment"], result.segment))["time"]).as_py()
-        profile = {"rows": counted[result.segment], "excluded": 0, "last_time": last, "fingerprint": result.sha256[:32]}
-        records.append(_record(job, contract, profile, result, level_label(result.segment)))
-    return _stage(job, LEVELS, trained, records, _Plan({}, {}, []), rows.num_rows)
+    for key, result in trained.items():
+        if not result.failed:
+            last = pc.max(rows.filter(pc.equal(rows["segment"], key))["time"]).as_py()
+            records.append(_record(job, contract, enough[key], result, level_label(key), counted[key], last))
+    return _stage(job, LEVELS, list(trained.values()), records, planned, rows.num_rows)
+
+
+def _level_rows(job: Job, buckets: int) -> pa.Table:
+    """Rows to train all levels on, sorted by level and time."""
+    if job.fleet.task == "forecast":
+        return level_observations(job.table(levels(job.fleet)).read(), job.fleet)
+    table, share = job.table(observations(job.fleet)), max(1, _MAX_LEVEL_ROWS // buckets)
+    parts = [sampled_levels(table.read(where=in_bucket(bucket)), job.fleet, share) for bucket in range(buckets)]
+    return pa.concat_tables(parts).sort_by([("segment", "ascending"), ("time", "ascending")])
 
 
 def _record(
-    job: Job, contract: Contract, profile: Mapping[str, Any], result: TrainedSegment, level: str
+    job: Job,
+    contract: Contract,
+    planned: Planned,
+    result: TrainedSegment,
+    level: str,
+    rows: int,
+    cutoff: datetime | None,
 ) -> ModelRecord:
     name = model_name if level == "segment" else fallback_name
     return ModelRecord(
@@ -146,10 +180,10 @@ def _record(
         error=result.error,
         baseline_error=result.baseline_error,
         weight=result.weight,
-        rows=profile["rows"] - profile["excluded"],
-        cutoff=profile["last_time"],
+        rows=rows,
+        cutoff=cutoff,
         scale=result.scale,
-        fingerprint=profile["fingerprint"],
+        fingerprint=planned.fingerprint,
         contract=contract.to_json(),
         parameters=result.parameters,
         onnx=result.graph,
@@ -157,6 +191,7 @@ def _record(
         parity_error=result.parity_error,
         latency_ms=result.latency_ms,
         run_id=job.run_id,
+        refits=planned.refits if result.candidate == planned.candidate else 0,
     )
 
 
@@ -165,31 +200,30 @@ def _stage(
     bucket: int,
     trained: Sequence[TrainedSegment],
     records: Sequence[ModelRecord],
-    plan: _Plan,
+    planned: Sequence[Planned],
     rows: int,
+    outcomes: Sequence[Outcome] = (),
 ) -> TrainReceipt:
+    """Stage the bucket's part of every table: new models, and those that are reused as they are."""
     table = job.table(CHALLENGERS)
-    rows_of_models = [record.to_row() for record in (*records, *plan.reused.values())]
-    models = pa.Table.from_pylist(rows_of_models, schema=table.spec.file_schema)
+    schema = table.spec.file_schema
+    models = pa.Table.from_pylist([record.to_row() for record in records], schema=schema)
+    reused = pa.array([each.segment for each in planned if each.action == "reuse"], pa.string())
     board = _leaderboard(job, trained)
-    if plan.reused:
-        before = job.table(LEADERBOARD).read(where=in_bucket(bucket)).drop_columns(["bucket"])
-        board = pa.concat_tables([board, before.filter(pc.is_in(before["segment"], pa.array(list(plan.reused))))])
-    ledger = pa.table(
-        {
-            name: pa.array([row[position] for row in plan.outcomes], pa.string())
-            for position, name in enumerate(("segment", "outcome", "reason", "candidate"))
-        }
-    )
+    if len(reused):
+        before = table.read(schema.names, in_bucket(bucket))
+        models = pa.concat_tables([models, before.filter(pc.is_in(before["segment"], reused))])
+        standing = job.table(LEADERBOARD).read(board.column_names, in_bucket(bucket))
+        board = pa.concat_tables([board, standing.filter(pc.is_in(standing["segment"], reused))])
     return TrainReceipt(
         bucket=bucket,
-        outcomes=Counter(outcome for _, outcome, _, _ in plan.outcomes),
+        outcomes=Counter(each.outcome for each in outcomes),
         candidates=Counter(result.candidate for result in trained if not result.failed),
         rows=rows,
         models=len(records),
         challengers=stage_rows(table, models, bucket=bucket),
         leaderboard=stage_rows(job.table(LEADERBOARD), board, bucket=bucket),
-        ledger=stage_rows(job.table(OUTCOMES), ledger, run_id=job.run_id, bucket=bucket),
+        ledger=stage_outcomes(job, outcomes, bucket),
     )
 
 

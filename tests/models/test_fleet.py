@@ -89,6 +89,7 @@ FORECAST_CASES = [
     ({"source": "in.csv"}, "source: 'in.csv' is not allowed; input should be a mapping"),
     ({"task": "clustering"}, "task: 'clustering' is not allowed; input should be 'forecast' or 'regression'"),
     ({"time": FORECAST_TIME | {"frequency": "H"}}, "time.frequency: 'H' is not allowed; input should be 'h', 'D'"),
+    ({"source": {"path": "a", "encoding": "utf-99"}}, "source.encoding: 'utf-99' is not allowed; give a text encoding"),
     ({"time": FORECAST_TIME | {"zone": "Berlin"}}, "time.zone: 'Berlin' is not allowed; give an IANA time zone"),
     ({"time": FORECAST_TIME | {"season": 0}}, "time.season: 0 is not allowed; give `auto` or a number of periods"),
     ({"backtest": {"metric": "r2"}}, "backtest.metric: 'r2' is not allowed; input should be 'wape', 'smape'"),
@@ -197,9 +198,30 @@ def test_files_that_cannot_be_read_name_themselves(tmp_path):
     (tmp_path / "bad.yaml").write_text("name: [", encoding="utf-8")
     with pytest.raises(FleetError, match=r"bad\.yaml: not valid YAML"):
         load_fleet("bad.yaml", tmp_path)
+    (tmp_path / "latin.yaml").write_bytes("name: köln".encode("latin-1"))
+    with pytest.raises(FleetError, match=r"latin\.yaml: cannot be read: it is no UTF-8 text"):
+        load_fleet("latin.yaml", tmp_path)
     (tmp_path / "half.yaml").write_text(yaml.safe_dump({"name": "half"}), encoding="utf-8")
     with pytest.raises(FleetError, match=r"^half\.yaml: task: is missing"):
         load_fleet("half.yaml", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["horizon: 8\nname: a\nhorizon: 9", "target: {column: a, column: b}"])
+def test_a_key_that_is_there_twice_is_not_silently_the_last_one(tmp_path, text):
+    (tmp_path / "twice.yaml").write_text(text)
+    with pytest.raises(
+        FleetError, match=r"(?s)twice\.yaml: not valid YAML: key '(horizon|column)' is there twice.*line"
+    ):
+        load_fleet("twice.yaml", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a\n- b", "just text", "7", "{[a]: b}", "&a [*a]", "a: !!python/object:os.x {}"]
+)
+def test_yaml_that_is_no_fleet_is_one_clear_error(tmp_path, text):
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(FleetError, match=r"odd\.yaml: (not a fleet file|not valid YAML|.*unknown key)"):
+        load_fleet("odd.yaml", tmp_path)
 
 
 # --- what makes a model out of date

@@ -3,13 +3,15 @@
 import gzip
 import os
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import fsspec
+import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
+from adapters import files
 from adapters.lake import Lake, Table
 from models.errors import SourceError
 from models.fleet import Source
@@ -17,6 +19,7 @@ from models.tables import INPUTS, QUARANTINE, landed, observations
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
+from tasks.work import land
 from tasks.work.job import Job
 from tasks.work.land import reading
 
@@ -293,6 +296,88 @@ def test_a_good_file_that_becomes_unreadable_keeps_its_rows_until_it_is_mended(r
     assert quarantine(run) == [("b.csv", "unparsable", 3)]
     assert rows(run) == before
     assert inputs(run)["b.csv"]["error"] == ""
+
+
+def while_reading(monkeypatch, action):
+    """Do something to a file after its content was read, before it is landed."""
+    real = land.digest
+
+    def digest(uri):
+        found = real(uri)
+        if uri.endswith("b.csv"):
+            action()
+        return found
+
+    monkeypatch.setattr(land, "digest", digest)
+
+
+def test_a_file_that_is_written_to_while_it_is_read_waits_for_the_next_run(run, monkeypatch):
+    put(run, "a.csv", lines(1))
+    put(run, "b.csv", lines(2, count=1), stamp_ns=5)
+    ingest(run)
+    path = put(run, "b.csv", lines(2, count=2), stamp_ns=6)
+    while_reading(monkeypatch, lambda: path.write_text(path.read_text() + lines(2, count=1, first=3)))
+    receipt = ingest(run)
+    assert receipt.refused == (
+        f"{path}: it is still being written, it changed while it was read; run again when it is whole",
+    )
+    assert (len(rows(run)), inputs(run)["b.csv"]["rows_read"]) == (4, 1)
+    assert quarantine(run) == [("b.csv", "unreadable_file", -1)]
+    assert_balanced(run)
+    monkeypatch.undo()
+    assert (ingest(run).read, ingest(run).unchanged) == (3, 2)
+    assert len(rows(run)) == 6
+    assert quarantine(run) == []
+    assert_balanced(run)
+
+
+def test_a_file_that_grows_from_run_to_run_counts_each_of_its_rows_once(run):
+    path = put(run, "b.csv", "")
+    for day in range(1, 5):
+        with path.open("a") as writer:
+            writer.write(lines(2, count=1, first=day))
+        assert ingest(run).read == day
+        assert len(rows(run)) == day
+        assert_balanced(run)
+
+
+def test_a_file_without_permission_or_behind_a_broken_disk_is_refused_alone(run, monkeypatch):
+    put(run, "a.csv", lines(1))
+    put(run, "b.csv", lines(2))
+    real = files.open_file
+    for error in (PermissionError(13, "Permission denied"), OSError(5, "Input/output error")):
+
+        def refuse(uri, error=error):
+            if uri.endswith("b.csv"):
+                raise error
+            return real(uri)
+
+        monkeypatch.setattr(files, "open_file", refuse)
+        (refused,) = ingest(run).refused
+        assert refused.endswith(f"/in/b.csv: cannot be read: {error}")
+        assert len(rows(run)) == 3
+    monkeypatch.undo()
+    assert ingest(run).read == 3
+
+
+def test_a_folder_of_another_shape_every_day_lands_what_fits_and_names_what_does_not(run):
+    """Columns come in another order, with more, and with other types; a needed one is missing."""
+    put(run, "a.csv", b"price,units,day,brand,store,promo\n1.5,4,2024-01-01,x,1,yes\n")
+    pq.write_table(
+        pa.table(
+            {"day": [date(2024, 1, 2)], "units": [5], "price": [2], "store": [1], "brand": ["x"], "tags": [["new"]]}
+        ),
+        run.job.home / "in/b.parquet",
+    )
+    put(run, "c.csv", b"store,brand,day,units\n1,x,2024-01-03,6\n")
+    receipt = ingest(run)
+    assert [error.split("/in/")[-1] for error in receipt.refused] == [
+        "c.csv: no column price; the file has store, brand, day, units"
+    ]
+    assert [(segment, target) for segment, _, target in rows(run)] == [
+        ("store=1/brand=x", 4.0),
+        ("store=1/brand=x", 5.0),
+    ]
 
 
 def test_nothing_but_unreadable_files_is_an_error_that_names_them_all(run):

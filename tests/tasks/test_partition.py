@@ -1,18 +1,23 @@
 """Partition: observations, profiles and rejected rows of one state of the landed rows, committed once."""
 
+import dataclasses
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from adapters.lake import Table
+from adapters.telemetry import subscribed
 from models.errors import PartitionError, StaleTableError
 from models.fleet import Source
 from models.segments import bucket_of, hash_segments
-from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
+from models.tables import INPUTS, QUARANTINE, SEGMENTS, landed, levels, observations
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations, recorded_buckets
 from tasks.work.job import Job
+from tasks.work.vanished import vanished_segments
 
 HEADER = "store,brand,day,units,price\n"
 
@@ -30,6 +35,16 @@ def grid(stores=6, brands="xy", days=5):
     return [
         (store, brand, day, store + day) for store in range(stores) for brand in brands for day in range(1, days + 1)
     ]
+
+
+@dataclass(frozen=True)
+class OlderJob(Job):
+    """A job whose tables are as an older version made them."""
+
+    specs: dict
+
+    def table(self, spec):
+        return super().table(self.specs.get(spec.name, spec))
 
 
 def with_fleet(run, fleet, workers=None):
@@ -136,6 +151,108 @@ def test_changed_settings_partition_the_same_rows_again_and_back(run, fleet):
     assert contents(run) == first
 
 
+def test_other_segment_columns_read_all_files_again_and_mix_nothing(run, fleet):
+    put(run, "a.csv", grid(stores=2))
+    put(run, "b.csv", [(9, "z", day, 5) for day in range(1, 6)])
+    ingest(run)
+    partition_observations.fn(run)
+    by_brand = with_fleet(run, fleet.forecast(segment_by=["brand"], fallback=["global"]))
+    assert ingest(by_brand).unchanged == 0
+    summary = partition_observations.fn(by_brand)
+    assert (summary.segments, summary.landed, summary.rejected) == (3, 25, 10)
+    assert set(run.table(SEGMENTS).read()["segment"].to_pylist()) == {"brand=x", "brand=y", "brand=z"}
+    assert set(run.table(levels(run.fleet)).read()["level"].to_pylist()) == {"*"}
+    ingest(run)
+    assert partition_observations.fn(run).segments == 5
+
+
+def test_rows_of_deleted_files_with_other_segment_columns_are_quarantined_until_the_files_are_back(run, fleet):
+    put(run, "a.csv", grid(stores=1))
+    put(run, "b.csv", [*((9, "z", day, 5) for day in range(1, 4)), (8, "z", 1, "")])
+    ingest(run)
+    partition_observations.fn(run)
+    assert list(vanished_segments(run.job)) == ["store=8/brand=z"]
+    content = (run.job.home / "in/b.csv").read_text()
+    (run.job.home / "in/b.csv").unlink()
+    by_brand = with_fleet(run, fleet.forecast(segment_by=["brand"], fallback=["global"]))
+    ingest(by_brand)
+    summary = partition_observations.fn(by_brand)
+    assert (summary.segments, summary.landed, summary.accepted, summary.rejected) == (2, 13, 10, 3)
+    assert vanished_segments(by_brand.job) == {}
+    rejected = run.table(QUARANTINE).read(where=lambda partition: partition["stage"] == "partition").to_pylist()
+    assert {(row["reason"], row["segment"], row["path"].rsplit("/", 1)[-1]) for row in rejected} == {
+        ("other_segment", None, "b.csv")
+    }
+    assert "put it back" in rejected[0]["detail"]
+    (run.job.home / "in/a.csv").unlink()
+    (run.job.home / "in/b.csv").write_text(content)
+    by_store = with_fleet(run, fleet.forecast(segment_by=["store"], fallback=["global"]))
+    ingest(by_store)
+    with pytest.raises(PartitionError, match=r"10 of 13 rows were read when segment_by was another, .* another name"):
+        partition_observations.fn(by_store)
+
+
+def test_buckets_that_cannot_be_changed_and_segments_that_look_alike_are_warned_of(run, fleet):
+    put(run, "a.csv", grid(stores=1))
+    ingest(run)
+    assert partition_observations.fn(run).warnings == ()
+    put(run, "b.csv", [("0.0", "x", 1, 1), ("0", "X", 2, 1)])
+    ingest(run)
+    heard = []
+    with subscribed(lambda progress: heard.append(progress.note)):
+        summary = partition_observations.fn(with_fleet(run, fleet.forecast(partition={"buckets": 9, "min_rows": 2})))
+    assert [warning.split(": ")[0] for warning in summary.warnings] == ["partition.buckets", "segment_by"]
+    assert "9 has no effect, the fleet was first partitioned into 4" in summary.warnings[0]
+    assert "1 segment looks like another one, such as store=0.0/brand=x and store=0/brand=X" in summary.warnings[1]
+    assert [note for note in heard if note] == [f"warning: {warning}" for warning in summary.warnings]
+
+
+def test_segments_without_an_observation_are_found_with_what_became_of_their_rows(run):
+    put(run, "a.csv", grid(stores=1))
+    ingest(run)
+    partition_observations.fn(run)
+    assert vanished_segments(run.job) == {}
+    bad = ["5,x,2024-01-01,,1", "5,x,2024-01-02,,1", "5,x,never,1,1", "6,x,2024-01-01,inf,1"]
+    bad += ["0,x,2024-01-09,,1", ",x,2024-01-01,1,1"]
+    (run.job.home / "in/b.csv").write_text("\n".join([HEADER.strip(), *bad, ""]))
+    ingest(run)
+    (run.job.home / "future").mkdir()
+    (run.job.home / "future/f.csv").write_text(HEADER + "7,x,never,,1\n")
+    ingest_files.fn(run, "requests", Source(path="future"))
+    partition_observations.fn(run)
+    assert vanished_segments(run.job) == {
+        "store=5/brand=x": "all 3 rows are quarantined: 2 null target, 1 unparsable; see the quarantine table",
+        "store=6/brand=x": "the only row is quarantined: 1 non finite target; see the quarantine table",
+    }
+    (run.job.home / "in/b.csv").write_text(HEADER + "5,x,2024-01-01,1,1\n")
+    ingest(run)
+    partition_observations.fn(run)
+    assert vanished_segments(run.job) == {}
+
+
+def older(spec, *columns):
+    schema = pa.schema([field for field in spec.schema if field.name not in columns])
+    return dataclasses.replace(spec, schema=schema)
+
+
+def test_a_lake_from_before_newer_columns_and_formats_is_read_on_and_widened(run):
+    put(run, "a.csv", [*grid(stores=1), (0, "x", 1, 1)])
+    (run.job.home / "in/b.csv").write_text(HEADER + "5,x,never,1,1\n")
+    specs = {"quarantine": older(QUARANTINE, "segment"), "inputs": older(INPUTS, "modified_at")}
+    before = Run(OlderJob(run.job.fleet, run.job.lake, "run-0", run.job.home, specs), run.workers)
+    ingest(before)
+    partition_observations.fn(before)
+    assert "segment" not in {field.name for field in specs["quarantine"].schema}
+    assert ingest(run).unchanged == 2
+    assert run.table(QUARANTINE).read()["segment"].to_pylist() == [None, None]
+    assert vanished_segments(run.job) == {}
+    put(run, "c.csv", [(6, "x", 1, "")])
+    ingest(run)
+    partition_observations.fn(run)
+    assert set(vanished_segments(run.job)) == {"store=6/brand=x"}
+    assert run.table(QUARANTINE).read().num_rows == 3
+
+
 def test_the_number_of_buckets_is_fixed_at_the_first_partition(run, fleet):
     put(run, "a.csv", grid())
     ingest(run)
@@ -184,7 +301,7 @@ def test_more_segments_than_the_limit_are_refused_at_the_first_and_at_every_late
 def test_nothing_valid_is_an_error_that_points_to_the_quarantine(run):
     (run.job.home / "in/a.csv").write_text(HEADER + "1,x,never,1,1\n")
     ingest(run)
-    with pytest.raises(PartitionError, match="no valid row has been ingested; look at the quarantine"):
+    with pytest.raises(PartitionError, match=r"no valid row .*: 1 unparsable \(day is not a time\); look at"):
         partition_observations.fn(run)
 
 
@@ -193,7 +310,7 @@ def test_a_run_that_was_overtaken_does_not_write_over_the_newer_one(run):
     ingest(run)
 
     class Overtaken:
-        def map(self, stage, function, items, retries=2):
+        def map(self, stage, function, items, retries=2, before=0):
             put(run, "b.csv", [(9, "z", 1, 5)])
             ingest(run)
             partition_observations.fn(run)

@@ -34,3 +34,19 @@ def test_one_run_per_training_with_a_child_a_bucket(trained):
     assert len(parents) == 1
     assert parents[0].info.status == "FINISHED"
     assert all(run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id for run in runs if run != parents[0])
+
+
+def test_nothing_new_makes_no_run_in_the_registry(trained):
+    run = trained.run("run-2")
+    experiment = client(trained).get_experiment_by_name("shop").experiment_id
+    before = len(client(trained).search_runs([experiment]))
+    assert register_challengers.fn(run, trained.registry).created == 0
+    assert len(client(trained).search_runs([experiment])) == before
+
+
+def test_a_version_that_the_registry_lost_is_made_again(trained):
+    run = trained.run("run-2")
+    client(trained).delete_registered_model("shop.1.amber")
+    summary = register_challengers.fn(run, trained.registry)
+    assert (summary.registered, summary.created, summary.levels) == (7, 1, 3)
+    assert client(trained).get_model_version("shop.1.amber", "1").tags["candidate"]

@@ -1,4 +1,5 @@
 import pandas as pd
+import pyarrow as pa
 import pytest
 from shop import DEAD, SHORT, open_run, sales, shop
 
@@ -72,3 +73,90 @@ def test_too_many_failures_fail_the_run_but_keep_the_outcomes(trained):
 def test_training_before_partitioning_says_what_to_do(tmp_path, workers):
     with pytest.raises(TrainingError, match="ingest and partition first"):
         train_challengers.fn(open_run(tmp_path, workers))
+
+
+def add_week(trained, store=2, brand="citra"):
+    extra = sales().tail(1).assign(week=pd.Timestamp("2025-06-30").date(), store=store, brand=brand, units=80.0)
+    extra.to_csv(trained.folder / "sales" / "more.csv", index=False)
+
+
+def prepare(run):
+    ingest_files.fn(run, "observations", run.fleet.source)
+    partition_observations.fn(run)
+    return run
+
+
+def test_unchanged_data_touches_no_model_and_calls_no_worker(trained):
+    run = prepare(trained.run("run-2"))
+    run.workers = None
+    before = run.table(CHALLENGERS).version(), run.table(LEADERBOARD).version()
+    summary = train_challengers.fn(run)
+    assert summary.outcomes == {"reused": 7, "fallback": 1}
+    assert (summary.rows, summary.levels) == (0, 0)
+    assert (run.table(CHALLENGERS).version(), run.table(LEADERBOARD).version()) == before
+    assert {row["outcome"] for row in outcomes(run, "run-2").values()} == {"reused", "fallback"}
+
+
+def test_only_the_buckets_of_changed_segments_are_written_again(trained):
+    add_week(trained)
+    run = trained.run("run-2")
+    before = {file.path: file.partition["bucket"] for file in run.table(CHALLENGERS).files()}
+    train_challengers.fn(prepare(run))
+    after = {file.path for file in run.table(CHALLENGERS).files()}
+    (touched,) = {row["bucket"] for row in outcomes(run, "run-2").values() if row["outcome"] == "trained"}
+    assert {before[path] for path in before.keys() - after} == {str(touched), "-1"}
+
+
+def test_only_levels_with_a_changed_segment_are_trained_again(trained):
+    add_week(trained)
+    run = trained.run("run-2")
+    summary = train_challengers.fn(prepare(run))
+    assert summary.levels == 2
+    levels = [row for row in run.table(CHALLENGERS).read().to_pylist() if row["level"] != "segment"]
+    assert {row["segment"]: row["run_id"] for row in levels} == {
+        "*": "run-2",
+        "brand=citra": "run-2",
+        "brand=amber": "run-1",
+    }
+
+
+@pytest.mark.parametrize("policy", [{"policy": "refit"}, {"policy": "reselect", "every": 2}])
+def test_a_refit_keeps_the_winner_and_takes_the_new_rows(trained, policy):
+    add_week(trained)
+    run = trained.run("run-2", shop(retraining=policy))
+    changed = "store=2/brand=citra"
+    before = {row["segment"]: row for row in run.table(CHALLENGERS).read().to_pylist()}
+    train_challengers.fn(prepare(run))
+    after = {row["segment"]: row for row in run.table(CHALLENGERS).read().to_pylist()}
+    assert after[changed]["candidate"] == before[changed]["candidate"]
+    assert (after[changed]["refits"], after[changed]["rows"]) == (1, before[changed]["rows"] + 1)
+    assert after[changed]["sha256"] != before[changed]["sha256"]
+    assert "refitted as retraining says" in outcomes(run, "run-2")[changed]["reason"]
+
+
+def test_a_frozen_fleet_keeps_the_models_of_changed_segments_but_trains_new_ones(trained):
+    add_week(trained)
+    new = sales().query("store == 1 and brand == 'amber'").assign(store=5)
+    new.to_csv(trained.folder / "sales" / "new.csv", index=False)
+    run = trained.run("run-2", shop(retraining={"policy": "frozen"}))
+    summary = train_challengers.fn(prepare(run))
+    assert summary.outcomes == {"trained": 1, "reused": 7, "fallback": 1}
+    found = outcomes(run, "run-2")
+    assert found["store=5/brand=amber"]["outcome"] == "trained"
+    assert "frozen" in found["store=2/brand=citra"]["reason"]
+
+
+def test_a_winner_that_cannot_be_refitted_gives_way_to_a_choice(trained):
+    candidates = ["seasonal_naive", {"name": "odd", "estimator": "shop.Broken"}]
+    fleet = shop(retraining={"policy": "refit"}, candidates=candidates, combine=False)
+    add_week(trained)
+    run = trained.run("run-2", fleet)
+    challengers = run.table(CHALLENGERS)
+    rows = [row | {"candidate": "odd"} for row in challengers.read().to_pylist() if row["level"] == "segment"]
+    for bucket in {row["bucket"] for row in rows}:
+        part = pa.Table.from_pylist([row for row in rows if row["bucket"] == bucket], challengers.spec.schema)
+        staged = challengers.stage(part, bucket=bucket)
+        challengers.replace([staged], lambda file, bucket=bucket: file.partition["bucket"] == str(bucket))
+    summary = train_challengers.fn(prepare(run))
+    assert summary.outcomes == {"trained": 7, "fallback": 1}
+    assert set(summary.candidates) == {"seasonal_naive"}

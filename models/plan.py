@@ -1,0 +1,116 @@
+"""What a training will do with each segment and level, known before anything is fitted.
+
+Coordinator and workers take the same decisions from the same tables.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from models.candidates import COMBINATION
+from models.fleet import Fleet
+from models.partition import level_keys
+from models.version import level_fingerprint, training_fingerprint
+
+__all__ = ["Action", "Former", "Planned", "plan_levels", "plan_segments"]
+
+Action = Literal["select", "refit", "reuse", "fallback", "skip"]
+"""All candidates compete; the present one on the new rows; nothing to do; too few rows for a model; no row at all."""
+
+
+@dataclass(frozen=True)
+class Former:
+    """What decides of the present challenger of a segment."""
+
+    fingerprint: str
+    candidate: str
+    refits: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What becomes of one segment, and why. candidate : the one to refit, or that of the reused model.
+
+    rows : to train on; of a level, those of its segments together.
+    """
+
+    segment: str
+    action: Action
+    reason: str
+    fingerprint: str
+    candidate: str = ""
+    refits: int = 0
+    rows: int = 0
+
+    @property
+    def trains(self) -> bool:
+        return self.action in ("select", "refit")
+
+
+def plan_segments(
+    profiles: Iterable[Mapping[str, Any]], former: Mapping[str, Former], fleet: Fleet, settings: str
+) -> list[Planned]:
+    """A plan for each profile (row of the `segments` table), in their order. settings : their fingerprint."""
+    found = []
+    for profile in profiles:
+        segment, rows = profile["segment"], profile["rows"] - profile["excluded"]
+        fingerprint = training_fingerprint(profile["fingerprint"], settings)
+        if rows == 0:
+            found.append(Planned(segment, "skip", "every row is excluded as an outlier", fingerprint))
+        elif rows < fleet.partition.min_rows:
+            found.append(_too_short(segment, rows, fleet, fingerprint))
+        else:
+            planned = _plan(segment, fingerprint, former.get(segment), fleet)
+            found.append(replace(planned, rows=rows))
+    return found
+
+
+def plan_levels(
+    profiles: Iterable[Mapping[str, Any]], former: Mapping[str, Former], fleet: Fleet, settings: str
+) -> list[Planned]:
+    """A plan for each fallback level that has rows; whether they are enough is known only when they are read."""
+    fingerprints = {profile["segment"]: profile["fingerprint"] for profile in profiles if profile["rows"]}
+    segments = list(fingerprints)
+    members: dict[str, list[str]] = {}
+    for keys in level_keys(segments, fleet).values():
+        for segment, key in zip(segments, keys, strict=True):
+            members.setdefault(key, []).append(fingerprints[segment])
+    return [
+        _plan_level(key, level_fingerprint(members[key]), former.get(key), fleet, settings) for key in sorted(members)
+    ]
+
+
+def _plan_level(key: str, rows: str, former: Former | None, fleet: Fleet, settings: str) -> Planned:
+    planned = _plan(key, training_fingerprint(rows, settings), former, fleet)
+    if former is not None and planned.action == "reuse" and former.rows < fleet.partition.min_rows:
+        return _too_short(key, former.rows, fleet, planned.fingerprint)
+    return planned
+
+
+def _too_short(segment: str, rows: int, fleet: Fleet, fingerprint: str) -> Planned:
+    reason = f"{rows} rows, fewer than partition.min_rows = {fleet.partition.min_rows}"
+    return Planned(segment, "fallback", reason, fingerprint)
+
+
+def _plan(segment: str, fingerprint: str, former: Former | None, fleet: Fleet) -> Planned:
+    if former is None:
+        return Planned(segment, "select", "had no model", fingerprint)
+    if former.fingerprint == fingerprint:
+        return Planned(segment, "reuse", "rows and settings are unchanged", fingerprint, former.candidate)
+    policy = fleet.retraining
+    if policy.policy == "frozen":
+        reason = "rows or settings changed, but retraining.policy is frozen"
+        return Planned(segment, "reuse", reason, former.fingerprint, former.candidate)
+    due = policy.policy == "reselect" and former.refits + 1 >= policy.every
+    if due or not _competes(former.candidate, fleet):
+        return Planned(segment, "select", "rows or settings changed", fingerprint)
+    reason = f"rows or settings changed; {former.candidate} refitted as retraining says"
+    return Planned(segment, "refit", reason, fingerprint, former.candidate, former.refits + 1)
+
+
+def _competes(candidate: str, fleet: Fleet) -> bool:
+    """Whether the fleet still has the candidate."""
+    if candidate == COMBINATION:
+        return fleet.combine and len(fleet.candidates) > 1
+    return candidate in {each.name for each in fleet.candidates}

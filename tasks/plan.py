@@ -1,0 +1,114 @@
+"""Plan: what a training will do with every segment, before anything heavy starts."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from adapters.telemetry import Progress, emit
+from models.estimate import estimate_run
+from models.features import Contract, contract_of
+from models.findings import Estimate
+from models.formats import format_bytes, format_duration
+from models.plan import Planned
+from models.tables import category_column, observations
+from models.version import settings_fingerprint
+from tasks.context import Run
+from tasks.partition import recorded_buckets
+from tasks.work.plan import LEVELS, former_models, planned_buckets, planned_levels
+from tasks.work.vanished import vanished_segments
+
+__all__ = ["TrainingPlan", "estimate_training", "plan_training"]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What will be done with each segment.
+
+    segments : bucket -> plans. levels : of the fallback levels. vanished : segment -> why, of those whose rows are all
+    quarantined. stale : buckets that hold challengers of segments that are gone.
+    """
+
+    contract: Contract
+    buckets: int
+    segments: Mapping[int, Sequence[Planned]]
+    levels: Sequence[Planned]
+    vanished: Mapping[str, str]
+    stale: frozenset[int]
+
+    @property
+    def actions(self) -> Counter[str]:
+        """Segments by what will be done."""
+        counts = Counter[str](each.action for planned in self.segments.values() for each in planned)
+        return counts + Counter(skip=len(self.vanished))
+
+    @property
+    def models(self) -> int:
+        """Models of segments and levels that will be trained."""
+        return sum(each.trains for planned in (*self.segments.values(), self.levels) for each in planned)
+
+    @property
+    def work(self) -> list[int]:
+        """Buckets with something to do; the levels first, since they are the largest task of many fleets."""
+        needed = {bucket for bucket, planned in self.segments.items() if any(each.trains for each in planned)}
+        if any(each.trains for each in self.levels):
+            needed.add(LEVELS)
+        return sorted(needed | self.stale)
+
+
+def plan_training(run: Run) -> TrainingPlan:
+    """The plan of a training on the tables as they are; an empty one before the first partition."""
+    buckets = recorded_buckets(run)
+    contract = contract_of(run.fleet, _categories(run))
+    settings = settings_fingerprint(run.fleet, contract)
+    former = former_models(run.job)
+    segments = planned_buckets(run.job, former, settings)
+    levels = planned_levels(run.job, former.get(LEVELS, {}), settings)
+    kept = {bucket: {each.segment for each in planned if _keeps(each)} for bucket, planned in segments.items()}
+    kept[LEVELS] = {each.segment for each in levels if _keeps(each)}
+    stale = frozenset(bucket for bucket, models in former.items() if models.keys() - kept.get(bucket, set()))
+    return TrainingPlan(contract, buckets, segments, levels, vanished_segments(run.job), stale)
+
+
+@task(name="estimate training", cache_policy=NO_CACHE)
+def estimate_training(run: Run, workers: int) -> Estimate:
+    """What the run will train and take, from what is planned; told as progress of the stage `plan`."""
+    plan = plan_training(run)
+    trained = [each for planned in plan.segments.values() for each in planned if each.trains]
+    segments, levels = sum(plan.actions.values()), sum(each.trains for each in plan.levels)
+    found = estimate_run(
+        run.fleet,
+        segments=len(trained),
+        levels=levels,
+        rows=sum(each.rows for each in trained),
+        scored=segments * run.fleet.steps,
+        workers=workers,
+        scoring=segments,
+    )
+    told = f"{len(trained):,} of {segments:,} segments and {levels} fallback models to train: about "
+    size = f"{format_duration(found.train_seconds + found.score_seconds)}, {format_bytes(found.peak_memory_bytes)}"
+    emit(Progress("plan", segments, segments, told + size))
+    return found
+
+
+def _keeps(planned: Planned) -> bool:
+    return planned.action not in ("fallback", "skip")
+
+
+def _categories(run: Run) -> Mapping[str, tuple[str, ...]]:
+    """The most frequent values of each categorical column, in order of the alphabet."""
+    found = {}
+    for name in run.fleet.features.categorical:
+        column = category_column(name)
+        counts: Counter[str] = Counter()
+        table = run.table(observations(run.fleet))
+        for file in table.files():
+            values = table.read_files([file], [column])[column].value_counts()
+            counts.update({pair["values"]: pair["counts"] for pair in pa.array(values).to_pylist()})
+        counts.pop(None, None)  # type: ignore[call-overload]
+        common = sorted(counts, key=lambda value: (-counts[value], value))[: run.fleet.features.max_levels]
+        found[name] = tuple(sorted(common))
+    return found

@@ -1,0 +1,46 @@
+"""Plans of a training, read from the tables; the same for the coordinator and for workers."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from models.plan import Former, Planned, plan_levels, plan_segments
+from models.tables import CHALLENGERS, SEGMENTS
+from tasks.work.job import Job, in_bucket
+
+__all__ = ["LEVELS", "former_models", "planned_buckets", "planned_levels"]
+
+LEVELS = -1
+"""Bucket number of the fallback levels."""
+
+_PROFILE = ["segment", "rows", "excluded", "fingerprint", "bucket"]
+_FORMER = ["segment", "fingerprint", "candidate", "refits", "rows", "bucket"]
+
+
+def former_models(job: Job, bucket: int | None = None) -> dict[int, dict[str, Former]]:
+    """What decides of the present challengers, by bucket and segment; of one bucket only if one is given."""
+    found: dict[int, dict[str, Former]] = {}
+    for row in job.table(CHALLENGERS).read(_FORMER, _of(bucket)).to_pylist():
+        model = Former(row["fingerprint"], row["candidate"], row["refits"] or 0, row["rows"])
+        found.setdefault(row["bucket"], {})[row["segment"]] = model
+    return found
+
+
+def planned_buckets(
+    job: Job, former: Mapping[int, Mapping[str, Former]], settings: str, bucket: int | None = None
+) -> dict[int, Sequence[Planned]]:
+    """Plans of the segments that have observations, by bucket; of one bucket only if one is given."""
+    profiles: dict[int, list[dict[str, object]]] = {}
+    for row in job.table(SEGMENTS).read(_PROFILE, _of(bucket)).to_pylist():
+        profiles.setdefault(row["bucket"], []).append(row)
+    return {
+        number: plan_segments(rows, former.get(number, {}), job.fleet, settings)
+        for number, rows in sorted(profiles.items())
+    }
+
+
+def planned_levels(job: Job, former: Mapping[str, Former], settings: str) -> list[Planned]:
+    """Plans of the fallback levels."""
+    return plan_levels(job.table(SEGMENTS).read(_PROFILE).to_pylist(), former, job.fleet, settings)
+
+
+def _of(bucket: int | None) -> Callable[[Mapping[str, str]], bool]:
+    return (lambda partition: True) if bucket is None else in_bucket(bucket)
