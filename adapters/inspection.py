@@ -13,9 +13,9 @@ from models.errors import SourceError
 from models.findings import FileColumns, Findings, Role, Sample
 from models.fleet import Fleet, Source
 from models.inspect import inspect_fleet
-from models.inspect_columns import needed_columns
+from models.inspect_columns import fleet_of_role, needed_columns
 
-__all__ = ["Limits", "check_fleet"]
+__all__ = ["HEAD_ROWS", "Limits", "SampledRows", "check_fleet", "spread"]
 
 HEAD_ROWS = 10_000
 _PACKED = 6
@@ -40,28 +40,28 @@ def check_fleet(fleet: Fleet, home: Path, workers: int, limits: Limits | None = 
     if fleet.test is not None:
         sources["test.source"] = fleet.test.source
     samples: Mapping[Role, Sample] = {
-        role: _sample(source, needed_columns(fleet, role), home, limits or Limits()) for role, source in sources.items()
+        role: _sample(source, fleet, role, home, limits or Limits()) for role, source in sources.items()
     }
     return inspect_fleet(fleet, samples, workers)
 
 
-def _sample(source: Source, needed: Sequence[str], home: Path, limits: Limits) -> Sample:
+def _sample(source: Source, fleet: Fleet, role: Role, home: Path, limits: Limits) -> Sample:
     try:
         files = list_files(source.path, home)
-        return _read(source, files, needed, limits)
+        rows = SampledRows(limits, fleet_of_role(fleet, role).numbers)
+        return _read(source, files, needed_columns(fleet, role), rows)
     except SourceError as exc:
         return Sample(source.path, error=str(exc))
 
 
-def _read(source: Source, files: Sequence[RawFile], needed: Sequence[str], limits: Limits) -> Sample:
-    order = _spread(files)
-    named, unreadable = _columns(order[: limits.named_files], source)
+def _read(source: Source, files: Sequence[RawFile], needed: Sequence[str], rows: "SampledRows") -> Sample:
+    order = spread(files)
+    named, unreadable = _columns(order[: rows.limits.named_files], source)
     columns = {file.uri: names for file, names in named}
     # Files beyond the named ones are taken as the others are; a missing column shows when they are read.
     usable = [file for file in order if file.uri not in columns or set(needed) <= set(columns[file.uri])]
     wanted = list(needed) if usable else [name for name in needed if any(name in names for _, names in named)]
     readable = usable or [file for file, names in named if set(wanted) <= set(names)]
-    rows = _Rows(limits)
     rows.read(source, [file for file in readable if wanted and file.uri not in unreadable], wanted)
     head = head_rows(named[0][0].uri, source, HEAD_ROWS) if named else pa.table({})
     return Sample(
@@ -102,7 +102,7 @@ def _uri(item: tuple[RawFile, list[str]]) -> str:
     return item[0].uri
 
 
-def _spread(files: Sequence[RawFile]) -> list[RawFile]:
+def spread(files: Sequence[RawFile]) -> list[RawFile]:
     """The files in an order whose every beginning is spread evenly over the names: halves, quarters, eighths."""
     bits = max(1, (len(files) - 1).bit_length())
     mirrored = (int(f"{index:0{bits}b}"[::-1], 2) for index in range(1 << bits))
@@ -126,10 +126,14 @@ def _text_bytes(file: RawFile) -> int:
 
 
 @dataclass
-class _Rows:
-    """Rows of the first files until a limit is reached; a file that is too long is cut."""
+class SampledRows:
+    """Rows of the first files until a limit is reached; a file that is too long is cut.
+
+    numbers : columns whose text is read with the source's decimal mark.
+    """
 
     limits: Limits
+    numbers: Sequence[str] = ()
     chunks: list[pa.Table] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     files: int = 0
@@ -155,7 +159,7 @@ class _Rows:
         return any(amount >= limit for amount, limit in zip(used, limits, strict=True))
 
     def _read_file(self, file: RawFile, source: Source, wanted: Sequence[str]) -> None:
-        for chunk in read_chunks(file.uri, source, wanted):
+        for chunk in read_chunks(file.uri, source, wanted, numbers=self.numbers):
             left = self.limits.rows - self.rows
             self.chunks.append(chunk.table.slice(0, left))
             self.rows, self.broken = self.rows + self.chunks[-1].num_rows, self.broken + len(chunk.broken)

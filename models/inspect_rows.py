@@ -111,5 +111,5 @@ def _advice(reason: str, key: str) -> str:
     if reason == "null_target":
         return "fine where there was nothing to observe; else fill it before"
     if reason == "missing_key":
-        return "fill it before, or use another column"
+        return "fill it before, use another column, or take texts that are values out of source.null_values"
     return "correct the files"

@@ -13,6 +13,7 @@ from models.findings import ColumnFacts, Problem, Sample, SegmentFacts
 from models.fleet import Fleet
 from models.formats import format_number, format_percent
 from models.panel import BoolArray, FloatArray, IntArray
+from models.segments import told_lookalikes
 
 __all__ = ["SegmentRows", "other_columns", "segment_facts", "segment_problems"]
 
@@ -100,7 +101,7 @@ def segment_facts(rows: SegmentRows) -> SegmentFacts:
 def segment_problems(
     facts: SegmentFacts, rows: SegmentRows, others: Mapping[str, int], *, whole: bool
 ) -> Iterator[Problem]:
-    """Too many segments, too short ones, ended ones, repeated rows, values below the minimum.
+    """Too many segments, too short ones, ended ones, lookalikes, repeated rows, values below the minimum.
 
     others : columns that could be segments instead -> number of values. whole : False softens what a sample may hide.
     """
@@ -124,6 +125,9 @@ def segment_problems(
     if facts.ended > _MANY_ENDED * facts.count:
         told = f"{facts.ended:,} of {facts.count:,} segments ended long before the newest row"
         yield Problem("warning", "source", f"{told}; their forecasts start where they end, so leave dead ones out")
+    alike = told_lookalikes(rows.keys)
+    if alike:
+        yield Problem("warning", "segment_by", alike)
     yield from _repeated_problems(facts, rows)
     yield from _value_problems(facts, rows)
 

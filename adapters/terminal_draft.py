@@ -1,0 +1,59 @@
+"""What `myriad new` shows: what was chosen, what is open, what a run takes, and the next commands."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from adapters.draft import Drafted
+from models.formats import format_bytes, format_duration
+
+__all__ = ["show_draft"]
+
+
+def show_draft(drafted: Drafted, home: Path, *, as_json: bool) -> None:
+    """Print a summary to standard output."""
+    name = drafted.draft.content["name"]
+    path = str(drafted.path.relative_to(home) if drafted.path.is_relative_to(home) else drafted.path)
+    reference = name if path == f"fleets/{name}.yaml" else path
+    following = [f"myriad check {reference}", f"myriad run {reference}"]
+    if as_json:
+        print(json.dumps(_document(drafted, path, following), indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(f"wrote {path}", "bold"))
+    for choice in drafted.draft.choices:
+        console.print(Text(f"  {choice.key:<12}"), Text(choice.value, "" if choice.sure else "yellow"))
+    for choice in drafted.draft.open:
+        console.print(Text("look at:", "yellow"), Text(f"{choice.key}: {choice.comment}"))
+    for problem in drafted.findings.problems:
+        console.print(Text("warning:", "yellow"), Text(f"{problem.key}: {problem.message}"))
+    console.print(Text(_estimate(drafted)))
+    console.print(Text("next:  " + "\n       ".join(following)))
+
+
+def _estimate(drafted: Drafted) -> str:
+    estimate = drafted.findings.estimate
+    if estimate is None:
+        return "no estimate: too few rows were usable"
+    seconds = format_duration(estimate.train_seconds + estimate.score_seconds)
+    memory = format_bytes(estimate.peak_memory_bytes)
+    return f"a run trains {estimate.models:,} models: about {seconds} and {memory} with {estimate.workers} workers"
+
+
+def _document(drafted: Drafted, path: str, following: list[str]) -> dict[str, object]:
+    choices = [
+        {"key": choice.key, "value": choice.value, "why": choice.why, "others": choice.others, "sure": choice.sure}
+        for choice in drafted.draft.choices
+    ]
+    problems = [{"key": problem.key, "message": problem.message} for problem in drafted.findings.problems]
+    estimate = drafted.findings.estimate
+    return {
+        "path": path,
+        "fleet": drafted.draft.content,
+        "choices": choices,
+        "warnings": problems,
+        "estimate": vars(estimate) if estimate else None,
+        "next": following,
+    }

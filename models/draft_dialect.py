@@ -1,0 +1,62 @@
+"""How a CSV file is written, told from its beginning: encoding, separator, decimal mark, header."""
+
+import csv
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Dialect", "sniff_dialect", "sniff_encoding"]
+
+_DELIMITERS = ",;\t|"
+_LINES = 200
+_COMMA = re.compile(r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+$")
+_POINT = re.compile(r"^[+-]?\d*\.\d+$")
+_VALUE = re.compile(r"^[+-]?[\d.,:/ TZ+-]+$")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """header : False where the first row looks like data."""
+
+    delimiter: str
+    decimal: Literal[".", ","]
+    header: bool
+    names: tuple[str, ...]
+
+
+def sniff_encoding(start: bytes) -> str:
+    """Encoding of a file that begins like this: utf-8 where that is possible, utf-16 by its mark, else cp1252."""
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    try:
+        # The last character may be cut.
+        start[: max(len(start) - 4, 0)].decode("utf-8")
+    except UnicodeDecodeError as exc:
+        # Nor need the first bytes of a cut file end where a character ends.
+        return "utf-8" if exc.start > len(start) - 8 else "cp1252"
+    return "utf-8"
+
+
+def sniff_dialect(text: str) -> Dialect:
+    """text : the beginning of the file, decoded; its last line may be cut."""
+    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
+    lines = lines[: max(1, min(len(lines) - 1, _LINES))]
+    delimiter = max(_DELIMITERS, key=lambda mark: _fit(lines, mark))
+    rows = list(csv.reader(lines, delimiter=delimiter))
+    names = tuple(name.strip() for name in rows[0]) if rows else ()
+    values = [value.strip() for row in rows[1:] for value in row]
+    commas, points = sum(bool(_COMMA.match(v)) for v in values), sum(bool(_POINT.match(v)) for v in values)
+    decimal: Literal[".", ","] = "," if commas > points else "."
+    header = not any(_VALUE.match(name) for name in names[:1]) or not all(_VALUE.match(name) for name in names)
+    return Dialect(delimiter, decimal, header, names)
+
+
+def _fit(lines: list[str], delimiter: str) -> tuple[float, int]:
+    """How well a separator splits: the share of rows with the commonest number of columns, if there are several."""
+    widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter))
+    width, count = widths.most_common(1)[0] if widths else (1, 0)
+    share = count / max(sum(widths.values()), 1)
+    # A decimal comma splits as regularly as a real separator, but no header has it.
+    head = len(next(csv.reader(lines[:1], delimiter=delimiter), []))
+    return (share if width > 1 and head == width else 0.0, width)

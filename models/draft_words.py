@@ -1,0 +1,62 @@
+"""What the name of a column says about its use, in the few languages that data often speak."""
+
+import re
+from typing import Literal
+
+__all__ = ["Meaning", "meaning", "named_as_time", "words"]
+
+Meaning = Literal["id", "flag", "target", "date_part", "driver", "group", ""]
+"""id : names a thing. flag : yes or no, known ahead. target : what one wants to know ahead. date_part : month, weekday.
+driver : price, weather, size. group : what one has a model each for. Empty: the name says nothing."""
+
+# In the order in which they win where a word, or several words, say more than one.
+_WORDS: dict[Meaning, str] = {
+    "id": "id ids key code sku ean gtin upc uuid guid zip postcode plz phone idx row rownum",
+    "flag": "promo promotion promoted holiday holidays event onpromotion feat feature deal display open closed weekend "
+    "is has flag campaign aktion feiertag rabatt schoolholiday stateholiday",
+    "target": "sales sale units unit sold qty quantity quantities demand value y target load consumption usage volume "
+    "count revenue amount orders turnover kwh mwh kw mw energy power charges charge claims claim delay close traffic "
+    "passengers visits visitors riders rides trips calls output production yield "
+    "umsatz absatz menge wert verbrauch stueck stück anzahl bedarf last ventes vente quantité quantite demande valeur "
+    "ventas venta cantidad demanda valor consumo",
+    "date_part": "year month day hour minute weekday dayofweek dow quarter week weekofyear season jahr monat tag "
+    "stunde wochentag quartal woche annee année mois jour heure ano año mes dia día hora",
+    "driver": "price prices preis prix precio discount temperature temp weather rain humidity wind cost income size "
+    "area age lat lon latitude longitude capacity distance weight stock inventory population rate bmi budget spend",
+    "group": "store shop item product brand region country state city customer client meter sensor station site "
+    "location branch department dept category segment group series route line channel market carrier airline "
+    "origin warehouse plant machine device asset account symbol ticker flight vendor supplier sector depot zone "
+    "filiale markt artikel produkt kunde standort zähler zaehler marke kategorie land stadt lager warengruppe "
+    "magasin produit marque pays ville tienda producto marca ciudad",
+}
+_SETS: dict[Meaning, frozenset[str]] = {kind: frozenset(text.split()) for kind, text in _WORDS.items()}
+_LAST_WORD_ID = frozenset(["number", "no", "nr", "num", "nummer", "numero"])
+_TIME = frozenset(
+    "date datetime time timestamp ts ds period datum zeit zeitpunkt zeitstempel fecha jour periode monat woche "  # noqa: SIM905
+    "week month day year quarter jahr quartal tag mois annee année mes ano año semaine semana".split()
+)
+_BOUNDARY = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])|[\W_]+")
+
+
+def words(name: str) -> list[str]:
+    """The lower-case words of a name: `StoreID` and `store_id` give store and id."""
+    return [part.lower() for part in _BOUNDARY.split(name) if part]
+
+
+def meaning(name: str) -> Meaning:
+    """What a name means; the last word weighs most: `price_group` is a group. An id is one wherever the word stands."""
+    parts = words(name)
+    if not parts:
+        return ""
+    if _SETS["id"].intersection(parts) or parts[-1] in _LAST_WORD_ID:
+        return "id"
+    for told in (parts[-1:], parts):
+        for kind, known in _SETS.items():
+            if known.intersection(told):
+                return kind
+    return ""
+
+
+def named_as_time(name: str) -> bool:
+    """Whether a name sounds like a time or a date."""
+    return bool(_TIME.intersection(words(name)))

@@ -1,0 +1,157 @@
+import gzip
+import json
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import cli
+from adapters.draft import draft_file, fleet_name
+from adapters.fleets import load_fleet
+from adapters.inspection import check_fleet
+from models.draft_origin import Wishes
+from models.errors import FleetError, SourceError
+
+DAYS = [str(day.date()) for day in pd.date_range("2024-01-01", periods=60)]
+
+
+def rows(separator=",", decimal=".", header=("day", "Ort", "Menge"), days=DAYS):
+    lines = [[day, place, f"{5 + i % 7}{decimal}{i % 10}"] for place in ("Köln", "Graz") for i, day in enumerate(days)]
+    return "\n".join(separator.join(line) for line in [header, *lines]) + "\n"
+
+
+def drafted(folder, data, **wishes):
+    return draft_file(data, Wishes(**wishes), folder, 2)
+
+
+def content(done):
+    return yaml.safe_load(done.path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "source"),
+    [
+        ("a.csv", rows().encode(), {}),
+        ("a.csv", b"\xef\xbb\xbf" + rows().encode(), {}),
+        ("a.csv.gz", gzip.compress(rows().encode()), {}),
+        ("a.tsv", rows("\t").encode(), {}),
+        ("a.txt", rows("\t").encode(), {"delimiter": "\t"}),
+        ("a.csv", rows(";", ",").encode("cp1252"), {"delimiter": ";", "decimal": ",", "encoding": "cp1252"}),
+        ("a.csv", rows("\t").encode("utf-16"), {"delimiter": "\t", "encoding": "utf-16"}),
+        ("a.csv", rows("|").replace("\n", "\r\n").encode(), {"delimiter": "|"}),
+    ],
+)
+def test_files_are_read_as_they_are_written(tmp_path, name, content, source):
+    (tmp_path / name).write_bytes(content)
+    done = drafted(tmp_path, name)
+    fleet = load_fleet("a", tmp_path)
+    assert fleet.source.model_dump(exclude_defaults=True) == {"path": name} | source
+    assert (fleet.segment_by, fleet.target.column, fleet.time.column) == (["Ort"], "Menge", "day")
+    found = done.findings
+    assert (found.sources[0].accepted, found.segments.count, found.problems) == (120, 2, ())
+    assert {c.name: (c.low, c.high) for c in found.columns}["Menge"] == ("5.000", "11.80")
+
+
+def test_parquet_with_nested_columns_and_long_texts(tmp_path):
+    frame = pd.DataFrame({"day": pd.to_datetime(DAYS), "units": range(60)})
+    table = pa.Table.from_pandas(frame).append_column("tags", pa.array([["x"]] * 60))
+    table = table.append_column("note", pa.array([f"{i} " + "word " * 30 for i in range(60)]))
+    pq.write_table(table, tmp_path / "a.parquet")
+    done = drafted(tmp_path, "a.parquet")
+    assert content(done)["source"] == {"path": "a.parquet", "constants": {"series": "all"}}
+    assert "Not looked at: 'tags', 'note'" in done.text.replace("\n# ", " ")
+    assert done.findings.segments.count == 1
+
+
+def test_a_folder_of_files_with_others_beside_them(tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "README.md").write_text("hello")
+    for month in (1, 2):
+        days = [str(day.date()) for day in pd.date_range(f"2024-0{month}-01", periods=28)]
+        (tmp_path / "raw" / f"{month}.csv").write_text(rows(days=days))
+    done = drafted(tmp_path, "raw", name="shop")
+    assert content(done)["source"] == {"path": "raw/*.csv"}
+    assert "112 rows of 2 files were looked at, all of them" in done.text
+    (tmp_path / "raw" / "3.parquet").write_bytes(b"")
+    with pytest.raises(SourceError, match=r"several formats \(csv, parquet\)"):
+        drafted(tmp_path, "raw", name="other")
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("raw/Sales 2024.csv.gz", "sales-2024"),
+        ("raw/m3/train/*.csv", "m3"),
+        ("s3://lake/raw/shop/", "shop"),
+        ("2024.csv", "fleet-2024"),
+        ("Größe.v2.csv", "groe-v2"),
+        ("東京.csv", "fleet"),
+        ("data", "data"),
+    ],
+)
+def test_a_fleet_is_named_after_its_data(data, name):
+    assert fleet_name(data) == name
+
+
+def test_a_fleet_file_is_overwritten_by_force_only(tmp_path):
+    (tmp_path / "a.csv").write_text(rows())
+    first = drafted(tmp_path, "a.csv")
+    first.path.write_text("mine")
+    with pytest.raises(FleetError, match=r"a\.yaml: is there already; give --force"):
+        drafted(tmp_path, "a.csv")
+    assert first.path.read_text() == "mine"
+    draft_file("a.csv", Wishes(), tmp_path, 2, force=True)
+    assert first.path.read_text() == first.text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "the file is empty"),
+        ("day,Ort,Menge\n", "have no rows"),
+        ("2024-01-01,5,7\n2024-01-02,6,8\n", "the first row (2024-01-01, 5, 7) looks like data"),
+        (rows(days=DAYS[:1]), "nothing plausible"),
+    ],
+)
+def test_what_gives_no_fleet_is_an_error_and_writes_nothing(tmp_path, content, message):
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises((SourceError, FleetError)) as caught:
+        drafted(tmp_path, "a.csv")
+    assert message in str(caught.value) or message == "nothing plausible"
+    assert not (tmp_path / "fleets").exists()
+
+
+def test_a_fleet_that_the_check_refuses_is_not_written(tmp_path):
+    (tmp_path / "a.csv").write_text(rows(days=DAYS[:5]))
+    with pytest.raises(FleetError, match=r"partition\.min_rows: all 2 segments have fewer rows than 6"):
+        drafted(tmp_path, "a.csv")
+    assert not (tmp_path / "fleets").exists()
+
+
+def test_a_sample_of_many_rows_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("adapters.draft.Limits", lambda: __import__("adapters.inspection").inspection.Limits(rows=60))
+    (tmp_path / "a.csv").write_text(rows())
+    done = drafted(tmp_path, "a.csv")
+    assert "60 rows of 1 file were looked at, a sample of all" in done.text
+
+
+def test_the_command_tells_what_it_chose_and_what_is_next(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MYRIAD_HOME", raising=False)
+    (tmp_path / "menge.csv").write_text(rows())
+    result = CliRunner().invoke(cli.app, ["new", "menge.csv"])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == "wrote fleets/menge.yaml"
+    assert any(line.split() == ["segment_by", "Ort"] for line in lines)
+    assert lines[-2:] == ["next:  myriad check menge", "       myriad run menge"]
+    refused = CliRunner().invoke(cli.app, ["new", "menge.csv"])
+    assert refused.exit_code == 2
+    assert "--force" in refused.output
+    document = json.loads(CliRunner().invoke(cli.app, ["new", "menge.csv", "--force", "--json"]).stdout)
+    assert document["fleet"]["segment_by"] == ["Ort"]
+    assert document["next"][0] == "myriad check menge"
+    assert check_fleet(load_fleet("menge", tmp_path), tmp_path, 1).errors == 0
