@@ -3,7 +3,50 @@
 import math
 from datetime import datetime
 
-__all__ = ["format_bytes", "format_duration", "format_moment", "format_number", "format_percent", "format_short"]
+__all__ = [
+    "MONTHS",
+    "format_bytes",
+    "format_change",
+    "format_count",
+    "format_difference",
+    "format_duration",
+    "format_metric",
+    "format_moment",
+    "format_number",
+    "format_percent",
+    "format_short",
+]
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_METRICS = {"smape": "sMAPE", "wape": "WAPE", "mase": "MASE", "mae": "MAE", "rmse": "RMSE"}
+
+
+def format_count(count: int, noun: str, plural: str = "") -> str:
+    """`1 segment`, `1,428 segments`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def format_metric(name: str, target: str = "") -> str:
+    """A metric as people write it, with its unit: `sMAPE (%)`, `MAE (minutes)`, `WAPE`."""
+    label = _METRICS.get(name, name)
+    if name == "smape":
+        return f"{label} (%)"
+    return f"{label} ({target})" if target and name in ("mae", "rmse") else label
+
+
+def format_change(before: float | None, after: float | None) -> str:
+    """How a figure moved relative to what it was: `+4.2 %`, `about same`, `same`; a dash where that means nothing."""
+    if before is None or after is None or not math.isfinite(before) or not math.isfinite(after):
+        return "–"
+    if before == after:
+        return "same"
+    if before == 0:
+        return "–"
+    share = (after - before) / abs(before)
+    if abs(share) < 0.001:
+        return "about same"
+    sign = "+" if share > 0 else "−"
+    return f"{sign}{format_percent(abs(share), 1)}"
 
 
 def format_number(value: float | None) -> str:
@@ -35,6 +78,11 @@ def format_percent(share: float | None, digits: int = 0) -> str:
     return ">99.9 %" if share < 1 and float(text) >= 100 else f"{text} %"
 
 
+def format_difference(before: int, after: int) -> str:
+    """By how much a count moved: `+24`, `−3`, `same`."""
+    return "same" if before == after else f"{after - before:+,}".replace("-", "−")
+
+
 def format_duration(seconds: float) -> str:
     """Seconds as `1.92 s`, `38.4 s`, `2 min 05 s` or `1 h 07 min`."""
     if seconds < 60:
@@ -49,8 +97,9 @@ def format_bytes(size: int) -> str:
 
 
 def format_moment(text: str) -> str:
-    """An ISO 8601 time to the second; another text as it is."""
+    """An ISO 8601 time to the minute, such as `7 Jan 2026, 10:15 UTC`; another text as it is."""
     try:
-        return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S %Z}".strip()
+        time = datetime.fromisoformat(text)
     except ValueError:
         return text
+    return f"{time.day} {MONTHS[time.month - 1]} {time.year}, {time:%H:%M %Z}".strip()

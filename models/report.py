@@ -1,20 +1,15 @@
-"""The report of a training: one self-contained HTML page for people, one JSON summary for programs."""
+"""The report of a run as values: the summary, which is also kept as JSON, and what else the page shows."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-import numpy as np
-from jinja2 import Environment, StrictUndefined, Template
-
-from models.charts import SeriesSample, compare, ecdf_chart, forecast_chart, ratio_chart
-from models.formats import format_bytes, format_duration, format_moment, format_number, format_percent
+from models.findings import Estimate
+from models.plain import json_text
 
 __all__ = [
     "Files",
@@ -24,21 +19,17 @@ __all__ = [
     "Outcome",
     "OutcomeReason",
     "Outcomes",
+    "QuarantineReason",
     "Rows",
-    "RunReport",
     "SegmentError",
-    "SeriesSample",
     "Stage",
     "Summary",
     "TestMetric",
-    "render_html",
+    "parse_summary",
     "summary_json",
 ]
 
 Outcome = Literal["trained", "reused", "fallback", "skipped", "failed"]
-
-# What the page shows at most; the tables have the rest.
-_SAMPLES, _WORST, _REASONS, _HELD, _REFUSED = 12, 15, 25, 10, 20
 
 
 @dataclass(frozen=True)
@@ -113,8 +104,11 @@ class Files:
 class Summary:
     """What a run did, in figures.
 
-    registered, promoted, held : segments. predictions : rows. tables : name -> uri.
-    started_at, finished_at : ISO 8601.
+    registered, promoted, held, unchanged : segments with a challenger; unchanged ones were champions before.
+    predictions : rows; statuses : rows by status; fallbacks : predicted rows by fallback level, '' for the segment's
+    own champion. tables : name -> uri. started_at, finished_at : ISO 8601.
+    champions : segments with a champion in the release. level_models : models of fallback levels that were trained.
+    former_run : the run before that left a report. estimate : made before the run.
     """
 
     fleet: str
@@ -136,6 +130,14 @@ class Summary:
     config: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Files = Files()
+    description: str = ""
+    champions: int = 0
+    unchanged: int = 0
+    level_models: int = 0
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    fallbacks: Mapping[str, int] = field(default_factory=dict)
+    former_run: str | None = None
+    estimate: Estimate | None = None
 
     @property
     def seconds(self) -> float:
@@ -145,7 +147,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class SegmentError:
-    """Errors of one segment in the backtest; None or NaN where there is none."""
+    """Errors of one champion in the backtest; None or NaN where there is none."""
 
     segment: str
     candidate: str
@@ -168,6 +170,17 @@ class OutcomeReason:
     outcome: Outcome
     reason: str
     segments: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class QuarantineReason:
+    """Rows, or files, that one stage rejected for this reason. examples : where, and what the row was."""
+
+    stage: str
+    reason: str
+    rows: int
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,85 +201,29 @@ class HeldSegment:
     reason: str
 
 
-@dataclass(frozen=True)
-class RunReport:
-    """Everything the page shows. errors : one a segment, any number; candidates : name -> segments won."""
-
-    summary: Summary
-    errors: Sequence[SegmentError] = ()
-    candidates: Mapping[str, int] = field(default_factory=dict)
-    reasons: Sequence[OutcomeReason] = ()
-    gates: Sequence[GateCount] = ()
-    held: Sequence[HeldSegment] = ()
-    samples: Sequence[SeriesSample] = ()
-
-
 def summary_json(summary: Summary) -> str:
     """The summary as strict JSON, keys in the order of the dataclass; NaN and infinity become null."""
-    return json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(summary) + "\n"
 
 
-def _plain(value: object) -> object:
-    if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def parse_summary(text: str) -> Summary | None:
+    """The summary of a former run; None if the text is none, or one of a version that kept other figures.
 
-
-def render_html(report: RunReport) -> str:
-    """The report as one HTML page that needs nothing else: styles and charts are inside, scripts there are none.
-
-    Its size does not grow with the fleet: distributions are aggregated, lists are cut and say so.
+    The estimate is left out: nobody compares with it.
     """
-    errors = report.errors
-    comparison = compare([error.champion for error in errors], [error.baseline for error in errors])
-    known = bool(len(comparison.ratio))
-    name, tables = report.summary.metric.name, report.summary.tables
-    return _template().render(
-        s=report.summary,
-        comparison=comparison,
-        quantiles=[(share, *comparison.quantiles(share)) for share in (0.1, 0.25, 0.5, 0.75, 0.9)] if known else [],
-        ecdf=ecdf_chart(comparison, name) if known else "",
-        ratios=ratio_chart(comparison) if known else "",
-        candidates=sorted(report.candidates.items(), key=lambda item: (-item[1], item[0])),
-        outcomes=[(item.name, getattr(report.summary.outcomes, item.name)) for item in fields(Outcomes)],
-        reasons=sorted(report.reasons, key=lambda reason: -reason.segments)[:_REASONS],
-        reasons_left=max(len(report.reasons) - _REASONS, 0),
-        worst=sorted(filter(_measured, errors), key=_badness, reverse=True)[:_WORST],
-        gates=report.gates,
-        refused=report.summary.files.refused[:_REFUSED],
-        held=report.held[:_HELD],
-        held_left=max(len(report.held) - _HELD, 0),
-        samples=[(sample, forecast_chart(sample)) for sample in report.samples[:_SAMPLES]],
-        example=tables.get("predictions") or next(iter(tables.values()), ""),
-    )
-
-
-def _measured(error: SegmentError) -> bool:
-    return error.champion is not None and math.isfinite(error.champion)
-
-
-def _badness(error: SegmentError) -> float:
-    return error.champion or 0.0
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "count": lambda value: f"{value:,}",
-        "number": format_number,
-        "percent": format_percent,
-        "duration": format_duration,
-        "bytes": format_bytes,
-        "moment": format_moment,
-        "share": lambda part, whole: part / whole if whole else math.nan,
-        "quoted": lambda text: json.dumps(text, ensure_ascii=False),
-    }
-    source = files("models").joinpath("templates", "report.html.j2").read_text("utf-8")
-    return environment.from_string(source)
+    try:
+        content: dict[str, Any] = json.loads(text)
+        metric = dict(content["metric"])
+        test = metric.pop("test")
+        files = dict(content.get("files", {}))
+        nested = {
+            "outcomes": Outcomes(**content["outcomes"]),
+            "metric": Metric(**metric, test=TestMetric(**test) if test else None),
+            "stages": tuple(Stage(**stage) for stage in content["stages"]),
+            "rows": Rows(**content["rows"]),
+            "files": Files(**files | {"refused": tuple(files.get("refused", ()))}),
+            "estimate": None,
+        }
+        return Summary(**content | nested)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

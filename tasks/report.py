@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.files import replacing
 from models.errors import EmptyWindowError
+from models.findings import Estimate
 from models.fleet import Metric as FleetMetric
 from models.metrics import fleet_error
 from models.panel import FloatArray
@@ -26,18 +25,14 @@ from models.report import (
     GateCount,
     HeldSegment,
     Metric,
-    OutcomeReason,
     Outcomes,
-    Rows,
-    RunReport,
     SegmentError,
-    SeriesSample,
     Stage,
     Summary,
     TestMetric,
-    render_html,
     summary_json,
 )
+from models.report_page import RunReport, render_html
 from models.tables import (
     CHALLENGERS,
     CHAMPIONS,
@@ -49,7 +44,6 @@ from models.tables import (
     REGISTRATIONS,
     SEGMENTS,
     VERDICTS,
-    landed,
     observations,
 )
 from tasks.context import Run
@@ -57,6 +51,19 @@ from tasks.ingest import IngestReceipt, ingest_files
 from tasks.partition import recorded_buckets
 from tasks.promote import PromoteSummary
 from tasks.register import RegisterSummary
+from tasks.report_facts import (
+    changes_since,
+    former_summary,
+    member_weights,
+    outcomes_of,
+    past_accuracy,
+    quarantine_reasons,
+    replaced_candidates,
+    row_balance,
+    segment_champions,
+    settings_of,
+)
+from tasks.report_samples import segment_traits, series_samples, test_rows
 from tasks.score import ScoreSummary
 from tasks.train import TrainSummary
 from tasks.work.evaluate import evaluate_bucket
@@ -64,7 +71,8 @@ from tasks.work.job import Job
 
 __all__ = ["Stages", "evaluate_predictions", "write_report"]
 
-_SAMPLES = 12
+_CHAMPION = ["segment", "level", "candidate", "error", "baseline_error", "weight", "rows", "fingerprint"]
+_UNREADABLE = "The summary of the last run is gone or cannot be read: there is nothing to compare with."
 _PACKAGES = ("deltalake", "distributed", "lightgbm", "mlflow", "numpy", "onnxruntime", "pandas", "prefect", "pyarrow")
 
 
@@ -80,6 +88,7 @@ class Stages:
     started_at: datetime
     peak_rss_bytes: int
     ingest: IngestReceipt | None = None
+    estimate: Estimate | None = None
 
 
 @task(name="evaluate predictions", cache_policy=NO_CACHE)
@@ -121,8 +130,8 @@ def _overall(errors: FloatArray, weights: FloatArray, metric: FleetMetric) -> fl
 @task(name="write report", cache_policy=NO_CACHE)
 def write_report(run: Run, stages: Stages, test: TestMetric | None, folder: Path) -> Path:
     """Write `<run id>.html` and `.json` below folder/fleet, and the same as `latest`; returns the HTML's path."""
-    report = _report(run, stages, test)
     target = folder / run.fleet.name
+    report = _report(run, stages, test, target)
     target.mkdir(parents=True, exist_ok=True)
     for name in (run.job.run_id, "latest"):
         for suffix, text in (("html", render_html(report)), ("json", summary_json(report.summary))):
@@ -131,12 +140,19 @@ def write_report(run: Run, stages: Stages, test: TestMetric | None, folder: Path
     return target / "latest.html"
 
 
-def _report(run: Run, stages: Stages, test: TestMetric | None) -> RunReport:
-    champions = _champions(run, stages.promote.release)
-    summary = _summary(run, stages, test, champions)
-    of_run = run.table(OUTCOMES).read(where=lambda partition: partition["run_id"] == run.job.run_id)
+def _report(run: Run, stages: Stages, test: TestMetric | None, folder: Path) -> RunReport:
+    """folder : where the fleet's reports are."""
+    champions = segment_champions(run, stages.promote.release, _CHAMPION)
+    former = former_summary(folder, run.job.run_id)
+    summary = _summary(run, stages, test, champions, former)
+    outcomes, reasons = outcomes_of(run, run.job.run_id)
+    traits = segment_traits(run, outcomes, champions, replaced_candidates(run, former, champions))
+    if run.fleet.task == "forecast":
+        rows, (samples, bad) = None, series_samples(run, stages.score.job_id, traits)
+    else:
+        rows, (samples, bad) = test_rows(run, traits)
+    changes = changes_since(run, former, summary, outcomes, champions, stages.started_at) if former else None
     counts = stages.promote.gates
-    reasons = Counter((row["outcome"], row["reason"]) for row in of_run.to_pylist() if row["outcome"] != "trained")
     return RunReport(
         summary=summary,
         errors=tuple(
@@ -144,34 +160,32 @@ def _report(run: Run, stages: Stages, test: TestMetric | None) -> RunReport:
             for row in champions
         ),
         candidates=Counter(row["candidate"] for row in champions),
-        reasons=tuple(OutcomeReason(outcome, reason, count) for (outcome, reason), count in reasons.most_common()),
+        members=member_weights(run),
+        reasons=reasons,
         gates=tuple(
             GateCount(gate, counts.get((gate, True, decisive), 0), counts.get((gate, False, decisive), 0), decisive)
             for gate, decisive in dict.fromkeys((gate, decisive) for gate, _, decisive in counts)
         ),
         held=tuple(HeldSegment(segment, reason) for segment, reason in stages.promote.held_segments),
-        samples=_samples(run, stages.score.job_id, champions) if run.fleet.task == "forecast" else (),
+        samples=samples,
+        worst=bad,
+        quarantine=quarantine_reasons(run),
+        test_rows=rows,
+        past=past_accuracy(run),
+        changes=changes,
+        no_changes="" if former or not (folder / "latest.json").exists() else _UNREADABLE,
+        target=run.fleet.target.column,
+        interval=run.fleet.interval.level,
     )
 
 
-def _champions(run: Run, release: int | None) -> list[dict[str, Any]]:
-    columns = [
-        "segment",
-        "candidate",
-        "error",
-        "baseline_error",
-        "weight",
-        "rows",
-        "level",
-        "bucket",
-        "model_name",
-        "model_version",
-    ]
-    rows = run.table(CHAMPIONS).read(columns, lambda partition: partition["release"] == str(release))
-    return [row for row in rows.to_pylist() if row["level"] == "segment"]
-
-
-def _summary(run: Run, stages: Stages, test: TestMetric | None, champions: Sequence[Mapping[str, Any]]) -> Summary:
+def _summary(
+    run: Run,
+    stages: Stages,
+    test: TestMetric | None,
+    champions: Sequence[Mapping[str, Any]],
+    former: Summary | None,
+) -> Summary:
     def column(name: str) -> FloatArray:
         return np.array([row[name] for row in champions], dtype=float)
 
@@ -196,13 +210,21 @@ def _summary(run: Run, stages: Stages, test: TestMetric | None, champions: Seque
         metric=metric,
         stages=stages.timings,
         peak_rss_bytes=stages.peak_rss_bytes,
-        rows=_rows(run),
+        rows=row_balance(run),
         tables={spec.name: run.table(spec).uri for spec in [*specs, VERDICTS, CHAMPIONS, PREDICTIONS]},
         started_at=stages.started_at.isoformat(timespec="seconds"),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         config=_config(run, stages),
         versions={name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         files=_files(stages.ingest),
+        description=fleet.description,
+        champions=len(champions),
+        unchanged=stages.promote.unchanged,
+        level_models=stages.train.levels,
+        statuses=dict(stages.score.statuses),
+        fallbacks=dict(sorted(stages.score.levels.items())),
+        former_run=former.run_id if former else None,
+        estimate=stages.estimate,
     )
 
 
@@ -211,64 +233,8 @@ def _files(receipt: IngestReceipt | None) -> Files:
 
 
 def _config(run: Run, stages: Stages) -> dict[str, str]:
-    """What the figures depend on besides the data, and why nothing was promoted if so."""
-    fleet = run.fleet
-    config = {
-        "task": fleet.task,
-        "horizon": str(fleet.horizon or "-"),
-        "candidates": ", ".join(candidate.name for candidate in fleet.candidates),
-        "backtest folds": str(fleet.backtest.folds),
-        "buckets": str(recorded_buckets(run)),
-    }
+    """The fleet's settings, the number of buckets, and why nothing was promoted if so."""
+    candidates = ", ".join(" ".join([c.name, *(f"{k}={v}" for k, v in c.params.items())]) for c in run.fleet.candidates)
+    config = {"task": run.fleet.task, "candidates": candidates}
+    config |= settings_of(run) | {"buckets": str(recorded_buckets(run))}
     return config | ({"promotion": stages.promote.reason} if stages.promote.reason else {})
-
-
-def _rows(run: Run) -> Rows:
-    """Rows of all inputs in the lake: what was read is either an observation or in quarantine."""
-    inputs = run.table(INPUTS).read(where=lambda partition: partition["role"] == "observations")
-    read = pc.sum(inputs["rows_read"]).as_py() or 0
-    accepted = sum(file.rows for file in run.table(observations(run.fleet)).files())
-    rejected = run.table(QUARANTINE).files(lambda partition: partition["stage"] in ("observations", "partition"))
-    refused = [row for row in inputs.to_pylist() if row["error"]]
-    return Rows(read, accepted, sum(file.rows for file in rejected) - len(refused))
-
-
-def _samples(run: Run, job_id: str, champions: Sequence[Mapping[str, Any]]) -> tuple[SeriesSample, ...]:
-    """A dozen segments from the best to the worst backtest, with history, forecast and truth where known."""
-    ordered = sorted(champions, key=lambda row: (row["error"], row["segment"]))
-    picks = np.unique(np.linspace(0, len(ordered) - 1, min(_SAMPLES, len(ordered))).astype(int))
-    return tuple(_sample(run, job_id, ordered[pick]) for pick in picks) if ordered else ()
-
-
-def _sample(run: Run, job_id: str, champion: Mapping[str, Any]) -> SeriesSample:
-    segment, bucket = str(champion["segment"]), str(champion["bucket"])
-    wanted = pc.field("segment") == segment
-    history = run.table(observations(run.fleet)).read(
-        ["time", "target"], lambda partition: partition["bucket"] == bucket, wanted
-    )
-    columns = ["time", "prediction", "lower", "upper"]
-    forecast = run.table(PREDICTIONS).read(
-        columns, lambda partition: partition["part"] == f"bucket-{bucket}", wanted & (pc.field("job_id") == job_id)
-    )
-    actual: dict[object, float] = {}
-    if run.fleet.test is not None:
-        truth = run.table(landed(run.fleet.truth, "actuals")).read(["time", "target"], rows=wanted)
-        actual = dict(zip(truth["time"].to_pylist(), truth["target"].to_pylist(), strict=True))
-    times = forecast["time"].to_pylist()
-    return SeriesSample(
-        segment=segment,
-        title=segment,
-        times=history["time"].to_pylist(),
-        history=history["target"].to_pylist(),
-        forecast_times=times,
-        prediction=_floats(forecast, "prediction"),
-        lower=_floats(forecast, "lower"),
-        upper=_floats(forecast, "upper"),
-        actual=[actual.get(time, float("nan")) for time in times] if actual else (),
-        model=f"{champion['candidate']} · {champion['model_name']} v{champion['model_version']}",
-    )
-
-
-def _floats(rows: pa.Table, name: str) -> list[float]:
-    values: list[float] = rows[name].fill_null(float("nan")).to_pylist()
-    return values

@@ -1,0 +1,215 @@
+"""What the report reads from the tables: champions, outcomes, quarantine, and what the former run left."""
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.accuracy import FIGURES
+from models.candidates import COMBINATION
+from models.report import OutcomeReason, QuarantineReason, Rows, Summary, parse_summary
+from models.report_accuracy import LiveAccuracy, PastAccuracy
+from models.report_changes import ChampionFigures, Changes, InputFile, changes_between
+from models.report_reasons import group_reasons
+from models.tables import CHAMPIONS, INPUTS, LEADERBOARD, OUTCOMES, QUARANTINE, observations
+from tasks.accuracy import accuracy_rows
+from tasks.context import Run
+from tasks.promote import kept_releases
+from tasks.work.train import LEVELS
+
+__all__ = [
+    "changes_since",
+    "former_summary",
+    "member_weights",
+    "outcomes_of",
+    "past_accuracy",
+    "quarantine_reasons",
+    "replaced_candidates",
+    "row_balance",
+    "segment_champions",
+    "settings_of",
+]
+
+_EXAMPLES = 3
+_EXAMPLE_LETTERS = 140
+_INTERNAL = ("hash", "path", "row", "input_id", "path_id")
+"""Columns that a landed row has besides those of its file."""
+_FIGURES = ["segment", "level", "candidate", "error", "fingerprint"]
+
+
+def segment_champions(run: Run, release: int | None, columns: Sequence[str] = _FIGURES) -> list[dict[str, Any]]:
+    """Champions of the segments in a release, without the fallback levels."""
+    rows = run.table(CHAMPIONS).read([*columns], lambda partition: partition["release"] == str(release))
+    return [row for row in rows.to_pylist() if row["level"] == "segment"]
+
+
+def outcomes_of(run: Run, run_id: str) -> tuple[dict[str, str], tuple[OutcomeReason, ...]]:
+    """Outcome of each segment in a run, and why those that were not trained were not."""
+    columns = ["segment", "outcome", "reason"]
+    rows = run.table(OUTCOMES).read(columns, lambda partition: partition["run_id"] == run_id).to_pylist()
+    told = group_reasons((row["outcome"], row["reason"], row["segment"]) for row in rows if row["outcome"] != "trained")
+    return {row["segment"]: row["outcome"] for row in rows}, told
+
+
+def row_balance(run: Run) -> Rows:
+    """Rows of all inputs in the lake: what was read is either an observation or in quarantine."""
+    inputs = run.table(INPUTS).read(where=lambda partition: partition["role"] == "observations")
+    read = pc.sum(inputs["rows_read"]).as_py() or 0
+    accepted = sum(file.rows for file in run.table(observations(run.fleet)).files())
+    rejected = run.table(QUARANTINE).files(lambda partition: partition["stage"] in ("observations", "partition"))
+    refused = [row for row in inputs.to_pylist() if row["error"]]
+    return Rows(read, accepted, sum(file.rows for file in rejected) - len(refused))
+
+
+def member_weights(run: Run) -> dict[str, float]:
+    """Share of each candidate in the models of all segments; the newest training's, whatever was promoted."""
+    rows = run.table(LEADERBOARD).read(["candidate", "weight"], lambda partition: partition["bucket"] != str(LEVELS))
+    rows = rows.filter((pc.field("candidate") != COMBINATION) & (pc.field("weight") > 0))
+    sums = rows.group_by("candidate").aggregate([("weight", "sum")])
+    total = pc.sum(sums["weight_sum"]).as_py()
+    return {row["candidate"]: row["weight_sum"] / total for row in sums.to_pylist()}
+
+
+def past_accuracy(run: Run) -> PastAccuracy:
+    """Predictions of former runs against later observations; none of models that had seen the future."""
+    metric = run.fleet.backtest.metric if run.fleet.backtest.metric in FIGURES else "wape"
+
+    def figures(by: str) -> tuple[LiveAccuracy, ...]:
+        rows = accuracy_rows(run.job.lake, run.fleet.name, by).to_pylist()
+        fair = [row for row in rows if not row["in_sample"] and row["rows"] and row[by] is not None]
+        return tuple(
+            LiveAccuracy(row[by], row["rows"], *(_known(row[name]) for name in (metric, "bias", "coverage")))
+            for row in fair
+        )
+
+    return PastAccuracy(metric, figures("step"), figures("release"))
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def quarantine_reasons(run: Run) -> tuple[QuarantineReason, ...]:
+    """Rejected rows of every stage by reason, with the first examples; one file is in memory at a time."""
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    table = run.table(QUARANTINE)
+    for file in sorted(table.files(), key=lambda file: (file.partition["stage"], file.partition["part"])):
+        reasons = table.read_files([file], ["reason"])["reason"]
+        wanted = []
+        for pair in reasons.value_counts().to_pylist():
+            key = (file.partition["stage"], pair["values"])
+            counts[key] += pair["counts"]
+            wanted += [pair["values"]] if len(examples[key]) < _EXAMPLES else []
+        for reason in wanted:
+            key = (file.partition["stage"], reason)
+            rows = table.read_files([file], ["path", "row", "detail", "content"], pc.field("reason") == reason)
+            examples[key] += [_example(row) for row in rows.slice(0, _EXAMPLES - len(examples[key])).to_pylist()]
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(
+        QuarantineReason(stage, reason, rows, tuple(examples[stage, reason])) for (stage, reason), rows in ordered
+    )
+
+
+def _example(row: Mapping[str, Any]) -> str:
+    """Where it was and what it looked like; of a file as a whole, what is wrong with it."""
+    told = str(row["detail"])
+    if row["row"] >= 0:
+        told = f"{Path(row['path']).name}:{row['row']}: {told}: {_values(row['content'])}"
+    return told if len(told) <= _EXAMPLE_LETTERS else f"{told[: _EXAMPLE_LETTERS - 1]}…"
+
+
+def _values(content: str) -> str:
+    """A row as people read it; a text that is no row as it is."""
+    try:
+        row = json.loads(content)
+    except ValueError:
+        return content
+    if not isinstance(row, dict):
+        return content
+    return ", ".join(f"{name} {value}" for name, value in row.items() if name not in _INTERNAL)
+
+
+def former_summary(folder: Path, run_id: str) -> Summary | None:
+    """Summary of the newest run that left a report and is not this one; None if there is none that can be read."""
+    newest = _summary_at(folder / "latest.json")
+    if newest is None or newest.run_id != run_id:
+        return newest
+    # This run has been reported before: its own summary tells which one it followed.
+    return _summary_at(folder / f"{newest.former_run}.json") if newest.former_run else None
+
+
+def _summary_at(path: Path) -> Summary | None:
+    return parse_summary(path.read_text("utf-8")) if path.exists() else None
+
+
+def changes_since(
+    run: Run,
+    former: Summary,
+    now: Summary,
+    outcomes: Mapping[str, str],
+    champions: Sequence[Mapping[str, Any]],
+    started_at: datetime,
+) -> Changes:
+    """This run against the former one, from the tables."""
+    before, _ = outcomes_of(run, former.run_id)
+    kept = former.release is None or former.release in kept_releases(run)
+    return changes_between(
+        former,
+        now,
+        (before, outcomes),
+        (_figures(segment_champions(run, former.release)) if kept else None, _figures(champions)),
+        _read_files(run, started_at),
+    )
+
+
+def replaced_candidates(run: Run, former: Summary | None, champions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Candidate that a segment's champion was in the former run, where it is another one now."""
+    if former is None or former.release is None:
+        return {}
+    now = {row["segment"]: row["candidate"] for row in champions}
+    before = {row["segment"]: row["candidate"] for row in segment_champions(run, former.release)}
+    return {segment: name for segment, name in before.items() if segment in now and now[segment] != name}
+
+
+def _figures(champions: Sequence[Mapping[str, Any]]) -> dict[str, ChampionFigures]:
+    return {row["segment"]: ChampionFigures(row["candidate"], row["error"], row["fingerprint"]) for row in champions}
+
+
+def _read_files(run: Run, started_at: datetime) -> list[InputFile]:
+    """Files of the training input that this run read."""
+    rows: pa.Table = run.table(INPUTS).read(where=lambda partition: partition["role"] == "observations")
+    return [
+        InputFile(row["path"].removeprefix(f"{run.job.home}/"), row["rows_accepted"], row["rows_quarantined"])
+        for row in rows.to_pylist()
+        if not row["error"] and row["ingested_at"] >= started_at
+    ]
+
+
+def settings_of(run: Run) -> dict[str, str]:
+    """Every setting of the fleet by its dotted name in the fleet file; lists and optional parts as they are."""
+    return dict(_flat(run.fleet.model_dump(mode="json", exclude={"name", "description", "candidates"})))
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, value in content.items():
+        if isinstance(value, Mapping) and value:
+            found += _flat(value, f"{prefix}{name}.")
+        elif value not in (None, "", [], {}):
+            found.append((f"{prefix}{name}", _text(value)))
+    return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    if isinstance(value, Mapping):
+        return ": ".join(str(part) for pair in value.items() for part in pair)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,39 @@
+from typing import get_args
+
+import pytest
+
+from models.report import Outcome
+from models.report_reasons import ADVICE, group_reasons
+
+
+def test_reasons_that_differ_in_figures_alone_are_one_with_their_range():
+    rows = [
+        ("fallback", f"{count} rows, fewer than partition.min_rows = 20", f"s{count:02}") for count in (19, 3, 7, 3)
+    ]
+    [found] = group_reasons(rows)
+    assert found.reason == "3 to 19 rows, fewer than partition.min_rows = 20"
+    assert (found.segments, found.examples) == (4, ("s03", "s03", "s07"))
+
+
+def test_the_most_frequent_reason_comes_first_and_outcomes_are_apart():
+    rows = [("failed", "broken", "a"), ("fallback", "broken", "b"), ("fallback", "broken", "c"), ("failed", "nan", "d")]
+    found = group_reasons(rows)
+    assert [(reason.outcome, reason.reason, reason.segments) for reason in found] == [
+        ("fallback", "broken", 2),
+        ("failed", "broken", 1),
+        ("failed", "nan", 1),
+    ]
+
+
+@pytest.mark.parametrize("reason", ["theta2 raised at v1.2.3", "1,024 of 2.5", "", "10 # 20"])
+def test_a_single_reason_stays_as_it_is(reason):
+    [found] = group_reasons([("failed", reason, "a")])
+    assert found.reason == reason
+
+
+def test_thousands_of_distinct_figures_are_still_one_reason():
+    assert len(group_reasons(("failed", f"error {number / 7:.3f}", str(number)) for number in range(5_000))) == 1
+
+
+def test_every_outcome_that_is_no_model_has_advice():
+    assert set(get_args(Outcome)) - {"trained", "reused"} <= ADVICE.keys()
