@@ -1,25 +1,71 @@
-"""Flow `score`: predictions of the next horizon or for new inputs, committed once."""
+"""Flows `score` and `backfill`: predictions of the next horizon or for new inputs, committed once; also of the past."""
+
+from collections.abc import Sequence
 
 from prefect import flow
 
 from flows.artifacts import progress_artifacts, summarise
-from flows.session import open_session, run_name
+from flows.parameters import FirstDate, FleetFile, LakeRoot, LastDate, PastDate, RunId, ScoredRelease
+from flows.session import Session, open_session, run_name
 from tasks.ingest import ingest_files
-from tasks.score import ScoreSummary, score_fleet
+from tasks.promote import current_release
+from tasks.score import ScoreSummary, past_moments, score_fleet
 
-__all__ = ["score"]
+__all__ = ["backfill", "score"]
 
 
 @flow(name="score", flow_run_name=run_name)
-def score(fleet: str, lake: str | None = None, run_id: str | None = None, release: int | None = None) -> ScoreSummary:
-    """Take in new scoring input and score it with `release`, by default the one in force."""
+def score(
+    fleet: FleetFile,
+    lake: LakeRoot = None,
+    run_id: RunId = None,
+    release: ScoredRelease = None,
+    as_of: PastDate = None,
+) -> ScoreSummary:
+    """Take in new scoring input and score it with `release`, by default the one in force; or forecast a past date."""
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
-        run = session.run
-        if run.fleet.score is not None:
-            ingest_files(run, "requests", run.fleet.score.source)
-        summary = score_fleet(run, release)
-        figures = {"job": summary.job_id, "release": summary.release, "rows": summary.rows}
-        figures |= {f"status {status}": rows for status, rows in summary.statuses.items()}
-        figures |= {f"by {level or 'own champion'}": rows for level, rows in summary.levels.items()}
-        summarise(run.fleet.name, "score", figures)
+        moment = past_moments(session.run, as_of)[0] if as_of else None
+        _ingest_requests(session)
+        summary = score_fleet(session.run, release, moment)
+        summarise(session.run.fleet.name, "score", _figures([summary]))
     return summary
+
+
+@flow(name="backfill", flow_run_name=run_name)
+def backfill(
+    fleet: FleetFile,
+    start: FirstDate,
+    end: LastDate,
+    lake: LakeRoot = None,
+    run_id: RunId = None,
+    release: ScoredRelease = None,
+) -> list[ScoreSummary]:
+    """Forecast as of the end of every period from `start` to `end`, with one release: a job each, committed once."""
+    with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
+        moments = past_moments(session.run, start, end)
+        _ingest_requests(session)
+        # All jobs with one release, whatever is promoted meanwhile.
+        pinned = release if release is not None else current_release(session.run) or None
+        summaries = [score_fleet(session.run, pinned, moment) for moment in moments]
+        summarise(session.run.fleet.name, "backfill", {"jobs": len(summaries), **_figures(summaries)})
+    return summaries
+
+
+def _ingest_requests(session: Session) -> None:
+    source = session.run.fleet.score
+    if source is not None:
+        ingest_files(session.run, "requests", source.source)
+
+
+def _figures(summaries: Sequence[ScoreSummary]) -> dict[str, object]:
+    """Figures of one job, or of several together."""
+    statuses = sorted({status for summary in summaries for status in summary.statuses})
+    levels = sorted({level for summary in summaries for level in summary.levels})
+    figures: dict[str, object] = {"job": summaries[-1].job_id, "release": summaries[-1].release}
+    figures |= {"rows": sum(summary.rows for summary in summaries)}
+    if any(summary.as_of for summary in summaries):
+        span = dict.fromkeys([str(summaries[0].as_of), str(summaries[-1].as_of)])
+        figures |= {"as of": " to ".join(span), "in sample": sum(summary.in_sample for summary in summaries)}
+    figures |= {f"status {one}": sum(summary.statuses.get(one, 0) for summary in summaries) for one in statuses}
+    of_levels = {one: sum(summary.levels.get(one, 0) for summary in summaries) for one in levels}
+    return figures | {f"by {level or 'own champion'}": rows for level, rows in of_levels.items()}

@@ -14,7 +14,7 @@ from models.panel import FloatArray, IntArray, Panel
 from models.partition import runs_of
 from models.tables import category_column, feature_column
 
-__all__ = ["Series", "build_series", "encode_covariates", "future_covariates"]
+__all__ = ["Series", "build_series", "encode_covariates", "future_covariates", "lacking_columns"]
 
 MAX_PERIODS = 20_000
 
@@ -88,6 +88,13 @@ def encode_covariates(rows: pa.Table, contract: Contract) -> FloatArray:
             columns.append((codes == wanted).astype(np.float64))
     stacked: FloatArray = np.column_stack(columns) if columns else np.zeros((rows.num_rows, 0))
     return stacked
+
+
+def lacking_columns(rows: pa.Table, contract: Contract) -> list[str]:
+    """Features of a contract that rows have no column for, by their names in the fleet file."""
+    columns = {name: feature_column(name) for name in contract.numeric}
+    columns |= {name: category_column(name) for name in contract.categories}
+    return [name for name, column in columns.items() if column not in rows.column_names]
 
 
 def future_covariates(

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,17 +13,20 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile
-from models.errors import ScoringError, StaleTableError
-from models.tables import INPUTS, PREDICTIONS, landed, observations
+from models.errors import RequestError, ScoringError, StaleTableError
+from models.moments import moment_text, parse_moment, period_ends, period_of
+from models.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observations
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.promote import current_release, kept_releases
-from tasks.work.score import ScoreOrder, ScoreReceipt, level_counts, score_bucket
+from tasks.resume import finished, resumed
+from tasks.work.score import ScoreOrder, ScoreReceipt, in_sample_rows, level_counts, score_bucket
 
-__all__ = ["ScoreSummary", "score_fleet"]
+__all__ = ["ScoreSummary", "past_moments", "score_fleet"]
 
 _ATTEMPTS = 5
-_FIGURES = ["segment", "status", "fallback_level"]
+_MOST_JOBS = 1_000
+_FIGURES = ["segment", "status", "fallback_level", "origin", "cutoff"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class ScoreSummary:
 
     statuses : rows by status. levels : rows with a prediction by fallback level ('' = the segment's own champion).
     repeated : the same job had been committed before; its rows were not written again.
+    as_of : the past date that it forecast from, None for the newest rows. in_sample : rows whose model was trained on
+    rows after their origin. standing : rows left out, since forecasts of the newest rows have the same origin; 0 where
+    repeated.
     """
 
     job_id: str
@@ -42,14 +48,18 @@ class ScoreSummary:
     levels: Mapping[str, int]
     inputs: int
     repeated: bool = False
+    as_of: str | None = None
+    in_sample: int = 0
+    standing: int = 0
 
 
 @task(name="score fleet", cache_policy=NO_CACHE)
-def score_fleet(run: Run, release: int | None = None) -> ScoreSummary:
+def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = None) -> ScoreSummary:
     """Forecast the next horizon, or predict the rows of new inputs; each input exactly once.
 
     release : the release to score with; default the one in force at the start. Before the first release every segment
     takes the end of the chain: its last value, or no model.
+    as_of : forecast from the observations up to this past moment, of `past_moments`, alone; default all of them.
     Raises ScoringError if nothing has been ingested, or the release is not kept.
     """
     if not recorded_buckets(run):
@@ -60,23 +70,60 @@ def score_fleet(run: Run, release: int | None = None) -> ScoreSummary:
         raise ScoringError(f"fleet {run.fleet.name}: release {release} is not kept; choose one of {kept}")
     for attempt in range(_ATTEMPTS):
         based_on = run.table(PREDICTIONS).version()
-        order = _order(run, pinned)
+        order, part = _order(run, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
         if run.table(PREDICTIONS).has_transaction(order.job_id, 1):
+            finished(run, "score", part)
             return _repeated(run, order)
         if not order.inputs and run.fleet.task != "forecast":
+            finished(run, "score")
             return _standing(run, order)
-        receipts = run.workers.map("score", partial(score_bucket, run.job, order), range(order.buckets))
+        work, basis = partial(score_bucket, run.job, order), _basis(run, order, based_on)
+        receipts = resumed(run, "score", basis, work, range(order.buckets), ScoreReceipt, part=part)
         try:
             _commit(run, order, receipts, based_on)
         except StaleTableError:
             if attempt + 1 == _ATTEMPTS:
                 raise
         else:
-            return _summary(order, receipts)
+            finished(run, "score", part)
+            return _summary(run, order, receipts)
     raise AssertionError("unreachable")
 
 
-def _order(run: Run, release: int) -> ScoreOrder:
+def past_moments(run: Run, first: str, last: str | None = None) -> list[datetime]:
+    """The moment that a date such as `2024-06` names, or the end of every period from one date to another.
+
+    Raises RequestError if a text is no date, the fleet has no observations then, or it is no forecast fleet.
+    """
+    fleet = run.fleet
+    if fleet.task != "forecast":
+        raise RequestError(
+            f"fleet {fleet.name}: a past date is for forecast fleets; a {fleet.task} fleet predicts each row of its "
+            "scoring input once, whatever its time"
+        )
+    clock, name = fleet.clock, "as_of" if last is None else "from"
+    start = parse_moment(first, clock, name)
+    end = start if last is None else parse_moment(last, clock, "to")
+    if start.first > end.last:
+        raise RequestError(f"from {first} to {last}: the first date is after the last one")
+    profiles = run.table(SEGMENTS).read(["first_time", "last_time"])
+    oldest, newest = pc.min(profiles["first_time"]).as_py(), pc.max(profiles["last_time"]).as_py()
+    if oldest is None:
+        raise ScoringError(f"fleet {fleet.name}: nothing to score from; ingest and partition first")
+    moments = [end.last] if last is None else period_ends(start, end, clock.frequency)
+    outside = period_of(end.first, clock.frequency) > period_of(newest, clock.frequency)
+    if moments[0] < oldest or outside:
+        told = last if outside and last is not None else first
+        raise RequestError(
+            f"fleet {fleet.name}: {told} is outside the observations, which are from "
+            f"{moment_text(oldest, clock.frequency)} to {moment_text(newest, clock.frequency)}"
+        )
+    if len(moments) > _MOST_JOBS:
+        raise RequestError(f"from {first} to {last} are {len(moments):,} periods; at most {_MOST_JOBS:,} a backfill")
+    return moments
+
+
+def _order(run: Run, release: int, as_of: datetime | None) -> ScoreOrder:
     """What the job covers. Its id follows from that, so that a retry is the same job."""
     files = run.table(landed(run.fleet, "requests")).files()
     version = run.table(observations(run.fleet)).version()
@@ -84,6 +131,7 @@ def _order(run: Run, release: int) -> ScoreOrder:
         inputs = sorted({file.partition["input_id"] for file in files})
         rule = run.fleet.score.missing_covariates if run.fleet.score else ""
         content = f"forecast:{release}:{version}:{rule}:{','.join(inputs)}"
+        content += f":as_of={as_of.isoformat()}" if as_of else ""
     else:
         done = {file.partition["part"] for file in run.table(PREDICTIONS).files()}
         files = _one_place_each([file for file in files if f"input-{file.partition['input_id']}" not in done])
@@ -99,7 +147,15 @@ def _order(run: Run, release: int) -> ScoreOrder:
         ranks=_ranks(run),
         source=f"observations@{version}",
         scored_at=datetime.now(UTC),
+        as_of=as_of,
+        newest=pc.max(run.table(SEGMENTS).read(["last_time"])["last_time"]).as_py(),
     )
+
+
+def _basis(run: Run, order: ScoreOrder, based_on: int) -> object:
+    """All that a bucket's predictions depend on: the order but for its time, and the tables as they are."""
+    pinned = asdict(replace(order, scored_at=datetime.min.replace(tzinfo=UTC)))
+    return [pinned, based_on, run.table(observations(run.fleet)).version()]
 
 
 def _ranks(run: Run) -> dict[str, int]:
@@ -137,7 +193,7 @@ def _commit(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt], based_on:
     table.replace(staged, removes, transaction=(order.job_id, 1), based_on=checked, note=note)
 
 
-def _summary(order: ScoreOrder, receipts: list[ScoreReceipt]) -> ScoreSummary:
+def _summary(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt]) -> ScoreSummary:
     statuses: Counter[str] = Counter()
     levels: Counter[str] = Counter()
     for receipt in receipts:
@@ -145,7 +201,24 @@ def _summary(order: ScoreOrder, receipts: list[ScoreReceipt]) -> ScoreSummary:
         levels.update(receipt.levels)
     rows = sum(receipt.rows for receipt in receipts)
     segments = sum(receipt.segments for receipt in receipts)
-    return ScoreSummary(order.job_id, order.release, rows, segments, statuses, levels, len(order.inputs))
+    return ScoreSummary(
+        order.job_id,
+        order.release,
+        rows,
+        segments,
+        statuses,
+        levels,
+        len(order.inputs),
+        as_of=_as_of_text(run, order),
+        in_sample=sum(receipt.in_sample for receipt in receipts),
+        standing=sum(receipt.standing for receipt in receipts),
+    )
+
+
+def _as_of_text(run: Run, order: ScoreOrder) -> str | None:
+    if order.as_of is None:
+        return None
+    return f"{order.as_of:%Y-%m-%d}" if run.fleet.clock.frequency != "h" else order.as_of.isoformat(timespec="minutes")
 
 
 def _standing(run: Run, order: ScoreOrder) -> ScoreSummary:
@@ -153,16 +226,25 @@ def _standing(run: Run, order: ScoreOrder) -> ScoreSummary:
     requested = {file.partition["input_id"] for file in run.table(landed(run.fleet, "requests")).files()}
     parts = {f"input-{input_id}" for input_id in requested}
     rows = run.table(PREDICTIONS).read(_FIGURES, lambda partition: partition["part"] in parts)
-    return _figures(order, rows)
+    return _figures(run, order, rows)
 
 
 def _repeated(run: Run, order: ScoreOrder) -> ScoreSummary:
-    return _figures(order, run.table(PREDICTIONS).read(_FIGURES, rows=pc.field("job_id") == order.job_id))
+    return _figures(run, order, run.table(PREDICTIONS).read(_FIGURES, rows=pc.field("job_id") == order.job_id))
 
 
-def _figures(order: ScoreOrder, rows: pa.Table) -> ScoreSummary:
+def _figures(run: Run, order: ScoreOrder, rows: pa.Table) -> ScoreSummary:
     statuses, levels = Counter(rows["status"].to_pylist()), level_counts(rows)
     segments = len(pc.unique(rows["segment"]))
     return ScoreSummary(
-        order.job_id, order.release, rows.num_rows, segments, statuses, levels, len(order.inputs), repeated=True
+        order.job_id,
+        order.release,
+        rows.num_rows,
+        segments,
+        statuses,
+        levels,
+        len(order.inputs),
+        repeated=True,
+        as_of=_as_of_text(run, order),
+        in_sample=in_sample_rows(run.job, rows),
     )

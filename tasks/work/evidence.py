@@ -1,5 +1,6 @@
 """Live evidence: challenger against champion on rows that came after both models' cut-offs."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from models.calendar import ordinals
 from models.features import Contract
 from models.metrics import window_errors
 from models.records import Champion, ModelRecord
-from models.series import build_series, encode_covariates, future_covariates
+from models.series import build_series, encode_covariates, future_covariates, lacking_columns
 from models.tables import SEGMENTS, observations
 from tasks.work.forecasting import forecast_models
 from tasks.work.job import Job, in_bucket
@@ -54,12 +55,17 @@ def live_errors(
 
 
 def _compare(job: Job, rows: pa.Table, cutoff: datetime, challenger: ModelRecord, champion: ModelRecord) -> LiveErrors:
+    """Errors of both models; NaN of one that the rows have not all features for."""
     own = rows.filter(pc.equal(rows["segment"], challenger.segment))
     late = pc.greater(own["time"], pa.scalar(cutoff, own["time"].type))
     after = own.filter(late)
-    errors = []
+    errors: list[float] = []
+    judged: list[int] = []
     for model in (challenger, champion):
         contract = Contract.from_json(model.contract)
+        if lacking_columns(own, contract):  # A former champion, whose features have left the fleet file.
+            errors.append(math.nan)
+            continue
         series = build_series(own.filter(pc.invert(late)), contract, job.fleet.clock)
         periods = ordinals(after["time"].to_numpy(), job.fleet.clock.frequency)
         known = {challenger.segment: (periods, encode_covariates(after, contract))}
@@ -70,4 +76,5 @@ def _compare(job: Job, rows: pa.Table, cutoff: datetime, challenger: ModelRecord
         actual = after["target"].to_numpy()[inside]
         scale = np.array(model.scale)
         errors.append(float(window_errors(actual, prediction[step[inside] - 1], job.fleet.backtest.metric, scale)))
-    return LiveErrors(int(inside.sum()), *errors)
+        judged.append(int(inside.sum()))
+    return LiveErrors(min(judged, default=0), *errors)

@@ -2,14 +2,16 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import chain
 
 import pyarrow as pa
 
 from adapters.lake import StagedFile
-from models.gates import Decision, Evidence, decide, verdicts
+from models.gates import Decision, Evidence, decide, failed, verdicts
+from models.partition import level_keys
 from models.records import Champion, ModelRecord
 from models.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, SEGMENTS, VERDICTS
 from tasks.work.evidence import LiveErrors, live_errors
@@ -25,13 +27,15 @@ _HELD_TOLD = 20
 class PromoteReceipt:
     """Decisions on one bucket. champions : its part of the next release, staged; verdicts too.
 
-    amended : champions that leave because their segment is gone, or that the registry now knows by another version.
+    failed : held by more than a pin or a rollback. amended : champions that leave because their segment or level is
+    gone, or that the registry now knows by another version.
     """
 
     bucket: int
     decisions: Mapping[Decision, int]
     gates: Mapping[tuple[str, bool, bool], int]
     held: tuple[tuple[str, str], ...]
+    failed: int
     amended: int
     champions: tuple[StagedFile, ...]
     verdicts: tuple[StagedFile, ...]
@@ -46,37 +50,26 @@ def promote_bucket(job: Job, current: int, release: int, promoted_at: datetime, 
     challengers = read_models(job, CHALLENGERS, in_bucket(bucket), ModelRecord)
     champions = read_models(job, CHAMPIONS, of_release(current, bucket), Champion)
     versions = _versions(job, bucket)
-    live = live_errors(job, bucket, challengers, champions)
-    kinds = _kinds(job, bucket, champions)
     decisions: Counter[Decision] = Counter()
     gates: Counter[tuple[str, bool, bool]] = Counter()
     held: list[tuple[str, str]] = []
     ledger: list[dict[str, object]] = []
     release_rows = _still_there(job, bucket, champions)
-    amended = len(champions) - len(release_rows)
-    withdrawn = _withdrawn(job, bucket, champions)
-    for segment, challenger in challengers.items():
-        version = versions.get((segment, challenger.fingerprint))
-        if version is None:
-            held.append((segment, "its challenger is not registered; run the training again"))
-            decisions["hold"] += 1
-            continue
-        if (segment, challenger.fingerprint) in withdrawn:
-            held.append((segment, "a rollback withdrew this model; it stays out until its data or settings change"))
-            decisions["hold"] += 1
-            continue
-        evidence = _evidence(job, challenger, champions.get(segment), kinds.get(segment), live.get(segment))
-        found = list(verdicts(evidence, job.fleet.gates))
+    amended, failures = len(champions) - len(release_rows), 0
+    for evidence in _evidence(job, bucket, challengers, champions, versions):
+        segment, found = evidence.segment, list(verdicts(evidence, job.fleet.gates))
         decision = decide(evidence, found)
         decisions[decision] += 1
-        if decision == "promote":
-            release_rows[segment] = Champion.promoted(challenger, version, promoted_at, job.run_id)
-        elif decision == "unchanged" and champions[segment].model_version != version:
-            # The registry was made anew: the same model has another version there.
-            release_rows[segment] = replace(champions[segment], model_version=version)
-            amended += 1
-        elif decision == "hold":
+        version = versions.get((segment, evidence.fingerprint))
+        if decision == "hold":
             held.append((segment, "; ".join(v.reason for v in found if v.decisive and not v.passed)))
+            failures += failed(found)
+        elif version is not None and decision == "promote":
+            release_rows[segment] = Champion.promoted(challengers[segment], version, promoted_at, job.run_id)
+        elif version is not None and champions[segment].model_version != version:
+            # The registry was made anew: the same model has another version there.
+            release_rows[segment] = champions[segment].renumbered(version)
+            amended += 1
         gates.update((verdict.gate, verdict.passed, verdict.decisive) for verdict in found)
         ledger += [{"segment": segment, **asdict(verdict)} for verdict in found]
     schema = job.table(CHAMPIONS).spec.file_schema
@@ -87,6 +80,7 @@ def promote_bucket(job: Job, current: int, release: int, promoted_at: datetime, 
         decisions=decisions,
         gates=gates,
         held=tuple(held[:_HELD_TOLD]),
+        failed=failures,
         amended=amended,
         champions=stage_rows(job.table(CHAMPIONS), rows, release=release, bucket=bucket),
         verdicts=stage_rows(job.table(VERDICTS), kept, run_id=job.run_id),
@@ -94,10 +88,13 @@ def promote_bucket(job: Job, current: int, release: int, promoted_at: datetime, 
 
 
 def _still_there(job: Job, bucket: int, champions: Mapping[str, Champion]) -> dict[str, Champion]:
-    """Champions whose segment still has rows; levels always."""
+    """Champions whose segment still has rows, and levels that the fleet still has and some segment belongs to."""
+    segments = job.table(SEGMENTS)
     if bucket == LEVELS:
-        return dict(champions)
-    known = set(job.table(SEGMENTS).read(["segment"], in_bucket(bucket))["segment"].to_pylist())
+        keys = level_keys(segments.read(["segment"])["segment"].to_pylist(), job.fleet)
+        known = set(chain.from_iterable(keys.values()))
+    else:
+        known = set(segments.read(["segment"], in_bucket(bucket))["segment"].to_pylist())
     return {segment: champion for segment, champion in champions.items() if segment in known}
 
 
@@ -125,21 +122,35 @@ def _kinds(job: Job, bucket: int, champions: Mapping[str, Champion]) -> dict[str
 
 
 def _evidence(
-    job: Job, challenger: ModelRecord, champion: Champion | None, kind_error: float | None, live: LiveErrors | None
-) -> Evidence:
-    return Evidence(
-        segment=challenger.segment,
-        error=challenger.error,
-        baseline_error=challenger.baseline_error,
-        parity_error=challenger.parity_error,
-        model_bytes=len(challenger.onnx),
-        latency_ms=challenger.latency_ms,
-        rows=challenger.rows,
-        min_rows=job.fleet.partition.min_rows,
-        fingerprint=challenger.fingerprint,
-        champion_fingerprint=champion.fingerprint if champion else None,
-        champion_error=math.nan if kind_error is None else kind_error,
-        live_rows=live.rows if live else 0,
-        live_error=live.challenger if live else math.nan,
-        live_champion_error=live.champion if live else math.nan,
-    )
+    job: Job,
+    bucket: int,
+    challengers: Mapping[str, ModelRecord],
+    champions: Mapping[str, Champion],
+    versions: Mapping[tuple[str, str], int],
+) -> Iterator[Evidence]:
+    """What is known of each challenger of the bucket."""
+    live = live_errors(job, bucket, challengers, champions)
+    kinds = _kinds(job, bucket, champions)
+    withdrawn = _withdrawn(job, bucket, champions)
+    unknown = LiveErrors(0, math.nan, math.nan)
+    for segment, challenger in challengers.items():
+        champion, errors = champions.get(segment), live.get(segment, unknown)
+        yield Evidence(
+            segment=segment,
+            error=challenger.error,
+            baseline_error=challenger.baseline_error,
+            parity_error=challenger.parity_error,
+            model_bytes=len(challenger.onnx),
+            latency_ms=challenger.latency_ms,
+            rows=challenger.rows,
+            min_rows=job.fleet.partition.min_rows,
+            fingerprint=challenger.fingerprint,
+            champion_fingerprint=champion.fingerprint if champion else None,
+            champion_error=kinds.get(segment, math.nan),
+            live_rows=errors.rows,
+            live_error=errors.challenger,
+            live_champion_error=errors.champion,
+            registered=(segment, challenger.fingerprint) in versions,
+            withdrawn=(segment, challenger.fingerprint) in withdrawn,
+            pinned_version=champion.model_version if champion and champion.is_pinned else None,
+        )

@@ -1,51 +1,34 @@
 """Score one bucket: champions where there are any, else the fallback chain, else an explicit status."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake import StagedFile
+from adapters.lake import StagedFile, Table
+from models.moments import period_of
 from models.records import Champion
 from models.segments import bucket_range
 from models.tables import CHAMPIONS, PREDICTIONS, landed
 from tasks.work.job import Job, of_release, read_models, stage_rows
+from tasks.work.order import ScoreOrder
 from tasks.work.score_forecast import score_forecast
 from tasks.work.score_rows import score_rows
 from tasks.work.train import LEVELS
 
-__all__ = ["ScoreOrder", "ScoreReceipt", "level_counts", "score_bucket"]
+__all__ = ["ScoreOrder", "ScoreReceipt", "in_sample_rows", "level_counts", "score_bucket"]
 
-
-_KEY = ["segment", "key_origin"]
-_NO_ORIGIN = -(2**62)
-
-
-@dataclass(frozen=True)
-class ScoreOrder:
-    """What a scoring job was pinned to at its start.
-
-    release : 0 where none is in force yet. inputs : ids of the scoring inputs that this job covers; ranks : input id ->
-    place from the oldest to the newest. source : what forecasts without covariates came from.
-    """
-
-    job_id: str
-    release: int
-    buckets: int
-    requests: tuple[StagedFile, ...]
-    inputs: tuple[str, ...]
-    ranks: Mapping[str, int]
-    source: str
-    scored_at: datetime
+_KEY = ["segment", "origin", "time", "release", "as_of"]
 
 
 @dataclass(frozen=True)
 class ScoreReceipt:
     """What became of one bucket. statuses : status -> rows. levels : fallback level -> rows.
 
+    in_sample : forecasts whose model was trained on rows after their origin. standing : forecasts of a past moment that
+    were not written, since those of the newest rows have the same origin.
     replaces : committed files of which `files` hold the rows that stay.
     """
 
@@ -56,6 +39,18 @@ class ScoreReceipt:
     levels: Mapping[str, int]
     files: tuple[StagedFile, ...]
     replaces: tuple[str, ...]
+    in_sample: int = 0
+    standing: int = 0
+
+
+@dataclass
+class _Merged:
+    """New forecasts against committed ones: what is written, what of it stood already, what it replaces."""
+
+    rows: pa.Table
+    standing: int
+    kept: list[StagedFile] = field(default_factory=list)
+    replaces: list[str] = field(default_factory=list)
 
 
 def score_bucket(job: Job, order: ScoreOrder, bucket: int) -> ScoreReceipt:
@@ -63,36 +58,46 @@ def score_bucket(job: Job, order: ScoreOrder, bucket: int) -> ScoreReceipt:
     champions = read_models(job, CHAMPIONS, of_release(order.release, bucket), Champion)
     levels = read_models(job, CHAMPIONS, of_release(order.release, LEVELS), Champion)
     requests = _requests(job, order, bucket)
-    if job.fleet.task == "forecast":
-        rows = score_forecast(job, bucket, champions, levels, requests, order.source)
-    else:
-        rows = score_rows(job, champions, levels, requests)
-    rows = _with_job(rows, order)
     table = job.table(PREDICTIONS)
-    files: list[StagedFile] = []
-    replaces: list[str] = []
     if job.fleet.task == "forecast":
-        kept, replaces = _superseded(job, rows, order.release, f"bucket-{bucket}")
-        files += kept
-        files += stage_rows(table, rows, part=f"bucket-{bucket}")
+        rows = _with_job(score_forecast(job, order, bucket, champions, levels, requests), order)
+        merged = _merge(table, order, rows, f"bucket-{bucket}")
+        files = (*merged.kept, *stage_rows(table, merged.rows, part=f"bucket-{bucket}"))
     else:
-        for input_id in order.inputs:
-            part = rows.filter(pc.equal(rows["input_id"], input_id))
-            files += stage_rows(table, part, part=f"input-{input_id}")
+        rows = _with_job(score_rows(job, bucket, champions, levels, requests), order)
+        merged = _Merged(rows, 0)
+        parts = {input_id: rows.filter(pc.equal(rows["input_id"], input_id)) for input_id in order.inputs}
+        files = tuple(file for key, part in parts.items() for file in stage_rows(table, part, part=f"input-{key}"))
     return ScoreReceipt(
         bucket=bucket,
-        rows=rows.num_rows,
-        segments=len(pc.unique(rows["segment"])),
-        statuses=Counter(rows["status"].to_pylist()),
-        levels=level_counts(rows),
-        files=tuple(files),
-        replaces=tuple(replaces),
+        rows=merged.rows.num_rows,
+        segments=len(pc.unique(merged.rows["segment"])),
+        statuses=Counter(merged.rows["status"].to_pylist()),
+        levels=level_counts(merged.rows),
+        files=files,
+        replaces=tuple(merged.replaces),
+        in_sample=in_sample_rows(job, merged.rows),
+        standing=merged.standing,
     )
 
 
 def level_counts(rows: pa.Table) -> Counter[str]:
     """Rows by the fallback level that predicted them; rows without a model are none of them."""
     return Counter(level for level in rows["fallback_level"].to_pylist() if level is not None)
+
+
+def in_sample_rows(job: Job, rows: pa.Table) -> int:
+    """Forecasts of models that were trained on rows after the origin."""
+    if job.fleet.task != "forecast":
+        return 0
+    frequency = job.fleet.clock.frequency
+    pairs = rows.select(["origin", "cutoff"]).group_by(["origin", "cutoff"]).aggregate([([], "count_all")]).to_pylist()
+    known = [pair for pair in pairs if pair["origin"] is not None and pair["cutoff"] is not None]
+    return sum(
+        pair["count_all"]
+        for pair in known
+        if period_of(pair["cutoff"], frequency) > period_of(pair["origin"], frequency)
+    )
 
 
 def _requests(job: Job, order: ScoreOrder, bucket: int) -> pa.Table:
@@ -105,36 +110,40 @@ def _requests(job: Job, order: ScoreOrder, bucket: int) -> pa.Table:
 
 def _with_job(rows: pa.Table, order: ScoreOrder) -> pa.Table:
     """Add the job's columns and give the rows the table's order of columns."""
-    n = rows.num_rows
-    columns = {
-        "release": pa.array([order.release] * n, pa.int64()),
-        "job_id": pa.array([order.job_id] * n, pa.string()),
-        "scored_at": pa.array([order.scored_at] * n, pa.timestamp("us", tz="UTC")),
-    }
-    for name, values in columns.items():
-        rows = rows.append_column(name, values)
-    return rows.select(PREDICTIONS.file_schema.names)
+    n, schema = rows.num_rows, PREDICTIONS.file_schema
+    values = {"release": order.release, "job_id": order.job_id, "scored_at": order.scored_at, "as_of": order.as_of}
+    for name, value in values.items():
+        rows = rows.append_column(name, pa.array([value] * n, schema.field(name).type))
+    return rows.select(schema.names)
 
 
-def _keyed(rows: pa.Table) -> pa.Table:
-    """Rows with an origin that joins match: null never equals null, and rows without a model have no origin."""
-    return rows.append_column("key_origin", pc.fill_null(rows["origin"].cast(pa.int64()), _NO_ORIGIN))
+def _merge(table: Table, order: ScoreOrder, rows: pa.Table, part: str) -> _Merged:
+    """The new forecasts take the place of committed ones of the same (segment, origin, release).
 
-
-def _superseded(job: Job, rows: pa.Table, release: int, part: str) -> tuple[Sequence[StagedFile], list[str]]:
-    """Committed files that hold forecasts of the same (segment, origin, release), and their other rows staged anew."""
-    table = job.table(PREDICTIONS)
-    keys = _keyed(rows).select(_KEY).group_by(_KEY).aggregate([])
-    keys = keys.append_column("superseded", pa.array([True] * keys.num_rows))
-    kept: list[StagedFile] = []
-    replaces: list[str] = []
-    for file in table.files(lambda partition: partition["part"] == part):
-        before = _keyed(table.read_files([file], table.spec.file_schema.names))
-        same = before.filter(pc.equal(before["release"], release))
-        if not same.select(_KEY).join(keys, _KEY, join_type="inner").num_rows:
+    But not those of a past moment that of forecasts of the newest rows: these stay, and the new ones are left out.
+    """
+    files = table.files(lambda partition: partition["part"] == part)
+    before = {file.path: table.read_files([file], _KEY, pc.field("release") == order.release) for file in files}
+    standing = pa.array([], pa.string())
+    if order.as_of is not None:
+        lasting = [_keys(found.filter(pc.is_null(found["as_of"]))) for found in before.values()]
+        standing = pa.concat_arrays([standing, *lasting])
+    stood = pc.is_in(_keys(rows), standing)
+    new = rows.filter(pc.invert(stood))
+    merged, keys = _Merged(new, rows.num_rows - new.num_rows), _keys(new)
+    for file in files:
+        if not pc.any(pc.is_in(_keys(before[file.path]), keys)).as_py():
             continue
-        joined = before.join(keys, _KEY, join_type="left outer")
-        stays = pc.or_(pc.is_null(joined["superseded"]), pc.not_equal(joined["release"], release))
-        kept += stage_rows(table, joined.filter(stays), part=part)
-        replaces.append(file.path)
-    return kept, replaces
+        every = table.read_files([file], table.spec.file_schema.names)
+        superseded = pc.and_(pc.equal(every["release"], order.release), pc.is_in(_keys(every), keys))
+        merged.kept += stage_rows(table, every.filter(pc.invert(superseded)), part=part)
+        merged.replaces.append(file.path)
+    return merged
+
+
+def _keys(rows: pa.Table) -> pa.Array:
+    """Segment and origin of each row as one text; rows without a model have no origin, and go by their time."""
+    origin = rows["origin"].cast(pa.int64()).cast(pa.string())
+    time = pc.binary_join_element_wise("time", rows["time"].cast(pa.int64()).cast(pa.string()), " ")
+    keys = pc.binary_join_element_wise(pc.coalesce(origin, time), rows["segment"], " ")
+    return keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys

@@ -1,12 +1,14 @@
-import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from mlflow import MlflowClient
-from shop import sales, shop, train_all
+from shop import land_more_weeks, sales, shop, train_all
 
 from adapters.registry import Registry
 from models.errors import PromotionError
-from models.tables import CHAMPIONS, REGISTRATIONS, VERDICTS
+from models.tables import CHALLENGERS, CHAMPIONS, REGISTRATIONS, VERDICTS
+from tasks.ingest import ingest_files
+from tasks.partition import partition_observations
 from tasks.promote import current_release, promote_challengers, restore_release, sync_aliases
 
 
@@ -15,23 +17,13 @@ def champions(run, release):
     return {row["segment"]: row for row in rows}
 
 
+def verdicts(run):
+    return run.table(VERDICTS).read(where=lambda partition: partition["run_id"] == run.job.run_id).to_pylist()
+
+
 def alias(trained, name):
     return int(
         MlflowClient(tracking_uri=trained.registry.tracking_uri).get_model_version_by_alias(name, "champion").version
-    )
-
-
-def land_more_weeks(trained, weeks=1):
-    """One more week for every segment: all models are trained again."""
-    start = pd.Timestamp("2024-01-01") + pd.Timedelta(weeks=60)
-    rows = [
-        ((start + pd.Timedelta(weeks=week)).date(), store, brand, 50.0 * store + week, 2.0)
-        for week in range(weeks)
-        for store in (1, 2, 3)
-        for brand in ("amber", "citra")
-    ]
-    pd.DataFrame(rows, columns=["week", "store", "brand", "units", "price"]).to_csv(
-        trained.folder / "sales" / "more.csv", index=False
     )
 
 
@@ -61,7 +53,7 @@ def test_every_verdict_is_kept_with_its_figures(trained):
 
 
 def test_new_data_promotes_a_new_release_and_rollback_restores_the_old_one(trained):
-    land_more_weeks(trained)
+    land_more_weeks(trained.folder)
     fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
@@ -81,7 +73,7 @@ def test_new_data_promotes_a_new_release_and_rollback_restores_the_old_one(train
 
 
 def test_a_failed_gate_keeps_the_champion(trained):
-    land_more_weeks(trained)
+    land_more_weeks(trained.folder)
     fleet = shop(gates={"worst_metric": 1e-9, "max_failed_share": 1.0, "baseline_tolerance": 10.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
@@ -92,7 +84,7 @@ def test_a_failed_gate_keeps_the_champion(trained):
 
 
 def test_too_many_failures_promote_nothing(trained):
-    land_more_weeks(trained)
+    land_more_weeks(trained.folder)
     fleet = shop(gates={"worst_metric": 1e-9, "max_failed_share": 0.5, "baseline_tolerance": 10.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
@@ -103,13 +95,34 @@ def test_too_many_failures_promote_nothing(trained):
     assert current_release(run) == 1
 
 
+def test_where_too_many_failures_promote_nothing_every_challenger_is_told_why(trained):
+    """Those that passed their own gates too; and the verdicts are kept."""
+    land_more_weeks(trained.folder)
+    run = trained.run("run-2", shop(gates={"max_failed_share": 0.0, "baseline_tolerance": 10.0}))
+    train_all(run, trained.registry)
+    rows = [row for row in run.table(REGISTRATIONS).read().to_pylist() if row["segment"] != "store=1/brand=amber"]
+    table = run.table(REGISTRATIONS)
+    buckets = {row["bucket"] for row in rows}
+    staged = [table.stage(pa.Table.from_pylist([r for r in rows if r["bucket"] == b]), bucket=b) for b in buckets]
+    table.replace(staged, lambda file: True)
+    summary = promote_challengers.fn(run)
+    assert (summary.promoted, summary.held, summary.unchanged) == (0, 6, 1)
+    found = verdicts(run)
+    reasons = {row["segment"]: row["reason"] for row in found if not row["passed"] and row["decisive"]}
+    assert "not registered" in reasons.pop("store=1/brand=amber")
+    stopped = [row for row in found if row["gate"] == "max_failed_share"]
+    assert {row["segment"] for row in stopped} == {row["segment"] for row in found} & set(reasons)
+    assert all(reason == summary.reason for segment, reason in reasons.items())
+    assert sum(segment.startswith("store=") for segment in reasons) == 5
+
+
 def test_live_rows_after_both_cutoffs_decide(trained):
     """More weeks land after the training: challenger and champion are compared on them."""
-    land_more_weeks(trained, weeks=1)
+    land_more_weeks(trained.folder, weeks=1)
     fleet = shop(gates={"baseline_tolerance": 10.0, "min_live_rows": 2})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
-    land_more_weeks(trained, weeks=4)
+    land_more_weeks(trained.folder, weeks=4)
     from tasks.ingest import ingest_files
     from tasks.partition import partition_observations
 
@@ -129,10 +142,13 @@ def test_an_unregistered_challenger_is_held(trained):
     assert summary.promoted == 0
     assert summary.held == 7
     assert "not registered" in summary.held_segments[0][1]
+    rows = [row for row in verdicts(run) if row["gate"] == "registered"]
+    assert len(rows) == 7 + 3
+    assert not any(row["passed"] for row in rows)
 
 
 def test_a_release_that_another_promotion_made_is_not_made_twice(trained, monkeypatch):
-    land_more_weeks(trained)
+    land_more_weeks(trained.folder)
     fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
@@ -156,7 +172,7 @@ def test_a_model_that_left_the_release_loses_its_alias(trained):
 
 
 def test_a_rollback_keeps_out_what_it_withdrew_until_the_data_change(trained):
-    land_more_weeks(trained)
+    land_more_weeks(trained.folder)
     fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0, "max_failed_share": 1.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
@@ -165,13 +181,14 @@ def test_a_rollback_keeps_out_what_it_withdrew_until_the_data_change(trained):
     again = promote_challengers.fn(run)
     assert (again.release, again.promoted, again.held) == (3, 0, 6)
     assert "rollback withdrew" in again.held_segments[0][1]
-    land_more_weeks(trained, weeks=2)
+    assert sum(row["gate"] == "withdrawn" for row in verdicts(run)) == 6 + 3
+    land_more_weeks(trained.folder, weeks=2)
     train_all(run, trained.registry)
     assert promote_challengers.fn(run).promoted == 6
 
 
 def test_a_registry_that_was_lost_is_filled_again_and_the_release_follows(trained, tmp_path):
-    land_more_weeks(trained)
+    land_more_weeks(trained.folder)
     fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
@@ -195,6 +212,41 @@ def test_champions_of_segments_that_are_gone_leave_the_release(trained):
     assert any(segment.startswith("store=2/") for segment in found)
 
 
+def test_champions_of_a_bucket_without_challengers_stay(trained):
+    """Where every training of a bucket failed, a new release of the others keeps the bucket's champions."""
+    land_more_weeks(trained.folder)
+    run = trained.run("run-2", shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0}))
+    train_all(run, trained.registry)
+    before = champions(run, 1)
+    bucket = before["store=1/brand=amber"]["bucket"]
+    run.table(CHALLENGERS).replace([], lambda file: file.partition["bucket"] == str(bucket))
+    assert promote_challengers.fn(run).release == 2
+    after = champions(run, 2)
+    assert set(after) == set(before)
+    assert after["store=1/brand=amber"] == before["store=1/brand=amber"] | {"release": 2}
+
+
+def test_levels_that_the_fleet_no_longer_has_leave_the_release_and_lose_their_alias(trained):
+    run = trained.run("run-2", shop(fallback=["global"]))
+    assert promote_challengers.fn(run).release == 2
+    levels = {segment for segment in champions(run, 2) if not segment.startswith("store=")}
+    assert levels == {"*"}
+    assert sync_aliases.fn(run, trained.registry) == 2
+    client = MlflowClient(tracking_uri=trained.registry.tracking_uri)
+    assert client.get_registered_model("shop.fallback.brand-amber").aliases == {}
+
+
+def test_aliases_of_a_promotion_that_ended_before_them_follow_with_the_next(trained):
+    land_more_weeks(trained.folder)
+    run = trained.run("run-2", shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0}))
+    train_all(run, trained.registry)
+    promote_challengers.fn(run)
+    assert alias(trained, "shop.1.amber") == 1
+    assert promote_challengers.fn(run).release == 2
+    sync_aliases.fn(run, trained.registry)
+    assert alias(trained, "shop.1.amber") == 2
+
+
 def test_without_challengers_nothing_is_promoted_and_the_reason_is_told(trained):
     run = trained.run("run-2", shop(partition={"buckets": 3, "min_rows": 1000}))
     train_all(run, trained.registry)
@@ -215,3 +267,16 @@ def test_only_the_last_releases_are_kept(trained):
         restore_release.fn(run, current_release(run))
     kept = {file.partition["release"] for file in run.table(CHAMPIONS).files()}
     assert kept == {"3", "4"}
+
+
+def test_a_champion_whose_features_left_the_fleet_file_is_no_obstacle(trained):
+    run = trained.run("run-2", shop(features={"known": []}))
+    train_all(run, trained.registry)
+    land_more_weeks(trained.folder, weeks=4)
+    ingest_files.fn(run, "observations", run.fleet.source)
+    partition_observations.fn(run)
+    summary = promote_challengers.fn(run)
+    assert summary.promoted == 7
+    rows = run.table(VERDICTS).read(where=lambda partition: partition["run_id"] == "run-2").to_pylist()
+    (verdict,) = [row for row in rows if row["gate"] == "champion" and row["segment"] == "store=2/brand=citra"]
+    assert "the champion has no error" in verdict["reason"]

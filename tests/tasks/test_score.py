@@ -238,8 +238,8 @@ def test_a_table_that_changed_meanwhile_is_looked_at_again(trained, monkeypatch)
     run, rival = trained.run("run-2"), trained.run("run-3")
     plain, raced = run.workers.map, []
 
-    def racing(stage, function, items, retries=2):
-        results = plain(stage, function, items, retries)
+    def racing(stage, function, items, retries=2, before=0):
+        results = plain(stage, function, items, retries, before)
         if stage == "score" and not raced:
             raced.append(True)
             restore_release.fn(rival, 1)

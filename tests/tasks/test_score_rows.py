@@ -1,65 +1,42 @@
 """A regression fleet: every row of every new input is predicted exactly once."""
 
 import json
+import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
+from changed import change_champions
+from rides import PAIRS, rides, rides_fleet
 from shop import open_run, train_all
 
 from adapters.registry import Registry
-from models.fleet import parse_fleet
+from adapters.runtime import Scores, predict
 from models.tables import PREDICTIONS
 from tasks.ingest import ingest_files
 from tasks.promote import promote_challengers
 from tasks.score import score_fleet
 
 
-def rides_fleet(**changes):
-    content = {
-        "name": "rides",
-        "task": "regression",
-        "source": {"path": "history/*.csv"},
-        "segment_by": ["city", "route"],
-        "target": {"column": "minutes", "minimum": 0},
-        "row_key": ["ride"],
-        "features": {"known": ["distance"], "categorical": ["weather"]},
-        "candidates": ["mean", "ridge"],
-        "backtest": {"metric": "mae"},
-        "partition": {"buckets": 2, "min_rows": 20},
-        "fallback": [{"parent": "city"}, "global"],
-        "score": {"source": {"path": "today/*.csv"}},
-    }
-    return parse_fleet(content | changes, "tests/rides.yaml")
-
-
-def rides(count, seed, pairs):
-    random = np.random.default_rng(seed)
-    frame = pd.DataFrame(
-        {
-            "ride": [f"r{seed}-{number}" for number in range(count)],
-            "city": [pairs[number % len(pairs)][0] for number in range(count)],
-            "route": [pairs[number % len(pairs)][1] for number in range(count)],
-            "distance": random.uniform(1, 20, count).round(2),
-            "weather": random.choice(["dry", "rain"], count),
-        }
-    )
-    frame["minutes"] = 5 + 3 * frame.distance + 10 * (frame.weather == "rain") + random.normal(0, 0.5, count)
-    return frame
-
-
-PAIRS = [("ulm", "a"), ("ulm", "b/c"), ("köln", "a")]
+@pytest.fixture(scope="module")
+def _trained_rides(tmp_path_factory, workers):
+    """Raw files and lake of the rides with their first release."""
+    folder = tmp_path_factory.mktemp("rides") / "live"
+    (folder / "history").mkdir(parents=True)
+    (folder / "today").mkdir()
+    rides(300, 0, PAIRS).to_csv(folder / "history" / "a.csv", index=False)
+    run = open_run(folder, workers, fleet=rides_fleet())
+    train_all(run, Registry(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")))
+    promote_challengers.fn(run)
+    shutil.copytree(folder, folder.with_name("saved"))
+    return folder
 
 
 @pytest.fixture
-def rides_run(tmp_path, workers):
-    (tmp_path / "history").mkdir()
-    (tmp_path / "today").mkdir()
-    rides(300, 0, PAIRS).to_csv(tmp_path / "history" / "a.csv", index=False)
-    run = open_run(tmp_path, workers, fleet=rides_fleet())
-    train_all(run, Registry(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts")))
-    promote_challengers.fn(run)
-    return run
+def rides_run(_trained_rides, workers):
+    """The rides as they were after their first release, at the same place: inputs are known by their paths."""
+    shutil.rmtree(_trained_rides)
+    shutil.copytree(_trained_rides.with_name("saved"), _trained_rides)
+    return open_run(_trained_rides, workers, fleet=rides_fleet())
 
 
 def land(run, name, frame):
@@ -140,3 +117,27 @@ def test_an_input_without_a_valid_row_counts_as_scored(rides_run):
     version = rides_run.table(PREDICTIONS).version()
     assert score_fleet.fn(rides_run).rows == 0
     assert rides_run.table(PREDICTIONS).version() == version
+
+
+def test_broken_champions_unseen_segments_and_rows_without_an_answer_harm_no_others(rides_run, monkeypatch):
+    def infinite_afar(graph, features):
+        scores = predict(graph, features)
+        far = (features > 1e6).any(axis=1)
+        return Scores(*(np.where(far, np.inf, values) for values in (scores.prediction, scores.lower, scores.upper)))
+
+    monkeypatch.setattr("tasks.work.score_rows.predict", infinite_afar)
+    run = rides_run
+    change_champions(run, ["city=ulm/route=a"], onnx=b"no graph")
+    today = rides(8, 3, [("ulm", "a"), ("ulm", "b/c"), ("wien", "x")])
+    today.loc[1, "distance"] = 1e9
+    today.drop(columns="minutes").to_csv(run.job.home / "today" / "one.csv", index=False)
+    ingest_files.fn(run, "requests", run.fleet.score.source)
+    assert score_fleet.fn(run).rows == 8
+    rows = run.table(PREDICTIONS).read().to_pandas().set_index("row").sort_index()
+    assert rows.loc[0].fallback_level == "city"
+    assert rows.loc[0].reason.startswith("no model of its own (its own: the model cannot be run:")
+    assert (rows.loc[1].status, rows.loc[4].status, rows.loc[4].fallback_level) == ("no_model", "ok", "")
+    assert np.isnan(rows.loc[1].prediction)
+    assert rows.loc[1].reason == "the model gives no finite number for this row"
+    assert rows.loc[2].fallback_level == "global"
+    assert "was not there to train on" in rows.loc[2].reason

@@ -33,6 +33,7 @@ def record(result, contract):
         parity_error=result.parity_error,
         latency_ms=result.latency_ms,
         run_id="run",
+        refits=0,
     )
 
 

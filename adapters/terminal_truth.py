@@ -1,0 +1,98 @@
+"""What `myriad score` and `myriad accuracy` print."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adapters.show import Section, counted, show_sections
+from models.formats import format_number, format_percent
+
+__all__ = ["accuracy_document", "show_accuracy", "show_scores"]
+
+_SHOWN = 20
+_NUMBERS = frozenset({0, 2, 3, 4, 5, 6, 7, 8})
+
+
+class _Scored(Protocol):
+    """Figures of a scoring job."""
+
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def release(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def segments(self) -> int: ...
+    @property
+    def statuses(self) -> Mapping[str, int]: ...
+    @property
+    def levels(self) -> Mapping[str, int]: ...
+    @property
+    def repeated(self) -> bool: ...
+    @property
+    def as_of(self) -> str | None: ...
+    @property
+    def in_sample(self) -> int: ...
+    @property
+    def standing(self) -> int: ...
+
+
+def show_scores(summaries: Sequence[_Scored]) -> None:
+    """A line a job, and what deserves to be known of it."""
+    for summary in summaries:
+        when = f"as of {summary.as_of}: " if summary.as_of else ""
+        done = " (committed before)" if summary.repeated else ""
+        told = f"{counted(summary.rows, 'row')} of {counted(summary.segments, 'segment')}"
+        print(f"{when}{told}, release {summary.release}, job {summary.job_id}{done}")
+        for line in _details(summary):
+            print(f"  {line}")
+
+
+def _details(summary: _Scored) -> Iterator[str]:
+    other = {status: rows for status, rows in summary.statuses.items() if status != "ok"}
+    if other:
+        yield ", ".join(f"{rows:,} rows {status}" for status, rows in sorted(other.items()))
+    stood_in = {level: rows for level, rows in summary.levels.items() if level}
+    if stood_in:
+        yield "fallback: " + ", ".join(f"{rows:,} rows by {level}" for level, rows in sorted(stood_in.items()))
+    if summary.in_sample:
+        yield f"{summary.in_sample:,} rows are in sample: their models were trained on later rows"
+    if summary.standing:
+        yield f"{summary.standing:,} rows left out: newest forecasts of the same origin stand"
+
+
+def show_accuracy(rows: pa.Table, by: str) -> None:
+    """A line a step, segment or release; of segments those with the largest error first."""
+    if by == "segment":
+        rows = rows.sort_by([("absolute_error", "descending"), ("segment", "ascending")])
+    shown = rows.slice(0, _SHOWN) if by == "segment" else rows
+    header = (by, "model", "rows", "wape", "mae", "rmse", "bias", "smape", "covered")
+    lines = [_line(row, by) for row in shown.to_pylist()]
+    numbers = _NUMBERS - {0} if by == "segment" else _NUMBERS
+    show_sections(
+        [Section(f"accuracy by {by}, {counted(pc.sum(rows['rows']).as_py(), 'row')}", lines, header, numbers)]
+    )
+    if rows.num_rows > len(lines):
+        print(f"and {rows.num_rows - len(lines):,} more, with smaller errors: --json has all")
+    if pc.any(rows["in_sample"]).as_py():
+        print("in sample: the model was trained on rows after the origin, so these errors flatter it")
+
+
+def _line(row: Mapping[str, Any], by: str) -> tuple[str, ...]:
+    value = "-" if row[by] is None else str(row[by])
+    figures = (format_number(row[name]) for name in ("wape", "mae", "rmse", "bias", "smape"))
+    return (
+        value,
+        "in sample" if row["in_sample"] else "",
+        f"{row['rows']:,}",
+        *figures,
+        format_percent(row["coverage"]),
+    )
+
+
+def accuracy_document(rows: pa.Table, by: str, fleet: str, release: int | None) -> dict[str, object]:
+    """The same for programs; all rows."""
+    return {"fleet": fleet, "by": by, "release": release, "rows": rows.to_pylist()}

@@ -1,0 +1,113 @@
+"""Join one bucket's predictions with what was observed later, and stage their accuracy."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adapters.lake import StagedFile
+from models.accuracy import measured
+from models.calendar import ordinals
+from models.moments import period_starts
+from models.segments import bucket_range
+from models.tables import ACCURACY, PREDICTIONS, key_column, landed, observations
+from tasks.work.job import Job, stage_rows, with_constants
+
+__all__ = ["AccuracyReceipt", "BucketFiles", "measure_bucket"]
+
+_PREDICTED = ["segment", "time", "step", "release", "origin", "cutoff", "prediction", "lower", "upper"]
+_JOINED = ["segment", "step", "release", "in_sample", "time", "prediction", "lower", "upper", "target", "excluded"]
+
+
+@dataclass(frozen=True)
+class BucketFiles:
+    """The committed files that a bucket's accuracy follows from. basis : their identity."""
+
+    bucket: int
+    basis: str
+    predictions: tuple[StagedFile, ...]
+    observations: tuple[StagedFile, ...]
+    landed: tuple[StagedFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class AccuracyReceipt:
+    """What became of one bucket."""
+
+    bucket: int
+    files: tuple[StagedFile, ...]
+
+
+def measure_bucket(job: Job, buckets: int, given: BucketFiles) -> AccuracyReceipt:
+    """Measure all predictions of one bucket that have an actual value by now. buckets : of the fleet."""
+    joined = _forecasts(job, given) if job.fleet.task == "forecast" else _rows(job, buckets, given)
+    rows = with_constants(measured(joined), basis=given.basis)
+    return AccuracyReceipt(
+        bucket=given.bucket,
+        files=stage_rows(job.table(ACCURACY), rows, bucket=given.bucket),
+    )
+
+
+def _forecasts(job: Job, given: BucketFiles) -> pa.Table:
+    """Forecasts and observations of the same segment and period."""
+    frequency = job.fleet.clock.frequency
+    predicted = job.table(PREDICTIONS).read_files(given.predictions, _PREDICTED, pc.field("status") == "ok")
+    if not predicted.num_rows:
+        return _empty()
+    predicted = predicted.append_column("period", _periods(job, predicted["time"]))
+    low = period_starts(np.array([pc.min(predicted["period"]).as_py()]), frequency)
+    since = pc.field("time") >= pa.scalar(low[0].item(), pa.timestamp("us", tz="UTC"))
+    table = job.table(observations(job.fleet))
+    actual = table.read_files(given.observations, ["segment", "time", "target", "excluded"], since)
+    actual = actual.append_column("period", _periods(job, actual["time"])).drop_columns(["time"])
+    joined = predicted.join(actual, ["segment", "period"], join_type="inner")
+    seen = pc.less(_periods(job, joined["origin"]), _periods(job, joined["cutoff"]))
+    return joined.append_column("in_sample", pc.fill_null(seen, False)).select(_JOINED)
+
+
+def _periods(job: Job, times: pa.ChunkedArray) -> pa.Array:
+    """Ordinals of times; null where there is none."""
+    known = pc.is_valid(times)
+    values = ordinals(times.to_numpy().astype("datetime64[us]"), job.fleet.clock.frequency)
+    return pc.if_else(known.combine_chunks(), pa.array(values), None)
+
+
+def _rows(job: Job, buckets: int, given: BucketFiles) -> pa.Table:
+    """Predicted rows and observations of the same segment and `row_key`."""
+    names = [key_column(name) for name in job.fleet.row_key]
+    wanted = ["segment", "target", "excluded", "input_id", "row"]
+    actual = job.table(observations(job.fleet)).read_files(given.observations, wanted)
+    segments = pc.is_in(pc.field("segment"), pc.unique(actual["segment"]))
+    predictions = job.table(PREDICTIONS)
+    predicted = predictions.read_files(
+        given.predictions, [*_PREDICTED, "row_key"], segments & (pc.field("status") == "ok")
+    )
+    if not predicted.num_rows:
+        return _empty()
+    low, high = bucket_range(given.bucket, buckets)
+    inside = (pc.field("hash") >= low) & (pc.field("hash") <= high)
+    # Observations say which row of which file they are; that row has the key.
+    lines = job.table(landed(job.fleet)).read_files(given.landed, ["input_id", "row", *names], inside)
+    actual = actual.join(_once(lines, ["input_id", "row"]), ["input_id", "row"], join_type="inner")
+    parsed = [json.loads(text or "{}") for text in predicted["row_key"].to_pylist()]
+    for name in job.fleet.row_key:
+        predicted = predicted.append_column(key_column(name), pa.array([row.get(name) for row in parsed], pa.string()))
+    joined = predicted.join(actual, ["segment", *names], join_type="inner")
+    seen = pc.less_equal(joined["time"], joined["cutoff"])
+    return joined.append_column("in_sample", pc.fill_null(seen, False)).select(_JOINED)
+
+
+def _once(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """One row a key: the same content may lie in two places."""
+    rest = [name for name in rows.column_names if name not in keys]
+    found = rows.group_by(list(keys), use_threads=False).aggregate([(name, "min") for name in rest])
+    return found.select([*keys, *(f"{name}_min" for name in rest)]).rename_columns([*keys, *rest])
+
+
+def _empty() -> pa.Table:
+    kinds = {field.name: field.type for field in PREDICTIONS.schema}
+    kinds |= {"in_sample": pa.bool_(), "target": pa.float64(), "excluded": pa.bool_()}
+    return pa.schema([(name, kinds[name]) for name in _JOINED]).empty_table()

@@ -1,0 +1,199 @@
+"""The fallback chain of forecasts: the first level that has a model, else the last value, else no model."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adapters.runtime import Scores
+from models.calendar import future_times, ordinals
+from models.features import Contract, contract_of
+from models.levels import level_label, level_observations
+from models.partition import level_keys
+from models.records import Champion
+from models.series import Series, build_series, future_covariates, lacking_columns
+from models.tables import OUTCOMES, levels
+from tasks.work.forecast_rows import ForecastRows, Times, model_lineage, notes
+from tasks.work.forecasting import forecast_each
+from tasks.work.future import Future, future_of, periods_ahead
+from tasks.work.job import Job, in_bucket
+from tasks.work.order import ScoreOrder
+
+__all__ = ["FallbackChain", "newest_outcomes", "why_without_model"]
+
+
+class FallbackChain:
+    """Forecasts for the segments of a bucket that their own champion gives none."""
+
+    def __init__(
+        self,
+        job: Job,
+        order: ScoreOrder,
+        bucket: int,
+        rows: pa.Table,
+        covariates: pa.Table,
+        asked: Mapping[str, Times],
+        level_models: Mapping[str, Champion],
+    ) -> None:
+        """rows, covariates, asked : what the job knows of the bucket; see `score_forecast`."""
+        self._job, self._order, self._rows, self._covariates, self._asked = job, order, rows, covariates, asked
+        self._models = level_models
+        self._level_rows = _level_rows(job, order)
+        self._outcomes = newest_outcomes(job, bucket)
+        self._prepared: dict[str, tuple[Contract, Series, Series, Future]] = {}
+
+    def score(self, segments: Mapping[str, str], output: ForecastRows) -> None:
+        """segments : key -> why its champion gave no forecast; empty where it has none."""
+        names = list(segments)
+        chains = level_keys(names, self._job.fleet)
+        present = set(pc.unique(self._level_rows["segment"]).to_pylist())
+        for number, segment in enumerate(names):
+            told = [segments[segment] or why_without_model(self._outcomes.get(segment))]
+            keys = (keys[number] for keys in chains.values())
+            usable = [key for key in keys if key in self._models and key in present]
+            if not any(self._from_level(segment, key, told, output) for key in usable):
+                self._without_level(segment, told, output)
+
+    def _prepare(self, model: Champion | None) -> tuple[Contract, Series, Series, Future]:
+        """Contract, series of segments and of levels, and future covariates; made once a contract."""
+        text = model.contract if model else ""
+        if text not in self._prepared:
+            clock = self._job.fleet.clock
+            contract = Contract.from_json(text) if text else contract_of(self._job.fleet, {})
+            own, by_level = (build_series(rows, contract, clock) for rows in (self._rows, self._level_rows))
+            future = future_of(self._covariates, contract, clock, self._order.source)
+            self._prepared[text] = contract, own, by_level, future
+        return self._prepared[text]
+
+    def _from_level(self, segment: str, key: str, told: list[str], output: ForecastRows) -> bool:
+        """The level's forecast from the level's origin, scaled to the segment where it has rows of its own.
+
+        Returns whether there is one; why there is none is added to `told`.
+        """
+        model, label, job = self._models[key], level_label(key), self._job
+        if lacking := lacking_columns(self._level_rows, Contract.from_json(model.contract)):
+            told.append(f"the {label} model needs {', '.join(lacking)}, which the fleet file no longer has")
+            return False
+        contract, every, by_level, future = self._prepare(model)
+        own, level = _only(every, segment), _only(by_level, key)
+        if level is None:
+            told.append(f"the {label} level has no usable row")
+            return False
+        level = Series((segment,), level.panel, level.covariates, level.last_times, level.rows)
+        covariates, carried = future_covariates(level, contract.horizon, future.rows)
+        scores = forecast_each(level, [model], covariates)[0]
+        if isinstance(scores, str):
+            told.append(f"{label}: {scores}")
+            return False
+        scores, how = _scaled(scores, own, level, job.fleet.target.minimum)
+        reasons = [f"no model of its own ({'; '.join(told)})", f"{label} model{how}"]
+        reasons += notes(job, self._order, own, 0, None, "the segment") if own else []
+        reasons += notes(job, self._order, level, 0, model, "the level")
+        times = future_times(level.last_times, contract.horizon, job.fleet.clock.frequency)[0]
+        ids = future.input_ids(segment, periods_ahead(int(level.panel.ends[0]), contract.horizon))
+        lineage = model_lineage(model, label, carried[0], ids, job, reasons)
+        output.add(segment, level.last_times[0].item(), times, scores, lineage)
+        return True
+
+    def _without_level(self, segment: str, told: Sequence[str], output: ForecastRows) -> None:
+        _, every, _, future = self._prepare(None)
+        own = _only(every, segment)
+        why = f"no model of its own ({'; '.join(told)}) and no level has one"
+        if own is not None:
+            self._naive(segment, own, why, future, output)
+        else:
+            self._no_model(segment, why, future, output)
+
+    def _naive(self, segment: str, own: Series, why: str, future: Future, output: ForecastRows) -> None:
+        horizon = self._job.fleet.steps
+        unknown = np.full(horizon, np.nan)
+        scores = Scores(np.full(horizon, own.panel.values[0, -1]), unknown, unknown)
+        times = future_times(own.last_times, horizon, self._job.fleet.clock.frequency)[0]
+        lineage: dict[str, object] = {"candidate": "naive", "fallback_level": "naive", "status": "ok"}
+        told = notes(self._job, self._order, own, 0, None, "the segment")
+        lineage["reason"] = "; ".join([f"{why}; last value", *told])
+        lineage["input_id"] = future.input_ids(segment, periods_ahead(int(own.panel.ends[0]), horizon))
+        output.add(segment, own.last_times[0].item(), times, scores, lineage)
+
+    def _no_model(self, segment: str, why: str, future: Future, output: ForecastRows) -> None:
+        """An explicit row for every period that was asked for, or for the horizon; never a number."""
+        times, frequency = self._asked.get(segment), self._job.fleet.clock.frequency
+        if times is None:
+            own = self._rows.filter(pc.equal(self._rows["segment"], segment))["time"].to_numpy()
+            newest = own.astype("datetime64[us]").max(keepdims=True)
+            times = future_times(newest, self._job.fleet.steps, frequency)[0]
+        unknown = np.full(len(times), np.nan)
+        lineage: dict[str, object] = {"status": "no_model", "reason": f"{why}; no usable row of its own either"}
+        lineage["input_id"] = future.input_ids(segment, ordinals(times, frequency))
+        output.add(segment, None, times, Scores(unknown, unknown, unknown), lineage)
+
+
+def why_without_model(outcome: tuple[str, str] | None) -> str:
+    """Why a segment has no champion. outcome : outcome and reason of its newest training, if there was any."""
+    if outcome is None:
+        return "the segment was not there to train on"
+    name, reason = outcome
+    if name in ("trained", "reused"):
+        return "its challenger was not promoted; see verdicts"
+    return f"{name}: {reason}" if reason else name
+
+
+def newest_outcomes(job: Job, bucket: int) -> dict[str, tuple[str, str]]:
+    """Outcome and reason of every segment in the bucket's newest training."""
+    table = job.table(OUTCOMES)
+    files = table.files(in_bucket(bucket))
+    newest = max(files, key=lambda file: file.committed_ms, default=None)
+    of_run = [file for file in files if newest and file.partition["run_id"] == newest.partition["run_id"]]
+    rows = table.read_files(of_run, ["segment", "outcome", "reason"]).to_pylist()
+    return {row["segment"]: (row["outcome"], row["reason"]) for row in rows}
+
+
+def _only(series: Series, segment: str) -> Series | None:
+    """The series of one segment; None where it has no usable row."""
+    return series.take([series.segments.index(segment)]) if segment in series.segments else None
+
+
+def _scaled(scores: Scores, own: Series | None, level: Series, minimum: float | None) -> tuple[Scores, str]:
+    """A level's forecast at the segment's size, and how it got there."""
+    floor = -np.inf if minimum is None else minimum
+    factor, offset = (1.0, 0.0) if own is None else _fitted_to(own, level)
+    parts = (scores.prediction, scores.lower, scores.upper)
+    moved = Scores(*(np.maximum(values * factor + offset, floor) for values in parts))
+    if own is None:
+        return moved, ""
+    how = f"shifted by {offset:.4g}" if offset else f"scaled by {factor:.4g}"
+    return moved, f", {how} to the segment's rows"
+
+
+def _fitted_to(own: Series, level: Series) -> tuple[float, float]:
+    """Factor and offset that bring a level to a segment's size, over the periods that both have.
+
+    A ratio where both are positive on average, a difference elsewhere; (1, 0) where they share no period.
+    """
+    mine, theirs = own.panel.values[0], level.panel.values[0]
+    behind = int(level.panel.ends[0] - own.panel.ends[0])
+    theirs = theirs[: max(len(theirs) - behind, 0)] if behind > 0 else theirs
+    mine = mine[: max(len(mine) + behind, 0)] if behind < 0 else mine
+    shared = min(len(mine), len(theirs))
+    pairs = np.stack([mine[len(mine) - shared :], theirs[len(theirs) - shared :]])
+    pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
+    if pairs.shape[1] == 0:
+        return 1.0, 0.0
+    size, reference = float(pairs[0].mean()), float(pairs[1].mean())
+    return (size / reference, 0.0) if size >= 0 and reference > 0 else (1.0, size - reference)
+
+
+_summed: dict[tuple[str, int, str, str], pa.Table] = {}
+
+
+def _level_rows(job: Job, order: ScoreOrder) -> pa.Table:
+    """Series of the levels; every bucket of a job needs the same ones, so a worker adds them up once."""
+    table = job.table(levels(job.fleet))
+    key = (table.uri, table.version(), job.fleet.model_dump_json(), str(order.as_of))
+    if key not in _summed:
+        # Before they are added up by period: rows of one period may bear different dates.
+        rows = level_observations(order.known(table.read()), job.fleet)
+        _summed.clear()
+        _summed[key] = rows
+    return _summed[key]

@@ -1,0 +1,97 @@
+"""Write one bucket of a release again under the next number, with what changed in it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adapters.lake import StagedFile, Table
+from models.records import Champion, ModelRecord
+from models.releases import Pin
+from models.tables import CHAMPIONS
+from tasks.work.job import Job, of_release, read_models, stage_rows
+
+__all__ = [
+    "Change",
+    "Revision",
+    "Versions",
+    "pinned_segments",
+    "pinning",
+    "renumbering",
+    "restoring",
+    "revise_bucket",
+    "unpinning",
+]
+
+Champions = Mapping[str, Champion]
+Change = Callable[[Champions], Champions]
+Versions = Mapping[tuple[str, str], int]
+"""Registered version by (model name, fingerprint)."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One bucket, and what changes in it."""
+
+    bucket: int
+    change: Change
+
+
+def pinned_segments(champions: Table) -> list[Pin]:
+    """Pins of the release in force, by segment. champions : the fleet's table."""
+    current = max((int(file.partition["release"]) for file in champions.files()), default=0)
+    columns = ["segment", "model_name", "model_version", "candidate", "promoted_at", "bucket", "release"]
+    of_release = champions.read([*columns, "kind"], lambda partition: partition["release"] == str(current))
+    pins = of_release.filter(pc.equal(of_release["kind"], "pin")).select(columns).to_pylist()
+    return sorted((Pin(*row.values()) for row in pins), key=lambda pin: pin.segment)
+
+
+def revise_bucket(job: Job, source: int, target: int, revision: Revision) -> tuple[StagedFile, ...]:
+    """Stage the bucket of release `source`, changed, as a part of release `target`."""
+    table, bucket = job.table(CHAMPIONS), revision.bucket
+    champions = revision.change(read_models(job, CHAMPIONS, of_release(source, bucket), Champion))
+    rows = pa.Table.from_pylist([champion.to_row() for champion in champions.values()], table.spec.file_schema)
+    return stage_rows(table, rows, release=target, bucket=bucket)
+
+
+def pinning(model: ModelRecord, version: int, at: datetime) -> Change:
+    """One segment gets this model, whatever it had."""
+    return partial(_pinned, Champion.pinned(model, version, at))
+
+
+def unpinning(segment: str, at: datetime) -> Change:
+    """One segment's pin ends, its model stays."""
+    return partial(_unpinned, segment, at)
+
+
+def restoring(release: int, versions: Versions, at: datetime) -> Change:
+    """All models as they were in `release`, under the versions that the registry has them by now."""
+    return partial(_restored, release, versions, at)
+
+
+def renumbering(versions: Versions) -> Change:
+    """The same models under the versions that the registry has them by now."""
+    return partial(_renumbered, versions)
+
+
+def _pinned(pinned: Champion, champions: Champions) -> Champions:
+    return {**champions, pinned.segment: pinned}
+
+
+def _unpinned(segment: str, at: datetime, champions: Champions) -> Champions:
+    return {**champions, segment: champions[segment].unpinned(at)}
+
+
+def _restored(release: int, versions: Versions, at: datetime, champions: Champions) -> Champions:
+    known = _renumbered(versions, champions)
+    return {segment: champion.restored(release, at) for segment, champion in known.items()}
+
+
+def _renumbered(versions: Versions, champions: Champions) -> Champions:
+    return {
+        segment: champion.renumbered(versions.get((champion.model_name, champion.fingerprint), champion.model_version))
+        for segment, champion in champions.items()
+    }

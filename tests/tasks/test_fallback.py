@@ -1,0 +1,120 @@
+"""The fallback chain: every prediction row says what predicted it, and why no model of its own did."""
+
+import pytest
+from changed import change_champions, drop_champion, fail_in_training
+from shop import DEAD, SHORT, STRANGE, UNSEEN, shop
+
+from adapters.runtime import Scores, predict
+from models.tables import CHAMPIONS, PREDICTIONS
+from tasks.ingest import ingest_files
+from tasks.partition import partition_observations
+from tasks.score import score_fleet
+
+OWN = "store=1/brand=amber"
+KEPT = ["status", "fallback_level", "candidate"]
+
+
+def first_rows(run):
+    rows = run.table(PREDICTIONS).read().to_pandas()
+    return rows.sort_values(["segment", "time"]).groupby("segment", sort=True).nth(0).set_index("segment")
+
+
+def test_each_kind_of_segment_says_why_another_model_stands_in(trained):
+    run = trained.run()
+    drop_champion(run, OWN)
+    fail_in_training(run, OWN, "ridge: too large for me")
+    drop_champion(run, "store=2/brand=amber")
+    score_fleet.fn(run)
+    rows = first_rows(run)
+    brand, short = "brand model, scaled by", "fewer than partition.min_rows = 20"
+    expected = {
+        UNSEEN: ("brand", "no model of its own (the segment was not there to train on); brand model"),
+        STRANGE: ("global", "no model of its own (the segment was not there to train on); global model"),
+        SHORT: ("brand", f"no model of its own (fallback: 6 rows, {short}); {brand}"),
+        OWN: ("brand", f"no model of its own (failed: ridge: too large for me); {brand}"),
+        "store=2/brand=amber": (
+            "brand",
+            f"no model of its own (its challenger was not promoted; see verdicts); {brand}",
+        ),
+        DEAD: ("", "the segment's newest row is 30 periods older than the fleet's newest"),
+    }
+    for segment, (level, reason) in expected.items():
+        assert (rows.loc[segment].status, rows.loc[segment].fallback_level) == ("ok", level)
+        assert rows.loc[segment].reason.startswith(reason), segment
+    # A level's forecast is dated by the level's model; one that is up to date has nothing to say.
+    assert rows.cutoff.notna().all()
+    assert rows.isna().loc["store=3/brand=citra"].reason
+
+
+def test_a_dead_segment_without_a_model_says_both(trained):
+    run = trained.run()
+    drop_champion(run, DEAD)
+    score_fleet.fn(run)
+    dead = first_rows(run).loc[DEAD]
+    assert dead.fallback_level == "brand"
+    assert "its challenger was not promoted" in dead.reason
+    assert "the segment's newest row is 30 periods older than the fleet's newest" in dead.reason
+
+
+def test_a_model_that_cannot_be_run_takes_the_chain_and_harms_no_other(trained):
+    run = trained.run()
+    change_champions(run, [OWN, "brand=citra", "store=2/brand=citra"], onnx=b"no graph")
+    score_fleet.fn(run)
+    rows = first_rows(run)
+    assert (rows.status == "ok").all()
+    assert rows.loc[OWN].fallback_level == "brand"
+    assert rows.loc[OWN].reason.startswith("no model of its own (the model cannot be run:")
+    # The level cannot be run either: the next one stands in, and both are told.
+    citra = rows.loc["store=2/brand=citra"]
+    assert citra.fallback_level == "global"
+    assert "(the model cannot be run:" in citra.reason
+    assert "; brand: the model cannot be run:" in citra.reason
+    assert rows.loc["store=1/brand=citra"].fallback_level == ""
+
+
+def test_a_champion_whose_column_left_the_fleet_file_takes_the_chain_with_its_name(trained):
+    """Models of the release need the price; the fleet file has no features any more, nor have the rows."""
+    run = trained.run("run-2", shop(features={}, score=None))
+    partition_observations.fn(run)
+    score_fleet.fn(run)
+    rows = first_rows(run)
+    told = "its champion needs price, which the fleet file no longer has; the brand model needs price"
+    assert told in rows.loc[OWN].reason
+    assert "the global model needs price" in rows.loc[OWN].reason
+    assert tuple(rows.loc[OWN][KEPT]) == ("ok", "naive", "naive")
+    assert tuple(rows.loc[UNSEEN][["status", "reason"]]) == (
+        "no_model",
+        "no model of its own (the segment was not there to train on; the brand model needs price, which the fleet file "
+        "no longer has; the global model needs price, which the fleet file no longer has) and no level has one; "
+        "no usable row of its own either",
+    )
+
+
+def test_a_column_that_came_since_the_release_changes_nothing(trained):
+    score_fleet.fn(trained.run())
+    before = first_rows(trained.run())
+    run = trained.run("run-2", shop(features={"known": ["price"], "static": ["size"]}))
+    trained.run().table(PREDICTIONS).replace([], lambda file: True)
+    path = trained.folder / "sales" / "a.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0] + ",size", *(line + ",7" for line in lines[1:])]) + "\n")
+    ingest_files.fn(run, "observations", run.fleet.source)
+    partition_observations.fn(run)
+    score_fleet.fn(run)
+    after = first_rows(run)
+    assert after.prediction.tolist() == pytest.approx(before.prediction.tolist())
+
+
+def test_a_model_without_a_finite_number_takes_the_chain(trained, monkeypatch):
+    def huge(graph, features):
+        scores = predict(graph, features)
+        return Scores(scores.prediction * float("inf"), scores.lower, scores.upper) if graph in broken else scores
+
+    run = trained.run()
+    rows = run.table(CHAMPIONS).read(["segment", "onnx"]).to_pylist()
+    broken = {row["onnx"] for row in rows if row["segment"] == OWN}
+    monkeypatch.setattr("tasks.work.forecasting.predict", huge)
+    score_fleet.fn(run)
+    own = first_rows(run).loc[OWN]
+    assert own.fallback_level == "brand"
+    assert "the model gives no finite number for the rows there are" in own.reason
