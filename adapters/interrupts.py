@@ -10,7 +10,7 @@ from multiprocessing import resource_tracker
 
 import psutil
 
-__all__ = ["leaving_on_interrupt"]
+__all__ = ["leaving_on_interrupt", "stopping_on_signals"]
 
 EXIT_CODE = 130
 _SHOW_CURSOR = b"\x1b[?25h"
@@ -41,6 +41,24 @@ def leaving_on_interrupt(message: str) -> Iterator[None]:
         signal.pthread_kill(waiting.ident or 0, signal.SIGINT)
         waiting.join()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM end the block, which can tidy up, and then the process, with exit code 130."""
+
+    def stop(number: int, frame: object) -> None:
+        # Tidying up is not interrupted once more.
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(EXIT_CODE)
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _wait(over: threading.Event, message: str) -> None:

@@ -1,12 +1,13 @@
 """Settings from the environment (MYRIAD_*); the defaults are the embedded size: everything below `var/`."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["Settings", "embedded_defaults", "quiet_telemetry"]
+__all__ = ["Settings", "embedded_defaults", "quiet_telemetry", "stack_environment"]
 
 
 class Settings(BaseSettings):
@@ -45,14 +46,17 @@ class Settings(BaseSettings):
         return self.artifact_root or (None if self.tracking_uri else str(self.path("var/mlflow/artifacts")))
 
 
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+}
+
+
 def quiet_telemetry() -> None:
     """Nothing phones home: switch off what our libraries would send, unless the environment says otherwise."""
-    for name, value in {
-        "DO_NOT_TRACK": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
-    }.items():
+    for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
 
 
@@ -71,3 +75,28 @@ def embedded_defaults(settings: Settings) -> None:
         "MLFLOW_LOGGING_LEVEL": "WARNING",
     }.items():
         os.environ.setdefault(name, value)
+
+
+def stack_environment(settings: Settings, port: int, given: Mapping[str, str]) -> dict[str, str]:
+    """Environment of a local Prefect server and its worker, and so of the runs that the worker starts.
+
+    given : the environment that it is made from; what it says already stays, but for the addresses.
+    """
+    defaults = _QUIET | {
+        "PREFECT_HOME": str(settings.path("var/prefect")),
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        # In memory, a restarted server would cancel the runs whose places it has forgotten.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # For `prefect deployment run --watch`, which shows log lines as they come.
+        "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
+        "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+    }
+    ours = {
+        "MYRIAD_HOME": str(settings.home.resolve()),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        # Not by the option --port: the UI would look for the API at the default port.
+        "PREFECT_SERVER_API_PORT": str(port),
+    }
+    return defaults | dict(given) | ours

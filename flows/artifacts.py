@@ -1,14 +1,17 @@
-"""Prefect artifacts of a flow: progress while it runs, a summary table at its end."""
+"""What Prefect shows of a flow: progress and log lines while it runs, a summary table at its end."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.context import TaskRunContext
+from prefect.exceptions import MissingContextError
 
 from adapters.telemetry import Progress, subscribed
 
-__all__ = ["progress_artifacts", "summarise"]
+__all__ = ["log_progress", "progress_artifacts", "summarise"]
 
 _STEP_PERCENT = 20.0
 
@@ -39,6 +42,20 @@ def progress_artifacts(fleet: str) -> Iterator[None]:
     """Progress of the block's stages as artifacts of the present flow run."""
     with subscribed(_ProgressArtifacts(fleet)):
         yield
+
+
+def log_progress(progress: Progress) -> None:
+    """A line in the log of the present flow run or task run when a stage begins and when all its parts are done."""
+    try:
+        logger = get_run_logger()
+    except MissingContextError:
+        return  # A stage between two flows.
+    if progress.note:
+        logger.info("%s: %s", progress.stage, progress.note)
+    if progress.total == 0 and TaskRunContext.get() is None:
+        logger.info("%s begins", progress.stage)
+    elif progress.total and progress.done == progress.total:
+        logger.info("%s: %s of %s", progress.stage, progress.done, progress.total)
 
 
 def summarise(fleet: str, stage: str, figures: Mapping[str, object]) -> None:

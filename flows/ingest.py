@@ -3,6 +3,7 @@
 from prefect import flow
 
 from flows.artifacts import progress_artifacts, summarise
+from flows.parameters import FleetFile, LakeRoot, RunId
 from flows.session import open_session, run_name
 from tasks.ingest import IngestReceipt, ingest_files
 
@@ -10,7 +11,7 @@ __all__ = ["ingest"]
 
 
 @flow(name="ingest", flow_run_name=run_name)
-def ingest(fleet: str, lake: str | None = None, run_id: str | None = None) -> IngestReceipt:
+def ingest(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> IngestReceipt:
     """Land the fleet's raw files and its scoring input; returns the receipt of the raw files."""
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
         run = session.run

@@ -3,22 +3,28 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from prefect import flow
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+from adapters.registry import Registry
 from adapters.telemetry import PeakMemory, Progress, emit
+from flows.accuracy import accuracy
 from flows.ingest import ingest
+from flows.parameters import FleetFile, LakeRoot, RunId
 from flows.partition import partition
 from flows.promote import promote
 from flows.score import score
 from flows.session import new_run_id, open_session, run_name
 from flows.train import register, train
+from models.errors import RegistryError
 from models.report import Stage
+from tasks.plan import estimate_training
 from tasks.report import Stages, evaluate_predictions, write_report
 
 __all__ = ["PipelineResult", "pipeline"]
@@ -51,24 +57,57 @@ class _Timings:
 
 
 @flow(name="pipeline", flow_run_name=run_name)
-def pipeline(fleet: str, lake: str | None = None, run_id: str | None = None) -> PipelineResult:
+def pipeline(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> PipelineResult:
     """Ingest, partition, train, register, promote, score and report."""
     began, timings, run_id = datetime.now(UTC), _Timings(), run_id or new_run_id()
-    with open_session(fleet, lake, run_id) as session, _peak_memory() as memory:
+    with (
+        open_session(fleet, lake, run_id, exclusive=True) as session,
+        _peak_memory() as memory,
+        _one_heartbeat(),
+        _opened_early(session.registry),
+    ):
         read = timings.run("ingest", lambda: ingest(fleet, lake, run_id), lambda receipt: receipt.read)
         timings.run("partition", lambda: partition(fleet, lake, run_id), lambda summary: summary.accepted)
+        workers = session.settings.workers
+        estimate = timings.run("plan", lambda: estimate_training(session.run, workers), lambda found: 0)
         trained = timings.run("train", lambda: train(fleet, lake, run_id), lambda summary: summary.rows)
         registered = timings.run("register", lambda: register(fleet, lake, run_id), lambda s: s.registered)
         promoted = timings.run("promote", lambda: promote(fleet, lake, run_id), lambda s: s.promoted)
         scored = timings.run("score", lambda: score(fleet, lake, run_id), lambda summary: summary.rows)
+        timings.run("accuracy", lambda: accuracy(fleet, lake, run_id), lambda summary: summary.rows)
         test = timings.run(
             "evaluate",
             lambda: evaluate_predictions(session.run, scored.job_id),
             lambda found: found.rows if found else 0,
         )
-        stages = Stages(trained, registered, promoted, scored, tuple(timings.stages), began, memory.sample(), read)
+        took = tuple(timings.stages)
+        stages = Stages(trained, registered, promoted, scored, took, began, memory.sample(), read, estimate)
         report = write_report(session.run, stages, test, session.settings.path(session.settings.reports))
     return PipelineResult(run_id, stages, report)
+
+
+@contextmanager
+def _one_heartbeat() -> Iterator[None]:
+    """Flows within this one send none: theirs say nothing new, and ending one takes a second."""
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+@contextmanager
+def _opened_early(registry: Registry) -> Iterator[None]:
+    """Opens the registry while the first stages are at work elsewhere: importing MLflow takes seconds."""
+
+    def open_it() -> None:
+        # Whoever needs it meets the same error, and tells it.
+        with suppress(RegistryError):
+            registry.path  # noqa: B018 - connects
+
+    opener = threading.Thread(target=open_it, name="open-registry")
+    opener.start()
+    try:
+        yield
+    finally:
+        opener.join()
 
 
 @contextmanager

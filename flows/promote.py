@@ -1,18 +1,21 @@
-"""Flows `promote` and `rollback`: the fleet's next release, or a former one again."""
+"""Flows that make a release: `promote`, `rollback` to a former one, `pin` and `unpin` of one segment."""
 
 from prefect import flow
 
 from flows.artifacts import progress_artifacts, summarise
+from flows.parameters import FleetFile, LakeRoot, ModelVersion, ReleaseNumber, RunId, SegmentKey
 from flows.session import open_session, run_name
+from models.releases import PinSummary
+from tasks.pin import pin_segment, unpin_segment
 from tasks.promote import PromoteSummary, promote_challengers, restore_release, sync_aliases
 
-__all__ = ["promote", "rollback"]
+__all__ = ["pin", "promote", "rollback", "unpin"]
 
 
 @flow(name="promote", flow_run_name=run_name)
-def promote(fleet: str, lake: str | None = None, run_id: str | None = None) -> PromoteSummary:
+def promote(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> PromoteSummary:
     """Judge the challengers by the fleet's gates and release those that pass, all at once."""
-    with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
+    with open_session(fleet, lake, run_id, exclusive=True) as session, progress_artifacts(session.run.fleet.name):
         summary = promote_challengers(session.run)
         sync_aliases(session.run, session.registry)
         figures = {"release": summary.release, "promoted": summary.promoted, "held": summary.held}
@@ -27,11 +30,38 @@ def promote(fleet: str, lake: str | None = None, run_id: str | None = None) -> P
 
 
 @flow(name="rollback", flow_run_name=run_name)
-def rollback(fleet: str, to: int, lake: str | None = None, run_id: str | None = None) -> PromoteSummary:
+def rollback(fleet: FleetFile, to: ReleaseNumber, lake: LakeRoot = None, run_id: RunId = None) -> PromoteSummary:
     """Release the champions of release `to` again."""
-    with open_session(fleet, lake, run_id) as session:
-        summary = restore_release(session.run, to)
+    with open_session(fleet, lake, run_id, exclusive=True) as session:
+        summary = restore_release(session.run, to, session.registry)
         sync_aliases(session.run, session.registry)
-        figures = {"release": summary.release, "restored": to, "segments": summary.promoted}
+        figures = {"release": summary.release, "restored": to, "segments": summary.promoted, "why": summary.reason}
         summarise(session.run.fleet.name, "rollback", figures)
     return summary
+
+
+@flow(name="pin", flow_run_name=run_name)
+def pin(
+    fleet: FleetFile, segment: SegmentKey, version: ModelVersion, lake: LakeRoot = None, run_id: RunId = None
+) -> PinSummary:
+    """Hold one segment at a registered version of its model; no challenger replaces it until the pin ends."""
+    with open_session(fleet, lake, run_id, exclusive=True) as session:
+        summary = pin_segment(session.run, session.registry, segment, version)
+        sync_aliases(session.run, session.registry)
+        _summarise_pin(session.run.fleet.name, "pin", summary)
+    return summary
+
+
+@flow(name="unpin", flow_run_name=run_name)
+def unpin(fleet: FleetFile, segment: SegmentKey, lake: LakeRoot = None, run_id: RunId = None) -> PinSummary:
+    """End the pin of one segment: its champion stays until a challenger replaces it."""
+    with open_session(fleet, lake, run_id, exclusive=True) as session:
+        summary = unpin_segment(session.run, segment)
+        sync_aliases(session.run, session.registry)
+        _summarise_pin(session.run.fleet.name, "unpin", summary)
+    return summary
+
+
+def _summarise_pin(fleet: str, stage: str, summary: PinSummary) -> None:
+    figures = {"segment": summary.segment, "model": summary.model_name, "version": summary.version}
+    summarise(fleet, stage, {**figures, "release": summary.release, "changed": summary.changed})

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from flows.artifacts import progress_artifacts, summarise
+from flows.parameters import FleetFile, LakeRoot, RunId
 from flows.session import open_session, run_name
 from tasks.register import RegisterSummary, register_challengers
 from tasks.train import TrainSummary, train_challengers
@@ -11,9 +12,9 @@ __all__ = ["register", "train"]
 
 
 @flow(name="train", flow_run_name=run_name)
-def train(fleet: str, lake: str | None = None, run_id: str | None = None) -> TrainSummary:
+def train(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> TrainSummary:
     """Train the fleet's segments; unchanged ones are reused."""
-    with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
+    with open_session(fleet, lake, run_id, exclusive=True) as session, progress_artifacts(session.run.fleet.name):
         summary = train_challengers(session.run)
         winners = {f"won by {name}": count for name, count in sorted(summary.candidates.items())}
         summarise(session.run.fleet.name, "train", {"segments": summary.segments, **summary.outcomes, **winners})
@@ -21,9 +22,9 @@ def train(fleet: str, lake: str | None = None, run_id: str | None = None) -> Tra
 
 
 @flow(name="register", flow_run_name=run_name)
-def register(fleet: str, lake: str | None = None, run_id: str | None = None) -> RegisterSummary:
+def register(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> RegisterSummary:
     """Register the fleet's challengers in MLflow."""
-    with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
+    with open_session(fleet, lake, run_id, exclusive=True) as session, progress_artifacts(session.run.fleet.name):
         summary = register_challengers(session.run, session.registry)
         figures = {"registered": summary.registered, "new versions": summary.created, "levels": summary.levels}
         summarise(session.run.fleet.name, "register", figures)

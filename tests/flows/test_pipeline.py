@@ -108,14 +108,28 @@ def test_the_report_opens_offline_and_is_small(project):
 
 def test_a_second_run_reuses_everything_and_predicts_nothing_twice(project):
     before = DeltaTable(project / "var/lake/shop/predictions").to_pandas()
-    done = myriad(project, "run", "fleets/shop.yaml")
+    done = myriad(project, "run", "fleets/shop.yaml", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = summary(project)
+    assert json.loads(done.stdout) == found
+    assert "train: " in done.stderr  # the progress
     assert found["outcomes"] == {"trained": 0, "reused": 7, "fallback": 1, "skipped": 0, "failed": 0}
     assert (found["registered"], found["promoted"], found["held"], found["release"]) == (7, 0, 0, 1)
     after = DeltaTable(project / "var/lake/shop/predictions").to_pandas()
     pd.testing.assert_frame_equal(before, after)
     assert np.isfinite(after.prediction).all()
+
+
+def test_a_stage_by_itself_tells_what_it_did_in_one_document(project):
+    done = myriad(project, "train", "shop", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["fleet"] == "shop"
+    assert list(found["stages"]) == ["train", "register"]
+    assert found["stages"]["train"]["outcomes"] == {"reused": 7, "fallback": 1}
+    assert (found["stages"]["register"]["registered"], found["stages"]["register"]["created"]) == (7, 0)
+    status = json.loads(myriad(project, "status", "shop", "--json").stdout)
+    assert status["runs"][0]["run_id"] == found["run_id"]
 
 
 def test_rollback_makes_a_new_release_of_an_old_one(project):
@@ -141,6 +155,22 @@ def test_a_fleet_whose_gates_hold_everything_still_predicts_and_reports(project)
     frame = DeltaTable(project / "var/lake/strict/predictions").to_pandas()
     assert set(frame.status) == {"ok", "no_model"}
     assert set(frame.candidate.dropna()) == {"naive"}
+
+
+def test_past_dates_are_forecast_measured_and_exported(project):
+    done = myriad(project, "score", "shop", "--release", "1", "--from", "2025-01-06", "--to", "2025-01-19", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = json.loads(done.stdout)
+    assert [(job["as_of"], job["in_sample"]) for job in jobs] == [("2025-01-12", 24), ("2025-01-19", 28)]
+    assert "the fleet's zone, UTC" in myriad(project, "score", "shop", "--as-of", "soon").stderr
+    done = myriad(project, "accuracy", "shop")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert next(line.split()[:3] for line in done.stdout.splitlines() if " in sample " in line) == ["1", "in", "sample"]
+    done = myriad(project, "export", "shop", "predictions", "--to", "var/out.csv", "--segment", "store=1/brand=amber")
+    assert done.returncode == 0, done.stdout + done.stderr
+    frame = pd.read_csv(project / "var/out.csv")
+    assert set(frame.brand) == {"amber"}
+    assert set(frame.as_of.dropna()) == {"2025-01-12T00:00:00Z", "2025-01-19T00:00:00Z"}
 
 
 def test_nothing_is_written_outside_var(project):

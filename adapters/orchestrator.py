@@ -1,0 +1,178 @@
+"""Prefect's API: deployments, the pool that they run in, and whether a worker is there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import httpx
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import (
+    ConcurrencyLimitStrategy,
+    ConcurrencyOptions,
+    DeploymentSchedule,
+    State,
+    StateType,
+)
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.settings import get_current_settings
+from prefect.utilities.callables import parameter_schema
+
+from models.errors import OrchestratorError
+
+__all__ = ["POOL", "Cadence", "Deployment", "Orchestrator"]
+
+POOL = "local"
+_UNDER_WAY = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+# Resolved by the worker that runs the flow, so one deployment serves workers with different homes.
+_PULL = [{"prefect.deployments.steps.set_working_directory": {"directory": "{{ $MYRIAD_HOME }}"}}]
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """When a deployment runs once somebody switches its schedule on."""
+
+    slug: str
+    cron: str
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A flow with its parameters, as people and schedules start it; `collision` means: one run at a time."""
+
+    flow: Flow[..., Any]
+    name: str
+    parameters: Mapping[str, str]
+    tags: Sequence[str]
+    cadence: Cadence | None = None
+    collision: Literal["ENQUEUE", "CANCEL_NEW"] | None = None
+
+    @property
+    def label(self) -> str:
+        """What `prefect deployment run` takes: flow/name."""
+        return f"{self.flow.name}/{self.name}"
+
+
+class Orchestrator:
+    """A Prefect server, by the url of its API."""
+
+    def __init__(self, api_url: str) -> None:
+        self._api_url = api_url
+
+    def ensure_pool(self) -> None:
+        """Make the pool `local`, of processes, unless it is there."""
+        with self._client() as client:
+            try:
+                client.read_work_pool(POOL)
+            except ObjectNotFound:
+                with suppress(ObjectAlreadyExists):
+                    client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+
+    def deploy(self, deployments: Sequence[Deployment]) -> None:
+        """Create or update deployments in the pool `local`; schedules that exist stay as people have set them."""
+        with self._client() as client:
+            for deployment in deployments:
+                _deploy(client, deployment)
+
+    def crash_orphans(self) -> int:
+        """End the runs of the pool `local` that a stopped worker left behind, and free their places; returns how many.
+
+        Only for when no worker serves the pool: what is under way then is on record alone.
+        """
+        under_way = FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY))
+        pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
+        with self._client() as client:
+            runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=under_way), work_pool_filter=pool)
+            parents = FlowRunFilterParentFlowRunId(any_=[run.id for run in runs])
+            inner = FlowRunFilter(state=under_way, parent_flow_run_id=parents)
+            runs += client.read_flow_runs(flow_run_filter=inner) if runs else []
+            for run in runs:
+                crashed = State(
+                    type=StateType.CRASHED, name="Crashed", message="The worker was stopped during the run."
+                )
+                client.set_flow_run_state(run.id, crashed, force=True)
+        return len(runs)
+
+    def worker_seen(self, name: str, since: datetime) -> bool:
+        """Whether the worker of this name has sent a heartbeat since then."""
+        with self._client() as client:
+            try:
+                workers = client.read_workers_for_work_pool(POOL)
+            except ObjectNotFound:
+                return False
+        beats = [worker.last_heartbeat_time for worker in workers if worker.name == name]
+        return any(beat is not None and beat.astimezone(UTC) >= since for beat in beats)
+
+    @contextmanager
+    def _client(self) -> Iterator[SyncPrefectClient]:
+        secret = get_current_settings().api.auth_string
+        auth = secret.get_secret_value() if secret else None
+        try:
+            with SyncPrefectClient(self._api_url, auth_string=auth) as client:
+                yield client
+        except httpx.HTTPError as exc:
+            raise OrchestratorError(f"Prefect server at {self._api_url}: {exc or type(exc).__name__}") from exc
+
+
+def _deploy(client: SyncPrefectClient, deployment: Deployment) -> None:
+    flow = deployment.flow
+    client.create_deployment(
+        flow_id=client.create_flow_from_name(flow.name),
+        name=deployment.name,
+        # Dotted: with a path, workers of Dask cannot import what they are sent.
+        entrypoint=f"{flow.fn.__module__}.{flow.fn.__name__}",
+        version=flow.version,
+        description=flow.description,
+        parameters=dict(deployment.parameters),
+        parameter_openapi_schema=parameter_schema(flow).model_dump(exclude_unset=True),
+        enforce_parameter_schema=True,
+        tags=list(deployment.tags),
+        work_pool_name=POOL,
+        pull_steps=_PULL,
+        schedules=_schedules(client, deployment),
+        concurrency_limit=1 if deployment.collision else None,
+        concurrency_options=_concurrency(deployment),
+    )
+
+
+def _concurrency(deployment: Deployment) -> ConcurrencyOptions | None:
+    if deployment.collision is None:
+        return None
+    return ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy(deployment.collision))
+
+
+def _schedules(client: SyncPrefectClient, deployment: Deployment) -> list[DeploymentScheduleCreate]:
+    """Those that are there already, switched on or changed by people, and ours, paused, if it is new."""
+    try:
+        present = client.read_deployment_by_name(deployment.label).schedules
+    except ObjectNotFound:
+        present = []
+    kept = [_copy(schedule) for schedule in present]
+    cadence = deployment.cadence
+    if cadence is None or any(schedule.slug == cadence.slug for schedule in kept):
+        return kept
+    cron = CronSchedule(cron=cadence.cron, timezone=cadence.timezone)
+    return [*kept, DeploymentScheduleCreate(schedule=cron, active=False, slug=cadence.slug)]
+
+
+def _copy(schedule: DeploymentSchedule) -> DeploymentScheduleCreate:
+    return DeploymentScheduleCreate(
+        schedule=schedule.schedule,
+        active=schedule.active,
+        max_scheduled_runs=schedule.max_scheduled_runs,
+        parameters=schedule.parameters,
+        slug=schedule.slug,
+    )

@@ -1,0 +1,24 @@
+"""Flow `sync-registry`: the registry as the lake says that it should be."""
+
+from prefect import flow
+
+from flows.artifacts import progress_artifacts, summarise
+from flows.parameters import DryRun, FleetFile, LakeRoot, RunId
+from flows.session import open_session, run_name
+from models.releases import SyncSummary
+from tasks.registry import sync_registry as repair
+
+__all__ = ["sync_registry"]
+
+
+@flow(name="sync-registry", flow_run_name=run_name)
+def sync_registry(
+    fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None, dry_run: DryRun = False
+) -> SyncSummary:
+    """Register what MLflow has lost, set the champion aliases, and tell what differed; `dry_run` only tells."""
+    with open_session(fleet, lake, run_id, exclusive=True) as session, progress_artifacts(session.run.fleet.name):
+        summary = repair(session.run, session.registry, dry_run)
+        differences = {one.kind.replace("_", " "): one.count for one in summary.differences}
+        figures: dict[str, object] = {"models": summary.models, "release": summary.release, "dry run": summary.dry_run}
+        summarise(session.run.fleet.name, "sync-registry", figures | differences)
+    return summary

@@ -1,0 +1,134 @@
+"""Brings the local stack up: a Prefect server, the fleets' deployments, and a worker that runs them."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters.fleets import load_fleet
+from adapters.settings import Settings, embedded_defaults
+from adapters.stack import WORKER, Stack, Stacks, healthy
+from models.errors import FleetError, OrchestratorError
+
+if TYPE_CHECKING:
+    from adapters.orchestrator import Deployment
+
+__all__ = ["DEFAULT_PORT", "bring_up", "deploy_fleets", "find_fleets", "watch"]
+
+DEFAULT_PORT = 4200
+_WATCH_S = 0.5
+
+
+def find_fleets(settings: Settings, references: Sequence[str], tell: Callable[[str], None]) -> dict[str, str]:
+    """Name and reference of each fleet; without references, of all in `fleets/`, where unusable ones are told.
+
+    Raises FleetError for a named fleet that is not usable, and for two fleets of one name.
+    """
+    home, found = settings.home.resolve(), dict[str, str]()
+    files = references or sorted(str(path.relative_to(home)) for path in (home / "fleets").glob("*.yaml"))
+    for file in files:
+        try:
+            name, reference = load_fleet(file, home).name, _reference(file, home)
+        except FleetError as exc:
+            if references:
+                raise
+            tell(f"not deployed: {exc}")
+            continue
+        if found.get(name, reference) != reference:
+            raise FleetError(f"fleet {name!r}: {found[name]} and {reference} have the same name; rename one of them")
+        found[name] = reference
+    return found
+
+
+def _reference(file: str, home: Path) -> str:
+    """How a run finds the file: by name below `fleets/`, else by its path, relative to the home where it can be."""
+    path = home / file
+    if not path.suffix:
+        return file
+    path = path.resolve()
+    if path.parent == home / "fleets" and path.suffix == ".yaml":
+        return path.stem
+    return path.relative_to(home).as_posix() if path.is_relative_to(home) else str(path)
+
+
+def deploy_fleets(api_url: str, fleets: Mapping[str, str]) -> list[str]:
+    """Deploys every flow for each fleet; returns the deployments as `prefect deployment run` takes them."""
+    from adapters.orchestrator import Orchestrator
+
+    planned, orchestrator = _planned(fleets), Orchestrator(api_url)
+    orchestrator.ensure_pool()
+    orchestrator.deploy(planned)
+    return [deployment.label for deployment in planned]
+
+
+def _planned(fleets: Mapping[str, str]) -> "list[Deployment]":
+    """Imported here: all flows are heavy, and `up` imports them while the server starts."""
+    from flows.deployments import deployments_of
+
+    return [each for name, reference in fleets.items() for each in deployments_of(name, reference)]
+
+
+def bring_up(
+    stacks: Stacks, settings: Settings, port: int | None, references: Sequence[str], tell: Callable[[str], None]
+) -> Stack:
+    """Starts what is missing of the stack, deploys the fleets, and waits until all of it works.
+
+    references : fleets to deploy; without any, those in `fleets/`, unless all runs already.
+    A stack that was started here is stopped again when any of that fails.
+    """
+    before = stacks.found()
+    if before is not None and port not in (None, before.port):
+        raise OrchestratorError(f"Prefect runs at port {before.port} already; first stop it: myriad down")
+    if before is not None and before.complete and not references:
+        _check_health(stacks, before)
+        tell("runs already")
+        return before
+    fleets = find_fleets(settings, references, tell)
+    try:
+        return _completed(stacks, before or Stack(port or DEFAULT_PORT), settings, fleets, tell)
+    except BaseException:
+        if before is None:
+            stacks.stop()
+        raise
+
+
+def _check_health(stacks: Stacks, stack: Stack) -> None:
+    if not healthy(stack.api_url, limit_s=10.0):
+        log = stacks.logs["server"]
+        raise OrchestratorError(f"the Prefect server does not answer at {stack.api_url}; see {log}, then: myriad down")
+
+
+def _completed(
+    stacks: Stacks, stack: Stack, settings: Settings, fleets: Mapping[str, str], tell: Callable[[str], None]
+) -> Stack:
+    api_url = stack.api_url
+    if stack.child("server") is None:
+        tell(f"starting the Prefect server at port {stack.port} ...")
+        stack = stacks.start(stack, "server")
+    embedded_defaults(settings)
+    planned = _planned(fleets)
+    stacks.await_ready(stack, "server", lambda: healthy(api_url))
+
+    from adapters.orchestrator import Orchestrator
+
+    orchestrator = Orchestrator(api_url)
+    orchestrator.ensure_pool()
+    if stack.child("worker") is None:
+        if orphans := orchestrator.crash_orphans():
+            tell(f"marked {orphans} runs as crashed that had been stopped with an earlier worker")
+        tell("starting a worker ...")
+        stack = stacks.start(stack, "worker")
+    if planned:
+        tell(f"deploying {', '.join(fleets)} ...")
+        orchestrator.deploy(planned)
+    began = min(child.began for child in stack.children if child.role == "worker")
+    stacks.await_ready(stack, "worker", lambda: orchestrator.worker_seen(WORKER, began))
+    return stack
+
+
+def watch(stacks: Stacks, stack: Stack) -> None:
+    """Until the server or the worker ends, which raises OrchestratorError."""
+    while all(stack.child(child.role) for child in stack.children):
+        time.sleep(_WATCH_S)
+    gone = next(child.role for child in stack.children if not child.process())
+    raise OrchestratorError(f"the Prefect {gone} has ended; see {stacks.logs[gone]}")

@@ -1,0 +1,295 @@
+"""The local stack as its user starts it: a real server and worker, deployments, runs by command, the UI."""
+
+import importlib
+import json
+import os
+import pkgutil
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import yaml
+from deltalake import DeltaTable
+from prefect import Flow
+from shop import shop
+
+import flows
+from adapters.settings import Settings
+from adapters.stack import Stacks, healthy, join_server
+from flows.deployments import deployments_of
+from flows.stack import deploy_fleets
+
+ROOT = Path(__file__).parents[2]
+ABOUT_A_DEPLOYMENT = (
+    *("name", "description", "tags", "parameters", "entrypoint", "version", "paused", "path", "pull_steps"),
+    *("parameter_openapi_schema", "enforce_parameter_schema", "concurrency_options", "work_pool_name", "job_variables"),
+)
+ABOUT_A_SCHEDULE = ("slug", "active", "schedule", "parameters", "max_scheduled_runs")
+CHROMIUM = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
+CHROMIUM += ("--disable-background-networking", "--disable-component-update", "--virtual-time-budget=20000")
+
+
+def environment(**more):
+    """Ours without what tests and users set, quiet in any case."""
+    prefixes = ("MYRIAD_", "PREFECT_", "MLFLOW_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)} | more
+
+
+def myriad(home, *arguments, **more):
+    """The command in a folder, as its user runs it."""
+    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=home, env=environment(**more), capture_output=True, text=True, timeout=240)
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Stack:
+    """A home with its fleets, and the API of its server."""
+
+    def __init__(self, home, port):
+        self.home, self.port = home, port
+        self.api = f"http://127.0.0.1:{port}/api"
+
+    def prefect(self, *arguments):
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        clean = environment(PREFECT_API_URL=self.api, PREFECT_HOME=str(self.home / "var/prefect"), DO_NOT_TRACK="1")
+        return subprocess.run(command, cwd=self.home, env=clean, capture_output=True, text=True, timeout=240)
+
+    def ask(self, method, path, **body):
+        """Again where SQLite is busy, as Prefect's own client does."""
+        for _ in range(20):
+            answer = httpx.request(method, f"{self.api}/{path}", json=body, timeout=60)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.5)
+        return answer
+
+    def post(self, path, **body):
+        return self.ask("POST", path, **body)
+
+    def deployment(self, label):
+        return self.ask("GET", f"deployments/name/{label}").json()
+
+    def deployments(self):
+        """Entrypoint and name -> what people decide about a deployment."""
+        found = self.post("deployments/filter", limit=200).json()
+        return {(one["entrypoint"], one["name"]): decided(one) for one in found}
+
+    def record(self):
+        return json.loads((self.home / "var/run/stack.json").read_text())
+
+
+def decided(deployment):
+    schedules = [{name: one[name] for name in ABOUT_A_SCHEDULE} for one in deployment["schedules"]]
+    limit = deployment["global_concurrency_limit"]
+    return {name: deployment[name] for name in ABOUT_A_DEPLOYMENT} | {
+        "schedules": schedules,
+        "limit": limit and limit["limit"],
+    }
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, _trained_shop):
+    """A home with the shop's first release, and the fleet file of an example."""
+    folder = tmp_path_factory.mktemp("home")
+    saved = _trained_shop.with_name("saved")
+    shutil.copytree(saved / "lake", folder / "var/lake")
+    for name in ("sales", "future"):
+        shutil.copytree(saved / name, folder / name)
+    (folder / "fleets").mkdir()
+    (folder / "fleets/shop.yaml").write_text(yaml.safe_dump(shop().model_dump(mode="json", exclude_defaults=True)))
+    shutil.copy(ROOT / "fleets/m3.yaml", folder / "fleets")
+    shutil.copy(ROOT / "prefect.yaml", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack(home):
+    (home / "fleets/broken.yaml").write_text("name: broken\n")
+    port = free_port()
+    try:
+        up = myriad(home, "up", "--port", port)
+        assert up.returncode == 0, up.stdout + up.stderr
+        assert "not deployed: fleets/broken.yaml" in up.stdout
+        assert f"http://127.0.0.1:{port}/deployments" in up.stdout
+        yield Stack(home, port)
+    finally:
+        myriad(home, "down")
+
+
+def test_every_flow_is_deployed_once():
+    modules = [importlib.import_module(f"flows.{found.name}") for found in pkgutil.iter_modules(flows.__path__)]
+    defined = {value.name for module in modules for value in vars(module).values() if isinstance(value, Flow)}
+    assert sorted(one.flow.name for one in deployments_of("shop", "shop")) == sorted(defined)
+
+
+def test_schedules_are_paused_and_parameters_have_a_form(stack):
+    found = {key: value for key, value in stack.deployments().items() if key[1] == "shop"}
+    assert len(found) == len(deployments_of("shop", "shop"))
+    for deployment in found.values():
+        assert [schedule["active"] for schedule in deployment["schedules"]] in ([], [False])
+        assert all(schedule["schedule"]["timezone"] == "UTC" for schedule in deployment["schedules"])
+        assert deployment["parameters"] == {"fleet": "shop"}
+        assert deployment["enforce_parameter_schema"]
+        assert deployment["description"]
+        for name, field in deployment["parameter_openapi_schema"]["properties"].items():
+            assert field["title"] != name, f"{deployment['entrypoint']}: {name}: no title of ours"
+            assert field["description"]
+    assert found["flows.train.train", "shop"]["limit"] == 1
+    assert found["flows.train.train", "shop"]["schedules"][0]["slug"] == "nightly"
+
+
+def test_prefect_yaml_gives_the_same_deployments(stack):
+    by_command = {key: value for key, value in stack.deployments().items() if key[1] == "m3"}
+    for one in stack.post("deployments/filter", limit=200).json():
+        if one["name"] == "m3":
+            stack.ask("DELETE", f"deployments/{one['id']}").raise_for_status()
+    done = stack.prefect("deploy", "--all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    by_yaml = {key: value for key, value in stack.deployments().items() if key[1] == "m3"}
+    assert by_yaml == by_command
+    assert len(by_yaml) == len(deployments_of("m3", "m3"))
+
+
+def test_deploying_again_keeps_what_people_decided_about_schedules(stack):
+    before = stack.deployment("train/shop")
+    [schedule] = before["schedules"]
+    change = {"active": True, "schedule": {"cron": "1 2 3 4 *", "timezone": "Europe/Berlin"}}
+    stack.ask("PATCH", f"deployments/{before['id']}/schedules/{schedule['id']}", **change).raise_for_status()
+    labels = deploy_fleets(stack.api, {"shop": "shop"})
+    assert "train/shop" in labels
+    [after] = stack.deployment("train/shop")["schedules"]
+    assert (after["active"], after["schedule"]["cron"]) == (True, "1 2 3 4 *")
+    assert stack.deployment("train/shop")["id"] == before["id"]
+
+
+def test_a_run_from_the_command_line_scores_the_fleet(stack):
+    done = stack.prefect("deployment", "run", "score/shop", "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    frame = DeltaTable(stack.home / "var/lake/shop/predictions").to_pandas()
+    assert len(frame) == 40
+    assert frame.release.unique().tolist() == [1]
+    said = [line["message"] for line in stack.post("logs/filter", limit=200).json()]
+    assert "score: 3 of 3" in said, said
+
+
+@pytest.mark.parametrize(
+    ("flow", "given", "told"),
+    [
+        ("score", "release=0", "0 is less than the minimum of 1"),
+        ("rollback", "to=newest", "'newest' is not of type 'integer'"),
+        ("train", "fleet= shop", "' shop' does not match"),
+    ],
+)
+def test_an_invalid_parameter_is_refused(stack, flow, given, told):
+    name, value = given.split("=")
+    typed = int(value) if value.isdigit() else value
+    identity = stack.deployment(f"{flow}/shop")["id"]
+    answer = stack.post(f"deployments/{identity}/create_flow_run", parameters={"fleet": "shop", name: typed})
+    assert answer.status_code in (409, 422)
+    assert name in answer.json()["detail"]
+    assert told in answer.json()["detail"] or "is not valid under any" in answer.json()["detail"]
+    if flow == "score":
+        refused = stack.prefect("deployment", "run", "score/shop", "-p", given)
+        assert refused.returncode == 1
+        assert told in " ".join((refused.stdout + refused.stderr).split())
+
+
+def test_a_second_up_starts_nothing(stack):
+    before = stack.record()
+    again = myriad(stack.home, "up")
+    assert again.returncode == 0, again.stderr
+    assert f"http://127.0.0.1:{stack.port}" in again.stdout
+    assert again.stdout.startswith("runs already\n")
+    assert stack.record() == before
+    elsewhere = myriad(stack.home, "up", "--port", free_port())
+    assert elsewhere.returncode == 1
+    assert f"Prefect runs at port {stack.port} already; first stop it: myriad down" in elsewhere.stderr
+
+
+def test_runs_of_the_command_join_a_running_server_only(stack, tmp_path, monkeypatch):
+    for name in ("PREFECT_API_URL", "PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"):
+        monkeypatch.setenv(name, "")  # Put back after the test, whatever is set below.
+        monkeypatch.delenv(name)
+    join_server(Settings(home=tmp_path))
+    assert "PREFECT_API_URL" not in os.environ
+    join_server(Settings(home=stack.home))
+    assert os.environ["PREFECT_API_URL"] == stack.api
+    refused = myriad(stack.home, "rollback", "shop", "--to", 1, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert refused.returncode == 2
+    assert "no Prefect server answers at http://127.0.0.1:9/api" in refused.stderr
+
+
+@pytest.fixture
+def chromium():
+    found = shutil.which("chromium")
+    if found is None and os.environ.get("CI") == "true":
+        pytest.fail("CI=true, and there is no browser: install Debian's package chromium")
+    return found or pytest.skip("no `chromium`: install Debian's package of that name to test the UI")
+
+
+def test_the_form_of_the_ui_shows_the_parameters(stack, chromium, tmp_path):
+    page = f"http://127.0.0.1:{stack.port}/deployments/deployment/{stack.deployment('score/shop')['id']}/run"
+    command = [chromium, *CHROMIUM, f"--user-data-dir={tmp_path}", "--dump-dom", page]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    text = " ".join(re.sub("<[^>]+>", " ", done.stdout).split())
+    assert "Name of a file in fleets/, such as m3, or the path of a fleet file." in text, done.stderr[-2000:]
+    assert "Release (Optional)" in text
+    assert "Validate parameters" in text
+
+
+def test_a_worker_that_was_killed_is_replaced_and_its_runs_are_ended(stack):
+    record = stack.record()
+    worker = next(child["pid"] for child in record["children"] if child["role"] == "worker")
+    for process in [psutil.Process(worker), *psutil.Process(worker).children(recursive=True)]:
+        process.kill()
+    identity = stack.deployment("train/shop")["id"]
+    run = stack.post(f"deployments/{identity}/create_flow_run").json()
+    running = {"type": "RUNNING", "name": "Running"}
+    stack.post(f"flow_runs/{run['id']}/set_state", state=running, force=True).raise_for_status()
+    again = myriad(stack.home, "up", "--fleet", "shop")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "marked 1 runs as crashed" in again.stdout
+    assert stack.ask("GET", f"flow_runs/{run['id']}").json()["state"]["type"] == "CRASHED"
+    servers = [
+        [one["pid"] for one in found["children"] if one["role"] == "server"] for found in (record, stack.record())
+    ]
+    assert servers[0] == servers[1]
+
+
+def test_down_leaves_no_process_and_no_port(stack):
+    pids = [child["pid"] for child in stack.record()["children"]]
+    family = [each for pid in pids for each in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]]
+    down = myriad(stack.home, "down")
+    assert down.returncode == 0, down.stderr
+    assert down.stdout.splitlines() == [f"stopped the worker (pid {pids[1]})", f"stopped the server (pid {pids[0]})"]
+    # Nobody may be there to reap what has ended.
+    assert not [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    assert not healthy(stack.api)
+    with socket.socket() as one:
+        assert one.connect_ex(("127.0.0.1", stack.port)) != 0
+    assert Stacks(Settings(home=stack.home), {}).found() is None
+    assert myriad(stack.home, "down").stdout == "nothing runs here\n"
+    assert "no Prefect server runs here" in myriad(stack.home, "deploy", "shop").stderr
+
+
+def test_a_server_that_ends_while_it_starts_is_told_at_once_with_its_last_words(home):
+    began = time.monotonic()
+    up = myriad(home, "up", "--port", free_port(), PREFECT_API_DATABASE_CONNECTION_URL="nonsense://")
+    assert up.returncode == 1
+    assert "the Prefect server ended while it started; the end of" in up.stderr
+    assert "nonsense" in up.stderr
+    assert "Traceback" not in up.stderr.splitlines()[0]
+    assert time.monotonic() - began < 120
+    assert not (home / "var/run/stack.json").exists()
