@@ -1,16 +1,12 @@
 """What `myriad check` shows: tables in a terminal, plain lines elsewhere, or JSON; problems come last."""
 
-import dataclasses
-import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from adapters.show import Section, counted, show_json, show_sections
 from models.findings import ColumnFacts, Estimate, Findings, Role, SegmentFacts, SourceFacts, WindowFacts
 from models.formats import format_bytes, format_duration, format_number, format_percent
 
@@ -20,75 +16,41 @@ _COLORS = {"error": "red", "warning": "yellow"}
 _WINDOWS: dict[Role, str] = {"score.source": "scoring", "test.source": "test"}
 
 
-@dataclass(frozen=True)
-class _Section:
-    """A titled table; without a header its first column names what the second one says."""
-
-    title: str
-    rows: Sequence[tuple[str, ...]]
-    header: tuple[str, ...] = ()
-
-
 def show_findings(findings: Findings, *, as_json: bool) -> None:
     """Print findings to standard output."""
     if as_json:
-        print(json.dumps(dataclasses.asdict(findings), indent=2, ensure_ascii=False))
-    elif sys.stdout.isatty():
-        _show_tables(findings)
-    else:
-        _show_lines(findings)
-
-
-def _show_tables(findings: Findings) -> None:
+        show_json(findings)
+        return
+    show_sections(_sections(findings))
     console = Console(highlight=False)
-    for section in _sections(findings):
-        table = Table(title=section.title, title_justify="left", box=box.SIMPLE, show_header=bool(section.header))
-        for name in section.header or ("", ""):
-            table.add_column(name, overflow="fold", style="" if section.header or table.columns else "bold")
-        for row in section.rows:
-            table.add_row(*(Text(cell) for cell in row))
-        console.print(table)
     for problem in findings.problems:
-        severity = Text(f"{problem.severity:<8}", style=_COLORS[problem.severity])
-        console.print(severity, Text(f"{problem.key}: {problem.message}"))
-    console.print(_verdict(findings))
-
-
-def _show_lines(findings: Findings) -> None:
-    for section in _sections(findings):
-        print(section.title)
-        rows = [section.header, *section.rows] if section.header else section.rows
-        widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-        for row in rows:
-            print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    for problem in findings.problems:
-        print(f"{problem.severity}: {problem.key}: {problem.message}")
+        if sys.stdout.isatty():
+            severity = Text(f"{problem.severity:<8}", style=_COLORS[problem.severity])
+            console.print(severity, Text(f"{problem.key}: {problem.message}"))
+        else:
+            print(f"{problem.severity}: {problem.key}: {problem.message}")
     print(_verdict(findings))
 
 
 def _verdict(findings: Findings) -> str:
     warnings = len(findings.problems) - findings.errors
-    return f"fleet {findings.fleet}: {_counted(findings.errors, 'error')}, {_counted(warnings, 'warning')}"
+    return f"fleet {findings.fleet}: {counted(findings.errors, 'error')}, {counted(warnings, 'warning')}"
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
-
-
-def _sections(findings: Findings) -> Iterator[_Section]:
-    yield _Section("files", [row for source in findings.sources for row in _source_rows(source)])
+def _sections(findings: Findings) -> Iterator[Section]:
+    yield Section("files", [row for source in findings.sources for row in _source_rows(source)])
     if findings.columns:
         header = ("column", "used as", "type", "missing", "values", "from", "to", "examples")
-        yield _Section("columns", [_column_row(fact) for fact in findings.columns], header)
+        yield Section("columns", [_column_row(fact) for fact in findings.columns], header)
     if findings.segments:
-        yield _Section("segments", list(_segment_rows(findings, findings.segments)))
+        yield Section("segments", list(_segment_rows(findings, findings.segments)))
     windows = {role: facts for role, facts in _windows(findings).items() if facts}
     if windows:
         rows = [(_WINDOWS[role], _window_text(facts)) for role, facts in windows.items()]
-        yield _Section("other inputs", rows)
+        yield Section("other inputs", rows)
     if findings.estimate:
         title = "estimate, good to a factor of two" if findings.sources[0].whole else "estimate from a sample: at least"
-        yield _Section(title, list(_estimate_rows(findings.estimate)))
+        yield Section(title, list(_estimate_rows(findings.estimate)))
 
 
 def _windows(findings: Findings) -> dict[Role, WindowFacts | None]:
@@ -100,7 +62,7 @@ def _source_rows(source: SourceFacts) -> Iterator[tuple[str, str]]:
     if not source.files:
         yield source.role, f"{source.path}: not readable"
         return
-    yield source.role, f"{source.path}: {_counted(source.files, 'file')}, {_size(source.size_bytes)}, {read}"
+    yield source.role, f"{source.path}: {counted(source.files, 'file')}, {_size(source.size_bytes)}, {read}"
     if source.rows:
         rejected = source.rows - source.accepted
         checked = f", {source.accepted:,} valid + {rejected:,} rejected" if source.accepted or source.rejected else ""
@@ -147,7 +109,7 @@ def _estimate_rows(estimate: Estimate) -> Iterator[tuple[str, str]]:
     own = estimate.models - estimate.levels
     yield "models", f"{estimate.models:,}: {own:,} of segments + {estimate.levels:,} of fallback levels"
     yield "backtest fits", f"{estimate.backtest_fits:,}"
-    yield "train", f"{format_duration(estimate.train_seconds)} with {_counted(estimate.workers, 'worker')}"
+    yield "train", f"{format_duration(estimate.train_seconds)} with {counted(estimate.workers, 'worker')}"
     yield "score", format_duration(estimate.score_seconds)
     yield "peak memory", format_bytes(estimate.peak_memory_bytes)
     yield "lake", _size(estimate.lake_bytes)

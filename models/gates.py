@@ -4,15 +4,18 @@ A verdict is kept with the figures it was decided on, whether it passed or not.
 """
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from models.fleet import Gates
 
-__all__ = ["Decision", "Evidence", "Verdict", "decide", "verdicts"]
+__all__ = ["WILLED", "Decision", "Evidence", "Verdict", "decide", "failed", "verdicts"]
 
 Decision = Literal["promote", "hold", "unchanged"]
+WILLED = ("withdrawn", "pinned")
+"""Gates that hold a challenger because somebody wanted it so."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Evidence:
 
     error, baseline_error : backtest, the fleet's metric. champion_error : of the champion's kind of model, refitted in
     the challenger's own backtest; NaN where it did not take part. live_rows : rows after both models' cut-offs, with
-    live_error and live_champion_error on them.
+    live_error and live_champion_error on them. registered : it is a version in the registry. withdrawn : a rollback put
+    this model out. pinned_version : the version that the segment is pinned to, None where it is not.
     """
 
     segment: str
@@ -38,6 +42,14 @@ class Evidence:
     live_rows: int = 0
     live_error: float = math.nan
     live_champion_error: float = math.nan
+    registered: bool = True
+    withdrawn: bool = False
+    pinned_version: int | None = None
+
+    @property
+    def is_champion(self) -> bool:
+        """Whether this model is the champion already."""
+        return self.champion_fingerprint == self.fingerprint
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,8 @@ class Verdict:
 
 
 def verdicts(evidence: Evidence, gates: Gates) -> Iterator[Verdict]:
-    """Every gate's verdict on one challenger."""
+    """Every gate's verdict on one challenger; `registered`, `withdrawn` and `pinned` speak only where they hold it."""
+    yield from _barred(evidence)
     enough = evidence.rows >= evidence.min_rows
     text = f"{evidence.rows} rows, at least {evidence.min_rows}"
     yield Verdict("rows", enough, True, float(evidence.rows), float(evidence.min_rows), text)
@@ -69,6 +82,22 @@ def verdicts(evidence: Evidence, gates: Gates) -> Iterator[Verdict]:
         yield _at_most("worst_segment", evidence.error, gates.worst_metric, f"error {evidence.error:.4g}")
     if evidence.champion_fingerprint is not None:
         yield _against_champion(evidence, gates)
+
+
+def _barred(evidence: Evidence) -> Iterator[Verdict]:
+    """What keeps a challenger out however good it is."""
+    if not evidence.registered:
+        yield _barring("registered", "its challenger is not registered; run the training again")
+    if evidence.withdrawn:
+        text = "a rollback withdrew this model; it stays out until its data or settings change"
+        yield _barring("withdrawn", text)
+    if evidence.pinned_version is not None and not evidence.is_champion:
+        way_out = f"`myriad pin FLEET {shlex.quote(evidence.segment)} --off` lets challengers compete"
+        yield _barring("pinned", f"pinned to version {evidence.pinned_version}; {way_out}")
+
+
+def _barring(gate: str, text: str) -> Verdict:
+    return Verdict(gate, False, True, math.nan, math.nan, text)
 
 
 def _at_most(gate: str, value: float, limit: float, text: str) -> Verdict:
@@ -99,6 +128,11 @@ def _against_champion(evidence: Evidence, gates: Gates) -> Verdict:
 
 def decide(evidence: Evidence, found: Sequence[Verdict]) -> Decision:
     """What becomes of a challenger: an unchanged model stays what it is, a failed decisive gate holds it."""
-    if evidence.champion_fingerprint == evidence.fingerprint:
+    if evidence.registered and evidence.is_champion:
         return "unchanged"
     return "promote" if all(verdict.passed for verdict in found if verdict.decisive) else "hold"
+
+
+def failed(found: Sequence[Verdict]) -> bool:
+    """Whether a held challenger speaks against its training: not if only a pin or a rollback holds it."""
+    return any(v.decisive and not v.passed and v.gate not in WILLED for v in found)

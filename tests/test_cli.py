@@ -1,16 +1,28 @@
 import importlib.util
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
+from shop import DEAD, shop
 from typer.testing import CliRunner
 
 import cli
+from adapters.completion import complete_segments
+from tasks.score import score_fleet
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = sorted(command.callback.__name__ for command in cli.app.registered_commands)
+_GROUP = typer.main.get_command(cli.app)
+COMMANDS = [
+    *(name for name, command in _GROUP.commands.items() if not hasattr(command, "commands")),
+    *(f"{group} {name}" for group, command in _GROUP.commands.items() for name in getattr(command, "commands", {})),
+]
+WRITES_FILES = {"sample", "simulate", "up", "down", "deploy"}
+"""Commands whose result is no data: they have no --json."""
 
 
 @pytest.fixture
@@ -40,9 +52,27 @@ def test_the_command_under_test_is_that_of_this_checkout():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example(myriad, command):
-    result = myriad(command, "--help")
+    result = myriad(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"Example: myriad {command}" in result.stdout
+    assert ("--json" in result.stdout) == (command not in WRITES_FILES)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_tells_the_exit_codes(myriad, command):
+    assert "Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted." in myriad(*command.split(), "--help").stdout
+
+
+def test_every_command_is_in_a_panel(myriad):
+    named = {name for names in cli.PANELS.values() for name in names}
+    assert set(_GROUP.commands) == named
+    lines = myriad("--help").stdout.splitlines()
+    panels = [line.split()[1] for line in lines if line.startswith("╭") and line.split()[1] in cli.PANELS]
+    assert panels == list(cli.PANELS)
+
+
+def test_the_version_is_told(myriad):
+    assert re.fullmatch(r"myriad \d+\.\d+\.\d+\n", myriad("--version").stdout)
 
 
 def test_help_imports_nothing_heavy():
@@ -175,3 +205,155 @@ def test_sample_writes_files_that_pass_the_check(myriad, tmp_path):
     assert (result.exit_code, result.stdout) == (0, "m3: 12 files below var/raw/m3\n")
     checked = myriad("check", ROOT / "fleets" / "m3.yaml", "--json")
     assert (checked.exit_code, json.loads(checked.stdout)["segments"]["count"]) == (0, 1428)
+
+
+@pytest.fixture
+def shop_lake(trained):
+    """The lake of the shop, with its first predictions."""
+    score_fleet.fn(trained.run())
+    return trained.folder / "lake"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (["status", "shop"], "release"),
+        (["status", "shop", "--segments"], 0),
+        (["status"], 0),
+        (["explain", "shop", "1/amber"], "leaderboard"),
+        (["explain", "shop", "1", "amber", "--time", "2025-02-24"], "made_by"),
+        (["pin", "shop", "--list"], slice(0)),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_shown_is_one_json_document_and_nothing_else_if_so_asked(myriad, shop_lake, arguments, key):
+    result = myriad(*arguments, "--lake", shop_lake, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout)[key] is not None
+    shown = myriad(*arguments, "--lake", shop_lake)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert not shown.stdout.startswith(("{", "["))
+
+
+def test_status_in_lines_ends_with_what_to_do_next(myriad, shop_lake):
+    lines = myriad("status", "shop", "--lake", shop_lake).stdout.splitlines()
+    heads = [line.split(",")[0] for line in lines if not line.startswith(" ")]
+    assert heads == ["fleet shop", "segments", "champions", "predictions", "inputs", "runs", "next"]
+    assert lines[-1].strip() == "nothing to do"
+
+
+def test_status_lists_segments_by_outcome_with_the_reason(myriad, shop_lake):
+    lines = myriad("status", "shop", "--segments", "--outcome", "fallback", "--lake", shop_lake).stdout.splitlines()
+    assert lines[0] == "1 segment"
+    assert lines[-1].split()[:2] == ["store=9/brand=amber", "fallback"]
+    assert "fewer than" in lines[-1]
+    assert myriad("status", "shop", "--outcome", "lost", "--lake", shop_lake).exit_code == 2
+
+
+def test_status_needs_neither_prefect_nor_mlflow(shop_lake, tmp_path):
+    code = (
+        "import sys, cli\ntry: cli.app(['status', 'shop'])\nexcept SystemExit as done: assert done.code in (0, None)\n"
+        "print([m for m in ('prefect', 'mlflow', 'dask', 'distributed', 'onnxruntime') if m in sys.modules])"
+    )
+    places = {"MYRIAD_LAKE": str(shop_lake), "MYRIAD_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | places, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_explain_shows_a_segment_from_its_rows_to_its_forecast(myriad, shop_lake):
+    text = myriad("explain", "shop", DEAD, "--lake", shop_lake).stdout
+    heads = [line.split(",")[0].split(" from ")[0] for line in text.splitlines() if not line.startswith(" ")]
+    assert heads == [
+        f"segment {DEAD} of fleet shop",
+        *("candidates", "why", "outcomes", "gates", "champion", "lineage", "forecast"),
+    ]
+    assert "sales/a.csv: 30 rows" in text
+    assert "models:/shop.8.amber/1" in text
+
+
+def test_which_model_made_this_number(myriad, shop_lake):
+    text = myriad("explain", "shop", "9/amber", "--time", "2025-02-24", "--lake", shop_lake).stdout
+    steps = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ")}
+    assert "fallback brand shop.fallback.brand-amber version 1" in steps["made"]
+    assert "1; promotion of" in steps["release"]
+    assert "run run-1" in steps["trained"]
+    assert steps["features"].endswith("future/a.csv")
+    assert steps["input"].endswith("sales/a.csv: 216 rows")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["status", "shoe"], "fleet 'shoe': there is no fleets/shoe.yaml, and no fleet of that name in"),
+        (["status", "shoe"], "; closest: shop"),
+        (["explain", "shop", "1/ambr"], "no segment '1/ambr'; closest: store=1/brand=amber"),
+        (["explain", "shop", "1/amber", "--time", "2031-01-01"], "has no prediction for time 2031-01-01; there are 4"),
+        (["report", "shop"], "there is no report yet; make one: myriad run shop"),
+    ],
+)
+def test_a_name_that_is_not_known_exits_2_and_says_which_are(myriad, shop_lake, arguments, told):
+    result = myriad(*arguments, "--lake", shop_lake)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_empty_lake_says_how_to_begin(myriad):
+    result = myriad("status")
+    assert result.exit_code == 0
+    assert "myriad new DATA" in result.stdout
+    assert json.loads(myriad("status", "--json").stdout) == []
+
+
+def test_a_report_is_found_by_its_run(myriad, shop_lake, tmp_path, monkeypatch):
+    folder = tmp_path / "var/reports/shop"
+    folder.mkdir(parents=True)
+    for age, name in enumerate(("latest", "run-3", "run-2", "run-1")):
+        (folder / f"{name}.html").write_text("<p>")
+        os.utime(folder / f"{name}.html", (1e9 - age, 1e9 - age))
+
+    def report(*arguments):
+        return myriad("report", "shop", *arguments, "--lake", shop_lake)
+
+    assert report().stdout == f"{folder}/run-3.html\n"
+    assert report("--run", "run-1").stdout == f"{folder}/run-1.html\n"
+    assert [found["run_id"] for found in json.loads(report("--list", "--json").stdout)] == ["run-3", "run-2", "run-1"]
+    assert len(report("--list").stdout.splitlines()) == 5
+    unknown = report("--run", "run-9")
+    assert unknown.exit_code == 2
+    assert "no report of run 'run-9'; closest: run-" in unknown.stderr
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda uri: not opened.append(uri))
+    assert report("--open").exit_code == 0
+    assert opened == [(folder / "run-3.html").as_uri()]
+    monkeypatch.setattr("webbrowser.open", lambda uri: False)
+    assert report("--open").exit_code == 2
+
+
+def completed(folder, lake, *words):
+    """What bash is offered for the last word."""
+    given = {"_MYRIAD_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    env = os.environ | given | {"MYRIAD_HOME": str(folder), "MYRIAD_LAKE": str(lake)}
+    code = "import cli; cli.main()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_the_shell_completes_commands_fleets_files_and_segments(shop_lake, tmp_path):
+    (tmp_path / "fleets").mkdir()
+    for name in ("shop", "shed"):
+        (tmp_path / "fleets" / f"{name}.yaml").write_text(json.dumps(shop().model_dump(mode="json")))
+    (tmp_path / "fleets" / "notes.txt").touch()
+    assert completed(tmp_path, shop_lake, "myriad", "st") == ["status"]
+    assert completed(tmp_path, shop_lake, "myriad", "run", "sh") == ["shed", "shop"]
+    assert completed(tmp_path, shop_lake, "myriad", "run", "fleets/") == ["fleets/shed.yaml", "fleets/shop.yaml"]
+    assert completed(tmp_path, shop_lake, "myriad", "explain", "shop", "1/") == ["1/amber", "1/citra"]
+    assert completed(tmp_path, shop_lake, "myriad", "explain", "nowhere", "1/") == []
+
+
+def test_a_segment_that_a_shell_would_take_apart_is_not_completed(monkeypatch, tmp_path):
+    monkeypatch.setattr("adapters.status.FleetTables.segments", lambda tables: ["s=a b", "s=plain-1", "s=$x", "s=ü"])
+    monkeypatch.setattr("adapters.fleets.known_fleet", lambda *arguments: ("any", None))
+    assert complete_segments("any", str(tmp_path), "") == ["plain-1", "ü"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from adapters.registry._entries import FINGERPRINT_TAG, Pending, Registration, sorted_by_name
+from adapters.registry._entries import FINGERPRINT_TAG, Pending, Registration, StoredVersion, sorted_by_name
 from adapters.registry._mlflow import is_error
 from adapters.registry._runs import quoted
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+_MODELS_PER_PAGE = 1000  # MLflow's limit
 _QUERY_CHARS = 3000  # names travel in the request line, which proxies limit to 8 kB
 
 
@@ -28,13 +29,38 @@ class ApiStore:
     def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """See VersionStore."""
         known: dict[str, dict[str, int]] = {}
-        for found in self._search(names):
-            fingerprint = found.tags.get(FINGERPRINT_TAG)
-            if fingerprint is not None:
-                of_name = known.setdefault(found.name, {})
-                version = int(found.version)
-                of_name[fingerprint] = min(version, of_name.get(fingerprint, version))
+        for found in self.stored(names):
+            known.setdefault(found.name, {}).setdefault(found.fingerprint, found.version)
         return known
+
+    def stored(self, names: Sequence[str]) -> list[StoredVersion]:
+        """See VersionStore."""
+        found = [
+            StoredVersion(
+                name=item.name,
+                version=int(item.version),
+                fingerprint=item.tags[FINGERPRINT_TAG],
+                source=item.source or "",
+                run_id=item.run_id or "",
+                made_ms=item.creation_timestamp,
+            )
+            for item in self._search(names)
+            if FINGERPRINT_TAG in item.tags
+        ]
+        return sorted(found, key=lambda item: (item.name, item.version))
+
+    def aliases(self, alias: str, tag: tuple[str, str], names: Sequence[str]) -> dict[str, int]:
+        """See VersionStore."""
+        found: dict[str, int] = {}
+        seen: set[str] = set()
+        wanted, token = f"tags.`{tag[0]}` = {quoted(tag[1])}", None
+        while token != "":
+            page = self._client.search_registered_models(wanted, max_results=_MODELS_PER_PAGE, page_token=token)
+            seen.update(model.name for model in page)
+            found |= {model.name: int(model.aliases[alias]) for model in page if alias in model.aliases}
+            token = page.token or ""
+        others = {name: self._alias(name, alias) for name in sorted(set(names) - seen)}
+        return found | {name: version for name, version in others.items() if version is not None}
 
     def register(self, pending: Sequence[Pending]) -> list[Registration]:
         """See VersionStore."""

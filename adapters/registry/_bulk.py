@@ -14,7 +14,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from adapters.registry._entries import FINGERPRINT_TAG, Pending, Registration, sorted_by_name
+from adapters.registry._entries import FINGERPRINT_TAG, Pending, Registration, StoredVersion, sorted_by_name
 from models.errors import RegistryError
 
 FIRST_CHECKED = (3, 17)
@@ -89,6 +89,32 @@ class BulkStore:
             known = self._known(session, names)
         return {name: of_name.by_fingerprint for name, of_name in known.items() if of_name.by_fingerprint}
 
+    def stored(self, names: Sequence[str]) -> list[StoredVersion]:
+        """See VersionStore."""
+        versions, tags = self._versions, self._version_tags
+        columns = (versions.c.name, versions.c.version, tags.c.value, versions.c.source)
+        wanted = sa.select(*columns, versions.c.run_id, versions.c.creation_time).select_from(self._tagged())
+        live = (versions.c.current_stage != _DELETED, tags.c.value.is_not(None))
+        found: list[StoredVersion] = []
+        with self._sessions() as session:
+            for chunk in _chunks(names):
+                query = self._of(versions, chunk, wanted, *live).order_by(versions.c.name, versions.c.version)
+                found += [StoredVersion(*row) for row in session.execute(query)]
+        return found
+
+    def aliases(self, alias: str, tag: tuple[str, str], names: Sequence[str]) -> dict[str, int]:
+        """See VersionStore."""
+        table, tags = self._aliases, self._model_tags
+        wanted = sa.select(table.c.name, table.c.version)
+        mine = (table.c.workspace == _WORKSPACE, table.c.alias == alias)
+        tagged = sa.select(tags.c.name).where(
+            tags.c.workspace == _WORKSPACE, tags.c.key == tag[0], tags.c.value == tag[1]
+        )
+        queries = [wanted.where(*mine, table.c.name.in_(tagged))]
+        queries += [self._of(table, chunk, wanted, *mine) for chunk in _chunks(names)]
+        with self._sessions() as session:
+            return {row.name: int(row.version) for query in queries for row in session.execute(query)}
+
     def register(self, pending: Sequence[Pending]) -> list[Registration]:
         """See VersionStore."""
         _check(pending)
@@ -123,7 +149,10 @@ class BulkStore:
         names = [item.name for item in pending]
         known = self._known(session, names)
         new = [item for item in pending if item.fingerprint not in known.get(item.name, _Known()).by_fingerprint]
-        numbered = [(item, known.get(item.name, _Known()).newest + 1) for item in sorted_by_name(new)]
+        # A former number is free if it is above all that were ever used.
+        numbered = [
+            (item, max(known.get(item.name, _Known()).newest + 1, item.version)) for item in sorted_by_name(new)
+        ]
         now_ms = int(time.time() * 1000)
         self._insert_models(session, [item for item, _ in numbered], now_ms)
         self._insert_versions(session, numbered, now_ms)
@@ -199,18 +228,23 @@ class BulkStore:
     def _known(self, session: Session, names: Sequence[str]) -> dict[str, _Known]:
         """What is registered under these names. One statement a name: numbers and fingerprints of one moment."""
         versions, tags = self._versions, self._version_tags
-        same = sa.and_(*(versions.c[key] == tags.c[key] for key in ("workspace", "name", "version")))
-        joined = versions.outerjoin(tags, sa.and_(same, tags.c.key == FINGERPRINT_TAG))
         wanted = sa.select(versions.c.name, versions.c.version, versions.c.current_stage, tags.c.value)
+        wanted = wanted.select_from(self._tagged())
         known: dict[str, _Known] = {}
         for chunk in _chunks(names):
-            query = self._of(versions, chunk, wanted.select_from(joined)).order_by(versions.c.name, versions.c.version)
+            query = self._of(versions, chunk, wanted).order_by(versions.c.name, versions.c.version)
             for name, version, stage, fingerprint in session.execute(query):
                 of_name = known.setdefault(name, _Known())
                 of_name.newest = version
                 if stage != _DELETED and fingerprint is not None:
                     of_name.by_fingerprint.setdefault(fingerprint, version)
         return known
+
+    def _tagged(self) -> sa.Join:
+        """Versions, each with its fingerprint's tag or none."""
+        versions, tags = self._versions, self._version_tags
+        same = sa.and_(*(versions.c[key] == tags.c[key] for key in ("workspace", "name", "version")))
+        return versions.outerjoin(tags, sa.and_(same, tags.c.key == FINGERPRINT_TAG))
 
     def _of(self, table: sa.Table, names: Sequence[str], statement: T, *more: sa.ColumnElement[bool]) -> T:
         """The statement, limited to these names."""

@@ -24,6 +24,9 @@ class ModelEntry:
     model_tags : of the registered model, for what holds for every version (fleet, segment columns); set when the
         registered model is made, never changed afterwards.
     description : of the version, and of the registered model when it is made.
+    record : a text for `Registry.fetch`, kept in the MLmodel file; empty for none.
+    version : number that it had before its registration was lost. The bulk path gives it that number again if it is
+        above all numbers of the name; MLflow's API numbers as it likes.
     """
 
     name: str
@@ -32,6 +35,28 @@ class ModelEntry:
     tags: Mapping[str, str]
     description: str
     model_tags: Mapping[str, str] = field(default_factory=dict)
+    record: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class StoredVersion:
+    """A live version that this system made. source : where its files are. made_ms : since the epoch."""
+
+    name: str
+    version: int
+    fingerprint: str
+    source: str
+    run_id: str
+    made_ms: int
+
+
+@dataclass(frozen=True)
+class FetchedModel:
+    """What a version's files hold: the graph, and the record it was registered with."""
+
+    onnx: bytes
+    record: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +79,7 @@ class Pending:
     tags: Mapping[str, str]
     model_tags: Mapping[str, str]
     description: str
+    version: int = 0
 
 
 class VersionStore(Protocol):
@@ -61,6 +87,12 @@ class VersionStore(Protocol):
 
     def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """Version by fingerprint by name; deleted versions and those without a fingerprint are left out."""
+
+    def stored(self, names: Sequence[str]) -> list[StoredVersion]:
+        """Live versions that have a fingerprint, in the order of name and number."""
+
+    def aliases(self, alias: str, tag: tuple[str, str], names: Sequence[str]) -> dict[str, int]:
+        """Where `alias` points, by name: of these names, and of all registered models with that tag."""
 
     def register(self, pending: Sequence[Pending]) -> list[Registration]:
         """Make a version of each fingerprint that is none yet; in the order given."""
@@ -116,6 +148,7 @@ def pending(entry: ModelEntry, source: str, run_id: str) -> Pending:
         tags={**fitted(entry.tags), FINGERPRINT_TAG: entry.fingerprint},
         model_tags=fitted(entry.model_tags),
         description=_cut(entry.description),
+        version=entry.version,
     )
 
 

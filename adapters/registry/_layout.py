@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from adapters.registry._entries import FINGERPRINT_TAG, ModelEntry
 from models.errors import RegistryError
 
+RECORD_KEY = "myriad.record"
 _REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime")
 # MLflow's names of the element types that its tensor signatures know.
 _DTYPES: dict[int, str] = {
@@ -122,6 +123,7 @@ def _mlmodel(entry: ModelEntry, run_id: str, made_at: datetime) -> bytes:
         f'    python_version: "{platform.python_version()}"',
         "metadata:",
         f"  {FINGERPRINT_TAG}: {_quoted(entry.fingerprint)}",
+        *([f"  {RECORD_KEY}: {_quoted(entry.record)}"] if entry.record else []),
         f'mlflow_version: "{version_of("mlflow")}"',
         f"model_size_bytes: {len(entry.onnx)}",
         f"model_uuid: {_digest(entry)[:32]}",

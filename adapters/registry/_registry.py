@@ -7,10 +7,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from adapters.registry._entries import ModelEntry, Registration, VersionStore, checked, pending
+from adapters.registry._artifacts import Artifacts
+from adapters.registry._entries import (
+    FetchedModel,
+    ModelEntry,
+    Registration,
+    StoredVersion,
+    VersionStore,
+    checked,
+    pending,
+)
 from adapters.registry._layout import directory_name, model_directory
 from adapters.registry._mlflow import client, domain_errors, one_at_a_time, redacted
-from adapters.registry._runs import Runs
+from adapters.registry._runs import FLEET_TAG, Runs
 from models.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -25,6 +34,7 @@ class _Connection:
     runs: Runs
     store: VersionStore
     path: Literal["bulk", "api"]
+    artifacts: Artifacts
 
 
 class Registry:
@@ -119,6 +129,34 @@ class Registry:
         with domain_errors(f"cannot list versions of {len(names)} models"):
             return connection.store.versions(names)
 
+    def aliases(self, alias: str, fleet: str, names: Sequence[str]) -> dict[str, int]:
+        """Where `alias` points, by name: of these names and of every model that is tagged as the fleet's."""
+        connection = self._connection
+        with domain_errors(f"cannot list aliases {alias!r} of {fleet!r}"):
+            return connection.store.aliases(alias, (FLEET_TAG, fleet), names)
+
+    def stored(self, names: Sequence[str]) -> list[StoredVersion]:
+        """Live versions of these names that this system registered, by name and number."""
+        connection = self._connection
+        with domain_errors(f"cannot list versions of {len(names)} models"):
+            return connection.store.stored(names)
+
+    def incomplete(self, versions: Sequence[StoredVersion]) -> list[StoredVersion]:
+        """Those versions whose files are not all there."""
+        with domain_errors(f"cannot look for the files of {len(versions)} models"):
+            return self._connection.artifacts.incomplete(versions)
+
+    def put_back(self, lost: Sequence[tuple[StoredVersion, ModelEntry]]) -> None:
+        """Write the missing files of versions again."""
+        with domain_errors(f"cannot put the files of {len(lost)} models back"):
+            self._connection.artifacts.put_back(lost)
+
+    def fetch(self, version: StoredVersion) -> FetchedModel:
+        """A version's graph, checked against its tag `sha256`, and the record that it was registered with."""
+        connection = self._connection
+        with domain_errors(f"cannot fetch version {version.version} of {version.name!r}"):
+            return connection.artifacts.fetch(version)
+
     @cached_property
     def _connection(self) -> _Connection:
         if self.mode not in ("auto", "bulk", "api"):
@@ -128,7 +166,7 @@ class Registry:
             runs = Runs(opened, self.artifact_root)
             store = self._bulk_store() if self.mode != "api" else "the mode is 'api'"
         if not isinstance(store, str):
-            return _Connection(runs, store, "bulk")
+            return _Connection(runs, store, "bulk", Artifacts(opened, self.tracking_uri))
         if self.mode == "bulk":
             raise RegistryError(
                 f"cannot write {redacted(self.tracking_uri)} in bulk: {store}; use registry mode 'auto' or 'api'"
@@ -139,7 +177,7 @@ class Registry:
     def _api(self, runs: Runs, opened: "MlflowClient") -> _Connection:
         from adapters.registry._api import ApiStore
 
-        return _Connection(runs, ApiStore(opened), "api")
+        return _Connection(runs, ApiStore(opened), "api", Artifacts(opened, self.tracking_uri))
 
     def _bulk_store(self) -> VersionStore | str:
         """The bulk store, or why there is none."""

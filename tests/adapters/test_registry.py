@@ -1,6 +1,7 @@
 """Registry: the same contract by SQL in bulk and by MLflow's public API, on real stores."""
 
 import contextlib
+import hashlib
 import os
 import pickle
 import shutil
@@ -223,6 +224,73 @@ def test_bulk_alias_changes_nothing_if_one_version_is_missing(opened: Open) -> N
     with pytest.raises(RegistryError, match="none was set"):
         registry.set_alias("champion", {"m3.n0": 1, "m3.n1": 4})
     assert client(registry).get_registered_model("m3.n0").aliases == {}
+
+
+@BOTH
+def test_stored_versions_and_aliases_of_a_fleet_are_listed(opened: Open, mode: str) -> None:
+    registry = opened(mode)
+    fill(registry, entries(2))
+    fill(registry, [entry("m3.n0", "b"), replace(entry("x.n9"), model_tags={"myriad.fleet": "x"})], "k2")
+    other = client(registry)
+    other.create_registered_model("m3.hand")
+    other.create_model_version("m3.hand", "/elsewhere")
+    other.create_model_version("m3.n0", "/elsewhere")
+    fill(registry, [entry("m3.n1", "gone")], "k3")
+    other.delete_model_version("m3.n1", "2")
+    found = registry.stored(["m3.n1", "m3.n0", "m3.hand", "m3.none"])
+    assert [(one.name, one.version, one.fingerprint) for one in found] == [
+        ("m3.n0", 1, "a1-0"),
+        ("m3.n0", 2, "b"),
+        ("m3.n1", 1, "a1-1"),
+    ]
+    shown = other.get_model_version("m3.n0", "2")
+    assert (found[1].source, found[1].run_id, found[1].made_ms) == (
+        *(shown.source, shown.run_id),
+        shown.creation_timestamp,
+    )
+    for name, version in (("m3.n0", "2"), ("m3.hand", "1"), ("x.n9", "1")):
+        other.set_registered_model_alias(name, "champion", version)
+    other.set_registered_model_alias("m3.n1", "other", "1")
+    assert registry.aliases("champion", "m3", []) == {"m3.n0": 2}
+    assert registry.aliases("champion", "m3", ["m3.hand", "m3.n1", "m3.none"]) == {"m3.n0": 2, "m3.hand": 1}
+
+
+def test_bulk_gives_a_lost_version_its_number_again_where_that_is_free(opened: Open) -> None:
+    registry = opened("bulk")
+    fill(registry, [replace(entry("m3.n0", "a"), version=3)])
+    assert fill(registry, [replace(entry("m3.n0", "b"), version=2)], "k2") == [Registration("m3.n0", 4, True)]
+    assert client(registry).create_model_version("m3.n0", "/elsewhere").version == 5
+
+
+def lost_files_come_back(registry: Registry, folder: Path) -> None:
+    """Whatever keeps the files: missing ones are found, written again, and fetched with their record."""
+    batch = [replace(item, name=item.name.replace("m3.", "lost."), record=f"of {item.name}") for item in entries(4)]
+    batch = [replace(item, tags={"sha256": hashlib.sha256(item.onnx).hexdigest()}) for item in batch]
+    fill(registry, batch, "lost")
+    stored = registry.stored([item.name for item in batch])
+    assert registry.incomplete(stored) == []
+    for file in [*folder.rglob("lost.n[12]-*/model.onnx"), *folder.rglob("lost.n2-*/MLmodel")]:
+        file.unlink()
+    assert registry.incomplete(stored) == stored[1:3]
+    with pytest.raises(RegistryError, match=r"lost\.n1' version 1: its files at .* are gone"):
+        registry.fetch(stored[1])
+    registry.put_back(list(zip(stored[1:3], batch[1:3], strict=True)))
+    assert registry.incomplete(stored) == []
+    for one, item in zip(stored, batch, strict=True):
+        fetched = registry.fetch(one)
+        assert (fetched.onnx, fetched.record) == (item.onnx, item.record)
+
+
+@BOTH
+def test_lost_files_are_found_and_put_back(opened: Open, mode: str, tmp_path: Path) -> None:
+    lost_files_come_back(opened(mode), tmp_path)
+
+
+def test_a_graph_that_is_not_what_its_tag_says_is_refused(opened: Open) -> None:
+    registry = opened("bulk")
+    fill(registry, [replace(entry("m3.n0"), tags={"sha256": "0" * 64})])
+    with pytest.raises(RegistryError, match=r"m3\.n0' version 1: the graph at .* has SHA-256 [0-9a-f]{64}, its tag"):
+        registry.fetch(registry.stored(["m3.n0"])[0])
 
 
 def test_both_paths_leave_the_same_rows_and_answers(opened: Open, tmp_path: Path) -> None:
@@ -466,6 +534,10 @@ def test_server_is_used_through_the_public_api(server: str) -> None:
     assert out.splitlines()[-1] == "[13.0, 26.0, 12.0, 25.0, 14.0, 27.0]"
     with pytest.raises(RegistryError, match="in bulk: the tracking URI is neither"):
         Registry(server, mode="bulk").versions(["m3.n0"])
+
+
+def test_lost_files_of_a_server_are_found_and_put_back(server: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    lost_files_come_back(Registry(server), tmp_path_factory.getbasetemp() / "server0")
 
 
 def test_unknown_columns_turn_the_bulk_path_off(opened: Open, tmp_path: Path) -> None:

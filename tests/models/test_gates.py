@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.fleet import Gates
-from models.gates import Evidence, decide, verdicts
+from models.gates import Evidence, decide, failed, verdicts
 
 GOOD = Evidence(
     segment="s=1",
@@ -181,3 +181,34 @@ def test_better_evidence_never_turns_promote_into_hold(evidence, gates, field, s
     before, after = (decide(each, list(verdicts(each, gates))) for each in (evidence, improved))
     assert (before, after) != ("promote", "hold")
     assert (before == "unchanged") == (after == "unchanged")
+
+
+@pytest.mark.parametrize(
+    ("gate", "change", "reason", "counts"),
+    [
+        ("registered", {"registered": False}, "not registered; run the training again", True),
+        ("withdrawn", {"withdrawn": True}, "a rollback withdrew this model", False),
+        ("pinned", {"pinned_version": 3}, "pinned to version 3; `myriad pin FLEET s=1 --off`", False),
+    ],
+)
+def test_what_keeps_a_good_challenger_out_is_a_verdict_with_a_reason(gate, change, reason, counts):
+    held = replace(RIVAL, champion_error=0.5, **change)
+    assert gate not in found(RIVAL)
+    assert not found(held)[gate].passed
+    assert found(held)[gate].decisive
+    assert reason in found(held)[gate].reason
+    assert decision(held) == "hold"
+    assert failed(list(verdicts(held, Gates()))) is counts
+
+
+def test_a_pinned_challenger_that_fails_a_gate_as_well_counts_as_failed():
+    bad = replace(RIVAL, error=9.0, champion_error=9.0, pinned_version=3)
+    assert failed(list(verdicts(bad, Gates())))
+    assert not failed(list(verdicts(replace(GOOD, latency_ms=1e9), Gates())))
+
+
+def test_the_pinned_model_itself_is_unchanged_and_an_unregistered_one_is_held():
+    same = replace(GOOD, champion_fingerprint=GOOD.fingerprint, pinned_version=3)
+    assert decision(same) == "unchanged"
+    assert "pinned" not in found(same)
+    assert decision(replace(same, registered=False)) == "hold"

@@ -1,0 +1,50 @@
+"""What the shell completes: fleets and fleet files, and segments from the lake. Errors complete to nothing."""
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+__all__ = ["complete_fleets", "complete_segments"]
+
+_SHOWN = 200
+_PLAIN = re.compile(r"[\w./+-]+")
+"""Values that no shell takes for something else, `=` and `:` among them."""
+
+
+def complete_fleets(incomplete: str) -> list[str]:
+    """Names of fleets/*.yaml, and paths of fleet files. Reads the folder only, so that it is quick."""
+    home = Path(os.environ.get("MYRIAD_HOME") or ".")
+    names = sorted(path.stem for path in home.glob("fleets/*.yaml") if path.stem.startswith(incomplete))
+    folder = home / (incomplete if incomplete.endswith("/") else os.path.dirname(incomplete))  # noqa: PTH120
+    paths = sorted(folder.glob("*")) if "/" in incomplete else []
+    return names + [text for text in _paths(paths, home) if text.startswith(incomplete)]
+
+
+def _paths(paths: list[Path], home: Path) -> Iterator[str]:
+    for path in paths:
+        text = str(path.relative_to(home) if path.is_relative_to(home) else path)
+        if path.is_dir():
+            yield f"{text}/"
+        elif path.suffix in (".yaml", ".yml"):
+            yield text
+
+
+def complete_segments(fleet: str, lake: str | None, incomplete: str) -> list[str]:
+    """Segments by their values, `2/5`; those whose values a shell would take apart are left out."""
+    from adapters.fleets import known_fleet
+    from adapters.lake import Lake
+    from adapters.settings import Settings
+    from adapters.status import FleetTables
+    from models.errors import MyriadError
+    from models.segments import parse_segment
+
+    try:
+        settings = Settings(lake=lake) if lake else Settings()
+        place = Lake(settings.lake_uri)
+        keys = FleetTables(place, known_fleet(fleet, settings.home, place)[0]).segments()
+    except MyriadError:
+        return []
+    called = ("/".join(parse_segment(key).values()) for key in keys)
+    return list(islice((text for text in called if text.startswith(incomplete) and _PLAIN.fullmatch(text)), _SHOWN))

@@ -1,0 +1,50 @@
+"""Reports on disk: one HTML page and one JSON summary a run, and the newest under the name `latest`."""
+
+import webbrowser
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from models.errors import RequestError, UnknownNameError
+from models.lookup import closest
+
+__all__ = ["ReportFile", "find_report", "list_reports", "open_report"]
+
+_LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class ReportFile:
+    """The report of one run."""
+
+    run_id: str
+    path: Path
+    written_at: datetime
+
+
+def list_reports(folder: Path) -> list[ReportFile]:
+    """Reports of a fleet, newest first."""
+    pages = [path for path in folder.glob("*.html") if path.stem != _LATEST]
+    found = [ReportFile(path.stem, path, datetime.fromtimestamp(path.stat().st_mtime, UTC)) for path in pages]
+    return sorted(found, key=lambda report: (report.written_at, report.run_id), reverse=True)
+
+
+def find_report(folder: Path, reference: str, run_id: str | None) -> ReportFile:
+    """The newest report, or that of a run. reference : what commands call the fleet.
+
+    Raises UnknownNameError where there is none.
+    """
+    reports = list_reports(folder)
+    if not reports:
+        raise UnknownNameError(f"{folder}: there is no report yet; make one: myriad run {reference}")
+    for report in reports:
+        if run_id in (None, _LATEST, report.run_id):
+            return report
+    near = closest(run_id or "", [report.run_id for report in reports])
+    raise UnknownNameError(f"{folder}: no report of run {run_id!r}{near}; list them: myriad report {reference} --list")
+
+
+def open_report(report: ReportFile) -> None:
+    """Show it in the browser of this machine. Raises RequestError where there is none."""
+    if not webbrowser.open(report.path.resolve().as_uri()):
+        raise RequestError(f"{report.path}: there is no browser here to open it with; copy it to where there is one")

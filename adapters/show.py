@@ -1,0 +1,108 @@
+"""Sections of rows on standard output: tables in a terminal, aligned plain lines elsewhere, or one JSON document."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from models.formats import format_duration, format_number
+from models.plain import json_text
+
+__all__ = ["Section", "bar", "counted", "show_figures", "show_json", "show_sections"]
+
+_LISTED = 5  # of a list of names or messages
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled table; without a header its first column names what the second one says. numbers : right-aligned."""
+
+    title: str
+    rows: Sequence[tuple[str, ...]]
+    header: tuple[str, ...] = ()
+    numbers: frozenset[int] = frozenset()
+
+
+def show_sections(sections: Iterable[Section]) -> None:
+    """Print sections to standard output; those without rows are left out."""
+    show = _show_table if sys.stdout.isatty() else _show_lines
+    for section in sections:
+        if section.rows:
+            show(section)
+
+
+def show_json(value: object) -> None:
+    """Print one JSON document and nothing else."""
+    print(json_text(value))
+
+
+def _show_table(section: Section) -> None:
+    columns = section.header or ("",) * len(section.rows[0])
+    table = Table(box=box.SIMPLE_HEAD if section.header else None, show_header=bool(section.header))
+    for place, name in enumerate(columns):
+        names_what = not section.header and place == 0 and len(columns) > 1
+        justify: JustifyMethod = "right" if place in section.numbers else "left"
+        table.add_column(Text(name), overflow="fold", style="bold" if names_what else "", justify=justify)
+    for row in section.rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(highlight=False)
+    console.print(Text(section.title, "bold cyan"))
+    if section.header:
+        console.print(table)
+    else:
+        console.print(Padding(table, (0, 0, 1, 1)))
+
+
+def _show_lines(section: Section) -> None:
+    print(section.title)
+    rows = [section.header, *section.rows] if section.header else section.rows
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if place in section.numbers else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  " + "  ".join(cells).rstrip())
+
+
+def bar(share: float, width: int = 20) -> str:
+    """A share as a bar; something that is there is never nothing."""
+    return "█" * max(round(share * width), 1 if share > 0 else 0)
+
+
+def counted(count: int, noun: str) -> str:
+    """`no files`, `1 file`, `2,000 files`."""
+    return f"{f'{count:,}' if count else 'no'} {noun}{'' if count == 1 else 's'}"
+
+
+def show_figures(title: str, stages: Mapping[str, Mapping[str, object]], seconds: float) -> None:
+    """Figures of stages one below the other, and the time that they took."""
+    rows = [row for figures in stages.values() for row in _figure_rows(figures)]
+    show_sections([Section(title, [*rows, ("time", format_duration(seconds))])])
+
+
+def _figure_rows(figures: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Figures by name as rows that people read; what is empty is left out."""
+    return [(name.replace("_", " "), text) for name, value in figures.items() if (text := _figure(value))]
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return format_number(value)
+    if isinstance(value, Mapping):
+        if any(isinstance(item, Mapping) for item in value.values()):
+            return "; ".join(f"{key}: {_figure(item)}" for key, item in value.items())
+        return ", ".join(f"{_figure(item)} {key or 'own champion'}" for key, item in value.items() if item)
+    if isinstance(value, list | tuple):
+        shown = [_figure(item) for item in value[:_LISTED]]
+        return "; ".join([*shown, f"and {len(value) - _LISTED:,} more"] if len(value) > _LISTED else shown)
+    return "" if value is None else str(value)

@@ -1,0 +1,55 @@
+"""What `myriad pin` and `myriad registry sync` print."""
+
+from collections.abc import Mapping, Sequence
+
+from adapters.show import Section, counted, show_sections
+from models.releases import DifferenceKind, Pin, PinSummary, SyncSummary
+
+__all__ = ["show_pin", "show_pins", "show_sync"]
+
+_KINDS: Mapping[DifferenceKind, tuple[str, str]] = {
+    "missing_versions": ("that the registry did not have", "registered again"),
+    "missing_files": ("whose files were gone", "files put back"),
+    "changed_numbers": ("that the lake had under another number", "lake corrected"),
+    "wrong_aliases": ("whose champion alias was not on the release in force", "alias set"),
+    "stray_aliases": ("outside the release with a champion alias", "alias removed"),
+}
+
+
+def show_pin(summary: PinSummary) -> None:
+    """One line: what holds now."""
+    model = f"version {summary.version} of {summary.model_name}"
+    if not summary.changed:
+        print(f"{summary.segment} is pinned to {model} already; release {summary.release} stays in force")
+    elif summary.pinned:
+        print(f"release {summary.release} is in force: {summary.segment} is pinned to {model}")
+    else:
+        print(f"release {summary.release} is in force: {summary.segment} keeps {model}, and challengers compete again")
+
+
+def show_pins(pins: Sequence[Pin]) -> None:
+    """One line a pin."""
+    if not pins:
+        print("no segment is pinned")
+    header = ("segment", "model", "version", "candidate", "pinned at")
+    rows = [
+        (pin.segment, pin.model_name, str(pin.version), pin.candidate, f"{pin.pinned_at:%Y-%m-%d %H:%M} UTC")
+        for pin in pins
+    ]
+    show_sections([Section(f"{counted(len(pins), 'pinned segment')}", rows, header, numbers=frozenset({2}))])
+
+
+def show_sync(summary: SyncSummary) -> None:
+    """What differed, by kind, with some names; or that nothing did."""
+    looked = f"registry of {summary.fleet}: {counted(summary.models, 'model')} of the lake"
+    if not summary.differences:
+        print(f"{looked}; nothing differed")
+        return
+    for difference in summary.differences:
+        what, done = _KINDS[difference.kind]
+        state = "" if summary.dry_run else f": {done}"
+        more = difference.count - len(difference.names)
+        rows = [(name,) for name in (*difference.names, *([f"and {more:,} more"] if more else []))]
+        show_sections([Section(f"{counted(difference.count, 'model')} {what}{state}", rows)])
+    release = f"; release {summary.release} is in force" if summary.release else ""
+    print(f"{looked}{'; nothing was changed (dry run)' if summary.dry_run else f' looked at{release}'}")

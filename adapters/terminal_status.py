@@ -1,0 +1,154 @@
+"""What `myriad status` shows of a fleet, of all fleets, and of a fleet's segments."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from adapters.reports import ReportFile
+from adapters.show import Section, bar, counted, show_sections
+from models.explain import level_words
+from models.formats import format_duration, format_percent
+from models.status import FleetStatus, InputsView, PredictionsView, ReleaseView, RunView, SegmentLine
+
+__all__ = ["moment", "show_fleets", "show_report", "show_reports", "show_segment_lines", "show_status", "source_words"]
+
+_REFUSED = 5  # files that are named
+_ROLES = {"observations": "to train on", "requests": "to score", "actuals": "actuals"}
+
+
+def show_status(status: FleetStatus) -> None:
+    """Everything of one fleet; what to do next comes last."""
+    show_sections(_sections(status))
+
+
+def show_fleets(lake: str, statuses: Sequence[FleetStatus]) -> None:
+    """One line a fleet."""
+    if not statuses:
+        print(f"no fleets in {lake}; make one: myriad new DATA, or myriad sample m3 and myriad run m3")
+    header = ("fleet", "segments", "release", "since", "newest training", "predictions", "quarantined", "next")
+    rows = [_fleet_row(status) for status in statuses]
+    show_sections([Section(f"lake {lake}", rows, header, numbers=frozenset({1, 5, 6}))])
+
+
+def _fleet_row(status: FleetStatus) -> tuple[str, ...]:
+    release = status.release
+    return (
+        status.fleet,
+        f"{status.segments:,}",
+        str(release.number) if release else "none",
+        moment(release.made_at) if release else "",
+        _outcomes(status.runs[0].outcomes) if status.runs else "none",
+        f"{status.predictions.rows if status.predictions else 0:,}",
+        f"{sum(count.rows for count in status.quarantine):,}",
+        status.next[0] if status.next else "nothing to do",
+    )
+
+
+def show_segment_lines(lines: Sequence[SegmentLine]) -> None:
+    """One line a segment."""
+    header = ("segment", "outcome", "candidate", "reason", "held by")
+    rows = [(line.segment, line.outcome, line.candidate, line.reason, line.held) for line in lines]
+    show_sections([Section(counted(len(lines), "segment"), rows or [("",) * len(header)], header)])
+
+
+def show_report(report: ReportFile) -> None:
+    """Its path alone, for other commands."""
+    print(report.path)
+
+
+def show_reports(reports: Sequence[ReportFile]) -> None:
+    """One line a report."""
+    rows = [(report.run_id, moment(report.written_at), str(report.path)) for report in reports]
+    show_sections([Section(counted(len(rows), "report"), rows, ("run", "written", "path"))])
+
+
+def moment(value: datetime | None) -> str:
+    """A time in UTC to the minute; a date where it is midnight sharp."""
+    if value is None:
+        return "–"
+    whole_day = (value.hour, value.minute, value.second, value.microsecond) == (0, 0, 0, 0)
+    return f"{value:%Y-%m-%d}" if whole_day else f"{value:%Y-%m-%d %H:%M}"
+
+
+def _sections(status: FleetStatus) -> Iterator[Section]:
+    yield Section(f"fleet {status.fleet}", list(_overview(status)))
+    if status.runs:
+        yield Section(f"segments, training {status.runs[0].run_id}", _shares(status.runs[0].outcomes))
+    if status.release:
+        yield Section(f"champions, release {status.release.number}", _shares(status.release.candidates))
+    if status.predictions:
+        yield Section(f"predictions, job {status.predictions.job_id}", list(_prediction_rows(status.predictions)))
+    rows = [(_stage(count.stage), count.reason, f"{count.rows:,}") for count in status.quarantine]
+    yield Section("quarantine", rows, ("stage", "reason", "rows"), numbers=frozenset({2}))
+    header = ("inputs", "files", "rows", "accepted", "newest", "ingested")
+    inputs = [_input_row(each) for each in status.inputs]
+    yield Section("inputs", inputs, header, numbers=frozenset({1, 2, 3}))
+    yield Section("files refused", list(_refused(status.inputs)))
+    runs = [_run_row(run) for run in status.runs]
+    yield Section("runs", runs, ("training", "ended", "outcomes", "took"), numbers=frozenset({3}))
+    yield Section("next", [(line,) for line in status.next or ("nothing to do",)])
+
+
+def _overview(status: FleetStatus) -> Iterator[tuple[str, str]]:
+    yield "lake", status.lake
+    yield "data", f"{counted(status.segments, 'segment')}, {counted(status.rows, 'observation')}"
+    if status.at_work:
+        yield "at work", status.at_work
+    yield "release", _release_text(status.release) if status.release else "none"
+    if status.release and status.release.pinned:
+        yield "pinned", ", ".join(status.release.pinned)
+    if status.held:
+        yield "held", f"{counted(status.held, 'challenger')} in the newest promotion"
+
+
+def _release_text(release: ReleaseView) -> str:
+    kept = f", {counted(len(release.kept), 'release')} kept" if len(release.kept) > 1 else ""
+    models = f"{counted(release.champions, 'champion')} + {counted(release.levels, 'fallback level')}"
+    how = f"{release.kind} of {counted(release.changed, 'model')}, from {source_words(release.source)}"
+    return f"{release.number} since {moment(release.made_at)}: {how}; {models}{kept}"
+
+
+def source_words(source: str) -> str:
+    return source if source.startswith(("release ", "version ")) else f"run {source}"
+
+
+def _outcomes(outcomes: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.items())
+
+
+def _shares(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    total, width = sum(counts.values()), max((len(f"{count:,}") for count in counts.values()), default=1)
+    return [
+        (name, f"{count:>{width},}  {format_percent(count / total):>7}  {bar(count / total)}")
+        for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _prediction_rows(predictions: PredictionsView) -> Iterator[tuple[str, str]]:
+    scored = f"scored {moment(predictions.scored_at)} with release {predictions.release or 'none'}"
+    yield "rows", f"{predictions.job_rows:,} of {predictions.rows:,}, {scored}"
+    if predictions.first_origin is not None:
+        first, last = moment(predictions.first_origin), moment(predictions.last_origin)
+        yield "origin", first if first == last else f"{first} to {last}"
+    yield "status", _outcomes(predictions.statuses)
+    yield "made by", ", ".join(f"{count:,} {level_words(level)}" for level, count in predictions.levels.items())
+
+
+def _stage(stage: str) -> str:
+    return f"ingest of {stage}" if stage in _ROLES else stage
+
+
+def _input_row(inputs: InputsView) -> tuple[str, ...]:
+    figures = (f"{inputs.files:,}", f"{inputs.rows_read:,}", f"{inputs.rows_accepted:,}")
+    return (_ROLES.get(inputs.role, inputs.role), *figures, inputs.newest, moment(inputs.ingested_at))
+
+
+def _refused(inputs: Sequence[InputsView]) -> Iterator[tuple[str, str]]:
+    errors = [(each.role, error) for each in inputs for _, error in each.errors]
+    yield from ((_ROLES.get(role, role), error) for role, error in errors[:_REFUSED])
+    if len(errors) > _REFUSED:
+        yield "", f"and {len(errors) - _REFUSED:,} more; --json names all"
+
+
+def _run_row(run: RunView) -> tuple[str, ...]:
+    took = format_duration(run.seconds) if run.seconds is not None else "–"
+    return (run.run_id, moment(run.finished_at), _outcomes(run.outcomes), took)
