@@ -1,10 +1,11 @@
 """Promote and roll back: one commit makes a release for the whole fleet, then the registry's aliases follow."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import pyarrow.dataset as ds
 from prefect import task
@@ -12,12 +13,22 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile
 from adapters.registry import Registry
-from models.errors import PromotionError
+from models.errors import PromotionError, RegistryError
 from models.gates import Decision
 from models.tables import CHALLENGERS, CHAMPIONS, VERDICTS
 from tasks.context import Run
-from tasks.work.job import with_constants
+from tasks.release import (
+    ALIAS,
+    champion_rows,
+    commit_release,
+    current_release,
+    kept_releases,
+    revise_release,
+    sync_aliases,
+)
+from tasks.work.job import stage_rows, with_constants
 from tasks.work.promote import PromoteReceipt, promote_bucket
+from tasks.work.release import Versions, restoring
 
 __all__ = [
     "ALIAS",
@@ -28,8 +39,6 @@ __all__ = [
     "restore_release",
     "sync_aliases",
 ]
-
-ALIAS = "champion"
 
 
 @dataclass(frozen=True)
@@ -48,43 +57,29 @@ class PromoteSummary:
     reason: str = ""
 
 
-def kept_releases(run: Run) -> list[int]:
-    """Numbers of the releases that can be scored with and restored, oldest first."""
-    return sorted({int(file.partition["release"]) for file in run.table(CHAMPIONS).files()})
-
-
-def current_release(run: Run) -> int:
-    """Number of the release in force; 0 before the first one."""
-    return max(kept_releases(run), default=0)
-
-
 @task(name="promote challengers", cache_policy=NO_CACHE)
 def promote_challengers(run: Run) -> PromoteSummary:
     """Judge every challenger; commit the next release if any of them passes.
 
     The verdicts are kept in any case. More than `gates.max_failed_share` of failures promotes nothing.
     """
-    buckets = sorted({int(file.partition["bucket"]) for file in run.table(CHALLENGERS).files()})
+    challenged = _buckets(run.table(CHALLENGERS).files())
     current = current_release(run)
-    if not buckets:
+    if not challenged:
         reason = "there are no challengers: no segment or level has enough rows, or nothing was trained"
         return PromoteSummary(current or None, 0, 0, 0, reason=reason)
-    work = partial(promote_bucket, run.job, current, current + 1, datetime.now(UTC))
-    receipts = run.workers.map("promote", work, buckets)
-    staged = [file for receipt in receipts for file in receipt.verdicts]
-    run.table(VERDICTS).replace(staged, lambda file: file.partition["run_id"] == run.job.run_id)
+    # Champions stay in force where a bucket has no challenger any more.
+    in_force = run.table(CHAMPIONS).files(lambda partition: partition["release"] == str(current))
+    now = datetime.now(UTC)
+    work = partial(promote_bucket, run.job, current, current + 1, now)
+    receipts = run.workers.map("promote", work, sorted(challenged | _buckets(in_force)))
     of_segments = _decisions([receipt for receipt in receipts if not receipt.is_level])
-    everywhere = _decisions(receipts)
-    judged = sum(of_segments.values())
-    reason = ""
+    reason = _stop(run, receipts, sum(of_segments.values()))
+    _keep_verdicts(run, receipts, reason, now)
     release = current
-    if of_segments["hold"] > run.fleet.gates.max_failed_share * judged:
-        reason = (
-            f"{of_segments['hold']} of {judged} challengers failed a gate, more than gates.max_failed_share = "
-            f"{run.fleet.gates.max_failed_share:g}; nothing was promoted"
-        )
+    if reason:
         of_segments["hold"] += of_segments.pop("promote", 0)
-    elif everywhere["promote"] or any(receipt.amended for receipt in receipts):
+    elif _decisions(receipts)["promote"] or any(receipt.amended for receipt in receipts):
         release = _commit(run, receipts, current)
     gates: Counter[tuple[str, bool, bool]] = Counter()
     for receipt in receipts:
@@ -100,6 +95,10 @@ def promote_challengers(run: Run) -> PromoteSummary:
     )
 
 
+def _buckets(files: Sequence[StagedFile]) -> set[int]:
+    return {int(file.partition["bucket"]) for file in files}
+
+
 def _decisions(receipts: Sequence[PromoteReceipt]) -> Counter[Decision]:
     decisions: Counter[Decision] = Counter()
     for receipt in receipts:
@@ -107,58 +106,75 @@ def _decisions(receipts: Sequence[PromoteReceipt]) -> Counter[Decision]:
     return decisions
 
 
+def _stop(run: Run, receipts: Sequence[PromoteReceipt], judged: int) -> str:
+    """Why nothing at all is promoted; empty where nothing speaks against it."""
+    failed, limit = (
+        sum(receipt.failed for receipt in receipts if not receipt.is_level),
+        run.fleet.gates.max_failed_share,
+    )
+    if failed <= limit * judged:
+        return ""
+    return (
+        f"{failed} of {judged} challengers failed a gate, more than gates.max_failed_share = {limit:g}; "
+        "nothing was promoted"
+    )
+
+
+def _keep_verdicts(run: Run, receipts: Sequence[PromoteReceipt], stop: str, now: datetime) -> None:
+    """Commit the verdicts; where nothing is promoted, with one more on each challenger that passed its own gates."""
+    table, staged = run.table(VERDICTS), [file for receipt in receipts for file in receipt.verdicts]
+    if stop:
+        champions = [file for receipt in receipts for file in receipt.champions]
+        promoted = (ds.field("kind") == "promotion") & (ds.field("promoted_at") == now)
+        stopped = run.table(CHAMPIONS).read_files(champions, ["segment"], promoted)
+        constants = {"gate": "max_failed_share", "passed": False, "decisive": True, "reason": stop}
+        figures = {"value": float("nan"), "limit": run.fleet.gates.max_failed_share}
+        staged += stage_rows(table, with_constants(stopped, **constants, **figures), run_id=run.job.run_id)
+    table.replace(staged, lambda file: file.partition["run_id"] == run.job.run_id)
+
+
 def _commit(run: Run, receipts: Sequence[PromoteReceipt], current: int) -> int:
-    """Commit the staged release unless another promotion came first; drops releases beyond those to keep."""
-    release = current + 1
+    """Commit the staged release; the number of the release in force then."""
     staged = [file for receipt in receipts for file in receipt.champions]
-    _commit_release(run, staged, release)
-    return release
-
-
-def _commit_release(run: Run, staged: Sequence[StagedFile], release: int) -> None:
-    oldest = release - run.fleet.gates.keep_releases + 1
-
-    def expired(file: StagedFile) -> bool:
-        return int(file.partition["release"]) < oldest
-
-    def taken(files: Sequence[StagedFile]) -> bool:
-        return any(int(file.partition["release"]) >= release for file in files)
-
-    note = {"run_id": run.job.run_id, "release": str(release)}
-    if not run.table(CHAMPIONS).replace(staged, expired, skip_if=taken, note=note):
-        raise PromotionError(
-            f"fleet {run.fleet.name}: release {release} was made by another promotion meanwhile; run this one again"
-        )
+    if not staged:
+        return current  # Every champion's segment is gone and nobody follows: a release of nothing would not show.
+    commit_release(run, staged, current + 1)
+    return current + 1
 
 
 @task(name="restore release", cache_policy=NO_CACHE)
-def restore_release(run: Run, to: int) -> PromoteSummary:
-    """Make a new release that holds exactly the champions of release `to`."""
-    table, current = run.table(CHAMPIONS), current_release(run)
-    kept = kept_releases(run)
+def restore_release(run: Run, to: int, registry: Registry | None = None) -> PromoteSummary:
+    """Make a new release that holds exactly the champions of release `to`.
+
+    registry : what version each model is by now, if its registration was lost and made again; without it, or where it
+    does not answer, the numbers stay as they were. A pin is part of its release: segments that were pinned in release
+    `to` are pinned again, and a pin that came later ends. The reason names those.
+    """
+    current, kept = current_release(run), kept_releases(run)
     if to not in kept:
         raise PromotionError(f"fleet {run.fleet.name}: release {to} is not kept; choose one of {kept}")
-    staged, segments = [], 0
-    constants = {"kind": "rollback", "source": f"release {to}", "promoted_at": datetime.now(UTC)}
-    for file in table.files(lambda partition: partition["release"] == str(to)):
-        rows = table.read_files([file]).drop_columns([*table.spec.partition_by, *constants])
-        bucket = file.partition["bucket"]
-        staged.append(table.stage(with_constants(rows, **constants), release=current + 1, bucket=bucket))
-        segments += rows.filter(ds.field("level") == "segment").num_rows
-    _commit_release(run, staged, current + 1)
-    return PromoteSummary(release=current + 1, promoted=segments, held=0, unchanged=0, reason=f"restored release {to}")
+    rows = champion_rows(run, ["segment", "level", "kind", "model_name", "fingerprint", "bucket"])
+    restored = [row for row in rows if row["release"] == to]
+    now = datetime.now(UTC)
+    versions = _known_versions(registry, restored) if registry else {}
+    changes = {row["bucket"]: restoring(to, versions.get(row["bucket"], {}), now) for row in restored}
+    release = revise_release(run, to, current, changes)
+    pins = {row["segment"] for row in rows if row["release"] == current and row["kind"] == "pin"}
+    ended = sorted(pins - {row["segment"] for row in restored if row["kind"] == "pin"})
+    reason = f"restored release {to}" + (f"; no longer pinned: {', '.join(ended[:20])}" if ended else "")
+    segments = sum(row["level"] == "segment" for row in restored)
+    return PromoteSummary(release=release, promoted=segments, held=0, unchanged=0, reason=reason)
 
 
-@task(name="sync aliases", cache_policy=NO_CACHE)
-def sync_aliases(run: Run, registry: Registry) -> int:
-    """Point the registry's `champion` aliases at the release in force; returns how many had to change.
-
-    A model that an earlier release had and this one has not loses its alias.
-    """
-    current = str(current_release(run))
-    columns = ["model_name", "model_version", "release"]
-    rows = run.table(CHAMPIONS).read(columns).to_pylist()
-    versions = {row["model_name"]: row["model_version"] for row in rows if str(row["release"]) == current}
-    gone = sorted({row["model_name"] for row in rows} - set(versions))
-    changed = registry.set_alias(ALIAS, versions) if versions else 0
-    return changed + (registry.delete_alias(ALIAS, gone) if gone else 0)
+def _known_versions(registry: Registry, rows: Sequence[Mapping[str, Any]]) -> dict[int, Versions]:
+    """Version of each model that the registry has, by bucket."""
+    try:
+        known = registry.versions([row["model_name"] for row in rows])
+    except RegistryError:
+        return {}  # A rollback must not wait for the registry; the aliases, which come next, do and tell.
+    found: dict[int, dict[tuple[str, str], int]] = defaultdict(dict)
+    for row in rows:
+        name, fingerprint = row["model_name"], row["fingerprint"]
+        if fingerprint in known.get(name, {}):
+            found[row["bucket"]][name, fingerprint] = known[name][fingerprint]
+    return dict(found)

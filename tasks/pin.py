@@ -1,0 +1,131 @@
+"""Pin one segment to a registered version of its model, and end a pin: each is a release of its own."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow.dataset as ds
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from adapters.registry import Registry, StoredVersion
+from models.errors import PromotionError, UnknownNameError
+from models.features import Contract
+from models.lookup import closest, find_segment
+from models.records import ModelRecord
+from models.releases import PinSummary
+from models.tables import CHALLENGERS, CHAMPIONS, SEGMENTS
+from tasks.context import Run
+from tasks.release import champion_rows, of_current, revise_release
+from tasks.work.job import in_bucket
+from tasks.work.release import pinned_segments, pinning, unpinning
+
+__all__ = ["pin_segment", "unpin_segment"]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A segment or level that has a model, and the bucket that it is in."""
+
+    segment: str
+    model_name: str
+    bucket: int
+
+
+@task(name="pin segment", cache_policy=NO_CACHE)
+def pin_segment(run: Run, registry: Registry, segment: str, version: int) -> PinSummary:
+    """Make a release in which the segment's champion is this version; challengers are held until the pin ends.
+
+    version : number in the registry. The model itself comes from the kept releases, from the challengers, or from the
+    registry's files. Raises UnknownNameError for a segment or version that is not there.
+    """
+    in_force = of_current(champion_rows(run, ["segment", "model_name", "model_version", "fingerprint", "kind"]))
+    if not in_force:
+        raise PromotionError(f"fleet {run.fleet.name} has no release yet; run `myriad promote {run.fleet.name}` first")
+    place = _place(run, segment)
+    stored = _stored(registry, place, version)
+    release = int(in_force[0]["release"])
+    wanted = (place.segment, version, stored.fingerprint, "pin")
+    held = {(row["segment"], row["model_version"], row["fingerprint"], row["kind"]) for row in in_force}
+    if wanted in held:
+        return PinSummary(place.segment, place.model_name, version, pinned=True, release=release, changed=False)
+    change = pinning(_model(run, registry, place, stored), version, datetime.now(UTC))
+    made = revise_release(run, release, release, {place.bucket: change})
+    return PinSummary(place.segment, place.model_name, version, pinned=True, release=made, changed=True)
+
+
+@task(name="unpin segment", cache_policy=NO_CACHE)
+def unpin_segment(run: Run, segment: str) -> PinSummary:
+    """Make a release in which the segment keeps its champion, and challengers may replace it again."""
+    pins = {pin.segment: pin for pin in pinned_segments(run.table(CHAMPIONS))}
+    key = find_segment([segment], list(pins))
+    if key is None:
+        pinned = ", ".join(list(pins)[:20]) or "none"
+        raise UnknownNameError(f"fleet {run.fleet.name}: segment {segment!r} is not pinned; pinned: {pinned}")
+    pin = pins[key]
+    made = revise_release(run, pin.release, pin.release, {pin.bucket: unpinning(key, datetime.now(UTC))})
+    return PinSummary(key, pin.model_name, pin.version, pinned=False, release=made, changed=True)
+
+
+def _place(run: Run, asked: str) -> _Place:
+    """The segment or level that is meant, among those that have a champion in force or a challenger."""
+    columns = ["segment", "model_name", "bucket"]
+    rows = [*run.table(CHALLENGERS).read(columns).to_pylist(), *of_current(champion_rows(run, columns))]
+    places = {row["segment"]: _Place(row["segment"], row["model_name"], row["bucket"]) for row in rows}
+    key = find_segment([asked], list(places))
+    if key is not None:
+        return places[key]
+    known = run.table(SEGMENTS).read(["segment"])["segment"].to_pylist()
+    bare = find_segment([asked], known)
+    if bare is not None:
+        raise UnknownNameError(
+            f"fleet {run.fleet.name}: segment {bare!r} has no model: neither champion nor challenger"
+        )
+    raise UnknownNameError(f"fleet {run.fleet.name}: no segment or level {asked!r}{closest(asked, list(places))}")
+
+
+def _stored(registry: Registry, place: _Place, version: int) -> StoredVersion:
+    stored = registry.stored([place.model_name])
+    for one in stored:
+        if one.version == version:
+            return one
+    there = ", ".join(str(one.version) for one in stored) or "none"
+    raise UnknownNameError(
+        f"segment {place.segment!r}: model {place.model_name} has no version {version}; registered versions: {there}"
+    )
+
+
+def _model(run: Run, registry: Registry, place: _Place, stored: StoredVersion) -> ModelRecord:
+    """The model of a version with all that scoring needs."""
+    same = (ds.field("segment") == place.segment) & (ds.field("fingerprint") == stored.fingerprint)
+    for spec in (CHAMPIONS, CHALLENGERS):
+        rows = run.table(spec).read(where=in_bucket(place.bucket), rows=same).to_pylist()
+        if rows:
+            return _usable(run, ModelRecord.from_row(rows[0]), stored)
+    fetched = registry.fetch(stored)
+    what = f"segment {place.segment!r}: version {stored.version} of {place.model_name}"
+    if not fetched.record:
+        kept = {
+            row["model_version"]
+            for row in champion_rows(run, ["segment", "model_version"])
+            if row["segment"] == place.segment
+        }
+        raise PromotionError(
+            f"{what} was registered without what scoring needs; versions of kept releases: {sorted(kept)}"
+        )
+    try:
+        model = ModelRecord.from_json(fetched.record, fetched.onnx)
+    except (KeyError, ValueError) as exc:
+        raise PromotionError(f"{what}: its record in the registry cannot be read: {exc}") from exc
+    return _usable(run, model, stored)
+
+
+def _usable(run: Run, model: ModelRecord, stored: StoredVersion) -> ModelRecord:
+    """The model, if the fleet still has the features that it reads and asks no more steps of it."""
+    contract, features = Contract.from_json(model.contract), run.fleet.features
+    gone = ({*contract.numeric} - {*features.numeric}) | ({*contract.categories} - {*features.categorical})
+    what = f"segment {model.segment!r}: version {stored.version} of {stored.name}"
+    if gone:
+        raise PromotionError(f"{what} reads {', '.join(sorted(gone))}, which fleet {run.fleet.name} no longer has")
+    if run.fleet.task == "forecast" and contract.horizon < run.fleet.steps:
+        raise PromotionError(f"{what} forecasts {contract.horizon} periods, fleet {run.fleet.name} {run.fleet.steps}")
+    return model

@@ -1,0 +1,228 @@
+"""Bring the registry back to what the lake says: versions, files, and aliases; the lake follows new version numbers."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from adapters.registry import Registry, StoredVersion
+from adapters.telemetry import Progress, emit
+from models.records import ModelRecord
+from models.releases import Difference, DifferenceKind, SyncSummary
+from models.tables import CHALLENGERS, CHAMPIONS, REGISTRATIONS
+from tasks.context import Run
+from tasks.entries import model_entry
+from tasks.release import ALIAS, champion_rows, of_current, revise_release
+from tasks.work.job import in_bucket
+from tasks.work.release import renumbering
+
+__all__ = ["sync_registry"]
+
+Key = tuple[str, str]
+"""Model name and fingerprint: what tells a model, whatever number the registry gives it."""
+_NAMED = 20
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model of the lake that the registry must have. version : the newest number that the lake knows, 0 for none."""
+
+    segment: str
+    name: str
+    fingerprint: str
+    version: int
+    bucket: int
+
+    @property
+    def key(self) -> Key:
+        return self.name, self.fingerprint
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.version or '(new)'}"
+
+
+@task(name="sync registry", cache_policy=NO_CACHE)
+def sync_registry(run: Run, registry: Registry, dry_run: bool = False) -> SyncSummary:
+    """Repair the registry from the lake, and say what differed; a repeated call completes one that was killed.
+
+    The registry must have the models of all kept releases and all challengers, with their files. A version that was
+    lost is registered again, under its old number where the registry allows it. Where a number changed, registrations
+    follow, and the release in force by a new release; older releases keep the numbers that predictions were made
+    under, and get new ones when they are restored. Aliases come last. dry_run : only look.
+    """
+    champions = champion_rows(run, ["segment", "model_name", "model_version", "fingerprint", "bucket"])
+    challengers = _challengers(run)
+    wanted = _wanted(champions, challengers)
+    names = sorted({model.name for model in wanted.values()})
+    stored = _first(registry.stored(names))
+    missing = [model for key, model in wanted.items() if key not in stored]
+    lost = registry.incomplete([stored[key] for key in wanted if key in stored])
+    versions = {key: one.version for key, one in stored.items()}
+    if not dry_run:
+        versions |= _register(run, registry, missing)
+        _put_back(run, registry, lost, wanted)
+    changed = _correct_registrations(run, challengers, versions, dry_run)
+    in_force = of_current(champions)
+    release, renumbered = _correct_release(run, in_force, versions, dry_run)
+    wrong, stray = _correct_aliases(run, registry, in_force, versions, dry_run)
+    found = (
+        _difference("missing_versions", [model.label for model in missing]),
+        _difference("missing_files", [f"{one.name} {one.version}" for one in lost]),
+        _difference("changed_numbers", sorted({*changed, *renumbered})),
+        _difference("wrong_aliases", wrong),
+        _difference("stray_aliases", stray),
+    )
+    return SyncSummary(run.fleet.name, len(wanted), release or None, dry_run, tuple(one for one in found if one.count))
+
+
+def _difference(kind: DifferenceKind, names: Sequence[str]) -> Difference:
+    return Difference(kind, len(names), tuple(names[:_NAMED]))
+
+
+def _challengers(run: Run) -> list[dict[str, Any]]:
+    """Challengers, each with the number that `registrations` has for it, or None."""
+    known = run.table(REGISTRATIONS).read(["segment", "fingerprint", "model_version"]).to_pylist()
+    numbers = {(row["segment"], row["fingerprint"]): row["model_version"] for row in known}
+    rows = run.table(CHALLENGERS).read(["segment", "model_name", "fingerprint", "bucket"]).to_pylist()
+    return [{**row, "model_version": numbers.get((row["segment"], row["fingerprint"]))} for row in rows]
+
+
+def _wanted(champions: Sequence[Mapping[str, Any]], challengers: Sequence[Mapping[str, Any]]) -> dict[Key, _Model]:
+    """Every model once, in the order of names and former numbers."""
+    found: dict[Key, _Model] = {}
+    for row in [*sorted(champions, key=lambda row: row["release"]), *challengers]:
+        key = (row["model_name"], row["fingerprint"])
+        number = row["model_version"] or (found[key].version if key in found else 0)
+        found[key] = _Model(row["segment"], *key, number, row["bucket"])
+    # A model without a number is newer than all that have one.
+    return dict(sorted(found.items(), key=lambda item: (item[1].name, item[1].version or float("inf"))))
+
+
+def _first(stored: Sequence[StoredVersion]) -> dict[Key, StoredVersion]:
+    """The lowest version of each model."""
+    return {(one.name, one.fingerprint): one for one in reversed(stored)}
+
+
+def _records(run: Run, models: Sequence[_Model]) -> Iterator[tuple[int, dict[Key, ModelRecord]]]:
+    """The stored models in full, bucket by bucket."""
+    by_bucket: dict[int, list[_Model]] = defaultdict(list)
+    for model in models:
+        by_bucket[model.bucket].append(model)
+    for done, (bucket, of_bucket) in enumerate(sorted(by_bucket.items()), start=1):
+        same = ds.field("fingerprint").isin([model.fingerprint for model in of_bucket])
+        wanted, found = {model.key for model in of_bucket}, {}
+        for spec in (CHAMPIONS, CHALLENGERS):
+            for row in run.table(spec).read(where=in_bucket(bucket), rows=same).to_pylist():
+                key = (row["model_name"], row["fingerprint"])
+                if key in wanted and key not in found:
+                    found[key] = ModelRecord.from_row(row)
+        yield bucket, found
+        emit(Progress("registry", done, len(by_bucket)))
+
+
+def _register(run: Run, registry: Registry, missing: Sequence[_Model]) -> dict[Key, int]:
+    """Register the models again, oldest first; the version that each has now."""
+    if not missing:
+        return {}
+    tags = {"myriad.run_id": run.job.run_id, "myriad.purpose": "registry sync"}
+    parent = registry.start_training(run.fleet.name, run.job.run_id, tags)
+    numbers = {model.key: model.version for model in missing}
+    made: dict[Key, int] = {}
+    for bucket, records in _records(run, missing):
+        for keys in _rounds([key for key in numbers if key in records]):
+            entries = [model_entry(run.fleet, records[key], numbers[key]) for key in keys]
+            found = registry.register_bucket(parent, bucket, entries, {"models": float(len(records))})
+            made |= {key: registration.version for key, registration in zip(keys, found, strict=True)}
+    registry.finish_training(parent, {"created": float(len(made))})
+    return made
+
+
+def _rounds(keys: Sequence[Key]) -> Iterator[list[Key]]:
+    """The keys in their order, each name at most once a round."""
+    rounds: list[list[Key]] = []
+    seen: dict[str, int] = defaultdict(int)
+    for key in keys:
+        if seen[key[0]] == len(rounds):
+            rounds.append([])
+        rounds[seen[key[0]]].append(key)
+        seen[key[0]] += 1
+    yield from rounds
+
+
+def _put_back(run: Run, registry: Registry, lost: Sequence[StoredVersion], wanted: Mapping[Key, _Model]) -> None:
+    """Write the files of registered versions again."""
+    stored = {(one.name, one.fingerprint): one for one in lost}
+    for _, records in _records(run, [wanted[key] for key in stored]):
+        registry.put_back([(stored[key], model_entry(run.fleet, record)) for key, record in records.items()])
+
+
+def _correct_registrations(
+    run: Run, challengers: Sequence[Mapping[str, Any]], versions: Mapping[Key, int], dry_run: bool
+) -> list[str]:
+    """Write the numbers of all challengers of each bucket where one changed; names of the changed."""
+    changed: list[str] = []
+    rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    stale: set[int] = set()
+    for row in challengers:
+        version = versions.get((row["model_name"], row["fingerprint"]))
+        if version is not None:
+            rows[row["bucket"]].append({**row, "model_version": version})
+            if row["model_version"] != version:
+                changed.append(_renumbered(row, version))
+                stale.add(row["bucket"])
+    if stale and not dry_run:
+        table = run.table(REGISTRATIONS)
+        schema = table.spec.file_schema
+        staged = [table.stage(pa.Table.from_pylist(rows[bucket], schema), bucket=bucket) for bucket in sorted(stale)]
+        note = {"run_id": run.job.run_id}
+        table.replace(staged, lambda file: int(file.partition["bucket"]) in stale, note=note)
+    return changed
+
+
+def _correct_release(
+    run: Run, in_force: Sequence[Mapping[str, Any]], versions: Mapping[Key, int], dry_run: bool
+) -> tuple[int, list[str]]:
+    """Commit the next release where a champion's number changed; the release in force then, names of the changed."""
+    current = int(in_force[0]["release"]) if in_force else 0
+    changed: list[str] = []
+    numbers: dict[int, dict[Key, int]] = defaultdict(dict)
+    for row in in_force:
+        key = (row["model_name"], row["fingerprint"])
+        if versions.get(key, row["model_version"]) != row["model_version"]:
+            numbers[row["bucket"]][key] = versions[key]
+            changed.append(_renumbered(row, versions[key]))
+    if changed and not dry_run:
+        changes = {bucket: renumbering(of_bucket) for bucket, of_bucket in numbers.items()}
+        current = revise_release(run, current, current, changes)
+    return current, changed
+
+
+def _renumbered(row: Mapping[str, Any], version: int) -> str:
+    return f"{row['model_name']} {row['model_version'] or '(none)'} -> {version}"
+
+
+def _correct_aliases(
+    run: Run, registry: Registry, in_force: Sequence[Mapping[str, Any]], versions: Mapping[Key, int], dry_run: bool
+) -> tuple[list[str], list[str]]:
+    """Point the aliases at the release in force; names of those that did not, and of models outside the release.
+
+    Without a release nothing is touched: an empty lake must not take the aliases of another one.
+    """
+    if not in_force:
+        return [], []
+    wanted = {row["model_name"]: versions.get((row["model_name"], row["fingerprint"])) for row in in_force}
+    pointed = registry.aliases(ALIAS, run.fleet.name, list(wanted))
+    wrong = sorted(name for name, version in wanted.items() if version is None or pointed.get(name) != version)
+    stray = sorted(set(pointed) - set(wanted))
+    if not dry_run:
+        if wrong:
+            registry.set_alias(ALIAS, {name: version for name in wrong if (version := wanted[name]) is not None})
+        if stray:
+            registry.delete_alias(ALIAS, stray)
+    return wrong, stray

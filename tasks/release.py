@@ -1,0 +1,117 @@
+"""Releases: which there are, how the next one is committed, and the registry's aliases that follow it."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from adapters.lake import StagedFile
+from adapters.lease import check_lease
+from adapters.registry import Registry
+from models.errors import PromotionError, RegistryError
+from models.tables import CHAMPIONS
+from tasks.context import Run
+from tasks.work.release import Change, Revision, renumbering, revise_bucket
+
+__all__ = [
+    "ALIAS",
+    "champion_rows",
+    "commit_release",
+    "current_release",
+    "kept_releases",
+    "of_current",
+    "revise_release",
+    "sync_aliases",
+]
+
+ALIAS = "champion"
+
+
+def kept_releases(run: Run) -> list[int]:
+    """Numbers of the releases that can be scored with and restored, oldest first."""
+    return sorted({int(file.partition["release"]) for file in run.table(CHAMPIONS).files()})
+
+
+def current_release(run: Run) -> int:
+    """Number of the release in force; 0 before the first one."""
+    return max(kept_releases(run), default=0)
+
+
+def champion_rows(run: Run, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """These columns of all champions of all kept releases, and their `release`."""
+    rows: list[dict[str, Any]] = run.table(CHAMPIONS).read([*columns, "release"]).to_pylist()
+    return rows
+
+
+def of_current(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those rows that belong to the newest release among them."""
+    newest = max((row["release"] for row in rows), default=0)
+    return [row for row in rows if row["release"] == newest]
+
+
+def commit_release(run: Run, staged: Sequence[StagedFile], release: int) -> None:
+    """Commit a staged release unless another promotion came first; drops releases beyond those to keep."""
+    oldest = release - run.fleet.gates.keep_releases + 1
+
+    def expired(file: StagedFile) -> bool:
+        return int(file.partition["release"]) < oldest
+
+    def taken(files: Sequence[StagedFile]) -> bool:
+        return any(int(file.partition["release"]) >= release for file in files)
+
+    check_lease(run.job.lake, run.fleet.name)
+    note = {"run_id": run.job.run_id, "release": str(release)}
+    if not run.table(CHAMPIONS).replace(staged, expired, skip_if=taken, note=note):
+        raise PromotionError(
+            f"fleet {run.fleet.name}: release {release} was made by another promotion meanwhile; run this one again"
+        )
+
+
+def revise_release(run: Run, source: int, current: int, changes: Mapping[int, Change]) -> int:
+    """Commit the next release: release `source` with the changes of its buckets; returns its number.
+
+    current : the release in force that this was decided on. changes : by bucket; the others stay as they are.
+    """
+    files = run.table(CHAMPIONS).files(lambda partition: partition["release"] == str(source))
+    buckets = sorted({int(file.partition["bucket"]) for file in files} | set(changes))
+    revisions = [Revision(bucket, changes.get(bucket, renumbering({}))) for bucket in buckets]
+    work = partial(revise_bucket, run.job, source, current + 1)
+    staged = [file for files in run.workers.map("release", work, revisions) for file in files]
+    commit_release(run, staged, current + 1)
+    return current + 1
+
+
+@task(name="sync aliases", cache_policy=NO_CACHE)
+def sync_aliases(run: Run, registry: Registry) -> int:
+    """Point the registry's `champion` aliases at the release in force; returns how many had to change.
+
+    A model that an earlier release had and this one has not loses its alias. Raises RegistryError if the registry has
+    lost a model of the release, before any alias is changed: the release stays in force.
+    """
+    rows = champion_rows(run, ["model_name", "model_version", "fingerprint"])
+    current = of_current(rows)
+    if not current:
+        return 0
+    versions = {row["model_name"]: row["model_version"] for row in current}
+    _check_versions(run, registry, current)
+    gone = sorted({row["model_name"] for row in rows} - set(versions))
+    return registry.set_alias(ALIAS, versions) + (registry.delete_alias(ALIAS, gone) if gone else 0)
+
+
+def _check_versions(run: Run, registry: Registry, current: Sequence[Mapping[str, Any]]) -> None:
+    """By fingerprint: after a registry was lost, another model may have a champion's former number."""
+    known = registry.versions([row["model_name"] for row in current])
+    lost = sorted(
+        f"{row['model_name']} {row['model_version']}"
+        for row in current
+        if known.get(row["model_name"], {}).get(row["fingerprint"]) != row["model_version"]
+    )
+    if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        raise RegistryError(
+            f"fleet {run.fleet.name}: release {current[0]['release']} is in force, but the registry has lost "
+            f"{', '.join(lost[:3])}{more}; `myriad registry sync {run.fleet.name}` registers them again and sets the "
+            "aliases"
+        )
