@@ -9,6 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile
+from adapters.lease import check_lease
 from models.errors import TrainingError
 from models.plan import Planned
 from models.segments import bucket_of, hash_segments
@@ -111,6 +112,7 @@ def _commit_models(run: Run, receipts: Sequence[TrainReceipt], version: int) -> 
         return file.partition["bucket"] in done
 
     if receipts:
+        check_lease(run.job.lake, run.fleet.name)
         run.table(LEADERBOARD).replace([file for receipt in receipts for file in receipt.leaderboard], outdated)
         staged = [file for receipt in receipts for file in receipt.challengers]
         based_on = version if version >= 0 else None

@@ -64,8 +64,7 @@ def test_help_tells_the_exit_codes(myriad, command):
 
 
 def test_every_command_is_in_a_panel(myriad):
-    named = {name for names in cli.PANELS.values() for name in names}
-    assert set(_GROUP.commands) == named
+    assert all(command.rich_help_panel in cli.PANELS for command in _GROUP.commands.values())
     lines = myriad("--help").stdout.splitlines()
     panels = [line.split()[1] for line in lines if line.startswith("╭") and line.split()[1] in cli.PANELS]
     assert panels == list(cli.PANELS)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from shop import future, sales, shop
 
-import cli
+from commands.common import INTERRUPTED
 
 
 def project(folder):
@@ -60,7 +60,7 @@ def test_ctrl_c_ends_the_run_and_all_that_it_started_with_one_line(tmp_path, mom
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130, err.decode()
         assert time.monotonic() - began < 10
-        assert err.decode() == f"{cli.INTERRUPTED}\n"
+        assert err.decode() == f"{INTERRUPTED}\n"
         while session_of(process.pid) and time.monotonic() - began < 10:
             time.sleep(0.1)  # Killed, but not yet gone.
         assert session_of(process.pid) == []

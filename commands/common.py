@@ -1,0 +1,111 @@
+"""What the commands share: settings, errors as messages, progress, and one way to show a result."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from models.errors import (
+    FleetError,
+    MyriadError,
+    PartitionError,
+    RequestError,
+    SettingsError,
+    SourceError,
+    UnknownNameError,
+)
+
+if TYPE_CHECKING:
+    from adapters.settings import Settings
+    from adapters.status import FleetTables
+    from models.fleet import Fleet
+
+__all__ = [
+    "INTERRUPTED",
+    "interruptible",
+    "prepare",
+    "settings_of",
+    "show",
+    "shown_progress",
+    "tables_of",
+    "told_errors",
+]
+
+T = TypeVar("T")
+
+INTERRUPTED = "interrupted; nothing half-written is visible, run the same command to go on"
+BAD_INPUT = (FleetError, SourceError, PartitionError, RequestError, SettingsError, UnknownNameError)
+
+
+@contextmanager
+def told_errors() -> Iterator[None]:
+    """Errors of ours as one clear message and an exit code; others keep their traceback."""
+    try:
+        yield
+    except MyriadError as exc:
+        typer.secho(str(exc), fg=typer.colors.RED, err=True)
+        raise typer.Exit(2 if isinstance(exc, BAD_INPUT) else 1) from exc
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends the run and its servers and workers at once."""
+    from adapters.interrupts import leaving_on_interrupt
+
+    with leaving_on_interrupt(INTERRUPTED):
+        yield
+
+
+def prepare(fleet: str, *, reads_input: bool = False) -> None:
+    """Defaults for a run without servers, and a look at what it needs before anything heavy is started."""
+    from adapters.files import list_files
+    from adapters.fleets import load_fleet
+    from adapters.settings import Settings, embedded_defaults
+    from adapters.stack import join_server
+
+    settings = Settings()
+    definition = load_fleet(fleet, settings.home)
+    if reads_input:
+        for part in (definition, definition.score, definition.test):
+            if part is not None:
+                list_files(part.source.path, settings.home)
+    join_server(settings)
+    embedded_defaults(settings)
+
+
+@contextmanager
+def shown_progress(as_json: bool) -> Iterator[None]:
+    """Progress of the stages; beside the document, on stderr, where stdout is for that alone."""
+    import sys
+    from contextlib import nullcontext, redirect_stdout
+
+    from adapters import console
+
+    with redirect_stdout(sys.stderr) if as_json else nullcontext(), console.shown_progress():
+        yield
+
+
+def show(value: T, printed: Callable[[T], None], as_json: bool) -> None:
+    """One JSON document, or what people read."""
+    from adapters.show import show_json
+
+    show_json(value) if as_json else printed(value)
+
+
+def settings_of(lake: str | None) -> "Settings":
+    """The settings, with the lake that was asked for."""
+    from adapters.settings import Settings
+
+    return Settings(lake=lake) if lake else Settings()
+
+
+def tables_of(settings: "Settings", reference: str) -> "tuple[FleetTables, Fleet | None]":
+    """The tables of a fleet that its file or the lake knows, and what the file says."""
+    from adapters.fleets import known_fleet
+    from adapters.lake import Lake
+    from adapters.status import FleetTables
+
+    lake = Lake(settings.lake_uri)
+    name, fleet = known_fleet(reference, settings.home, lake)
+    return FleetTables(lake, name), fleet

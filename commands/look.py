@@ -1,0 +1,166 @@
+"""Commands that show what has become of a fleet; they change nothing but the accuracy table."""
+
+from functools import partial
+from typing import Annotated, Literal
+
+import typer
+
+from commands.common import interruptible, prepare, settings_of, show, shown_progress, tables_of, told_errors
+from commands.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
+
+__all__ = ["accuracy", "explain", "export", "report", "status"]
+
+
+def status(
+    fleet: Annotated[
+        str | None,
+        typer.Argument(help="Fleet file or name; default: all fleets.", metavar="FLEET", autocompletion=complete_fleet),
+    ] = None,
+    segments: Annotated[bool, typer.Option("--segments", help="List the segments of the newest training.")] = False,
+    outcome: Annotated[
+        Literal["trained", "reused", "fallback", "skipped", "failed"] | None,
+        typer.Option(help="With --segments: only those with this outcome."),
+    ] = None,
+    held: Annotated[bool, typer.Option("--held", help="With --segments: only those that a gate held.")] = False,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show where a fleet stands: release, outcomes, champions, predictions, quarantine, inputs, and what to do next.
+
+    Example: myriad status m3 --segments --outcome failed
+    """
+    from adapters.lake import Lake
+    from adapters.status import read_fleets, read_segments, read_status
+    from adapters.terminal_status import show_fleets, show_segment_lines, show_status
+
+    with told_errors():
+        settings = settings_of(lake)
+        place, reports = Lake(settings.lake_uri), settings.path(settings.reports)
+        if fleet is None:
+            show(read_fleets(place, reports, settings.home), partial(show_fleets, place.uri), as_json)
+            return
+        tables, definition = tables_of(settings, fleet)
+        if segments or outcome or held:
+            show(read_segments(tables, outcome, held=held), show_segment_lines, as_json)
+        else:
+            show(read_status(tables, reports, fleet if definition else "FLEET_FILE"), show_status, as_json)
+
+
+def explain(
+    fleet: FleetPath,
+    segment: Annotated[
+        list[str],
+        typer.Argument(
+            help="Key (store=2/brand=5), or values alone (2/5, or 2 5).",
+            metavar="SEGMENT",
+            autocompletion=complete_segment,
+        ),
+    ],
+    time: Annotated[
+        str | None, typer.Option(help="Which model made the prediction for this time, and from what.")
+    ] = None,
+    row: Annotated[
+        int | None, typer.Option(help="Which model made the prediction for this row of a scoring file.", min=0)
+    ] = None,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain a segment: its data, candidates, outcomes, verdicts, champion, lineage and forecast; or one prediction.
+
+    Example: myriad explain m3 n1402 --time 2000-07-01
+    """
+    from adapters.explain import explain_prediction, explain_segment, resolve_segment
+    from adapters.terminal_explain import show_explanation, show_lineage
+
+    with told_errors():
+        tables, definition = tables_of(settings_of(lake), fleet)
+        key = resolve_segment(tables, segment, fleet)
+        if time is None and row is None:
+            show(explain_segment(tables, key, definition), show_explanation, as_json)
+        else:
+            show(explain_prediction(tables, key, time, row), show_lineage, as_json)
+
+
+def report(
+    fleet: FleetPath,
+    run: Annotated[str | None, typer.Option("--run", help="Id of the run; default: the newest.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List all reports, newest first.")] = False,
+    opened: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the path of a run's report, and open it.
+
+    Example: myriad report m3 --open
+    """
+    from adapters.reports import find_report, list_reports, open_report
+    from adapters.terminal_status import show_report, show_reports
+
+    with told_errors():
+        settings = settings_of(lake)
+        folder = settings.path(settings.reports) / tables_of(settings, fleet)[0].fleet
+        found = find_report(folder, fleet, run)
+        if listed:
+            show(list_reports(folder), show_reports, as_json)
+            return
+        show(found, show_report, as_json)
+        if opened:
+            open_report(found)
+
+
+def accuracy(
+    fleet: FleetPath,
+    by: Annotated[Literal["step", "segment", "release"], typer.Option(help="What a line stands for.")] = "step",
+    release: Annotated[int | None, typer.Option(help="Only predictions of this release.", min=1)] = None,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare predictions with what was observed since, and show the errors; only what changed is computed anew.
+
+    Example: myriad accuracy m3 --by segment
+    """
+    with told_errors(), interruptible():
+        prepare(fleet)
+        from adapters.terminal_truth import accuracy_document, show_accuracy
+        from flows.accuracy import accuracy as flow
+        from tasks.accuracy import accuracy_rows
+
+        with shown_progress(as_json):
+            summary = flow(fleet, lake=lake)
+        tables, _ = tables_of(settings_of(lake), fleet)
+        rows = accuracy_rows(tables.lake, tables.fleet, by, release)
+        if not rows.num_rows and not as_json:
+            typer.echo(summary.reason or "no prediction has an actual value yet")
+        elif as_json:
+            show(accuracy_document(rows, by, tables.fleet, release), typer.echo, as_json)
+        else:
+            show_accuracy(rows, by)
+
+
+def export(
+    fleet: FleetPath,
+    table: Annotated[str, typer.Argument(help="predictions, forecasts, accuracy, ...; a wrong name lists all.")],
+    to: Annotated[str, typer.Option("--to", help="File (.csv, .csv.gz, .parquet) or folder; local or s3://.")],
+    form: Annotated[Literal["csv", "parquet"] | None, typer.Option("--format", help="Default: by the name.")] = None,
+    release: Annotated[int | None, typer.Option(help="Only rows of this release.", min=0)] = None,
+    segment: Annotated[str | None, typer.Option(help="Only this segment.", autocompletion=complete_segment)] = None,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a table to a CSV or Parquet file, with a column for each part of the segment's key.
+
+    `forecasts` are the current ones: of the release in force, from each segment's newest row.
+
+    Example: myriad export m3 forecasts --to forecasts.csv
+    """
+    with told_errors():
+        from adapters.explain import resolve_segment
+        from adapters.export import export_table
+        from adapters.fleets import load_fleet
+
+        settings = settings_of(lake)
+        definition = load_fleet(fleet, settings.home)
+        tables, _ = tables_of(settings, fleet)
+        key = None if segment is None else resolve_segment(tables, [segment], fleet)
+        done = export_table(tables, definition, table, to, settings.home, form=form, release=release, segment=key)
+        show(done, lambda it: typer.echo(f"{it.rows:,} rows of {it.table}: {it.path}"), as_json)

@@ -1,0 +1,172 @@
+"""Commands for those who operate fleets: releases, the registry, the local stack."""
+
+from typing import Annotated
+
+import typer
+
+from commands.common import interruptible, prepare, settings_of, show, shown_progress, tables_of, told_errors
+from commands.options import AsJson, FleetPath, LakePath, complete_segment
+from models.errors import OrchestratorError
+
+__all__ = ["deploy", "down", "pin", "registry_sync", "rollback", "up"]
+
+
+def rollback(
+    fleet: FleetPath,
+    to: Annotated[int, typer.Option("--to", help="Release to restore.", min=1)],
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the champions of an earlier release into force again, as a new release.
+
+    Example: myriad rollback m3 --to 2
+    """
+    with told_errors(), interruptible():
+        prepare(fleet)
+        from flows.promote import rollback as flow
+        from flows.stages import document
+
+        with shown_progress(as_json):
+            summary = flow(fleet, to, lake=lake)
+        told = f"release {summary.release} is in force: the {summary.promoted} champions of release {to}"
+        more = f"\n{summary.reason}" if "pinned" in summary.reason else ""
+        show(document(summary), lambda _: typer.echo(told + more), as_json)
+
+
+def pin(
+    fleet: FleetPath,
+    segment: Annotated[
+        str | None,
+        typer.Argument(help="Key, such as store=2/brand=5.", metavar="SEGMENT", autocompletion=complete_segment),
+    ] = None,
+    version: Annotated[
+        int | None, typer.Argument(help="Version of its registered model.", metavar="VERSION", min=1)
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="End the pin: challengers compete again.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the pinned segments.")] = False,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold one segment at a registered version of its model, as a new release; promotions leave it alone.
+
+    A pin belongs to its release: a rollback to an older release restores the pins of that release.
+
+    Example: myriad pin m3 series=n1402 2
+    """
+    if listed == (segment is not None) or (segment is not None and off == (version is not None)):
+        raise typer.BadParameter("give SEGMENT VERSION, or SEGMENT --off, or --list")
+    from adapters.terminal_release import show_pin, show_pins
+
+    with told_errors(), interruptible():
+        if segment is None:
+            from models.tables import CHAMPIONS
+            from tasks.work.release import pinned_segments
+
+            show(pinned_segments(tables_of(settings_of(lake), fleet)[0][CHAMPIONS]), show_pins, as_json)
+            return
+        prepare(fleet)
+        from flows.promote import pin as flow
+        from flows.promote import unpin
+
+        with shown_progress(as_json):
+            summary = unpin(fleet, segment, lake=lake) if version is None else flow(fleet, segment, version, lake=lake)
+        show(summary, show_pin, as_json)
+
+
+def registry_sync(
+    fleet: FleetPath,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what differs.")] = False,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Repair MLflow from the lake, and tell what differed: lost models and files, numbers, champion aliases.
+
+    Example: myriad registry sync m3 --dry-run
+    """
+    with told_errors(), interruptible():
+        prepare(fleet)
+        from adapters.terminal_release import show_sync
+        from flows.registry import sync_registry
+
+        with shown_progress(as_json):
+            summary = sync_registry(fleet, lake=lake, dry_run=dry_run)
+        show(summary, show_sync, as_json)
+
+
+def up(
+    fleet: Annotated[
+        list[str] | None, typer.Option(help="Fleet to deploy; may be repeated. Default: all in fleets/.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the UI and the API.", min=1, max=65535, show_default="4200")
+    ] = None,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay attached; Ctrl-C stops everything.")] = False,
+) -> None:
+    """Start a Prefect server with its UI and a worker on this machine, and deploy fleets to it.
+
+    Comes back when all of it works; `myriad down` stops it. If it runs already, that is what it tells.
+
+    Example: myriad up --fleet fleets/m3.yaml
+    """
+    import os
+
+    from adapters.interrupts import stopping_on_signals
+    from adapters.settings import Settings
+    from adapters.stack import Stacks, described
+    from flows.stack import bring_up, watch
+
+    settings = Settings()
+    stacks = Stacks(settings, dict(os.environ))
+    with told_errors(), stopping_on_signals():
+        with stacks.locked():
+            stack = bring_up(stacks, settings, port, fleet or (), typer.echo)
+        typer.echo("\n".join(described(stack, stacks.logs)))
+        if foreground:
+            try:
+                watch(stacks, stack)
+            finally:
+                with stacks.locked():
+                    stacks.stop()
+
+
+def down() -> None:
+    """Stop the Prefect server and the worker that `myriad up` has started; runs in progress are stopped too.
+
+    Example: myriad down
+    """
+    import os
+
+    from adapters.settings import Settings
+    from adapters.stack import Stacks
+
+    stacks = Stacks(Settings(), dict(os.environ))
+    with told_errors(), stacks.locked():
+        stopped = stacks.stop()
+    for child in stopped:
+        typer.echo(f"stopped the {child.role} (pid {child.pid})")
+    if not stopped:
+        typer.echo("nothing runs here")
+
+
+def deploy(
+    fleets: Annotated[list[str], typer.Argument(help="Fleet files, or names in fleets/.", metavar="FLEET...")],
+) -> None:
+    """Deploy all flows for fleets to the Prefect server that `myriad up` started, or to that of PREFECT_API_URL.
+
+    Schedules that people have switched on or changed stay as they are.
+
+    Example: myriad deploy fleets/m3.yaml
+    """
+    from adapters.settings import Settings, embedded_defaults
+    from adapters.stack import running_server
+    from flows.stack import deploy_fleets, find_fleets
+
+    with told_errors():
+        settings = Settings()
+        found = find_fleets(settings, fleets, typer.echo)
+        url = running_server(settings)
+        if url is None:
+            raise OrchestratorError("no Prefect server runs here; start one (myriad up), or set PREFECT_API_URL")
+        embedded_defaults(settings)
+        for label in deploy_fleets(url, found):
+            typer.echo(label)

@@ -1,0 +1,112 @@
+"""Commands that run a fleet, whole or stage by stage."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.common import interruptible, prepare, show, shown_progress, told_errors
+from commands.options import AsJson, FleetPath, LakePath
+from models.errors import RequestError
+
+if TYPE_CHECKING:
+    from flows.stages import StageName
+
+__all__ = ["ingest", "partition", "promote", "run", "score", "train"]
+
+
+def run(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
+    """Run everything: ingest, partition, train, register, promote, score, report.
+
+    Example: myriad run fleets/m3.yaml
+    """
+    with told_errors(), interruptible():
+        prepare(fleet, reads_input=True)
+        from adapters.console import closing_table
+        from flows.pipeline import pipeline
+
+        with shown_progress(as_json):
+            result = pipeline(fleet, lake=lake)
+        summary = result.report.with_suffix(".json")
+        if as_json:
+            typer.echo(summary.read_text(encoding="utf-8"), nl=False)
+        else:
+            closing_table(summary)
+
+
+def ingest(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
+    """Take in new and changed raw files, each exactly once; rows that are not valid go to quarantine with a reason.
+
+    Example: myriad ingest m3
+    """
+    _stage("ingest", fleet, lake, as_json)
+
+
+def partition(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
+    """Sort what was ingested into buckets of segments, and profile every segment.
+
+    Example: myriad partition m3
+    """
+    _stage("partition", fleet, lake, as_json)
+
+
+def train(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
+    """Train a challenger for every segment that changed, and register it.
+
+    Example: myriad train m3 --json
+    """
+    _stage("train", fleet, lake, as_json)
+
+
+def promote(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
+    """Judge the challengers by the fleet's gates, and release those that pass, all at once.
+
+    Example: myriad promote m3
+    """
+    _stage("promote", fleet, lake, as_json)
+
+
+def score(
+    fleet: FleetPath,
+    release: Annotated[
+        int | None, typer.Option(help="Release to score with; default: the one in force.", min=1)
+    ] = None,
+    as_of: Annotated[str | None, typer.Option(help="Forecast from the rows up to this past date alone.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="With --to: a job a period of a past span.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last date of the span.")] = None,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forecast the next periods, or predict the rows of new scoring input, each exactly once; or what was past.
+
+    A date covers all of what it names, in the fleet's zone: 2024, 2024-06, 2024-W26, 2024-06-30.
+    A job that has been committed is not done again.
+
+    Example: myriad score m3 --release 2 --as-of 1990-12
+    """
+    with told_errors(), interruptible():
+        prepare(fleet)
+        from adapters.terminal_truth import show_scores
+        from flows.score import backfill
+        from flows.score import score as flow
+
+        if (first is None) != (last is None) or (first is not None and as_of is not None):
+            raise RequestError("a span needs both --from and --to, and no --as-of beside them")
+        with shown_progress(as_json):
+            if first is not None and last is not None:
+                summaries = backfill(fleet, first, last, lake=lake, release=release)
+            else:
+                summaries = [flow(fleet, lake=lake, release=release, as_of=as_of)]
+        show(summaries, show_scores, as_json)
+
+
+def _stage(name: "StageName", fleet: str, lake: str | None, as_json: bool) -> None:
+    """Run one stage with its progress, and tell what came of it."""
+    with told_errors(), interruptible():
+        prepare(fleet, reads_input=name == "ingest")
+        from adapters.show import show_figures
+        from flows.stages import run_stage
+
+        with shown_progress(as_json):
+            result = run_stage(name, fleet, lake)
+        title = f"{name} of {result.fleet}, run {result.run_id}"
+        show(result, lambda done: show_figures(title, done.stages, done.seconds), as_json)

@@ -1,0 +1,129 @@
+"""Commands that begin a fleet: from data to a fleet file."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from commands.common import told_errors
+from commands.options import FleetPath
+from models.errors import SourceError
+
+__all__ = ["check", "new", "sample", "simulate"]
+
+
+def _share(help_text: str) -> Any:
+    return typer.Option(help=f"Share of the {help_text}.", min=0, max=1, rich_help_panel="Hard kinds and dirt")
+
+
+def new(
+    data: Annotated[str, typer.Argument(help="File, folder or glob of CSV or Parquet files; local or s3://.")],
+    name: Annotated[str | None, typer.Option(help="Name of the fleet; default: that of the data.")] = None,
+    out: Annotated[str | None, typer.Option(help="File to write; default: fleets/NAME.yaml.")] = None,
+    target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
+    segment_by: Annotated[str | None, typer.Option(help="Columns that make the segments, such as store,brand.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column that holds the time of a row.")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Periods to forecast.", min=1, max=1000)] = None,
+    task: Annotated[Literal["forecast", "regression"] | None, typer.Option(help="Default: what fits the data.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the fleet file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Look at data and write a fleet file for them that is ready to run, with a reason for each choice.
+
+    Exit code 0: written, and free of errors for `myriad check`; 2: the data need an option, or another form.
+
+    Example: myriad new data/sales.csv
+    """
+    with told_errors():
+        from adapters.draft import draft_file
+        from adapters.settings import Settings
+        from adapters.terminal_draft import show_draft
+        from models.draft_origin import Wishes
+
+        settings = Settings()
+        segments = None if segment_by is None else tuple(part.strip() for part in segment_by.split(",") if part.strip())
+        wishes = Wishes(name, target, segments, time, horizon, task)
+        drafted = draft_file(data, wishes, settings.home, settings.workers, out=out, force=force)
+        show_draft(drafted, settings.home, as_json=as_json)
+
+
+def sample(
+    names: Annotated[list[str] | None, typer.Argument(help="m3, flights; default: both.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where the raw files go.")] = Path("var/raw"),
+) -> None:
+    """Write the raw files of the example fleets from public data.
+
+    Example: myriad sample m3
+    """
+    from adapters.samples import Sample, write_sample
+
+    with told_errors():
+        wanted: list[Sample] = [_sample(name) for name in names or ("m3", "flights")]
+        for name in wanted:
+            files = write_sample(name, folder)
+            typer.echo(f"{name}: {len(files)} files below {folder / name}")
+
+
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="Where the files go.")],
+    segments: Annotated[int, typer.Option(help="Number of segments: stores x brands.", min=1)] = 1000,
+    weeks: Annotated[int, typer.Option(help="Weeks of history.", min=1)] = 122,
+    horizon: Annotated[int, typer.Option(help="Weeks to forecast.", min=1, max=1000)] = 8,
+    seed: Annotated[int, typer.Option(help="Another seed gives other numbers.", min=0)] = 0,
+    files: Annotated[int | None, typer.Option(help="Files a table; default: one per 1,000 segments.", min=1)] = None,
+    format: Annotated[Literal["parquet", "csv"], typer.Option(help="Format of the files.")] = "parquet",
+    short: Annotated[float, _share("segments that have 1 to 20 weeks")] = 0.03,
+    intermittent: Annotated[float, _share("segments that sell nothing in most weeks")] = 0.05,
+    dead: Annotated[float, _share("segments that ended long ago")] = 0.02,
+    gappy: Annotated[float, _share("segments that lack weeks here and there")] = 0.03,
+    unseen: Annotated[float, _share("segments that have no history, only a future")] = 0.0,
+    duplicate: Annotated[float, _share("rows that come twice, with other units")] = 0.0,
+    null: Annotated[float, _share("rows without units")] = 0.0,
+    outlier: Annotated[float, _share("rows with 30 times their units")] = 0.0,
+    unparsable: Annotated[float, _share("rows with a text for units; needs --format csv")] = 0.0,
+) -> None:
+    """Write a fleet of simulated weekly sales: history, future prices, actuals, and fleet.yaml, ready to run.
+
+    Example: myriad simulate var/raw/big --segments 10000
+    """
+    from adapters.simulated import simulate_fleet
+
+    kinds = {"short": short, "intermittent": intermittent, "dead": dead, "gappy": gappy, "unseen": unseen}
+    dirt = {"duplicate": duplicate, "null": null, "outlier": outlier, "unparsable": unparsable}
+    sizes = {"weeks": weeks, "horizon": horizon, "seed": seed}
+    with told_errors():
+        written = simulate_fleet(folder, segments, files, format, sizes, kinds | dirt)
+        size = sum(path.stat().st_size for path in written)
+        typer.echo(f"{segments:,} segments of {weeks} weeks: {len(written)} files, {size:,} bytes below {folder}")
+        typer.echo(f"next: myriad run {written[-1]}")
+
+
+def check(
+    fleet: FleetPath,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Look at a fleet file and its data before a run: columns, times, segments, inputs, and what a run takes.
+
+    Writes nothing. Exit code 0: no error, perhaps warnings; 2: a run would fail or be pointless.
+
+    Example: myriad check fleets/flights.yaml
+    """
+    with told_errors():
+        from adapters.fleets import load_fleet
+        from adapters.inspection import check_fleet
+        from adapters.settings import Settings
+        from adapters.terminal import show_findings
+
+        settings = Settings()
+        findings = check_fleet(load_fleet(fleet, settings.home), settings.home, settings.workers)
+        show_findings(findings, as_json=as_json)
+        if findings.errors:
+            raise typer.Exit(2)
+
+
+def _sample(name: str) -> Literal["m3", "flights"]:
+    if name == "m3":
+        return "m3"
+    if name == "flights":
+        return "flights"
+    raise SourceError(f"sample {name!r}: there is none of this name; allowed: m3, flights")
