@@ -59,8 +59,8 @@ def test_the_summary_keeps_its_contract(project):
     assert found["predictions"] == 40
     assert found["rows"]["read"] == found["rows"]["accepted"] + found["rows"]["quarantined"] == len(sales())
     assert found["files"] == {"found": 1, "unchanged": 0, "refused": []}
-    assert [stage["name"] for stage in found["stages"]][:6] == [
-        *("ingest", "partition", "train", "register", "promote", "score")
+    assert [stage["name"] for stage in found["stages"]] == [
+        *("ingest", "partition", "plan", "train", "register", "promote", "score", "accuracy", "evaluate")
     ]
     assert all(stage["seconds"] > 0 and stage["rows"] >= 0 for stage in found["stages"])
     assert found["peak_rss_bytes"] > 100_000_000
