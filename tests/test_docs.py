@@ -1,10 +1,11 @@
-"""Documents say what the code does: the generated page is fresh, tables and settings are complete, links hold."""
+"""Documents say what the code does: the generated page is fresh, tables, commands, settings and links too."""
 
 import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+import typer
 
 import models.tables
 from adapters.settings import Settings
@@ -21,6 +22,7 @@ FIXED = [spec for spec in vars(models.tables).values() if isinstance(spec, Table
 LINK = re.compile(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
 PREFIXES = ("x_", "c_", "k_", "n_")
 TYPES = "string|int32|int64|double|bool|binary|timestamp"
+INVOCATION = re.compile(r"(?<![\w.-])myriad ([a-z][^\n`#|&>;]*)")
 
 
 def generator():
@@ -59,6 +61,30 @@ def anchors(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def options(group, *words):
+    """Options of every command by its words, such as (registry, sync)."""
+    found = {}
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found |= options(command, *words, name)
+        else:
+            found[(*words, name)] = {"--help"} | {option for each in command.params for option in each.opts}
+    return found
+
+
+def code_of(text):
+    """Fenced blocks and code spans, without the words around them."""
+    spans = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return [*re.findall(r"```.*?```", text, flags=re.DOTALL), *(span.replace("\n", " ") for span in spans)]
+
+
+def invocations(text):
+    """Words and options of every `myriad` command in a text."""
+    for found in INVOCATION.findall(text):
+        words = tuple(found.split())
+        yield words[: 2 if words[0] == "registry" else 1], re.findall(r"(?<!\S)--[a-z-]+", found)
 
 
 def test_the_reference_of_the_fleet_file_is_fresh():
@@ -108,8 +134,8 @@ def test_reasons_of_the_quarantine_are_those_of_the_code():
 
 def test_every_command_and_setting_is_in_the_readme():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert commands == set(re.findall(r"^\| `myriad (\w+)", text, flags=re.MULTILINE))
+    rows = "\n".join(re.findall(r"^\| `(myriad [^`]+)", text, flags=re.MULTILINE))
+    assert set(options(typer.main.get_command(app))) == {words for words, _ in invocations(rows)}
     settings = {f"MYRIAD_{name.upper()}" for name in Settings.model_fields}
     assert settings == set(re.findall(r"^\| `(MYRIAD_\w+)`", text, flags=re.MULTILINE))
 
@@ -124,6 +150,15 @@ def test_links_and_images_lead_somewhere(page):
         path = (page.parent / target).resolve() if target else page
         assert path.exists(), f"{target} is not there"
         assert not anchor or anchor in anchors(path), f"{target}#{anchor} is not a heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_that_are_quoted_exist_and_have_the_options(page):
+    known = options(typer.main.get_command(app))
+    for code in code_of(page.read_text(encoding="utf-8")):
+        for words, given in invocations(code):
+            assert words in known, f"myriad {' '.join(words)} is no command"
+            assert set(given) <= known[words], f"myriad {' '.join(words)} has no {set(given) - known[words]}"
 
 
 def test_images_are_small():
