@@ -29,13 +29,31 @@ def client(tracking_uri: str) -> "MlflowClient":
     On an empty database this makes the tables (about a second). Call it within `one_at_a_time`.
     """
     silence()
+    with domain_errors(f"cannot open {redacted(tracking_uri)}", tracking_uri), _setup_errors(tracking_uri):
+        file = _sqlite_file(tracking_uri)
+        if file is not None and not (file.exists() and file.stat().st_size):
+            # Its tables are made in steps: a process that is killed between two of them must not leave half of them.
+            unfinished = file.with_name(f"{file.name}.new")
+            unfinished.unlink(missing_ok=True)
+            _opened(f"sqlite:///{unfinished}")
+            unfinished.replace(file)
+        return _opened(tracking_uri)
+
+
+def _opened(tracking_uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
-    with domain_errors(f"cannot open {redacted(tracking_uri)}", tracking_uri), _setup_errors(tracking_uri):
-        made = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-        # The tracking store first: it makes missing tables under a lock, the registry store makes them without.
-        made.search_experiments(max_results=1)
+    made = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    # The tracking store first: it makes missing tables under a lock, the registry store makes them without.
+    made.search_experiments(max_results=1)
     return made
+
+
+def _sqlite_file(tracking_uri: str) -> Path | None:
+    """The database's file; None where it is none."""
+    path = tracking_uri.removeprefix("sqlite:///").partition("?")[0]
+    plain = tracking_uri.startswith("sqlite:///") and path not in ("", ":memory:") and not path.startswith("file:")
+    return Path(path) if plain else None
 
 
 @contextmanager
@@ -44,13 +62,13 @@ def one_at_a_time(tracking_uri: str) -> Iterator[None]:
 
     The lock is a file beside the database, `<file>.lock`, which stays; the system drops the lock of a killed process.
     """
-    path = tracking_uri.removeprefix("sqlite:///").partition("?")[0]
-    if not tracking_uri.startswith("sqlite:///") or path in ("", ":memory:") or path.startswith("file:"):
+    file = _sqlite_file(tracking_uri)
+    if file is None:
         yield
         return
     with ExitStack() as stack:
         with _setup_errors(tracking_uri):
-            lock = stack.enter_context(Path(f"{path}.lock").open("ab"))
+            lock = stack.enter_context(file.with_name(f"{file.name}.lock").open("ab"))
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

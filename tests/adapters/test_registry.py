@@ -619,3 +619,24 @@ def test_adapter_reports_nothing_and_leaves_the_global_uri(opened: Open, tmp_pat
 
 def test_graph_of_the_tests_is_valid() -> None:
     onnx.checker.check_model(onnx.load_from_string(graph([1.0, 2.0])))
+
+
+# A program that is killed between two steps of MLflow making the tables of a new database.
+TORN = """
+import os, signal, sys
+sys.path.insert(0, ".")
+import mlflow.store.db.utils as utils
+utils._upgrade_db = lambda engine: os.kill(os.getpid(), signal.SIGKILL)
+from adapters.registry import Registry
+Registry(sys.argv[1]).path
+"""
+
+
+def test_a_database_that_was_being_made_by_a_killed_process_is_made_anew(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    process = python(TORN, uri)
+    process.communicate(timeout=120)
+    assert process.returncode == -9
+    assert any(tmp_path.glob("mlflow.db.new*")), "it was not killed while it made the database"
+    assert Registry(uri, str(tmp_path / "artifacts")).versions(["m3.n1"]) == {}
+    assert {path.name for path in tmp_path.iterdir()} <= {"mlflow.db", "mlflow.db.lock"}
