@@ -44,6 +44,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        print("   0.0 s  starting", flush=True)  # Prefect and the workers take a while.
 
     def __call__(self, progress: Progress) -> None:
         seconds = time.monotonic() - self._began
@@ -89,6 +90,8 @@ def closing_table(summary: Path) -> None:
     table.add_row(
         "models", f"{content['registered']:,} registered, {content['promoted']:,} promoted, {content['held']:,} held"
     )
+    if content["held"]:
+        table.add_row("why held", f"myriad status {content['fleet']} --segments --held")
     reason = content["config"].get("promotion", "")
     table.add_row("release", f"{content['release'] or 'none'}{f': {reason}' if reason else ''}")
     table.add_row("predictions", f"{content['predictions']:,}")

@@ -25,7 +25,8 @@ class Evidence:
     error, baseline_error : backtest, the fleet's metric. champion_error : of the champion's kind of model, refitted in
     the challenger's own backtest; NaN where it did not take part. live_rows : rows after both models' cut-offs, with
     live_error and live_champion_error on them. registered : it is a version in the registry. withdrawn : a rollback put
-    this model out. pinned_version : the version that the segment is pinned to, None where it is not.
+    this model out. pinned_version : the version that the segment is pinned to, None where it is not. champion_lacks :
+    features that the champion needs and the fleet file no longer has; it cannot be run.
     """
 
     segment: str
@@ -45,6 +46,7 @@ class Evidence:
     registered: bool = True
     withdrawn: bool = False
     pinned_version: int | None = None
+    champion_lacks: tuple[str, ...] = ()
 
     @property
     def is_champion(self) -> bool:
@@ -107,6 +109,9 @@ def _at_most(gate: str, value: float, limit: float, text: str) -> Verdict:
 
 def _against_champion(evidence: Evidence, gates: Gates) -> Verdict:
     """Compare with the champion on rows that neither has seen, or as the fleet says where there are too few."""
+    if evidence.champion_lacks:
+        text = f"the champion needs {', '.join(evidence.champion_lacks)}, which the fleet file no longer has"
+        return Verdict("champion", True, True, math.nan, math.nan, text)
     factor = 1 + gates.champion_tolerance
     if evidence.live_rows >= gates.min_live_rows and not math.isnan(evidence.live_champion_error):
         limit = evidence.live_champion_error * factor

@@ -3,16 +3,19 @@
 import hashlib
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.calendar import ordinals
 from models.fleet import Fleet
-from models.partition import level_keys
+from models.partition import level_keys, runs_of
 from models.segments import GLOBAL_KEY, parse_segment
 from models.tables import count_column, feature_column
 
 __all__ = ["level_label", "level_observations", "sampled_levels"]
+
+_ARRIVED = 0.5
 
 
 def level_label(key: str) -> str:
@@ -23,7 +26,8 @@ def level_label(key: str) -> str:
 def level_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
     """Series of the levels: the mean of their segments' rows at each time, as rows of observations.
 
-    sums : the `levels` table.
+    sums : the `levels` table. Newest periods that most segments have no row for yet are left out: the mean of the few
+    that are early would be taken for a jump of the level.
     """
     # By period: segments of one week may be dated on different days of it. In one order and one thread: sums of floats
     # depend on both, and a level's model must not.
@@ -39,7 +43,22 @@ def level_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
     table = pa.table(columns).append_column("excluded", pa.array(np.zeros(grouped.num_rows, bool)))
     for name in fleet.features.categorical:
         table = table.append_column(f"c_{name}", pa.nulls(table.num_rows, pa.string()))
-    return table.sort_by([("segment", "ascending"), ("time", "ascending")])
+    table = table.append_column("rows", grouped["rows_sum"])
+    table = table.sort_by([("segment", "ascending"), ("time", "ascending")])
+    return table.filter(pa.array(_arrived(table, fleet.steps))).drop_columns(["rows"])
+
+
+def _arrived(table: pa.Table, steps: int) -> npt.NDArray[np.bool_]:
+    """Which periods count: all but the newest ones with less than half the rows of the fullest of the last periods.
+
+    A level waits for a horizon at most: segments that stay away for longer have ended.
+    """
+    rows, keep = table["rows"].to_numpy(), np.ones(table.num_rows, dtype=bool)
+    for start, length in zip(*runs_of(table["segment"]), strict=True):
+        newest = rows[max(start, start + length - steps - 1) : start + length]
+        late = int(np.argmax((newest >= _ARRIVED * newest.max())[::-1]))
+        keep[start + length - late : start + length] = False
+    return keep
 
 
 def _mean(total: pa.ChunkedArray, count: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -3,7 +3,7 @@
 Coordinator and workers take the same decisions from the same tables.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -70,22 +70,24 @@ def plan_levels(
     profiles: Iterable[Mapping[str, Any]], former: Mapping[str, Former], fleet: Fleet, settings: str
 ) -> list[Planned]:
     """A plan for each fallback level that has rows; whether they are enough is known only when they are read."""
-    fingerprints = {profile["segment"]: profile["fingerprint"] for profile in profiles if profile["rows"]}
-    segments = list(fingerprints)
-    members: dict[str, list[str]] = {}
-    for keys in level_keys(segments, fleet).values():
-        for segment, key in zip(segments, keys, strict=True):
-            members.setdefault(key, []).append(fingerprints[segment])
-    return [
-        _plan_level(key, level_fingerprint(members[key]), former.get(key), fleet, settings) for key in sorted(members)
-    ]
+    known = [profile for profile in profiles if profile["rows"]]
+    members: dict[str, list[Mapping[str, Any]]] = {}
+    for keys in level_keys([profile["segment"] for profile in known], fleet).values():
+        for profile, key in zip(known, keys, strict=True):
+            members.setdefault(key, []).append(profile)
+    return [_plan_level(key, members[key], former.get(key), fleet, settings) for key in sorted(members)]
 
 
-def _plan_level(key: str, rows: str, former: Former | None, fleet: Fleet, settings: str) -> Planned:
+def _plan_level(
+    key: str, members: Sequence[Mapping[str, Any]], former: Former | None, fleet: Fleet, settings: str
+) -> Planned:
+    """The plan of a level. members : profiles of its segments, which have at least as many rows as the level."""
+    rows = level_fingerprint(member["fingerprint"] for member in members)
     planned = _plan(key, training_fingerprint(rows, settings), former, fleet)
-    if former is not None and planned.action == "reuse" and former.rows < fleet.partition.min_rows:
-        return _too_short(key, former.rows, fleet, planned.fingerprint)
-    return planned
+    most = sum(member["rows"] - member["excluded"] for member in members)
+    if former is not None and planned.action == "reuse":
+        most = former.rows
+    return planned if most >= fleet.partition.min_rows else _too_short(key, most, fleet, planned.fingerprint)
 
 
 def _too_short(segment: str, rows: int, fleet: Fleet, fingerprint: str) -> Planned:

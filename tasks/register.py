@@ -41,7 +41,7 @@ def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
     unsettled = [bucket for bucket, rows in wanted.items() if not _settled(rows, standing.get(bucket, []), known)]
     table = run.table(REGISTRATIONS)
     table.create()
-    created = _register(run, registry, unsettled) if unsettled else 0
+    created = _register(run, registry, unsettled, standing) if unsettled else 0
     gone = standing.keys() - wanted.keys()
     if gone:
         table.replace([], lambda file: int(file.partition["bucket"]) in gone, note={"run_id": run.job.run_id})
@@ -72,8 +72,13 @@ def _settled(
     return len(standing) == len(wanted) and all((row["segment"], row["fingerprint"]) in there for row in wanted)
 
 
-def _register(run: Run, registry: Registry, buckets: Sequence[int]) -> int:
-    """Register the challengers of some buckets under a run of this training; returns how many versions are new."""
+def _register(
+    run: Run, registry: Registry, buckets: Sequence[int], standing: Mapping[int, Sequence[Mapping[str, Any]]]
+) -> int:
+    """Register the challengers of some buckets under a run of this training; returns how many versions are new.
+
+    standing : what the lake takes for registered; a version that the registry lost gets its number again if it is free.
+    """
     parent = registry.start_training(run.fleet.name, run.job.run_id, {"myriad.run_id": run.job.run_id})
     table = run.table(REGISTRATIONS)
     staged: list[StagedFile] = []
@@ -81,7 +86,8 @@ def _register(run: Run, registry: Registry, buckets: Sequence[int]) -> int:
     emit(Progress("register", 0, len(buckets)))
     for done, bucket in enumerate(buckets, start=1):
         models = list(read_models(run.job, CHALLENGERS, in_bucket(bucket), ModelRecord).values())
-        entries = [model_entry(run.fleet, model) for model in models]
+        numbers = {(row["segment"], row["fingerprint"]): row["model_version"] for row in standing.get(bucket, ())}
+        entries = [model_entry(run.fleet, m, numbers.get((m.segment, m.fingerprint), 0)) for m in models]
         found = registry.register_bucket(parent, bucket, entries, _metrics(models))
         columns = {
             "segment": [model.segment for model in models],

@@ -10,10 +10,12 @@ from itertools import chain
 import pyarrow as pa
 
 from adapters.lake import StagedFile
+from models.features import Contract
 from models.gates import Decision, Evidence, decide, failed, verdicts
 from models.partition import level_keys
 from models.records import Champion, ModelRecord
-from models.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, SEGMENTS, VERDICTS
+from models.series import lacking_columns
+from models.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, SEGMENTS, VERDICTS, observations
 from tasks.work.evidence import LiveErrors, live_errors
 from tasks.work.job import Job, in_bucket, of_release, read_models, stage_rows
 from tasks.work.train import LEVELS
@@ -133,6 +135,7 @@ def _evidence(
     kinds = _kinds(job, bucket, champions)
     withdrawn = _withdrawn(job, bucket, champions)
     unknown = LiveErrors(0, math.nan, math.nan)
+    columns = observations(job.fleet).file_schema.empty_table()
     for segment, challenger in challengers.items():
         champion, errors = champions.get(segment), live.get(segment, unknown)
         yield Evidence(
@@ -153,4 +156,5 @@ def _evidence(
             registered=(segment, challenger.fingerprint) in versions,
             withdrawn=(segment, challenger.fingerprint) in withdrawn,
             pinned_version=champion.model_version if champion and champion.is_pinned else None,
+            champion_lacks=tuple(lacking_columns(columns, Contract.from_json(champion.contract))) if champion else (),
         )

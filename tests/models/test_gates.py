@@ -137,6 +137,15 @@ def test_an_unchanged_model_stays_whatever_the_gates_say():
     assert decision(replace(GOOD, champion_fingerprint="new", error=NAN)) == "unchanged"
 
 
+@pytest.mark.parametrize("policy", ["hold", "backtest", "promote"])
+def test_a_champion_that_cannot_be_run_is_no_rival(policy):
+    useless = replace(RIVAL, champion_lacks=("price",), champion_error=1e-9)
+    verdict = found(useless, insufficient_evidence=policy)["champion"]
+    assert verdict.passed
+    assert "needs price" in verdict.reason
+    assert decision(useless, insufficient_evidence=policy) == "promote"
+
+
 def test_one_failed_decisive_gate_holds():
     assert decision(GOOD) == "promote"
     assert decision(replace(GOOD, model_bytes=10**9)) == "hold"

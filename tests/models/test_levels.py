@@ -54,6 +54,38 @@ def test_segments_dated_on_other_days_of_a_week_share_its_row(fleet):
     assert found["target"].to_pylist() == [3.0]
 
 
+def counted_rows(counts):
+    days = [datetime(2024, 1, 1 + day, tzinfo=UTC) for day in range(len(counts))]
+    target = [10.0 * count for count in counts]
+    return pa.table(
+        {
+            "level": ["*"] * len(counts),
+            "time": pa.array(days, TIME),
+            "rows": counts,
+            "target": target,
+            "bucket": [0] * len(counts),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "kept"),
+    [
+        ([8, 8, 8, 1], 3),  # One segment is early.
+        ([8, 8, 3, 1], 2),
+        ([8, 8, 8, 4], 4),  # Half of them: a period like others.
+        ([8, 1, 8, 8], 4),  # A gap of most segments is not news.
+        ([8, 8, 1, 1, 1], 5),  # Longer than the horizon: the others have ended.
+        ([1], 1),
+    ],
+)
+def test_a_level_waits_for_most_of_its_segments(fleet, counts, kept):
+    found = level_observations(counted_rows(counts), fleet.forecast(horizon=2, features={}))
+    assert found.num_rows == kept
+    assert set(found["target"].to_pylist()) == {10.0}
+    assert "rows" not in found.column_names
+
+
 def rows_of(n):
     return pa.table(
         {

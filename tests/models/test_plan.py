@@ -101,3 +101,10 @@ def test_a_level_that_is_now_too_short_loses_its_model(build):
 def test_every_without_reselect_is_refused(build):
     with pytest.raises(FleetError, match=r"retraining.*every: 2 has no effect with policy: refit"):
         build(retraining={"policy": "refit", "every": 2})
+
+
+def test_a_level_that_cannot_have_enough_rows_is_not_planned_again_in_every_run(build):
+    fleet = build(fallback=["global"])
+    short = [profile("store=1/brand=a", rows=6, excluded=2), profile("store=2/brand=a", rows=5)]
+    assert [each.action for each in plan_levels(short, {}, fleet, SETTINGS)] == ["fallback"]
+    assert [each.action for each in plan_levels([*short, profile("store=3/brand=a", rows=1)], {}, fleet, SETTINGS)] == ["select"]

@@ -270,7 +270,8 @@ def test_only_the_last_releases_are_kept(trained):
 
 
 def test_a_champion_whose_features_left_the_fleet_file_is_no_obstacle(trained):
-    run = trained.run("run-2", shop(features={"known": []}))
+    gates = {"baseline_tolerance": 10.0, "insufficient_evidence": "hold"}
+    run = trained.run("run-2", shop(features={"known": []}, gates=gates))
     train_all(run, trained.registry)
     land_more_weeks(trained.folder, weeks=4)
     ingest_files.fn(run, "observations", run.fleet.source)
@@ -279,4 +280,4 @@ def test_a_champion_whose_features_left_the_fleet_file_is_no_obstacle(trained):
     assert summary.promoted == 7
     rows = run.table(VERDICTS).read(where=lambda partition: partition["run_id"] == "run-2").to_pylist()
     (verdict,) = [row for row in rows if row["gate"] == "champion" and row["segment"] == "store=2/brand=citra"]
-    assert "the champion has no error" in verdict["reason"]
+    assert verdict["reason"] == "the champion needs price, which the fleet file no longer has"
