@@ -128,4 +128,8 @@ def _client(settings: Settings) -> Iterator[Client]:
     ):
         # Not by Dask's configuration: workers read that after their loggers have been made.
         client.register_worker_callbacks(_quieten)
-        yield client
+        try:
+            yield client
+        finally:
+            # A worker that is slow to end is no news to anybody.
+            logging.getLogger("distributed.nanny").setLevel(logging.ERROR)

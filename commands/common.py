@@ -46,6 +46,24 @@ def told_errors() -> Iterator[None]:
     except MyriadError as exc:
         typer.secho(str(exc), fg=typer.colors.RED, err=True)
         raise typer.Exit(2 if isinstance(exc, BAD_INPUT) else 1) from exc
+    except Exception as exc:
+        told = _of_orchestrator(exc)
+        if told is None:
+            raise
+        typer.secho(told, fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from exc
+
+
+def _of_orchestrator(exc: Exception) -> str | None:
+    """What to tell where Prefect's server did not come up or went away; None for any other error."""
+    import httpx
+
+    if not (isinstance(exc, httpx.TransportError) or "ephemeral Prefect API server" in str(exc)):
+        return None
+    return (
+        f"Prefect's server does not answer: {exc}; nothing half-written is visible. Run the same command again, or "
+        "start a server that stays: myriad up"
+    )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 import typer
 from shop import DEAD, shop
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 import cli
 from adapters.completion import complete_segments
+from commands.common import told_errors
 from tasks.score import score_fleet
 
 ROOT = Path(__file__).parents[1]
@@ -356,3 +358,17 @@ def test_a_segment_that_a_shell_would_take_apart_is_not_completed(monkeypatch, t
     monkeypatch.setattr("adapters.status.FleetTables.segments", lambda tables: ["s=a b", "s=plain-1", "s=$x", "s=ü"])
     monkeypatch.setattr("adapters.fleets.known_fleet", lambda *arguments: ("any", None))
     assert complete_segments("any", str(tmp_path), "") == ["plain-1", "ü"]
+
+
+def test_a_prefect_server_that_does_not_answer_is_told_in_one_line(capsys):
+    with pytest.raises(typer.Exit) as left, told_errors():
+        httpx.get("http://127.0.0.1:9/api")
+    assert left.value.exit_code == 1
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert "myriad up" in message
+
+
+def test_an_error_of_ours_that_nobody_foresaw_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError), told_errors():
+        _ = 1 / 0
