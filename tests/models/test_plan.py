@@ -107,4 +107,5 @@ def test_a_level_that_cannot_have_enough_rows_is_not_planned_again_in_every_run(
     fleet = build(fallback=["global"])
     short = [profile("store=1/brand=a", rows=6, excluded=2), profile("store=2/brand=a", rows=5)]
     assert [each.action for each in plan_levels(short, {}, fleet, SETTINGS)] == ["fallback"]
-    assert [each.action for each in plan_levels([*short, profile("store=3/brand=a", rows=1)], {}, fleet, SETTINGS)] == ["select"]
+    enough = [*short, profile("store=3/brand=a", rows=1)]
+    assert [each.action for each in plan_levels(enough, {}, fleet, SETTINGS)] == ["select"]
