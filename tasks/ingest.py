@@ -67,7 +67,7 @@ def ingest_files(run: Run, role: Role, source: Source) -> IngestReceipt:
     errors = tuple(receipt.error for receipt in receipts if receipt.error)
     if errors and len(errors) == len(files):
         raise SourceError("\n".join(errors))
-    _commit(run, role, receipts, taken)
+    _commit(run, role, receipts, taken, {file.path_id for file in files})
     finished(run, "ingest", role)
     reasons: Counter[str] = Counter()
     for receipt in receipts:
@@ -100,8 +100,12 @@ def _fresh(run: Run, role: Role, files: Sequence[RawFile]) -> list[RawFile]:
 def _ledger(run: Run, role: Role) -> dict[str, dict[str, Any]]:
     """Details of the inputs whose rows are there, by path id."""
     present = {(file.partition["path_id"], file.partition["input_id"]) for file in _table(run, role).files()}
-    known = run.table(INPUTS).read(where=lambda partition: partition["role"] == role).to_pylist()
-    return {row["path_id"]: row for row in known if (row["path_id"], row["input_id"]) in present}
+    return {row["path_id"]: row for row in _known(run, role) if (row["path_id"], row["input_id"]) in present}
+
+
+def _known(run: Run, role: Role) -> list[dict[str, Any]]:
+    """Details of all inputs of a role, refused ones too."""
+    return run.table(INPUTS).read(where=lambda partition: partition["role"] == role).to_pylist()  # type: ignore[no-any-return]
 
 
 def _once(
@@ -140,13 +144,15 @@ def _table(run: Run, role: Role) -> Table:
     return run.table(landed(run.fleet, landing_table(role)))
 
 
-def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt], taken: Set[str]) -> None:
+def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt], taken: Set[str], listed: Set[str]) -> None:
     """Rejected rows and the ledger's details first, the rows last: only they make an input count as ingested.
 
     A file that cannot be read now keeps what it gave before: accepted rows, rejected rows, and their counts.
-    taken : path ids that lose all that, since another path has their content.
+    taken : path ids that lose all that, since another path has their content. listed : those that have a file now; why
+    a file was refused is forgotten when it is gone.
     """
-    tried = {receipt.file.path_id for receipt in receipts} | taken
+    forgotten = {row["path_id"] for row in _known(run, role) if row["error"]} - listed
+    tried = {receipt.file.path_id for receipt in receipts} | taken | forgotten
     landed_now = {receipt.file.path_id for receipt in receipts if not receipt.error}
     replaced = landed_now | taken
     outdated = replaced | {f"{path_id}-unreadable" for path_id in tried}
@@ -160,7 +166,12 @@ def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt], taken: Set[st
 
     run.table(QUARANTINE).replace([file for receipt in receipts for file in receipt.quarantined], rejected_of_these)
     inputs = run.table(INPUTS)
-    rows_of = {r.file.path_id: _input_row(r, before.get(r.file.path_id)) for r in receipts}
+    rows_of = {
+        path_id: pa.Table.from_pylist([row | {"error": ""}], INPUTS.file_schema)
+        for path_id, row in before.items()
+        if path_id in forgotten
+    }
+    rows_of |= {r.file.path_id: _input_row(r, before.get(r.file.path_id)) for r in receipts}
     details = [inputs.stage(row, role=role, path_id=path_id) for path_id, row in rows_of.items()]
     inputs.replace(details, details_of_these)
     rows = [file for receipt in receipts if not receipt.error for file in receipt.rows]

@@ -298,6 +298,22 @@ def test_a_good_file_that_becomes_unreadable_keeps_its_rows_until_it_is_mended(r
     assert inputs(run)["b.csv"]["error"] == ""
 
 
+def test_why_a_file_was_refused_is_forgotten_when_it_is_gone_but_never_its_rows(run):
+    put(run, "a.csv", lines(1))
+    put(run, "b.csv", lines(2), stamp_ns=5)
+    ingest(run)
+    before = rows(run)
+    broken = [put(run, "b.csv", b"", stamp_ns=6), put(run, "c.csv", b""), put(run, "copy.csv", lines(1))]
+    assert len(ingest(run).refused) == 3
+    for path in broken:
+        path.unlink()
+    assert ingest(run).refused == ()
+    assert quarantine(run) == []
+    assert {name: row["error"] for name, row in inputs(run).items()} == {"a.csv": "", "b.csv": ""}
+    assert rows(run) == before
+    assert_balanced(run)
+
+
 def while_reading(monkeypatch, action):
     """Do something to a file after its content was read, before it is landed."""
     real = land.digest
