@@ -187,17 +187,23 @@ def test_a_rollback_keeps_out_what_it_withdrew_until_the_data_change(trained):
     assert promote_challengers.fn(run).promoted == 6
 
 
-def test_a_registry_that_was_lost_is_filled_again_and_the_release_follows(trained, tmp_path):
+@pytest.mark.parametrize(("mode", "release", "version"), [("bulk", 2, 2), ("api", 3, 1)])
+def test_a_registry_that_was_lost_is_filled_again_and_the_release_agrees(trained, tmp_path, mode, release, version):
+    """In bulk a lost version gets its number again; by the API it cannot, and a new release says the new one."""
     land_more_weeks(trained.folder)
     fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
     promote_challengers.fn(run)
-    fresh = Registry(f"sqlite:///{tmp_path}/new.db", str(tmp_path / "new"))
+    changed = {segment for segment, row in champions(run, 2).items() if row["model_version"] == 2}
+    fresh = Registry(f"sqlite:///{tmp_path}/new.db", str(tmp_path / "new"), mode)
     train_all(run, fresh)
     summary = promote_challengers.fn(run)
-    assert (summary.release, summary.promoted, summary.unchanged) == (3, 0, 7)
-    assert {row["model_version"] for row in champions(run, 3).values()} == {1}
+    assert (summary.release, summary.promoted, summary.unchanged) == (release, 0, 7)
+    found = champions(run, release)
+    assert changed
+    assert {found[segment]["model_version"] for segment in changed} == {version}
+    assert {row["model_version"] for segment, row in found.items() if segment not in changed} <= {1}
     assert sync_aliases.fn(run, fresh) == 10
 
 
