@@ -133,4 +133,5 @@ def accuracy_rows(lake: Lake, fleet: str, by: str, release: int | None = None) -
         wanted = part if release is None else part.filter(pc.equal(part["release"], release))
         parts.append(accuracy_by(wanted, keys))
     empty = accuracy_by(ACCURACY.schema.empty_table(), keys)
-    return accuracy_by(pa.concat_tables([empty, *parts]), keys)
+    # Grouping gives no order.
+    return accuracy_by(pa.concat_tables([empty, *parts]), keys).sort_by([(key, "ascending") for key in keys])

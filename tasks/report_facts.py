@@ -121,7 +121,7 @@ def _example(row: Mapping[str, Any]) -> str:
     """Where it was and what it looked like; of a file as a whole, what is wrong with it."""
     told = str(row["detail"])
     if row["row"] >= 0:
-        told = f"{Path(row['path']).name}:{row['row']}: {told}: {_values(row['content'])}"
+        told = f"{Path(row['path']).name}, row {row['row']} from 0: {told}: {_values(row['content'])}"
     return told if len(told) <= _EXAMPLE_LETTERS else f"{told[: _EXAMPLE_LETTERS - 1]}…"
 
 

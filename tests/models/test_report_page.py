@@ -180,12 +180,12 @@ def test_past_predictions_are_told_by_release_and_step():
 
 def test_problems_say_what_to_do():
     reasons = (OutcomeReason("fallback", "3 to 9 rows, fewer than partition.min_rows = 20", 2, ("a", "b")),)
-    rejected = (QuarantineReason("partition", "duplicate", 3, ("a.csv:7: day 2026-01-01",)),)
+    rejected = (QuarantineReason("partition", "duplicate", 3, ("a.csv, row 7 from 0: day 2026-01-01",)),)
     text = words(RunReport(summary(), reasons=reasons, quarantine=rejected))
     assert "lower partition.min_rows" in text
     assert "such as a, b" in text
     assert "choose which one counts with validation.duplicates" in text
-    assert "a.csv:7: day 2026-01-01" in text
+    assert "a.csv, row 7 from 0: day 2026-01-01" in text
     assert "no value: no_model" in text
     assert "add `global` to fallback" in text
 
