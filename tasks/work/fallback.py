@@ -1,6 +1,7 @@
 """The fallback chain of forecasts: the first level that has a model, else the last value, else no model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from models.levels import level_label, level_observations
 from models.partition import level_keys
 from models.records import Champion
 from models.series import Series, build_series, future_covariates, lacking_columns
+from models.standin import aligned, fit_one, spread
 from models.tables import OUTCOMES, levels
 from tasks.work.forecast_rows import ForecastRows, Times, model_lineage, notes
 from tasks.work.forecasting import forecast_each
@@ -42,6 +44,7 @@ class FallbackChain:
         self._level_rows = _level_rows(job, order)
         self._outcomes = newest_outcomes(job, bucket)
         self._prepared: dict[str, tuple[Contract, Series, Series, Future]] = {}
+        self._spreads: dict[tuple[str, str, int], float] = {}
 
     def score(self, segments: Mapping[str, str], output: ForecastRows) -> None:
         """segments : key -> why its champion gave no forecast; empty where it has none."""
@@ -55,9 +58,11 @@ class FallbackChain:
             if not any(self._from_level(segment, key, told, output) for key in usable):
                 self._without_level(segment, told, output)
 
-    def _prepare(self, model: Champion | None) -> tuple[Contract, Series, Series, Future]:
-        """Contract, series of segments and of levels, and future covariates; made once a contract."""
-        text = model.contract if model else ""
+    def _prepare(self, text: str = "") -> tuple[Contract, Series, Series, Future]:
+        """Contract, series of segments and of levels, and future covariates; made once a contract.
+
+        text : a model's contract; empty for that of the fleet file, which is enough where only the target matters.
+        """
         if text not in self._prepared:
             clock = self._job.fleet.clock
             contract = Contract.from_json(text) if text else contract_of(self._job.fleet, {})
@@ -75,7 +80,7 @@ class FallbackChain:
         if lacking := lacking_columns(self._level_rows, Contract.from_json(model.contract)):
             told.append(f"the {label} model needs {', '.join(lacking)}, which the fleet file no longer has")
             return False
-        contract, every, by_level, future = self._prepare(model)
+        contract, every, by_level, future = self._prepare(model.contract)
         own, level = _only(every, segment), _only(by_level, key)
         if level is None:
             told.append(f"the {label} level has no usable row")
@@ -86,7 +91,8 @@ class FallbackChain:
         if isinstance(scores, str):
             told.append(f"{label}: {scores}")
             return False
-        scores, how = _scaled(scores, own, level, job.fleet.target.minimum)
+        strays = partial(self._strays, label, model.contract)
+        scores, how = _moved(scores, own, level, strays, job.fleet.target.minimum)
         reasons = [f"no model of its own ({'; '.join(told)})", f"{label} model{how}"]
         reasons += notes(job, self._order, own, 0, None, "the segment") if own else []
         reasons += notes(job, self._order, level, 0, model, "the level")
@@ -96,8 +102,23 @@ class FallbackChain:
         output.add(segment, level.last_times[0].item(), times, scores, lineage)
         return True
 
+    def _strays(self, label: str, contract: str, shared: int) -> float:
+        """How far the bucket's segments lie from their levels of this kind; see `spread`. Found once a case."""
+        case = label, contract, shared
+        if case not in self._spreads:
+            _, every, by_level, _ = self._prepare(contract)
+            places = {key: place for place, key in enumerate(by_level.segments)}
+            keys = level_keys(list(every.segments), self._job.fleet)[label]
+            pairs = [(number, places[key]) for number, key in enumerate(keys) if key in places]
+            index, at = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+            panel = by_level.panel.take(at)
+            own = aligned(every.take(index), panel.values, panel.ends)
+            fleet = self._job.fleet
+            self._spreads[case] = spread(own, panel.values, shared, fleet.steps, fleet.interval.level)
+        return self._spreads[case]
+
     def _without_level(self, segment: str, told: Sequence[str], output: ForecastRows) -> None:
-        _, every, _, future = self._prepare(None)
+        _, every, _, future = self._prepare()
         own = _only(every, segment)
         why = f"no model of its own ({'; '.join(told)}) and no level has one"
         if own is not None:
@@ -154,34 +175,26 @@ def _only(series: Series, segment: str) -> Series | None:
     return series.take([series.segments.index(segment)]) if segment in series.segments else None
 
 
-def _scaled(scores: Scores, own: Series | None, level: Series, minimum: float | None) -> tuple[Scores, str]:
-    """A level's forecast at the segment's size, and how it got there."""
+def _moved(
+    scores: Scores, own: Series | None, level: Series, strays: Callable[[int], float], minimum: float | None
+) -> tuple[Scores, str]:
+    """A level's forecast at the segment's size, with an interval as wide as segments stray, and how it got there.
+
+    strays : from shared periods to how far segments lie from the level, relative to its size; NaN where unknown.
+    """
+    mine = np.full((1, 0), np.nan) if own is None else aligned(own, level.panel.values, level.panel.ends)
+    fit = fit_one(mine, level.panel.values)
+    # Two sources of error that know nothing of each other: the level's forecast, and the segment about its level.
+    away = np.nan_to_num(strays(fit.shared)) * fit.size
+    point = scores.prediction * fit.factor + fit.offset
+    down, up = (np.abs(end - scores.prediction) * fit.factor for end in (scores.lower, scores.upper))
     floor = -np.inf if minimum is None else minimum
-    factor, offset = (1.0, 0.0) if own is None else _fitted_to(own, level)
-    parts = (scores.prediction, scores.lower, scores.upper)
-    moved = Scores(*(np.maximum(values * factor + offset, floor) for values in parts))
+    ends = (point, point - np.hypot(down, away), point + np.hypot(up, away))
+    moved = Scores(*(np.maximum(values, floor) for values in ends))
     if own is None:
         return moved, ""
-    how = f"shifted by {offset:.4g}" if offset else f"scaled by {factor:.4g}"
+    how = f"shifted by {fit.offset:.4g}" if fit.offset else f"scaled by {fit.factor:.4g}"
     return moved, f", {how} to the segment's rows"
-
-
-def _fitted_to(own: Series, level: Series) -> tuple[float, float]:
-    """Factor and offset that bring a level to a segment's size, over the periods that both have.
-
-    A ratio where both are positive on average, a difference elsewhere; (1, 0) where they share no period.
-    """
-    mine, theirs = own.panel.values[0], level.panel.values[0]
-    behind = int(level.panel.ends[0] - own.panel.ends[0])
-    theirs = theirs[: max(len(theirs) - behind, 0)] if behind > 0 else theirs
-    mine = mine[: max(len(mine) + behind, 0)] if behind < 0 else mine
-    shared = min(len(mine), len(theirs))
-    pairs = np.stack([mine[len(mine) - shared :], theirs[len(theirs) - shared :]])
-    pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
-    if pairs.shape[1] == 0:
-        return 1.0, 0.0
-    size, reference = float(pairs[0].mean()), float(pairs[1].mean())
-    return (size / reference, 0.0) if size >= 0 and reference > 0 else (1.0, size - reference)
 
 
 _summed: dict[tuple[str, int, str, str], pa.Table] = {}
