@@ -1,19 +1,19 @@
 """Candidates of forecast fleets behind one interface: fit all segments of a window, forecast, become graph members."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from models.errors import ExportError
-from models.export import ML_OPSET, OPSET, Linear, Member, Smoothing, Trees, first_line
+from models.errors import ExportError, first_line
+from models.export import ML_OPSET, OPSET, Linear, Member, Smoothing, Trees
 from models.features import Contract
 from models.fleet import Candidate, Fleet
-from models.linear import COVARIATE_PENALTY, HISTORY_PENALTIES, Moments, design_matrix, moments, solve_ridge
+from models.linear import COVARIATE_PENALTY, HISTORY_PENALTIES, LinearRows, Moments, design_matrix, solve_ridge
 from models.member import Member as SmoothingMethod
 from models.member import Parameters, forecast
-from models.panel import BoolArray, FloatArray
+from models.panel import FloatArray, Panel
 from models.rows import Window
 from models.scale import from_scale, to_scale
 from models.smoothing import MEMBERS
@@ -45,7 +45,8 @@ class Competitor(Protocol):
     complexity: int
     needs_rows: bool
 
-    def fit(self, window: Window) -> Fitted: ...
+    def fit(self, windows: Sequence[Window]) -> list[Fitted]:
+        """Fit to each window of the same segments."""
 
 
 def competitors(fleet: Fleet) -> list[Competitor]:
@@ -69,16 +70,22 @@ class SmoothingCandidate:
     def __init__(self, method: SmoothingMethod) -> None:
         self.name, self.complexity, self._method = method.name, method.complexity, method
 
-    def fit(self, window: Window) -> Fitted:
-        panel = window.panel
-        parameters = {name: _rounded(array) for name, array in self._method.fit(panel, window.horizon).items()}
-        growth = self._method.growth(parameters, window.horizon)
-        values = forecast(self._method, panel, parameters, window.horizon)
+    def fit(self, windows: Sequence[Window]) -> list[Fitted]:
+        # All windows at once: arrays of one window are so small that calls would cost more than the arithmetic.
+        panel, horizon = Panel.join([window.panel for window in windows]), windows[0].horizon
+        parameters = {name: _rounded(array) for name, array in self._method.fit(panel, horizon).items()}
+        growth = self._method.growth(parameters, horizon)
+        values = forecast(self._method, panel, parameters, horizon)
         applies = self._method.applicable(panel) & (panel.lengths > 0) & np.isfinite(values).all(axis=1)
+        values = np.where(applies[:, None], values, np.nan)
+        step = len(panel.lengths) // len(windows)
+        return [self._fitted(values, growth, parameters, start, step) for start in range(0, len(values), step)]
+
+    def _fitted(self, values: FloatArray, growth: FloatArray, parameters: Parameters, start: int, step: int) -> Fitted:
         return Fitted(
-            np.where(applies[:, None], values, np.nan),
-            lambda s: Smoothing(self.name, growth[s]),
-            lambda s: _of_segment(parameters, s),
+            values[start : start + step],
+            lambda s: Smoothing(self.name, growth[start + s]),
+            lambda s: _of_segment(parameters, start + s),
         )
 
 
@@ -102,46 +109,41 @@ class RidgeCandidate:
     def __init__(self, transform: str) -> None:
         self._transform = transform
 
-    def fit(self, window: Window) -> Fitted:
-        rows, contract = window.table, window.contract
-        n_segments = rows.base.shape[0]
-        x, anchor = design_matrix(rows.base, contract.design, self._transform)
-        y = to_scale(np.nan_to_num(rows.target), self._transform) - anchor
-        x, y = x.reshape(n_segments, -1, x.shape[-1]), y.reshape(n_segments, -1)
-        training = window.training()
-        found = moments(x, y, training.reshape(n_segments, -1).astype(float))
-        penalty = self._penalty(window, x, y, training)
-        coefficients, intercept = solve_ridge(found, penalty)
+    def fit(self, windows: Sequence[Window]) -> list[Fitted]:
+        contract, horizon = windows[0].contract, windows[0].horizon
+        cutoffs = [window.cutoff for window in windows]
+        rows = LinearRows.over(windows[0].table, contract.design, self._transform)
+        found = rows.moments([cutoff - back for cutoff in cutoffs for back in (0, horizon)])
+        return [self._fit(window, rows, found) for window in windows]
+
+    def _fit(self, window: Window, rows: LinearRows, found: Mapping[int, Moments]) -> Fitted:
+        contract, cutoff = window.contract, window.cutoff
+        known, earlier = found[cutoff], found[cutoff - window.horizon]
+        penalty = self._penalty(window, rows, earlier)
+        coefficients, intercept = solve_ridge(known, penalty)
         low, high = _bounds(window)
         at, anchor = design_matrix(window.base_at_origin(), contract.design, self._transform)
         scaled = np.einsum("shd,sd->sh", at, coefficients) + intercept[:, None] + anchor
         values = np.clip(from_scale(scaled, self._transform), low[:, None], high[:, None])
-        applies = (found.rows >= 2 * x.shape[-1]) & np.isfinite(values).all(axis=1)
+        applies = (known.rows >= 2 * rows.x.shape[-1]) & np.isfinite(values).all(axis=1)
         return Fitted(
             np.where(applies[:, None], values, np.nan),
             lambda s: Linear("ridge", coefficients[s], float(intercept[s]), float(low[s]), float(high[s])),
             lambda s: {"penalty": penalty[s].tolist()},
         )
 
-    def _penalty(self, window: Window, x: FloatArray, y: FloatArray, training: BoolArray) -> FloatArray:
+    def _penalty(self, window: Window, rows: LinearRows, earlier: Moments) -> FloatArray:
         """Penalties [S, d] with the smallest squared error on the targets of the newest horizon before the origin."""
-        rows = window.table
-        steps = np.arange(1, rows.target.shape[2] + 1)
         split = window.cutoff - window.horizon
-        target = rows.origins[:, None] + steps[None, :]
-        earlier = training & (target <= split)[None]
-        later = training & ((rows.origins[:, None] <= split) & (target > split))[None]
-        n_segments = x.shape[0]
-        found: Moments = moments(x, y, earlier.reshape(n_segments, -1).astype(float))
-        held_out = later.reshape(n_segments, -1)
-        columns = np.flatnonzero(held_out.any(axis=0))
+        columns = np.flatnonzero((rows.origin <= split) & (rows.target > split) & (rows.target <= window.cutoff))
+        x, y, held_out = rows.x[:, columns], rows.y[:, columns], rows.usable[:, columns]
         losses = []
         options = _penalty_options(window.contract)
         for penalty in options:
-            coefficients, intercept = solve_ridge(found, penalty[None])
-            fitted = (x[:, columns] @ coefficients[..., None])[..., 0] + intercept[:, None]
-            losses.append((((fitted - y[:, columns]) ** 2) * held_out[:, columns]).sum(axis=1))
-        known = held_out.any(axis=1) & (found.rows >= 2 * x.shape[-1])
+            coefficients, intercept = solve_ridge(earlier, penalty[None])
+            fitted = (x @ coefficients[..., None])[..., 0] + intercept[:, None]
+            losses.append((((fitted - y) ** 2) * held_out).sum(axis=1))
+        known = held_out.any(axis=1) & (earlier.rows >= 2 * x.shape[-1])
         chosen = options[np.argmin(np.stack(losses), axis=0)]
         return np.where(known[:, None], chosen, 0.1)
 
@@ -171,7 +173,10 @@ class EstimatorCandidate:
     def __init__(self, name: str, make: Callable[[], Regressor], transform: str) -> None:
         self.name, self._make, self._transform = name, make, transform
 
-    def fit(self, window: Window) -> Fitted:
+    def fit(self, windows: Sequence[Window]) -> list[Fitted]:
+        return [self._fit(window) for window in windows]
+
+    def _fit(self, window: Window) -> Fitted:
         rows, contract = window.table, window.contract
         design, raw_anchor = design_matrix(rows.base.astype(np.float32), contract.design, "none")
         anchor = to_scale(raw_anchor, self._transform)

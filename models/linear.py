@@ -4,15 +4,27 @@ Source: Hoerl & Kennard, Technometrics 12 (1970). Columns are standardised withi
 free, so the penalty acts on comparable coefficients.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 
 from models.features import Design
-from models.panel import FloatArray
+from models.panel import BoolArray, FloatArray, IntArray
+from models.rows import Rows
 from models.scale import to_scale
 
-__all__ = ["COVARIATE_PENALTY", "HISTORY_PENALTIES", "PENALTIES", "Moments", "design_matrix", "moments", "solve_ridge"]
+__all__ = [
+    "COVARIATE_PENALTY",
+    "HISTORY_PENALTIES",
+    "PENALTIES",
+    "LinearRows",
+    "Moments",
+    "design_matrix",
+    "moments",
+    "solve_ridge",
+]
 
 PENALTIES = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
 """Penalties that compete, as multiples of the number of rows."""
@@ -37,6 +49,10 @@ class Moments:
     y: FloatArray
     xx: FloatArray
     xy: FloatArray
+
+    def __add__(self, other: Self) -> Self:
+        """Moments of the rows of both."""
+        return type(self)(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
 def design_matrix(base: FloatArray, design: Design, transform: str) -> tuple[FloatArray, FloatArray]:
@@ -64,6 +80,42 @@ def moments(x: FloatArray, y: FloatArray, weight: FloatArray) -> Moments:
         flipped @ x,
         (flipped @ used[..., None])[..., 0],
     )
+
+
+@dataclass(frozen=True)
+class LinearRows:
+    """Rows of a bucket as a linear model sees them, in one axis n of (origin, step).
+
+    x [S, n, d], y [S, n] relative to the anchor on the fitting scale, usable [S, n]; origin, target : [n], columns of
+    the panel that a row is seen from and that it is about.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    usable: BoolArray
+    origin: IntArray
+    target: IntArray
+
+    @classmethod
+    def over(cls, rows: Rows, design: Design, transform: str) -> Self:
+        n_segments, _, horizon = rows.target.shape
+        x, anchor = design_matrix(rows.base, design, transform)
+        y = to_scale(np.nan_to_num(rows.target), transform) - anchor
+        origin = np.repeat(rows.origins, horizon)
+        target = origin + np.tile(np.arange(1, horizon + 1), len(rows.origins))
+        usable = rows.usable.reshape(n_segments, -1)
+        return cls(x.reshape(n_segments, -1, x.shape[-1]), y.reshape(n_segments, -1), usable, origin, target)
+
+    def moments(self, cutoffs: Iterable[int]) -> dict[int, Moments]:
+        """Moments of the usable rows whose target lies at or before each cutoff; every row is summed up once."""
+        found: dict[int, Moments] = {}
+        before, total = -1, None
+        for cutoff in sorted(set(cutoffs)):
+            columns = np.flatnonzero((self.target > before) & (self.target <= cutoff))
+            part = moments(self.x[:, columns], self.y[:, columns], self.usable[:, columns].astype(float))
+            total = part if total is None else total + part
+            found[cutoff], before = total, cutoff
+        return found
 
 
 def solve_ridge(found: Moments, penalties: FloatArray) -> tuple[FloatArray, FloatArray]:

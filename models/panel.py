@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,14 @@ class Panel:
         """The same segments as of an origin `periods` earlier; a segment that starts later has length 0."""
         kept = max(self.values.shape[1] - periods, 0)
         return Panel(self.values[:, :kept], np.maximum(self.lengths - periods, 0), self.ends - periods, self.season)
+
+    @classmethod
+    def join(cls, panels: Sequence[Panel]) -> Panel:
+        """The segments of several panels of one season, one after another."""
+        width = max(panel.values.shape[1] for panel in panels)
+        values = [np.pad(p.values, ((0, 0), (width - p.values.shape[1], 0)), constant_values=np.nan) for p in panels]
+        lengths, ends = (np.concatenate(parts) for parts in zip(*((p.lengths, p.ends) for p in panels), strict=True))
+        return cls(np.concatenate(values), lengths, ends, panels[0].season)
 
     def take(self, rows: ArrayLike) -> Panel:
         """The panel of some segments; rows : indices or a mask over the segment axis."""

@@ -12,17 +12,23 @@ from models.search import zoom
 
 __all__ = ["Theta"]
 
-_GRIDS = ((0.05, 0.15, 0.3, 0.5, 0.7, 0.9), (1.0, 1.5, 2.0, 3.0, 5.0))
-_BOUNDS = ((0.01, 0.99), (1.0, 10.0))
+_GRID = ((0.05, 0.15, 0.3, 0.5, 0.7, 0.9),)
+_BOUNDS = ((0.01, 0.99),)
+_MOST_THETA = 10.0
 _SKIPPED = 3  # The first lines are through too few values to be judged by.
 
 
 @dataclass(frozen=True)
 class _Lines:
-    """Deseasonalised values and, as of each column, the least-squares line through all values so far; all [T, S]."""
+    """Deseasonalised values and, as of each column, the least-squares line through all values so far; all [T, S].
+
+    judged : where there are enough values before to judge a forecast by. full : [T], whether every segment has begun.
+    """
 
     values: FloatArray
-    position: FloatArray
+    started: BoolArray
+    judged: BoolArray
+    full: BoolArray
     intercept: FloatArray
     slope: FloatArray
     first: FloatArray
@@ -37,7 +43,34 @@ class _Lines:
         slope = (12.0 * moment - 6.0 * (position + 1.0) * total) / spread
         intercept = total / np.maximum(position, 1.0) - slope * (position + 1.0) / 2.0
         first = np.where(position == 1.0, values, 0.0).sum(axis=0)
-        return cls(values, position, intercept, slope, first)
+        judged = position > _SKIPPED
+        return cls(values, position >= 1.0, judged, np.asarray(judged.all(axis=1)), intercept, slope, first)
+
+
+@dataclass(frozen=True)
+class _Path:
+    """A run over all columns with alpha [G, S]: last level and (1 - alpha)^n, and the sums that theta follows from.
+
+    A one-step error is a - share * b, with a the value less the level, b the line, and share = 1 - 1 / theta.
+    """
+
+    level: FloatArray
+    fade: FloatArray
+    aa: FloatArray
+    ab: FloatArray
+    bb: FloatArray
+
+    @property
+    def share(self) -> FloatArray:
+        """The share of the line with the least squared error, for theta from 1 to 10."""
+        best = self.ab / np.where(self.bb > 0, self.bb, 1.0)
+        return np.clip(best, 0.0, 1.0 - 1.0 / _MOST_THETA)
+
+    @property
+    def cost(self) -> FloatArray:
+        """Sum of squared one-step errors at the best share."""
+        share = self.share
+        return self.aa - share * (2.0 * self.ab - share * self.bb)
 
 
 @dataclass(frozen=True)
@@ -54,21 +87,21 @@ class Theta:
     def fit(self, panel: Panel, horizon: int) -> Parameters:
         factors = seasonal_factors(panel)
         lines = _Lines.over(panel, factors)
-        best, _ = zoom(lambda points: _run(lines, points)[0], _GRIDS, _BOUNDS, len(factors), rounds=5)
-        return {"alpha": best[0], "theta": best[1], "damping": np.ones(len(factors)), "factors": factors}
+        best, _ = zoom(lambda points: _run(lines, points[0]).cost, _GRID, _BOUNDS, len(factors), rounds=5)
+        theta = 1.0 / (1.0 - _run(lines, best).share[0])
+        return {"alpha": best[0], "theta": theta, "damping": np.ones(len(factors)), "factors": factors}
 
     def states(self, panel: Panel, parameters: Parameters) -> State:
         lines = _Lines.over(panel, parameters["factors"])
-        points = np.stack([parameters["alpha"], parameters["theta"]])[:, None, :]
-        _, level, fade = _run(lines, points)
-        alpha, theta = points[:, 0]
-        share = 1.0 - 1.0 / theta
+        alpha, share = parameters["alpha"], 1.0 - 1.0 / parameters["theta"]
+        path = _run(lines, alpha[None])
+        level, fade = path.level[0], path.fade[0]
         if not len(lines.values):
-            return plain_state(level[0], np.zeros_like(level[0]), parameters["factors"])
+            return plain_state(level, np.zeros_like(level), parameters["factors"])
         slope, intercept = lines.slope[-1], lines.intercept[-1]
-        drift = (1.0 - fade[0] * (1.0 - alpha)) / alpha
+        drift = (1.0 - fade * (1.0 - alpha)) / alpha
         return plain_state(
-            level[0] + share * (fade[0] * intercept + (drift - 1.0) * slope), share * slope, parameters["factors"]
+            level + share * (fade * intercept + (drift - 1.0) * slope), share * slope, parameters["factors"]
         )
 
     def growth(self, parameters: Parameters, horizon: int) -> FloatArray:
@@ -78,19 +111,31 @@ class Theta:
         return panel.lengths >= 5
 
 
-def _run(lines: _Lines, points: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Sum of squared one-step errors, last level and last (1 - alpha)^n, each [G, S]; points : [2, G, S]."""
-    alpha, theta = points
-    share, rest = 1.0 - 1.0 / theta, 1.0 - alpha
+def _run(lines: _Lines, alpha: FloatArray) -> _Path:
+    """alpha : [G, S]."""
+    rest = 1.0 - alpha
     level = np.broadcast_to(lines.first, alpha.shape).copy()
-    fade, cost = np.ones(alpha.shape), np.zeros(alpha.shape)
+    fade, drift = np.ones(alpha.shape), np.ones(alpha.shape)  # drift is the sum of (1 - alpha)^i for i = 0..n.
+    aa, ab, bb = (np.zeros(alpha.shape) for _ in range(3))
+    before, line = np.empty(alpha.shape), np.empty(alpha.shape)
     for column in range(len(lines.values)):
-        value, position = lines.values[column], lines.position[column]
-        if column and (position > _SKIPPED).any():
-            line = fade * lines.intercept[column - 1] + (1.0 - fade * rest) / alpha * lines.slope[column - 1]
-            error = value - level - share * line
-            cost += np.where(position > _SKIPPED, error * error, 0.0)
-        started = position >= 1.0
-        level = np.where(started, alpha * value + rest * level, level)
-        fade = np.where(started, fade * rest, fade)
-    return cost, level, fade
+        np.subtract(lines.values[column], level, out=before)
+        judged = lines.judged[column]
+        if column and judged.any():
+            np.multiply(fade, lines.intercept[column - 1], out=line)
+            line += drift * lines.slope[column - 1]
+            seen = before if lines.full[column] else before * judged
+            aa += seen * seen
+            ab += seen * line
+            bb += line * line if lines.full[column] else line * line * judged
+        if lines.full[column]:
+            level += alpha * before
+            fade *= rest
+            drift *= rest
+            drift += 1.0
+        else:
+            started = lines.started[column]
+            level = np.where(started, level + alpha * before, level)
+            fade = np.where(started, fade * rest, fade)
+            drift = np.where(started, drift * rest + 1.0, drift)
+    return _Path(level, fade, aa, ab, bb)

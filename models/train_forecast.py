@@ -11,7 +11,7 @@ from models.features import STATES, Contract, base_features, state_columns
 from models.fleet import Fleet
 from models.member import Parameters
 from models.panel import FloatArray, IntArray, Panel, target_phases
-from models.rows import Rows, Window, build_rows
+from models.rows import Window, build_rows
 from models.series import Series
 from models.smoothing import MEMBERS
 from models.train import Refit, SegmentParameters, TrainedSegment, assemble, competing, untrained
@@ -61,28 +61,29 @@ def _train_group(
     found = competitors(fleet)
     needs_rows = any(candidate.needs_rows for candidate in found)
     rows = build_rows(series, contract, [0, *shifts]) if needs_rows else None
-    tested, residuals = _backtest(series, found, rows, shifts, fleet, contract)
-    window = Window(series, contract, rows, 0, contract.horizon)
-    fitted = [candidate.fit(window) for candidate in found]
-    refit = _refit(series, found, fitted, tested, residuals, fleet, contract)
+    windows = [Window(series, contract, rows, shift, contract.horizon) for shift in (0, *shifts)]
+    fitted = [candidate.fit(windows) for candidate in found]
+    tested, residuals = _backtest(series, found, windows[1:], [fits[1:] for fits in fitted], fleet)
+    refit = _refit(series, found, [fits[0] for fits in fitted], residuals, fleet, contract)
     return assemble(series.segments, tested, refit, fleet, contract, winner)
 
 
 def _backtest(
     series: Series,
     found: Sequence[Competitor],
-    rows: Rows | None,
-    shifts: tuple[int, ...],
+    windows: Sequence[Window],
+    fitted: Sequence[Sequence[Fitted]],
     fleet: Fleet,
-    contract: Contract,
 ) -> tuple[Backtest, FloatArray]:
-    """Errors of every candidate, and residuals [S, F, H, M + 1] of the candidates and of the combination."""
-    windows = [Window(series, contract, rows, shift, contract.horizon) for shift in shifts]
-    naive = SmoothingCandidate(MEMBERS["seasonal_naive"])
+    """Errors of every candidate, and residuals [S, F, H, M + 1] of the candidates and of the combination.
+
+    fitted : of each candidate, in each window.
+    """
+    naive = SmoothingCandidate(MEMBERS["seasonal_naive"]).fit(windows)
     folds = Folds(
         actual=np.stack([window.actual() for window in windows], axis=1),
-        each=np.stack([np.stack([c.fit(w).forecast for c in found], axis=-1) for w in windows], axis=1),
-        baseline=np.stack([naive.fit(window).forecast for window in windows], axis=1),
+        each=np.stack([np.stack([fit.forecast for fit in fits], axis=1) for fits in fitted], axis=-1),
+        baseline=np.stack([fit.forecast for fit in naive], axis=1),
         size=_mean_size(series.panel.values),
         scale=_scale(series.panel, fleet),
     )
@@ -108,7 +109,6 @@ def _refit(
     series: Series,
     found: Sequence[Competitor],
     fitted: Sequence[Fitted],
-    tested: Backtest,
     residuals: FloatArray,
     fleet: Fleet,
     contract: Contract,

@@ -16,10 +16,10 @@ from models.metrics import point_weights, window_errors
 from models.panel import FloatArray, IntArray
 from models.partition import runs_of
 from models.rows import Window
-from models.segments import bucket_range
 from models.series import build_series
 from models.smoothing import MEMBERS
 from models.tables import PREDICTIONS, landed, observations
+from tasks.work.hashed import bucket_rows
 from tasks.work.job import Job, in_bucket
 
 __all__ = ["EvaluateReceipt", "evaluate_bucket"]
@@ -40,9 +40,8 @@ def evaluate_bucket(
     job: Job, truth: Job, job_id: str, metric: Metric, buckets: int, constant: float, bucket: int
 ) -> EvaluateReceipt:
     """truth : the job with the fleet as the actuals were landed. constant : baseline of a regression fleet."""
-    low, high = bucket_range(bucket, buckets)
-    inside = (pc.field("hash") >= low) & (pc.field("hash") <= high)
-    actuals = truth.table(landed(truth.fleet, "actuals")).read(rows=inside)
+    table = truth.table(landed(truth.fleet, "actuals"))
+    actuals = bucket_rows(table, table.files(), bucket, buckets)
     # A forecast stands for its job; rows of files are predicted once, by whichever job came first.
     of_job = pc.field("job_id") == job_id if job.fleet.task == "forecast" else None
     predictions = job.table(PREDICTIONS).read(rows=of_job, where=_parts(job, bucket))
@@ -97,7 +96,7 @@ def _seasonal_naive(job: Job, bucket: int, joined: pa.Table) -> FloatArray:
     rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
     series = build_series(rows, contract_of(plain, {}), job.fleet.clock)
     naive = SmoothingCandidate(MEMBERS["seasonal_naive"])
-    forecast = naive.fit(Window(series, contract, None, 0, job.fleet.steps)).forecast
+    forecast = naive.fit([Window(series, contract, None, 0, job.fleet.steps)])[0].forecast
     position = {segment: index for index, segment in enumerate(series.segments)}
     result = np.full(joined.num_rows, np.nan)
     for row, (segment, period) in enumerate(

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from models.features import Design
-from models.linear import design_matrix, moments, solve_ridge
+from models.linear import LinearRows, design_matrix, moments, solve_ridge
+from models.rows import Rows
 
 
 def rows(segments=4, n=60, k=3, offset=0.0):
@@ -96,3 +97,22 @@ def test_design_is_relative_to_the_anchor_on_the_fitting_scale():
     plain, none = design_matrix(base, Design((), (0, 1, 2, 3), None), "log1p")
     np.testing.assert_array_equal(plain, base)
     assert none.tolist() == [0.0]
+
+
+def test_moments_of_a_cutoff_are_those_of_the_rows_known_by_then():
+    rng = np.random.default_rng(7)
+    origins, horizon = np.array([3, 4, 5, 6, 9]), 3
+    base = rng.normal(size=(2, len(origins), horizon, 4))
+    target = rng.normal(size=(2, len(origins), horizon))
+    target[:, -1, 1:] = np.nan
+    usable = ~np.isnan(target) & (rng.random(target.shape) < 0.8)
+    found = LinearRows.over(Rows(origins, base, target, usable), Design((1, 2), (0, 3), 2), "none")
+    by_cutoff = found.moments([8, 5, 10, 8, 2])
+    assert sorted(by_cutoff) == [2, 5, 8, 10]
+    for cutoff, sums in by_cutoff.items():
+        known = origins[:, None] + np.arange(1, horizon + 1) <= cutoff
+        weight = (usable & known[None]).reshape(2, -1).astype(float)
+        expected = moments(found.x, found.y, weight)
+        for name in ("rows", "x", "y", "xx", "xy"):
+            np.testing.assert_allclose(getattr(sums, name), getattr(expected, name), atol=1e-9)
+    assert by_cutoff[2].rows.tolist() == [0.0, 0.0]

@@ -6,6 +6,7 @@ import numpy as np
 
 from models.panel import FloatArray, Panel
 from models.smoothing import MEMBERS, forecast
+from models.theta import _Lines
 
 
 def one(series: FloatArray, season: int = 1) -> Panel:
@@ -46,6 +47,37 @@ def test_theta_error_is_least_at_the_parameters_it_chose() -> None:
     walk = one(500.0 + np.cumsum(rng.normal(0.0, 1.0, 90)))
     assert MEMBERS["theta"].fit(noise, 1)["alpha"][0] < 0.3
     assert MEMBERS["theta"].fit(walk, 1)["alpha"][0] > 0.7
+
+
+def test_theta_is_best_for_its_alpha_and_no_worse_than_a_fine_grid() -> None:
+    """The share of the line follows from alpha; a search over both finds nothing better."""
+    rng = np.random.default_rng(4)
+    series = np.stack([60 + 0.4 * np.arange(70) + rng.normal(0, 3, 70), 200 + np.cumsum(rng.normal(0, 4, 70))])
+    series[1, :20] = np.nan
+    panel = Panel(series, np.array([70, 50]), np.array([69, 69]), 1)
+    chosen = MEMBERS["theta"].fit(panel, 4)
+    lines = _Lines.over(panel, np.ones((2, 1)))
+
+    def cost(alpha, theta):
+        errors = []
+        for s, first in enumerate((0, 20)):
+            level, total = series[s, first], 0.0
+            for n in range(first, 70):
+                if n - first >= 3:
+                    fade = (1 - alpha) ** (n - first)
+                    drift = (1 - fade * (1 - alpha)) / alpha
+                    line = fade * lines.intercept[n - 1, s] + drift * lines.slope[n - 1, s]
+                    total += (series[s, n] - level - (1 - 1 / theta) * line) ** 2
+                level = alpha * series[s, n] + (1 - alpha) * level
+            errors.append(total)
+        return np.array(errors)
+
+    best = np.array([cost(a, t)[s] for s, (a, t) in enumerate(zip(chosen["alpha"], chosen["theta"], strict=True))])
+    grid = np.stack([cost(a, t) for a in np.linspace(0.02, 0.98, 33) for t in np.geomspace(1, 10, 20)])
+    assert (best <= grid.min(axis=0) * 1.01).all()
+    for s in range(2):
+        around = [cost(chosen["alpha"][s], chosen["theta"][s] * f)[s] for f in (0.97, 1.03)]
+        assert best[s] <= min(around) * (1 + 1e-9)
 
 
 def test_adida_is_flat_for_a_level_and_rises_by_blocks_for_a_trend() -> None:

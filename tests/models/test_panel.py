@@ -1,0 +1,29 @@
+"""Panels cut and joined."""
+
+import numpy as np
+from kit import panel_of
+
+from models.panel import Panel
+from models.smoothing import MEMBERS, forecast
+
+
+def test_joined_panels_keep_their_right_ends():
+    long, short = panel_of([1.0, 2.0, 3.0], [4.0, 5.0], season=2), panel_of([9.0], season=2, ends=7)
+    joined = Panel.join([long, short])
+    expected = [[1, 2, 3], [np.nan, 4, 5], [np.nan, np.nan, 9]]
+    np.testing.assert_array_equal(joined.values, expected)
+    assert (joined.lengths.tolist(), joined.ends.tolist(), joined.season) == ([3, 2, 1], [100, 100, 7], 2)
+
+
+def test_a_method_says_the_same_of_windows_joined_and_one_by_one():
+    random = np.random.default_rng(1)
+    season = 1 + 0.4 * np.sin(np.arange(60) * np.pi / 6)
+    panel = panel_of(*(80 * season[n:] * random.lognormal(0, 0.1, 60 - n) for n in (0, 7, 30)), season=12)
+    windows = [panel.truncate(shift) for shift in (0, 4, 20, 45)]
+    for method in MEMBERS.values():
+        joined = Panel.join(windows)
+        together = forecast(method, joined, method.fit(joined, 4), 4)
+        alone = np.concatenate([forecast(method, one, method.fit(one, 4), 4) for one in windows])
+        usable = np.concatenate([method.applicable(one) for one in windows])
+        np.testing.assert_array_equal(method.applicable(joined), usable)
+        np.testing.assert_allclose(together[usable], alone[usable], rtol=1e-6, err_msg=method.name)
