@@ -1,14 +1,18 @@
-"""ONNX Runtime sessions for scoring."""
+"""Models run for scoring: outputs in float64, and errors of scoring's own kind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
-from models.errors import ScoringError
+from models.errors import ExportError, ScoringError
+from models.execution import Predictions, run_each, run_graph
+from models.features import Contract
 
-__all__ = ["Scores", "predict"]
+__all__ = ["Scores", "predict", "predict_each"]
+
+Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -20,19 +24,28 @@ class Scores:
     upper: npt.NDArray[np.float64]
 
 
-def predict(graph: bytes, features: npt.NDArray[np.float32]) -> Scores:
-    """Run one model on features [n, k]. One thread: workers run many models side by side.
+def predict(graph: bytes, features: Float32Array) -> Scores:
+    """Run one model on features [n, k].
 
     Raises ScoringError if the graph cannot be run.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     try:
-        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        outputs = session.run(["prediction", "lower", "upper"], {"features": features})
-    except Exception as exc:
-        # The runtime's errors have no base class but Exception.
-        told = " ".join((str(exc) or type(exc).__name__).split())
-        raise ScoringError(f"the model cannot be run: {told[:200]}") from exc
-    return Scores(*(output[:, 0].astype(np.float64) for output in outputs))
+        return _scores(run_graph(graph, features))
+    except ExportError as exc:
+        raise ScoringError(_told(exc)) from exc
+
+
+def predict_each(
+    graphs: Sequence[bytes], features: Sequence[Float32Array], contract: Contract
+) -> list[Scores | ScoringError]:
+    """Run every model on features of its own, [n, k] each; one that cannot be run gives an error instead."""
+    found = run_each(graphs, features, contract)
+    return [ScoringError(_told(one)) if isinstance(one, ExportError) else _scores(one) for one in found]
+
+
+def _scores(outputs: Predictions) -> Scores:
+    return Scores(*(part.astype(np.float64) for part in (outputs.prediction, outputs.lower, outputs.upper)))
+
+
+def _told(error: ExportError) -> str:
+    return f"the model cannot be run: {' '.join(str(error.__cause__ or error).split())[:200]}"

@@ -39,6 +39,7 @@ __all__ = [
     "StaleTableError",
     "TrainingError",
     "UnknownNameError",
+    "first_line",
 ]
 
 
@@ -108,3 +109,8 @@ class SettingsError(MyriadError):
 
 class UnknownNameError(MyriadError):
     """A fleet, segment, run or prediction that the lake does not know; names those that come closest."""
+
+
+def first_line(error: Exception) -> str:
+    """What foreign code says first: the rest of its texts is for its own developers."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

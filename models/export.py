@@ -3,6 +3,9 @@
 Input `features` float32 [n, k] (names in the metadata); outputs `prediction`, `lower`, `upper` float32 [n, 1] in the
 target's own unit. Smoothing candidates read states, linear ones the design columns, trees the untransformed design;
 their outputs are weighted, kept above the minimum, and widened by the interval's half width at the row's step.
+
+A graph without trees is a frame, which all models of a contract with the same families share, and variables: the
+initialisers of one model, by names that `models/stack.py` reads again.
 """
 
 import json
@@ -13,10 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
-from onnx import TensorProto, compose, helper, numpy_helper
+from onnx import TensorProto, compose, helper
 
-from models.errors import ExportError
 from models.features import STATES, Contract
 from models.panel import FloatArray
 from models.trees import TreeArrays
@@ -24,15 +25,15 @@ from models.trees import TreeArrays
 __all__ = [
     "ML_OPSET",
     "OPSET",
+    "GraphBuilder",
     "Linear",
     "Member",
     "Model",
-    "Predictions",
     "Smoothing",
     "Trees",
     "build_graph",
-    "first_line",
-    "run_graph",
+    "frame",
+    "tensor",
 ]
 
 OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
@@ -80,16 +81,7 @@ class Model:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """Outputs of a graph, each float32 [n]."""
-
-    prediction: npt.NDArray[np.float32]
-    lower: npt.NDArray[np.float32]
-    upper: npt.NDArray[np.float32]
-
-
-class _Graph:
+class GraphBuilder:
     """Collects nodes and initialisers; every method returns the name of its output."""
 
     def __init__(self) -> None:
@@ -98,7 +90,7 @@ class _Graph:
         self.domains: dict[str, int] = {"": OPSET}
 
     def constant(self, name: str, value: npt.ArrayLike, kind: npt.DTypeLike = np.float32) -> str:
-        self.constants[name] = numpy_helper.from_array(np.asarray(value, dtype=kind), name)
+        self.constants[name] = tensor(name, np.asarray(value, dtype=kind))
         return name
 
     def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
@@ -108,34 +100,95 @@ class _Graph:
     def columns(self, indices: Sequence[int], output: str) -> str:
         return self.add("Gather", ["features", self.constant(f"{output}_at", indices, np.int64)], output, axis=1)
 
+    def model(self, contract: Contract, *further: onnx.ValueInfoProto) -> onnx.ModelProto:
+        """What was collected, as a model of this face. further : inputs beside `features`."""
+        features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", len(contract.names)])
+        names = ("prediction", "lower", "upper")
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1]) for name in names]
+        constants = list(self.constants.values())
+        body = helper.make_graph(self.nodes, "myriad", [features, *further], outputs, constants)
+        imports = [helper.make_opsetid(domain, version) for domain, version in self.domains.items()]
+        proto = helper.make_model(body, opset_imports=imports, ir_version=IR_VERSION, producer_name="myriad")
+        proto.metadata_props.add(key="myriad.features", value=json.dumps(contract.names, ensure_ascii=False))
+        return proto
+
 
 def build_graph(model: Model) -> bytes:
     """The model as a serialised ONNX graph."""
-    graph, contract = _Graph(), model.contract
-    step = _step_index(graph, contract)
     smoothing = [member for member in model.members if isinstance(member, Smoothing)]
     linear = [member for member in model.members if isinstance(member, Linear)]
-    trees = [member for member in model.members if isinstance(member, Trees)]
-    outputs = []
-    if smoothing:
-        outputs.append(_smoothing(graph, smoothing, contract, step))
-    if linear:
-        outputs.append(_linear(graph, linear, contract))
-    outputs += [_trees(graph, member, contract, number) for number, member in enumerate(trees)]
-    each = outputs[0] if len(outputs) == 1 else graph.add("Concat", outputs, "each", axis=1)
+    trees = tuple(member for member in model.members if isinstance(member, Trees))
+    proto = onnx.ModelProto()
+    if trees:
+        proto.CopyFrom(_frame(model.contract, bool(smoothing), bool(linear), trees))
+    else:
+        proto.CopyFrom(frame(model.contract, bool(smoothing), bool(linear)))
     order: list[Member] = [*smoothing, *linear, *trees]
     weights = {member.name: weight for member, weight in zip(model.members, model.weights, strict=True)}
-    column = graph.constant("weights", [[weights[member.name]] for member in order])
-    combined = graph.add("MatMul", [each, column], "combined")
-    half = graph.constant("half_width", np.asarray(model.half_width).reshape(-1, 1))
-    width = graph.add("Gather", [half, step], "width", axis=0) if step else half
-    _bounded(graph, combined, "prediction", contract)
-    _bounded(graph, graph.add("Sub", ["prediction", width], "low"), "lower", contract)
-    _bounded(graph, graph.add("Add", ["prediction", width], "high"), "upper", contract)
-    return _serialise(graph, model)
+    variables = _smoothing_variables(smoothing, model.contract) if smoothing else {}
+    variables |= _linear_variables(linear) if linear else {}
+    variables["weights"] = np.array([[weights[member.name]] for member in order])
+    variables["half_width"] = np.asarray(model.half_width).reshape(-1, 1)
+    for name, values in variables.items():
+        kind = np.int64 if name.endswith("_at") else np.float32
+        proto.graph.initializer.append(tensor(name, values.astype(kind)))
+    for key, text in model.notes.items():
+        proto.metadata_props.add(key=key, value=text)
+    return bytes(proto.SerializeToString())
 
 
-def _step_index(graph: _Graph, contract: Contract) -> str:
+def tensor(name: str, values: npt.NDArray[Any]) -> onnx.TensorProto:
+    """An initialiser; float32 or int64."""
+    kind = TensorProto.INT64 if values.dtype == np.int64 else TensorProto.FLOAT
+    content = np.ascontiguousarray(values).tobytes()
+    return TensorProto(name=name, data_type=kind, dims=values.shape, raw_data=content)
+
+
+def frame(contract: Contract, smoothing: bool, linear: bool) -> onnx.ModelProto:
+    """What all models of a contract with these families have in common: all but their variables. Made once."""
+    key = contract.to_json(), smoothing, linear
+    if key not in _frames:
+        if len(_frames) >= _MOST_FRAMES:
+            _frames.clear()
+        _frames[key] = _frame(contract, smoothing, linear, ())
+    return _frames[key]
+
+
+_frames: dict[tuple[str, bool, bool], onnx.ModelProto] = {}
+_MOST_FRAMES = 64
+
+
+def _frame(contract: Contract, smoothing: bool, linear: bool, trees: Sequence[Trees]) -> onnx.ModelProto:
+    graph = GraphBuilder()
+    step = step_index(graph, contract)
+    outputs = []
+    if smoothing:
+        outputs.append(_smoothing(graph, step))
+    if linear:
+        outputs.append(_linear(graph, contract))
+    outputs += [_trees(graph, member, contract, number) for number, member in enumerate(trees)]
+    each = outputs[0] if len(outputs) == 1 else graph.add("Concat", outputs, "each", axis=1)
+    combined = graph.add("MatMul", [each, "weights"], "combined")
+    width = graph.add("Gather", ["half_width", step], "width", axis=0) if step else "half_width"
+    bounded_outputs(graph, combined, width, contract)
+    return graph.model(contract)
+
+
+def _smoothing_variables(members: Sequence[Smoothing], contract: Contract) -> dict[str, npt.NDArray[Any]]:
+    at = {f"{s}_at": np.array([contract.column(f"{member.name}.{s}") for member in members]) for s in STATES}
+    return {**at, "growth": np.stack([member.growth for member in members], axis=1)}
+
+
+def _linear_variables(members: Sequence[Linear]) -> dict[str, npt.NDArray[Any]]:
+    return {
+        "coefficients": np.stack([member.coefficients for member in members], axis=1),
+        "intercept": np.array([[member.intercept for member in members]]),
+        "low_bound": np.array([[member.low for member in members]]),
+        "high_bound": np.array([[member.high for member in members]]),
+    }
+
+
+def step_index(graph: GraphBuilder, contract: Contract) -> str:
     """Row of the per-step tables for each row of features; steps past the horizon use its last row."""
     if contract.task != "forecast":
         return ""
@@ -148,33 +201,35 @@ def _step_index(graph: _Graph, contract: Contract) -> str:
     return graph.add("Sub", [whole, graph.constant("one", 1, np.int64)], "step_index")
 
 
-def _smoothing(graph: _Graph, members: Sequence[Smoothing], contract: Contract, step: str) -> str:
-    level, trend, multiplier, addend = (
-        graph.columns([contract.column(f"{member.name}.{state}") for member in members], state) for state in STATES
-    )
-    table = graph.constant("growth", np.stack([member.growth for member in members], axis=1))
-    growth = graph.add("Gather", [table, step], "growth_at_step", axis=0)
+def _smoothing(graph: GraphBuilder, step: str) -> str:
+    level, trend, multiplier, addend = (graph.add("Gather", ["features", f"{s}_at"], s, axis=1) for s in STATES)
+    growth = graph.add("Gather", ["growth", step], "growth_at_step", axis=0)
     trended = graph.add("Add", [level, graph.add("Mul", [growth, trend], "rise")], "trended")
     seasonal = graph.add("Mul", [trended, multiplier], "seasonal")
     return graph.add("Add", [seasonal, addend], "smoothing")
 
 
-def _linear(graph: _Graph, members: Sequence[Linear], contract: Contract) -> str:
-    design, anchor = _design(graph, contract, contract.transform, "linear")
-    coefficients = graph.constant("coefficients", np.stack([member.coefficients for member in members], axis=1))
-    intercept = graph.constant("intercept", [[member.intercept for member in members]])
-    value = graph.add("Add", [graph.add("MatMul", [design, coefficients], "product"), intercept], "linear_scale")
+def _linear(graph: GraphBuilder, contract: Contract) -> str:
+    design, anchor = design_columns(graph, contract, contract.transform, "linear")
+    product = graph.add("MatMul", [design, "coefficients"], "product")
+    return bounded_linear(graph, product, anchor, ("intercept", "low_bound", "high_bound"), contract)
+
+
+def bounded_linear(
+    graph: GraphBuilder, product: str, anchor: str, variables: tuple[str, str, str], contract: Contract
+) -> str:
+    """Linear predictions in the target's unit. variables : names of intercept and bounds."""
+    intercept, low, high = variables
+    value = graph.add("Add", [product, intercept], "linear_scale")
     if anchor:
         value = graph.add("Add", [value, anchor], "linear_anchored")
     value = _from_scale(graph, value, contract.transform, "linear_unit")
-    low = graph.constant("low_bound", [[member.low for member in members]])
-    high = graph.constant("high_bound", [[member.high for member in members]])
     return graph.add("Min", [graph.add("Max", [value, low], "above"), high], "linear")
 
 
-def _trees(graph: _Graph, member: Trees, contract: Contract, number: int) -> str:
+def _trees(graph: GraphBuilder, member: Trees, contract: Contract, number: int) -> str:
     prefix = f"trees{number}"
-    design, anchor = _design(graph, contract, "none", prefix)
+    design, anchor = design_columns(graph, contract, "none", prefix)
     if member.nodes is not None:
         value = _ensemble(graph, member.nodes, design, prefix)
     else:
@@ -186,7 +241,7 @@ def _trees(graph: _Graph, member: Trees, contract: Contract, number: int) -> str
     return _from_scale(graph, value, contract.transform, f"{prefix}_unit")
 
 
-def _ensemble(graph: _Graph, nodes: TreeArrays, design: str, prefix: str) -> str:
+def _ensemble(graph: GraphBuilder, nodes: TreeArrays, design: str, prefix: str) -> str:
     graph.domains["ai.onnx.ml"] = ML_OPSET
     attributes = {
         "n_targets": 1,
@@ -206,7 +261,7 @@ def _ensemble(graph: _Graph, nodes: TreeArrays, design: str, prefix: str) -> str
     return graph.add("TreeEnsembleRegressor", [design], f"{prefix}_raw", domain="ai.onnx.ml", **attributes)
 
 
-def _inline(graph: _Graph, converted: bytes, design: str, prefix: str) -> str:
+def _inline(graph: GraphBuilder, converted: bytes, design: str, prefix: str) -> str:
     """Copy the nodes of a converted regressor, whose input is the design, into the graph."""
     inner = compose.add_prefix(onnx.load_model_from_string(converted), f"{prefix}_")
     graph.add("Identity", [design], inner.graph.input[0].name)
@@ -218,7 +273,7 @@ def _inline(graph: _Graph, converted: bytes, design: str, prefix: str) -> str:
     return graph.add("Reshape", [inner.graph.output[0].name, shape], f"{prefix}_raw")
 
 
-def _design(graph: _Graph, contract: Contract, transform: str, prefix: str) -> tuple[str, str]:
+def design_columns(graph: GraphBuilder, contract: Contract, transform: str, prefix: str) -> tuple[str, str]:
     design = contract.design
     others = graph.columns(design.others, f"{prefix}_others")
     if design.anchor is None:
@@ -229,54 +284,28 @@ def _design(graph: _Graph, contract: Contract, transform: str, prefix: str) -> t
     return graph.add("Concat", [relative, others], f"{prefix}_design", axis=1), anchor
 
 
-def _to_scale(graph: _Graph, value: str, transform: str, output: str) -> str:
+def _to_scale(graph: GraphBuilder, value: str, transform: str, output: str) -> str:
     if transform == "none":
         return value
     positive = graph.add("Max", [value, graph.constant("zero", 0.0)], f"{output}_positive")
     return graph.add("Log", [graph.add("Add", [positive, graph.constant("unit", 1.0)], f"{output}_one")], output)
 
 
-def _from_scale(graph: _Graph, value: str, transform: str, output: str) -> str:
+def _from_scale(graph: GraphBuilder, value: str, transform: str, output: str) -> str:
     if transform == "none":
         return value
     capped = graph.add("Min", [value, graph.constant("cap", 80.0)], f"{output}_capped")
     return graph.add("Sub", [graph.add("Exp", [capped], f"{output}_exp"), graph.constant("unit", 1.0)], output)
 
 
-def _bounded(graph: _Graph, value: str, output: str, contract: Contract) -> str:
+def bounded_outputs(graph: GraphBuilder, combined: str, width: str, contract: Contract) -> None:
+    """The three outputs of every graph."""
+    _bounded(graph, combined, "prediction", contract)
+    _bounded(graph, graph.add("Sub", ["prediction", width], "low"), "lower", contract)
+    _bounded(graph, graph.add("Add", ["prediction", width], "high"), "upper", contract)
+
+
+def _bounded(graph: GraphBuilder, value: str, output: str, contract: Contract) -> str:
     if contract.minimum is None:
         return graph.add("Identity", [value], output)
     return graph.add("Max", [value, graph.constant("minimum", contract.minimum)], output)
-
-
-def _serialise(graph: _Graph, model: Model) -> bytes:
-    width = len(model.contract.names)
-    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", width])]
-    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 1]) for n in ("prediction", "lower", "upper")]
-    body = helper.make_graph(graph.nodes, "myriad", inputs, outputs, list(graph.constants.values()))
-    imports = [helper.make_opsetid(domain, version) for domain, version in graph.domains.items()]
-    proto = helper.make_model(body, opset_imports=imports, ir_version=IR_VERSION, producer_name="myriad")
-    names = json.dumps(model.contract.names, ensure_ascii=False)
-    helper.set_model_props(proto, {"myriad.features": names, **model.notes})
-    return bytes(proto.SerializeToString())
-
-
-def run_graph(graph: bytes, features: npt.NDArray[np.float32]) -> Predictions:
-    """Run a graph once on features [n, k].
-
-    Raises ExportError if ONNX Runtime refuses the graph.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        prediction, lower, upper = session.run(["prediction", "lower", "upper"], {"features": features})
-    except Exception as exc:
-        raise ExportError(f"ONNX Runtime refuses the graph: {first_line(exc)}") from exc
-    return Predictions(prediction[:, 0], lower[:, 0], upper[:, 0])
-
-
-def first_line(error: Exception) -> str:
-    """What foreign code says first: the rest of its texts is for its own developers."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

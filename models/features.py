@@ -7,6 +7,7 @@ Lags, rolling means and states are in the target's own unit; a graph applies the
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -51,13 +52,13 @@ class Contract:
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     states: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def covariates(self) -> tuple[str, ...]:
         """Names of the covariates: numeric ones, then an indicator a category value."""
         indicators = (f"{name}={value}" for name, values in self.categories.items() for value in values)
         return (*self.numeric, *indicators)
 
-    @property
+    @cached_property
     def base(self) -> tuple[str, ...]:
         """Columns that do not depend on a model's parameters."""
         if self.task != "forecast":
@@ -66,12 +67,12 @@ class Contract:
         waves = (f"{wave}_{k + 1}" for k in range(self.harmonics) for wave in ("sin", "cos"))
         return ("step", *values, *(f"mean_{w}" for w in self.windows), *waves, *self.covariates)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """All columns: the base, then the states of the smoothing candidates."""
         return (*self.base, *(f"{member}.{state}" for member in self.states for state in STATES))
 
-    @property
+    @cached_property
     def design(self) -> Design:
         """What linear models and trees see of the base columns."""
         if self.task != "forecast":
@@ -85,6 +86,10 @@ class Contract:
         return self.names.index(name)
 
     def to_json(self) -> str:
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
         # Not sorted: the order of the categorical columns is the order of their features.
         return json.dumps(asdict(self))
 

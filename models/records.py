@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -49,11 +49,11 @@ class ModelRecord:
 
     def to_row(self) -> dict[str, Any]:
         """The row of a table, without its partition columns."""
-        return asdict(self)
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def to_json(self) -> str:
         """Everything but the graph; `from_json` with the graph gives the record back."""
-        values = {field.name: getattr(self, field.name) for field in fields(ModelRecord) if field.name != "onnx"}
+        values = {name: value for name, value in _values(self).items() if name != "onnx"}
         return json.dumps(values | {"cutoff": self.cutoff.isoformat() if self.cutoff else None})
 
     @classmethod
@@ -79,13 +79,12 @@ class Champion(ModelRecord):
     @classmethod
     def promoted(cls, model: ModelRecord, version: int, at: datetime, source: str) -> Self:
         """The champion that a challenger becomes. version : registered version. source : run that promoted it."""
-        return cls(**asdict(model), model_version=version, promoted_at=at, kind="promotion", source=source)
+        return cls(**_values(model), model_version=version, promoted_at=at, kind="promotion", source=source)
 
     @classmethod
     def pinned(cls, model: ModelRecord, version: int, at: datetime) -> Self:
         """The champion that a model becomes by a pin; no challenger replaces it."""
-        record = {field.name: getattr(model, field.name) for field in fields(ModelRecord)}
-        return cls(**record, model_version=version, promoted_at=at, kind="pin", source=f"version {version}")
+        return cls(**_values(model), model_version=version, promoted_at=at, kind="pin", source=f"version {version}")
 
     @property
     def is_pinned(self) -> bool:
@@ -105,3 +104,8 @@ class Champion(ModelRecord):
         """The same model under another version number, as after its registration was lost and made again."""
         source = f"version {version}" if self.kind in ("pin", "unpin") else self.source
         return replace(self, model_version=version, source=source)
+
+
+def _values(model: ModelRecord) -> dict[str, Any]:
+    """Fields of the record by name, without those of a champion. `asdict` would copy every value in depth."""
+    return {field.name: getattr(model, field.name) for field in fields(ModelRecord)}

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from models.backtest import Backtest
 from models.candidates import COMBINATION
 from models.combine import COMBINED, choose, combination_weights
 from models.errors import ExportError
-from models.export import Member, Model, build_graph, run_graph
+from models.execution import Predictions, run_each
+from models.export import Member, Model, build_graph
 from models.features import Contract
 from models.fleet import Fleet
 from models.panel import FloatArray, IntArray
@@ -107,8 +107,7 @@ def assemble(
         winners = choose(errors, combined, tested.complexity, margin, tolerance)
         winners = np.where(winners == COMBINED, len(tested.names), winners)
         winners = _held_to_baseline(winners, means, tested, fleet)
-    bench = _Bench(tested, refit, fleet, contract, means, weights)
-    return [bench.first_exportable(s, segment, int(winners[s])) for s, segment in enumerate(segments)]
+    return _Bench(segments, tested, refit, fleet, contract, means, weights).settled(winners)
 
 
 def untrained(segment: str, reason: str) -> TrainedSegment:
@@ -144,16 +143,23 @@ def _preference(winner: int, errors: FloatArray) -> list[int]:
 
 
 @dataclass(frozen=True)
-class _Exported:
+class _Draft:
+    """A model that is to be checked. used : members with weight, whose shares are `weights`; family : their kinds."""
+
+    segment: int
+    choice: int
+    used: Sequence[int]
+    weights: FloatArray
+    family: frozenset[type[Member]]
+    parameters: str
     graph: bytes
-    parity_error: float
-    latency_ms: float
 
 
 @dataclass(frozen=True)
 class _Bench:
     """Everything known of the segments of one batch. means [S, M + 1], weights of the combination [S, M]."""
 
+    segments: Sequence[str]
     tested: Backtest
     refit: Refit
     fleet: Fleet
@@ -161,16 +167,29 @@ class _Bench:
     means: FloatArray
     weights: FloatArray
 
-    def first_exportable(self, s: int, segment: str, winner: int) -> TrainedSegment:
-        """The winner's model; where its graph fails or differs from the native predictions, the next best one's."""
-        reason = self._told(s)
-        for choice in _preference(winner, self.means[s]):
-            try:
-                return self._exported(s, segment, choice)
-            except ExportError as exc:
-                reason = f"{self._names[choice]} cannot be exported: {exc}"
+    def settled(self, winners: IntArray) -> list[TrainedSegment]:
+        """Each winner's model; where its graph fails or differs from the native predictions, the next best one's."""
+        choices = {s: _preference(int(winners[s]), self.means[s]) for s in range(len(self.segments))}
+        reasons = {s: self._told(s) for s, left in choices.items() if not left}
+        done: dict[int, TrainedSegment] = {}
+        while pending := [s for s, left in choices.items() if left and s not in done]:
+            drafts = []
+            for s in pending:
+                choice = choices[s].pop(0)
+                try:
+                    drafts.append(self._draft(s, choice))
+                except ExportError as exc:
+                    reasons[s] = f"{self._names[choice]} cannot be exported: {exc}"
+            for draft, checked in zip(drafts, self._checked(drafts), strict=True):
+                if isinstance(checked, TrainedSegment):
+                    done[draft.segment] = checked
+                else:
+                    reasons[draft.segment] = f"{self._names[draft.choice]} cannot be exported: {checked}"
+        return [done[s] if s in done else self._failed(s, reasons[s]) for s in choices]
+
+    def _failed(self, s: int, reason: str) -> TrainedSegment:
         ranks = _ranks(-1, self.means[s], np.zeros(len(self.tested.names)), self._names)
-        return replace(self._blank(s, segment), ranks=ranks, reason=reason)
+        return replace(self._blank(s), ranks=ranks, reason=reason)
 
     def _told(self, s: int) -> str:
         """Why no candidate has a usable forecast, with what those that raised said."""
@@ -182,63 +201,91 @@ class _Bench:
     def _names(self) -> tuple[str, ...]:
         return (*self.tested.names, COMBINATION)
 
-    def _blank(self, s: int, segment: str) -> TrainedSegment:
+    def _blank(self, s: int) -> TrainedSegment:
         """What is known of a segment whatever its model."""
         return replace(
-            untrained(segment, ""),
+            untrained(self.segments[s], ""),
             baseline_error=float(self.tested.baseline[s]),
             weight=float(self.tested.weight[s]),
             scale=float(self.tested.scale[s]),
         )
 
-    def _exported(self, s: int, segment: str, choice: int) -> TrainedSegment:
-        """The model of one candidate, or of the combination.
-
-        Raises ExportError if it has no graph, or one that differs from the native predictions.
-        """
+    def _draft(self, s: int, choice: int) -> _Draft:
+        """The graph of one candidate, or of the combination. Raises ExportError if it has none."""
         names = self.tested.names
         weights = self.weights[s] if choice == len(names) else np.eye(len(names))[choice]
         # A member without weight would only make the graph larger; absent and zero mean the same to whoever stacks.
         used = [int(m) for m in np.flatnonzero(weights > _NO_WEIGHT)]
+        shares = weights[used] / weights[used].sum()
         parameters = json.dumps({names[m]: dict(self.refit.parameters(s, m)) for m in used}, sort_keys=True)
-        exported = self._export(s, segment, choice, used, weights[used] / weights[used].sum(), parameters)
-        if not exported.parity_error <= self.fleet.gates.max_parity_error:
-            raise ExportError(f"its graph is off by {exported.parity_error:.1e} of the segment's scale")
-        return replace(
-            self._blank(s, segment),
-            candidate=self._names[choice],
-            error=float(self.means[s, choice]),
-            graph=exported.graph,
-            sha256=hashlib.sha256(exported.graph).hexdigest(),
-            parameters=parameters,
-            parity_error=exported.parity_error,
-            latency_ms=exported.latency_ms,
-            ranks=_ranks(choice, self.means[s], weights, self._names),
-        )
-
-    def _export(
-        self, s: int, segment: str, choice: int, used: Sequence[int], weights: FloatArray, parameters: str
-    ) -> _Exported:
-        """Build the graph and compare it with the native predictions at the same features."""
         notes = {
             "myriad.fleet": self.fleet.name,
-            "myriad.segment": segment,
+            "myriad.segment": self.segments[s],
             "myriad.contract": self.contract.to_json(),
             "myriad.parameters": parameters,
         }
         members = tuple(self.refit.member(s, m) for m in used)
-        graph = build_graph(Model(self.contract, members, weights, self.refit.half_width(s, choice), notes))
-        inputs: npt.NDArray[np.float32] = self.refit.features[s].astype(np.float32)
-        began = time.perf_counter()
-        outputs = run_graph(graph, inputs)
-        latency_ms = (time.perf_counter() - began) * 1000
+        graph = build_graph(Model(self.contract, members, shares, self.refit.half_width(s, choice), notes))
+        return _Draft(s, choice, used, shares, frozenset(map(type, members)), parameters, graph)
+
+    def _checked(self, drafts: Sequence[_Draft]) -> list[TrainedSegment | str]:
+        """Each model, or why its graph does not do: it is run, and compared with the native predictions.
+
+        All are run together, and the first of each family also by itself, which tells the family's latency; where that
+        makes a difference, all are run by themselves.
+        """
+        inputs = [self.refit.features[draft.segment].astype(np.float32) for draft in drafts]
+        outputs = run_each([draft.graph for draft in drafts], inputs, self.contract)
+        latencies: dict[frozenset[type[Member]], float] = {}
+        for draft, rows, together in zip(drafts, inputs, outputs, strict=True):
+            if draft.family not in latencies:
+                began = time.perf_counter()
+                alone = run_each([draft.graph], [rows], self.contract)[0]
+                latencies[draft.family] = (time.perf_counter() - began) * 1000
+                if not _agree(alone, together, self._unit(draft)):
+                    pairs = zip(drafts, inputs, strict=True)
+                    outputs = [run_each([draft.graph], [rows], self.contract)[0] for draft, rows in pairs]
+                    break
+        told = (latencies.get(draft.family, _NAN) for draft in drafts)
+        return [self._compared(*each) for each in zip(drafts, outputs, told, strict=True)]
+
+    def _unit(self, draft: _Draft) -> float:
+        """What differences are measured in: the segment's mean absolute target."""
+        scale = float(self.tested.scale[draft.segment])
+        return scale if scale > 0 else 1.0
+
+    def _compared(self, draft: _Draft, outputs: Predictions | ExportError, latency_ms: float) -> TrainedSegment | str:
+        if isinstance(outputs, ExportError):
+            return str(outputs)
         if not np.isfinite(np.stack([outputs.prediction, outputs.lower, outputs.upper])).all():
-            raise ExportError("its outputs are not finite in float32")
-        native = self.refit.predictions[s][:, list(used)] @ weights
+            return "its outputs are not finite in float32"
+        native = self.refit.predictions[draft.segment][:, list(draft.used)] @ draft.weights
         expected = native if self.contract.minimum is None else np.maximum(native, self.contract.minimum)
         worst = float(np.max(np.abs(outputs.prediction.astype(np.float64) - expected)))
-        scale = float(self.tested.scale[s])
-        return _Exported(graph, worst / (scale if scale > 0 else 1.0), latency_ms)
+        parity_error = worst / self._unit(draft)
+        if not parity_error <= self.fleet.gates.max_parity_error:
+            return f"its graph is off by {parity_error:.1e} of the segment's scale"
+        weights = np.zeros(len(self.tested.names))
+        weights[list(draft.used)] = draft.weights
+        return replace(
+            self._blank(draft.segment),
+            candidate=self._names[draft.choice],
+            error=float(self.means[draft.segment, draft.choice]),
+            graph=draft.graph,
+            sha256=hashlib.sha256(draft.graph).hexdigest(),
+            parameters=draft.parameters,
+            parity_error=parity_error,
+            latency_ms=latency_ms,
+            ranks=_ranks(draft.choice, self.means[draft.segment], weights, self._names),
+        )
+
+
+def _agree(alone: Predictions | ExportError, together: Predictions | ExportError, unit: float) -> bool:
+    """Whether one graph gives the same by itself and among others, to float32's precision."""
+    if isinstance(alone, ExportError) or isinstance(together, ExportError):
+        return False
+    pairs = ((alone.prediction, together.prediction), (alone.lower, together.lower), (alone.upper, together.upper))
+    return all(np.allclose(one, other, rtol=1e-5, atol=1e-5 * unit, equal_nan=True) for one, other in pairs)
 
 
 def _ranks(winner: int, errors: FloatArray, weights: FloatArray, names: Sequence[str]) -> tuple[Rank, ...]:

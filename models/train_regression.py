@@ -8,8 +8,8 @@ import numpy as np
 
 from models.backtest import Backtest, Folds, judge
 from models.competitors import graph_member, predicted
-from models.errors import ExportError
-from models.export import Linear, Member, first_line
+from models.errors import ExportError, first_line
+from models.export import Linear, Member
 from models.features import Contract
 from models.fleet import Candidate, Fleet
 from models.linear import PENALTIES, moments, solve_ridge

@@ -3,8 +3,10 @@
 import numpy as np
 from kit import outputs_of
 
-from adapters.runtime import predict
-from models.export import Model, Smoothing, build_graph, run_graph
+from adapters.runtime import predict, predict_each
+from models.errors import ScoringError
+from models.execution import run_graph
+from models.export import Model, Smoothing, build_graph
 from models.features import Contract
 
 
@@ -26,3 +28,18 @@ def test_scores_are_the_outputs_of_the_graph_as_float64():
     ):
         np.testing.assert_array_equal(ours, theirs)
         np.testing.assert_array_equal(ours, plain[:, 0])
+
+
+def test_models_run_together_are_scores_and_one_that_cannot_be_run_is_told():
+    contract = Contract("forecast", horizon=2, windows=(1,), states=("ses",), minimum=0.0)
+    graphs = [
+        build_graph(Model(contract, (Smoothing("ses", np.array([1.0, 2.0])),), np.ones(1), np.array([half, 30.0])))
+        for half in (1.0, 2.0)
+    ]
+    rows = np.array([[1, 0, 10, 2, 1, 0], [2, 0, 10, 2, 1, 5]], dtype=np.float32)
+    first, broken, second = predict_each([graphs[0], b"no graph", graphs[1]], [rows, rows, rows[:1]], contract)
+    assert (first.prediction.tolist(), first.lower.tolist()) == ([12.0, 19.0], [11.0, 0.0])
+    assert second.lower.tolist() == [10.0]
+    assert second.prediction.dtype == np.float64
+    assert isinstance(broken, ScoringError)
+    assert str(broken).startswith("the model cannot be run: ")

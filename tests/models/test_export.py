@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 
 from models.competitors import competitors, graph_member
 from models.errors import ExportError
-from models.export import Linear, Model, Smoothing, Trees, build_graph, run_graph
+from models.execution import run_graph
+from models.export import Linear, Model, Smoothing, Trees, build_graph
 from models.features import Contract, contract_of
 from models.linear import moments, solve_ridge
 from models.rows import Window, build_rows
@@ -54,7 +55,7 @@ def graph_and_native(fleet, names, scale=100.0, transform="none", minimum=None, 
     series = series_of(history(scale, "croston" in names), season=12)
     window = Window(series, contract, build_rows(series, contract, [0]), 0, horizon)
     found = competitors(chosen)
-    fitted = [candidate.fit(window) for candidate in found]
+    fitted = [candidate.fit([window])[0] for candidate in found]
     parameters = {c.name: [f.parameters(0)] for c, f in zip(found, fitted, strict=True) if c.name in SMOOTHING}
     covariates = np.zeros((1, 72 + horizon, 0))
     features = forecast_features(series.panel, covariates, contract, parameters)[0]
