@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile
-from adapters.registry import Registry
+from adapters.registry import Batch, Registry
 from adapters.telemetry import Progress, emit
 from models.records import ModelRecord
 from models.tables import CHALLENGERS, REGISTRATIONS, TableSpec
@@ -84,18 +84,15 @@ def _register(
     staged: list[StagedFile] = []
     created = 0
     emit(Progress("register", 0, len(buckets)))
-    for done, bucket in enumerate(buckets, start=1):
-        models = list(read_models(run.job, CHALLENGERS, in_bucket(bucket), ModelRecord).values())
-        numbers = {(row["segment"], row["fingerprint"]): row["model_version"] for row in standing.get(bucket, ())}
-        entries = [model_entry(run.fleet, m, numbers.get((m.segment, m.fingerprint), 0)) for m in models]
-        found = registry.register_bucket(parent, bucket, entries, _metrics(models))
+    batches = (_batch(run, bucket, standing.get(bucket, ())) for bucket in buckets)
+    for done, (batch, found) in enumerate(registry.register_buckets(parent, batches), start=1):
         columns = {
-            "segment": [model.segment for model in models],
+            "segment": [entry.tags["myriad.segment"] for entry in batch.entries],
             "model_name": [registration.name for registration in found],
             "model_version": [registration.version for registration in found],
-            "fingerprint": [model.fingerprint for model in models],
+            "fingerprint": [entry.fingerprint for entry in batch.entries],
         }
-        staged.append(table.stage(pa.table(columns), bucket=bucket))
+        staged.append(table.stage(pa.table(columns), bucket=batch.bucket))
         created += sum(registration.created for registration in found)
         emit(Progress("register", done, len(buckets)))
     done_now = {str(bucket) for bucket in buckets}
@@ -104,5 +101,9 @@ def _register(
     return created
 
 
-def _metrics(models: Sequence[ModelRecord]) -> dict[str, float]:
-    return {"models": float(len(models)), "mean_error": sum(model.error for model in models) / max(1, len(models))}
+def _batch(run: Run, bucket: int, standing: Sequence[Mapping[str, Any]]) -> Batch:
+    models = list(read_models(run.job, CHALLENGERS, in_bucket(bucket), ModelRecord).values())
+    numbers = {(row["segment"], row["fingerprint"]): row["model_version"] for row in standing}
+    entries = [model_entry(run.fleet, model, numbers.get((model.segment, model.fingerprint), 0)) for model in models]
+    mean_error = sum(model.error for model in models) / max(1, len(models))
+    return Batch(bucket, entries, {"models": float(len(models)), "mean_error": mean_error})

@@ -40,6 +40,15 @@ class ModelEntry:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """The models of one bucket, which are registered together. metrics : of the bucket's run."""
+
+    bucket: int
+    entries: Sequence[ModelEntry]
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class StoredVersion:
     """A live version that this system made. source : where its files are. made_ms : since the epoch."""
 

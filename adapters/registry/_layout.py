@@ -55,8 +55,12 @@ def model_directory(entry: ModelEntry, run_id: str, started_ms: int) -> ModelDir
 
 
 def write_directories(root: Path, directories: Iterable[ModelDirectory]) -> None:
-    """Write what is missing or half written below `root`; each file appears whole or not at all."""
+    """Write what is missing or half written below `root`; each file appears whole or not at all.
+
+    The files of the environment are the same in all directories, and are links to one where the file system has links.
+    """
     root.mkdir(parents=True, exist_ok=True)
+    shared: dict[str, Path] = {}
     for directory in directories:
         folder = root / directory.name
         try:
@@ -66,10 +70,23 @@ def write_directories(root: Path, directories: Iterable[ModelDirectory]) -> None
         else:
             files = dict(directory.files)
         for name, content in files.items():
+            path = folder / name
+            if name in shared and _linked(shared[name], path):
+                continue
             # A name of its own: two writers of one bucket must not write into each other's draft.
             draft = folder / f".{name}.{os.getpid()}-{threading.get_ident()}"
             draft.write_bytes(content)
-            draft.replace(folder / name)
+            draft.replace(path)
+            if _environment().get(name) is content:
+                shared.setdefault(name, path)
+
+
+def _linked(source: Path, path: Path) -> bool:
+    try:
+        path.hardlink_to(source)
+    except OSError:  # Half written before, or there are no links here: it is written like the others.
+        return False
+    return True
 
 
 def local_path(uri: str) -> Path | None:

@@ -2,13 +2,15 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from adapters.registry._artifacts import Artifacts
 from adapters.registry._entries import (
+    Batch,
     FetchedModel,
     ModelEntry,
     Registration,
@@ -19,11 +21,12 @@ from adapters.registry._entries import (
 )
 from adapters.registry._layout import directory_name, model_directory
 from adapters.registry._mlflow import client, domain_errors, one_at_a_time, redacted
-from adapters.registry._runs import FLEET_TAG, Runs
+from adapters.registry._runs import FLEET_TAG, BucketRuns, Runs
 from models.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 Mode = Literal["auto", "bulk", "api"]
 log = logging.getLogger(__name__)
@@ -35,6 +38,16 @@ class _Connection:
     store: VersionStore
     path: Literal["bulk", "api"]
     artifacts: Artifacts
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A bucket whose files are being written."""
+
+    batch: Batch
+    run: "Run"
+    stored: Future[None]
+    began: float
 
 
 class Registry:
@@ -76,29 +89,62 @@ class Registry:
     def register_bucket(
         self, parent_run_id: str, bucket: int, entries: Sequence[ModelEntry], metrics: Mapping[str, float]
     ) -> list[Registration]:
-        """Store and register the models of a bucket, under a run of its own below `parent_run_id`.
+        """As `register_buckets`, of one bucket; in the order of `entries`."""
+        ((_, made),) = self.register_buckets(parent_run_id, [Batch(bucket, entries, metrics)])
+        return made
+
+    def register_buckets(
+        self, parent_run_id: str, batches: Iterable[Batch]
+    ) -> Iterator[tuple[Batch, list[Registration]]]:
+        """Store and register the models of buckets, each under a run of its own below `parent_run_id`.
 
         A fingerprint that already is a version of its name is returned as that version and nothing is stored for it.
-        The files come first: a version never points at nothing. Result in the order of `entries`.
+        The files come first: a version never points at nothing. While those of one bucket are written, the versions of
+        the one before are made. Results in the order of the batches and of their entries.
         """
-        began = time.perf_counter()
-        checked(entries)
         connection = self._connection
-        with domain_errors(f"cannot register bucket {bucket}"):
-            run = connection.runs.bucket(parent_run_id, bucket)
-            run_id, root = str(run.info.run_id), str(run.info.artifact_uri).rstrip("/")
-            known = connection.store.versions([entry.name for entry in entries])
-            new = [entry for entry in entries if entry.fingerprint not in known.get(entry.name, {})]
-            started_ms = int(run.info.start_time)
+        with domain_errors(f"cannot find the runs of training {parent_run_id}"):
+            runs = connection.runs.buckets(parent_run_id)
+        with ThreadPoolExecutor(1, thread_name_prefix="store-models") as writer:
+            before: _Begun | None = None
+            for batch in batches:
+                begun = self._begin(connection, runs, batch, writer)
+                if before is not None:
+                    yield before.batch, self._complete(connection, before)
+                before = begun
+            if before is not None:
+                yield before.batch, self._complete(connection, before)
+
+    def _begin(self, connection: _Connection, runs: BucketRuns, batch: Batch, writer: ThreadPoolExecutor) -> "_Begun":
+        """Have the files of a bucket's new models written."""
+        began = time.perf_counter()
+        checked(batch.entries)
+        with domain_errors(f"cannot register bucket {batch.bucket}"):
+            run = runs.of(batch.bucket)
+            known = connection.store.versions([entry.name for entry in batch.entries])
+        new = [entry for entry in batch.entries if entry.fingerprint not in known.get(entry.name, {})]
+
+        def store() -> None:
+            run_id, started_ms = str(run.info.run_id), int(run.info.start_time)
             connection.runs.store(run, [model_directory(entry, run_id, started_ms) for entry in new])
+
+        return _Begun(batch, run, writer.submit(store), began)
+
+    def _complete(self, connection: _Connection, begun: "_Begun") -> list[Registration]:
+        """Make the versions of a bucket once its files are there."""
+        batch, run = begun.batch, begun.run
+        run_id, root = str(run.info.run_id), str(run.info.artifact_uri).rstrip("/")
+        with domain_errors(f"cannot register bucket {batch.bucket}"):
+            begun.stored.result()
             made = connection.store.register(
-                [pending(entry, f"{root}/{directory_name(entry)}", run_id) for entry in entries]
+                [pending(entry, f"{root}/{directory_name(entry)}", run_id) for entry in batch.entries]
             )
-            connection.runs.finish(run_id, metrics, failed=False)
+            connection.runs.end(run, batch.metrics, failed=False)
         created = sum(registration.created for registration in made)
         log.info(
             "registered bucket=%d models=%d created=%d reused=%d path=%s in %.1f s",
-            *(bucket, len(entries), created, len(entries) - created, connection.path, time.perf_counter() - began),
+            *(batch.bucket, len(made), created, len(made) - created, connection.path),
+            time.perf_counter() - begun.began,
         )
         return made
 

@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,19 +38,29 @@ class Runs:
         self._mark(run, "RUNNING")
         return str(run.info.run_id)
 
-    def bucket(self, parent_run_id: str, bucket: int) -> "Run":
-        """The run of one bucket below a training's run."""
+    def buckets(self, parent_run_id: str) -> "BucketRuns":
+        """The runs of the buckets below a training's run."""
         experiment_id = str(self._client.get_run(parent_run_id).info.experiment_id)
-        own = {PARENT_TAG: parent_run_id, BUCKET_TAG: str(bucket)}
-        wanted = f"tags.`{PARENT_TAG}` = {quoted(parent_run_id)} AND tags.`{BUCKET_TAG}` = '{bucket}'"
-        return self._found_or_made(experiment_id, wanted, own, f"bucket {bucket}")
+        wanted, token = f"tags.`{PARENT_TAG}` = {quoted(parent_run_id)}", None
+        found: dict[int, Run] = {}
+        while token != "":
+            page = self._client.search_runs(
+                [experiment_id], wanted, order_by=["attributes.start_time ASC"], page_token=token, max_results=1000
+            )
+            for run in page:
+                found.setdefault(int(run.data.tags.get(BUCKET_TAG, -1)), run)
+            token = page.token or ""
+        return BucketRuns(self._client, experiment_id, parent_run_id, found)
 
     def finish(self, run_id: str, metrics: Mapping[str, float], failed: bool) -> None:
         """Log the metrics that are not yet the run's and end it."""
+        self.end(self._client.get_run(run_id), metrics, failed)
+
+    def end(self, run: "Run", metrics: Mapping[str, float], failed: bool) -> None:
+        """As `finish`, of a run as it was last seen."""
         from mlflow.entities import Metric
 
-        run = self._client.get_run(run_id)
-        now_ms = int(time.time() * 1000)
+        run_id, now_ms = str(run.info.run_id), int(time.time() * 1000)
         known = run.data.metrics
         new = [Metric(key, value, now_ms, 0) for key, value in metrics.items() if known.get(key) != value]
         for start in range(0, len(new), _METRICS_PER_CALL):
@@ -115,6 +126,27 @@ class Runs:
             self._client.update_run(run.info.run_id, status=status)
         else:
             self._client.set_terminated(run.info.run_id, status=status)
+
+
+@dataclass(frozen=True)
+class BucketRuns:
+    """The runs of one training's buckets: those that there were when it was opened, and new ones."""
+
+    client: "MlflowClient"
+    experiment_id: str
+    parent_run_id: str
+    found: dict[int, "Run"]
+
+    def of(self, bucket: int) -> "Run":
+        """The run of a bucket, made if there is none.
+
+        Two trainings with one key that open at once may make two, which does no harm: versions are told apart by
+        fingerprint.
+        """
+        if bucket not in self.found:
+            tags = {PARENT_TAG: self.parent_run_id, BUCKET_TAG: str(bucket)}
+            self.found[bucket] = self.client.create_run(self.experiment_id, tags=tags, run_name=f"bucket {bucket}")
+        return self.found[bucket]
 
 
 def quoted(text: str) -> str:

@@ -24,7 +24,7 @@ from mlflow import MlflowClient
 from onnx import TensorProto, helper, numpy_helper
 
 import adapters.registry._bulk as bulk
-from adapters.registry import FINGERPRINT_TAG, ModelEntry, Registration, Registry
+from adapters.registry import FINGERPRINT_TAG, Batch, ModelEntry, Registration, Registry
 from adapters.registry._mlflow import domain_errors
 from models.errors import RegistryError
 
@@ -433,6 +433,62 @@ def writer(
     work = folder / f"{who}.pickle"
     work.write_bytes(pickle.dumps((registry, buckets)))
     return python(WRITER, str(work), fault)
+
+
+@BOTH
+def test_buckets_are_registered_in_order_and_no_version_points_at_nothing(opened: Open, mode: str) -> None:
+    """The files of one bucket are written while the versions of the one before are made."""
+    registry = opened(mode)
+    parent = registry.start_training("m3", "k", {})
+    batches = [
+        Batch(bucket, [entry(f"m3.b{bucket}n{n}", f"{bucket}{n}") for n in range(3)], {"models": 3.0})
+        for bucket in range(4)
+    ]
+    seen = []
+    for batch, made in registry.register_buckets(parent, iter(batches)):
+        seen.append(batch.bucket)
+        assert [one.name for one in made] == [item.name for item in batch.entries]
+        for version in client(registry).search_model_versions():
+            assert (Path(version.source) / "MLmodel").stat().st_size > 0
+            assert (Path(version.source) / "model.onnx").stat().st_size > 0
+    assert seen == [0, 1, 2, 3]
+    assert len(live(registry)) == 12
+    again = list(registry.register_buckets(parent, batches))
+    assert not any(one.created for _, made in again for one in made)
+    children = client(registry).search_runs(["1"], f"tags.`mlflow.parentRunId` = '{parent}'")
+    assert sorted(run.data.tags["myriad.bucket"] for run in children) == ["0", "1", "2", "3"]
+    assert {run.info.status for run in children} == {"FINISHED"}
+
+
+def test_files_that_cannot_be_written_are_an_error_and_make_no_version(opened: Open, tmp_path: Path) -> None:
+    registry = opened("bulk")
+    parent = registry.start_training("m3", "k", {})
+    (tmp_path / "mlflow").mkdir(exist_ok=True)
+    (tmp_path / "mlflow" / "artifacts").write_text("no folder")
+    with pytest.raises(RegistryError, match="cannot store 2 models"):
+        registry.register_bucket(parent, 0, entries(2), {})
+    assert live(registry) == []
+
+
+def test_models_of_a_bucket_share_the_files_of_their_environment(opened: Open, tmp_path: Path) -> None:
+    registry = opened("bulk")
+    fill(registry, entries(3))
+    for name, links in (("requirements.txt", 3), ("python_env.yaml", 3), ("MLmodel", 1), ("model.onnx", 1)):
+        paths = list((tmp_path / "mlflow").rglob(name))
+        assert len(paths) == 3
+        assert {path.stat().st_nlink for path in paths} == {links}
+        assert all(path.stat().st_size for path in paths)
+
+
+def test_without_links_every_file_is_written(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    fill(opened("bulk"), entries(2))
+    paths = list((tmp_path / "mlflow").rglob("requirements.txt"))
+    assert [path.stat().st_nlink for path in paths] == [1, 1]
+    assert len({path.read_bytes() for path in paths}) == 1
 
 
 @BOTH
