@@ -373,9 +373,10 @@ def _done(handle: DeltaTable, transaction: tuple[str, int] | None) -> bool:
 def _active_files(handle: DeltaTable) -> list[StagedFile]:
     table = pa.table(handle.get_add_actions(flatten=True))
     names = [name for name in table.column_names if name.startswith("partition.")]
-    found = []
-    for row in table.select(["path", "size_bytes", "num_records", "modification_time", *names]).to_pylist():
-        values = {name.removeprefix("partition."): str(row[name]) for name in names}
-        size, rows, moment = row["size_bytes"], row["num_records"], row["modification_time"]
-        found.append(StagedFile(row["path"], size, rows, values, committed_ms=moment))
-    return found
+    columns = table.select(["path", "size_bytes", "num_records", "modification_time", *names]).to_pydict()
+    keys = [name.removeprefix("partition.") for name in names]
+    partitions = zip(*(map(str, columns[name]) for name in names), strict=True)
+    return [
+        StagedFile(path, size, rows, dict(zip(keys, values, strict=True)), committed_ms=moment)
+        for path, size, rows, moment, values in zip(*list(columns.values())[:4], partitions, strict=True)
+    ]

@@ -20,7 +20,8 @@ from models.segments import told_lookalikes
 from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from tasks.context import Run
 from tasks.resume import finished, resumed
-from tasks.work.partition import PartitionReceipt, partition_one
+from tasks.work.hashed import spans
+from tasks.work.partition import PartitionReceipt, partition_span
 
 __all__ = ["PartitionSummary", "partition_observations", "recorded_buckets"]
 
@@ -60,8 +61,9 @@ def partition_observations(run: Run) -> PartitionSummary:
         chosen = _choose(run, source, files)
         target.create({BUCKETS: str(chosen)})
         buckets, based_on = recorded_buckets(run), target.version()
-        work = partial(partition_one, run.job, buckets, files)
-        receipts = resumed(run, "partition", [version, buckets], work, range(buckets), PartitionReceipt)
+        parts = spans(sum(file.rows for file in files), buckets)
+        work = partial(partition_span, run.job, buckets, files)
+        receipts = resumed(run, "partition", [version, buckets], work, parts, PartitionReceipt, key=_span_key)
         _refuse_most(run, receipts)
         _commit(run, receipts, marks, based_on)
     finished(run, "partition")
@@ -69,6 +71,10 @@ def partition_observations(run: Run) -> PartitionSummary:
     for warning in summary.warnings:
         emit(Progress("partition", 0, 0, f"warning: {warning}"))
     return summary
+
+
+def _span_key(span: range) -> str:
+    return f"{span.start}-{span.stop}"
 
 
 def _refuse_most(run: Run, receipts: Sequence[PartitionReceipt]) -> None:

@@ -12,8 +12,8 @@ from adapters.lake import StagedFile
 from models.accuracy import measured
 from models.calendar import ordinals
 from models.moments import period_starts
-from models.segments import bucket_range
 from models.tables import ACCURACY, PREDICTIONS, key_column, landed, observations
+from tasks.work.hashed import bucket_rows
 from tasks.work.job import Job, stage_rows, with_constants
 
 __all__ = ["AccuracyReceipt", "BucketFiles", "measure_bucket"]
@@ -87,10 +87,9 @@ def _rows(job: Job, buckets: int, given: BucketFiles) -> pa.Table:
     )
     if not predicted.num_rows:
         return _empty()
-    low, high = bucket_range(given.bucket, buckets)
-    inside = (pc.field("hash") >= low) & (pc.field("hash") <= high)
     # Observations say which row of which file they are; that row has the key.
-    lines = job.table(landed(job.fleet)).read_files(given.landed, ["input_id", "row", *names], inside)
+    lines = bucket_rows(job.table(landed(job.fleet)), given.landed, given.bucket, buckets)
+    lines = lines.select(["input_id", "row", *names])
     actual = actual.join(_once(lines, ["input_id", "row"]), ["input_id", "row"], join_type="inner")
     parsed = [json.loads(text or "{}") for text in predicted["row_key"].to_pylist()]
     for name in job.fleet.row_key:

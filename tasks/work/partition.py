@@ -1,27 +1,24 @@
-"""Partition one bucket: gather its landed rows, sort, check and profile them, stage the results."""
+"""Partition a few neighbouring buckets: gather their landed rows, sort, check and profile them, stage the results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow.dataset as ds
-
 from adapters.lake import StagedFile
-from models.partition import partition_bucket
-from models.segments import bucket_range
+from models.partition import Bucket, partition_bucket
 from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
+from tasks.work.hashed import bucket_rows
 from tasks.work.job import Job, stage_rows
 
-__all__ = ["PartitionReceipt", "partition_one"]
+__all__ = ["PartitionReceipt", "partition_span"]
 
 
 @dataclass(frozen=True)
 class PartitionReceipt:
-    """What became of one bucket. landed : rows read; accepted + rejected = landed.
+    """What became of the buckets of a span. landed : rows read; accepted + rejected = landed.
 
     foreign : of the rejected ones, those read when the fleet had other segment columns.
     """
 
-    bucket: int
     segments: int
     landed: int
     accepted: int
@@ -33,21 +30,35 @@ class PartitionReceipt:
     quarantined: tuple[StagedFile, ...]
 
 
-def partition_one(job: Job, buckets: int, files: Sequence[StagedFile], bucket: int) -> PartitionReceipt:
-    """files : committed files of the `landed` table; those of this bucket's hash range are read from each."""
-    low, high = bucket_range(bucket, buckets)
-    wanted = (ds.field("hash") >= low) & (ds.field("hash") <= high)
-    rows = job.table(landed(job.fleet)).read_files(files, rows=wanted)
-    result = partition_bucket(rows, job.fleet)
-    return PartitionReceipt(
-        bucket=bucket,
-        segments=result.profiles.num_rows,
-        landed=rows.num_rows,
-        accepted=result.observations.num_rows,
-        rejected=result.rejected.num_rows,
-        foreign=result.foreign,
-        observations=stage_rows(job.table(observations(job.fleet)), result.observations, bucket=bucket),
-        profiles=stage_rows(job.table(SEGMENTS), result.profiles, bucket=bucket),
-        levels=stage_rows(job.table(levels(job.fleet)), result.levels, bucket=bucket),
-        quarantined=stage_rows(job.table(QUARANTINE), result.rejected, stage="partition", part=f"bucket-{bucket}"),
+def partition_span(job: Job, buckets: int, files: Sequence[StagedFile], span: range) -> PartitionReceipt:
+    """files : committed files of the `landed` table; the rows of the span's hash range are read from each."""
+    parts = [_partition(job, buckets, files, bucket) for bucket in span]
+    found = [result for result, _ in parts]
+    observed, profiles, level_sums, quarantined = (
+        tuple(file for _, staged in parts for file in staged[kind]) for kind in range(4)
     )
+    return PartitionReceipt(
+        segments=sum(result.profiles.num_rows for result in found),
+        landed=sum(result.observations.num_rows + result.rejected.num_rows for result in found),
+        accepted=sum(result.observations.num_rows for result in found),
+        rejected=sum(result.rejected.num_rows for result in found),
+        foreign=sum(result.foreign for result in found),
+        observations=observed,
+        profiles=profiles,
+        levels=level_sums,
+        quarantined=quarantined,
+    )
+
+
+def _partition(
+    job: Job, buckets: int, files: Sequence[StagedFile], bucket: int
+) -> tuple[Bucket, tuple[tuple[StagedFile, ...], ...]]:
+    """One bucket, and its staged observations, profiles, levels and rejected rows."""
+    result = partition_bucket(bucket_rows(job.table(landed(job.fleet)), files, bucket, buckets), job.fleet)
+    staged = (
+        stage_rows(job.table(observations(job.fleet)), result.observations, bucket=bucket),
+        stage_rows(job.table(SEGMENTS), result.profiles, bucket=bucket),
+        stage_rows(job.table(levels(job.fleet)), result.levels, bucket=bucket),
+        stage_rows(job.table(QUARANTINE), result.rejected, stage="partition", part=f"bucket-{bucket}"),
+    )
+    return result, staged

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from adapters.lake import StagedFile, Table
 from models.moments import period_of
 from models.records import Champion
-from models.segments import bucket_range
 from models.tables import CHAMPIONS, PREDICTIONS, landed
+from tasks.work.hashed import bucket_rows
 from tasks.work.job import Job, of_release, read_models, stage_rows
 from tasks.work.order import ScoreOrder
 from tasks.work.score_forecast import score_forecast
@@ -101,9 +101,7 @@ def in_sample_rows(job: Job, rows: pa.Table) -> int:
 
 
 def _requests(job: Job, order: ScoreOrder, bucket: int) -> pa.Table:
-    low, high = bucket_range(bucket, order.buckets)
-    wanted = (pc.field("hash") >= low) & (pc.field("hash") <= high)
-    rows = job.table(landed(job.fleet, "requests")).read_files(order.requests, rows=wanted)
+    rows = bucket_rows(job.table(landed(job.fleet, "requests")), order.requests, bucket, order.buckets)
     ranks = [order.ranks.get(input_id, 0) for input_id in rows["input_id"].to_pylist()]
     return rows.append_column("rank", pa.array(ranks, pa.int64()))
 

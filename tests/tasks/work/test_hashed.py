@@ -1,0 +1,63 @@
+"""Rows of buckets, read together with their neighbours'."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.lake import Lake
+from models.segments import bucket_of
+from models.tables import landed
+from tasks.work import hashed
+from tasks.work.hashed import bucket_rows, spans
+
+
+@given(st.integers(0, 10**9), st.integers(1, 5_000))
+def test_spans_cover_all_buckets_in_order(rows, buckets):
+    parts = spans(rows, buckets)
+    assert [bucket for part in parts for bucket in part] == list(range(buckets))
+    assert all(len(part) for part in parts)
+    assert len(parts) == min(buckets, max(32, -(-rows // 500_000)))
+
+
+@pytest.fixture
+def table(tmp_path, fleet):
+    return Lake(str(tmp_path / "lake")).table("shop", landed(fleet.forecast()))
+
+
+def stage(table, hashes, name):
+    schema = table.spec.file_schema
+    columns = {field.name: pa.nulls(len(hashes), field.type) for field in schema}
+    columns |= {"hash": pa.array(np.sort(hashes)), "row": pa.array(range(len(hashes)), pa.int64())}
+    return table.stage(pa.table(columns), path_id=name, input_id=name)
+
+
+@pytest.mark.parametrize("buckets", [1, 7, 100])
+def test_every_bucket_gets_its_rows_and_no_others(table, monkeypatch, buckets):
+    monkeypatch.setattr(hashed, "_SPAN_ROWS", 50)
+    random = np.random.default_rng(buckets)
+    files = [stage(table, random.integers(0, 2**32, 200), name) for name in ("a", "b")]
+    table.replace(files, lambda file: False)
+    every = table.read_files(files).to_pandas()
+    owner = bucket_of(every.hash.to_numpy(), buckets)
+    for bucket in random.permutation(buckets).tolist():
+        found = bucket_rows(table, files, bucket, buckets).to_pandas()
+        expected = every[owner == bucket].sort_values("hash", kind="stable")
+        assert (
+            found[["hash", "input_id", "row"]].values.tolist() == expected[["hash", "input_id", "row"]].values.tolist()
+        )
+
+
+def test_neighbours_are_read_once(table, monkeypatch):
+    files = [stage(table, np.random.default_rng(0).integers(0, 2**32, 500), "a")]
+    table.replace(files, lambda file: False)
+    read, plain = [], type(table).read_files
+    monkeypatch.setattr(type(table), "read_files", lambda *args, **more: read.append(1) or plain(*args, **more))
+    for bucket in range(640):
+        bucket_rows(table, files, bucket, 640)
+    assert len(read) == 32
+
+
+def test_no_files_give_no_rows(table):
+    assert bucket_rows(table, [], 3, 8).num_rows == 0
