@@ -2,11 +2,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
+PEERS := statsforecast ray spark
 # Quiet, and independent of a user's own pip settings for progress output.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench chaos help clean
+.PHONY: demo test check bench peers chaos help clean
 
 demo: $(RUNTIME) ## Install, then train, register, promote and score the 1,428 series of the M3 competition
 	$(BIN)/myriad sample m3
@@ -22,8 +23,10 @@ check: $(DEV) ## Format, lint, types, import borders, then all tests
 	$(BIN)/lint-imports
 	$(MAKE) test
 
-bench: $(DEV) ## Run the benchmarks and write docs/benchmarks.md
-	$(BIN)/python -m benchmarks
+bench: $(DEV) peers ## Run the benchmarks and write docs/benchmarks.md (half an hour); ONLY="train score" runs some
+	$(BIN)/python -m benchmarks $(ONLY)
+
+peers: $(PEERS:%=var/peers/%/.installed) ## Install what the benchmarks compare with, each in an environment of its own
 
 chaos: $(DEV) ## Kill runs at 30 random moments, run them again, and compare all tables with an uninterrupted run's
 	$(BIN)/python -m benchmarks.chaos
@@ -49,4 +52,9 @@ $(RUNTIME): .venv/.base requirements.lock pyproject.toml
 
 $(DEV): $(RUNTIME) requirements-dev.lock
 	$(PIP) -r requirements-dev.lock
+	touch $@
+
+var/peers/%/.installed: benchmarks/peers/%.lock | .venv/.base
+	$(PYTHON) -m venv var/peers/$*
+	var/peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@

@@ -1,0 +1,205 @@
+"""A whole fleet: 11,973 simulated segments of 122 weeks, raw files to registered, promoted and committed predictions.
+
+The size is that of the best-known public solution accelerator for many models, which reports over an hour on a cluster.
+Candidates are seasonal naive, theta, ridge and their combination. Every run is `myriad run` in a lake and a registry of
+its own; times are those of its report, and leave out the start of Prefect and of the workers.
+
+The floor of the train stage: the same kernels (`train_forecast`: features, backtest, choice, refit, graphs, parity
+check) on arrays that lie in memory, in two processes, without reading, writing, planning or committing anything.
+"""
+
+import argparse
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.cluster import open_workers
+from adapters.fleets import load_fleet
+from adapters.lake import Lake
+from adapters.settings import Settings
+from benchmarks.machine import describe
+from benchmarks.timing import by_turns, ratio, timed
+from models.features import contract_of
+from models.series import Series, build_series
+from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, observations
+from models.train_forecast import train_forecast
+from tasks.context import Run
+from tasks.partition import recorded_buckets
+from tasks.train import train_challengers
+from tasks.work.job import Job, in_bucket
+
+SIZE = 11_973
+SCALE = (3_000, SIZE, 48_000)
+ROUNDS = 3
+ROOT = Path(__file__).parents[1]
+_STAGES = ("ingest", "partition", "plan", "train", "register", "promote", "score", "accuracy", "evaluate")
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What a run's report says. seconds : of each stage. memory : peak of all processes together, in GiB."""
+
+    segments: int
+    models: int
+    seconds: dict[str, float]
+    memory: float
+    wall: float
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+
+def main(scale: tuple[int, ...] = SCALE) -> list[str]:
+    """Lines of the benchmark."""
+    results: dict[int, _Result] = {}
+    floor: dict[str, list[float]] = {}
+    for segments in scale:
+        with tempfile.TemporaryDirectory(prefix="myriad-fleet-") as folder:
+            results[segments] = _run(segments, Path(folder))
+            if segments == SIZE:
+                floor = _against_floor(Path(folder))
+        print(f"{segments:,} segments: {results[segments].total:.0f} s", file=sys.stderr, flush=True)
+    return [*describe("python -m benchmarks.fleet"), "", *_told(results), *_told_floor(floor)]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return os.environ | {
+        "MYRIAD_HOME": str(folder),
+        "MYRIAD_LAKE": str(folder / "lake"),
+        "MYRIAD_REPORTS": str(folder / "reports"),
+        "MYRIAD_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "MYRIAD_ARTIFACT_ROOT": str(folder / "artifacts"),
+    }
+
+
+def _run(segments: int, folder: Path) -> _Result:
+    """Simulate a fleet and run it."""
+    command, environment = [sys.executable, "-m", "cli"], _environment(folder)
+    raw = str(folder / "raw")
+    subprocess.run(
+        [*command, "simulate", raw, "--segments", str(segments)],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    run = [*command, "run", f"{raw}/fleet.yaml"]
+    wall = timed(lambda: subprocess.run(run, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL))
+    told: dict[str, Any] = json.loads((folder / "reports" / "simulated" / "latest.json").read_text())
+    seconds = {stage["name"]: stage["seconds"] for stage in told["stages"]}
+    return _Result(segments, told["models"]["promoted"], seconds, told["peak_rss_bytes"] / 2**30, wall)
+
+
+def _told(results: dict[int, _Result]) -> list[str]:
+    lines = [
+        "| segments | models | "
+        + " | ".join(_STAGES)
+        + " | all stages, s | ms a segment | with start-up, s | peak GiB |",
+        "|---|---|" + "---|" * len(_STAGES) + "---|---|---|---|",
+    ]
+    for found in results.values():
+        cells = " | ".join(f"{found.seconds.get(stage, 0.0):.1f}" for stage in _STAGES)
+        lines.append(
+            f"| {found.segments:,} | {found.models:,} | {cells} | {found.total:.1f} | "
+            f"{found.total / found.segments * 1000:.2f} | {found.wall:.0f} | {found.memory:.2f} |"
+        )
+    sizes = sorted(results)
+    if len(sizes) > 1:
+        first, last = results[sizes[0]], results[sizes[-1]]
+        growth = (last.total / last.segments) / (first.total / first.segments)
+        memory = last.memory / first.memory
+        lines += [
+            "",
+            f"From {sizes[0]:,} to {sizes[-1]:,} segments the cost of a segment becomes {growth:.2f} times, and the "
+            f"peak memory {memory:.2f} times, what it was.",
+        ]
+    return lines
+
+
+# --- the floor of the train stage
+
+
+def _against_floor(folder: Path) -> dict[str, list[float]]:
+    """Seconds of the train stage and of its kernels alone, by turns, on the lake of a run."""
+    os.environ |= _environment(folder) | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    job = _job(folder)
+    for name in ("challengers", "leaderboard", "outcomes"):
+        spec = {"challengers": CHALLENGERS, "leaderboard": LEADERBOARD, "outcomes": OUTCOMES}[name]
+        job.table(spec).replace([], lambda file: True)
+    contract, clock, table = contract_of(job.fleet, {}), job.fleet.clock, job.table(observations(job.fleet))
+    with open_workers(Settings()) as workers:
+        run = Run(job, workers)
+        buckets = [
+            _trainable(job, build_series(table.read(where=in_bucket(b)), contract, clock)) for b in range(_count(run))
+        ]
+        kept = folder / "series.pickle"  # Of our own making, a moment ago, for processes of our own.
+        kept.write_bytes(pickle.dumps((job.fleet, contract, buckets)))
+        with ProcessPoolExecutor(2, get_context("spawn"), _load, (kept,)) as pool:
+            list(pool.map(_kernel, range(2)))
+
+            def kernels() -> float:
+                return timed(lambda: list(pool.map(_kernel, range(len(buckets)))))
+
+            def stage() -> float:
+                seconds = timed(lambda: train_challengers.fn(run))
+                for spec in (CHALLENGERS, LEADERBOARD, OUTCOMES):
+                    job.table(spec).replace([], lambda file: True)
+                return seconds
+
+            stage()
+            return by_turns(ROUNDS, stage=stage, kernels=kernels)
+
+
+def _job(folder: Path) -> Job:
+    return Job(load_fleet(str(folder / "raw" / "fleet.yaml"), folder), Lake(str(folder / "lake")), "bench", folder)
+
+
+def _count(run: Run) -> int:
+    return recorded_buckets(run)
+
+
+def _trainable(job: Job, series: Series) -> Series:
+    """Segments that get a model of their own."""
+    return series.take(np.flatnonzero(series.rows >= job.fleet.partition.min_rows))
+
+
+_loaded: tuple[Any, Any, list[Series]] | None = None
+
+
+def _load(path: Path) -> None:
+    global _loaded
+    _loaded = pickle.loads(path.read_bytes())
+
+
+def _kernel(bucket: int) -> int:
+    assert _loaded is not None
+    fleet, contract, buckets = _loaded
+    return len(train_forecast(buckets[bucket], fleet, contract))
+
+
+def _told_floor(floor: dict[str, list[float]]) -> list[str]:
+    if not floor:
+        return []
+    stage, kernels = (float(np.median(floor[name])) for name in ("stage", "kernels"))
+    return [
+        "",
+        f"Train stage of {SIZE:,} segments: {stage:.1f} s; its kernels alone, in two processes: {kernels:.1f} s; "
+        f"{ratio(floor['stage'], floor['kernels']):.2f} times the floor.",
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--segments", type=int, nargs="*", default=SCALE, help="sizes; 100000 takes about ten minutes")
+    print("\n".join(main(tuple(parser.parse_args().segments))))

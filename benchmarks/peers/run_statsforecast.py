@@ -1,0 +1,44 @@
+"""statsforecast's models, series by series in one process: seconds and forecasts.
+
+python run_statsforecast.py SERIES.npz OUT.npz HORIZON REPETITIONS: `values` [n, T], NaN before a series' start. OUT
+gets seconds [repetitions] and forecasts [n, H] of every model; standard output tells the version.
+"""
+
+import sys
+import time
+import warnings
+
+import numpy as np
+import statsforecast
+from statsforecast.models import AutoETS, DynamicOptimizedTheta, OptimizedTheta, SimpleExponentialSmoothingOptimized
+
+SEASON = 12
+MODELS = {
+    "theta": DynamicOptimizedTheta(season_length=SEASON),
+    "theta (static)": OptimizedTheta(season_length=SEASON),
+    "ses": SimpleExponentialSmoothingOptimized(),
+    "holt_damped": AutoETS(season_length=1, model="AAN", damped=True),
+    "ets": AutoETS(season_length=SEASON, model="AAA", damped=True),
+}
+
+
+def main(source: str, target: str, horizon: int, repetitions: int) -> None:
+    warnings.simplefilter("ignore")
+    values = np.load(source)["values"]
+    series = [row[~np.isnan(row)] for row in values]
+    found: dict[str, np.ndarray] = {}
+    for name, model in MODELS.items():
+        for one in series[:3]:  # Compiles what is compiled at first use.
+            model.forecast(one, h=horizon)
+        seconds = []
+        for _ in range(repetitions):
+            began = time.perf_counter()
+            forecasts = [model.forecast(one, h=horizon)["mean"] for one in series]
+            seconds.append(time.perf_counter() - began)
+        found[f"{name} seconds"], found[f"{name} forecasts"] = np.array(seconds), np.stack(forecasts)
+    np.savez(target, **found)
+    print(statsforecast.__version__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,119 @@
+"""Registering models in MLflow, artifacts included, against `mlflow.onnx.log_model`.
+
+SQLite and a local folder, in one process. Myriad registers buckets of 128 models, as it does in a run: model
+directories with signature and environment, registered model, version, tags. MLflow's side is
+`mlflow.onnx.log_model(..., pip_requirements=[...], registered_model_name=...)` with the same graphs in one MLflow run,
+which is far from its slowest way: without the requirements it would infer them, in seconds a model.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from adapters.registry import ModelEntry, Registry
+from benchmarks.machine import describe
+from benchmarks.timing import by_turns, ratio, timed
+from benchmarks.workload import BUCKET, workload
+from models.train_forecast import train_forecast
+
+BULK, PUBLIC, PEER = 1_024, 128, 60
+ROUNDS = 5
+
+
+def main() -> list[str]:
+    """Lines of the benchmark."""
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    work = workload(BUCKET, ["seasonal_naive", "theta", "ridge"])
+    graphs = [one.graph for one in train_forecast(work.series, work.fleet, work.contract) if not one.failed]
+    graphs = (graphs * (-(-BULK // len(graphs))))[:BULK]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        found = by_turns(
+            ROUNDS,
+            mlflow=_log_model(root, graphs[:PEER]),
+            public=_ours(root, graphs[:PUBLIC], "api"),
+            bulk=_ours(root, graphs, "bulk"),
+        )
+    lines = [
+        *describe("python -m benchmarks.register"),
+        "",
+        "| | models | ms a model | faster than log_model by |",
+        "|---|---|---|---|",
+        f"| `mlflow.onnx.log_model` | {PEER} | {np.median(found['mlflow']):.1f} | |",
+    ]
+    for name, told, models in (("public", "MLflow's public API", PUBLIC), ("bulk", "in bulk", BULK)):
+        cells = f"{np.median(found[name]):.2f} | {ratio(found['mlflow'], found[name]):.1f} x"
+        lines.append(f"| Myriad, {told} | {models:,} | {cells} |")
+    return lines
+
+
+def _entries(graphs: Sequence[bytes], round_: int) -> list[ModelEntry]:
+    """With as many tags as models of a fleet have."""
+    return [
+        ModelEntry(
+            name=f"bench.{round_}.m{number}",
+            onnx=graph,
+            fingerprint=f"{round_}-{number}",
+            tags={f"tag_{place}": f"value {place} of {number}" for place in range(12)},
+            description=f"model {number}",
+            model_tags={f"segment.column_{place}": str(number) for place in range(3)},
+        )
+        for number, graph in enumerate(graphs)
+    ]
+
+
+def _ours(root: Path, graphs: Sequence[bytes], mode: str) -> Callable[[], float]:
+    """ms a model, registered in buckets by a registry that is open already."""
+    registry = Registry(f"sqlite:///{root}/{mode}.db", f"{root}/{mode}", mode)  # type: ignore[arg-type]
+    rounds = iter(range(ROUNDS + 1))
+
+    def run() -> float:
+        number = next(rounds)
+        parent = registry.start_training("bench", str(number), {})
+        entries = _entries(graphs, number)
+
+        def register() -> None:
+            for start in range(0, len(entries), BUCKET):
+                registry.register_bucket(parent, start, entries[start : start + BUCKET], {"models": 1.0})
+
+        return timed(register) / len(graphs) * 1000
+
+    run()
+    return run
+
+
+def _log_model(root: Path, graphs: Sequence[bytes]) -> Callable[[], float]:
+    """ms a model of MLflow's own call."""
+    import mlflow
+    import onnx
+
+    protos = [onnx.load_model_from_string(graph) for graph in graphs]
+    rounds = iter(range(ROUNDS + 1))
+
+    def run() -> float:
+        mlflow.set_tracking_uri(f"sqlite:///{root}/peer.db")
+        number = next(rounds)
+
+        def register() -> None:
+            with mlflow.start_run():
+                for place, proto in enumerate(protos):
+                    mlflow.onnx.log_model(
+                        proto,
+                        name=f"m{place}",
+                        pip_requirements=["onnxruntime"],
+                        registered_model_name=f"bench.{number}.m{place}",
+                    )
+
+        return timed(register) / len(graphs) * 1000
+
+    mlflow.set_tracking_uri(f"sqlite:///{root}/peer.db")
+    mlflow.set_experiment(mlflow.create_experiment("bench", f"{root}/peer") and "bench")
+    run()
+    return run
+
+
+if __name__ == "__main__":
+    print("\n".join(main()))
