@@ -1,10 +1,12 @@
 """The fallback chain: every prediction row says what predicted it, and why no model of its own did."""
 
+from dataclasses import replace
+
 import pytest
 from changed import change_champions, drop_champion, fail_in_training
 from shop import DEAD, SHORT, STRANGE, UNSEEN, shop
 
-from adapters.runtime import Scores, predict
+from adapters.runtime import predict_each
 from models.tables import CHAMPIONS, PREDICTIONS
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
@@ -106,14 +108,17 @@ def test_a_column_that_came_since_the_release_changes_nothing(trained):
 
 
 def test_a_model_without_a_finite_number_takes_the_chain(trained, monkeypatch):
-    def huge(graph, features):
-        scores = predict(graph, features)
-        return Scores(scores.prediction * float("inf"), scores.lower, scores.upper) if graph in broken else scores
+    def huge(graphs, features, contract):
+        found = predict_each(graphs, features, contract)
+        return [
+            replace(scores, prediction=scores.prediction * float("inf")) if graph in broken else scores
+            for graph, scores in zip(graphs, found, strict=True)
+        ]
 
     run = trained.run()
     rows = run.table(CHAMPIONS).read(["segment", "onnx"]).to_pylist()
     broken = {row["onnx"] for row in rows if row["segment"] == OWN}
-    monkeypatch.setattr("tasks.work.forecasting.predict", huge)
+    monkeypatch.setattr("tasks.work.forecasting.predict_each", huge)
     score_fleet.fn(run)
     own = first_rows(run).loc[OWN]
     assert own.fallback_level == "brand"
