@@ -18,9 +18,9 @@ _QUERY_CHARS = 3000  # names travel in the request line, which proxies limit to 
 class ApiStore:
     """One model after another.
 
-    Two writers at once: the API has no conditional insert, so each looks again after it made a version. MLflow
+    Two writers at once: the API has no conditional insert, so each looks again after it made its versions. MLflow
     numbers versions one by one, hence the later writer always sees the earlier one's; it deletes its own and returns
-    the earlier. A writer killed in between leaves a double that the next run of the bucket removes.
+    the earlier. A writer killed in between leaves doubles that the next run of the bucket removes.
     """
 
     def __init__(self, client: "MlflowClient") -> None:
@@ -64,10 +64,17 @@ class ApiStore:
 
     def register(self, pending: Sequence[Pending]) -> list[Registration]:
         """See VersionStore."""
-        existing: dict[str, list[ModelVersion]] = {}
-        for version in self._search([item.name for item in pending]):
-            existing.setdefault(version.name, []).append(version)
-        done = {item.name: self._register(item, existing.get(item.name, [])) for item in sorted_by_name(pending)}
+        existing = self._by_name(pending)
+        done: dict[str, Registration] = {}
+        made: dict[str, ModelVersion] = {}
+        for item in sorted_by_name(pending):
+            twins = _twins(existing.get(item.name, []), item.fingerprint)
+            if twins:
+                self._drop(twins[1:])
+                done[item.name] = Registration(item.name, int(twins[0].version), created=False)
+            else:
+                made[item.name] = self._make(item, new=item.name not in existing)
+        done |= self._settled([item for item in pending if item.name in made], made)
         return [done[item.name] for item in pending]
 
     def set_alias(self, alias: str, versions: Mapping[str, int]) -> int:
@@ -86,24 +93,34 @@ class ApiStore:
             self._client.delete_registered_model_alias(name, alias)
         return len(having)
 
-    def _register(self, item: Pending, existing: "list[ModelVersion]") -> Registration:
-        twins = _twins(existing, item.fingerprint)
-        if twins:
-            self._drop(twins[1:])
-            return Registration(item.name, int(twins[0].version), created=False)
-        if not existing:
+    def _by_name(self, pending: Sequence[Pending]) -> "dict[str, list[ModelVersion]]":
+        """All live versions of these names."""
+        found: dict[str, list[ModelVersion]] = {}
+        for version in self._search([item.name for item in pending]):
+            found.setdefault(version.name, []).append(version)
+        return found
+
+    def _make(self, item: Pending, new: bool) -> "ModelVersion":
+        if new:
             self._make_model(item)
-        made = self._client.create_model_version(
+        return self._client.create_model_version(
             *(item.name, item.source, item.run_id),
             tags=dict(item.tags),
             description=item.description,
             await_creation_for=0,  # A SQL registry's version is ready at once; waiting asks once more and logs a line.
         )
-        first, *later = _twins(self._search([item.name]), item.fingerprint) or [made]
-        if int(first.version) == int(made.version):
-            return Registration(item.name, int(made.version), created=True)
-        self._drop([twin for twin in later if int(twin.version) == int(made.version)])
-        return Registration(item.name, int(first.version), created=False)
+
+    def _settled(self, pending: Sequence[Pending], made: "Mapping[str, ModelVersion]") -> dict[str, Registration]:
+        """Which versions stand of those that were made: another writer's, where it was first."""
+        seen = self._by_name(pending) if pending else {}
+        done: dict[str, Registration] = {}
+        for item in pending:
+            own = int(made[item.name].version)
+            first, *later = _twins(seen.get(item.name, []), item.fingerprint) or [made[item.name]]
+            if int(first.version) != own:
+                self._drop([twin for twin in later if int(twin.version) == own])
+            done[item.name] = Registration(item.name, int(first.version), created=int(first.version) == own)
+        return done
 
     def _make_model(self, item: Pending) -> None:
         from mlflow.exceptions import MlflowException

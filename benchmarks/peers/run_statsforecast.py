@@ -10,13 +10,13 @@ import warnings
 
 import numpy as np
 import statsforecast
-from statsforecast.models import AutoETS, DynamicOptimizedTheta, OptimizedTheta, SimpleExponentialSmoothingOptimized
+from statsforecast.models import AutoETS, DynamicOptimizedTheta, SimpleExponentialSmoothingOptimized
 
 SEASON = 12
 MODELS = {
     "theta": DynamicOptimizedTheta(season_length=SEASON),
-    "theta (static)": OptimizedTheta(season_length=SEASON),
-    "ses": SimpleExponentialSmoothingOptimized(),
+    "plain": SimpleExponentialSmoothingOptimized(),
+    "ses": AutoETS(season_length=SEASON, model="ANA"),
     "holt_damped": AutoETS(season_length=1, model="AAN", damped=True),
     "ets": AutoETS(season_length=SEASON, model="AAA", damped=True),
 }
