@@ -375,8 +375,8 @@ def _active_files(handle: DeltaTable) -> list[StagedFile]:
     names = [name for name in table.column_names if name.startswith("partition.")]
     columns = table.select(["path", "size_bytes", "num_records", "modification_time", *names]).to_pydict()
     keys = [name.removeprefix("partition.") for name in names]
-    partitions = zip(*(map(str, columns[name]) for name in names), strict=True)
+    files = zip(*columns.values(), strict=True)
     return [
-        StagedFile(path, size, rows, dict(zip(keys, values, strict=True)), committed_ms=moment)
-        for path, size, rows, moment, values in zip(*list(columns.values())[:4], partitions, strict=True)
+        StagedFile(path, size, rows, dict(zip(keys, map(str, values), strict=True)), committed_ms=moment)
+        for path, size, rows, moment, *values in files
     ]

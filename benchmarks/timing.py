@@ -6,10 +6,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["PEERS", "by_turns", "medians", "peer", "ratio", "timed"]
+__all__ = ["PEERS", "by_turns", "peer", "peer_seconds", "ratio", "timed"]
 
 PEERS = Path(__file__).parent / "peers"
 _ENVIRONMENTS = Path(__file__).parents[1] / "var" / "peers"
@@ -29,10 +29,6 @@ def by_turns(rounds: int, **runs: Callable[[], float]) -> dict[str, list[float]]
         for name, run in runs.items():
             found[name].append(run())
     return found
-
-
-def medians(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    return {name: statistics.median(figures) for name, figures in found.items()}
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:

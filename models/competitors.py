@@ -79,7 +79,7 @@ class SmoothingCandidate:
         applies = self._method.applicable(panel) & (panel.lengths > 0) & np.isfinite(values).all(axis=1)
         values = np.where(applies[:, None], values, np.nan)
         step = len(panel.lengths) // len(windows)
-        return [self._fitted(values, growth, parameters, start, step) for start in range(0, len(values), step)]
+        return [self._fitted(values, growth, parameters, n * step, step) for n in range(len(windows))]
 
     def _fitted(self, values: FloatArray, growth: FloatArray, parameters: Parameters, start: int, step: int) -> Fitted:
         return Fitted(

@@ -52,7 +52,8 @@ def run_each(
         except ExportError:
             # One table may be too large, or one model's features of another width: each by itself tells which.
             stacked = []
-        results = dict(zip(stack.places, stacked, strict=False))
+        # What is not finite may be another member's fault, which the model lacks: 0 times infinity is no number.
+        results = {place: found for place, found in zip(stack.places, stacked, strict=False) if _finite(found)}
     for place, graph in enumerate(graphs):
         if place not in results:
             try:
@@ -60,6 +61,10 @@ def run_each(
             except ExportError as exc:
                 results[place] = exc
     return [results[place] for place in range(len(graphs))]
+
+
+def _finite(found: Predictions) -> bool:
+    return bool(np.isfinite(np.stack([found.prediction, found.lower, found.upper])).all())
 
 
 def _run_stack(graph: bytes, features: Sequence[Float32Array]) -> list[Predictions]:

@@ -21,6 +21,8 @@ from models.features import STATES, Contract
 __all__ = ["Stack", "stack_graphs"]
 
 _Variables = Mapping[str, npt.NDArray[Any]]
+_FAMILIES = ((True, True), (True, False), (False, True))
+"""Smoothing and linear members, or one of them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ def stack_graphs(graphs: Sequence[bytes], contract: Contract) -> Stack | None:
 
     Those with trees, and those that this version of `build_graph` would not make, must be run by themselves.
     """
-    frames = [_Frame(contract, *families) for families in ((True, True), (True, False), (False, True))]
+    if len(graphs) < 2:
+        return None
+    frames = _frames_of(contract)
     places, found = [], []
     for place, graph in enumerate(graphs):
         variables = _variables(graph, frames)
@@ -46,14 +50,31 @@ def stack_graphs(graphs: Sequence[bytes], contract: Contract) -> Stack | None:
     return Stack(_build(found, contract), tuple(places)) if len(found) > 1 else None
 
 
+@dataclass(frozen=True)
 class _Frame:
     """What graphs of some families have in common, and how to tell them by it."""
 
-    def __init__(self, contract: Contract, smoothing: bool, linear: bool) -> None:
-        common = frame(contract, smoothing, linear)
-        self.content = common.SerializeToString(deterministic=True)
-        self.constants = len(common.graph.initializer)
-        self.nodes = len(common.graph.node)
+    content: bytes
+    constants: int
+    nodes: int
+
+
+_frames: dict[str, tuple[_Frame, ...]] = {}
+_MOST_FRAMES = 64
+
+
+def _frames_of(contract: Contract) -> tuple[_Frame, ...]:
+    """The frames of a contract's families; made once."""
+    key = contract.to_json()
+    if key not in _frames:
+        if len(_frames) >= _MOST_FRAMES:
+            _frames.clear()
+        protos = [frame(contract, *families) for families in _FAMILIES if contract.states or not families[0]]
+        _frames[key] = tuple(
+            _Frame(proto.SerializeToString(deterministic=True), len(proto.graph.initializer), len(proto.graph.node))
+            for proto in protos
+        )
+    return _frames[key]
 
 
 def _variables(graph: bytes, frames: Sequence[_Frame]) -> _Variables | None:
@@ -64,11 +85,11 @@ def _variables(graph: bytes, frames: Sequence[_Frame]) -> _Variables | None:
         return None
     for known in frames:
         if len(proto.graph.node) == known.nodes and len(proto.graph.initializer) > known.constants:
-            variables = {each.name: _values(each) for each in proto.graph.initializer[known.constants :]}
+            tensors = list(proto.graph.initializer[known.constants :])
             del proto.graph.initializer[known.constants :]
             del proto.metadata_props[1:]
             same = proto.SerializeToString(deterministic=True) == known.content
-            return variables if same else None
+            return {each.name: _values(each) for each in tensors} if same else None
     return None
 
 

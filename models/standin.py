@@ -1,8 +1,8 @@
 """A fallback level that stands in for a segment: at the segment's size, and with the uncertainty of a segment.
 
-A level is a mean of many segments and much smoother than any of them. How far segments stray from it is measured on the
-other segments, in the situation of the one that is forecast: brought to size on as many periods as it shares with the
-level, and judged on the periods after them.
+A level is a mean of many segments and much smoother than any of them. How far segments stray from it is measured on
+those of a bucket, in the situation of the one that is forecast: brought to size on as many periods as it shares with
+the level, and judged on the periods after them.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _LEAST = 20
 class Fit:
     """How a level is brought to a segment's size: level * factor + offset.
 
-    size : mean absolute value of the level at that size. shared : periods that it was found on.
+    size : mean absolute value of the level at that size, or as it is where that is 0. shared : periods that tell it.
     """
 
     factor: float
@@ -51,7 +51,7 @@ def fit_one(own: FloatArray, level: FloatArray) -> Fit:
         own = np.full_like(level, np.nan)
     factor, offset, shared = _fitted(own, level)
     expected = level * factor[:, None] + offset[:, None]
-    return Fit(float(factor[0]), float(offset[0]), float(_size(expected)[0]), int(shared[0]))
+    return Fit(float(factor[0]), float(offset[0]), float(_size(expected, level)[0]), int(shared[0]))
 
 
 def _fitted(own: FloatArray, level: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -70,10 +70,16 @@ def _fitted(own: FloatArray, level: FloatArray) -> tuple[FloatArray, FloatArray,
     return np.where(shared > 0, factor, 1.0), np.where(shared > 0, offset, 0.0), shared
 
 
-def _size(expected: FloatArray) -> FloatArray:
+def _size(expected: FloatArray, level: FloatArray) -> FloatArray:
+    """Mean absolute value [S] of a level at a segment's size; as it is, where a segment has had nothing but zeros."""
+    size = _mean_size(expected)
+    return np.where(size > 0, size, _mean_size(level))
+
+
+def _mean_size(values: FloatArray) -> FloatArray:
     """Mean absolute value [S] of what is known of [S, T]."""
-    known = ~np.isnan(expected)
-    size: FloatArray = np.where(known, np.abs(expected), 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    known = ~np.isnan(values)
+    size: FloatArray = np.where(known, np.abs(values), 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     return size
 
 
@@ -100,6 +106,6 @@ def _residuals(own: FloatArray, level: FloatArray, on: slice, judged: slice) -> 
     """Absolute residuals [S, n] over the level's size; NaN where one of both is not known."""
     factor, offset, _ = _fitted(own[:, on], level[:, on])
     expected = level * factor[:, None] + offset[:, None]
-    size = _size(expected)
+    size = _size(expected, level)
     away: FloatArray = np.abs(own[:, judged] - expected[:, judged]) / np.where(size > 0, size, np.nan)[:, None]
     return away

@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.registry import Registry, StoredVersion
+from adapters.registry import Batch, Registry, StoredVersion
 from adapters.telemetry import Progress, emit
 from models.records import ModelRecord
 from models.releases import Difference, DifferenceKind, SyncSummary
@@ -134,11 +134,16 @@ def _register(run: Run, registry: Registry, missing: Sequence[_Model]) -> dict[K
     parent = registry.start_training(run.fleet.name, run.job.run_id, tags)
     numbers = {model.key: model.version for model in missing}
     made: dict[Key, int] = {}
-    for bucket, records in _records(run, missing):
-        for keys in _rounds([key for key in numbers if key in records]):
-            entries = [model_entry(run.fleet, records[key], numbers[key]) for key in keys]
-            found = registry.register_bucket(parent, bucket, entries, {"models": float(len(records))})
-            made |= {key: registration.version for key, registration in zip(keys, found, strict=True)}
+
+    def batches() -> Iterator[Batch]:
+        for bucket, records in _records(run, missing):
+            for keys in _rounds([key for key in numbers if key in records]):
+                entries = [model_entry(run.fleet, records[key], numbers[key]) for key in keys]
+                yield Batch(bucket, entries, {"models": float(len(records))})
+
+    for batch, found in registry.register_buckets(parent, batches()):
+        pairs = zip(batch.entries, found, strict=True)
+        made |= {(entry.name, entry.fingerprint): registration.version for entry, registration in pairs}
     registry.finish_training(parent, {"created": float(len(made))})
     return made
 

@@ -45,6 +45,7 @@ class _Begun:
     """A bucket whose files are being written."""
 
     batch: Batch
+    runs: BucketRuns
     run: "Run"
     stored: Future[None]
     began: float
@@ -100,7 +101,8 @@ class Registry:
 
         A fingerprint that already is a version of its name is returned as that version and nothing is stored for it.
         The files come first: a version never points at nothing. While those of one bucket are written, the versions of
-        the one before are made. Results in the order of the batches and of their entries.
+        the one before are made. Results in the order of the batches and of their entries. A bucket may come again, with
+        other models of the same names.
         """
         connection = self._connection
         with domain_errors(f"cannot find the runs of training {parent_run_id}"):
@@ -128,7 +130,7 @@ class Registry:
             run_id, started_ms = str(run.info.run_id), int(run.info.start_time)
             connection.runs.store(run, [model_directory(entry, run_id, started_ms) for entry in new])
 
-        return _Begun(batch, run, writer.submit(store), began)
+        return _Begun(batch, runs, run, writer.submit(store), began)
 
     def _complete(self, connection: _Connection, begun: "_Begun") -> list[Registration]:
         """Make the versions of a bucket once its files are there."""
@@ -139,7 +141,9 @@ class Registry:
             made = connection.store.register(
                 [pending(entry, f"{root}/{directory_name(entry)}", run_id) for entry in batch.entries]
             )
-            connection.runs.end(run, batch.metrics, failed=False)
+            if batch.bucket not in begun.runs.ended:
+                connection.runs.end(run, batch.metrics, failed=False)
+                begun.runs.ended.add(batch.bucket)
         created = sum(registration.created for registration in made)
         log.info(
             "registered bucket=%d models=%d created=%d reused=%d path=%s in %.1f s",

@@ -1,9 +1,10 @@
 """MLflow runs: one a training, one below it a bucket, and the files of a bucket's models."""
 
+import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,10 @@ class Runs:
                 [experiment_id], wanted, order_by=["attributes.start_time ASC"], page_token=token, max_results=1000
             )
             for run in page:
-                found.setdefault(int(run.data.tags.get(BUCKET_TAG, -1)), run)
+                # Somebody may have put runs of their own below ours.
+                bucket = str(run.data.tags.get(BUCKET_TAG, ""))
+                if re.fullmatch(r"-?\d+", bucket):
+                    found.setdefault(int(bucket), run)
             token = page.token or ""
         return BucketRuns(self._client, experiment_id, parent_run_id, found)
 
@@ -130,12 +134,16 @@ class Runs:
 
 @dataclass(frozen=True)
 class BucketRuns:
-    """The runs of one training's buckets: those that there were when it was opened, and new ones."""
+    """The runs of one training's buckets: those that there were when it was opened, and new ones.
+
+    ended : buckets whose run has its metrics and its end; a bucket may be registered in several rounds.
+    """
 
     client: "MlflowClient"
     experiment_id: str
     parent_run_id: str
     found: dict[int, "Run"]
+    ended: set[int] = field(default_factory=set)
 
     def of(self, bucket: int) -> "Run":
         """The run of a bucket, made if there is none.

@@ -88,8 +88,8 @@ def _rows(job: Job, buckets: int, given: BucketFiles) -> pa.Table:
     if not predicted.num_rows:
         return _empty()
     # Observations say which row of which file they are; that row has the key.
-    lines = bucket_rows(job.table(landed(job.fleet)), given.landed, given.bucket, buckets)
-    lines = lines.select(["input_id", "row", *names])
+    wanted = ["input_id", "row", *names]
+    lines = bucket_rows(job.table(landed(job.fleet)), given.landed, given.bucket, buckets, wanted)
     actual = actual.join(_once(lines, ["input_id", "row"]), ["input_id", "row"], join_type="inner")
     parsed = [json.loads(text or "{}") for text in predicted["row_key"].to_pylist()]
     for name in job.fleet.row_key:

@@ -187,9 +187,10 @@ def _moved(
     # Two sources of error that know nothing of each other: the level's forecast, and the segment about its level.
     away = np.nan_to_num(strays(fit.shared)) * fit.size
     point = scores.prediction * fit.factor + fit.offset
-    down, up = (np.abs(end - scores.prediction) * fit.factor for end in (scores.lower, scores.upper))
+    # The lower end may have been cut off at the minimum, at the level's own size; the upper one never is.
+    half = np.hypot((scores.upper - scores.prediction) * fit.factor, away)
     floor = -np.inf if minimum is None else minimum
-    ends = (point, point - np.hypot(down, away), point + np.hypot(up, away))
+    ends = (point, point - half, point + half)
     moved = Scores(*(np.maximum(values, floor) for values in ends))
     if own is None:
         return moved, ""

@@ -29,26 +29,42 @@ def spans(rows: int, buckets: int) -> list[range]:
     return [range(low, high) for low, high in pairwise(edges)]
 
 
-def bucket_rows(table: Table, files: Sequence[StagedFile], bucket: int, buckets: int) -> pa.Table:
-    """The bucket's rows, sorted by hash, then in the order of the files. files : committed files of `table`."""
+def bucket_rows(
+    table: Table, files: Sequence[StagedFile], bucket: int, buckets: int, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The bucket's rows, sorted by hash, then in the order of the files.
+
+    files : committed files of `table`. columns : default all of the table.
+    """
+    wanted = tuple(table.spec.schema.names if columns is None else columns)
     parts = spans(sum(file.rows for file in files), buckets)
     span = next(part for part in parts if bucket in part)
-    key = (table.uri, tuple(file.path for file in files), buckets, span)
-    if key not in _kept:
-        _kept.clear()
-        _kept[key] = _read(table, files, span, buckets)
-    rows, starts = _kept[key]
+    key = (table.uri, tuple(file.path for file in files), buckets, span, wanted)
+    kept = _kept.get(key)
+    if kept is None:
+        kept = _read(table, files, span, buckets, wanted)
+        forget()
+        _kept[key] = kept
+    rows, starts = kept
     start, end = starts[bucket - span.start], starts[bucket - span.start + 1]
-    return rows.slice(start, end - start)
+    return rows.slice(start, end - start).select(wanted)
 
 
-_kept: dict[tuple[str, tuple[str, ...], int, range], tuple[pa.Table, Sequence[int]]] = {}
+def forget() -> None:
+    """Let go of the rows that were read last."""
+    _kept.clear()
 
 
-def _read(table: Table, files: Sequence[StagedFile], span: range, buckets: int) -> tuple[pa.Table, Sequence[int]]:
+_kept: dict[object, tuple[pa.Table, Sequence[int]]] = {}
+
+
+def _read(
+    table: Table, files: Sequence[StagedFile], span: range, buckets: int, columns: Sequence[str]
+) -> tuple[pa.Table, Sequence[int]]:
     """Rows of a span, and where each of its buckets starts in them; one more at the end."""
     low, high = bucket_range(span[0], buckets)[0], bucket_range(span[-1], buckets)[1]
-    rows = table.read_files(files, rows=(ds.field("hash") >= low) & (ds.field("hash") <= high))
+    inside = (ds.field("hash") >= low) & (ds.field("hash") <= high)
+    rows = table.read_files(files, list(dict.fromkeys([*columns, "hash"])), inside)
     order = np.argsort(rows["hash"].to_numpy(), kind="stable")
     rows = rows.take(pa.array(order)).combine_chunks()
     owners = bucket_of(rows["hash"].to_numpy(), buckets)

@@ -1,12 +1,15 @@
 """Predict every requested row of a regression fleet."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from adapters.runtime import predict
+from adapters.runtime import Scores, predict_each
 from models.errors import ScoringError
 from models.features import Contract
 from models.levels import level_label
@@ -21,6 +24,10 @@ from tasks.work.job import Job
 
 __all__ = ["score_rows"]
 
+Float32Array = npt.NDArray[np.float32]
+_Attempt: TypeAlias = tuple[Champion, str, FloatArray | str]
+"""A model, its fallback level ('' for the segment's own), and its outputs, or why there are none."""
+
 
 def score_rows(
     job: Job, bucket: int, champions: Mapping[str, Champion], level_models: Mapping[str, Champion], requests: pa.Table
@@ -29,28 +36,44 @@ def score_rows(
     rows = requests.sort_by([("segment", "ascending"), ("input_id", "ascending"), ("row", "ascending")])
     starts, lengths = runs_of(rows["segment"])
     segments = rows["segment"].take(pa.array(starts)).to_pylist()
+    by_segment = {
+        segment: rows.slice(int(start), int(length))
+        for segment, start, length in zip(segments, starts, lengths, strict=True)
+    }
     chains = level_keys(segments, job.fleet)
     outcomes = newest_outcomes(job, bucket) if set(segments) - set(champions) else {}
+    own = _run_each([(champions[segment], by_segment[segment]) for segment in segments if segment in champions])
     parts = []
-    for number, segment in enumerate(segments):
-        part = rows.slice(int(starts[number]), int(lengths[number]))
-        told = [] if segment in champions else [why_without_model(outcomes.get(segment))]
-        chain = [(champions[segment], "")] if segment in champions else []
+    for number, (segment, part) in enumerate(by_segment.items()):
         keys = (keys[number] for keys in chains.values())
-        chain += [(level_models[key], level_label(key)) for key in keys if key in level_models]
-        parts.append(_predict(job, part, iter(chain), told))
+        further = [(level_models[key], level_label(key)) for key in keys if key in level_models]
+        if segment in champions:
+            tried = chain([(champions[segment], "", own[segment])], _attempts(further, part))
+            told: list[str] = []
+        else:
+            tried, told = chain(_attempts(further, part)), [why_without_model(outcomes.get(segment))]
+        parts.append(_predict(job, part, tried, told))
     empty = pa.schema([item for item in PREDICTIONS.file_schema if item.name not in JOB_COLUMNS])
     return pa.concat_tables(parts) if parts else empty.empty_table()
 
 
-def _predict(job: Job, rows: pa.Table, chain: Iterator[tuple[Champion, str]], told: list[str]) -> pa.Table:
-    """Predictions of the first model of the chain that gives any. told : why there is no model of its own."""
+def _attempts(models: Iterable[tuple[Champion, str]], rows: pa.Table) -> Iterator[_Attempt]:
+    """Levels one after another; the next one is run only where it is needed."""
+    for model, level in models:
+        (result,) = _run_each([(model, rows)]).values()
+        yield model, level, result
+
+
+def _predict(job: Job, rows: pa.Table, tried: Iterable[_Attempt], told: list[str]) -> pa.Table:
+    """Predictions of the first model that gives any. told : why there is no model of its own."""
     n = rows.num_rows
     values: FloatArray | None = None
     lineage: dict[str, object] = {}
-    for model, level in chain:
-        values = _run(model, rows, level or "its own", told)
-        if values is not None:
+    for model, level, result in tried:
+        if isinstance(result, str):
+            told.append(f"{level or 'its own'}{result}")
+        else:
+            values = result
             lineage = {name: getattr(model, name) for name in ("candidate", "model_name", "model_version", "cutoff")}
             reason = f"no model of its own ({'; '.join(told)}); {level} model" if level else None
             lineage |= {"fallback_level": level, **_status(values, reason)}
@@ -93,19 +116,30 @@ def _status(values: FloatArray, reason: str | None) -> dict[str, list[str | None
     }
 
 
-def _run(model: Champion, rows: pa.Table, whose: str, told: list[str]) -> FloatArray | None:
-    """Outputs [3, n] of a model; gaps get the means that it was trained with. None, and why, if it gives none."""
-    contract = Contract.from_json(model.contract)
-    if lacking := lacking_columns(rows, contract):
-        told.append(f"{whose} model needs {', '.join(lacking)}, which the fleet file no longer has")
-        return None
-    x = encode_covariates(rows, contract)
-    fills = [parameters["fill"] for parameters in json.loads(model.parameters).values()]
-    x = np.where(np.isnan(x), np.array(fills[0]), x)
-    try:
-        scores = predict(model.onnx, x.astype(np.float32))
-    except ScoringError as exc:
-        told.append(f"{whose}: {exc}")
-        return None
+def _run_each(pairs: Sequence[tuple[Champion, pa.Table]]) -> dict[str, FloatArray | str]:
+    """Outputs [3, n] of each model for its rows, by segment or level; or why there are none, as the end of a sentence.
+
+    Gaps get the means that a model was trained with.
+    """
+    results: dict[str, FloatArray | str] = {}
+    by_contract: dict[str, list[tuple[Champion, Float32Array]]] = {}
+    for model, rows in pairs:
+        contract = Contract.from_json(model.contract)
+        if lacking := lacking_columns(rows, contract):
+            results[model.segment] = f" model needs {', '.join(lacking)}, which the fleet file no longer has"
+            continue
+        x = encode_covariates(rows, contract)
+        fills = [parameters["fill"] for parameters in json.loads(model.parameters).values()]
+        filled: Float32Array = np.where(np.isnan(x), np.array(fills[0]), x).astype(np.float32)
+        by_contract.setdefault(model.contract, []).append((model, filled))
+    for text, runs in by_contract.items():
+        scores = predict_each([model.onnx for model, _ in runs], [x for _, x in runs], Contract.from_json(text))
+        for (model, _), found in zip(runs, scores, strict=True):
+            results[model.segment] = f": {found}" if isinstance(found, ScoringError) else _finite(found)
+    return results
+
+
+def _finite(scores: Scores) -> FloatArray:
+    """Outputs [3, n], NaN in rows that have no finite prediction."""
     values = np.stack([scores.prediction, scores.lower, scores.upper])
     return np.where(np.isfinite(scores.prediction), values, np.nan)

@@ -492,6 +492,39 @@ def test_without_links_every_file_is_written(opened: Open, tmp_path: Path, monke
 
 
 @BOTH
+def test_a_bucket_that_fails_leaves_those_before_it_and_is_made_up_for(opened: Open, mode: str) -> None:
+    registry = opened(mode)
+    parent = registry.start_training("m3", "k", {})
+    good, bad = Batch(0, [entry("m3.a")], {}), Batch(1, [entry("m3.b"), entry("m3.b")], {})
+    registered = registry.register_buckets(parent, [good, bad, Batch(2, [entry("m3.c")], {})])
+    with pytest.raises(RegistryError, match="two entries in one bucket"):
+        list(registered)
+    mended = [good, Batch(1, [entry("m3.b")], {}), Batch(2, [entry("m3.c")], {})]
+    assert len([one for _, made in registry.register_buckets(parent, mended) for one in made]) == 3
+    assert [name for name, _ in live(registry)] == ["m3.a", "m3.b", "m3.c"]
+    # Whoever stops taking results leaves the rest undone, and nothing that hangs.
+    more = registry.register_buckets(parent, [Batch(3, [entry("m3.d")], {}), Batch(4, [entry("m3.e")], {})])
+    next(more)
+    more.close()  # type: ignore[attr-defined]
+    assert "m3.d" in [name for name, _ in live(registry)]
+
+
+@BOTH
+def test_runs_of_others_below_a_training_are_left_alone(opened: Open, mode: str) -> None:
+    registry = opened(mode)
+    parent, seen = registry.start_training("m3", "k", {}), client(registry)
+    experiment = seen.get_run(parent).info.experiment_id
+    tags = {"mlflow.parentRunId": parent}
+    foreign = [
+        seen.create_run(experiment, tags={**tags, **more}).info.run_id for more in ({}, {"myriad.bucket": "mine"})
+    ]
+    registry.register_bucket(parent, -1, entries(1), {"models": 1.0})
+    (version,) = seen.search_model_versions()
+    assert version.run_id not in foreign
+    assert {seen.get_run(one).info.status for one in foreign} == {"RUNNING"}
+
+
+@BOTH
 def test_two_writers_of_one_bucket_make_single_versions(opened: Open, mode: str, tmp_path: Path) -> None:
     registry = opened(mode)
     count = 300 if mode == "bulk" else 15

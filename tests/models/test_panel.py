@@ -1,9 +1,12 @@
 """Panels cut and joined."""
 
 import numpy as np
-from kit import panel_of
+from kit import panel_of, series_of
 
+from models.competitors import SmoothingCandidate
+from models.features import Contract
 from models.panel import Panel
+from models.rows import Window
 from models.smoothing import MEMBERS, forecast
 
 
@@ -27,3 +30,10 @@ def test_a_method_says_the_same_of_windows_joined_and_one_by_one():
         usable = np.concatenate([method.applicable(one) for one in windows])
         np.testing.assert_array_equal(method.applicable(joined), usable)
         np.testing.assert_allclose(together[usable], alone[usable], rtol=1e-6, err_msg=method.name)
+
+
+def test_a_bucket_without_segments_has_forecasts_of_none():
+    window = Window(series_of(), Contract("forecast", horizon=3), None, 0, 3)
+    for method in ("seasonal_naive", "theta", "ses"):
+        first, second = SmoothingCandidate(MEMBERS[method]).fit([window, window])
+        assert first.forecast.shape == second.forecast.shape == (0, 3)

@@ -5,7 +5,10 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.ensemble import AdaBoostRegressor, BaggingRegressor
+from sklearn.linear_model import TweedieRegressor
 
+from models.competitors import graph_member
 from models.errors import ExportError
 from models.execution import run_each, run_graph
 from models.export import Linear, Model, Smoothing, Trees, build_graph
@@ -88,6 +91,37 @@ def test_what_cannot_be_stacked_is_run_by_itself():
         np.testing.assert_allclose(found[place].prediction, run_graph(graphs[place], rows[place]).prediction, rtol=1e-6)
     assert isinstance(found[3], ExportError)
     assert isinstance(found[5], ExportError)
+
+
+@pytest.mark.parametrize(
+    "regressor", [BaggingRegressor(n_estimators=2), AdaBoostRegressor(n_estimators=2), TweedieRegressor()]
+)
+@pytest.mark.parametrize("transform", ["none", "log1p"])
+def test_converted_regressors_are_run_by_themselves(regressor, transform):
+    """Whatever their graphs are made of; some have as many nodes as a frame."""
+    random = np.random.default_rng(6)
+    contract = Contract("regression", numeric=("a", "b"), transform=transform)
+    x = random.uniform(0, 10, (60, 2)).astype(np.float32)
+    fitted = graph_member("guest", regressor.fit(x, 1 + x.sum(axis=1)), 2)
+    guest = build_graph(Model(contract, (fitted,), np.ones(1), np.ones(1)))
+    own = [model(contract, random, ["ridge"]) for _ in range(2)]
+    graphs, rows = [own[0], guest, own[1], guest], [x[:3], x[:2], x[3:4], x]
+    assert stack_graphs(graphs, contract).places == (0, 2)
+    assert stack_graphs([guest], contract) is None
+    assert stack_graphs([guest, guest], contract) is None
+    for graph, own_rows, found in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
+        np.testing.assert_allclose(found.prediction, run_graph(graph, own_rows).prediction, rtol=1e-6)
+
+
+def test_a_member_that_a_model_lacks_cannot_spoil_it():
+    """Its states may be anything: 0 times infinity is no number."""
+    contract, random = FACES[0], np.random.default_rng(7)
+    graphs = [model(contract, random, ["ses"]), model(contract, random, ["theta"]), model(contract, random, ["ses"])]
+    rows = [features(contract, random, 2) for _ in graphs]
+    rows[0][:, contract.column("theta.level")] = np.inf
+    first, *_ = run_each(graphs, rows, contract)
+    assert np.isfinite(first.prediction).all()
+    np.testing.assert_allclose(first.prediction, run_graph(graphs[0], rows[0]).prediction)
 
 
 def test_a_graph_of_another_contract_is_none_of_the_stack():

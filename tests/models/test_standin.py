@@ -81,3 +81,13 @@ def test_what_a_segment_did_before_its_level_says_nothing():
     wild = values.copy()
     wild[:, :40] = 1e9
     assert spread(wild, levels, 8, H, 0.9) == spread(values, levels, 8, H, 0.9)
+
+
+def test_a_segment_of_zeros_is_measured_at_the_size_of_its_level():
+    """Nothing sold in a few weeks says little about the next ones."""
+    level = np.full((1, 6), 10.0)
+    fit = fit_one(np.array([[np.nan] * 4 + [0.0, 0.0]]), level)
+    assert (fit.factor, fit.size, fit.shared) == (0.0, 10.0, 2)
+    rare = np.random.default_rng(2).poisson(0.3, (200, 40)).astype(float)
+    every = np.broadcast_to(rare.mean(axis=0), rare.shape)
+    assert spread(rare, every, 2, H, 0.9) > 1

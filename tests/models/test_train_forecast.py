@@ -1,6 +1,7 @@
 """Training of whole buckets: what a segment gets does not depend on its neighbours, and nothing ever raises."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -234,6 +235,36 @@ def test_a_graph_off_by_too_much_is_passed_over_and_the_last_reason_is_told(flee
     assert result.failed
     assert "is off by" in result.reason
     assert not any(rank.selected for rank in result.ranks)
+
+
+def test_a_stack_that_says_something_else_is_not_believed(fleet, monkeypatch):
+    """What one graph says by itself decides; then all are run by themselves."""
+    plain, calls = train.run_each, []
+
+    def spoiled(graphs, features, contract):
+        calls.append(len(graphs))
+        found = plain(graphs, features, contract)
+        if len(graphs) > 1:
+            found[1] = replace(found[1], prediction=found[1].prediction * 2)
+            found[0] = replace(found[0], prediction=found[0].prediction + 1)
+        return found
+
+    chosen, series = monthly(fleet, ["ses"]), series_of(*histories(80, 90, 70), season=12)
+    expected = trained(chosen, series)
+    monkeypatch.setattr(train, "run_each", spoiled)
+    found = trained(chosen, series)
+    assert [one.sha256 for one in found] == [one.sha256 for one in expected]
+    assert not any(one.failed for one in found)
+    assert calls == [3, 1, 1, 1, 1]
+
+
+def test_a_graph_that_cannot_be_run_leaves_the_latency_of_others_known(fleet, monkeypatch):
+    plain = train.build_graph
+    first = iter([True])
+    monkeypatch.setattr(train, "build_graph", lambda model: b"none" if next(first, False) else plain(model))
+    found = trained(monthly(fleet, ["ses", "ridge"]), series_of(*histories(80, 90, 70), season=12))
+    assert not any(one.failed for one in found)
+    assert np.isfinite([one.latency_ms for one in found]).all()
 
 
 # --- choice and intervals

@@ -10,7 +10,8 @@ from adapters.runtime import predict_each
 from models.tables import CHAMPIONS, PREDICTIONS
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
-from tasks.score import score_fleet
+from tasks.score import _order, score_fleet
+from tasks.work.score import score_bucket
 
 OWN = "store=1/brand=amber"
 KEPT = ["status", "fallback_level", "candidate"]
@@ -46,6 +47,29 @@ def test_each_kind_of_segment_says_why_another_model_stands_in(trained):
     # A level's forecast is dated by the level's model; one that is up to date has nothing to say.
     assert rows.cutoff.notna().all()
     assert rows.isna().loc["store=3/brand=citra"].reason
+
+
+def test_the_interval_of_a_fallback_holds_what_segments_stray(trained, monkeypatch):
+    """SHORT is brought to size, UNSEEN may be of any size: both are wider than the level's own interval."""
+    run = trained.run()
+    order = _order(run, 1, None)
+
+    def rows():
+        files = [file for bucket in range(3) for file in score_bucket(run.job, order, bucket).files]
+        return run.table(PREDICTIONS).read_files(files).to_pandas()
+
+    wide = rows()
+    monkeypatch.setattr("tasks.work.fallback.spread", lambda *arguments: 0.0)
+    plain = rows()
+    both = wide.merge(plain, on=["segment", "time"], suffixes=("", "_plain"))
+    assert len(both) == len(wide)
+    stands_in = both.fallback_level.isin(["brand", "global"])
+    width, before = both.upper - both.prediction, both.upper_plain - both.prediction_plain
+    assert (width[stands_in] > 1.01 * before[stands_in]).all()
+    assert both[stands_in].segment.nunique() == 3
+    assert (width[~stands_in] == before[~stands_in]).all()
+    assert (both.lower >= 0).all()
+    assert (both.lower <= both.prediction).all()
 
 
 def test_a_dead_segment_without_a_model_says_both(trained):

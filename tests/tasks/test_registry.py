@@ -166,7 +166,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     ("owner", "step", "times"),
     [
-        ("adapters.registry.Registry", "register_bucket", 1),
+        ("adapters.registry._registry.Registry", "_complete", 1),
         ("adapters.lake.Table", "replace", 0),
         ("adapters.lake.Table", "replace", 1),
         ("adapters.registry.Registry", "set_alias", 0),

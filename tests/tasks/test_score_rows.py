@@ -10,7 +10,7 @@ from rides import PAIRS, rides, rides_fleet
 from shop import open_run, train_all
 
 from adapters.registry import Registry
-from adapters.runtime import Scores, predict
+from adapters.runtime import Scores, predict_each
 from models.tables import PREDICTIONS
 from tasks.ingest import ingest_files
 from tasks.promote import promote_challengers
@@ -120,12 +120,15 @@ def test_an_input_without_a_valid_row_counts_as_scored(rides_run):
 
 
 def test_broken_champions_unseen_segments_and_rows_without_an_answer_harm_no_others(rides_run, monkeypatch):
-    def infinite_afar(graph, features):
-        scores = predict(graph, features)
-        far = (features > 1e6).any(axis=1)
-        return Scores(*(np.where(far, np.inf, values) for values in (scores.prediction, scores.lower, scores.upper)))
+    def infinite_afar(graphs, features, contract):
+        found = predict_each(graphs, features, contract)
+        for place, (scores, rows) in enumerate(zip(found, features, strict=True)):
+            if isinstance(scores, Scores):
+                parts = (scores.prediction, scores.lower, scores.upper)
+                found[place] = Scores(*(np.where((rows > 1e6).any(axis=1), np.inf, values) for values in parts))
+        return found
 
-    monkeypatch.setattr("tasks.work.score_rows.predict", infinite_afar)
+    monkeypatch.setattr("tasks.work.score_rows.predict_each", infinite_afar)
     run = rides_run
     change_champions(run, ["city=ulm/route=a"], onnx=b"no graph")
     today = rides(8, 3, [("ulm", "a"), ("ulm", "b/c"), ("wien", "x")])
