@@ -9,14 +9,16 @@ __all__ = ["estimate_run"]
 
 # Milliseconds of one core, measured on the 2-core cloud machine that Myriad is developed on (M3, oj, flights and
 # simulated fleets). A fit is one segment at one origin: every candidate is fitted at each fold and once on all rows.
-_FIT_MS = {"seasonal_naive": 0.1, "moving_average": 0.1, "mean": 0.1, "median": 0.1, "ridge": 1.5}
-_SMOOTHING_FIT_MS = 0.8
+# Forecast fleets fit whole buckets at once, regression fleets one segment after another.
+_FIT_MS = {"seasonal_naive": 0.03, "moving_average": 0.05, "ridge": 0.3}
+_ROWS_FIT_MS = {"mean": 0.1, "median": 0.1, "ridge": 1.5}
+_SMOOTHING_FIT_MS = 0.25
 _SLOW_FIT_MS = 45.0
 """LightGBM, and estimators by import path until somebody knows better."""
 _ROW_FIT_US = {"ridge": 5.0}
 _SLOW_ROW_FIT_US = 2.0
 """Microseconds a row and fit of a regression fleet, on top: its segments are large."""
-_EXPORT_MS = 2.2
+_EXPORT_MS = 0.6
 _SCORE_MS = 1.5
 _STAGE_SECONDS = 1.5
 """What a stage takes with nothing to do: flow, workers, commits."""
@@ -49,7 +51,7 @@ def estimate_run(
     scoring = models if scoring is None else scoring
     level_rows = 0 if fleet.task == "forecast" else len(fleet.fallback) * min(rows, _MAX_LEVEL_ROWS)
     heavy_rows = 0 if fleet.task == "forecast" else rows + level_rows
-    per_fit = sum(models * _fit_ms(c) / 1e3 + heavy_rows * _row_us(c) / 1e6 for c in fleet.candidates)
+    per_fit = sum(models * _fit_ms(c, fleet) / 1e3 + heavy_rows * _row_us(c) / 1e6 for c in fleet.candidates)
     busy = max(1, min(workers, models))
     columns = 3 + len(fleet.features.numeric) + len(fleet.features.categorical)
     model_bytes = _TREES_DISK_BYTES if any(_is_slow(c) for c in fleet.candidates) else _MODEL_DISK_BYTES
@@ -76,11 +78,14 @@ def _task_bytes(fleet: Fleet, segments: int, rows: int, level_rows: int, busy: i
 
 
 def _is_slow(candidate: Candidate) -> bool:
-    return candidate.name not in _FIT_MS and candidate.name not in SMOOTHING
+    return candidate.name not in {*_FIT_MS, *_ROWS_FIT_MS, *SMOOTHING}
 
 
-def _fit_ms(candidate: Candidate) -> float:
-    return _SLOW_FIT_MS if _is_slow(candidate) else _FIT_MS.get(candidate.name, _SMOOTHING_FIT_MS)
+def _fit_ms(candidate: Candidate, fleet: Fleet) -> float:
+    if _is_slow(candidate):
+        return _SLOW_FIT_MS
+    quick = _FIT_MS if fleet.task == "forecast" else _ROWS_FIT_MS
+    return quick.get(candidate.name, _SMOOTHING_FIT_MS)
 
 
 def _row_us(candidate: Candidate) -> float:
