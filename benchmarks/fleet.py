@@ -98,7 +98,7 @@ def _run(segments: int, folder: Path) -> _Result:
     wall = timed(lambda: subprocess.run(run, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL))
     told: dict[str, Any] = json.loads((folder / "reports" / "simulated" / "latest.json").read_text())
     seconds = {stage["name"]: stage["seconds"] for stage in told["stages"]}
-    return _Result(segments, told["models"]["promoted"], seconds, told["peak_rss_bytes"] / 2**30, wall)
+    return _Result(segments, told["promoted"], seconds, told["peak_rss_bytes"] / 2**30, wall)
 
 
 def _told(results: dict[int, _Result]) -> list[str]:
