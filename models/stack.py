@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from models.export import GraphBuilder, bounded_linear, bounded_outputs, design_columns, frame, step_index
@@ -81,7 +82,7 @@ def _variables(graph: bytes, frames: Sequence[_Frame]) -> _Variables | None:
     """The variables of a graph that one of the frames is the rest of; else None."""
     try:
         proto = onnx.ModelProto.FromString(graph)
-    except Exception:  # noqa: BLE001 - protobuf's own error; whoever runs the graph says what is wrong with it
+    except DecodeError:  # Whoever runs the graph says what is wrong with it.
         return None
     for known in frames:
         if len(proto.graph.node) == known.nodes and len(proto.graph.initializer) > known.constants:
