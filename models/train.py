@@ -5,7 +5,6 @@ The same records come out for forecast and regression fleets, and for the fallba
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -16,7 +15,7 @@ from models.backtest import Backtest
 from models.candidates import COMBINATION
 from models.combine import COMBINED, choose, combination_weights
 from models.errors import ExportError
-from models.execution import Predictions, run_each
+from models.execution import Predictions, run_verified
 from models.export import Member, Model, build_graph
 from models.features import Contract
 from models.fleet import Fleet
@@ -229,30 +228,12 @@ class _Bench:
         return _Draft(s, choice, used, shares, frozenset(map(type, members)), parameters, graph)
 
     def _checked(self, drafts: Sequence[_Draft]) -> list[TrainedSegment | str]:
-        """Each model, or why its graph does not do: it is run, and compared with the native predictions.
-
-        All are run together, and the first of each family also by itself, which tells the family's latency; where that
-        makes a difference, all are run by themselves.
-        """
+        """Each model, or why its graph does not do: it is run, and compared with the native predictions."""
         inputs = [self.refit.features[draft.segment].astype(np.float32) for draft in drafts]
-        began = time.perf_counter()
-        outputs = run_each([draft.graph for draft in drafts], inputs, self.contract)
-        took_ms = (time.perf_counter() - began) * 1000
-        if len(drafts) == 1:
-            return [self._compared(drafts[0], outputs[0], took_ms)]
-        latencies: dict[frozenset[type[Member]], float] = {}
-        same = True
-        for draft, rows, together in zip(drafts, inputs, outputs, strict=True):
-            if draft.family not in latencies:
-                began = time.perf_counter()
-                alone = run_each([draft.graph], [rows], self.contract)[0]
-                latencies[draft.family] = (time.perf_counter() - began) * 1000
-                same = same and _agree(alone, together, self._unit(draft))
-        if not same:
-            pairs = zip(drafts, inputs, strict=True)
-            outputs = [run_each([draft.graph], [rows], self.contract)[0] for draft, rows in pairs]
-        told = (latencies[draft.family] for draft in drafts)
-        return [self._compared(*each) for each in zip(drafts, outputs, told, strict=True)]
+        families = [draft.family for draft in drafts]
+        units = [self._unit(draft) for draft in drafts]
+        runs = run_verified([draft.graph for draft in drafts], inputs, self.contract, families, units)
+        return [self._compared(draft, run.outputs, run.latency_ms) for draft, run in zip(drafts, runs, strict=True)]
 
     def _unit(self, draft: _Draft) -> float:
         """What differences are measured in: the segment's mean absolute target."""
@@ -283,14 +264,6 @@ class _Bench:
             latency_ms=latency_ms,
             ranks=_ranks(draft.choice, self.means[draft.segment], weights, self._names),
         )
-
-
-def _agree(alone: Predictions | ExportError, together: Predictions | ExportError, unit: float) -> bool:
-    """Whether one graph gives the same by itself and among others, to float32's precision."""
-    if isinstance(alone, ExportError) or isinstance(together, ExportError):
-        return isinstance(alone, ExportError) and isinstance(together, ExportError)
-    pairs = ((alone.prediction, together.prediction), (alone.lower, together.lower), (alone.upper, together.upper))
-    return all(np.allclose(one, other, rtol=1e-5, atol=1e-5 * unit, equal_nan=True) for one, other in pairs)
 
 
 def _ranks(winner: int, errors: FloatArray, weights: FloatArray, names: Sequence[str]) -> tuple[Rank, ...]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import metadata_of, outputs_of, panel_of, series_of
 
-from models import train
+from models import execution, train
 from models.backtest import Folds, judge
 from models.export import Linear, Model, build_graph
 from models.features import Contract, contract_of
@@ -239,7 +239,7 @@ def test_a_graph_off_by_too_much_is_passed_over_and_the_last_reason_is_told(flee
 
 def test_a_stack_that_says_something_else_is_not_believed(fleet, monkeypatch):
     """What one graph says by itself decides; then all are run by themselves."""
-    plain, calls = train.run_each, []
+    plain, calls = execution.run_each, []
 
     def spoiled(graphs, features, contract):
         calls.append(len(graphs))
@@ -251,7 +251,7 @@ def test_a_stack_that_says_something_else_is_not_believed(fleet, monkeypatch):
 
     chosen, series = monthly(fleet, ["ses"]), series_of(*histories(80, 90, 70), season=12)
     expected = trained(chosen, series)
-    monkeypatch.setattr(train, "run_each", spoiled)
+    monkeypatch.setattr(execution, "run_each", spoiled)
     found = trained(chosen, series)
     assert [one.sha256 for one in found] == [one.sha256 for one in expected]
     assert not any(one.failed for one in found)
