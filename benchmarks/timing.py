@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["PEERS", "by_turns", "peer", "peer_seconds", "ratio", "timed"]
+__all__ = ["PEERS", "by_turns", "installed", "peer", "peer_seconds", "ratio", "timed", "versions"]
 
 PEERS = Path(__file__).parent / "peers"
 _ENVIRONMENTS = Path(__file__).parents[1] / "var" / "peers"
@@ -36,27 +36,37 @@ def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
     return statistics.median(one / other for one, other in zip(theirs, ours, strict=True))
 
 
-def peer(name: str, script: str, *arguments: object) -> str | None:
-    """Last line that a script of `benchmarks/peers` prints in the peer's own environment; None where it has none.
+def installed(name: str) -> bool:
+    """Whether a peer has its environment below `var/peers`, which `make peers` installs; '' is Myriad's own."""
+    return _python(name).exists()
 
-    name : of the environment below `var/peers`, which `make peers` installs; empty for the one of Myriad.
+
+def versions(name: str, *packages: str) -> str:
+    """Packages of a peer's environment with their versions, such as `ray 2.60.0`."""
+    code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    done = subprocess.run([str(_python(name)), "-c", code, *packages], check=True, capture_output=True, text=True)
+    return ", ".join(f"{each} {number}" for each, number in zip(packages, done.stdout.split(), strict=True))
+
+
+def peer(name: str, script: str, *arguments: object) -> str:
+    """Last line that a script of `benchmarks/peers` prints in the peer's environment.
+
+    Raises RuntimeError with what the script said if it fails.
     """
-    python = Path(sys.executable) if not name else _ENVIRONMENTS / name / "bin" / "python"
-    if not python.exists():
-        return None
+    python = _python(name)
     command = [str(python), str(PEERS / script), *map(str, arguments)]
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "PYSPARK_PYTHON": str(python), "PYTHONPATH": str(PEERS)}
-    done = subprocess.run(
-        command, env=os.environ | one_thread | quiet, check=True, capture_output=True, text=True, timeout=1800
-    )
+    done = subprocess.run(command, env=os.environ | one_thread | quiet, capture_output=True, text=True, timeout=1800)
+    if done.returncode:
+        raise RuntimeError(f"{script} failed in the environment {name or 'of Myriad'}:\n{done.stderr[-2000:]}")
     return done.stdout.strip().splitlines()[-1]
 
 
-def peer_seconds(name: str, script: str, *arguments: object) -> tuple[float, str] | None:
-    """Median seconds and version that a peer's script tells as JSON; None where it is not installed."""
-    line = peer(name, script, *arguments)
-    if line is None:
-        return None
-    told = json.loads(line)
-    return statistics.median(told["seconds"]), str(told["version"])
+def peer_seconds(name: str, script: str, *arguments: object) -> float:
+    """Median seconds that a peer's script tells as JSON."""
+    return float(statistics.median(json.loads(peer(name, script, *arguments))["seconds"]))
+
+
+def _python(name: str) -> Path:
+    return _ENVIRONMENTS / name / "bin" / "python" if name else Path(sys.executable)

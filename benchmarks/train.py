@@ -12,7 +12,9 @@ each; the error is that of the published test part.
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,7 +23,7 @@ import pandas as pd
 
 from adapters.samples import write_sample
 from benchmarks.machine import describe
-from benchmarks.timing import by_turns, peer, peer_seconds, ratio, timed
+from benchmarks.timing import by_turns, installed, peer, peer_seconds, ratio, timed, versions
 from benchmarks.workload import Workload, peer_rows, workload
 from models.panel import FloatArray, Panel
 from models.smoothing import MEMBERS, forecast
@@ -76,14 +78,8 @@ def _ridge() -> list[str]:
             def ours() -> float:
                 return timed(lambda: list(pool.map(_bucket, buckets)))
 
-            def joblib() -> float:
-                found = peer_seconds("", "run_joblib.py", path, 1)
-                assert found is not None
-                return found[0]
-
-            found = by_turns(ROUNDS, ours=ours, joblib=joblib)
-            others = {name: peer_seconds(name, f"run_{name}.py", path, ROUNDS) for name in ("ray", "spark")}
-            ours_again = [ours() for _ in range(ROUNDS)]
+            peers = _peers(path)
+            found = by_turns(ROUNDS, ours=ours, **{label: run for label, run in peers.items() if run})
     lines = [
         f"Ridge, {SEGMENTS:,} segments of 122 weeks, {done:,} models:",
         "",
@@ -92,16 +88,24 @@ def _ridge() -> list[str]:
     ]
     per_model = 1000 / SEGMENTS
     lines.append(f"| Myriad, with ONNX and parity check | {np.median(found['ours']) * per_model:.2f} | |")
-    faster = ratio(found["joblib"], found["ours"])
-    lines.append(f"| joblib and scikit-learn | {np.median(found['joblib']) * per_model:.1f} | {faster:.0f} x |")
-    for name, told in others.items():
-        if told is None:
-            lines.append(f"| {name} | not installed: `make peers` | |")
+    for label in peers:
+        if label in found:
+            told = f"{np.median(found[label]) * per_model:.1f} | {ratio(found[label], found['ours']):.0f} x"
         else:
-            seconds, version = told
-            against = float(np.median(ours_again))
-            lines.append(f"| {name} {version} | {seconds * per_model:.1f} | {seconds / against:.0f} x |")
+            told = "not installed: `make peers` |"
+        lines.append(f"| {label} | {told} |")
     return lines
+
+
+def _peers(path: Path) -> dict[str, Callable[[], float] | None]:
+    """Seconds of each peer for the rows at `path`, by what it is; None of one that is not installed."""
+    found: dict[str, Callable[[], float] | None] = {}
+    for name, packages in {"": ("joblib", "scikit-learn"), "ray": ("ray",), "spark": ("pyspark",)}.items():
+        if installed(name):
+            found[versions(name, *packages)] = partial(peer_seconds, name, f"run_{name or 'joblib'}.py", path, 1)
+        else:
+            found[name] = None
+    return found
 
 
 # --- smoothing
@@ -112,38 +116,45 @@ def _smoothing() -> list[str]:
     lengths = (~np.isnan(values)).sum(axis=1)
     ends = np.full(len(values), values.shape[1] - 1)
     panel = Panel(values, lengths, ends, 12)
-    ours: dict[str, tuple[float, FloatArray]] = {name: _fit(name, panel) for name in PAIRS}
+    ours: list[dict[str, tuple[float, FloatArray]]] = []
+    theirs: list[dict[str, FloatArray]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "series.npz", Path(folder) / "found.npz"
+        np.savez(source, values=values)
+        for _ in range(ROUNDS):
+            ours.append({name: _fit(name, panel) for name in PAIRS})
+            if installed("statsforecast"):
+                peer("statsforecast", "run_statsforecast.py", source, target, HORIZON, 1)
+                theirs.append(dict(np.load(target)))
     lines = [
-        f"Smoothing, {len(values):,} series, {HORIZON} months:",
+        f"Smoothing, {len(values):,} series, {HORIZON} months{_against()}:",
         "",
         "| candidate | ms a series | sMAPE | statsforecast | ms a series | sMAPE | Myriad is faster by |",
         "|---|---|---|---|---|---|---|",
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "series.npz", Path(folder) / "found.npz"
-        np.savez(source, values=values)
-        version = peer("statsforecast", "run_statsforecast.py", source, target, HORIZON, ROUNDS)
-        theirs = dict(np.load(target)) if version else {}
-    # Again, after the peer: the machine may have changed meanwhile.
+    per_series = 1000 / len(values)
     for name, other in PAIRS.items():
-        seconds = float(np.median([ours[name][0], *(_fit(name, panel)[0] for _ in range(ROUNDS))]))
-        mine = f"| {name} | {seconds / len(values) * 1000:.2f} | {_smape(actual, ours[name][1]):.2f} | {other} |"
+        seconds = [found[name][0] for found in ours]
+        error = _smape(actual, ours[0][name][1])
+        mine = f"| {name} | {np.median(seconds) * per_series:.2f} | {error:.2f} | {other} |"
         if not theirs:
             lines.append(f"{mine} not installed: `make peers` | | |")
             continue
-        their_seconds = float(np.median(theirs[f"{name} seconds"]))
-        error = _smape(actual, theirs[f"{name} forecasts"])
-        lines.append(
-            f"{mine} {their_seconds / len(values) * 1000:.2f} | {error:.2f} | {their_seconds / seconds:.1f} x |"
-        )
+        slower = [float(found[f"{name} seconds"][0]) for found in theirs]
+        error = _smape(actual, theirs[0][f"{name} forecasts"])
+        lines.append(f"{mine} {np.median(slower) * per_series:.2f} | {error:.2f} | {ratio(slower, seconds):.1f} x |")
     if theirs:
-        plain = float(np.median(theirs["plain seconds"])) / len(values) * 1000
+        plain = float(np.median([found["plain seconds"][0] for found in theirs])) * per_series
         lines += [
             "",
             f"statsforecast's simple exponential smoothing, without a season, takes {plain:.3f} ms a series; "
-            f"its sMAPE is {_smape(actual, theirs['plain forecasts']):.2f}.",
+            f"its sMAPE is {_smape(actual, theirs[0]['plain forecasts']):.2f}.",
         ]
     return lines
+
+
+def _against() -> str:
+    return f", against {versions('statsforecast', 'statsforecast')}" if installed("statsforecast") else ""
 
 
 def _fit(name: str, panel: Panel) -> tuple[float, FloatArray]:

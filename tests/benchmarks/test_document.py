@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as runner
-from benchmarks.timing import by_turns, peer, ratio
+from benchmarks.timing import by_turns, installed, peer, ratio
 from benchmarks.workload import BUCKET, peer_rows, workload
 
 
@@ -57,8 +57,14 @@ def test_figures_are_taken_by_turns_and_compared_in_pairs():
     assert ratio(found["theirs"], found["ours"]) == 5.0
 
 
-def test_a_peer_without_its_environment_is_none():
-    assert peer("nobody", "run_ray.py") is None
+def test_a_peer_without_its_environment_is_not_installed():
+    assert installed("")
+    assert not installed("nobody")
+
+
+def test_a_peer_that_fails_says_why():
+    with pytest.raises(RuntimeError, match=r"run_joblib.py failed in the environment of Myriad:\n(.|\n)*no-rows"):
+        peer("", "run_joblib.py", "no-rows.parquet", 1)
 
 
 def test_a_workload_is_a_fleet_in_buckets_and_as_rows():
