@@ -1,4 +1,4 @@
-"""Registration by MLflow's public API: any store, any server, some 25 ms a model."""
+"""Registration by MLflow's public API: any store, any server, one model after another."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Registration by SQL through MLflow's own table classes: 0.1 ms a model, one transaction a bucket.
+"""Registration by SQL through MLflow's own table classes, one transaction a bucket.
 
 These classes are MLflow's internals. `obstacle` says when they must not be used; then the public API is.
 What MLflow's server does on an event beside writing rows, namely calling webhooks, does not happen on this path.
