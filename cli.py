@@ -1,12 +1,13 @@
 """The `myriad` command."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from commands import look, operate, run, start
+from commands import cluster, look, operate, run, start
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted."
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
@@ -14,6 +15,7 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Run": (run.run, run.ingest, run.partition, run.train, run.promote, run.score),
     "Look": (look.status, look.explain, look.report, look.accuracy, look.export),
     "Operate": (operate.rollback, operate.pin, operate.up, operate.down, operate.deploy),
+    "Cluster": (cluster.tls, cluster.workers),
 }
 
 
@@ -66,6 +68,11 @@ def _myriad(
 
 def main() -> None:
     """Entry point."""
+    # Not one of the commands' own imports: it would cost every `--help`.
+    if Path(".env").is_file():
+        from adapters.settings import load_environment
+
+        load_environment(Path())
     app(prog_name="myriad")
 
 

@@ -34,6 +34,8 @@ STORAGE_ERRORS = (OSError, BotoCoreError)
 """What a storage raises when it cannot be reached or refuses; botocore's own errors are no OSErrors."""
 
 _CHUNK_BYTES = 1 << 20
+_S3_ATTEMPTS = 12
+"""With pauses that double up to 20 s, half of them on average: over a minute in all."""
 _SETTLED_S = 2.0
 _PARQUET_END = b"PAR1"
 
@@ -60,8 +62,7 @@ class RawFile:
 def split_uri(uri: str, home: Path) -> tuple[AbstractFileSystem, str]:
     """The file system of a uri and the path on it; local paths are taken relative to `home`."""
     if uri.startswith("s3://"):
-        # Fresh listings: a cached one hides files that landed since.
-        return fsspec.filesystem("s3", use_listings_cache=False), uri.removeprefix("s3://")
+        return _s3(), uri.removeprefix("s3://")
     if "://" in uri and not uri.startswith("file://"):
         raise SourceError(f"{uri}: unknown scheme; use a local path, file:// or s3://")
     return fsspec.filesystem("file"), str((home / uri.removeprefix("file://")).absolute())
@@ -70,9 +71,17 @@ def split_uri(uri: str, home: Path) -> tuple[AbstractFileSystem, str]:
 def arrow_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     """Arrow's view of a lake's root: file system and path on it."""
     if uri.startswith("s3://"):
-        filesystem = fsspec.filesystem("s3", use_listings_cache=False)
-        return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem)), uri.removeprefix("s3://")
+        return pafs.PyFileSystem(pafs.FSSpecHandler(_s3())), uri.removeprefix("s3://")
     return pafs.LocalFileSystem(), uri.removeprefix("file://")
+
+
+def _s3() -> AbstractFileSystem:
+    """S3 by the usual AWS_* variables.
+
+    Listings are fresh: a cached one hides files that landed since. A server that is away for a minute is waited for.
+    """
+    config = {"retries": {"mode": "standard", "max_attempts": _S3_ATTEMPTS}, "connect_timeout": 10, "read_timeout": 60}
+    return fsspec.filesystem("s3", use_listings_cache=False, config_kwargs=config)
 
 
 def list_files(pattern: str, home: Path) -> list[RawFile]:

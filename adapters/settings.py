@@ -1,30 +1,77 @@
-"""Settings from the environment (MYRIAD_*); the defaults are the embedded size: everything below `var/`."""
+"""Settings from the environment (MYRIAD_* and the libraries' own names); the defaults are the embedded size.
+
+What contradicts itself is a SettingsError before anything starts.
+"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["Settings", "embedded_defaults", "quiet_telemetry", "stack_environment"]
+from models.errors import SettingsError
+
+__all__ = ["TLS_FILES", "Settings", "embedded_defaults", "load_environment", "quiet_telemetry", "stack_environment"]
+
+PREFIX = "MYRIAD_"
+FAMILIES = (PREFIX, "AWS_", "DASK_", "MLFLOW_", "PREFECT_")
+"""How the names of environment variables begin that a `.env` file may set for our commands."""
+TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
 
 
 class Settings(BaseSettings):
-    """Where things are kept and how much of the machine is used. Only these differ between a laptop and a cluster."""
+    """Where things are kept and how much of the machine is used. Only these differ between a laptop and a cluster.
 
-    model_config = SettingsConfigDict(env_prefix="MYRIAD_", frozen=True, extra="ignore")
+    Raises SettingsError, a line for each value that is wrong or contradicts another.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     home: Path = Field(default_factory=Path.cwd, description="Relative paths of fleet files and settings start here.")
     lake: str = Field("var/lake", description="Root of the tables: a folder or an s3:// uri.")
-    tracking_uri: str = Field("", description="MLflow tracking uri; empty: SQLite below var/mlflow.")
+    tracking_uri: str = Field(
+        default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", ""),
+        description="MLflow tracking uri; empty: MLFLOW_TRACKING_URI, or SQLite below var/mlflow.",
+    )
     artifact_root: str = Field(
         "", description="Where MLflow keeps artifacts; empty: below var/mlflow, or the server's."
     )
     reports: str = Field("var/reports", description="Folder of the reports.")
     dask_address: str = Field("", description="Address of a running Dask scheduler; empty: workers of our own.")
+    dask_tls: str = Field("", description="Folder with ca.pem, cert.pem and key.pem for tls:// addresses.")
+    dask_require_tls: bool = Field(False, description="Refuse a scheduler whose address is not tls://.")
     workers: int = Field(default_factory=lambda: max(1, min(os.cpu_count() or 1, 16)), ge=1)
+    min_workers: int | None = Field(
+        None, ge=0, description="Own workers that stay when there is no work; none: all of them."
+    )
     worker_memory: str = Field("auto", description="Memory limit of one worker of our own, such as 2GB.")
+    worker_lifetime: str = Field("", description="Time after which a worker of our own is replaced, such as 1h.")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as exc:
+            told = [f"{_variable(error['loc'])}: {_told(error)}" for error in exc.errors()]
+            raise SettingsError("\n".join(told)) from None
+        if wrong := list(_contradictions(self, os.environ)):
+            raise SettingsError("\n".join(wrong))
+
+    @field_validator("worker_memory")
+    @classmethod
+    def _is_size(cls, value: str) -> str:
+        from dask.utils import parse_bytes  # Here, since it takes as long as all else, and is seldom needed.
+
+        return _parsed(value, parse_bytes, "a size such as 2GB, or auto", spared="auto")
+
+    @field_validator("worker_lifetime")
+    @classmethod
+    def _is_time(cls, value: str) -> str:
+        from dask.utils import parse_timedelta
+
+        return _parsed(value, parse_timedelta, "a time such as 30m or 2h", spared="")
 
     def path(self, value: str) -> Path:
         """A local path, relative ones below `home`."""
@@ -44,6 +91,93 @@ class Settings(BaseSettings):
     def mlflow_artifacts(self) -> str | None:
         """The artifact root with the embedded default filled in; None leaves it to the tracking server."""
         return self.artifact_root or (None if self.tracking_uri else str(self.path("var/mlflow/artifacts")))
+
+    @property
+    def tls_folder(self) -> Path | None:
+        """Where the certificates lie, if there are any."""
+        return self.path(self.dask_tls) if self.dask_tls else None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return PREFIX + str(location[0]).upper() if location else "settings"
+
+
+def _told(error: Any) -> str:
+    given, kind = error["input"], error["type"]
+    allowed = {
+        "int_parsing": "give a whole number",
+        "bool_parsing": "give true or false",
+        "greater_than_equal": f"give at least {error.get('ctx', {}).get('ge')}",
+        "value_error": f"give {error.get('ctx', {}).get('error')}",
+    }
+    return f"{given!r} is not allowed; {allowed.get(kind, error['msg'])}"
+
+
+def _parsed(value: str, parse: Callable[[str], object], allowed: str, spared: str) -> str:
+    if value != spared:
+        try:
+            parse(value)
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(allowed) from None
+    return value
+
+
+def _contradictions(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
+    """One line for each pair of settings that cannot both be meant."""
+    if settings.min_workers is not None and settings.min_workers > settings.workers:
+        yield (
+            f"MYRIAD_MIN_WORKERS: {settings.min_workers} is more than MYRIAD_WORKERS = {settings.workers}; "
+            "lower the one or raise the other"
+        )
+    theirs = environment.get("MLFLOW_TRACKING_URI", "")
+    if theirs and settings.tracking_uri != theirs:
+        yield "MYRIAD_TRACKING_URI and MLFLOW_TRACKING_URI name different places; unset one of them"
+    if settings.artifact_root and settings.tracking_uri.startswith(("http://", "https://")):
+        yield (
+            f"MYRIAD_ARTIFACT_ROOT: {settings.artifact_root} has no effect, since the tracking server at "
+            "MYRIAD_TRACKING_URI decides where artifacts are kept; unset it"
+        )
+    yield from _dask_contradictions(settings)
+    yield from _s3_contradictions(settings, environment)
+
+
+def _dask_contradictions(settings: Settings) -> Iterator[str]:
+    address, folder = settings.dask_address, settings.tls_folder
+    scheme = address.partition("://")[0] if "://" in address else "tcp"
+    if address and scheme not in ("tcp", "tls"):
+        yield f"MYRIAD_DASK_ADDRESS: {address}: {scheme}:// is not allowed; give tcp://HOST:PORT or tls://HOST:PORT"
+    elif address and settings.dask_require_tls and scheme != "tls":
+        yield f"MYRIAD_DASK_ADDRESS: {address} is not encrypted, and MYRIAD_DASK_REQUIRE_TLS is set; give tls://HOST:PORT"
+    elif address and folder is not None and scheme != "tls":
+        yield f"MYRIAD_DASK_ADDRESS: {address} is not encrypted, and MYRIAD_DASK_TLS is set; give tls://, or unset it"
+    elif scheme == "tls" and folder is None:
+        yield (
+            f"MYRIAD_DASK_ADDRESS: {address} needs certificates; set MYRIAD_DASK_TLS to the folder that "
+            "`myriad tls FOLDER` has made for the scheduler"
+        )
+    if folder is not None and (missing := [name for name in TLS_FILES if not (folder / name).is_file()]):
+        yield f"MYRIAD_DASK_TLS: {folder} has no {', '.join(missing)}; `myriad tls {folder}` makes them"
+
+
+def _s3_contradictions(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
+    if not settings.lake.startswith("s3://"):
+        return
+    if environment.get("AWS_S3_ALLOW_UNSAFE_RENAME", "").lower() in ("1", "true"):
+        yield "AWS_S3_ALLOW_UNSAFE_RENAME is set: two commits at once could lose one of them; unset it"
+    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL", "")
+    if endpoint.startswith("http://") and environment.get("AWS_ALLOW_HTTP", "").lower() not in ("1", "true"):
+        yield f"AWS_ENDPOINT_URL: {endpoint} is not encrypted; set AWS_ALLOW_HTTP=true to allow that, or use https://"
+    key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+    if bool(key) != bool(secret):
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        yield "{} is set without {}; set both, or neither".format(*(names if key else names[::-1]))
+
+
+def load_environment(folder: Path) -> None:
+    """Sets what `.env` in this folder says for us and our libraries, unless the environment has it already."""
+    for name, value in dotenv_values(folder / ".env").items():
+        if value is not None and name.startswith(FAMILIES):
+            os.environ.setdefault(name, value)
 
 
 _QUIET = {

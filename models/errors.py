@@ -11,6 +11,7 @@ MyriadError
  +-- ScoringError        a scoring job that cannot start
  +-- LakeError           a table that cannot be read or committed
  |    +-- StaleTableError      another writer came first; decide again
+ +-- ClusterError        workers that cannot be reached or that die over their work
  +-- BusyError           another run of the fleet is at work
  +-- RegistryError       a model registry that cannot be used
  +-- OrchestratorError   a Prefect server or worker that cannot be started or reached
@@ -23,6 +24,7 @@ A failure of one segment is never an exception: it is an outcome with a reason.
 
 __all__ = [
     "BusyError",
+    "ClusterError",
     "EmptyWindowError",
     "ExportError",
     "FleetError",
@@ -89,6 +91,10 @@ class StaleTableError(LakeError):
 
 class BusyError(MyriadError):
     """Another run trains or promotes the fleet; names it, and says what to do."""
+
+
+class ClusterError(MyriadError):
+    """The Dask scheduler cannot be reached, its workers do not fit, or they die over their work."""
 
 
 class RegistryError(MyriadError):

@@ -11,14 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-import adapters
-import models
-import tasks
+from adapters.code import code_digest
 from adapters.journal import Journal
 from adapters.lake import StagedFile
 from adapters.telemetry import Progress, emit
@@ -72,6 +69,7 @@ def resumed(
     key: Callable[[T], str] = str,
     keep: Callable[[R], bool] = _always,
     part: str = "",
+    weight: Callable[[T], float] | None = None,
 ) -> list[R]:
     """Receipts of all items, in their order; only those are done that no interrupted run has done already.
 
@@ -81,6 +79,7 @@ def resumed(
     is partitioned by `run_id` are copied to this run.
     key : identity of an item. keep : whether a receipt is worth keeping; one with an error is to be tried again.
     part : tells journals of one stage apart that are finished by themselves. Functions must be picklable.
+    weight : how much work an item is compared with others; the heaviest are begun first.
     """
     journal = _journal(run, stage, part, basis)
     found = _load(run, journal, {key(item) for item in items}, receipt_type)
@@ -90,7 +89,7 @@ def resumed(
     if done:
         emit(Progress(stage, done, len(items), f"resumed {done} of {len(items)}"))
     # Also with nothing left to do, but for an emptied bar: the stage's progress ends with all of them.
-    fresh = run.workers.map(stage, work, missing, before=done) if missing or not done else []
+    fresh = run.workers.map(stage, work, missing, before=done, weight=weight) if missing or not done else []
     found |= {key(item): receipt for item, receipt in zip(missing, fresh, strict=True)}
     return [found[key(item)] for item in items]
 
@@ -101,20 +100,10 @@ def finished(run: Run, stage: str, part: str = "") -> None:
 
 
 def _journal(run: Run, stage: str, part: str, basis: object) -> Journal:
-    content = json.dumps([basis, run.fleet.model_dump(mode="json"), _code()], sort_keys=True, default=str)
+    content = json.dumps([basis, run.fleet.model_dump(mode="json"), code_digest()], sort_keys=True, default=str)
     digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     name = f"{stage}-{part}" if part else stage
     return Journal(f"{run.job.lake.folder(run.fleet.name)}/_journal", name, digest)
-
-
-@cache
-def _code() -> str:
-    """Identity of our code: another one may give other results."""
-    state = hashlib.blake2b(digest_size=8)
-    for package in (adapters, models, tasks):
-        for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
-            state.update(path.read_bytes())
-    return state.hexdigest()
 
 
 @cache
