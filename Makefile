@@ -7,7 +7,7 @@ PEERS := statsforecast ray spark
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench peers chaos help clean
+.PHONY: demo test check stack stack-down bench peers chaos help clean
 
 demo: $(RUNTIME) ## Install, then train, register, promote and score the 1,428 series of the M3 competition
 	$(BIN)/myriad sample m3
@@ -23,6 +23,13 @@ check: $(DEV) ## Format, lint, types, import borders, then all tests
 	$(BIN)/lint-imports
 	$(MAKE) test
 
+stack: $(DEV) ## Start PostgreSQL, S3, MLflow, Prefect and Dask, as in docker-compose.yml, as processes of this machine
+	@test -f .env || $(BIN)/myriad stack init
+	$(BIN)/myriad stack up
+
+stack-down: $(RUNTIME) ## Stop them; their data stays in var/stack
+	$(BIN)/myriad stack down
+
 bench: $(DEV) peers ## Run the benchmarks and write docs/benchmarks.md (half an hour); ONLY="train score" runs some
 	$(BIN)/python -m benchmarks $(ONLY)
 
@@ -32,7 +39,7 @@ chaos: $(DEV) ## Kill runs at 30 random moments, run them again, and compare all
 	$(BIN)/python -m benchmarks.chaos
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 clean: ## Remove the environment and everything that runs have made
 	rm -rf .venv var dist build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

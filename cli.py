@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from commands import cluster, look, operate, run, start
+from commands.stack import stack
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted."
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
@@ -47,6 +48,7 @@ for panel, commands in PANELS.items():
 registry = typer.Typer(help="The model registry (MLflow).", no_args_is_help=True)
 registry.command("sync")(operate.registry_sync)
 app.add_typer(registry, name="registry", rich_help_panel="Operate")
+app.add_typer(stack, name="stack", rich_help_panel="Cluster")
 
 
 def _version(asked: bool) -> None:

@@ -26,6 +26,8 @@ __all__ = [
     "held_still",
     "list_files",
     "open_file",
+    "put_objects",
+    "put_once",
     "replacing",
     "split_uri",
 ]
@@ -185,6 +187,18 @@ def _ends_within_a_line(uri: str, size: int) -> bool:
         stream.seek(size - len(_PARQUET_END))
         end = stream.read()
     return not end.endswith((b"\n", b"\r", _PARQUET_END))
+
+
+def put_objects(root: str, files: Mapping[str, bytes]) -> None:
+    """Write objects below an s3:// uri, many at the same time; each appears whole or not at all."""
+    filesystem = _s3()
+    filesystem.pipe({f"{root.removeprefix('s3://').rstrip('/')}/{name}": content for name, content in files.items()})
+
+
+def put_once(uri: str, content: bytes) -> None:
+    """Write an object to S3 in one attempt: whether a server is there shall be known at once."""
+    config = {"retries": {"max_attempts": 0}, "connect_timeout": 5, "read_timeout": 10}
+    fsspec.filesystem("s3", use_listings_cache=False, config_kwargs=config).pipe_file(uri, content)
 
 
 @contextmanager

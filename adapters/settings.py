@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     artifact_root: str = Field(
         "", description="Where MLflow keeps artifacts; empty: below var/mlflow, or the server's."
     )
+    registry_database: str = Field(
+        "", description="Database of the tracking server, to register models in bulk; empty: through its API."
+    )
+    registry_files: str = Field(
+        "", description="Where the tracking server keeps mlflow-artifacts:/, to write files there; empty: through it."
+    )
     reports: str = Field("var/reports", description="Folder of the reports.")
     dask_address: str = Field("", description="Address of a running Dask scheduler; empty: workers of our own.")
     dask_tls: str = Field("", description="Folder with ca.pem, cert.pem and key.pem for tls:// addresses.")

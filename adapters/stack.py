@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from typing import Literal
 import httpx
 import psutil
 
+from adapters.processes import Known, end_family
 from adapters.settings import Settings, stack_environment
 from models.errors import OrchestratorError, SettingsError
 
@@ -31,13 +32,11 @@ _STOP_GRACE_S = 15.0
 _START_LIMIT_S = 180.0
 _POLL_S = 0.2
 _LOG_LINES = 15
-# The start time that the system tells moves a little when its clock is set.
-_SAME_START_S = 2.0
 
 
 @dataclass(frozen=True)
 class Child:
-    """A process of the stack; its start tells it from a later process with the same number."""
+    """A process of the stack."""
 
     role: Role
     pid: int
@@ -45,12 +44,7 @@ class Child:
 
     def process(self) -> psutil.Process | None:
         """The process, unless it has ended."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < _SAME_START_S
-        except psutil.NoSuchProcess:
-            return None
-        return process if same and _alive(process) else None
+        return Known(self.pid, self.started).process()
 
     @property
     def began(self) -> datetime:
@@ -179,7 +173,7 @@ class Stacks:
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         started.returncode = 0  # It outlives us: Popen need not warn that nobody waits for it.
-        child = Child(role, started.pid, psutil.Process(started.pid).create_time())
+        child = Child(role, started.pid, Known.of(started.pid).started)
         stack = Stack(stack.port, (*stack.children, child))
         self._write(stack)
         return stack
@@ -200,7 +194,9 @@ class Stacks:
         stack = self.found()
         stopped = sorted(stack.children, key=lambda child: child.role == "server") if stack else []
         for child in stopped:
-            _end(child, grace_s)
+            process = child.process()
+            if process is not None:
+                end_family(process, grace_s)
         self._record.unlink(missing_ok=True)
         return tuple(stopped)
 
@@ -244,34 +240,3 @@ def _owner(port: int) -> str:
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
                 return f" by process {connection.pid} ({' '.join(psutil.Process(connection.pid).cmdline())[:80]})"
     return ""
-
-
-def _end(child: Child, grace_s: float) -> None:
-    """SIGTERM, and after the grace SIGKILL for it and for whatever it started and left behind."""
-    process = child.process()
-    if process is None:
-        return
-    family = [process]
-    with suppress(psutil.Error):
-        family += process.children(recursive=True)
-        process.send_signal(signal.SIGTERM)
-        _await_end([process], grace_s)
-        family += process.children(recursive=True)
-    for member in family:
-        with suppress(psutil.Error):
-            member.kill()
-    _await_end(family, grace_s)
-
-
-def _await_end(processes: Sequence[psutil.Process], limit_s: float) -> None:
-    end = time.monotonic() + limit_s
-    while any(_alive(process) for process in processes) and time.monotonic() < end:
-        time.sleep(_POLL_S / 4)
-
-
-def _alive(process: psutil.Process) -> bool:
-    """Whether it still runs; one that has ended and that nobody asked for its exit code does not."""
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

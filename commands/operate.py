@@ -149,7 +149,10 @@ def down() -> None:
 
 
 def deploy(
-    fleets: Annotated[list[str], typer.Argument(help="Fleet files, or names in fleets/.", metavar="FLEET...")],
+    fleets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Fleet files, or names in fleets/. Default: all in fleets/.", metavar="[FLEET]..."),
+    ] = None,
 ) -> None:
     """Deploy all flows for fleets to the Prefect server that `myriad up` started, or to that of PREFECT_API_URL.
 
@@ -163,7 +166,7 @@ def deploy(
 
     with told_errors():
         settings = Settings()
-        found = find_fleets(settings, fleets, typer.echo)
+        found = find_fleets(settings, fleets or (), typer.echo)
         url = running_server(settings)
         if url is None:
             raise OrchestratorError("no Prefect server runs here; start one (myriad up), or set PREFECT_API_URL")

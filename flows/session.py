@@ -15,7 +15,7 @@ from adapters.cluster import open_workers
 from adapters.fleets import load_fleet
 from adapters.lake import Lake
 from adapters.lease import held
-from adapters.registry import Registry
+from adapters.registry import Behind, Registry
 from adapters.settings import Settings
 from adapters.telemetry import subscribed
 from flows.artifacts import log_progress
@@ -66,7 +66,8 @@ def open_session(fleet: str, lake: str | None, run_id: str | None, *, exclusive:
     job = Job(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
     if settings.mlflow_uri.startswith("sqlite:///"):
         Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts)
+    behind = Behind(settings.registry_database, settings.registry_files)
+    registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts, behind=behind)
     with _alone(job, exclusive), subscribed(log_progress), open_workers(settings) as workers:
         session = Session(Run(job, workers), registry, settings, (fleet, lake, job.run_id))
         token = _present.set(session)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from adapters.registry._behind import Behind
 from adapters.registry._entries import FetchedModel, ModelEntry, StoredVersion
-from adapters.registry._layout import RECORD_KEY, ModelDirectory, local_path, model_directory, write_directories
+from adapters.registry._layout import RECORD_KEY, ModelDirectory, model_directory, write_directories
 from adapters.registry._mlflow import is_error
 from models.errors import RegistryError
 
@@ -26,13 +27,14 @@ _LISTINGS_AT_ONCE = 16
 class Artifacts:
     """The artifact stores that a tracking server or database points at."""
 
-    def __init__(self, client: "MlflowClient", tracking_uri: str) -> None:
+    def __init__(self, client: "MlflowClient", tracking_uri: str, behind: Behind) -> None:
         self._client = client
         self._tracking_uri = tracking_uri
+        self._behind = behind
 
     def incomplete(self, versions: Sequence[StoredVersion]) -> list[StoredVersion]:
         """Those versions whose graph or MLmodel file is missing or empty."""
-        local = {version: local_path(version.source) for version in versions}
+        local = {version: self._behind.folder(version.source) for version in versions}
         remote = [version for version, folder in local.items() if folder is None]
         with ThreadPoolExecutor(_LISTINGS_AT_ONCE) as pool:
             complete = dict(zip(remote, pool.map(lambda version: self._listed(version.source), remote), strict=True))
@@ -46,12 +48,10 @@ class Artifacts:
             parent, _, name = version.source.rstrip("/").rpartition("/")
             folders[parent].append(replace(model_directory(entry, version.run_id, version.made_ms), name=name))
         for parent, directories in folders.items():
-            root = local_path(parent)
+            if self._behind.write(parent, directories):
+                continue
             try:
-                if root is not None:
-                    write_directories(root, directories)
-                else:
-                    self._upload(parent, directories)
+                self._upload(parent, directories)
             except OSError as exc:
                 raise RegistryError(f"cannot put {len(directories)} models back under {parent}: {exc}") from exc
 
@@ -93,7 +93,7 @@ class Artifacts:
     def _read(self, uri: str, what: str) -> bytes:
         from mlflow.artifacts import download_artifacts
 
-        path = local_path(uri)
+        path = self._behind.folder(uri)
         try:
             if path is not None:
                 return path.read_bytes()

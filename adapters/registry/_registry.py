@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from adapters.registry._artifacts import Artifacts
+from adapters.registry._behind import Behind
 from adapters.registry._entries import (
     Batch,
     FetchedModel,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["auto", "bulk", "api"]
 log = logging.getLogger(__name__)
+_NOTHING = Behind()
 
 
 @dataclass(frozen=True)
@@ -59,19 +61,27 @@ class Registry:
         ``./mlruns``. With a tracking server, give None, and the server's own setting rules.
     mode : ``auto`` writes the database in bulk where that is possible and else uses MLflow's public API; ``bulk``
         raises where it is not possible; ``api`` never writes the database itself.
+    behind : what stands behind a tracking server, where this process may write to it.
 
     The first call connects; on an empty SQLite file that makes MLflow's tables, which takes about a second. Objects
-    may be pickled to workers: only the three settings travel. Every method may be called again after a crash.
+    may be pickled to workers: only the settings travel. Every method may be called again after a crash.
     All methods raise RegistryError.
     """
 
-    def __init__(self, tracking_uri: str, artifact_root: str | None = None, mode: Mode = "auto") -> None:
+    def __init__(
+        self,
+        tracking_uri: str,
+        artifact_root: str | None = None,
+        mode: Mode = "auto",
+        behind: Behind = _NOTHING,
+    ) -> None:
         self.tracking_uri = tracking_uri
         self.artifact_root = artifact_root
         self.mode: Mode = mode
+        self.behind = behind
 
-    def __reduce__(self) -> tuple[type["Registry"], tuple[str, str | None, Mode]]:
-        return type(self), (self.tracking_uri, self.artifact_root, self.mode)
+    def __reduce__(self) -> tuple[type["Registry"], tuple[str, str | None, Mode, Behind]]:
+        return type(self), (self.tracking_uri, self.artifact_root, self.mode, self.behind)
 
     def __repr__(self) -> str:
         return f"Registry({redacted(self.tracking_uri)!r}, {self.artifact_root!r}, {self.mode!r})"
@@ -206,10 +216,10 @@ class Registry:
             raise RegistryError(f"registry mode {self.mode!r} is not allowed; use 'auto', 'bulk' or 'api'")
         with one_at_a_time(self.tracking_uri):
             opened = client(self.tracking_uri)
-            runs = Runs(opened, self.artifact_root)
+            runs = Runs(opened, self.artifact_root, self.behind)
             store = self._bulk_store() if self.mode != "api" else "the mode is 'api'"
         if not isinstance(store, str):
-            return _Connection(runs, store, "bulk", Artifacts(opened, self.tracking_uri))
+            return _Connection(runs, store, "bulk", self._artifacts(opened))
         if self.mode == "bulk":
             raise RegistryError(
                 f"cannot write {redacted(self.tracking_uri)} in bulk: {store}; use registry mode 'auto' or 'api'"
@@ -220,7 +230,10 @@ class Registry:
     def _api(self, runs: Runs, opened: "MlflowClient") -> _Connection:
         from adapters.registry._api import ApiStore
 
-        return _Connection(runs, ApiStore(opened), "api", Artifacts(opened, self.tracking_uri))
+        return _Connection(runs, ApiStore(opened), "api", self._artifacts(opened))
+
+    def _artifacts(self, opened: "MlflowClient") -> Artifacts:
+        return Artifacts(opened, self.tracking_uri, self.behind)
 
     def _bulk_store(self) -> VersionStore | str:
         """The bulk store, or why there is none."""
@@ -230,11 +243,12 @@ class Registry:
         from adapters.registry._bulk import BulkStore, column_obstacle, obstacle
 
         workspaces = bool(MLFLOW_ENABLE_WORKSPACES.get())  # type: ignore[no-untyped-call]
-        reason = obstacle(self.tracking_uri, mlflow.__version__, workspaces)
+        database = self.behind.database or self.tracking_uri
+        reason = obstacle(database, mlflow.__version__, workspaces)
         if reason is not None:
             return reason
         from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
-        with domain_errors(f"cannot open {redacted(self.tracking_uri)}", self.tracking_uri):
-            store = SqlAlchemyStore(self.tracking_uri)  # type: ignore[no-untyped-call]
+        with domain_errors(f"cannot open {redacted(database)}", database):
+            store = SqlAlchemyStore(database)  # type: ignore[no-untyped-call]
         return column_obstacle(store.engine) or BulkStore(store.ManagedSessionMaker)

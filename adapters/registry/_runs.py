@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.registry._behind import Behind
 from adapters.registry._entries import fitted
-from adapters.registry._layout import ModelDirectory, local_path, write_directories
+from adapters.registry._layout import ModelDirectory, write_directories
 from adapters.registry._mlflow import is_error
 from models.errors import RegistryError
 
@@ -27,9 +28,10 @@ _METRICS_PER_CALL = 1000  # MLflow's limit
 class Runs:
     """The runs of one MLflow store. Each is found by its tags first, so that every step may be repeated."""
 
-    def __init__(self, client: "MlflowClient", artifact_root: str | None) -> None:
+    def __init__(self, client: "MlflowClient", artifact_root: str | None, behind: Behind) -> None:
         self._client = client
         self._artifact_root = artifact_root
+        self._behind = behind
 
     def start(self, fleet: str, run_key: str, tags: Mapping[str, str]) -> str:
         """The run of a training, in the experiment named like the fleet; its id."""
@@ -72,15 +74,11 @@ class Runs:
         self._mark(run, "FAILED" if failed else "FINISHED")
 
     def store(self, run: "Run", directories: Sequence[ModelDirectory]) -> None:
-        """Put model directories below the run's artifacts: as files where they are local, else in one upload."""
-        if not directories:
-            return
+        """Put model directories below the run's artifacts: directly where that is possible, else in one upload."""
         uri = str(run.info.artifact_uri)
-        root = local_path(uri)
+        if not directories or self._behind.write(uri, directories):
+            return
         try:
-            if root is not None:
-                write_directories(root, directories)
-                return
             with tempfile.TemporaryDirectory(prefix="myriad-models-") as folder:
                 write_directories(Path(folder), directories)
                 self._client.log_artifacts(str(run.info.run_id), folder)

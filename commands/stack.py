@@ -1,0 +1,105 @@
+"""Commands of the server stack: the services of docker-compose.yml as processes of this machine."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from commands.common import told_errors
+
+if TYPE_CHECKING:
+    from adapters.services import ServerStack
+
+__all__ = ["stack"]
+
+stack = typer.Typer(
+    help="The server stack: PostgreSQL, S3, MLflow, Prefect, Dask, as processes of this machine.", no_args_is_help=True
+)
+
+
+def _stack() -> "ServerStack":
+    import os
+    from pathlib import Path
+
+    from adapters.services import ServerStack
+    from adapters.settings import Settings
+
+    state = os.environ.get("MYRIAD_STACK")
+    return ServerStack(Settings().home, dict(os.environ), Path(state) if state else None)
+
+
+@stack.command("init")
+def init() -> None:
+    """Write `.env` with random secrets for the stack.
+
+    Example: myriad stack init
+    """
+    with told_errors():
+        typer.echo(f"wrote {_stack().initialise()}; next: myriad stack up")
+
+
+@stack.command("up")
+def up() -> None:
+    """Start the services of docker-compose.yml as processes, and wait until all of them can be used.
+
+    Example: myriad stack up
+    """
+    with told_errors():
+        _stack().up(typer.echo)
+        typer.echo('use       eval "$(myriad stack env)"\nstop      myriad stack down')
+
+
+@stack.command("down")
+def down() -> None:
+    """Stop the services; their data stays in var/stack.
+
+    Example: myriad stack down
+    """
+    with told_errors():
+        stopped = _stack().down()
+    for entry in stopped:
+        typer.echo(f"stopped {entry.name} (pid {entry.pid})")
+    if not stopped:
+        typer.echo("nothing runs here")
+
+
+@stack.command("status")
+def status() -> None:
+    """List the services: whether they run, since when, on which ports, and how often they were started again.
+
+    Example: myriad stack status
+    """
+    from datetime import UTC, datetime
+
+    with told_errors():
+        made = _stack()
+        for entry in made.entries():
+            since = f"{datetime.fromtimestamp(entry.started, UTC):%Y-%m-%d %H:%M} UTC" if entry.pid else ""
+            ports = " ".join(map(str, entry.ports))
+            again = f"started again {entry.restarts} times" if entry.restarts else ""
+            parts = (f"{entry.name:<15}", f"{entry.status:<10}", f"{ports:<6}", f"{since:<21}", again, entry.told)
+            typer.echo(" ".join(parts).rstrip())
+        if not made.entries():
+            typer.echo("nothing runs here; start it: myriad stack up")
+            raise typer.Exit(1)
+
+
+@stack.command("env")
+def env() -> None:
+    """Print the variables with which commands of this shell use the stack.
+
+    Example: eval "$(myriad stack env)"
+    """
+    import shlex
+
+    with told_errors():
+        for name, value in sorted(_stack().client_environment().items()):
+            typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@stack.command("run", hidden=True)
+def run() -> None:
+    """Run the services below this process until it is stopped."""
+    from adapters.interrupts import stopping_on_signals
+
+    with told_errors(), stopping_on_signals():
+        _stack().supervise(lambda: False, typer.echo)
