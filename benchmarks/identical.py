@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
-__all__ = ["MOVED", "SPARED", "differences", "tables_below"]
+from adapters.files import arrow_filesystem
+
+__all__ = ["MOVED", "SPARED", "differences", "tables_below", "tables_in"]
 
 SPARED = frozenset(
     {
@@ -35,8 +38,16 @@ _LEDGERS = {"outcomes", "verdicts"}
 
 def tables_below(folder: Path) -> dict[str, pd.DataFrame]:
     """All tables of a fleet's folder by name."""
-    found = sorted(path.parent for path in folder.glob("*/_delta_log"))
-    return {path.name: DeltaTable(str(path)).to_pyarrow_table().to_pandas() for path in found}
+    return tables_in(str(folder.parent), folder.name)
+
+
+def tables_in(lake: str, fleet: str) -> dict[str, pd.DataFrame]:
+    """All tables of a fleet by name, wherever its lake is."""
+    filesystem, root = arrow_filesystem(f"{lake.rstrip('/')}/{fleet}")
+    names = [info.base_name for info in filesystem.get_file_info(pafs.FileSelector(root))]
+    uris = {name: f"{lake.rstrip('/')}/{fleet}/{name}" for name in sorted(names) if not name.startswith("_")}
+    tables = {name: uri for name, uri in uris.items() if DeltaTable.is_deltatable(uri)}
+    return {name: DeltaTable(uri).to_pyarrow_table().to_pandas() for name, uri in tables.items()}
 
 
 def differences(

@@ -27,7 +27,8 @@ def deployments_of(fleet: str, reference: str) -> list[Deployment]:
         Deployment(rollback, *given, collision="ENQUEUE"),
         Deployment(pin, *given, collision="ENQUEUE"),
         Deployment(unpin, *given, collision="ENQUEUE"),
-        Deployment(score, *given, Cadence("daily", "0 5 * * *")),
+        # One job after another: the one that waits takes the inputs that have come since.
+        Deployment(score, *given, Cadence("daily", "0 5 * * *"), "ENQUEUE"),
         Deployment(backfill, *given),
         Deployment(accuracy, *given, Cadence("daily", "0 6 * * *")),
         Deployment(sync_registry, *given, Cadence("weekly", "0 8 * * 0")),

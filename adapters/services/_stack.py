@@ -3,6 +3,7 @@
 import fcntl
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from dotenv import dotenv_values
 from adapters.processes import Known, end_family
 from adapters.services._compose import Service, read_compose
 from adapters.services._process import LOOPBACK, Translation
-from adapters.services._supervisor import Entry, Supervisor, read_record
+from adapters.services._supervisor import RECORD, Entry, Supervisor, read_record
 from models.errors import OrchestratorError, SettingsError
 
 __all__ = ["CLIENT", "ServerStack"]
@@ -95,7 +96,7 @@ class ServerStack:
 
     def supervise(self, over: Callable[[], bool], tell: Callable[[str], None]) -> None:
         """Run all services below this process until `over()`."""
-        Supervisor(self.services(), self.translation(), self._state / "logs", self._record, tell).run(over)
+        Supervisor(self.services(), self.translation(), self._state, tell).run(over)
 
     def up(self, tell: Callable[[str], None]) -> list[Entry]:
         """Start what does not run, and wait until all of it can be used.
@@ -121,6 +122,20 @@ class ServerStack:
             stopped = [entry for entry in self.entries() if entry.pid]
             self._stop()
         return stopped
+
+    def hold(self, service: str) -> None:
+        """End a service at once, as a crash would, and keep it down until it is released."""
+        held = self._state / "held" / service
+        held.parent.mkdir(exist_ok=True)
+        held.touch()
+        for entry in self.entries():
+            process = Known(entry.pid, entry.started).process() if entry.name == service and entry.pid else None
+            if process is not None:
+                end_family(process, 0.0, signal.SIGKILL)
+
+    def release(self, service: str) -> None:
+        """Let a service that was held start again."""
+        (self._state / "held" / service).unlink(missing_ok=True)
 
     def _await(self, services: list[Service], tell: Callable[[str], None]) -> list[Entry]:
         end, told = time.monotonic() + _START_LIMIT_S, set[str]()
@@ -200,7 +215,7 @@ class ServerStack:
 
     @property
     def _record(self) -> Path:
-        return self._state / "services.json"
+        return self._state / RECORD
 
     @property
     def _pid_file(self) -> Path:

@@ -15,9 +15,10 @@ from adapters.services._compose import Condition, Service
 from adapters.services._process import Translation
 from models.errors import SettingsError
 
-__all__ = ["Entry", "Status", "Supervisor", "read_record"]
+__all__ = ["RECORD", "Entry", "Status", "Supervisor", "read_record"]
 
 Status = Literal["waiting", "starting", "running", "completed", "failed"]
+RECORD = "services.json"
 _POLL_S = 0.1
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 15.0)
 """Before a service that ended is started again; the last one stays. One that has run for a minute begins anew."""
@@ -75,13 +76,13 @@ class Supervisor:
         self,
         services: Sequence[Service],
         translation: Translation,
-        logs: Path,
-        record: Path,
+        state: Path,
         tell: Callable[[str], None],
     ) -> None:
+        """state : folder of the record, of logs/, and of held/ with a file for each service that is to stay down."""
         self._services = [_Running(service) for service in services]
         self._translation = translation
-        self._logs, self._record, self._tell = logs, record, tell
+        self._logs, self._held, self._record, self._tell = state / "logs", state / "held", state / RECORD, tell
         self._written: list[Entry] = []
 
     def run(self, over: Callable[[], bool]) -> None:
@@ -106,6 +107,8 @@ class Supervisor:
         self._write()
 
     def _may_start(self, one: _Running) -> bool:
+        if (self._held / one.service.name).exists():
+            return False
         statuses = {other.service.name: other.status for other in self._services}
         return all(statuses[name] in _REACHED[condition] for name, condition in one.service.after.items())
 

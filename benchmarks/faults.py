@@ -1,0 +1,379 @@
+"""Seeded faults on the whole server stack: repeated to its end, a run leaves what an undisturbed embedded run leaves.
+
+`python -m benchmarks.faults --kills 50 --seed 0`. The stack of docker-compose.yml runs as processes: S3, PostgreSQL, the
+MLflow and Prefect servers with their accounts, a Dask scheduler with TLS and workers that come and go. Every seed has
+a lake of its own and an empty registry, and one fault:
+
+    worker        SIGKILL to a worker while it trains
+    writer        SIGKILL to a worker while it writes: partition or score
+    coordinator   SIGKILL to the run between the last staged file and the commit of the predictions
+    run           SIGKILL to the run and all workers at a random moment
+    s3, postgres, mlflow    the server is killed, and stays away for 20 seconds
+
+A worker's death and a server's absence are to be survived by the run itself; where it ends, the same command is run
+once more. Meanwhile a reader looks at the predictions in a loop: it may see none or all of a job, and never a row twice.
+At the end all tables are compared, to the bit, with those of a run on a laptop's set-up (local folder, workers of its
+own), which also proves that both give the same; and the registry's aliases with the release.
+"""
+
+import argparse
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import psutil
+import psycopg
+from mlflow import MlflowClient
+
+from adapters.fleets import load_fleet
+from adapters.lake import Lake
+from adapters.services import ServerStack
+from adapters.simulated import simulate_fleet
+from benchmarks.identical import differences, tables_in
+from benchmarks.machine import describe
+from benchmarks.stacked import ROOT, scratch_stack
+from models.tables import PREDICTIONS
+
+__all__ = ["Faults", "Kind", "Verdict"]
+
+Kind = Literal["worker", "writer", "coordinator", "run", "s3", "postgres", "mlflow"]
+KINDS: tuple[Kind, ...] = ("worker", "writer", "coordinator", "run", "s3", "postgres", "mlflow")
+_STAGES: Mapping[Kind, tuple[str, ...]] = {
+    "worker": ("train",),
+    "writer": ("partition", "score"),
+    "run": ("ingest", "partition", "train", "register", "promote", "score"),
+    "s3": ("ingest", "partition", "train", "register", "promote", "score"),
+    "postgres": ("train", "register", "promote"),
+    "mlflow": ("register", "promote"),
+}
+"""In which a fault happens, the longer ones more often."""
+LIMIT_S = 600.0
+ATTEMPTS = 3
+AWAY_S = 20.0
+_WORKER = "multiprocessing.spawn"
+_TOLD = re.compile(r"^ *(?P<at>[\d.]+) s  (?P<stage>[\w ]+): ")
+# Nothing of these is left between two seeds; the database's own account of its version is.
+_REGISTRY_TABLES = "registered_models, model_versions, runs, experiments"
+
+
+@dataclass
+class Verdict:
+    """What a seed came to. wrong : what differs; empty is good. snapshots : those that the reader has looked at."""
+
+    kind: Kind
+    told: str
+    wrong: list[str]
+    attempts: int = 1
+    snapshots: int = 0
+
+
+@dataclass
+class _Reader:
+    """Looks at the predictions again and again. partial, doubled : snapshots that must not be."""
+
+    lake: str
+    rows: int
+    over: threading.Event = field(default_factory=threading.Event)
+    snapshots: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def look(self, fleet: str) -> None:
+        table = Lake(self.lake).table(fleet, PREDICTIONS)
+        while not self.over.wait(0.3):
+            with suppress(Exception):  # The store may be away: that is the fault.
+                seen = table.read(["segment", "origin", "time", "release"]).to_pandas()
+                self.snapshots += 1
+                if len(seen) not in (0, self.rows):
+                    self.wrong.append(f"a reader saw {len(seen):,} of {self.rows:,} predictions")
+                if seen.duplicated().any():
+                    self.wrong.append(f"a reader saw {seen.duplicated().sum():,} predictions twice")
+
+
+class Faults:
+    """Runs of one fleet on a stack, each with a fault."""
+
+    def __init__(self, stack: ServerStack, fleet: str, scratch: Path, away_s: float = AWAY_S) -> None:
+        self.stack, self.fleet, self.scratch, self.away_s = stack, fleet, scratch, away_s
+        self.name = load_fleet(fleet, ROOT).name
+        self.client = stack.client_environment()
+        # So that this process reads the stack's store.
+        os.environ.update({name: value for name, value in self.client.items() if name.startswith("AWS_")})
+        self.expected: dict[str, pd.DataFrame] = {}
+        self.times: dict[str, tuple[float, float]] = {}
+
+    def embedded(self) -> float:
+        """The run that all are compared with: local folder, SQLite, workers of its own. Returns its seconds."""
+        home = self.scratch / "embedded"
+        home.mkdir()
+        ours = {
+            "MYRIAD_HOME": str(ROOT),
+            "MYRIAD_LAKE": str(home / "lake"),
+            "MYRIAD_REPORTS": str(home / "reports"),
+            "MYRIAD_TRACKING_URI": f"sqlite:///{home}/mlflow.db",
+            "MYRIAD_ARTIFACT_ROOT": str(home / "artifacts"),
+            "PREFECT_HOME": str(home / "prefect"),
+        }
+        began = time.monotonic()
+        process, log = self._start(home, _clean(os.environ) | ours)
+        _succeeded(process, log)
+        self.expected = tables_in(str(home / "lake"), self.name)
+        return time.monotonic() - began
+
+    def undisturbed(self) -> Verdict:
+        """A run on the stack without a fault; notes when its stages begin and end."""
+        home = self._home("undisturbed")
+        process, log = self._start(home, self._environment(home))
+        _succeeded(process, log)
+        before = 0.0
+        for line in log.read_text().splitlines():
+            if match := _TOLD.match(line):
+                self.times[match["stage"]] = (before, float(match["at"]))
+                before = float(match["at"])
+        return Verdict("run", f"{before:.0f} s", self._wrong(home))
+
+    def seeded(self, seed: int) -> Verdict:
+        """One seed: a fault at a moment that follows from it, the run to its end, and what is wrong then."""
+        chance, kind, home = random.Random(seed), KINDS[seed % len(KINDS)], self._home(f"seed-{seed}")
+        reader = _Reader(self._lake(home), len(self.expected["predictions"]))
+        watching = threading.Thread(target=reader.look, args=(self.name,), daemon=True)
+        watching.start()
+        try:
+            told, attempts, failure = self._to_the_end(kind, chance, home)
+        finally:
+            reader.over.set()
+            watching.join()
+        wrong = [failure] if failure else self._wrong(home)
+        return Verdict(kind, told, wrong + sorted(set(reader.wrong)), attempts, reader.snapshots)
+
+    def _to_the_end(self, kind: Kind, chance: random.Random, home: Path) -> tuple[str, int, str]:
+        told = ""
+        for attempt in range(1, ATTEMPTS + 1):
+            process, log = self._start(home, self._environment(home))
+            try:
+                if attempt == 1:
+                    told = self._fault(kind, chance, process, log)
+                process.wait(LIMIT_S)
+            except subprocess.TimeoutExpired:
+                return told, attempt, f"the run hangs: {_end_of(log)}"
+            finally:
+                _end(process)
+            if process.returncode == 0:
+                return told, attempt, ""
+            if kind not in ("coordinator", "run"):
+                told += f" [the run ended: {_end_of(log, 1).strip()}]"
+        return told, ATTEMPTS, f"the run fails {ATTEMPTS} times: {_end_of(log)}"
+
+    # -- faults -------------------------------------------------------------------------------------------------
+
+    def _fault(self, kind: Kind, chance: random.Random, process: "subprocess.Popen[bytes]", log: Path) -> str:
+        if kind == "coordinator":
+            return self._between_staging_and_commit(process, log)
+        stages = [stage for stage in _STAGES[kind] if stage in self.times]
+        lengths = [self.times[stage][1] - self.times[stage][0] for stage in stages]
+        stage = chance.choices(stages, lengths)[0]
+        begin, end = self.times[stage]
+        before = next((name for name, (_, over) in self.times.items() if over == begin), "")
+        _await(log, before, process)
+        pause = chance.uniform(0.0, end - begin)
+        time.sleep(pause)
+        told = f"{stage} + {pause:.1f} s of {end - begin:.1f} s"
+        if kind in ("worker", "writer"):
+            return f"{told}: {self._kill_workers(1)} worker"
+        if kind == "run":
+            _end(process)
+            return f"{told}: the run and {self._kill_workers(99)} workers"
+        self.stack.hold(kind)
+        time.sleep(self.away_s)
+        self.stack.release(kind)
+        return f"{told}: {kind} away for {self.away_s:.0f} s"
+
+    def _between_staging_and_commit(self, process: "subprocess.Popen[bytes]", log: Path) -> str:
+        """The line that tells of the last bucket is printed when all of them are staged and nothing is committed."""
+        _await(log, "score", process)
+        _end(process)
+        return "after the last bucket of score was staged: the coordinator"
+
+    def _kill_workers(self, most: int) -> int:
+        """SIGKILL to workers, as soon as there is one."""
+        end = time.monotonic() + 10.0
+        while time.monotonic() < end:
+            found = self._workers()
+            for worker in found[:most]:
+                with suppress(psutil.Error):
+                    worker.kill()
+            if found:
+                return len(found[:most])
+            time.sleep(0.05)
+        return 0
+
+    def _workers(self) -> list[psutil.Process]:
+        service = next(entry for entry in self.stack.entries() if entry.name == "dask-workers")
+        found = []
+        with suppress(psutil.Error):
+            for child in psutil.Process(service.pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    if _WORKER in " ".join(child.cmdline()):
+                        found.append(child)
+        return found
+
+    # -- runs ---------------------------------------------------------------------------------------------------
+
+    def _home(self, name: str) -> Path:
+        """A scratch folder for one seed, with an empty registry and a lake that is not there yet."""
+        home = self.scratch / name
+        home.mkdir()
+        with psycopg.connect(dbname="mlflow", **self._database()) as connection:
+            connection.execute(f"TRUNCATE {_REGISTRY_TABLES} CASCADE")
+        return home
+
+    def _database(self) -> dict[str, str]:
+        names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
+        return {name: self.client[variable] for name, variable in names.items()}
+
+    def _lake(self, home: Path) -> str:
+        return f"s3://myriad/faults/{home.name}"
+
+    def _environment(self, home: Path) -> dict[str, str]:
+        ours = {
+            "MYRIAD_LAKE": self._lake(home),
+            "MYRIAD_REPORTS": str(home / "reports"),
+            "PREFECT_HOME": str(home / "prefect"),
+        }
+        return _clean(os.environ) | self.client | ours
+
+    def _start(self, home: Path, environment: Mapping[str, str]) -> "tuple[subprocess.Popen[bytes], Path]":
+        log = home / f"output-{len(list(home.glob('output-*')))}"
+        with log.open("wb") as output:
+            command = [sys.executable, "-u", "-m", "cli", "run", self.fleet]
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=dict(environment), stdout=output, stderr=output, start_new_session=True
+            )
+        return process, log
+
+    # -- what is left -------------------------------------------------------------------------------------------
+
+    def _wrong(self, home: Path) -> list[str]:
+        found = tables_in(self._lake(home), self.name)
+        return differences(found, self.expected) + self._stray_aliases(found["champions"])
+
+    def _stray_aliases(self, champions: pd.DataFrame) -> list[str]:
+        """Names whose alias is not the release's version, or that were registered twice."""
+        newest = champions[champions["release"] == champions["release"].max()]
+        wanted = dict(zip(newest["model_name"], newest["model_version"].astype(int), strict=True))
+        with _variables(self.client):
+            client = MlflowClient(tracking_uri=self.client["MYRIAD_TRACKING_URI"])
+            found, token = {}, None
+            while token is None or token:
+                page = client.search_registered_models(max_results=1000, page_token=token)
+                found |= {model.name: model for model in page}
+                token = page.token or ""
+        wrong = [
+            name
+            for name, version in wanted.items()
+            if name not in found or int(found[name].aliases.get("champion", 0)) != version
+        ]
+        twice = [name for name, version in wanted.items() if version != 1]
+        told = [f"registry: {len(wrong)} aliases do not name the release, such as {wrong[0]}"] if wrong else []
+        return told + ([f"registry: {len(twice)} models have several versions, such as {twice[0]}"] if twice else [])
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _clean(environment: Mapping[str, str]) -> dict[str, str]:
+    ours = ("MYRIAD_", "PREFECT_", "MLFLOW_", "DASK_", "PG")
+    return {name: value for name, value in environment.items() if not name.startswith(ours)}
+
+
+def _await(log: Path, stage: str, process: "subprocess.Popen[bytes]") -> None:
+    """Until the run tells that a stage is done; the empty one is done from the start."""
+    while stage and process.poll() is None and f"s  {stage}: " not in log.read_text():
+        time.sleep(0.02)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """SIGKILL to the run and to what it started."""
+    below: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        below = psutil.Process(process.pid).children(recursive=True)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for one in below:
+        with suppress(psutil.Error):
+            one.kill()
+    process.wait()
+
+
+def _succeeded(process: "subprocess.Popen[bytes]", log: Path) -> None:
+    try:
+        process.wait(LIMIT_S)
+    finally:
+        _end(process)
+    if process.returncode:
+        raise SystemExit(f"the undisturbed run failed with {process.returncode}: {_end_of(log)}")
+
+
+def _end_of(log: Path, lines: int = 12) -> str:
+    return "\n    ".join(["", *log.read_text(errors="replace").splitlines()[-lines:]])
+
+
+def _simulated(folder: Path, segments: int) -> str:
+    sizes = {"weeks": 122, "horizon": 8, "seed": 0}
+    return str(simulate_fleet(folder, segments, 4, "parquet", sizes, {})[-1])
+
+
+def main(tell: Callable[[str], None] = lambda line: print(line, flush=True)) -> int:
+    """Exit code 1 if anything is wrong after a seed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50, help="number of seeds")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--segments", type=int, default=400, help="of a simulated fleet")
+    parser.add_argument("--fleet", help="a fleet file instead")
+    options = parser.parse_args()
+    tell("\n".join(describe(f"python -m benchmarks.faults {' '.join(sys.argv[1:])}")))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="myriad-faults-") as scratch, scratch_stack() as stack:
+        fleet = options.fleet or _simulated(Path(scratch) / "raw", options.segments)
+        faults = Faults(stack, fleet, Path(scratch))
+        tell(f"embedded run: {faults.embedded():.0f} s, {sum(map(len, faults.expected.values())):,} rows")
+        first = faults.undisturbed()
+        tell(f"undisturbed on the stack: {first.told}: {_judged(first)}")
+        verdicts = []
+        for seed in range(options.seed, options.seed + options.kills):
+            one = faults.seeded(seed)
+            verdicts.append(one)
+            how = f"{one.attempts} runs, {one.snapshots} snapshots"
+            tell(f"seed {seed}: {one.kind}: {one.told}: {how}: {_judged(one)}")
+    good = sum(not one.wrong for one in verdicts)
+    by_itself = sum(one.attempts == 1 for one in verdicts if one.kind not in ("coordinator", "run"))
+    of = sum(one.kind not in ("coordinator", "run") for one in verdicts)
+    tell(f"identical: {good} of {len(verdicts)}; without another run: {by_itself} of {of}")
+    return int(good < len(verdicts) or bool(first.wrong))
+
+
+def _judged(verdict: Verdict) -> str:
+    return "\n  ".join(["DIFFERENT", *verdict.wrong]) if verdict.wrong else "identical"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

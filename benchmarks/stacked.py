@@ -1,0 +1,46 @@
+"""A server stack of our own for benchmarks and tests: free ports, random secrets, everything in a scratch folder."""
+
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from adapters.services import ServerStack
+
+__all__ = ["ROOT", "scratch_stack"]
+
+ROOT = Path(__file__).parents[1]
+_PORTS = ("POSTGRES_PORT", "S3_PORT", "MLFLOW_PORT", "PREFECT_PORT", "DASK_PORT")
+_SECRETS = ("POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD")
+
+
+@contextmanager
+def scratch_stack(**settings: str) -> Iterator[ServerStack]:
+    """The whole stack for the block. settings : further variables, such as MYRIAD_WORKERS."""
+    # Not below a folder that only its owner may enter: PostgreSQL does not run as root.
+    state = Path(tempfile.mkdtemp(prefix="myriad-stack-"))
+    state.chmod(0o755)
+    stack = ServerStack(ROOT, _variables() | settings, state)
+    try:
+        stack.up(lambda line: None)
+        yield stack
+    finally:
+        stack.down()
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _variables() -> Mapping[str, str]:
+    sockets = [socket.socket() for _ in _PORTS]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = {name: str(each.getsockname()[1]) for name, each in zip(_PORTS, sockets, strict=True)}
+    for each in sockets:
+        each.close()
+    return (
+        ports
+        | {name: secrets.token_hex(12) for name in (*_SECRETS, "MLFLOW_FLASK_SERVER_SECRET_KEY")}
+        | {"MLFLOW_TRACKING_USERNAME": "admin", "PREFECT_API_AUTH_STRING": f"admin:{secrets.token_hex(12)}"}
+    )
