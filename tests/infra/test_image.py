@@ -74,6 +74,8 @@ def test_environment_has_what_is_promised_and_no_secret(stages):
     given = stages[-1].environment()
     assert QUIET.items() <= given.items()
     assert given["PATH"].startswith("/opt/venv/bin:")
+    # Prefect's server writes the files of its UI when it starts, by default beside its code.
+    assert given["PREFECT_SERVER_UI_STATIC_DIRECTORY"].startswith(f"{given['HOME']}/")
     assert not [name for name in given if re.search("PASSWORD|SECRET|KEY|TOKEN|AUTH", name)]
     assert not any(stage.texts("ARG") for stage in stages)
 

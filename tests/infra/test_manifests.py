@@ -1,6 +1,8 @@
 """The Kubernetes manifests are valid: by the schemas of Kubernetes, and by those of the Dask operator."""
 
 import copy
+import re
+from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
@@ -21,7 +23,7 @@ def validate(document, version="1.37"):
 
 
 def closed(schema):
-    """A resource definition, strictly: fields that it lacks are refused here, while the API server drops them in silence."""
+    """A resource definition, strictly: fields that it lacks are refused, which the API server drops in silence."""
     if not isinstance(schema, dict):
         return schema
     made = {key: closed(each) for key, each in schema.items() if key not in ("properties", "default")}
@@ -122,3 +124,29 @@ def test_all_is_in_one_namespace_whose_name_kustomize_sets():
     for (kind, name), content in render("with-s3").items():
         assert "namespace" not in content["metadata"], (kind, name)
     assert ("Namespace", "myriad") in render("base")
+
+
+def test_the_example_of_an_overlay_changes_what_is_there():
+    page = (K8S / "README.md").read_text(encoding="utf-8")
+    (example,) = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL))
+    (base,) = example["resources"]
+    resources = render(Path(base).name)
+    images = {pod.container["image"].partition(":")[0] for pod in pods(resources).values()}
+    assert {image["name"] for image in example["images"]} <= images
+    for change in example["patches"]:
+        if target := change.get("target"):
+            assert (target["kind"], target["name"]) in resources
+            for step in yaml.safe_load(change["patch"]):
+                place = resources[target["kind"], target["name"]]
+                for name in step["path"].strip("/").split("/")[:-1]:
+                    place = place[name]
+        else:
+            content = yaml.safe_load(change["patch"])
+            below = resources[content["kind"], content["metadata"]["name"]]["data"]
+            assert content["data"].keys() <= below.keys() | {"AWS_ENDPOINT_URL"}
+
+
+def test_the_operator_that_is_installed_is_the_one_whose_definitions_were_checked():
+    page = (K8S / "README.md").read_text(encoding="utf-8")
+    source = (DEFINITIONS / "LICENSE.md").read_text(encoding="utf-8")
+    assert re.search(r"--version (\S+)", page)[1] == re.search(r"dask-kubernetes (\S+)\n", source)[1]
