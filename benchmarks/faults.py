@@ -1,8 +1,8 @@
 """Seeded faults on the whole server stack: repeated to its end, a run leaves what an undisturbed embedded run leaves.
 
-`python -m benchmarks.faults --kills 50 --seed 0`. The stack of docker-compose.yml runs as processes: S3, PostgreSQL, the
-MLflow and Prefect servers with their accounts, a Dask scheduler with TLS and workers that come and go. Every seed has
-a lake of its own and an empty registry, and one fault:
+`python -m benchmarks.faults --kills 50 --seed 0`. The stack of docker-compose.yml runs as processes: S3, PostgreSQL,
+the MLflow and Prefect servers with their accounts, a Dask scheduler with TLS and workers that come and go. Every seed
+has a lake of its own and an empty registry, and one fault:
 
     worker        SIGKILL to a worker while it trains
     writer        SIGKILL to a worker while it writes: partition or score
@@ -11,9 +11,9 @@ a lake of its own and an empty registry, and one fault:
     s3, postgres, mlflow    the server is killed, and stays away for 20 seconds
 
 A worker's death and a server's absence are to be survived by the run itself; where it ends, the same command is run
-once more. Meanwhile a reader looks at the predictions in a loop: it may see none or all of a job, and never a row twice.
-At the end all tables are compared, to the bit, with those of a run on a laptop's set-up (local folder, workers of its
-own), which also proves that both give the same; and the registry's aliases with the release.
+once more. Meanwhile a reader looks at the predictions in a loop: it may see none or all of a job, and never a row
+twice. At the end all tables are compared, to the bit, with those of a run on a laptop's set-up (local folder, workers
+of its own), which also proves that both give the same; and the registry's aliases with the release.
 """
 
 import argparse
