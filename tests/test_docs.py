@@ -17,12 +17,13 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "infra").rglob("*.md")),
 ]
 FIXED = [spec for spec in vars(models.tables).values() if isinstance(spec, TableSpec)]
 LINK = re.compile(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
 PREFIXES = ("x_", "c_", "k_", "n_")
 TYPES = "string|int32|int64|double|bool|binary|timestamp"
-INVOCATION = re.compile(r"(?<![\w.-])myriad ([a-z][^\n`#|&>;]*)")
+INVOCATION = re.compile(r"(?<![\w.-])(?<!-n )myriad ([a-z][^\n`#|&>;]*)")
 
 
 def generator():
@@ -84,7 +85,7 @@ def invocations(text):
     """Words and options of every `myriad` command in a text."""
     for found in INVOCATION.findall(text):
         words = tuple(found.split())
-        yield words[: 2 if words[0] == "registry" else 1], re.findall(r"(?<!\S)--[a-z-]+", found)
+        yield words[: 2 if words[0] in ("registry", "stack") else 1], re.findall(r"(?<!\S)--[a-z-]+", found)
 
 
 def test_the_reference_of_the_fleet_file_is_fresh():
