@@ -57,8 +57,9 @@ $(RUNTIME): .venv/.base requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(DEV): $(RUNTIME) requirements-dev.lock
+$(DEV): $(RUNTIME) requirements-dev.lock requirements-operator.lock
 	$(PIP) -r requirements-dev.lock
+	$(PIP) --no-deps -r requirements-operator.lock
 	touch $@
 
 var/peers/%/.installed: benchmarks/peers/%.lock | .venv/.base

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from importlib.metadata import distribution
 from pathlib import Path
 
 import jsonschema
@@ -12,7 +13,7 @@ from manifests import K8S, documents, pods, render
 
 FOLDERS = ["base", "with-s3"]
 VERSIONS = ["1.30", "1.37"]
-DEFINITIONS = K8S.parents[1] / "tests" / "data" / "dask_operator"
+DEFINITIONS = "dask_kubernetes/operator/deployment/helm/dask-kubernetes-operator/crds"
 OURS = {
     key: each for key, each in render("with-s3").items() if not each["apiVersion"].startswith("kubernetes.dask.org")
 }
@@ -37,7 +38,8 @@ def closed(schema):
 
 def operator_schema(kind):
     """Of the whole document, with what every document has."""
-    (definition,) = documents(DEFINITIONS / f"{kind.lower()}.yaml")
+    wheel = distribution("dask-kubernetes")
+    (definition,) = documents(Path(str(wheel.locate_file(f"{DEFINITIONS}/{kind.lower()}.yaml"))))
     (version,) = definition["spec"]["versions"]
     assert definition["spec"]["names"]["kind"] == kind
     schema = closed(version["schema"]["openAPIV3Schema"])
