@@ -1,6 +1,7 @@
 """Starts services in their order, starts those again that end, and keeps a record of all of them."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -153,6 +154,8 @@ class Supervisor:
 
     def _ended(self, one: _Running, now: float) -> None:
         code = one.process.returncode if one.process else 0
+        if one.process is not None:
+            _end_group(one.process.pid)
         one.process, one.check = None, None
         name = one.service.name
         if not one.service.lasting:
@@ -179,6 +182,7 @@ class Supervisor:
                     if known is not None:
                         end_family(known, _GRACE_S, gently)
                 one.process.wait()
+                _end_group(one.process.pid)
                 self._tell(f"{one.service.name}: stopped")
         self._record.unlink(missing_ok=True)
 
@@ -210,6 +214,12 @@ def _spawned(
         start_new_session=True,
         preexec_fn=die_with_parent,
     )
+
+
+def _end_group(pid: int) -> None:
+    """What a service has started ends with it, as in a container: a child that lives on would keep its port."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def read_record(record: Path) -> list[Entry]:

@@ -121,6 +121,7 @@ def test_servers_refuse_whoever_has_no_account(stack):
 
 def test_a_server_that_dies_is_started_again(stack):
     before = processes(stack)["mlflow"]
+    below = before.children(recursive=True)
     before.kill()
     health = f"{stack.client_environment()['MYRIAD_TRACKING_URI']}/health"
     end = time.monotonic() + 60
@@ -134,6 +135,9 @@ def test_a_server_that_dies_is_started_again(stack):
     entry = next(entry for entry in stack.entries() if entry.name == "mlflow")
     assert entry.pid != before.pid
     assert entry.restarts == 1
+    # Or else it would still be the old one that answers.
+    assert below
+    assert not [child for child in below if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.fixture(scope="module")
