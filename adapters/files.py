@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 import fsspec
 import pyarrow.fs as pafs
-from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError
 from fsspec.spec import AbstractFileSystem
 
 from models.errors import SourceError

@@ -14,7 +14,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import SettingsError
 
-__all__ = ["TLS_FILES", "Settings", "embedded_defaults", "load_environment", "quiet_telemetry", "stack_environment"]
+__all__ = [
+    "TLS_FILES",
+    "Settings",
+    "embedded_defaults",
+    "load_environment",
+    "quiet_names",
+    "quiet_telemetry",
+    "stack_environment",
+]
 
 PREFIX = "MYRIAD_"
 FAMILIES = (PREFIX, "AWS_", "DASK_", "MLFLOW_", "PREFECT_")
@@ -192,6 +200,11 @@ _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
 }
+
+
+def quiet_names() -> Mapping[str, str]:
+    """Variables that keep our libraries quiet, with the values that do."""
+    return _QUIET
 
 
 def quiet_telemetry() -> None:

@@ -20,7 +20,7 @@ import psutil
 
 from adapters.processes import Known, end_family
 from adapters.settings import Settings, stack_environment
-from models.errors import OrchestratorError, SettingsError
+from models.errors import OrchestratorError
 
 __all__ = ["WORKER", "Child", "Stack", "Stacks", "described", "healthy", "join_server", "running_server"]
 
@@ -87,12 +87,12 @@ def healthy(api_url: str, limit_s: float = 2.0) -> bool:
 def running_server(settings: Settings) -> str | None:
     """Url of a Prefect server that answers: the environment's, or that of the local stack; None without either.
 
-    Raises SettingsError if the environment names a server that does not answer.
+    Raises SettingsError if the environment names a server that cannot be used.
     """
     if named := os.environ.get("PREFECT_API_URL"):
-        if not healthy(named, limit_s=10.0):
-            way_out = "start it (myriad up), or unset the variable"
-            raise SettingsError(f"PREFECT_API_URL: no Prefect server answers at {named}; {way_out}")
+        from adapters.probes import check_prefect  # Here, since commands that only look need none of it.
+
+        check_prefect(named)
         return named
     stack = Stacks(settings, os.environ).found()
     return stack.api_url if stack and stack.child("server") and healthy(stack.api_url) else None

@@ -8,7 +8,7 @@ import typer
 from commands.common import interruptible, prepare, settings_of, show, shown_progress, tables_of, told_errors
 from commands.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
 
-__all__ = ["accuracy", "explain", "export", "report", "status"]
+__all__ = ["accuracy", "doctor", "explain", "export", "report", "status"]
 
 
 def status(
@@ -164,3 +164,23 @@ def export(
         key = None if segment is None else resolve_segment(tables, [segment], fleet)
         done = export_table(tables, definition, table, to, settings.home, form=form, release=release, segment=key)
         show(done, lambda it: typer.echo(f"{it.rows:,} rows of {it.table}: {it.path}"), as_json)
+
+
+def doctor(lake: LakePath = None, as_json: AsJson = False) -> None:
+    """Check every part of the set-up (packages, lake, registry, Prefect, workers), and tell what to do about failures.
+
+    Writes and deletes a small object in the lake. Exit code 1 if anything failed.
+
+    Example: myriad doctor
+    """
+    from adapters.probes import examine
+    from adapters.settings import quiet_telemetry
+    from adapters.terminal_doctor import show_checks
+    from models.checks import counts
+
+    with told_errors():
+        quiet_telemetry()
+        checks = examine(settings_of(lake))
+        show(checks, show_checks, as_json)
+    if counts(checks)["failed"]:
+        raise typer.Exit(1)

@@ -15,6 +15,7 @@ from adapters.cluster import open_workers
 from adapters.fleets import load_fleet
 from adapters.lake import Lake
 from adapters.lease import held
+from adapters.probes import preflight
 from adapters.registry import Behind, Registry
 from adapters.settings import Settings
 from adapters.telemetry import subscribed
@@ -63,6 +64,7 @@ def open_session(fleet: str, lake: str | None, run_id: str | None, *, exclusive:
         return
     settings = Settings(lake=lake) if lake else Settings()
     definition = load_fleet(fleet, settings.home)
+    preflight(settings, registers=exclusive)
     job = Job(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
     if settings.mlflow_uri.startswith("sqlite:///"):
         Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ class StageResult:
 def run_stage(name: StageName, fleet: str, lake: str | None) -> StageResult:
     """Run a stage; train also registers, under the same run id and with the same workers."""
     run_id, began = new_run_id(), time.perf_counter()
-    with open_session(fleet, lake, run_id, exclusive=name == "train") as session:
+    with open_session(fleet, lake, run_id, exclusive=name in ("train", "promote")) as session:
         done = {flow: document(run(fleet, lake, run_id)) for flow, run in _FLOWS[name].items()}
     return StageResult(session.run.fleet.name, run_id, round(time.perf_counter() - began, 3), done)
 
