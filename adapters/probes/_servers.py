@@ -57,8 +57,8 @@ def check_prefect(api_url: str) -> str:
             answer = client.get(f"{api_url.rstrip('/')}/admin/version")
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise SettingsError(
-            f"PREFECT_API_URL: no Prefect server answers at {api_url}: {exc or type(exc).__name__}; start it (myriad up), or "
-            "unset the variable"
+            f"PREFECT_API_URL: no Prefect server answers at {api_url}: {exc or type(exc).__name__}; start it "
+            "(myriad up), or unset the variable"
         ) from exc
     if answer.status_code in _REFUSED:
         raise SettingsError(f"{named} refuses the account; set PREFECT_API_AUTH_STRING to its USER:PASSWORD")
