@@ -15,7 +15,7 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Start": (start.new, start.sample, start.simulate, start.check),
     "Run": (run.run, run.ingest, run.partition, run.train, run.promote, run.score),
     "Look": (look.status, look.explain, look.report, look.accuracy, look.export),
-    "Operate": (look.doctor, operate.rollback, operate.pin, operate.up, operate.down, operate.deploy),
+    "Operate": (look.doctor, operate.rollback, operate.pin, operate.maintain, operate.up, operate.down, operate.deploy),
     "Cluster": (cluster.tls, cluster.workers),
 }
 

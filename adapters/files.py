@@ -23,6 +23,7 @@ __all__ = [
     "RawFile",
     "arrow_filesystem",
     "digest",
+    "files_below",
     "held_still",
     "list_files",
     "open_file",
@@ -102,6 +103,13 @@ def list_files(pattern: str, home: Path) -> list[RawFile]:
         hint = "" if "://" in pattern else f" (looked for {path}; relative paths start at {home})"
         raise SourceError(f"{pattern}: no file matches{hint}")
     return sorted(files, key=lambda file: file.uri)
+
+
+def files_below(uri: str) -> list[RawFile]:
+    """All files below a folder, hidden ones too; none where there is no such folder."""
+    filesystem, path = split_uri(uri, Path("/"))
+    found = filesystem.find(path, detail=True).values() if filesystem.exists(path) else ()
+    return [file for info in found if (file := _raw_file(filesystem, info))]
 
 
 def _listing(filesystem: AbstractFileSystem, path: str) -> tuple[str, Mapping[str, Mapping[str, object]]]:

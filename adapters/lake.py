@@ -26,7 +26,7 @@ from adapters.files import STORAGE_ERRORS, arrow_filesystem
 from models.errors import LakeError, StaleTableError
 from models.tables import TableSpec
 
-__all__ = ["Lake", "StagedFile", "Table"]
+__all__ = ["Lake", "StagedFile", "Table", "unusable"]
 
 ROW_GROUP_ROWS = 16_384
 FORMAT, FORMAT_PROPERTY = 1, "myriad.format"
@@ -45,7 +45,8 @@ class StagedFile:
     """A Parquet file below a table's root that waits for its commit; also describes a committed one.
 
     table : name of the table that it was staged for.
-    committed_ms : when it was committed, in milliseconds since the epoch; 0 before that.
+    committed_ms : when it was committed, in milliseconds since the epoch; 0 before that. A staged file that takes the
+    place of committed ones has theirs, and keeps it.
     """
 
     path: str
@@ -66,7 +67,7 @@ class Lake:
 
     def fleets(self) -> list[str]:
         """Names of the fleets that have tables here, sorted."""
-        with _unusable(self.uri, "listed"):
+        with unusable(self.uri, "listed"):
             filesystem, root = arrow_filesystem(self.uri)
             below = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
         return sorted(info.base_name for info in below if info.type == pafs.FileType.Directory)
@@ -81,14 +82,14 @@ class Lake:
     def holds(self, fleet: str, file: StagedFile) -> bool:
         """Whether a staged file is there as described."""
         uri = f"{self.folder(fleet)}/{file.table}"
-        with _unusable(uri, "read"):
+        with unusable(uri, "read"):
             filesystem, root = arrow_filesystem(uri)
             return bool(filesystem.get_file_info(f"{root}/{file.path}").size == file.size)
 
     def copy(self, fleet: str, file: StagedFile, partition: Mapping[str, str]) -> StagedFile:
         """The rows of a staged file once more, with other partition values; invisible until committed."""
         uri, relative = f"{self.folder(fleet)}/{file.table}", _new_path()
-        with _unusable(uri, "written"):
+        with unusable(uri, "written"):
             filesystem, root = arrow_filesystem(uri)
             filesystem.copy_file(f"{root}/{file.path}", f"{root}/{relative}")
         return replace(file, path=relative, partition=dict(partition))
@@ -105,7 +106,7 @@ class Table:
     # -- reading ------------------------------------------------------------------------------------------------
 
     def exists(self) -> bool:
-        with _unusable(self.uri, "read"):
+        with unusable(self.uri, "read"):
             return DeltaTable.is_deltatable(self.uri, storage_options=dict(self.storage))
 
     def version(self) -> int:
@@ -118,7 +119,7 @@ class Table:
         handle = self._open()
         if handle is None:
             return []
-        with _unusable(self.uri, "read"):
+        with unusable(self.uri, "read"):
             active = _active_files(handle)
         return [file for file in active if where(file.partition)]
 
@@ -179,7 +180,7 @@ class Table:
 
     def create(self, properties: Mapping[str, str] | None = None) -> None:
         """Make the table if it is not there; `properties` are kept only by whoever makes it."""
-        with _unusable(self.uri, "made"):
+        with unusable(self.uri, "made"):
             try:
                 self._make(properties or {})
             except CommitFailedError:
@@ -211,7 +212,7 @@ class Table:
         values = {name: str(partition[name]) for name in self.spec.partition_by}
         relative = _new_path()
         strings = [item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_timestamp(item.type)]
-        with _unusable(self.uri, "written"):
+        with unusable(self.uri, "written"):
             filesystem, root = arrow_filesystem(self.uri)
             filesystem.create_dir(f"{root}/data", recursive=True)
             with filesystem.open_output_stream(f"{root}/{relative}") as sink:
@@ -243,7 +244,7 @@ class Table:
         writers kept winning until the deadline.
         """
         self.create()
-        with _unusable(self.uri, "written"):
+        with unusable(self.uri, "written"):
             self._check_staged(files)
             return self._replace(files, removes, skip_if, transaction, marks, based_on, note, deadline_s)
 
@@ -298,7 +299,7 @@ class Table:
         note: Mapping[str, str],
     ) -> None:
         now_ms = int(time.time() * 1000)
-        adds = [AddAction(f.path, f.size, dict(f.partition), now_ms, True, f.stats) for f in files]
+        adds = [AddAction(f.path, f.size, dict(f.partition), f.committed_ms or now_ms, True, f.stats) for f in files]
         removed = [RemoveAction(f.path, True, now_ms, f.size, dict(f.partition)) for f in gone]
         handle.create_write_transaction(
             [*adds, *removed],
@@ -333,7 +334,7 @@ class Table:
                 )
 
     def _open(self) -> DeltaTable | None:
-        with _unusable(self.uri, "opened"):
+        with unusable(self.uri, "opened"):
             try:
                 handle = DeltaTable(self.uri, storage_options=dict(self.storage))
             except TableNotFoundError:
@@ -348,7 +349,7 @@ class Table:
 
 
 @contextmanager
-def _unusable(uri: str, done: str) -> Iterator[None]:
+def unusable(uri: str, done: str) -> Iterator[None]:
     """What a storage or Delta raises (no permission, disk full, no connection, a broken log) as a LakeError."""
     try:
         yield

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
         None, ge=0, description="Own workers that stay when there is no work; none: all of them."
     )
     worker_memory: str = Field("auto", description="Memory limit of one worker of our own, such as 2GB.")
+    retention_hours: int = Field(168, ge=24, description="After how many hours `maintain` deletes what nobody reads.")
     worker_lifetime: str = Field("", description="Time after which a worker of our own is replaced, such as 1h.")
 
     def __init__(self, **values: Any) -> None:

@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from commands.common import interruptible, prepare, settings_of, show, shown_progress, tables_of, told_errors
-from commands.options import AsJson, FleetPath, LakePath, complete_segment
+from commands.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
 from models.errors import OrchestratorError
 
-__all__ = ["deploy", "down", "pin", "registry_sync", "rollback", "up"]
+__all__ = ["deploy", "down", "maintain", "pin", "registry_sync", "rollback", "up"]
 
 
 def rollback(
@@ -91,6 +91,46 @@ def registry_sync(
         with shown_progress(as_json):
             summary = sync_registry(fleet, lake=lake, dry_run=dry_run)
         show(summary, show_sync, as_json)
+
+
+def maintain(
+    fleet: Annotated[
+        str | None,
+        typer.Argument(help="Fleet; default: all in the lake.", metavar="[FLEET]", autocompletion=complete_fleet),
+    ] = None,
+    retention_hours: Annotated[
+        int | None,
+        typer.Option(
+            help="Hours after which what nobody reads is deleted.", min=24, show_default="MYRIAD_RETENTION_HOURS"
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Merge small files, delete what nobody reads any more, shorten logs, abort unfinished uploads.
+
+    May run beside everything else.
+
+    Example: myriad maintain m3 --dry-run
+    """
+    from adapters.fleets import known_fleet
+    from adapters.lake import Lake
+    from adapters.settings import embedded_defaults
+    from adapters.stack import join_server
+    from adapters.terminal_upkeep import show_upkeep
+
+    with told_errors(), interruptible():
+        settings = settings_of(lake)
+        found = Lake(settings.lake_uri)
+        names = found.fleets() if fleet is None else [known_fleet(fleet, settings.home, found)[0]]
+        join_server(settings)
+        embedded_defaults(settings)
+        from flows.maintain import maintain as flow
+
+        with shown_progress(as_json):
+            done = [flow(name, lake=lake, retention_hours=retention_hours, dry_run=dry_run) for name in names]
+        show(done, show_upkeep, as_json)
 
 
 def up(

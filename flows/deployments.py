@@ -3,6 +3,7 @@
 from adapters.orchestrator import Cadence, Deployment
 from flows.accuracy import accuracy
 from flows.ingest import ingest
+from flows.maintain import maintain
 from flows.partition import partition
 from flows.pipeline import pipeline
 from flows.promote import pin, promote, rollback, unpin
@@ -32,6 +33,7 @@ def deployments_of(fleet: str, reference: str) -> list[Deployment]:
         Deployment(backfill, *given),
         Deployment(accuracy, *given, Cadence("daily", "0 6 * * *")),
         Deployment(sync_registry, *given, Cadence("weekly", "0 8 * * 0")),
+        Deployment(maintain, fleet, {"fleet": fleet}, ("myriad", fleet), Cadence("weekly", "0 9 * * 0"), "CANCEL_NEW"),
         # A run that takes longer than a day must not pile up others behind it.
         Deployment(pipeline, *given, Cadence("nightly", "0 1 * * *"), "CANCEL_NEW"),
     ]

@@ -8,11 +8,13 @@ __all__ = [
     "DryRun",
     "FirstDate",
     "FleetFile",
+    "FleetName",
     "LakeRoot",
     "LastDate",
     "ModelVersion",
     "PastDate",
     "ReleaseNumber",
+    "RetentionHours",
     "RunId",
     "ScoredRelease",
     "SegmentKey",
@@ -60,4 +62,13 @@ FirstDate = Annotated[
 LastDate = Annotated[str, _shown("Last date", "The last period, such as 2024-12-31.", pattern=_TRIMMED)]
 SegmentKey = Annotated[str, _shown("Segment", "Key of a segment or fallback level, such as store=2/brand=5.")]
 ModelVersion = Annotated[int, _shown("Version", "Number of a version of its registered model, at least 1.", ge=1)]
-DryRun = Annotated[bool, _shown("Dry run", "Only tell what differs; change nothing.")]
+DryRun = Annotated[bool, _shown("Dry run", "Only tell what differs or would be done; change nothing.")]
+FleetName = Annotated[str, _shown("Fleet", "Name of a fleet in the lake, such as m3.", pattern=_TRIMMED)]
+RetentionHours = Annotated[
+    int | None,
+    _shown(
+        "Retention in hours",
+        "Hours after which what nobody reads is deleted; none: what MYRIAD_RETENTION_HOURS says.",
+        ge=24,
+    ),
+]

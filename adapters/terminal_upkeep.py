@@ -1,0 +1,46 @@
+"""What `myriad maintain` shows: a line a table with which something was done."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from adapters.show import Section, counted, show_sections
+from adapters.upkeep import TableUpkeep
+from models.formats import format_bytes
+
+__all__ = ["show_upkeep"]
+
+
+class FleetUpkeep(Protocol):
+    """What was done for a fleet."""
+
+    @property
+    def fleet(self) -> str: ...
+    @property
+    def dry_run(self) -> bool: ...
+    @property
+    def tables(self) -> Sequence[TableUpkeep]: ...
+    @property
+    def journals(self) -> int: ...
+    @property
+    def uploads(self) -> int: ...
+
+
+def show_upkeep(found: Sequence[FleetUpkeep]) -> None:
+    """Print a table a fleet, and a line that sums it up."""
+    for fleet in found:
+        header = ("table", "files merged", "into", "files deleted", "freed", "")
+        rows = [_row(table) for table in fleet.tables]
+        show_sections([Section(f"fleet {fleet.fleet}", rows, header, numbers=frozenset({1, 2, 3, 4}))])
+        freed = format_bytes(sum(table.freed_bytes for table in fleet.tables))
+        told = (
+            f"{counted(fleet.journals, 'journal')} dropped, {counted(fleet.uploads, 'upload')} aborted, {freed} freed"
+        )
+        print(f"{fleet.fleet}: {'would be: ' if fleet.dry_run else ''}{told}")
+    if not found:
+        print("no fleets in the lake")
+
+
+def _row(table: TableUpkeep) -> tuple[str, ...]:
+    counts = (table.merged, table.into, table.removed)
+    busy = "another writer came first; the next one merges" if table.busy else ""
+    return (table.table, *map(str, counts), format_bytes(table.freed_bytes), busy)

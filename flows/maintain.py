@@ -1,0 +1,28 @@
+"""Flow `maintain`: the upkeep of a fleet's tables."""
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from adapters.lake import Lake
+from adapters.settings import Settings
+from adapters.telemetry import subscribed
+from flows.artifacts import log_progress
+from flows.parameters import DryRun, FleetName, LakeRoot, RetentionHours
+from tasks.maintain import Upkeep, maintain_fleet
+
+__all__ = ["maintain"]
+
+
+def _run_name() -> str:
+    return f"maintain-{flow_run.parameters.get('fleet', '')}"
+
+
+@flow(name="maintain", flow_run_name=_run_name)
+def maintain(
+    fleet: FleetName, lake: LakeRoot = None, retention_hours: RetentionHours = None, dry_run: DryRun = False
+) -> Upkeep:
+    """Merge small files, delete what nobody reads, shorten logs, abort unfinished uploads."""
+    settings = Settings(lake=lake) if lake else Settings()
+    with subscribed(log_progress):
+        hours = settings.retention_hours if retention_hours is None else retention_hours
+        return maintain_fleet(Lake(settings.lake_uri), fleet, hours, dry_run=dry_run)

@@ -1,0 +1,67 @@
+"""Maintain: the upkeep of one fleet's tables, one after another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from adapters.lake import Lake
+from adapters.telemetry import Progress, emit
+from adapters.upkeep import TableUpkeep, abort_uploads, compact_predictions, drop_journals, fleet_tables, tidy_table
+from models.errors import RequestError
+from models.formats import format_bytes
+from models.tables import PREDICTIONS
+
+__all__ = ["LEAST_HOURS", "Upkeep", "maintain_fleet"]
+
+LEAST_HOURS = 24
+"""Staged files that are younger may belong to a run that is at work."""
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What was done for a fleet, or would be. tables : those with which something was."""
+
+    fleet: str
+    dry_run: bool
+    tables: Sequence[TableUpkeep]
+    journals: int
+    uploads: int
+
+    @property
+    def removed(self) -> int:
+        return sum(table.removed for table in self.tables)
+
+    @property
+    def freed_bytes(self) -> int:
+        return sum(table.freed_bytes for table in self.tables)
+
+
+@task(name="maintain fleet", cache_policy=NO_CACHE)
+def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: bool = False) -> Upkeep:
+    """Merge small files, delete what nobody reads, shorten logs, drop old journals, abort unfinished uploads.
+
+    Raises RequestError for a retention under a day.
+    """
+    if retention_hours < LEAST_HOURS:
+        raise RequestError(
+            f"retention: {retention_hours} hours is not allowed; give at least {LEAST_HOURS}, and more than your "
+            "longest run takes: files that a run has staged and not committed yet are deleted with the others"
+        )
+    retention, names, found = timedelta(hours=retention_hours), fleet_tables(lake, fleet), dict[str, TableUpkeep]()
+    if PREDICTIONS.name in names:
+        emit(Progress("maintain", 0, len(names) + 1))
+        found[PREDICTIONS.name] = compact_predictions(lake, fleet, dry_run=dry_run)
+    for done, name in enumerate(names, start=1):
+        tidied = tidy_table(f"{lake.folder(fleet)}/{name}", name, retention, dry_run=dry_run)
+        merged = found.get(name, TableUpkeep(name))
+        found[name] = TableUpkeep(name, merged.merged, merged.into, tidied.removed, tidied.freed_bytes, merged.busy)
+        emit(Progress("maintain", done, len(names) + 1))
+    journals = drop_journals(lake, fleet, retention, dry_run=dry_run)
+    uploads = abort_uploads(lake.folder(fleet), retention, dry_run=dry_run)
+    changed = [table for table in found.values() if table != TableUpkeep(table.table)]
+    result = Upkeep(fleet, dry_run, changed, journals, uploads)
+    emit(Progress("maintain", len(names) + 1, len(names) + 1, f"{fleet}: {format_bytes(result.freed_bytes)} freed"))
+    return result

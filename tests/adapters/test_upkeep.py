@@ -1,0 +1,164 @@
+"""Upkeep of a lake, local and on a real S3 server: what is read stays the same, and what nobody reads goes."""
+
+import os
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import boto3
+import fsspec
+import pyarrow as pa
+import pytest
+
+from adapters import upkeep
+from adapters.journal import Journal
+from adapters.lake import Lake
+from models.errors import RequestError
+from models.tables import OUTCOMES, PREDICTIONS
+from tasks.maintain import maintain_fleet
+
+WEEK = timedelta(days=7)
+NOW = timedelta(0)
+
+
+@pytest.fixture(params=["local", "s3"])
+def lake(request, tmp_path):
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+        return Lake(f"s3://lake/upkeep-{uuid.uuid4().hex}")
+    return Lake(str(tmp_path))
+
+
+def rows(*segments):
+    schema = PREDICTIONS.file_schema
+    columns = {name: pa.nulls(len(segments), schema.field(name).type) for name in schema.names}
+    return pa.table(columns | {"segment": pa.array(segments, pa.string())}, schema=schema)
+
+
+def predictions(lake, jobs=4, parts=2):
+    """One file a part and job, as scoring leaves them."""
+    table = lake.table("shop", PREDICTIONS)
+    for job in range(jobs):
+        staged = [table.stage(rows(f"s={job}"), part=f"bucket-{part}") for part in range(parts)]
+        table.replace(staged, lambda file: False, transaction=(f"job-{job}", 1))
+    return table
+
+
+def content(table):
+    return sorted(table.read(["segment", "part"]).to_pylist(), key=str)
+
+
+def test_small_files_of_a_part_become_one_and_rows_stay(lake):
+    table = predictions(lake)
+    before, newest = content(table), max(file.committed_ms for file in table.files())
+    told = upkeep.compact_predictions(lake, "shop", dry_run=True)
+    assert (told.merged, told.into, len(table.files())) == (8, 2, 8)
+    done = upkeep.compact_predictions(lake, "shop", dry_run=False)
+    assert (done.merged, done.into) == (8, 2)
+    files = table.files()
+    assert [file.rows for file in files] == [4, 4]
+    assert content(table) == before
+    # Whoever asks whether predictions are newer than observations gets the same answer as before.
+    assert max(file.committed_ms for file in files) == newest
+    assert all(table.has_transaction(f"job-{job}", 1) for job in range(4))
+    assert upkeep.compact_predictions(lake, "shop", dry_run=False) == upkeep.TableUpkeep("predictions")
+
+
+def test_a_writer_that_comes_first_wins(lake, monkeypatch):
+    table = predictions(lake)
+    stage = type(table).stage
+
+    def beside(self, rows_, **partition):
+        staged = stage(self, rows_, **partition)
+        if partition["part"] == "bucket-0":
+            other = stage(table, rows("s=late"), part="bucket-9")
+            table.replace([other], lambda file: False)
+        return staged
+
+    monkeypatch.setattr(type(table), "stage", beside)
+    assert upkeep.compact_predictions(lake, "shop", dry_run=False).busy
+    assert len(content(table)) == 9
+
+
+def test_files_that_no_version_has_go_and_young_ones_stay(lake):
+    table = predictions(lake)
+    upkeep.compact_predictions(lake, "shop", dry_run=False)
+    waiting = table.stage(rows("s=new"), part="bucket-0")
+    before = content(table)
+    assert upkeep.tidy_table(table.uri, "predictions", WEEK, dry_run=False).removed == 0
+    assert table.replace([waiting], lambda file: False)
+    orphan = table.stage(rows("s=lost"), part="bucket-0")
+    time.sleep(1.1)  # S3 tells times in whole seconds.
+    told = upkeep.tidy_table(table.uri, "predictions", NOW, dry_run=True)
+    assert told.removed == 9
+    assert lake.holds("shop", orphan)
+    done = upkeep.tidy_table(table.uri, "predictions", NOW, dry_run=False)
+    assert (done.removed, done.freed_bytes) == (told.removed, told.freed_bytes)
+    assert done.freed_bytes > 0
+    assert not lake.holds("shop", orphan)
+    assert content(table) == sorted([*before, {"segment": "s=new", "part": "bucket-0"}], key=str)
+    assert upkeep.tidy_table(table.uri, "predictions", NOW, dry_run=False).removed == 0
+
+
+def test_journals_of_runs_that_nobody_went_on_with_go(lake):
+    journal = Journal(f"{lake.folder('shop')}/_journal", "train", "abc")
+    journal.write("1", b"{}")
+    assert upkeep.drop_journals(lake, "shop", WEEK, dry_run=False) == 0
+    assert journal.names()
+    time.sleep(1.1)
+    assert upkeep.drop_journals(lake, "shop", NOW, dry_run=True) == 1
+    assert upkeep.drop_journals(lake, "shop", NOW, dry_run=False) == 1
+    assert not journal.names()
+
+
+def test_uploads_that_nobody_finished_are_aborted(s3):
+    lake = Lake(f"s3://lake/upkeep-{uuid.uuid4().hex}")
+    client = boto3.client("s3")
+    keys = [f"{lake.folder('shop').removeprefix('s3://lake/')}/predictions/data/{name}" for name in ("a", "b")]
+    elsewhere = f"upkeep-elsewhere-{uuid.uuid4().hex}/a"
+    for key in (*keys, elsewhere):
+        begun = client.create_multipart_upload(Bucket="lake", Key=key)
+        client.upload_part(Bucket="lake", Key=key, UploadId=begun["UploadId"], PartNumber=1, Body=b"x" * 100)
+
+    def pending():
+        found = client.list_multipart_uploads(Bucket="lake").get("Uploads", [])
+        return {upload["Key"] for upload in found}
+
+    assert upkeep.abort_uploads(lake.folder("shop"), WEEK, dry_run=False) == 0
+    assert {*keys, elsewhere} <= pending()
+    time.sleep(1.1)
+    assert upkeep.abort_uploads(lake.folder("shop"), NOW, dry_run=False) == 2
+    assert not pending() & set(keys)
+    assert elsewhere in pending()
+
+
+def test_a_fleet_is_kept_up_table_by_table(lake):
+    table = predictions(lake)
+    outcomes = lake.table("shop", OUTCOMES)
+    outcomes.create()
+    assert upkeep.fleet_tables(lake, "shop") == ["outcomes", "predictions"]
+    before = content(table)
+    done = maintain_fleet.fn(lake, "shop", 24)
+    assert [(one.table, one.merged, one.into, one.removed) for one in done.tables] == [("predictions", 8, 2, 0)]
+    assert content(table) == before
+    assert list(maintain_fleet.fn(lake, "shop", 24).tables) == []
+    # A reader that opened an older version still finds its files.
+    storage = fsspec.filesystem("s3" if lake.uri.startswith("s3://") else "file", use_listings_cache=False)
+    assert len(storage.ls(f"{table.uri}/data")) == 10
+
+
+def test_a_retention_that_a_run_may_outlast_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="retention: 3 hours is not allowed; give at least 24"):
+        maintain_fleet.fn(Lake(str(tmp_path)), "shop", 3)
+
+
+def test_old_files_are_known_by_their_age(tmp_path):
+    lake = Lake(str(tmp_path))
+    table = predictions(lake)
+    young, old = (table.stage(rows("s=x"), part="bucket-0") for _ in range(2))
+    past = (datetime.now(UTC) - timedelta(days=8)).timestamp()
+    os.utime(Path(table.uri, old.path), (past, past))
+    assert upkeep.tidy_table(table.uri, "predictions", WEEK, dry_run=False).removed == 1
+    assert lake.holds("shop", young)
+    assert not lake.holds("shop", old)
