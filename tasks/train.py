@@ -65,7 +65,8 @@ def _trained(run: Run, plan: TrainingPlan, version: int) -> list[TrainReceipt]:
         return []
     tables = [run.table(observations(run.fleet)).version(), run.table(SEGMENTS).version(), version]
     work = partial(train_bucket, run.job, plan.contract, plan.buckets)
-    return resumed(run, "train", [*tables, plan.contract.to_json()], work, plan.work, TrainReceipt)
+    basis = [*tables, plan.contract.to_json()]
+    return resumed(run, "train", basis, work, plan.work, TrainReceipt, weight=plan.weight)
 
 
 def _summary(

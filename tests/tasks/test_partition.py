@@ -310,7 +310,7 @@ def test_a_run_that_was_overtaken_does_not_write_over_the_newer_one(run):
     ingest(run)
 
     class Overtaken:
-        def map(self, stage, function, items, retries=2, before=0):
+        def map(self, stage, function, items, retries=2, before=0, weight=None):
             put(run, "b.csv", [(9, "z", 1, 5)])
             ingest(run)
             partition_observations.fn(run)
