@@ -33,7 +33,7 @@ from benchmarks.fleet import SIZE
 from benchmarks.machine import describe
 from benchmarks.s3 import BUCKET, s3_server
 from benchmarks.timing import by_turns, ratio, timed
-from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, PREDICTIONS
+from models.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, OUTCOMES, PREDICTIONS, SEGMENTS, levels, observations
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.order import score_order
@@ -51,6 +51,7 @@ ROUNDS = 3
 WARM_UP = 4
 """Buckets that every bare process does beforehand."""
 _MADE = {"train": (CHALLENGERS, LEADERBOARD, OUTCOMES), "score": (PREDICTIONS,)}
+_READ = {"train": (CHALLENGERS, LEADERBOARD, SEGMENTS), "score": (PREDICTIONS, CHAMPIONS, OUTCOMES)}
 _STAGES: dict[str, Callable[[Run], object]] = {"train": train_challengers.fn, "score": score_fleet.fn}
 Found = dict[str, dict[str, list[float]]]
 
@@ -123,6 +124,7 @@ def _measured(stage: str, local: Sequence[Run], remote: Run, rounds: int) -> dic
 
 
 def _bare(stage: str, run: Run) -> _Bare:
+    run = run.pinned(*_READ[stage], observations(run.fleet), levels(run.fleet))
     if stage == "train":
         plan = plan_training(run)
         order = sorted(plan.work, key=plan.weight, reverse=True)

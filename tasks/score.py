@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from adapters.lake import StagedFile
 from models.errors import RequestError, ScoringError, StaleTableError
 from models.moments import moment_text, parse_moment, period_ends, period_of
-from models.tables import PREDICTIONS, SEGMENTS, landed, observations
+from models.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, SEGMENTS, landed, levels, observations
 from tasks.context import Run
 from tasks.order import score_order, scoring_weight
 from tasks.partition import recorded_buckets
@@ -69,16 +69,17 @@ def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = N
     if release is not None and release not in kept:
         raise ScoringError(f"fleet {run.fleet.name}: release {release} is not kept; choose one of {kept}")
     for attempt in range(_ATTEMPTS):
-        based_on = run.table(PREDICTIONS).version()
-        order, part = score_order(run, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
+        seen = run.pinned(PREDICTIONS, CHAMPIONS, OUTCOMES, observations(run.fleet), levels(run.fleet))
+        based_on = seen.table(PREDICTIONS).version()
+        order, part = score_order(seen, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
         if run.table(PREDICTIONS).has_transaction(order.job_id, 1):
             finished(run, "score", part)
             return _repeated(run, order)
         if not order.inputs and run.fleet.task != "forecast":
             finished(run, "score")
             return _standing(run, order)
-        work, basis = partial(score_bucket, run.job, order), _basis(run, order, based_on)
-        weight = scoring_weight(run, order)
+        work, basis = partial(score_bucket, seen.job, order), _basis(seen, order, based_on)
+        weight = scoring_weight(seen, order)
         receipts = resumed(run, "score", basis, work, range(order.buckets), ScoreReceipt, part=part, weight=weight)
         try:
             _commit(run, order, receipts, based_on)
