@@ -47,14 +47,17 @@ def score_order(run: Run, release: int, as_of: datetime | None) -> ScoreOrder:
 
 
 def scoring_weight(run: Run, order: ScoreOrder) -> Callable[[int], int]:
-    """Observations of a bucket and of those whose input is read together with its own.
+    """Observations of a bucket.
 
-    These have the same weight, so that they stay neighbours, and the input is not read again for each.
+    Where input is too large to be read at once: those of all buckets whose input is read together, so that they stay
+    neighbours, and it is not read again for each.
     """
     rows: Counter[int] = Counter()
     for file in run.table(observations(run.fleet)).files():
         rows[int(file.partition["bucket"])] += file.rows
     together = spans(sum(file.rows for file in order.requests), order.buckets)
+    if len(together) == 1:
+        return lambda bucket: rows[bucket]
     weights = {bucket: sum(rows[each] for each in span) for span in together for bucket in span}
     return weights.__getitem__
 

@@ -22,7 +22,7 @@ from models.segments import bucket_of, told_lookalikes
 from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from tasks.context import Run
 from tasks.resume import finished, resumed
-from tasks.work.hashed import spans
+from tasks.work.hashed import SPANS, spans
 from tasks.work.partition import PartitionReceipt, partition_span
 
 __all__ = ["PartitionSummary", "partition_observations", "recorded_buckets"]
@@ -64,7 +64,7 @@ def partition_observations(run: Run) -> PartitionSummary:
         chosen = _choose(run, len(hashes), sum(file.rows for file in files))
         target.create({BUCKETS: str(chosen)})
         buckets, based_on = recorded_buckets(run), target.version()
-        parts = spans(sum(file.rows for file in files), buckets)
+        parts = spans(sum(file.rows for file in files), buckets, SPANS)
         work = partial(partition_span, run.job, buckets, files)
         by_bucket = np.bincount(bucket_of(hashes, buckets), rows, buckets)
         basis, weight = [version, buckets], partial(_span_rows, by_bucket)

@@ -12,6 +12,7 @@ from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.score import score_fleet
 from tasks.train import train_challengers
+from tasks.work import hashed
 from tasks.work.train import LEVELS
 
 BUCKETS = 40
@@ -65,7 +66,15 @@ def test_a_bucket_weighs_the_rows_that_train_and_the_levels_those_of_their_segme
     assert weights == dict(trained)
 
 
-def test_buckets_whose_input_is_read_together_weigh_the_same(told):
+def test_a_bucket_weighs_its_observations_when_it_is_scored(told):
     weights, rows = dict(told[0]["score"]), by_bucket(told[1])
-    spans = [span for span, _ in told[0]["partition"]]
+    assert weights == {bucket: rows[bucket] for bucket in range(BUCKETS)}
+
+
+def test_buckets_whose_input_is_read_together_weigh_the_same(monkeypatch, request):
+    monkeypatch.setattr(hashed, "_SPAN_ROWS", 10)
+    told, rows = request.getfixturevalue("told")
+    weights, rows = dict(told["score"]), by_bucket(rows)
+    spans = hashed.spans(len(future()), BUCKETS)
+    assert 1 < len(spans) < BUCKETS
     assert weights == {bucket: sum(rows[each] for each in span) for span in spans for bucket in span}
