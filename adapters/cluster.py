@@ -20,7 +20,7 @@ from adapters.telemetry import Progress, emit
 from adapters.tls import check_certificates
 from models.errors import ClusterError
 
-__all__ = ["ClusterWorkers", "InlineWorkers", "Workers", "connect", "open_workers", "security_of"]
+__all__ = ["ClusterWorkers", "InlineWorkers", "Workers", "connect", "open_workers", "security_of", "start_workers"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -182,14 +182,20 @@ def open_workers(settings: Settings) -> Iterator[Workers]:
     if _open:
         yield _open[-1]
         return
-    quieten()
-    with _client(settings) as client:
-        workers: Workers = ClusterWorkers(client)
+    with start_workers(settings) as workers:
         _open.append(workers)
         try:
             yield workers
         finally:
             _open.remove(workers)
+
+
+@contextmanager
+def start_workers(settings: Settings) -> Iterator[Workers]:
+    """Workers for the block, shared with nobody; raises as `open_workers` does."""
+    quieten()
+    with _client(settings) as client:
+        yield ClusterWorkers(client)
 
 
 def quieten() -> None:

@@ -11,10 +11,10 @@ import secrets
 import time
 from collections.abc import Callable, Generator
 from typing import Any
-from urllib.parse import urlsplit
 
 import dask
 from distributed import Nanny, SpecCluster, rpc
+from distributed.comm.addressing import get_address_host_port
 from distributed.core import Status
 from distributed.deploy.adaptive import Adaptive
 from distributed.security import Security
@@ -115,23 +115,39 @@ def _serve(
     with dask.config.set({"distributed.comm.timeouts.connect": "10s"}), _HostWorkers(settings, security) as cluster:
         cluster.adapt(minimum=minimum, maximum=settings.workers, Adaptive=_HostAdaptive, **_ADAPTIVE)
         tell(f"{minimum} to {settings.workers} workers for {settings.dask_address}")
-        count, looked = 0, time.monotonic()
-        while not over():
-            if len(cluster.workers) != count:
-                count = len(cluster.workers)
-                tell(f"workers: {count}")
-            if time.monotonic() > looked + _LOOK_S:
-                looked = time.monotonic()
-                if reason := _absent(settings.dask_address, security):
-                    tell(f"lost the scheduler: {reason}")
-                    return
-            time.sleep(_POLL_S)
+        try:
+            _watch(cluster, settings, security, over, tell)
+        finally:
+            if _absent(settings.dask_address, security):
+                # Nobody is there to be told that the workers leave; trying to would keep them, and end this process.
+                cluster.scheduler.status = Status.closed
+
+
+def _watch(
+    cluster: _HostWorkers,
+    settings: Settings,
+    security: Security | None,
+    over: Callable[[], bool],
+    tell: Callable[[str], None],
+) -> None:
+    """Until `over()`, or the scheduler does not answer any more."""
+    count, looked = 0, time.monotonic()
+    while not over():
+        if len(cluster.workers) != count:
+            count = len(cluster.workers)
+            tell(f"workers: {count}")
+        if time.monotonic() > looked + _LOOK_S:
+            looked = time.monotonic()
+            if reason := _absent(settings.dask_address, security):
+                tell(f"lost the scheduler: {reason}")
+                return
+        time.sleep(_POLL_S)
 
 
 def _own_address(scheduler: str) -> str:
     """The address of this host from which the scheduler is reached, and on which workers listen, and nowhere else."""
-    host, port = urlsplit(scheduler).hostname, urlsplit(scheduler).port
-    return str(get_ip(host or "127.0.0.1", port or 80))
+    # Not by urlsplit: an address without tcp:// is allowed, and would be taken for one on this host.
+    return str(get_ip(*get_address_host_port(scheduler)))
 
 
 def _absent(address: str, security: Security | None) -> str:

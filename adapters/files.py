@@ -4,7 +4,8 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,10 +24,13 @@ __all__ = [
     "RawFile",
     "arrow_filesystem",
     "digest",
+    "file_sizes",
     "files_below",
+    "get_objects",
     "held_still",
     "list_files",
     "open_file",
+    "put_file",
     "put_objects",
     "put_once",
     "replacing",
@@ -39,6 +43,8 @@ STORAGE_ERRORS = (OSError, BotoCoreError)
 _CHUNK_BYTES = 1 << 20
 _S3_ATTEMPTS = 12
 """With pauses that double up to 20 s, half of them on average: over a minute in all."""
+_AT_ONCE = 16
+"""Requests to a storage at the same time."""
 _SETTLED_S = 2.0
 _PARQUET_END = b"PAR1"
 
@@ -201,6 +207,35 @@ def put_objects(root: str, files: Mapping[str, bytes]) -> None:
     """Write objects below an s3:// uri, many at the same time; each appears whole or not at all."""
     filesystem = _s3()
     filesystem.pipe({f"{root.removeprefix('s3://').rstrip('/')}/{name}": content for name, content in files.items()})
+
+
+def get_objects(uris: Sequence[str]) -> list[bytes]:
+    """Whole objects of s3:// uris, many at the same time and with one request each; their sizes are not asked for."""
+    paths = [uri.removeprefix("s3://") for uri in uris]
+    found: list[bytes] = _s3().cat_ranges(paths, None, None, on_error="raise", max_concurrency=1)
+    return found
+
+
+def file_sizes(root: str, names: Sequence[str]) -> list[int | None]:
+    """Bytes of files below a folder or an s3:// uri, None of those that are not there; many are asked for at a time."""
+    filesystem, folder = arrow_filesystem(root)
+    paths = [f"{folder}/{name}" for name in names]
+    if not root.startswith("s3://"):
+        return [info.size for info in filesystem.get_file_info(paths)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda path: filesystem.get_file_info([path])[0].size, paths))
+
+
+def put_file(root: str, name: str, content: bytes) -> None:
+    """Write a file below a folder or an s3:// uri; what is on the way there is made. On S3 that is one request."""
+    if root.startswith("s3://"):
+        put_objects(root, {name: content})
+        return
+    filesystem, folder = arrow_filesystem(root)
+    path = f"{folder}/{name}"
+    filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+    with filesystem.open_output_stream(path) as stream:
+        stream.write(content)
 
 
 def put_once(uri: str, content: bytes) -> None:

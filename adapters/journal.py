@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow.fs as pafs
 
-from adapters.files import STORAGE_ERRORS, arrow_filesystem
+from adapters.files import STORAGE_ERRORS, arrow_filesystem, put_file
 
 __all__ = ["Journal"]
 
@@ -47,11 +47,8 @@ class Journal:
 
     def write(self, key: str, content: bytes) -> None:
         """Keep an entry. One that cannot be kept is work to do again, and no reason to fail what was done."""
-        filesystem, folder = arrow_filesystem(self._folder)
         with suppress(*STORAGE_ERRORS):
-            filesystem.create_dir(folder, recursive=True)
-            with filesystem.open_output_stream(f"{folder}/{self.name(key)}") as stream:
-                stream.write(content)
+            put_file(self._folder, self.name(key), content)
 
     def clear(self) -> None:
         """Delete the stage's entries, those of every other basis too."""

@@ -22,13 +22,15 @@ from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from adapters.files import STORAGE_ERRORS, arrow_filesystem
+from adapters.files import STORAGE_ERRORS, arrow_filesystem, file_sizes, get_objects, put_file
 from models.errors import LakeError, StaleTableError
 from models.tables import TableSpec
 
-__all__ = ["Lake", "StagedFile", "Table", "unusable"]
+__all__ = ["Lake", "Pin", "StagedFile", "Table", "unusable"]
 
 ROW_GROUP_ROWS = 16_384
+WHOLE_BYTES, TOGETHER_BYTES = 2 << 20, 128 << 20
+"""Up to which size a file on S3 is read whole, and how many bytes of files are read at a time."""
 FORMAT, FORMAT_PROPERTY = 1, "myriad.format"
 """How our tables are laid out; raised when an older version would misread them. Tables that do not tell have 1."""
 
@@ -59,6 +61,17 @@ class StagedFile:
 
 
 @dataclass(frozen=True)
+class Pin:
+    """One state of a table, whatever is committed after it.
+
+    look : of whoever looked, and nobody else's: a lake that is put back from a backup gives the same numbers again.
+    """
+
+    version: int
+    look: str
+
+
+@dataclass(frozen=True)
 class Lake:
     """Tables below one root; every fleet has a folder of its own."""
 
@@ -76,8 +89,8 @@ class Lake:
         """Where the fleet's tables lie."""
         return f"{self.uri.rstrip('/')}/{fleet}"
 
-    def table(self, fleet: str, spec: TableSpec) -> "Table":
-        return Table(f"{self.folder(fleet)}/{spec.name}", spec, dict(self.storage))
+    def table(self, fleet: str, spec: TableSpec, pinned: Pin | None = None) -> "Table":
+        return Table(f"{self.folder(fleet)}/{spec.name}", spec, dict(self.storage), pinned)
 
     def holds(self, fleet: str, file: StagedFile) -> bool:
         """Whether a staged file is there as described."""
@@ -97,11 +110,16 @@ class Lake:
 
 @dataclass(frozen=True)
 class Table:
-    """One Delta table. Cheap to make and to send to workers; opens a fresh handle for every operation."""
+    """One Delta table. Cheap to make and to send to workers; opens a fresh handle for every operation.
+
+    pinned : rows and version are those of this state, which a process looks up once; default the newest. Commits, marks
+    and properties are always of the newest.
+    """
 
     uri: str
     spec: TableSpec
     storage: Mapping[str, str] = field(default_factory=dict)
+    pinned: Pin | None = None
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -111,17 +129,34 @@ class Table:
 
     def version(self) -> int:
         """Version of the newest commit; -1 where the table does not exist yet."""
+        if self.pinned is not None:
+            return self.pinned.version
         handle = self._open()
         return handle.version() if handle else -1
 
+    def pin(self) -> Pin:
+        """The state that is read: the newest, unless the table is pinned."""
+        if self.pinned is not None:
+            return self.pinned
+        handle = self._open()
+        pin = Pin(handle.version() if handle else -1, uuid.uuid4().hex)
+        _keep(pin, self._active(handle))
+        return pin
+
     def files(self, where: Callable[[Mapping[str, str]], bool] = lambda partition: True) -> list[StagedFile]:
         """Committed files whose partition values satisfy `where`."""
-        handle = self._open()
-        if handle is None:
-            return []
-        with unusable(self.uri, "read"):
-            active = _active_files(handle)
+        if self.pinned is None:
+            active = self._active(self._open())
+        elif self.pinned in _pinned_files:
+            active = _pinned_files[self.pinned]
+        else:
+            active = self._active(self._open(self.pinned.version))
+            _keep(self.pinned, active)
         return [file for file in active if where(file.partition)]
+
+    def _active(self, handle: DeltaTable | None) -> list[StagedFile]:
+        with unusable(self.uri, "read"):
+            return _active_files(handle) if handle else []
 
     def read(
         self,
@@ -138,21 +173,30 @@ class Table:
         """Rows of given files. columns : default all of the table, in its order."""
         wanted = list(columns) if columns is not None else self.spec.schema.names
         schema = pa.schema([self.spec.schema.field(name) for name in wanted])
-        if not files:
-            return schema.empty_table()
-        filesystem, root = arrow_filesystem(self.uri)
-        format_ = ds.ParquetFileFormat()
-        fragments = [
-            format_.make_fragment(f"{root}/{file.path}", filesystem, partition_expression=self._expression(file))
-            for file in files
-        ]
         try:
-            dataset = ds.FileSystemDataset(fragments, self.spec.schema, format_, filesystem)
-            return dataset.to_table(columns=wanted, filter=rows).cast(schema)
+            parts = [self._read(part, wanted, rows).cast(schema) for part in _together(files)]
         except (*STORAGE_ERRORS, pa.ArrowInvalid) as exc:
             raise LakeError(
                 f"{self.uri}: a committed file cannot be read: {exc}; put it back from a backup of the lake"
             ) from exc
+        return pa.concat_tables(parts) if parts else schema.empty_table()
+
+    def _read(self, files: Sequence[StagedFile], columns: Sequence[str], rows: ds.Expression | None) -> pa.Table:
+        """On S3 small files come whole, in one request each and all at the same time: answers take longer than a MB."""
+        filesystem, root = arrow_filesystem(self.uri)
+        whole = [file.path for file in files if self.uri.startswith("s3://") and file.size <= WHOLE_BYTES]
+        contents = dict(zip(whole, get_objects([f"{self.uri}/{path}" for path in whole]), strict=True)) if whole else {}
+        format_ = ds.ParquetFileFormat()
+        fragments = [
+            format_.make_fragment(pa.py_buffer(contents[file.path]), partition_expression=self._expression(file))
+            if file.path in contents
+            else format_.make_fragment(
+                f"{root}/{file.path}", filesystem, partition_expression=self._expression(file), file_size=file.size
+            )
+            for file in files
+        ]
+        dataset = ds.FileSystemDataset(fragments, self.spec.schema, format_, filesystem)
+        return dataset.to_table(columns=list(columns), filter=rows)
 
     def _expression(self, file: StagedFile) -> ds.Expression:
         expression = ds.scalar(True)
@@ -213,13 +257,13 @@ class Table:
         relative = _new_path()
         strings = [item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_timestamp(item.type)]
         with unusable(self.uri, "written"):
-            filesystem, root = arrow_filesystem(self.uri)
-            filesystem.create_dir(f"{root}/data", recursive=True)
-            with filesystem.open_output_stream(f"{root}/{relative}") as sink:
-                pq.write_table(rows, sink, compression="zstd", use_dictionary=strings, row_group_size=ROW_GROUP_ROWS)
-                size = sink.tell()
+            # First in memory: a stream to S3 that breaks off would leave a short object that looks like a whole one.
+            sink = pa.BufferOutputStream()
+            pq.write_table(rows, sink, compression="zstd", use_dictionary=strings, row_group_size=ROW_GROUP_ROWS)
+            content = sink.getvalue().to_pybytes()
+            put_file(self.uri, relative, content)
         stats = json.dumps({"numRecords": rows.num_rows})
-        return StagedFile(relative, size, rows.num_rows, values, stats, self.spec.name)
+        return StagedFile(relative, len(content), rows.num_rows, values, stats, self.spec.name)
 
     def replace(
         self,
@@ -323,20 +367,18 @@ class Table:
             handle.alter.add_columns(added)
         return bool(added)
 
-    def _check_staged(self, files: Iterable[StagedFile]) -> None:
+    def _check_staged(self, files: Sequence[StagedFile]) -> None:
         """Delta accepts an add of a missing file silently; refuse it here."""
-        filesystem, root = arrow_filesystem(self.uri)
-        paths = {f"{root}/{file.path}": file for file in files}
-        for info in filesystem.get_file_info(list(paths)):
-            if info.size != paths[info.path].size:
-                raise LakeError(
-                    f"{self.uri}: staged file {info.path} has {info.size} bytes, not {paths[info.path].size}"
-                )
+        for file, size in zip(files, file_sizes(self.uri, [file.path for file in files]), strict=True):
+            if size != file.size:
+                raise LakeError(f"{self.uri}: staged file {file.path} has {size} bytes, not {file.size}")
 
-    def _open(self) -> DeltaTable | None:
+    def _open(self, version: int | None = None) -> DeltaTable | None:
+        if version == -1:  # Pinned before it was made.
+            return None
         with unusable(self.uri, "opened"):
             try:
-                handle = DeltaTable(self.uri, storage_options=dict(self.storage))
+                handle = DeltaTable(self.uri, version, storage_options=dict(self.storage))
             except TableNotFoundError:
                 return None
             found = handle.metadata().configuration.get(FORMAT_PROPERTY, "1")
@@ -346,6 +388,17 @@ class Table:
                 "upgrade Myriad, or choose another lake"
             )
         return handle
+
+
+_PINNED_TABLES = 32
+_pinned_files: dict[Pin, list[StagedFile]] = {}
+"""Files of pinned tables, which never change; those that were looked up last."""
+
+
+def _keep(pin: Pin, files: list[StagedFile]) -> None:
+    while len(_pinned_files) >= _PINNED_TABLES:
+        _pinned_files.pop(next(iter(_pinned_files)), None)
+    _pinned_files[pin] = files
 
 
 @contextmanager
@@ -362,6 +415,20 @@ def unusable(uri: str, done: str) -> Iterator[None]:
 def _new_path() -> str:
     """A path that no other attempt uses, relative to a table's root."""
     return f"data/{uuid.uuid4().hex}.parquet"
+
+
+def _together(files: Sequence[StagedFile]) -> Iterator[list[StagedFile]]:
+    """Files in their order, as many at a time as memory may hold whole."""
+    part: list[StagedFile] = []
+    held = 0
+    for file in files:
+        if part and held + file.size > TOGETHER_BYTES:
+            yield part
+            part, held = [], 0
+        part.append(file)
+        held += file.size
+    if part:
+        yield part
 
 
 def _done(handle: DeltaTable, transaction: tuple[str, int] | None) -> bool:

@@ -32,7 +32,7 @@ class Former:
 class Planned:
     """What becomes of one segment, and why. candidate : the one to refit, or that of the reused model.
 
-    rows : to train on; of a level, those of its segments together.
+    rows : to train on; of a level, those of its segments together, or of the model that is reused.
     """
 
     segment: str
@@ -87,7 +87,8 @@ def _plan_level(
     most = sum(member["rows"] - member["excluded"] for member in members)
     if former is not None and planned.action == "reuse":
         most = former.rows
-    return planned if most >= fleet.partition.min_rows else _too_short(key, most, fleet, planned.fingerprint)
+    enough = most >= fleet.partition.min_rows
+    return replace(planned, rows=most) if enough else _too_short(key, most, fleet, planned.fingerprint)
 
 
 def _too_short(segment: str, rows: int, fleet: Fleet, fingerprint: str) -> Planned:

@@ -25,3 +25,7 @@ class Run:
 
     def table(self, spec: TableSpec) -> Table:
         return self.job.table(spec)
+
+    def pinned(self, *specs: TableSpec) -> "Run":
+        """The same run, which sees these tables as they are now; what it commits is judged by the newest."""
+        return Run(self.job.pinned(*specs), self.workers)

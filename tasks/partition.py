@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -16,11 +18,11 @@ from adapters.telemetry import Progress, emit
 from models.errors import PartitionError
 from models.fleet import Fleet
 from models.partition import bucket_count
-from models.segments import told_lookalikes
+from models.segments import bucket_of, told_lookalikes
 from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from tasks.context import Run
 from tasks.resume import finished, resumed
-from tasks.work.hashed import spans
+from tasks.work.hashed import SPANS, spans
 from tasks.work.partition import PartitionReceipt, partition_span
 
 __all__ = ["PartitionSummary", "partition_observations", "recorded_buckets"]
@@ -58,12 +60,15 @@ def partition_observations(run: Run) -> PartitionSummary:
     target = run.table(observations(run.fleet))
     marks = {_VERSION: version, _SETTINGS: _settings(run.fleet)}
     if any(target.mark(name) != value for name, value in marks.items()):
-        chosen = _choose(run, source, files)
+        hashes, rows = _rows_by_hash(source, files)
+        chosen = _choose(run, len(hashes), sum(file.rows for file in files))
         target.create({BUCKETS: str(chosen)})
         buckets, based_on = recorded_buckets(run), target.version()
-        parts = spans(sum(file.rows for file in files), buckets)
+        parts = spans(sum(file.rows for file in files), buckets, SPANS)
         work = partial(partition_span, run.job, buckets, files)
-        receipts = resumed(run, "partition", [version, buckets], work, parts, PartitionReceipt, key=_span_key)
+        by_bucket = np.bincount(bucket_of(hashes, buckets), rows, buckets)
+        basis, weight = [version, buckets], partial(_span_rows, by_bucket)
+        receipts = resumed(run, "partition", basis, work, parts, PartitionReceipt, key=_span_key, weight=weight)
         _refuse_most(run, receipts)
         _commit(run, receipts, marks, based_on)
     finished(run, "partition")
@@ -75,6 +80,10 @@ def partition_observations(run: Run) -> PartitionSummary:
 
 def _span_key(span: range) -> str:
     return f"{span.start}-{span.stop}"
+
+
+def _span_rows(by_bucket: npt.NDArray[Any], span: range) -> float:
+    return float(by_bucket[span.start : span.stop].sum())
 
 
 def _refuse_most(run: Run, receipts: Sequence[PartitionReceipt]) -> None:
@@ -144,25 +153,32 @@ def recorded_buckets(run: Run) -> int:
     return int(run.table(observations(run.fleet)).properties().get(BUCKETS, 0))
 
 
-def _choose(run: Run, source: Table, files: Sequence[StagedFile]) -> int:
-    """Count the segments, refuse what is no partition, and choose the number of buckets."""
-    fleet, rows = run.fleet, sum(file.rows for file in files)
-    hashes = np.zeros(0, np.int64)
+def _rows_by_hash(source: Table, files: Sequence[StagedFile]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Hashes of the segments that have landed, sorted, and the rows of each."""
+    hashes, rows = np.zeros(0, np.int64), np.zeros(0, np.int64)
     for file in files:
-        hashes = np.union1d(hashes, source.read_files([file], ["hash"])["hash"].to_numpy())
+        found, counts = np.unique(source.read_files([file], ["hash"])["hash"].to_numpy(), return_counts=True)
+        hashes, place = np.unique(np.concatenate([hashes, found]), return_inverse=True)
+        rows = np.bincount(place, np.concatenate([rows, counts]), len(hashes)).astype(np.int64)
+    return hashes, rows
+
+
+def _choose(run: Run, segments: int, rows: int) -> int:
+    """Refuse what is no partition, and choose the number of buckets."""
+    fleet = run.fleet
     columns = ", ".join(fleet.segment_by)
-    if len(hashes) > fleet.partition.max_segments:
+    if segments > fleet.partition.max_segments:
         raise PartitionError(
-            f"fleet {fleet.name}: segment_by: {columns} gives {len(hashes):,} segments, more than "
+            f"fleet {fleet.name}: segment_by: {columns} gives {segments:,} segments, more than "
             f"partition.max_segments = {fleet.partition.max_segments:,}; leave out a column or raise the limit"
         )
-    if rows >= _CROWDED_ROWS and len(hashes) > 0.5 * rows:
+    if rows >= _CROWDED_ROWS and segments > 0.5 * rows:
         raise PartitionError(
-            f"fleet {fleet.name}: segment_by: {columns} gives {len(hashes):,} segments for {rows:,} rows, nearly one "
+            f"fleet {fleet.name}: segment_by: {columns} gives {segments:,} segments for {rows:,} rows, nearly one "
             f"a row; use columns that repeat, such as a store or a product, and make others features"
         )
     chosen = fleet.partition.buckets
-    return bucket_count(len(hashes), rows) if chosen == "auto" else chosen
+    return bucket_count(segments, rows) if chosen == "auto" else chosen
 
 
 def _commit(run: Run, receipts: Sequence[PartitionReceipt], marks: Mapping[str, int], based_on: int) -> None:

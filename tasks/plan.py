@@ -52,11 +52,16 @@ class TrainingPlan:
 
     @property
     def work(self) -> list[int]:
-        """Buckets with something to do; the levels first, since they are the largest task of many fleets."""
+        """Buckets with something to do."""
         needed = {bucket for bucket, planned in self.segments.items() if any(each.trains for each in planned)}
         if any(each.trains for each in self.levels):
             needed.add(LEVELS)
         return sorted(needed | self.stale)
+
+    def weight(self, bucket: int) -> int:
+        """Rows to train on; those of fallback levels are the rows of their segments, which are read for them."""
+        planned = self.levels if bucket == LEVELS else self.segments.get(bucket, ())
+        return sum(each.rows for each in planned if each.trains)
 
 
 def plan_training(run: Run) -> TrainingPlan:

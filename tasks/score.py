@@ -1,6 +1,5 @@
 """Score: pin a release, score every bucket, commit all predictions once."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,8 +14,9 @@ from prefect.cache_policies import NO_CACHE
 from adapters.lake import StagedFile
 from models.errors import RequestError, ScoringError, StaleTableError
 from models.moments import moment_text, parse_moment, period_ends, period_of
-from models.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observations
+from models.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, SEGMENTS, landed, levels, observations
 from tasks.context import Run
+from tasks.order import score_order, scoring_weight
 from tasks.partition import recorded_buckets
 from tasks.promote import current_release, kept_releases
 from tasks.resume import finished, resumed
@@ -69,16 +69,18 @@ def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = N
     if release is not None and release not in kept:
         raise ScoringError(f"fleet {run.fleet.name}: release {release} is not kept; choose one of {kept}")
     for attempt in range(_ATTEMPTS):
-        based_on = run.table(PREDICTIONS).version()
-        order, part = _order(run, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
+        seen = run.pinned(PREDICTIONS, CHAMPIONS, OUTCOMES, observations(run.fleet), levels(run.fleet))
+        based_on = seen.table(PREDICTIONS).version()
+        order, part = score_order(seen, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
         if run.table(PREDICTIONS).has_transaction(order.job_id, 1):
             finished(run, "score", part)
             return _repeated(run, order)
         if not order.inputs and run.fleet.task != "forecast":
             finished(run, "score")
             return _standing(run, order)
-        work, basis = partial(score_bucket, run.job, order), _basis(run, order, based_on)
-        receipts = resumed(run, "score", basis, work, range(order.buckets), ScoreReceipt, part=part)
+        work, basis = partial(score_bucket, seen.job, order), _basis(seen, order, based_on)
+        weight = scoring_weight(seen, order)
+        receipts = resumed(run, "score", basis, work, range(order.buckets), ScoreReceipt, part=part, weight=weight)
         try:
             _commit(run, order, receipts, based_on)
         except StaleTableError:
@@ -123,54 +125,10 @@ def past_moments(run: Run, first: str, last: str | None = None) -> list[datetime
     return moments
 
 
-def _order(run: Run, release: int, as_of: datetime | None) -> ScoreOrder:
-    """What the job covers. Its id follows from that, so that a retry is the same job."""
-    files = run.table(landed(run.fleet, "requests")).files()
-    version = run.table(observations(run.fleet)).version()
-    if run.fleet.task == "forecast":
-        inputs = sorted({file.partition["input_id"] for file in files})
-        rule = run.fleet.score.missing_covariates if run.fleet.score else ""
-        content = f"forecast:{release}:{version}:{rule}:{','.join(inputs)}"
-        content += f":as_of={as_of.isoformat()}" if as_of else ""
-    else:
-        done = {file.partition["part"] for file in run.table(PREDICTIONS).files()}
-        files = _one_place_each([file for file in files if f"input-{file.partition['input_id']}" not in done])
-        inputs = sorted({file.partition["input_id"] for file in files})
-        content = f"rows:{','.join(inputs)}"
-    digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
-    return ScoreOrder(
-        job_id=f"{run.fleet.name}-{digest}",
-        release=release,
-        buckets=recorded_buckets(run),
-        requests=tuple(files),
-        inputs=tuple(inputs),
-        ranks=_ranks(run),
-        source=f"observations@{version}",
-        scored_at=datetime.now(UTC),
-        as_of=as_of,
-        newest=pc.max(run.table(SEGMENTS).read(["last_time"])["last_time"]).as_py(),
-    )
-
-
 def _basis(run: Run, order: ScoreOrder, based_on: int) -> object:
     """All that a bucket's predictions depend on: the order but for its time, and the tables as they are."""
     pinned = asdict(replace(order, scored_at=datetime.min.replace(tzinfo=UTC)))
     return [pinned, based_on, run.table(observations(run.fleet)).version()]
-
-
-def _ranks(run: Run) -> dict[str, int]:
-    """Input id -> place among the scoring inputs, the oldest first."""
-    rows = run.table(INPUTS).read(where=lambda partition: partition["role"] == "requests").to_pylist()
-    ordered = sorted(rows, key=lambda row: (row["modified_at"] or row["ingested_at"], row["path"]))
-    return {row["input_id"]: place for place, row in enumerate(ordered)}
-
-
-def _one_place_each(files: list[StagedFile]) -> list[StagedFile]:
-    """Without the files of inputs that lie in two places: the same content is one input, scored once."""
-    first: dict[str, str] = {}
-    for file in sorted(files, key=lambda file: file.partition["path_id"]):
-        first.setdefault(file.partition["input_id"], file.partition["path_id"])
-    return [file for file in files if first[file.partition["input_id"]] == file.partition["path_id"]]
 
 
 def _commit(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt], based_on: int) -> None:

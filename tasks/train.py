@@ -13,7 +13,7 @@ from adapters.lease import check_lease
 from models.errors import TrainingError
 from models.plan import Planned
 from models.segments import bucket_of, hash_segments
-from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, observations
+from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from tasks.context import Run
 from tasks.plan import TrainingPlan, plan_training
 from tasks.resume import finished, resumed
@@ -40,11 +40,12 @@ def train_challengers(run: Run) -> TrainSummary:
 
     Raises TrainingError if more than `max_failed_share` of the segments failed; their outcomes are kept.
     """
-    plan = plan_training(run)
+    seen = run.pinned(CHALLENGERS, LEADERBOARD, SEGMENTS, observations(run.fleet), levels(run.fleet))
+    plan = plan_training(seen)
     if not plan.buckets:
         raise TrainingError(f"fleet {run.fleet.name}: nothing to train on; ingest and partition first")
-    version = run.table(CHALLENGERS).version()
-    receipts = _trained(run, plan, version)
+    version = seen.table(CHALLENGERS).version()
+    receipts = _trained(seen, plan)
     settled = [(bucket, each) for bucket, each in plan.segments.items() if bucket not in plan.work]
     _commit_outcomes(run, plan, settled, receipts)
     summary = _summary(plan, settled, receipts)
@@ -60,12 +61,13 @@ def train_challengers(run: Run) -> TrainSummary:
     return summary
 
 
-def _trained(run: Run, plan: TrainingPlan, version: int) -> list[TrainReceipt]:
+def _trained(run: Run, plan: TrainingPlan) -> list[TrainReceipt]:
     if not plan.work:
         return []
-    tables = [run.table(observations(run.fleet)).version(), run.table(SEGMENTS).version(), version]
+    tables = [run.table(spec).version() for spec in (observations(run.fleet), SEGMENTS, CHALLENGERS)]
     work = partial(train_bucket, run.job, plan.contract, plan.buckets)
-    return resumed(run, "train", [*tables, plan.contract.to_json()], work, plan.work, TrainReceipt)
+    basis = [*tables, plan.contract.to_json()]
+    return resumed(run, "train", basis, work, plan.work, TrainReceipt, weight=plan.weight)
 
 
 def _summary(

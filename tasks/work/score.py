@@ -56,7 +56,7 @@ class _Merged:
 def score_bucket(job: Job, order: ScoreOrder, bucket: int) -> ScoreReceipt:
     """Score the segments of one bucket with the pinned release."""
     champions = read_models(job, CHAMPIONS, of_release(order.release, bucket), Champion)
-    levels = read_models(job, CHAMPIONS, of_release(order.release, LEVELS), Champion)
+    levels = _level_models(job, order)
     requests = _requests(job, order, bucket)
     table = job.table(PREDICTIONS)
     if job.fleet.task == "forecast":
@@ -79,6 +79,20 @@ def score_bucket(job: Job, order: ScoreOrder, bucket: int) -> ScoreReceipt:
         in_sample=in_sample_rows(job, merged.rows),
         standing=merged.standing,
     )
+
+
+_levels: dict[tuple[str, ...], dict[str, Champion]] = {}
+
+
+def _level_models(job: Job, order: ScoreOrder) -> dict[str, Champion]:
+    """Models of the fallback levels, which every bucket of a job may need; a worker reads them once."""
+    of_levels = of_release(order.release, LEVELS)
+    key = tuple(file.path for file in job.table(CHAMPIONS).files(of_levels))
+    if key not in _levels:
+        found = read_models(job, CHAMPIONS, of_levels, Champion)
+        _levels.clear()
+        _levels[key] = found
+    return _levels[key]
 
 
 def level_counts(rows: pa.Table) -> Counter[str]:

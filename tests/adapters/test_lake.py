@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from adapters import lake
 from adapters.lake import Lake, Table
 from models.errors import LakeError, StaleTableError
 from models.tables import TableSpec
@@ -86,6 +88,46 @@ def test_reading_takes_partitions_rows_and_columns(table):
     picked = table.read(["units"], where=lambda partition: partition["bucket"] == "0", rows=ds.field("units") > 1)
     assert picked.to_pylist() == [{"units": 2}]
     assert table.read(["units"], rows=ds.field("bucket") == 1).to_pylist() == [{"units": 3}]
+
+
+@pytest.mark.parametrize("whole", [0, 1 << 20])
+def test_files_are_read_in_their_order_whatever_memory_holds(table, monkeypatch, whole):
+    monkeypatch.setattr(lake, "WHOLE_BYTES", whole)
+    files = [table.stage(rows(number, 100 + number), bucket=number) for number in range(5)]
+    table.replace(files, lambda file: False)
+    expected = table.read_files(files).to_pylist()
+    assert [row["bucket"] for row in expected] == [number for number in range(5) for _ in range(2)]
+    monkeypatch.setattr(lake, "TOGETHER_BYTES", 2 * files[0].size)
+    assert table.read_files(files).to_pylist() == expected
+    assert table.read_files(files, ["units"], ds.field("units") > 102).to_pylist() == [{"units": 103}, {"units": 104}]
+
+
+def test_a_pinned_table_stays_as_it_was(table, monkeypatch):
+    before = dataclasses.replace(table, pinned=table.pin())
+    put(table, 0, 1)
+    pinned = dataclasses.replace(table, pinned=table.pin())
+    put(table, 0, 2)
+    for _ in range(2):
+        assert (units(before), units(pinned), units(table)) == ([], [1], [2])
+        assert (before.version(), pinned.version()) == (-1, 1)
+        # As in another process, which looks up by itself.
+        monkeypatch.setattr(lake, "_pinned_files", {})
+    assert pinned.pin() == pinned.pinned
+    # What is committed replaces what is there now.
+    put(pinned, 0, 3)
+    assert (units(pinned), units(table)) == ([1], [3])
+
+
+def test_a_table_that_took_the_place_of_another_has_pins_of_its_own(tmp_path):
+    table = Lake(str(tmp_path)).table("shop", SPEC)
+    put(table, 0, 1)
+    shutil.copytree(tmp_path / "shop", tmp_path / "saved")
+    put(table, 0, 2)
+    assert units(dataclasses.replace(table, pinned=table.pin())) == [2]
+    shutil.rmtree(tmp_path / "shop")
+    (tmp_path / "saved").rename(tmp_path / "shop")
+    put(table, 0, 3)  # Another commit of the same number.
+    assert units(dataclasses.replace(table, pinned=table.pin())) == [3]
 
 
 def test_a_repeated_transaction_is_skipped(table):
@@ -308,6 +350,7 @@ def test_a_reader_sees_only_whole_commits(table):
 WRITER = """
 import os, signal, sys
 import pyarrow as pa
+from adapters import lake
 from adapters.lake import Lake, Table
 from tests_spec import SPEC
 uri, deadly = sys.argv[1], sys.argv[2]

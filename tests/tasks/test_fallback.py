@@ -9,8 +9,9 @@ from shop import DEAD, SHORT, STRANGE, UNSEEN, shop
 from adapters.runtime import predict_each
 from models.tables import CHAMPIONS, PREDICTIONS
 from tasks.ingest import ingest_files
+from tasks.order import score_order
 from tasks.partition import partition_observations
-from tasks.score import _order, score_fleet
+from tasks.score import score_fleet
 from tasks.work.score import score_bucket
 
 OWN = "store=1/brand=amber"
@@ -52,7 +53,7 @@ def test_each_kind_of_segment_says_why_another_model_stands_in(trained):
 def test_the_interval_of_a_fallback_holds_what_segments_stray(trained, monkeypatch):
     """SHORT is brought to size, UNSEEN may be of any size: both are wider than the level's own interval."""
     run = trained.run()
-    order = _order(run, 1, None)
+    order = score_order(run, 1, None)
 
     def rows():
         files = [file for bucket in range(3) for file in score_bucket(run.job, order, bucket).files]

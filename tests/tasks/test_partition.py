@@ -1,7 +1,7 @@
 """Partition: observations, profiles and rejected rows of one state of the landed rows, committed once."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +41,7 @@ def grid(stores=6, brands="xy", days=5):
 class OlderJob(Job):
     """A job whose tables are as an older version made them."""
 
-    specs: dict
+    specs: dict = field(default_factory=dict)
 
     def table(self, spec):
         return super().table(self.specs.get(spec.name, spec))
@@ -239,7 +239,7 @@ def test_a_lake_from_before_newer_columns_and_formats_is_read_on_and_widened(run
     put(run, "a.csv", [*grid(stores=1), (0, "x", 1, 1)])
     (run.job.home / "in/b.csv").write_text(HEADER + "5,x,never,1,1\n")
     specs = {"quarantine": older(QUARANTINE, "segment"), "inputs": older(INPUTS, "modified_at")}
-    before = Run(OlderJob(run.job.fleet, run.job.lake, "run-0", run.job.home, specs), run.workers)
+    before = Run(OlderJob(run.job.fleet, run.job.lake, "run-0", run.job.home, specs=specs), run.workers)
     ingest(before)
     partition_observations.fn(before)
     assert "segment" not in {field.name for field in specs["quarantine"].schema}
@@ -310,7 +310,7 @@ def test_a_run_that_was_overtaken_does_not_write_over_the_newer_one(run):
     ingest(run)
 
     class Overtaken:
-        def map(self, stage, function, items, retries=2, before=0):
+        def map(self, stage, function, items, retries=2, before=0, weight=None):
             put(run, "b.csv", [(9, "z", 1, 5)])
             ingest(run)
             partition_observations.fn(run)

@@ -36,7 +36,7 @@ class Interrupted:
     def __init__(self, stage="", after=0):
         self._stage, self._after, self.done = stage, after, {}
 
-    def map(self, stage, function, items, retries=2, before=0):
+    def map(self, stage, function, items, retries=2, before=0, weight=None):
         items = list(items)
         if stage == self._stage:
             InlineWorkers().map(stage, function, items[: self._after], before=before)
@@ -125,7 +125,7 @@ def test_another_basis_fleet_file_or_code_starts_again(run, tmp_path, monkeypatc
     work(run, calls, ["a"], basis={"version": 2})
     other = Run(replace(run.job, fleet=run.fleet.model_copy(update={"horizon": 7})), run.workers)
     work(other, calls, ["a"], basis={"version": 1})
-    monkeypatch.setattr("tasks.resume._code", lambda: "another")
+    monkeypatch.setattr("tasks.resume.code_digest", lambda: "another")
     work(run, calls, ["a"], basis={"version": 1})
     assert called(calls) == ["a"] * 4
     assert journals(run) == ["work"] * 4
@@ -290,7 +290,7 @@ def test_two_partitions_at_once_that_share_what_was_staged_lose_no_row(run):
     class Overtaken:
         """Another run takes over the same receipts, and commits them first."""
 
-        def map(self, stage, function, items, retries=2, before=0):
+        def map(self, stage, function, items, retries=2, before=0, weight=None):
             partition_observations.fn(of_run(run, "run-2"))
             return InlineWorkers().map(stage, function, items)
 

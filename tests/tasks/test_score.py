@@ -238,7 +238,7 @@ def test_a_table_that_changed_meanwhile_is_looked_at_again(trained, monkeypatch)
     run, rival = trained.run("run-2"), trained.run("run-3")
     plain, raced = run.workers.map, []
 
-    def racing(stage, function, items, retries=2, before=0):
+    def racing(stage, function, items, retries=2, before=0, weight=None):
         results = plain(stage, function, items, retries, before)
         if stage == "score" and not raced:
             raced.append(True)

@@ -10,15 +10,15 @@ from adapters.lake import Lake
 from models.segments import bucket_of
 from models.tables import landed
 from tasks.work import hashed
-from tasks.work.hashed import bucket_rows, spans
+from tasks.work.hashed import SPANS, bucket_rows, spans
 
 
-@given(st.integers(0, 10**9), st.integers(1, 5_000))
-def test_spans_cover_all_buckets_in_order(rows, buckets):
-    parts = spans(rows, buckets)
+@given(st.integers(0, 10**9), st.integers(1, 5_000), st.sampled_from([1, SPANS]))
+def test_spans_cover_all_buckets_in_order(rows, buckets, least):
+    parts = spans(rows, buckets, least)
     assert [bucket for part in parts for bucket in part] == list(range(buckets))
     assert all(len(part) for part in parts)
-    assert len(parts) == min(buckets, max(32, -(-rows // 500_000)))
+    assert len(parts) == min(buckets, max(least, -(-rows // 500_000)))
 
 
 @pytest.fixture
@@ -49,14 +49,15 @@ def test_every_bucket_gets_its_rows_and_no_others(table, monkeypatch, buckets):
         )
 
 
-def test_neighbours_are_read_once(table, monkeypatch):
+@pytest.mark.parametrize("least", [1, SPANS])
+def test_neighbours_are_read_once(table, monkeypatch, least):
     files = [stage(table, np.random.default_rng(0).integers(0, 2**32, 500), "a")]
     table.replace(files, lambda file: False)
     read, plain = [], type(table).read_files
     monkeypatch.setattr(type(table), "read_files", lambda *args, **more: read.append(1) or plain(*args, **more))
     for bucket in range(640):
-        bucket_rows(table, files, bucket, 640)
-    assert len(read) == 32
+        bucket_rows(table, files, bucket, 640, least=least)
+    assert len(read) == least
 
 
 def test_no_files_give_no_rows(table):

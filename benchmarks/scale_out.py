@@ -1,0 +1,180 @@
+"""What a second worker brings, and what a lake on S3 costs: train and score of 11,973 simulated segments.
+
+Scale-out: the stages with one worker and with two, planning and commits included, against bare processes that run the
+same bucket functions (read, compute, stage files) one after another as they come: no Dask, no Prefect, no journal, no
+commit. The bare speed-up is what two processes of this machine can reach at all.
+
+S3: the stages with two workers on a lake in a SeaweedFS of this machine, which takes its part of the processors, over
+those on a local folder. Workers are warm on all sides, and the runs of a round are taken by turns.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import fsspec
+
+from adapters.cluster import Workers, start_workers
+from adapters.fleets import load_fleet
+from adapters.lake import Lake
+from adapters.registry import Registry
+from adapters.settings import Settings
+from adapters.simulated import simulate_fleet
+from benchmarks.fleet import SIZE
+from benchmarks.machine import describe
+from benchmarks.s3 import BUCKET, s3_server
+from benchmarks.timing import by_turns, ratio, timed
+from models.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, OUTCOMES, PREDICTIONS, SEGMENTS, levels, observations
+from tasks.context import Run
+from tasks.ingest import ingest_files
+from tasks.order import score_order
+from tasks.partition import partition_observations
+from tasks.plan import plan_training
+from tasks.promote import current_release, promote_challengers
+from tasks.register import register_challengers
+from tasks.score import score_fleet
+from tasks.train import train_challengers
+from tasks.work.job import Job
+from tasks.work.score import score_bucket
+from tasks.work.train import train_bucket
+
+ROUNDS = 3
+WARM_UP = 4
+"""Buckets that every bare process does beforehand."""
+_MADE = {"train": (CHALLENGERS, LEADERBOARD, OUTCOMES), "score": (PREDICTIONS,)}
+_READ = {"train": (CHALLENGERS, LEADERBOARD, SEGMENTS), "score": (PREDICTIONS, CHAMPIONS, OUTCOMES)}
+_STAGES: dict[str, Callable[[Run], object]] = {"train": train_challengers.fn, "score": score_fleet.fn}
+Found = dict[str, dict[str, list[float]]]
+
+
+@dataclass(frozen=True)
+class _Bare:
+    """A stage without the system: its bucket function, and the buckets in the order in which workers get them."""
+
+    function: Callable[[int], object]
+    buckets: Sequence[int]
+
+
+def main(segments: int = SIZE, rounds: int = ROUNDS) -> list[str]:
+    """Lines of the benchmark."""
+    # Before any process is started: each is to have one thread.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    with _places(segments) as (local, remote):
+        found = {stage: _measured(stage, local, remote, rounds) for stage in _STAGES}
+    return [*describe("python -m benchmarks.scale_out"), "", *_told(found, segments)]
+
+
+@contextmanager
+def _places(segments: int) -> Iterator[tuple[list[Run], Run]]:
+    """The fleet with its first release: in a local lake with one and with two workers, and on S3 with the same two."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="myriad-scale-")))
+        (folder / "s3").mkdir()
+        stack.enter_context(s3_server(folder / "s3"))
+        workers = [stack.enter_context(start_workers(Settings(workers=count))) for count in (1, 2)]
+        job = _prepared(segments, folder, workers[1])
+        kept = Lake(f"s3://{BUCKET}/copy")
+        fsspec.filesystem("s3").put(f"{job.lake.uri}/", kept.uri, recursive=True)
+        yield [Run(job, each) for each in workers], Run(replace(job, lake=kept), workers[1])
+
+
+def _prepared(segments: int, folder: Path, workers: Workers) -> Job:
+    """From raw files to a release and to input to score."""
+    simulate_fleet(folder / "raw", segments, None, "parquet", {}, {})
+    fleet = load_fleet(str(folder / "raw" / "fleet.yaml"), folder)
+    run = Run(Job(fleet, Lake(str(folder / "lake")), "bench", folder), workers)
+    ingest_files.fn(run, "observations", fleet.source)
+    partition_observations.fn(run)
+    train_challengers.fn(run)
+    register_challengers.fn(run, Registry(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")))
+    promote_challengers.fn(run)
+    assert fleet.score is not None
+    ingest_files.fn(run, "requests", fleet.score.source)
+    return run.job
+
+
+def _measured(stage: str, local: Sequence[Run], remote: Run, rounds: int) -> dict[str, list[float]]:
+    """Seconds of a stage by who did it."""
+    _forget(stage, local[0])
+    bare = _bare(stage, local[0])
+    with ProcessPoolExecutor(1, get_context("spawn")) as one, ProcessPoolExecutor(2, get_context("spawn")) as two:
+        runs = {
+            "ours_1": partial(_ours, stage, local[0]),
+            "ours_2": partial(_ours, stage, local[1]),
+            "bare_1": partial(_alone, stage, local[0], one, bare),
+            "bare_2": partial(_alone, stage, local[0], two, bare),
+            "s3": partial(_ours, stage, remote),
+        }
+        for pool, count in ((one, 1), (two, 2)):
+            list(pool.map(bare.function, bare.buckets[: WARM_UP * count]))
+        for run in (*local, remote):
+            _ours(stage, run)
+        found = by_turns(rounds, **runs)
+    print(f"{stage}: {found}", file=sys.stderr, flush=True)
+    return found
+
+
+def _bare(stage: str, run: Run) -> _Bare:
+    run = run.pinned(*_READ[stage], observations(run.fleet), levels(run.fleet))
+    if stage == "train":
+        plan = plan_training(run)
+        order = sorted(plan.work, key=plan.weight, reverse=True)
+        return _Bare(partial(train_bucket, run.job, plan.contract, plan.buckets), order)
+    covered = score_order(run, current_release(run), None)
+    return _Bare(partial(score_bucket, run.job, covered), range(covered.buckets))
+
+
+def _ours(stage: str, run: Run) -> float:
+    _forget(stage, run)
+    return timed(lambda: _STAGES[stage](run))
+
+
+def _alone(stage: str, run: Run, pool: ProcessPoolExecutor, bare: _Bare) -> float:
+    _forget(stage, run)
+    return timed(lambda: list(pool.map(bare.function, bare.buckets)))
+
+
+def _forget(stage: str, run: Run) -> None:
+    """Delete the tables that the stage makes: it is to do everything again."""
+    for spec in _MADE[stage]:
+        table = run.table(spec)
+        if table.exists():
+            fsspec.core.url_to_fs(table.uri, use_listings_cache=False)[0].rm(table.uri, recursive=True)
+
+
+def _told(found: Found, segments: int) -> list[str]:
+    lines = [
+        f"{segments:,} segments, seconds (median of {len(next(iter(found['train'].values())))} rounds):",
+        "",
+        "| stage | one worker | two workers | speed-up | bare, one process | bare, two | speed-up | ours / bare |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for stage, seconds in found.items():
+        middle = {name: statistics.median(values) for name, values in seconds.items()}
+        ours, bare = (ratio(seconds[f"{who}_1"], seconds[f"{who}_2"]) for who in ("ours", "bare"))
+        lines.append(
+            f"| {stage} | {middle['ours_1']:.1f} | {middle['ours_2']:.1f} | {ours:.2f} | "
+            f"{middle['bare_1']:.1f} | {middle['bare_2']:.1f} | {bare:.2f} | {ours / bare:.2f} |"
+        )
+    lines += ["", "| stage, two workers | local lake | lake on S3 | S3 / local |", "|---|---|---|---|"]
+    for stage, seconds in found.items():
+        local, remote = (statistics.median(seconds[name]) for name in ("ours_2", "s3"))
+        lines.append(f"| {stage} | {local:.1f} | {remote:.1f} | {ratio(seconds['s3'], seconds['ours_2']):.2f} |")
+    return lines
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--segments", type=int, default=SIZE)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    given = parser.parse_args()
+    print("\n".join(main(given.segments, given.rounds)))

@@ -1,0 +1,77 @@
+"""What a scoring job covers, and how its work is spread over the buckets."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pyarrow.compute as pc
+
+from adapters.lake import StagedFile
+from models.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observations
+from tasks.context import Run
+from tasks.partition import recorded_buckets
+from tasks.work.hashed import spans
+from tasks.work.order import ScoreOrder
+
+__all__ = ["score_order", "scoring_weight"]
+
+
+def score_order(run: Run, release: int, as_of: datetime | None) -> ScoreOrder:
+    """What the job covers. Its id follows from that, so that a retry is the same job."""
+    files = run.table(landed(run.fleet, "requests")).files()
+    version = run.table(observations(run.fleet)).version()
+    if run.fleet.task == "forecast":
+        inputs = sorted({file.partition["input_id"] for file in files})
+        rule = run.fleet.score.missing_covariates if run.fleet.score else ""
+        content = f"forecast:{release}:{version}:{rule}:{','.join(inputs)}"
+        content += f":as_of={as_of.isoformat()}" if as_of else ""
+    else:
+        done = {file.partition["part"] for file in run.table(PREDICTIONS).files()}
+        files = _one_place_each([file for file in files if f"input-{file.partition['input_id']}" not in done])
+        inputs = sorted({file.partition["input_id"] for file in files})
+        content = f"rows:{','.join(inputs)}"
+    digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+    return ScoreOrder(
+        job_id=f"{run.fleet.name}-{digest}",
+        release=release,
+        buckets=recorded_buckets(run),
+        requests=tuple(files),
+        inputs=tuple(inputs),
+        ranks=_ranks(run),
+        source=f"observations@{version}",
+        scored_at=datetime.now(UTC),
+        as_of=as_of,
+        newest=pc.max(run.table(SEGMENTS).read(["last_time"])["last_time"]).as_py(),
+    )
+
+
+def scoring_weight(run: Run, order: ScoreOrder) -> Callable[[int], int]:
+    """Observations of a bucket.
+
+    Where input is too large to be read at once: those of all buckets whose input is read together, so that they stay
+    neighbours, and it is not read again for each.
+    """
+    rows: Counter[int] = Counter()
+    for file in run.table(observations(run.fleet)).files():
+        rows[int(file.partition["bucket"])] += file.rows
+    together = spans(sum(file.rows for file in order.requests), order.buckets)
+    if len(together) == 1:
+        return lambda bucket: rows[bucket]
+    weights = {bucket: sum(rows[each] for each in span) for span in together for bucket in span}
+    return weights.__getitem__
+
+
+def _ranks(run: Run) -> dict[str, int]:
+    """Input id -> place among the scoring inputs, the oldest first."""
+    rows = run.table(INPUTS).read(where=lambda partition: partition["role"] == "requests").to_pylist()
+    ordered = sorted(rows, key=lambda row: (row["modified_at"] or row["ingested_at"], row["path"]))
+    return {row["input_id"]: place for place, row in enumerate(ordered)}
+
+
+def _one_place_each(files: list[StagedFile]) -> list[StagedFile]:
+    """Without the files of inputs that lie in two places: the same content is one input, scored once."""
+    first: dict[str, str] = {}
+    for file in sorted(files, key=lambda file: file.partition["path_id"]):
+        first.setdefault(file.partition["input_id"], file.partition["path_id"])
+    return [file for file in files if first[file.partition["input_id"]] == file.partition["path_id"]]
