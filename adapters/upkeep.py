@@ -7,6 +7,7 @@ that a reader has open, stay.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +24,7 @@ __all__ = ["TableUpkeep", "abort_uploads", "compact_predictions", "drop_journals
 
 _SMALL_BYTES = 64 << 20
 """Files from this size on are left alone: reading and writing them again would gain nothing."""
+_THREADS = 16
 _MOST_ROWS = 5_000_000
 """Of one file that is made of several; a worker holds them in memory."""
 
@@ -102,8 +104,9 @@ def tidy_table(uri: str, name: str, retention: timedelta, *, dry_run: bool) -> T
         there = [info for info in infos if info.type == pafs.FileType.File]
         done = TableUpkeep(name, removed=len(there), freed_bytes=sum(info.size or 0 for info in there))
         if not dry_run:
-            if there:
-                handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
+            # By ourselves: Delta would make two versions of the table for it, and versions stand for content here.
+            with ThreadPoolExecutor(_THREADS) as pool:
+                list(pool.map(filesystem.delete_file, [info.path for info in there]))
             handle.create_checkpoint()
             handle.cleanup_metadata()
     return done
