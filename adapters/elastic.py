@@ -71,6 +71,12 @@ class _HostWorkers(SpecCluster):  # type: ignore[misc]
             shutdown_scheduler=False,
         )
 
+    def drop_failed(self) -> None:
+        """Forget workers that ended while they started: whoever counts them would wait for them for ever."""
+        ended = (Status.failed, Status.closed)
+        if failed := [name for name, worker in list(self.workers.items()) if worker.status in ended]:
+            self.sync(self.scale_down, failed)
+
     def _new_worker_name(self, worker_number: int) -> str:
         return f"{self._name}-{worker_number}"
 
@@ -133,6 +139,7 @@ def _watch(
     """Until `over()`, or the scheduler does not answer any more."""
     count, looked = 0, time.monotonic()
     while not over():
+        cluster.drop_failed()
         if len(cluster.workers) != count:
             count = len(cluster.workers)
             tell(f"workers: {count}")

@@ -138,7 +138,8 @@ class Faults:
         _succeeded(process, log)
         before = 0.0
         for line in log.read_text().splitlines():
-            if match := _TOLD.match(line):
+            # Only the first time: what a stage's name is told of again comes from another part of the run.
+            if (match := _TOLD.match(line)) and match["stage"] not in self.times:
                 self.times[match["stage"]] = (before, float(match["at"]))
                 before = float(match["at"])
         return Verdict("run", f"{before:.0f} s", self._wrong(home))

@@ -82,13 +82,14 @@ def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = N
         weight = scoring_weight(seen, order)
         receipts = resumed(run, "score", basis, work, range(order.buckets), ScoreReceipt, part=part, weight=weight)
         try:
-            _commit(run, order, receipts, based_on)
+            ours = _commit(run, order, receipts, based_on)
         except StaleTableError:
             if attempt + 1 == _ATTEMPTS:
                 raise
         else:
             finished(run, "score", part)
-            return _summary(run, order, receipts)
+            # Another process may have committed the same job a moment before.
+            return _summary(run, order, receipts) if ours else _repeated(run, order)
     raise AssertionError("unreachable")
 
 
@@ -131,8 +132,8 @@ def _basis(run: Run, order: ScoreOrder, based_on: int) -> object:
     return [pinned, based_on, run.table(observations(run.fleet)).version()]
 
 
-def _commit(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt], based_on: int) -> None:
-    """All predictions of the job and what they replace, in one transaction."""
+def _commit(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt], based_on: int) -> bool:
+    """All predictions of the job and what they replace, in one transaction; whether it was made now."""
     table = run.table(PREDICTIONS)
     replaced = {path for receipt in receipts for path in receipt.replaces}
     staged = [file for receipt in receipts for file in receipt.files]
@@ -148,7 +149,7 @@ def _commit(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt], based_on:
     table.create()
     note = {"run_id": run.job.run_id, "job_id": order.job_id, "release": str(order.release)}
     checked = based_on if based_on >= 0 else None
-    table.replace(staged, removes, transaction=(order.job_id, 1), based_on=checked, note=note)
+    return table.replace(staged, removes, transaction=(order.job_id, 1), based_on=checked, note=note)
 
 
 def _summary(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt]) -> ScoreSummary:
