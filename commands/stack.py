@@ -18,13 +18,11 @@ stack = typer.Typer(
 
 def _stack() -> "ServerStack":
     import os
-    from pathlib import Path
 
     from adapters.services import ServerStack
     from adapters.settings import Settings
 
-    state = os.environ.get("MYRIAD_STACK")
-    return ServerStack(Settings().home, dict(os.environ), Path(state) if state else None)
+    return ServerStack(Settings().home, dict(os.environ))
 
 
 @stack.command("init")
@@ -94,12 +92,3 @@ def env() -> None:
     with told_errors():
         for name, value in sorted(_stack().client_environment().items()):
             typer.echo(f"export {name}={shlex.quote(value)}")
-
-
-@stack.command("run", hidden=True)
-def run() -> None:
-    """Run the services below this process until it is stopped."""
-    from adapters.interrupts import stopping_on_signals
-
-    with told_errors(), stopping_on_signals():
-        _stack().supervise(lambda: False, typer.echo)

@@ -160,12 +160,12 @@ class ServerStack:
     def _spawn(self) -> None:
         self._state.mkdir(parents=True, exist_ok=True)
         self.log("supervisor").parent.mkdir(exist_ok=True)
-        command = [sys.executable, "-u", "-m", "cli", "stack", "run"]
+        command = [sys.executable, "-u", "-m", "adapters.services", str(self._home), str(self._state)]
         with self.log("supervisor").open("wb") as output:
             started = subprocess.Popen(  # noqa: S603
                 command,
                 cwd=self._home,
-                env={**os.environ, **self._given, "MYRIAD_HOME": str(self._home), "MYRIAD_STACK": str(self._state)},
+                env={**os.environ, **self._given},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
