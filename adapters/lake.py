@@ -39,6 +39,13 @@ _CONFIGURATION = {
     "delta.logRetentionDuration": "interval 1 days",
     FORMAT_PROPERTY: str(FORMAT),
 }
+_PATIENCE = {
+    "max_retries": "40",
+    "retry_timeout": "120s",
+    "backoff_config.init_backoff": "500ms",
+    "backoff_config.max_backoff": "5s",
+}
+"""A store that is away for a minute is waited for; by default it would be for three seconds."""
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
@@ -121,11 +128,15 @@ class Table:
     storage: Mapping[str, str] = field(default_factory=dict)
     pinned: Pin | None = None
 
+    @property
+    def _options(self) -> dict[str, str]:
+        return (_PATIENCE if self.uri.startswith("s3://") else {}) | dict(self.storage)
+
     # -- reading ------------------------------------------------------------------------------------------------
 
     def exists(self) -> bool:
         with unusable(self.uri, "read"):
-            return DeltaTable.is_deltatable(self.uri, storage_options=dict(self.storage))
+            return DeltaTable.is_deltatable(self.uri, storage_options=self._options)
 
     def version(self) -> int:
         """Version of the newest commit; -1 where the table does not exist yet."""
@@ -229,7 +240,7 @@ class Table:
                 self._make(properties or {})
             except CommitFailedError:
                 # Another writer made it at the same moment; what counts is that it is there.
-                if not DeltaTable.is_deltatable(self.uri, storage_options=dict(self.storage)):
+                if not DeltaTable.is_deltatable(self.uri, storage_options=self._options):
                     raise
 
     def _make(self, properties: Mapping[str, str]) -> None:
@@ -239,7 +250,7 @@ class Table:
             mode="ignore",
             partition_by=list(self.spec.partition_by),
             configuration=_CONFIGURATION | dict(properties),
-            storage_options=dict(self.storage),
+            storage_options=self._options,
             raise_if_key_not_exists=False,
         )
 
@@ -378,7 +389,7 @@ class Table:
             return None
         with unusable(self.uri, "opened"):
             try:
-                handle = DeltaTable(self.uri, version, storage_options=dict(self.storage))
+                handle = DeltaTable(self.uri, version, storage_options=self._options)
             except TableNotFoundError:
                 return None
             found = handle.metadata().configuration.get(FORMAT_PROPERTY, "1")
