@@ -77,16 +77,20 @@ class Settings(BaseSettings):
     @field_validator("worker_memory")
     @classmethod
     def _is_size(cls, value: str) -> str:
-        from dask.utils import parse_bytes  # Here, since it takes as long as all else, and is seldom needed.
+        if value != "auto":
+            from dask.utils import parse_bytes  # Here, since it takes as long as all else, and is seldom needed.
 
-        return _parsed(value, parse_bytes, "a size such as 2GB, or auto", spared="auto")
+            _check(value, parse_bytes, "a size such as 2GB, or auto")
+        return value
 
     @field_validator("worker_lifetime")
     @classmethod
     def _is_time(cls, value: str) -> str:
-        from dask.utils import parse_timedelta
+        if value:
+            from dask.utils import parse_timedelta
 
-        return _parsed(value, parse_timedelta, "a time such as 30m or 2h", spared="")
+            _check(value, parse_timedelta, "a time such as 30m or 2h")
+        return value
 
     def path(self, value: str) -> Path:
         """A local path, relative ones below `home`."""
@@ -128,13 +132,11 @@ def _told(error: Any) -> str:
     return f"{given!r} is not allowed; {allowed.get(kind, error['msg'])}"
 
 
-def _parsed(value: str, parse: Callable[[str], object], allowed: str, spared: str) -> str:
-    if value != spared:
-        try:
-            parse(value)
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(allowed) from None
-    return value
+def _check(value: str, parse: Callable[[str], object], allowed: str) -> None:
+    try:
+        parse(value)
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(allowed) from None
 
 
 def _contradictions(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:

@@ -32,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import fsspec
 import pandas as pd
 import psutil
 import psycopg
@@ -110,6 +111,8 @@ class Faults:
         self.client = stack.client_environment()
         # So that this process reads the stack's store.
         os.environ.update({name: value for name, value in self.client.items() if name.startswith("AWS_")})
+        # Not one that was made for another store.
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
         self.expected: dict[str, pd.DataFrame] = {}
         self.times: dict[str, tuple[float, float]] = {}
 

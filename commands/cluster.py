@@ -43,7 +43,7 @@ def workers(
 ) -> None:
     """Run workers on this host for the Dask scheduler at MYRIAD_DASK_ADDRESS: as many as there is work for.
 
-    Example: MYRIAD_DASK_ADDRESS=tls://scheduler:8786 MYRIAD_DASK_TLS=var/tls myriad workers --maximum 8
+    Example: myriad workers --maximum 8
     """
     from adapters.elastic import serve_workers
     from adapters.interrupts import stopping_on_signals

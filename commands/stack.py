@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from commands.common import told_errors
+from commands.options import AsJson
 
 if TYPE_CHECKING:
     from adapters.services import ServerStack
@@ -43,7 +44,7 @@ def up() -> None:
     """
     with told_errors():
         _stack().up(typer.echo)
-        typer.echo('use       eval "$(myriad stack env)"\nstop      myriad stack down')
+        typer.echo("use       myriad stack env > var/stack/env; . var/stack/env\nstop      myriad stack down")
 
 
 @stack.command("down")
@@ -61,7 +62,7 @@ def down() -> None:
 
 
 @stack.command("status")
-def status() -> None:
+def status(as_json: AsJson = False) -> None:
     """List the services: whether they run, since when, on which ports, and how often they were started again.
 
     Example: myriad stack status
@@ -69,14 +70,19 @@ def status() -> None:
     from datetime import UTC, datetime
 
     with told_errors():
-        made = _stack()
-        for entry in made.entries():
+        entries = _stack().entries()
+        if as_json:
+            from adapters.show import show_json
+
+            show_json(entries)
+            return
+        for entry in entries:
             since = f"{datetime.fromtimestamp(entry.started, UTC):%Y-%m-%d %H:%M} UTC" if entry.pid else ""
             ports = " ".join(map(str, entry.ports))
             again = f"started again {entry.restarts} times" if entry.restarts else ""
             parts = (f"{entry.name:<15}", f"{entry.status:<10}", f"{ports:<6}", f"{since:<21}", again, entry.told)
             typer.echo(" ".join(parts).rstrip())
-        if not made.entries():
+        if not entries:
             typer.echo("nothing runs here; start it: myriad stack up")
             raise typer.Exit(1)
 
@@ -85,7 +91,7 @@ def status() -> None:
 def env() -> None:
     """Print the variables with which commands of this shell use the stack.
 
-    Example: eval "$(myriad stack env)"
+    Example: myriad stack env > var/stack/env
     """
     import shlex
 

@@ -23,7 +23,8 @@ COMMANDS = [
     *(name for name, command in _GROUP.commands.items() if not hasattr(command, "commands")),
     *(f"{group} {name}" for group, command in _GROUP.commands.items() for name in getattr(command, "commands", {})),
 ]
-WRITES_FILES = {"sample", "simulate", "up", "down", "deploy"}
+WRITES_FILES = {"sample", "simulate", "up", "down", "deploy", "tls", "workers"}
+WRITES_FILES |= {"stack init", "stack up", "stack down", "stack env"}
 """Commands whose result is no data: they have no --json."""
 
 
@@ -347,7 +348,7 @@ def test_the_shell_completes_commands_fleets_files_and_segments(shop_lake, tmp_p
     for name in ("shop", "shed"):
         (tmp_path / "fleets" / f"{name}.yaml").write_text(json.dumps(shop().model_dump(mode="json")))
     (tmp_path / "fleets" / "notes.txt").touch()
-    assert completed(tmp_path, shop_lake, "myriad", "st") == ["status"]
+    assert completed(tmp_path, shop_lake, "myriad", "sta") == ["status", "stack"]
     assert completed(tmp_path, shop_lake, "myriad", "run", "sh") == ["shed", "shop"]
     assert completed(tmp_path, shop_lake, "myriad", "run", "fleets/") == ["fleets/shed.yaml", "fleets/shop.yaml"]
     assert completed(tmp_path, shop_lake, "myriad", "explain", "shop", "1/") == ["1/amber", "1/citra"]

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import fsspec
 import httpx
 import psutil
 import pytest
@@ -150,6 +151,7 @@ def faults(stack, tmp_path_factory):
     yield made
     os.environ.clear()
     os.environ.update(before)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 def test_a_run_on_the_stack_leaves_what_an_embedded_run_leaves(faults):
