@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         if wrong := list(_contradictions(self, os.environ)):
             raise SettingsError("\n".join(wrong))
 
+    @field_validator("tracking_uri")
+    @classmethod
+    def _or_theirs(cls, value: str) -> str:
+        return value or os.environ.get("MLFLOW_TRACKING_URI", "")
+
     @field_validator("worker_memory")
     @classmethod
     def _is_size(cls, value: str) -> str:
@@ -149,11 +154,15 @@ def _contradictions(settings: Settings, environment: Mapping[str, str]) -> Itera
     theirs = environment.get("MLFLOW_TRACKING_URI", "")
     if theirs and settings.tracking_uri != theirs:
         yield "MYRIAD_TRACKING_URI and MLFLOW_TRACKING_URI name different places; unset one of them"
-    if settings.artifact_root and settings.tracking_uri.startswith(("http://", "https://")):
-        yield (
-            f"MYRIAD_ARTIFACT_ROOT: {settings.artifact_root} has no effect, since the tracking server at "
-            "MYRIAD_TRACKING_URI decides where artifacts are kept; unset it"
-        )
+    behind = {"MYRIAD_REGISTRY_DATABASE": settings.registry_database, "MYRIAD_REGISTRY_FILES": settings.registry_files}
+    if settings.tracking_uri.startswith(("http://", "https://")):
+        if settings.artifact_root:
+            yield (
+                f"MYRIAD_ARTIFACT_ROOT: {settings.artifact_root} has no effect, since the tracking server at "
+                "MYRIAD_TRACKING_URI decides where artifacts are kept; unset it"
+            )
+    elif given := [name for name, value in behind.items() if value]:
+        yield f"{' and '.join(given)} without a tracking server: set MYRIAD_TRACKING_URI to http://HOST:PORT, or unset this"
     yield from _dask_contradictions(settings)
     yield from _s3_contradictions(settings, environment)
 
