@@ -162,7 +162,8 @@ def _contradictions(settings: Settings, environment: Mapping[str, str]) -> Itera
                 "MYRIAD_TRACKING_URI decides where artifacts are kept; unset it"
             )
     elif given := [name for name, value in behind.items() if value]:
-        yield f"{' and '.join(given)} without a tracking server: set MYRIAD_TRACKING_URI to http://HOST:PORT, or unset this"
+        names = " and ".join(given)
+        yield f"{names} without a tracking server: set MYRIAD_TRACKING_URI to http://HOST:PORT, or unset this"
     yield from _dask_contradictions(settings)
     yield from _s3_contradictions(settings, environment)
 

@@ -47,8 +47,8 @@ CONTRADICTIONS = [
     ),
     (
         {"MYRIAD_TRACKING_URI": "https://mlflow", "MYRIAD_ARTIFACT_ROOT": "s3://files"},
-        "MYRIAD_ARTIFACT_ROOT: s3://files has no effect, since the tracking server at MYRIAD_TRACKING_URI decides where "
-        "artifacts are kept; unset it",
+        "MYRIAD_ARTIFACT_ROOT: s3://files has no effect, since the tracking server at MYRIAD_TRACKING_URI decides "
+        "where artifacts are kept; unset it",
     ),
     (
         {"MYRIAD_DASK_ADDRESS": "ws://scheduler:1"},
