@@ -35,8 +35,9 @@ bench: $(DEV) peers ## Run the benchmarks and write docs/benchmarks.md (half an 
 
 peers: $(PEERS:%=var/peers/%/.installed) ## Install what the benchmarks compare with, each in an environment of its own
 
-chaos: $(DEV) ## Kill runs at 30 random moments, run them again, and compare all tables with an uninterrupted run's
-	$(BIN)/python -m benchmarks.chaos
+chaos: $(DEV) ## Kill runs, workers and servers at 80 random moments, and compare all tables with an undisturbed run's (an hour)
+	$(BIN)/python -m benchmarks.faults --kills 50
+	$(BIN)/python -m benchmarks.chaos --kills 30
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
