@@ -226,6 +226,11 @@ class Table:
         handle = self._open()
         return handle.transaction_version(app_id) if handle else None
 
+    def columns(self) -> set[str]:
+        """Names of the columns that the table has, also those that a newer version of Myriad has added."""
+        handle = self._open()
+        return {column.name for column in handle.schema().fields} if handle else set()
+
     def properties(self) -> dict[str, str]:
         """The table's own settings, such as the number of buckets."""
         handle = self._open()

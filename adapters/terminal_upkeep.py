@@ -42,5 +42,6 @@ def show_upkeep(found: Sequence[FleetUpkeep]) -> None:
 
 def _row(table: TableUpkeep) -> tuple[str, ...]:
     counts = (table.merged, table.into, table.removed)
-    busy = "another writer came first; the next one merges" if table.busy else ""
-    return (table.table, *map(str, counts), format_bytes(table.freed_bytes), busy)
+    told = "another writer came first; the next one merges" if table.busy else ""
+    told = "not merged: a newer version of Myriad wrote to it; upgrade this one" if table.newer else told
+    return (table.table, *map(str, counts), format_bytes(table.freed_bytes), told)

@@ -32,7 +32,8 @@ _MOST_ROWS = 5_000_000
 @dataclass(frozen=True)
 class TableUpkeep:
     """What was done with a table. merged : files that others took the place of, `into` of them. removed : files that
-    nobody read any more, of `freed_bytes`. busy : another writer came first, so that nothing was merged.
+    nobody read any more, of `freed_bytes`. busy : another writer came first, so that nothing was merged. newer : the
+    same because a newer version of Myriad has added columns, which merging would lose.
     """
 
     table: str
@@ -41,6 +42,7 @@ class TableUpkeep:
     removed: int = 0
     freed_bytes: int = 0
     busy: bool = False
+    newer: bool = False
 
 
 def fleet_tables(lake: Lake, fleet: str) -> list[str]:
@@ -60,6 +62,8 @@ def compact_predictions(lake: Lake, fleet: str, *, dry_run: bool) -> TableUpkeep
     of the table at its commit, and looks again.
     """
     table = lake.table(fleet, PREDICTIONS)
+    if table.columns() - set(table.spec.schema.names):
+        return TableUpkeep(PREDICTIONS.name, newer=True)
     version, groups = table.version(), list(_groups(table.files()))
     merged = sum(map(len, groups))
     if dry_run or not groups:
@@ -101,7 +105,8 @@ def tidy_table(uri: str, name: str, retention: timedelta, *, dry_run: bool) -> T
         filesystem, root = arrow_filesystem(uri)
         # It also names files that were deleted before, as long as the log tells of them.
         infos = filesystem.get_file_info([f"{root}/{path}" for path in unread])
-        there = [info for info in infos if info.type == pafs.FileType.File]
+        # Only ours: what somebody else has put there is theirs.
+        there = [info for info in infos if info.type == pafs.FileType.File and info.path.endswith(".parquet")]
         done = TableUpkeep(name, removed=len(there), freed_bytes=sum(info.size or 0 for info in there))
         if not dry_run:
             # By ourselves: Delta would make two versions of the table for it, and versions stand for content here.

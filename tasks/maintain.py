@@ -1,7 +1,7 @@
 """Maintain: the upkeep of one fleet's tables, one after another."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from prefect import task
@@ -57,7 +57,7 @@ def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: boo
     for done, name in enumerate(names, start=1):
         tidied = tidy_table(f"{lake.folder(fleet)}/{name}", name, retention, dry_run=dry_run)
         merged = found.get(name, TableUpkeep(name))
-        found[name] = TableUpkeep(name, merged.merged, merged.into, tidied.removed, tidied.freed_bytes, merged.busy)
+        found[name] = replace(merged, removed=tidied.removed, freed_bytes=tidied.freed_bytes)
         emit(Progress("maintain", done, len(names) + 1))
     journals = drop_journals(lake, fleet, retention, dry_run=dry_run)
     uploads = abort_uploads(lake.folder(fleet), retention, dry_run=dry_run)

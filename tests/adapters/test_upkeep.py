@@ -15,7 +15,7 @@ from adapters import upkeep
 from adapters.journal import Journal
 from adapters.lake import Lake
 from models.errors import RequestError
-from models.tables import OUTCOMES, PREDICTIONS
+from models.tables import OUTCOMES, PREDICTIONS, TableSpec
 from tasks.maintain import maintain_fleet
 
 WEEK = timedelta(days=7)
@@ -165,3 +165,21 @@ def test_old_files_are_known_by_their_age(tmp_path):
     assert upkeep.tidy_table(table.uri, "predictions", WEEK, dry_run=False).removed == 1
     assert lake.holds("shop", young)
     assert not lake.holds("shop", old)
+
+
+def test_a_table_with_columns_of_a_newer_version_is_not_merged(lake):
+    predictions(lake)
+    wider = TableSpec("predictions", PREDICTIONS.schema.append(pa.field("later", pa.float64())), ("part",))
+    table = lake.table("shop", wider)
+    new = rows("s=new").append_column("later", pa.array([1.0]))
+    table.replace([table.stage(new, part="bucket-0")], lambda file: False)
+    assert upkeep.compact_predictions(lake, "shop", dry_run=False) == upkeep.TableUpkeep("predictions", newer=True)
+    assert table.read(["later"])["later"].drop_null().to_pylist() == [1.0]
+
+
+def test_what_somebody_else_has_put_there_stays(tmp_path):
+    lake = Lake(str(tmp_path))
+    notes = Path(predictions(lake).uri, "notes.txt")
+    notes.write_text("ours")
+    upkeep.tidy_table(str(notes.parent), "predictions", NOW, dry_run=False)
+    assert notes.read_text() == "ours"
