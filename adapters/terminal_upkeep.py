@@ -44,4 +44,5 @@ def _row(table: TableUpkeep) -> tuple[str, ...]:
     counts = (table.merged, table.into, table.removed)
     told = "another writer came first; the next one merges" if table.busy else ""
     told = "not merged: a newer version of Myriad wrote to it; upgrade this one" if table.newer else told
+    told = "not merged: a scoring job is at work or was interrupted; the next maintain merges" if table.waits else told
     return (table.table, *map(str, counts), format_bytes(table.freed_bytes), told)

@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from adapters.settings import TLS_FILES
 from models.errors import SettingsError
 
 __all__ = ["check_certificates", "expires", "make_certificates"]
@@ -30,16 +30,18 @@ _EARLY = timedelta(hours=1)
 def make_certificates(folder: Path, hosts: Sequence[str], days: int) -> datetime:
     """Write cert.pem and key.pem to `folder`, with ca.pem and ca-key.pem if it has none; returns when cert.pem expires.
 
-    An authority that is in the folder signs again, so that hosts which trust it take the new certificate too.
-    hosts : names and addresses that the certificate is for. Keys can be read by their owner alone.
-    Raises SettingsError if the folder cannot be written, or has an authority without its key.
+    An authority that is in the folder signs again, so that hosts which trust it take the new certificate too; that is
+    valid for as long as the authority at most. Keys can be read by their owner alone.
+    hosts : names and addresses that the certificate is for.
+    Raises SettingsError if the folder cannot be written, or has an authority that is not of use any more.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        authority, signer = _authority(folder)
-        key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+        now = datetime.now(UTC)
+        authority, signer = _authority(folder, now)
+        key, end = ec.generate_private_key(ec.SECP256R1()), min(now + timedelta(days), authority.not_valid_after_utc)
         certificate = (
-            _builder("myriad", authority.subject, key, now, days)
+            _builder("myriad", authority.subject, key, now, end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([_name(host) for host in hosts]), critical=False)
             .add_extension(
@@ -56,35 +58,43 @@ def make_certificates(folder: Path, hosts: Sequence[str], days: int) -> datetime
     return certificate.not_valid_after_utc
 
 
-def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _authority(folder: Path, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """That of the folder; a new one where there is none."""
+    return _known_authority(folder, now) if (folder / "ca.pem").exists() else _new_authority(folder, now)
+
+
+def _known_authority(folder: Path, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     path, key_path = folder / "ca.pem", folder / CA_KEY
-    if path.exists():
-        if not key_path.exists():
-            raise SettingsError(
-                f"{folder}: ca.pem is there and its key {CA_KEY} is not; sign where the key is, or remove ca.pem to "
-                "begin anew, and then give all hosts the new files"
-            )
-        signer = serialization.load_pem_private_key(key_path.read_bytes(), None)
-        if not isinstance(signer, ec.EllipticCurvePrivateKey):
-            raise SettingsError(f"{key_path}: not a key that `myriad tls` has made")
-        return x509.load_pem_x509_certificate(path.read_bytes()), signer
-    signer, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    if not key_path.exists():
+        raise SettingsError(
+            f"{folder}: ca.pem is there and its key {CA_KEY} is not; sign where the key is, or {_anew(folder)}"
+        )
+    authority, signer = _read(path), _read_key(key_path)
+    if not isinstance(signer, ec.EllipticCurvePrivateKey) or signer.public_key() != authority.public_key():
+        raise SettingsError(f"{key_path}: not the key of ca.pem; put that back, or {_anew(folder)}")
+    if now > authority.not_valid_after_utc:
+        raise SettingsError(f"{path}: expired on {_told(authority.not_valid_after_utc)}; {_anew(folder)}")
+    return authority, signer
+
+
+def _new_authority(folder: Path, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    signer, end = ec.generate_private_key(ec.SECP256R1()), now + timedelta(_CA_DAYS)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "myriad authority")])
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)  # Signs certificates and lists.
     authority = (
-        _builder("myriad authority", name, signer, now, _CA_DAYS)
+        _builder("myriad authority", name, signer, now, end)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )
-    _write(key_path, _private(signer), secret=True)
-    _write(path, authority.public_bytes(serialization.Encoding.PEM))
+    _write(folder / CA_KEY, _private(signer), secret=True)
+    _write(folder / "ca.pem", authority.public_bytes(serialization.Encoding.PEM))
     return authority, signer
 
 
 def _builder(
-    name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int
+    name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, end: datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -93,7 +103,7 @@ def _builder(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _EARLY)
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_after(end)
     )
 
 
@@ -101,7 +111,11 @@ def _name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        pass
+    try:
         return x509.DNSName(host)
+    except ValueError as exc:
+        raise SettingsError(f"{host}: not a host that a certificate can be for: {exc}") from exc
 
 
 def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -125,26 +139,31 @@ def expires(folder: Path) -> datetime:
 
 def check_certificates(folder: Path) -> None:
     """Raises SettingsError if a certificate cannot be read, is not valid now, or does not go with its key or issuer."""
-    now, way_out = datetime.now(UTC), f"`myriad tls {folder}` makes new ones"
-    certificates = {name: _read(folder / name) for name in ("ca.pem", "cert.pem")}
-    for name, each in certificates.items():
+    now, way_out = datetime.now(UTC), f"`myriad tls {folder}` makes a new one"
+    authority, certificate, key = _read(folder / "ca.pem"), _read(folder / "cert.pem"), _read_key(folder / "key.pem")
+    for name, each in (("ca.pem", authority), ("cert.pem", certificate)):
         if now > each.not_valid_after_utc:
-            raise SettingsError(f"{folder / name}: expired on {each.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; {way_out}")
+            what_to_do = _anew(folder) if each is authority else way_out
+            raise SettingsError(f"{folder / name}: expired on {_told(each.not_valid_after_utc)}; {what_to_do}")
         if now < each.not_valid_before_utc:
-            begins = f"{each.not_valid_before_utc:%Y-%m-%d %H:%M}"
             raise SettingsError(
-                f"{folder / name}: valid from {begins} UTC on, and it is {now:%Y-%m-%d %H:%M}; "
-                "look at the clock of this host"
+                f"{folder / name}: valid from {_told(each.not_valid_before_utc)} on, and it is {_told(now)}; look at the "
+                "clock of this host"
             )
     try:
-        key = serialization.load_pem_private_key((folder / TLS_FILES[2]).read_bytes(), None)
-        certificates["cert.pem"].verify_directly_issued_by(certificates["ca.pem"])
-    except (OSError, ValueError, TypeError) as exc:
-        raise SettingsError(f"{folder}: key.pem cannot be read, or another authority signed: {exc}; {way_out}") from exc
-    except InvalidSignature as exc:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature) as exc:
         raise SettingsError(f"{folder / 'cert.pem'}: not signed by ca.pem; {way_out}") from exc
-    if key.public_key() != certificates["cert.pem"].public_key():
-        raise SettingsError(f"{folder}: key.pem does not belong to cert.pem; {way_out}")
+    if key.public_key() != certificate.public_key():
+        raise SettingsError(f"{folder / 'key.pem'}: not the key of cert.pem; {way_out}")
+
+
+def _anew(folder: Path) -> str:
+    return f"remove ca.pem, let `myriad tls {folder}` begin anew, and give all hosts the new files"
+
+
+def _told(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _read(path: Path) -> x509.Certificate:
@@ -152,3 +171,11 @@ def _read(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as exc:
         raise SettingsError(f"{path}: not a certificate that can be read: {exc}") from exc
+
+
+def _read_key(path: Path) -> PrivateKeyTypes:
+    try:
+        return serialization.load_pem_private_key(path.read_bytes(), None)
+    # A key with a password is a TypeError.
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise SettingsError(f"{path}: not a key that can be read: {exc}") from exc

@@ -9,10 +9,19 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import Lake
 from adapters.telemetry import Progress, emit
-from adapters.upkeep import TableUpkeep, abort_uploads, compact_predictions, drop_journals, fleet_tables, tidy_table
+from adapters.upkeep import (
+    MERGED,
+    Journals,
+    TableUpkeep,
+    abort_uploads,
+    compact_table,
+    drop_journals,
+    fleet_tables,
+    read_journals,
+    tidy_table,
+)
 from models.errors import RequestError
 from models.formats import format_bytes
-from models.tables import PREDICTIONS
 
 __all__ = ["LEAST_HOURS", "Upkeep", "maintain_fleet"]
 
@@ -50,18 +59,30 @@ def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: boo
             f"retention: {retention_hours} hours is not allowed; give at least {LEAST_HOURS}, and more than your "
             "longest run takes: files that a run has staged and not committed yet are deleted with the others"
         )
-    retention, names, found = timedelta(hours=retention_hours), fleet_tables(lake, fleet), dict[str, TableUpkeep]()
-    if PREDICTIONS.name in names:
-        emit(Progress("maintain", 0, len(names) + 1))
-        found[PREDICTIONS.name] = compact_predictions(lake, fleet, dry_run=dry_run)
+    retention, names, journals = timedelta(hours=retention_hours), fleet_tables(lake, fleet), read_journals(lake, fleet)
+    emit(Progress("maintain", 0, len(names) + 1))
+    found = _compact(lake, fleet, names, journals, dry_run)
     for done, name in enumerate(names, start=1):
-        tidied = tidy_table(f"{lake.folder(fleet)}/{name}", name, retention, dry_run=dry_run)
+        uri = f"{lake.folder(fleet)}/{name}"
+        tidied = tidy_table(uri, name, retention, kept=journals.files, dry_run=dry_run)
         merged = found.get(name, TableUpkeep(name))
         found[name] = replace(merged, removed=tidied.removed, freed_bytes=tidied.freed_bytes)
         emit(Progress("maintain", done, len(names) + 1))
-    journals = drop_journals(lake, fleet, retention, dry_run=dry_run)
+    # After the tables: what an old journal names stays until the next time, since a run may be taking it over now.
+    dropped = drop_journals(lake, fleet, retention, dry_run=dry_run)
     uploads = abort_uploads(lake.folder(fleet), retention, dry_run=dry_run)
     changed = [table for table in found.values() if table != TableUpkeep(table.table)]
-    result = Upkeep(fleet, dry_run, changed, journals, uploads)
+    result = Upkeep(fleet, dry_run, changed, dropped, uploads)
     emit(Progress("maintain", len(names) + 1, len(names) + 1, f"{fleet}: {format_bytes(result.freed_bytes)} freed"))
     return result
+
+
+def _compact(lake: Lake, fleet: str, names: Sequence[str], journals: Journals, dry_run: bool) -> dict[str, TableUpkeep]:
+    """By table. One on whose version a run counts is left for the next time."""
+    found = {}
+    for spec, stage in MERGED.items():
+        if stage and journals.of(stage):
+            found[spec.name] = TableUpkeep(spec.name, waits=True)
+        elif spec.name in names:
+            found[spec.name] = compact_table(lake, fleet, spec, dry_run=dry_run)
+    return found

@@ -1,8 +1,10 @@
 """Upkeep of a lake, local and on a real S3 server: what is read stays the same, and what nobody reads goes."""
 
+import json
 import os
 import time
 import uuid
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from adapters import upkeep
 from adapters.journal import Journal
 from adapters.lake import Lake
 from models.errors import RequestError
-from models.tables import OUTCOMES, PREDICTIONS, TableSpec
+from models.tables import OUTCOMES, PREDICTIONS, VERDICTS, TableSpec
 from tasks.maintain import maintain_fleet
 
 WEEK = timedelta(days=7)
@@ -52,9 +54,9 @@ def content(table):
 def test_small_files_of_a_part_become_one_and_rows_stay(lake):
     table = predictions(lake)
     before, newest = content(table), max(file.committed_ms for file in table.files())
-    told = upkeep.compact_predictions(lake, "shop", dry_run=True)
+    told = upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=True)
     assert (told.merged, told.into, len(table.files())) == (8, 2, 8)
-    done = upkeep.compact_predictions(lake, "shop", dry_run=False)
+    done = upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=False)
     assert (done.merged, done.into) == (8, 2)
     files = table.files()
     assert [file.rows for file in files] == [4, 4]
@@ -62,7 +64,7 @@ def test_small_files_of_a_part_become_one_and_rows_stay(lake):
     # Whoever asks whether predictions are newer than observations gets the same answer as before.
     assert max(file.committed_ms for file in files) == newest
     assert all(table.has_transaction(f"job-{job}", 1) for job in range(4))
-    assert upkeep.compact_predictions(lake, "shop", dry_run=False) == upkeep.TableUpkeep("predictions")
+    assert upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=False) == upkeep.TableUpkeep("predictions")
 
 
 def test_a_writer_that_comes_first_wins(lake, monkeypatch):
@@ -77,13 +79,13 @@ def test_a_writer_that_comes_first_wins(lake, monkeypatch):
         return staged
 
     monkeypatch.setattr(type(table), "stage", beside)
-    assert upkeep.compact_predictions(lake, "shop", dry_run=False).busy
+    assert upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=False).busy
     assert len(content(table)) == 9
 
 
 def test_files_that_no_version_has_go_and_young_ones_stay(lake):
     table = predictions(lake)
-    upkeep.compact_predictions(lake, "shop", dry_run=False)
+    upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=False)
     waiting = table.stage(rows("s=new"), part="bucket-0")
     before = content(table)
     assert upkeep.tidy_table(table.uri, "predictions", WEEK, dry_run=False).removed == 0
@@ -113,6 +115,53 @@ def test_journals_of_runs_that_nobody_went_on_with_go(lake):
     assert upkeep.drop_journals(lake, "shop", NOW, dry_run=True) == 1
     assert upkeep.drop_journals(lake, "shop", NOW, dry_run=False) == 1
     assert not journal.names()
+
+
+def test_what_a_journal_names_stays_until_its_run_has_committed_it(lake):
+    table = predictions(lake)
+    kept, lost = (table.stage(rows("s=x"), part="bucket-0") for _ in range(2))
+    journal = Journal(f"{lake.folder('shop')}/_journal", "score-first", "abc")
+    journal.write("bucket-0", json.dumps({"files": [asdict(kept)]}, default=str).encode())
+    time.sleep(1.1)
+    journals = upkeep.read_journals(lake, "shop")
+    assert journals.files == {kept.path}
+    assert (journals.of("score"), journals.of("train")) == (True, False)
+    assert upkeep.tidy_table(table.uri, "predictions", NOW, kept=journals.files, dry_run=False).removed == 1
+    assert (lake.holds("shop", kept), lake.holds("shop", lost)) == (True, False)
+    # The run would have to look at every part again if the version changed below it.
+    done = maintain_fleet.fn(lake, "shop", 24)
+    assert [(one.waits, one.merged) for one in done.tables] == [(True, 0)]
+    assert table.replace([kept], lambda file: False)
+    assert {"segment": "s=x", "part": "bucket-0"} in content(table)
+
+
+def test_what_is_committed_while_it_looks_stays(lake, monkeypatch):
+    """As by a run that took longer than the retention."""
+    table = predictions(lake)
+    late, lost = (table.stage(rows("s=late"), part="bucket-0") for _ in range(2))
+    time.sleep(1.1)
+    plain = upkeep._delete
+
+    def committed_meanwhile(*arguments):
+        table.replace([late], lambda file: False)
+        return plain(*arguments)
+
+    monkeypatch.setattr(upkeep, "_delete", committed_meanwhile)
+    assert upkeep.tidy_table(table.uri, "predictions", NOW, dry_run=False).removed == 1
+    assert {"segment": "s=late", "part": "bucket-0"} in content(table)
+    assert not lake.holds("shop", lost)
+
+
+def test_verdicts_of_many_promotions_become_one_file_a_partition(lake):
+    table = lake.table("shop", VERDICTS)
+    schema, names = VERDICTS.file_schema, VERDICTS.partition_by
+    for promotion in range(3):
+        columns = {name: pa.nulls(1, schema.field(name).type) for name in schema.names}
+        made = pa.table(columns | {"segment": pa.array([f"s={promotion}"])}, schema=schema)
+        table.replace([table.stage(made, **dict.fromkeys(names, "bucket-0"))], lambda file: False)
+    done = maintain_fleet.fn(lake, "shop", 24)
+    assert [(one.table, one.merged, one.into) for one in done.tables] == [("verdicts", 3, 1)]
+    assert sorted(table.read(["segment"])["segment"].to_pylist()) == ["s=0", "s=1", "s=2"]
 
 
 def test_uploads_that_nobody_finished_are_aborted(s3):
@@ -173,7 +222,9 @@ def test_a_table_with_columns_of_a_newer_version_is_not_merged(lake):
     table = lake.table("shop", wider)
     new = rows("s=new").append_column("later", pa.array([1.0]))
     table.replace([table.stage(new, part="bucket-0")], lambda file: False)
-    assert upkeep.compact_predictions(lake, "shop", dry_run=False) == upkeep.TableUpkeep("predictions", newer=True)
+    assert upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=False) == upkeep.TableUpkeep(
+        "predictions", newer=True
+    )
     assert table.read(["later"])["later"].drop_null().to_pylist() == [1.0]
 
 

@@ -92,6 +92,6 @@ def test_a_kill_in_its_middle_leaves_what_was_there(seed, scored, trained):
     assert sorted(map(str, table.read(names).to_pylist())) == before
     maintain_fleet.fn(lake, "shop", 24)
     assert sorted(map(str, table.read(names).to_pylist())) == before
-    assert upkeep.compact_predictions(lake, "shop", dry_run=True).merged == 0
+    assert upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=True).merged == 0
     upkeep.tidy_table(table.uri, "predictions", timedelta(0), dry_run=False)
     assert sorted(map(str, table.read(names).to_pylist())) == before
