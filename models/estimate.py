@@ -3,6 +3,7 @@
 from models.candidates import SMOOTHING
 from models.findings import Estimate
 from models.fleet import Candidate, Fleet
+from models.levels import MAX_LEVEL_ROWS
 from models.partition import bucket_count
 
 __all__ = ["estimate_run"]
@@ -30,7 +31,6 @@ _COPIES = 5
 """Of a task's rows as float64: table, panel, features, folds."""
 _OWN_FEATURES = 16
 """Lags, windows and calendar terms of a forecast fleet, roughly."""
-_MAX_LEVEL_ROWS = 200_000
 
 _CELL_DISK_BYTES = 3
 """One column of one row, compressed, in `landed` and `observations` together."""
@@ -49,7 +49,7 @@ def estimate_run(
     """
     models, folds = segments + levels, fleet.backtest.folds
     scoring = models if scoring is None else scoring
-    level_rows = 0 if fleet.task == "forecast" else len(fleet.fallback) * min(rows, _MAX_LEVEL_ROWS)
+    level_rows = 0 if fleet.task == "forecast" else len(fleet.fallback) * min(rows, MAX_LEVEL_ROWS)
     heavy_rows = 0 if fleet.task == "forecast" else rows + level_rows
     per_fit = sum(models * _fit_ms(c, fleet) / 1e3 + heavy_rows * _row_us(c) / 1e6 for c in fleet.candidates)
     busy = max(1, min(workers, models))
