@@ -10,7 +10,7 @@ from commands import look, operate, run, start
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted."
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
-    "Start": (start.new, start.sample, start.simulate, start.check),
+    "Start": (start.new, start.sample, start.simulate, start.check, start.size),
     "Run": (run.run, run.ingest, run.partition, run.train, run.promote, run.score),
     "Look": (look.status, look.explain, look.report, look.accuracy, look.export),
     "Operate": (operate.rollback, operate.pin, operate.up, operate.down, operate.deploy),

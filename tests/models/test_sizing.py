@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -21,8 +22,10 @@ RATES = Rates(
     commit_seconds=0.5,
 )
 
+REGISTER = (SerialPart("register", 10.0, "typical"),)
 
-def size(segments=(100,) * 8, levels=4, cores=2, serial=(SerialPart("register", 10.0, "typical"),), **changes):
+
+def size(segments=(100,) * 8, levels=4, cores=2, serial=REGISTER, **changes):
     works = tuple(Work(count, 100 * count) for count in segments)
     train = (Work(levels, 400), *works) if levels else works
     tasks = FleetTasks(sum(segments), len(segments), train, works)
@@ -50,7 +53,7 @@ def test_workers_end_where_the_largest_task_is_all_that_is_left():
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=40), st.integers(0, 50))
 def test_more_workers_are_never_slower_and_never_cheaper_than_the_work_itself(segments, levels):
     options = size(segments=segments, levels=levels).options
-    for fewer, more in zip(options, options[1:], strict=False):
+    for fewer, more in pairwise(options):
         assert more.seconds <= fewer.seconds + 1e-6
         assert more.train_worker_hours >= options[0].train_worker_hours - 1e-9
     assert [option.workers for option in options] == sorted({option.workers for option in options})
@@ -60,7 +63,7 @@ def test_memory_is_the_smallest_size_that_holds_the_largest_task_with_a_margin()
     found = size(segments=(100, 900), levels=0)
     assert found.peak_bytes == 12 * 10**8
     assert found.needed_bytes == pytest.approx(12 * 10**8 * 1.25 / 0.8)
-    assert [one.size_bytes for one in found.memory if one.fits][0] == 2 * 10**9
+    assert next(one.size_bytes for one in found.memory if one.fits) == 2 * 10**9
     assert found.recommended.memory_bytes == 2 * 10**9
     assert found.options[-1].memory_bytes == found.options[-1].workers * 2 * 10**9
 
