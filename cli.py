@@ -12,7 +12,7 @@ from commands.stack import stack
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted."
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
-    "Start": (start.new, start.sample, start.simulate, start.check),
+    "Start": (start.new, start.sample, start.simulate, start.check, start.size),
     "Run": (run.run, run.ingest, run.partition, run.train, run.promote, run.score),
     "Look": (look.status, look.explain, look.report, look.accuracy, look.export),
     "Operate": (look.doctor, operate.rollback, operate.pin, operate.maintain, operate.up, operate.down, operate.deploy),

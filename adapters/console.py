@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.telemetry import Progress, subscribed
+from models.formats import format_bytes, format_duration
 
 __all__ = ["closing_table", "shown_progress"]
 
@@ -102,8 +103,24 @@ def closing_table(summary: Path) -> None:
         table.add_row(f"test {metric['test']['name']}", _against(metric["test"]) + covered)
     seconds = sum(stage["seconds"] for stage in content["stages"])
     table.add_row("time", f"{seconds:.1f} s, peak memory {content['peak_rss_bytes'] / 2**30:.2f} GiB")
+    if told := _estimated(content.get("against_estimate", {})):
+        table.add_row("estimated", told)
     table.add_row("report", str(summary.with_suffix(".html")))
     Console().print(table)
+
+
+def _estimated(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """What had been estimated, and what it came to: so many times as much."""
+    shown = {"train_seconds": format_duration, "score_seconds": format_duration, "peak_memory_bytes": _bytes}
+    return ", ".join(
+        f"{name.split('_')[0]} {form(figures[name]['estimated'])} (took × {figures[name]['ratio']:.2f})"
+        for name, form in shown.items()
+        if name in figures and figures[name]["ratio"] is not None
+    )
+
+
+def _bytes(size: float) -> str:
+    return format_bytes(round(size))
 
 
 def _against(metric: dict[str, float | None]) -> str:

@@ -1,14 +1,17 @@
 """Reports on disk: one HTML page and one JSON summary a run, and the newest under the name `latest`."""
 
+import json
 import webbrowser
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from models.errors import RequestError, UnknownNameError
 from models.lookup import closest
 
-__all__ = ["ReportFile", "find_report", "list_reports", "open_report"]
+__all__ = ["ReportFile", "find_report", "list_reports", "open_report", "read_times"]
 
 _LATEST = "latest"
 
@@ -42,6 +45,17 @@ def find_report(folder: Path, reference: str, run_id: str | None) -> ReportFile:
             return report
     near = closest(run_id or "", [report.run_id for report in reports])
     raise UnknownNameError(f"{folder}: no report of run {run_id!r}{near}; list them: myriad report {reference} --list")
+
+
+def read_times(summary: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds a stage, and actual over estimated by figure, from a run's JSON summary; nothing where there is none."""
+    try:
+        content: Mapping[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
+        compared: Mapping[str, Any] = content.get("against_estimate", {})
+        seconds = {str(stage["name"]): float(stage["seconds"]) for stage in content["stages"]}
+        return seconds, {name: float(figure["ratio"]) for name, figure in compared.items() if figure["ratio"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}, {}
 
 
 def open_report(report: ReportFile) -> None:

@@ -1,6 +1,5 @@
 """Reads what is known of a fleet: Delta logs and a few columns, nothing that grows with the models."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from adapters.fleets import file_of
 from adapters.lake import Lake, StagedFile, Table
 from adapters.lease import at_work
+from adapters.reports import read_times
 from models.gates import WILLED
 from models.status import (
     FleetStatus,
@@ -140,23 +140,14 @@ def _runs(tables: FleetTables, reports: Path) -> tuple[RunView, ...]:
     views = []
     for run_id in order:
         of_run = {row["outcome"]: row["count_all"] for row in counts if row["run_id"] == run_id}
-        stages = _stage_seconds(reports / f"{run_id}.json")
+        stages, ratios = read_times(reports / f"{run_id}.json")
         seconds = sum(stages.values()) if stages else None
         moment = datetime.fromtimestamp(finished[run_id] / 1000, UTC)
-        views.append(RunView(run_id, moment, dict(sorted(of_run.items())), seconds, stages))
+        views.append(RunView(run_id, moment, dict(sorted(of_run.items())), seconds, stages, ratios))
     return tuple(views)
 
 
 _OUTCOME = ["run_id", "outcome"]
-
-
-def _stage_seconds(summary: Path) -> dict[str, float]:
-    """Seconds a stage from the run's JSON summary; nothing where there is none."""
-    try:
-        content: Mapping[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
-        return {str(stage["name"]): float(stage["seconds"]) for stage in content["stages"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def _predictions(tables: FleetTables) -> PredictionsView | None:

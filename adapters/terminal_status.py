@@ -84,7 +84,7 @@ def _sections(status: FleetStatus) -> Iterator[Section]:
     yield Section("inputs", inputs, header, numbers=frozenset({1, 2, 3}))
     yield Section("files refused", list(_refused(status.inputs)))
     runs = [_run_row(run) for run in status.runs]
-    yield Section("runs", runs, ("training", "ended", "outcomes", "took"), numbers=frozenset({3}))
+    yield Section("runs", runs, ("training", "ended", "outcomes", "took", "of estimated"), numbers=frozenset({3}))
     yield Section("next", [(line,) for line in status.next or ("nothing to do",)])
 
 
@@ -151,4 +151,12 @@ def _refused(inputs: Sequence[InputsView]) -> Iterator[tuple[str, str]]:
 
 def _run_row(run: RunView) -> tuple[str, ...]:
     took = format_duration(run.seconds) if run.seconds is not None else "–"
-    return (run.run_id, moment(run.finished_at), _outcomes(run.outcomes), took)
+    return (run.run_id, moment(run.finished_at), _outcomes(run.outcomes), took, _ratios(run.against_estimate))
+
+
+def _ratios(ratios: Mapping[str, float]) -> str:
+    """Actual over estimated: `train × 0.83, score × 1.10, peak memory × 1.20`."""
+    told = {
+        name.removesuffix("_seconds").removesuffix("_bytes").replace("_", " "): ratio for name, ratio in ratios.items()
+    }
+    return ", ".join(f"{name} × {ratio:.2f}" for name, ratio in told.items()) or "–"

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from commands.common import told_errors
-from commands.options import FleetPath
+from commands.common import interruptible, settings_of, show, shown_progress, told_errors
+from commands.options import AsJson, FleetPath, LakePath
 from models.errors import SourceError
 
-__all__ = ["check", "new", "sample", "simulate"]
+__all__ = ["check", "new", "sample", "simulate", "size"]
 
 
 def _share(help_text: str) -> Any:
@@ -119,6 +119,43 @@ def check(
         show_findings(findings, as_json=as_json)
         if findings.errors:
             raise typer.Exit(2)
+
+
+def size(
+    fleet: FleetPath,
+    sample: Annotated[int, typer.Option(help="Segments that are trained and scored for it, at most.", min=1)] = 200,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train and score a sample, and say how many workers with how much memory the fleet needs, and what it takes.
+
+    Changes neither lake nor registry. The next run's estimate goes by what was measured.
+
+    Example: myriad size m3 --sample 500
+    """
+    with told_errors(), interruptible():
+        import os
+
+        from adapters.cluster import open_workers
+        from adapters.fleets import load_fleet
+        from adapters.lake import Lake
+        from adapters.settings import embedded_defaults
+        from adapters.terminal_size import show_sizing
+
+        settings = settings_of(lake)
+        definition = load_fleet(fleet, settings.home)
+        embedded_defaults(settings)
+        from tasks.context import Run
+        from tasks.size import size as measure
+        from tasks.work.job import Job
+
+        # One worker of our own: the sample lies on this machine.
+        alone = settings.model_copy(update={"workers": 1, "dask_address": "", "worker_memory": "auto"})
+        job = Job(definition, Lake(settings.lake_uri), "size", settings.home)
+        with shown_progress(as_json), open_workers(alone) as workers:
+            folder = settings.path(settings.reports) / definition.name
+            found = measure(Run(job, workers), folder, sample, os.cpu_count() or 1)
+        show(found, show_sizing, as_json)
 
 
 def _sample(name: str) -> Literal["m3", "flights"]:

@@ -68,8 +68,9 @@ def pipeline(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> P
     ):
         read = timings.run("ingest", lambda: ingest(fleet, lake, run_id), lambda receipt: receipt.read)
         timings.run("partition", lambda: partition(fleet, lake, run_id), lambda summary: summary.accepted)
-        workers = session.settings.workers
-        estimate = timings.run("plan", lambda: estimate_training(session.run, workers), lambda found: 0)
+        workers, reports = session.settings.workers, session.settings.path(session.settings.reports)
+        folder = reports / session.run.fleet.name
+        estimate = timings.run("plan", lambda: estimate_training(session.run, workers, folder), lambda found: 0)
         trained = timings.run("train", lambda: train(fleet, lake, run_id), lambda summary: summary.rows)
         registered = timings.run("register", lambda: register(fleet, lake, run_id), lambda s: s.registered)
         promoted = timings.run("promote", lambda: promote(fleet, lake, run_id), lambda s: s.promoted)
@@ -82,7 +83,7 @@ def pipeline(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> P
         )
         took = tuple(timings.stages)
         stages = Stages(trained, registered, promoted, scored, took, began, memory.sample(), read, estimate)
-        report = write_report(session.run, stages, test, session.settings.path(session.settings.reports))
+        report = write_report(session.run, stages, test, reports)
     return PipelineResult(run_id, stages, report)
 
 

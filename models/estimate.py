@@ -3,9 +3,10 @@
 from models.candidates import SMOOTHING
 from models.findings import Estimate
 from models.fleet import Candidate, Fleet
+from models.levels import MAX_LEVEL_ROWS
 from models.partition import bucket_count
 
-__all__ = ["estimate_run"]
+__all__ = ["OWN_BYTES", "STAGE_SECONDS", "estimate_run"]
 
 # Milliseconds of one core, measured on the 2-core cloud machine that Myriad is developed on (M3, oj, flights and
 # simulated fleets). A fit is one segment at one origin: every candidate is fitted at each fold and once on all rows.
@@ -20,17 +21,16 @@ _SLOW_ROW_FIT_US = 2.0
 """Microseconds a row and fit of a regression fleet, on top: its segments are large."""
 _EXPORT_MS = 0.6
 _SCORE_MS = 1.5
-_STAGE_SECONDS = 1.5
+STAGE_SECONDS = 1.5
 """What a stage takes with nothing to do: flow, workers, commits."""
 
-_OWN_BYTES = 680 * 2**20
+OWN_BYTES = 680 * 2**20
 """The command with Prefect and MLflow, Prefect's server, the nannies: oj peaks at 1.2 GiB with 2 workers."""
 _WORKER_BYTES = 260 * 2**20
 _COPIES = 5
 """Of a task's rows as float64: table, panel, features, folds."""
 _OWN_FEATURES = 16
 """Lags, windows and calendar terms of a forecast fleet, roughly."""
-_MAX_LEVEL_ROWS = 200_000
 
 _CELL_DISK_BYTES = 3
 """One column of one row, compressed, in `landed` and `observations` together."""
@@ -49,7 +49,7 @@ def estimate_run(
     """
     models, folds = segments + levels, fleet.backtest.folds
     scoring = models if scoring is None else scoring
-    level_rows = 0 if fleet.task == "forecast" else len(fleet.fallback) * min(rows, _MAX_LEVEL_ROWS)
+    level_rows = 0 if fleet.task == "forecast" else len(fleet.fallback) * min(rows, MAX_LEVEL_ROWS)
     heavy_rows = 0 if fleet.task == "forecast" else rows + level_rows
     per_fit = sum(models * _fit_ms(c, fleet) / 1e3 + heavy_rows * _row_us(c) / 1e6 for c in fleet.candidates)
     busy = max(1, min(workers, models))
@@ -59,9 +59,9 @@ def estimate_run(
         models=models,
         levels=levels,
         backtest_fits=models * len(fleet.candidates) * folds,
-        train_seconds=_STAGE_SECONDS + (per_fit * (folds + 1) + models * _EXPORT_MS / 1e3) / busy,
-        score_seconds=_STAGE_SECONDS + scoring * _SCORE_MS / 1e3 / max(1, min(workers, scoring)),
-        peak_memory_bytes=_OWN_BYTES + workers * _WORKER_BYTES + _task_bytes(fleet, segments, rows, level_rows, busy),
+        train_seconds=STAGE_SECONDS + (per_fit * (folds + 1) + models * _EXPORT_MS / 1e3) / busy,
+        score_seconds=STAGE_SECONDS + scoring * _SCORE_MS / 1e3 / max(1, min(workers, scoring)),
+        peak_memory_bytes=OWN_BYTES + workers * _WORKER_BYTES + _task_bytes(fleet, segments, rows, level_rows, busy),
         lake_bytes=rows * columns * _CELL_DISK_BYTES + models * model_bytes + scored * _PREDICTION_DISK_BYTES,
         workers=workers,
     )

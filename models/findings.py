@@ -145,7 +145,10 @@ class WindowFacts:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take; see models/estimate.py for the constants. models : of segments and of levels."""
+    """What a run will take. models : of segments and of levels. backtest_fits : of all candidates.
+
+    basis : what the figures were learnt from, in words. settings : fingerprint of those that they hold for.
+    """
 
     models: int
     levels: int
@@ -155,6 +158,8 @@ class Estimate:
     peak_memory_bytes: int
     lake_bytes: int
     workers: int
+    basis: str = "built-in figures"
+    settings: str = ""
 
 
 @dataclass(frozen=True)

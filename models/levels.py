@@ -13,7 +13,10 @@ from models.partition import level_keys, runs_of
 from models.segments import GLOBAL_KEY, parse_segment
 from models.tables import count_column, feature_column
 
-__all__ = ["level_label", "level_observations", "sampled_levels"]
+__all__ = ["MAX_LEVEL_ROWS", "level_label", "level_observations", "sampled_levels"]
+
+MAX_LEVEL_ROWS = 200_000
+"""Rows that the levels of one kind, such as all brands, are trained on at most in a regression fleet."""
 
 _ARRIVED = 0.5
 

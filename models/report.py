@@ -12,6 +12,7 @@ from models.findings import Estimate
 from models.plain import json_text
 
 __all__ = [
+    "Compared",
     "Files",
     "GateCount",
     "HeldSegment",
@@ -83,6 +84,15 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """A figure as it was estimated before the run and as it came out. ratio : actual over estimated."""
+
+    estimated: float
+    actual: float
+    ratio: float | None
+
+
+@dataclass(frozen=True)
 class Rows:
     """Balance of the raw rows; accepted and quarantined together are those read."""
 
@@ -108,7 +118,8 @@ class Summary:
     predictions : rows; statuses : rows by status; fallbacks : predicted rows by fallback level, '' for the segment's
     own champion. tables : name -> uri. started_at, finished_at : ISO 8601.
     champions : segments with a champion in the release. level_models : models of fallback levels that were trained.
-    former_run : the run before that left a report. estimate : made before the run.
+    former_run : the run before that left a report. estimate : made before the run; against_estimate : what became of
+    it, by figure: `train_seconds`, `score_seconds`, `peak_memory_bytes`.
     """
 
     fleet: str
@@ -138,6 +149,7 @@ class Summary:
     fallbacks: Mapping[str, int] = field(default_factory=dict)
     former_run: str | None = None
     estimate: Estimate | None = None
+    against_estimate: Mapping[str, Compared] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -207,22 +219,22 @@ def summary_json(summary: Summary) -> str:
 
 
 def parse_summary(text: str) -> Summary | None:
-    """The summary of a former run; None if the text is none, or one of a version that kept other figures.
-
-    The estimate is left out: nobody compares with it.
-    """
+    """The summary of a former run; None if the text is none, or one of a version that kept other figures."""
     try:
         content: dict[str, Any] = json.loads(text)
         metric = dict(content["metric"])
         test = metric.pop("test")
-        files = dict(content.get("files", {}))
+        files, estimate = dict(content.get("files", {})), content.get("estimate")
         nested = {
             "outcomes": Outcomes(**content["outcomes"]),
             "metric": Metric(**metric, test=TestMetric(**test) if test else None),
             "stages": tuple(Stage(**stage) for stage in content["stages"]),
             "rows": Rows(**content["rows"]),
             "files": Files(**files | {"refused": tuple(files.get("refused", ()))}),
-            "estimate": None,
+            "estimate": Estimate(**estimate) if estimate else None,
+            "against_estimate": {
+                name: Compared(**figure) for name, figure in content.get("against_estimate", {}).items()
+            },
         }
         return Summary(**content | nested)
     except (ValueError, TypeError, KeyError, AttributeError):

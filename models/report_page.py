@@ -106,7 +106,6 @@ def render_html(report: RunReport) -> str:
         test_part=_test_part(report),
         step_accuracy=step_chart(report.past),
         most=_CHANGES,
-        times={stage.name: stage.seconds for stage in s.stages},
         example=s.tables.get("predictions") or next(iter(s.tables.values()), ""),
     )
 

@@ -37,13 +37,17 @@ class ReleaseView:
 
 @dataclass(frozen=True)
 class RunView:
-    """A training. seconds : of all its stages; None where no report tells."""
+    """A training. seconds : of all its stages; None where no report tells.
+
+    against_estimate : actual over estimated, by figure, such as `train_seconds`.
+    """
 
     run_id: str
     finished_at: datetime
     outcomes: Mapping[str, int]
     seconds: float | None = None
     stages: Mapping[str, float] = field(default_factory=dict)
+    against_estimate: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterable
 
-from models.features import Contract
+from models.features import Contract, contract_of
 from models.fleet import Fleet
 
-__all__ = ["TRAINING_VERSION", "level_fingerprint", "settings_fingerprint", "training_fingerprint"]
+__all__ = ["TRAINING_VERSION", "cost_fingerprint", "level_fingerprint", "settings_fingerprint", "training_fingerprint"]
 
 TRAINING_VERSION = 2
 """Raise it whenever a change of the code changes what training yields for the same rows and settings."""
@@ -26,6 +26,11 @@ def settings_fingerprint(fleet: Fleet, contract: Contract) -> str:
     settings["gates"] = fleet.gates.model_dump(mode="json", include=_GATES)
     text = json.dumps([TRAINING_VERSION, settings, contract.to_json()], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def cost_fingerprint(fleet: Fleet) -> str:
+    """Hash of the settings that decide what a segment costs to train and to score; the data are not among them."""
+    return settings_fingerprint(fleet, contract_of(fleet, {}))
 
 
 def training_fingerprint(rows: str, settings: str) -> str:

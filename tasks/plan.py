@@ -2,22 +2,26 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from adapters.sizing import full_run, read_rates
 from adapters.telemetry import Progress, emit
 from models.estimate import estimate_run
+from models.estimate_learnt import by_former_run, by_rates, is_newer
 from models.features import Contract, contract_of
 from models.findings import Estimate
 from models.formats import format_bytes, format_duration
 from models.plan import Planned
 from models.tables import category_column, observations
-from models.version import settings_fingerprint
+from models.version import cost_fingerprint, settings_fingerprint
 from tasks.context import Run
 from tasks.partition import recorded_buckets
+from tasks.size_work import score_work, train_work
 from tasks.work.plan import LEVELS, former_models, planned_buckets, planned_levels
 from tasks.work.vanished import vanished_segments
 
@@ -79,12 +83,15 @@ def plan_training(run: Run) -> TrainingPlan:
 
 
 @task(name="estimate training", cache_policy=NO_CACHE)
-def estimate_training(run: Run, workers: int) -> Estimate:
-    """What the run will train and take, from what is planned; told as progress of the stage `plan`."""
+def estimate_training(run: Run, workers: int, folder: Path) -> Estimate:
+    """What the run will train and take, from what is planned; told as progress of the stage `plan`.
+
+    folder : of the fleet's reports, which know what `myriad size` measured and what former runs took.
+    """
     plan = plan_training(run)
     trained = [each for planned in plan.segments.values() for each in planned if each.trains]
     segments, levels = sum(plan.actions.values()), sum(each.trains for each in plan.levels)
-    found = estimate_run(
+    plain = estimate_run(
         run.fleet,
         segments=len(trained),
         levels=levels,
@@ -93,10 +100,33 @@ def estimate_training(run: Run, workers: int) -> Estimate:
         workers=workers,
         scoring=segments,
     )
+    found = _learnt(run, plan, plain, folder)
     told = f"{len(trained):,} of {segments:,} segments and {levels} fallback models to train: about "
     size = f"{format_duration(found.train_seconds + found.score_seconds)}, {format_bytes(found.peak_memory_bytes)}"
-    emit(Progress("plan", segments, segments, told + size))
+    emit(Progress("plan", segments, segments, f"{told}{size}, by {found.basis}"))
     return found
+
+
+def _learnt(run: Run, plan: TrainingPlan, plain: Estimate, folder: Path) -> Estimate:
+    """The estimate by what is known of this fleet, the newest first; the built-in figures where nothing is."""
+    settings = cost_fingerprint(run.fleet)
+    plain = replace(plain, settings=settings)
+    rates, former = read_rates(folder, settings), full_run(folder, settings)
+    if rates and not (former and is_newer(former, rates)):
+        train = train_work(run, plan.segments, plan.levels)
+        return by_rates(plain, rates, train, score_work(run, plan.buckets))
+    if former is None or former.estimate is None:
+        return plain
+    then = estimate_run(
+        run.fleet,
+        segments=former.outcomes.trained,
+        levels=former.level_models,
+        rows=sum(stage.rows for stage in former.stages if stage.name == "train"),
+        scored=former.predictions,
+        workers=former.estimate.workers,
+        scoring=former.segments,
+    )
+    return by_former_run(plain, former, then)
 
 
 def _keeps(planned: Planned) -> bool:

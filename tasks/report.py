@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.files import replacing
 from models.errors import EmptyWindowError
+from models.estimate_learnt import against_actual
 from models.findings import Estimate
 from models.fleet import Metric as FleetMetric
 from models.metrics import fleet_error
@@ -225,6 +226,7 @@ def _summary(
         fallbacks=dict(sorted(stages.score.levels.items())),
         former_run=former.run_id if former else None,
         estimate=stages.estimate,
+        against_estimate=against_actual(stages.estimate, stages.timings, stages.peak_rss_bytes),
     )
 
 

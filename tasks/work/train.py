@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from adapters.lake import StagedFile
 from models.features import Contract
-from models.levels import level_label, level_observations, sampled_levels
+from models.levels import MAX_LEVEL_ROWS, level_label, level_observations, sampled_levels
 from models.partition import runs_of
 from models.plan import Planned
 from models.records import ModelRecord
@@ -26,8 +26,6 @@ from tasks.work.job import Job, in_bucket, stage_rows, with_constants
 from tasks.work.plan import LEVELS, former_models, planned_buckets, planned_levels
 
 __all__ = ["LEVELS", "Outcome", "TrainReceipt", "outcome_of", "stage_outcomes", "tabular_of", "train_bucket"]
-
-_MAX_LEVEL_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ def _level_rows(job: Job, buckets: int) -> pa.Table:
     """Rows to train all levels on, sorted by level and time."""
     if job.fleet.task == "forecast":
         return level_observations(job.table(levels(job.fleet)).read(), job.fleet)
-    table, share = job.table(observations(job.fleet)), max(1, _MAX_LEVEL_ROWS // buckets)
+    table, share = job.table(observations(job.fleet)), max(1, MAX_LEVEL_ROWS // buckets)
     parts = [sampled_levels(table.read(where=in_bucket(bucket)), job.fleet, share) for bucket in range(buckets)]
     return pa.concat_tables(parts).sort_by([("segment", "ascending"), ("time", "ascending")])
 

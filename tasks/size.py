@@ -1,0 +1,129 @@
+"""Size: train and score a sample of a fleet on one worker, and say how many workers the whole of it needs."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from adapters.lake import Lake
+from adapters.sizing import full_run, write_rates
+from adapters.telemetry import Progress, emit
+from models.errors import SourceError
+from models.estimate_learnt import serial_parts
+from models.formats import format_count, format_duration
+from models.plan import plan_levels, plan_segments
+from models.rates import Rates
+from models.report import Summary
+from models.sizing import FleetTasks, Sampled, Sizing, size_fleet
+from models.tables import SEGMENTS, landed
+from models.version import cost_fingerprint, settings_fingerprint
+from tasks.context import Run
+from tasks.ingest import ingest_files
+from tasks.partition import partition_observations, recorded_buckets
+from tasks.plan import plan_training
+from tasks.size_measure import measure_sample
+from tasks.size_sample import take_sample
+from tasks.size_work import request_work, score_work, train_work
+from tasks.work.job import Job
+
+__all__ = ["size"]
+
+_ROUGH_SEGMENTS = 16
+_IN_TRAINING = ("plan", "train", "register", "promote", "score")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the rows are: in the fleet's lake, or in one that lasts as long as this command."""
+
+    run: Run
+    requests: Run | None
+    origin: str
+    notes: tuple[str, ...]
+
+
+def size(run: Run, folder: Path, segments: int, cores: int) -> Sizing:
+    """Measure a sample of the fleet with the run's workers, which should be one, and advise on the whole.
+
+    Changes neither the fleet's lake nor its registry: what is trained and scored lies in a temporary folder.
+    folder : of the fleet's reports, where the measured rates are kept. segments : how many to measure at most.
+    cores : of this machine. Raises SourceError if nothing has been partitioned and the raw files cannot be read.
+    """
+    settings, began = cost_fingerprint(run.fleet), time.perf_counter()
+    with TemporaryDirectory(prefix="myriad-size-") as place:
+        source = _source(run, Lake(f"{place}/raw"))
+        planning = time.perf_counter()
+        contract = plan_training(source.run).contract
+        plan_seconds = time.perf_counter() - planning
+        tasks = _whole(source, settings_fingerprint(run.fleet, contract))
+        emit(Progress("sample", 0, 0, f"up to {segments:,} of {tasks.segments:,} segments, from {source.origin}"))
+        sample = take_sample(source.run, source.requests, Lake(f"{place}/sample"), contract, segments)
+        measured = measure_sample(sample, run.workers, remote="://" in source.run.job.lake.uri)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    rates = Rates(settings, now, **measured.figures)
+    former = full_run(folder, settings)
+    models = sum(work.segments for work in tasks.train)
+    serial = serial_parts(models, plan_seconds + rates.commit_seconds, former)
+    sampled = Sampled(sample.segments, sample.rows, measured.failed, source.origin)
+    notes = [*source.notes, *_notes(sampled, measured.reasons, former, rates, tasks)]
+    found = size_fleet(run.fleet.name, tasks, sampled, rates, serial, cores, notes)
+    write_rates(folder, rates)
+    emit(Progress("sample", 1, 1, f"measured in {format_duration(time.perf_counter() - began)}"))
+    return found
+
+
+def _source(run: Run, scratch: Lake) -> _Source:
+    """The fleet's lake where it is partitioned, else its raw files in the scratch lake; and so for scoring input."""
+    apart, notes = Run(Job(run.fleet, scratch, run.job.run_id, run.job.home), run.workers), []
+    used, origin = run, f"the lake {run.job.lake.uri}"
+    if not recorded_buckets(run) or not run.table(SEGMENTS).files():
+        used, origin = apart, "the raw files, since nothing has been partitioned"
+        ingest_files.fn(apart, "observations", run.fleet.source)
+        partition_observations.fn(apart)
+    if run.fleet.score is None:
+        return _Source(used, None, origin, ())
+    if used.table(landed(run.fleet, "requests")).files():
+        return _Source(used, used, origin, ())
+    try:
+        ingest_files.fn(apart, "requests", run.fleet.score.source)
+    except SourceError as exc:
+        notes.append(f"scoring was measured without its input: {exc}")
+        return _Source(used, None, origin, tuple(notes))
+    return _Source(used, apart, origin, ())
+
+
+def _whole(source: _Source, settings: str) -> FleetTasks:
+    """The tasks of a training of all segments that have rows enough, and of a scoring of all there is."""
+    run = source.run
+    profiles = run.table(SEGMENTS).read(["segment", "rows", "excluded", "fingerprint", "bucket"]).to_pylist()
+    planned, buckets = plan_segments(profiles, {}, run.fleet, settings), recorded_buckets(run)
+    train = train_work(run, {0: planned}, plan_levels(profiles, {}, run.fleet, settings))
+    if run.fleet.task == "forecast":
+        score = score_work(run, buckets)
+    else:
+        score = request_work(source.requests, buckets) if source.requests else []
+    return FleetTasks(len(profiles), buckets, tuple(train), tuple(score))
+
+
+def _notes(
+    sampled: Sampled, reasons: Sequence[str], former: Summary | None, rates: Rates, tasks: FleetTasks
+) -> list[str]:
+    """What a reader must know besides the figures."""
+    notes = []
+    if sampled.segments < min(_ROUGH_SEGMENTS, tasks.segments):
+        notes.append(
+            f"{format_count(sampled.segments, 'segment')} are few: the figures are rough; take a larger --sample"
+        )
+    if sampled.failed:
+        notes.append(f"{format_count(sampled.failed, 'sampled segment')} failed to train: {'; '.join(reasons)}")
+    if rates.score is None:
+        notes.append("there is no scoring input: what scoring takes is not known")
+    others = [stage for stage in former.stages if stage.name not in _IN_TRAINING] if former else []
+    if former and others:
+        told = ", ".join(f"{stage.name} {format_duration(stage.seconds)}" for stage in others)
+        notes.append(f"on top come the other stages, as in run {former.run_id}: {told}")
+    else:
+        notes.append("on top come ingest, partition, accuracy and the start of workers and Prefect")
+    return notes

@@ -1,0 +1,112 @@
+"""Measure a sample: the kernels of training and scoring on its pieces, and the commits between them."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypedDict
+
+from adapters.cluster import Workers
+from models.rates import Piece, Rate, Work, fit_memory, fit_rate
+from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, PREDICTIONS
+from tasks.size_sample import SizeSample, promote_sample
+from tasks.work.job import Job
+from tasks.work.measure import Measured, Measuring
+from tasks.work.score import ScoreReceipt, score_bucket
+from tasks.work.train import LEVELS, TrainReceipt, train_bucket
+
+__all__ = ["MeasuredSample", "measure_sample"]
+
+_REASONS = 3
+
+
+class Figures(TypedDict):
+    """Those of `models.rates.Rates`."""
+
+    train: Rate
+    score: Rate | None
+    train_bytes: Rate
+    score_bytes: Rate | None
+    idle_bytes: int
+    first_seconds: float
+    commit_seconds: float
+
+
+@dataclass(frozen=True)
+class MeasuredSample:
+    """What the sample cost. failed : segments that could not be trained, and the most frequent reasons."""
+
+    figures: Figures
+    failed: int
+    reasons: tuple[str, ...]
+
+
+def measure_sample(sample: SizeSample, workers: Workers, *, remote: bool) -> MeasuredSample:
+    """Train and score the pieces one after another, the first one twice: a worker's first task loads code.
+
+    workers : one, of this machine. remote : whether what the sample's rows took to be read counts too: in the fleet's
+    lake every task reads its own.
+    """
+    job, pieces = sample.job, list(range(sample.pieces))
+    train = Measuring(partial(train_bucket, job, sample.contract, sample.pieces))
+    first, *trained = workers.map("train sample", train, [pieces[0], *pieces, LEVELS])
+    commit_seconds = _commit_training(job, [done.result for done in trained])
+    promote_sample(job, sample.pieces)
+    score = Measuring(partial(score_bucket, job, sample.order()))
+    _, *scored = workers.map("score sample", score, [pieces[0], *pieces])
+    commit_seconds += _commit_scoring(job, [done.result for done in scored])
+    idle = first.peak_bytes if not trained else min(done.before_bytes for done in trained)
+    per_row = sample.read_seconds if remote else 0.0
+    training = [Piece(_trained(done.result), done.seconds, done.peak_bytes) for done in trained]
+    training = [piece for piece in training if piece.work.segments]
+    scoring = [piece for piece in _scored(sample, scored) if piece.work.segments]
+    figures = Figures(
+        train=_rate(training, per_row),
+        score=_rate(scoring, per_row) if scoring else None,
+        train_bytes=fit_memory(training, idle),
+        score_bytes=fit_memory(scoring, idle) if scoring else None,
+        idle_bytes=idle,
+        first_seconds=max(first.seconds - trained[0].seconds, 0.0),
+        commit_seconds=commit_seconds,
+    )
+    return MeasuredSample(figures, *_failures(job))
+
+
+def _trained(receipt: TrainReceipt) -> Work:
+    """What was trained: models that failed cost as much."""
+    return Work(receipt.models + receipt.outcomes.get("failed", 0), receipt.rows)
+
+
+def _scored(sample: SizeSample, scored: Sequence[Measured[ScoreReceipt]]) -> list[Piece]:
+    """Segments and rows: observations of a forecast fleet, else those of the scoring input."""
+    rows = [work.rows for work in sample.work] if sample.job.fleet.task == "forecast" else sample.requests
+    return [
+        Piece(Work(done.result.segments, count), done.seconds, done.peak_bytes)
+        for done, count in zip(scored, rows, strict=True)
+    ]
+
+
+def _rate(pieces: Sequence[Piece], per_row: float) -> Rate:
+    rate = fit_rate([piece.work for piece in pieces], [piece.seconds for piece in pieces])
+    return replace(rate, per_row=rate.per_row + per_row)
+
+
+def _commit_training(job: Job, receipts: Sequence[TrainReceipt]) -> float:
+    """The commits of a training, in the sample's lake; their seconds."""
+    began = time.perf_counter()
+    job.table(OUTCOMES).replace([file for receipt in receipts for file in receipt.ledger], lambda file: True)
+    job.table(LEADERBOARD).replace([file for receipt in receipts for file in receipt.leaderboard], lambda file: True)
+    job.table(CHALLENGERS).replace([file for receipt in receipts for file in receipt.challengers], lambda file: True)
+    return time.perf_counter() - began
+
+
+def _commit_scoring(job: Job, receipts: Sequence[ScoreReceipt]) -> float:
+    began = time.perf_counter()
+    job.table(PREDICTIONS).replace([file for receipt in receipts for file in receipt.files], lambda file: True)
+    return time.perf_counter() - began
+
+
+def _failures(job: Job) -> tuple[int, tuple[str, ...]]:
+    rows: list[Mapping[str, str]] = job.table(OUTCOMES).read(["outcome", "reason"]).to_pylist()
+    reasons = [row["reason"] for row in rows if row["outcome"] == "failed"]
+    return len(reasons), tuple(sorted(set(reasons), key=reasons.count, reverse=True)[:_REASONS])

@@ -1,0 +1,150 @@
+"""A sample of a fleet in a lake of its own: pieces of segments as buckets, which can be trained and scored for real."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adapters.lake import Lake, StagedFile
+from models.features import Contract
+from models.fleet_work import chosen_buckets, chosen_pieces
+from models.partition import level_keys
+from models.rates import Work
+from models.records import Champion, ModelRecord
+from models.segments import bucket_range
+from models.tables import CHALLENGERS, CHAMPIONS, SEGMENTS, landed, levels, observations
+from tasks.context import Run
+from tasks.work.job import Job, in_bucket, read_models, stage_rows
+from tasks.work.order import ScoreOrder
+from tasks.work.plan import LEVELS
+
+__all__ = ["SizeSample", "promote_sample", "take_sample"]
+
+_RELEASE = 1
+_PART = "sample"
+
+
+@dataclass(frozen=True)
+class SizeSample:
+    """What to measure. work : segments and rows of each piece, which is bucket 0, 1, ... of the job's lake.
+
+    requests : rows of scoring input by piece. read_seconds : that a row took to be read from the fleet's lake.
+    """
+
+    job: Job
+    contract: Contract
+    work: tuple[Work, ...]
+    requests: tuple[int, ...]
+    read_seconds: float
+    newest: datetime | None
+
+    @property
+    def pieces(self) -> int:
+        return len(self.work)
+
+    @property
+    def segments(self) -> int:
+        return sum(work.segments for work in self.work)
+
+    @property
+    def rows(self) -> int:
+        return sum(work.rows for work in self.work)
+
+    def order(self) -> ScoreOrder:
+        """A scoring of the sample with its champions."""
+        files = tuple(self.job.table(landed(self.job.fleet, "requests")).files())
+        now, ids = datetime.now(UTC), (_PART,) if files else ()
+        return ScoreOrder("size", _RELEASE, self.pieces, files, ids, {}, _PART, now, newest=self.newest)
+
+
+def take_sample(run: Run, requests: Run | None, lake: Lake, contract: Contract, segments: int) -> SizeSample:
+    """Copy segments of a fleet, spread over buckets and sizes, with all that their training and scoring reads.
+
+    run : whose lake has the observations. requests : whose lake has scoring input; None where there is none.
+    lake : that the sample is written to. segments : how many; all where there are fewer.
+    """
+    job = Job(run.fleet, lake, "size", run.job.home)
+    profiles = run.table(SEGMENTS).read().to_pylist()
+    numbers, chosen = _choose(profiles, segments)
+    began = time.perf_counter()
+    rows = run.table(observations(run.fleet)).read(where=lambda partition: partition["bucket"] in numbers)
+    read_seconds = (time.perf_counter() - began) / max(rows.num_rows, 1)
+    piece_of = {segment: piece for piece, names in enumerate(chosen) for segment in names}
+    work = _copy_observations(job, rows, profiles, piece_of)
+    if run.fleet.task == "forecast":
+        _copy_levels(run, job, list(piece_of))
+    asked = _copy_requests(requests, job, piece_of, len(chosen)) if requests else [0] * len(chosen)
+    newest = max((row["last_time"] for row in profiles if row["last_time"]), default=None)
+    return SizeSample(job, contract, work, tuple(asked), read_seconds, newest)
+
+
+def _choose(profiles: Sequence[Mapping[str, object]], segments: int) -> tuple[set[str], list[list[str]]]:
+    """Names of the buckets that are read, and the pieces."""
+    known: dict[int, dict[str, int]] = {}
+    for row in profiles:
+        if row["rows"]:
+            known.setdefault(int(str(row["bucket"])), {})[str(row["segment"])] = int(str(row["rows"]))
+    numbers = sorted(known)
+    sizes = [Work(len(known[number]), sum(known[number].values())) for number in numbers]
+    read = [numbers[place] for place in chosen_buckets(sizes, segments)]
+    rows = {segment: count for number in read for segment, count in known[number].items()}
+    return {str(number) for number in read}, chosen_pieces(rows, segments)
+
+
+def _copy_observations(
+    job: Job, rows: pa.Table, profiles: Sequence[Mapping[str, object]], piece_of: Mapping[str, int]
+) -> tuple[Work, ...]:
+    """Observations and profiles, each piece as a bucket."""
+    target, table = job.table(observations(job.fleet)), job.table(SEGMENTS)
+    pieces = max(piece_of.values()) + 1
+    staged: list[StagedFile] = []
+    described: list[StagedFile] = []
+    work = []
+    for piece in range(pieces):
+        names = [segment for segment, place in piece_of.items() if place == piece]
+        part = _of(rows, names).sort_by([("segment", "ascending"), ("time", "ascending")])
+        staged += stage_rows(target, part, bucket=piece)
+        of_piece = [row for row in profiles if piece_of.get(str(row["segment"])) == piece]
+        described += stage_rows(table, pa.Table.from_pylist(of_piece, table.spec.schema), bucket=piece)
+        work.append(Work(len(names), part.num_rows))
+    table.replace(described, lambda file: True)
+    target.replace(staged, lambda file: True)
+    return tuple(work)
+
+
+def _copy_levels(run: Run, job: Job, segments: list[str]) -> None:
+    """All that the levels of the sampled segments are summed up from, so that their series are those of the fleet."""
+    wanted = sorted({key for keys in level_keys(segments, job.fleet).values() for key in keys})
+    if wanted:
+        table = job.table(levels(job.fleet))
+        rows = run.table(levels(run.fleet)).read(rows=pc.is_in(pc.field("level"), pa.array(wanted, pa.string())))
+        table.replace(stage_rows(table, rows, bucket=0), lambda file: True)
+
+
+def _copy_requests(requests: Run, job: Job, piece_of: Mapping[str, int], pieces: int) -> list[int]:
+    """Scoring input of the sampled segments, under hashes of the bucket that their piece is; its rows by piece."""
+    table, segments = job.table(landed(job.fleet, "requests")), pa.array(list(piece_of), pa.string())
+    rows = requests.table(table.spec).read(rows=pc.is_in(pc.field("segment"), segments))
+    owners = [piece_of[segment] for segment in rows["segment"].to_pylist()]
+    hashes = pa.array([bucket_range(piece, pieces)[0] for piece in owners], pa.int64())
+    rows = rows.set_column(rows.column_names.index("hash"), "hash", hashes)
+    table.replace(stage_rows(table, rows, path_id=_PART, input_id=_PART), lambda file: True)
+    return [owners.count(piece) for piece in range(pieces)]
+
+
+def promote_sample(job: Job, pieces: int) -> None:
+    """Every challenger of the sample as a champion, without a registry."""
+    table, now = job.table(CHAMPIONS), datetime.now(UTC)
+    staged: list[StagedFile] = []
+    for bucket in (LEVELS, *range(pieces)):
+        models = read_models(job, CHALLENGERS, in_bucket(bucket), ModelRecord).values()
+        rows = [Champion.promoted(model, 1, now, job.run_id).to_row() for model in models]
+        staged += stage_rows(table, pa.Table.from_pylist(rows, table.spec.file_schema), release=_RELEASE, bucket=bucket)
+    table.replace(staged, lambda file: True)
+
+
+def _of(rows: pa.Table, segments: Sequence[str]) -> pa.Table:
+    return rows.filter(pc.is_in(rows["segment"], pa.array(segments, pa.string())))

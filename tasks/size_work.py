@@ -1,0 +1,42 @@
+"""The tasks that a training or a scoring will consist of, by size, from the tables."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from models.fleet_work import bucket_work, level_work
+from models.plan import Planned
+from models.rates import Work
+from models.segments import bucket_of
+from models.tables import PREDICTIONS, SEGMENTS, landed
+from tasks.context import Run
+
+__all__ = ["request_work", "score_work", "train_work"]
+
+_PROFILE = ["segment", "rows", "excluded", "bucket"]
+
+
+def train_work(run: Run, segments: Mapping[int, Sequence[Planned]], levels: Sequence[Planned]) -> list[Work]:
+    """Tasks of a training as planned; that of the levels first, if any of them is trained."""
+    profiles = run.table(SEGMENTS).read(_PROFILE).to_pylist()
+    work = bucket_work(profiles, {each.segment for planned in segments.values() for each in planned if each.trains})
+    of_levels = level_work(profiles, {each.segment for each in levels if each.trains}, run.fleet)
+    return [of_levels, *work] if of_levels.segments else work
+
+
+def score_work(run: Run, buckets: int) -> list[Work]:
+    """Tasks of the next scoring: all segments of a forecast fleet, else scoring input that has not been scored."""
+    if run.fleet.task == "forecast":
+        return bucket_work(run.table(SEGMENTS).read(_PROFILE).to_pylist())
+    done = {file.partition["part"] for file in run.table(PREDICTIONS).files()}
+    return request_work(run, buckets, done)
+
+
+def request_work(run: Run, buckets: int, done: set[str] | frozenset[str] = frozenset()) -> list[Work]:
+    """Segments and rows of the scoring input in each bucket that has any. done : parts of it that are left out."""
+    table = run.table(landed(run.fleet, "requests"))
+    files = table.files(lambda partition: f"input-{partition['input_id']}" not in done)
+    hashes = table.read_files(files, ["hash"])["hash"].to_numpy()
+    distinct = np.bincount(bucket_of(np.unique(hashes), buckets), minlength=buckets)
+    rows = np.bincount(bucket_of(hashes, buckets), minlength=buckets)
+    return [Work(*pair) for pair in zip(distinct.tolist(), rows.tolist(), strict=True) if pair[1]]
