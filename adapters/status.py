@@ -1,7 +1,7 @@
 """Reads what is known of a fleet: Delta logs and a few columns, nothing that grows with the models."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path

@@ -147,8 +147,8 @@ def check_certificates(folder: Path) -> None:
             raise SettingsError(f"{folder / name}: expired on {_told(each.not_valid_after_utc)}; {what_to_do}")
         if now < each.not_valid_before_utc:
             raise SettingsError(
-                f"{folder / name}: valid from {_told(each.not_valid_before_utc)} on, and it is {_told(now)}; look at the "
-                "clock of this host"
+                f"{folder / name}: valid from {_told(each.not_valid_before_utc)} on, and it is {_told(now)}; look "
+                "at the clock of this host"
             )
     try:
         certificate.verify_directly_issued_by(authority)

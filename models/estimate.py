@@ -21,7 +21,7 @@ _SLOW_ROW_FIT_US = 2.0
 """Microseconds a row and fit of a regression fleet, on top: its segments are large."""
 _EXPORT_MS = 0.6
 _SCORE_MS = 1.5
-STAGE_SECONDS = 1.5
+STAGE_SECONDS = 0.5
 """What a stage takes with nothing to do: flow, workers, commits."""
 
 OWN_BYTES = 680 * 2**20

@@ -15,7 +15,7 @@ from models.estimate import estimate_run
 from models.estimate_learnt import by_former_run, by_rates, is_newer
 from models.features import Contract, contract_of
 from models.findings import Estimate
-from models.formats import format_bytes, format_duration
+from models.formats import format_bytes, format_count, format_duration
 from models.plan import Planned
 from models.tables import category_column, observations
 from models.version import cost_fingerprint, settings_fingerprint
@@ -101,7 +101,8 @@ def estimate_training(run: Run, workers: int, folder: Path) -> Estimate:
         scoring=segments,
     )
     found = _learnt(run, plan, plain, folder)
-    told = f"{len(trained):,} of {segments:,} segments and {levels} fallback models to train: about "
+    fallback = format_count(levels, "fallback model")
+    told = f"{len(trained):,} of {segments:,} segments and {fallback} to train: about "
     size = f"{format_duration(found.train_seconds + found.score_seconds)}, {format_bytes(found.peak_memory_bytes)}"
     emit(Progress("plan", segments, segments, f"{told}{size}, by {found.basis}"))
     return found

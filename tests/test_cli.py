@@ -373,3 +373,15 @@ def test_a_prefect_server_that_does_not_answer_is_told_in_one_line(capsys):
 def test_an_error_of_ours_that_nobody_foresaw_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError), told_errors():
         _ = 1 / 0
+
+
+def test_size_tells_how_many_workers_are_worth_it_and_leaves_no_lake(simulated, tmp_path, myriad):
+    result = myriad("size", simulated, "--sample", 20)
+    assert result.exit_code == 0, result.output
+    assert "20 of 40 segments (50 %)" in result.stdout
+    for told in ("worker-hours", "fits", "more than", "MYRIAD_WORKERS="):
+        assert told in result.stdout
+    assert not (tmp_path / "var" / "lake").exists()
+    document = json.loads(myriad("size", simulated, "--sample", 20, "--json").stdout)
+    assert document["options"][0]["workers"] == 1
+    assert document["recommended"]["workers"] >= 1

@@ -37,6 +37,19 @@ def shown(tmp_path, capsys, monkeypatch):
     return show
 
 
+def test_an_estimate_stands_beside_what_it_came_to(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    figures = {
+        "train_seconds": {"estimated": 6.0, "actual": 5.4, "ratio": 0.9},
+        "score_seconds": {"estimated": 0.0, "actual": 1.0, "ratio": None},
+        "peak_memory_bytes": {"estimated": 2**31, "actual": 2**30, "ratio": 0.5},
+    }
+    content = SUMMARY | {"files": {"found": 9, "unchanged": 0, "refused": []}, "against_estimate": figures}
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    closing_table(tmp_path / "run.json")
+    assert "train 6.00 s (took × 0.90), peak 2.00 GiB (took × 0.50)" in capsys.readouterr().out
+
+
 def test_refused_files_are_shown_as_they_are_named(shown):
     assert "files refused" not in shown()
     text = shown("in/sales[red].csv: no column price", *(f"in/{number}.csv: the file is empty" for number in range(6)))

@@ -55,9 +55,12 @@ def test_a_scored_fleet_has_nothing_to_do_but_what_has_no_model(trained, status)
 def test_the_report_tells_how_long_a_run_took(status, tmp_path):
     (tmp_path / "reports" / "shop").mkdir(parents=True)
     stages = [{"name": "train", "seconds": 2.5}, {"name": "score", "seconds": 1.0}]
-    (tmp_path / "reports" / "shop" / "run-1.json").write_text(json.dumps({"stages": stages}))
+    (tmp_path / "reports" / "shop" / "run-1.json").write_text(
+        json.dumps({"stages": stages, "against_estimate": {"train_seconds": {"ratio": 0.8}}})
+    )
     run = status().runs[0]
     assert (run.seconds, run.stages) == (3.5, {"train": 2.5, "score": 1.0})
+    assert run.against_estimate == {"train_seconds": 0.8}
 
 
 def test_what_is_newer_than_what_was_made_from_it_is_the_next_thing_to_do(trained, status):

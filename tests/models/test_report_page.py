@@ -163,9 +163,10 @@ def test_an_incremental_run_is_complete_and_says_how_little_it_trained():
 
 def test_estimate_stands_beside_what_it_came_to():
     text = words(RunReport(summary()))
-    assert "Models trained, with levels 4 4 same" in text
-    assert "Training 10.0 s 8.25 s −17.5 %" in text
-    assert "Peak memory 2.00 GiB 3.00 GiB +50.0 %" in text
+    assert "Estimate made before the run by built-in figures, and what it came to" in text
+    assert "Models trained, with levels 4 4 × 1.00" in text
+    assert "Training 10.0 s 8.25 s × 0.82" in text
+    assert "Peak memory 2.00 GiB 3.00 GiB × 1.50" in text
     assert "Scoring" not in text  # there was no such stage
     assert "Estimate made before" not in words(RunReport(summary(estimate=None)))
 

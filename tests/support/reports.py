@@ -9,6 +9,7 @@ from models.chart_rows import RowsSample, TestRows
 from models.chart_series import SeriesSample
 from models.findings import Estimate
 from models.report import (
+    Compared,
     GateCount,
     HeldSegment,
     Metric,
@@ -55,6 +56,10 @@ def summary(**changes):
         statuses={"ok": 100, "no_model": 8},
         fallbacks={"": 90, "global": 10},
         estimate=Estimate(4, 1, 12, 10.0, 2.0, 2 * 2**30, 1000, 2),
+        against_estimate={
+            "train_seconds": Compared(10.0, 8.25, 0.825),
+            "peak_memory_bytes": Compared(2 * 2**30, 3 * 2**30, 1.5),
+        },
     )
     return replace(plain, **changes)
 
