@@ -1,5 +1,6 @@
 """A server stack of our own for benchmarks and tests: free ports, random secrets, everything in a scratch folder."""
 
+import random
 import secrets
 import shutil
 import socket
@@ -14,6 +15,7 @@ __all__ = ["ROOT", "scratch_stack"]
 
 ROOT = Path(__file__).parents[1]
 _PORTS = ("POSTGRES_PORT", "S3_PORT", "MLFLOW_PORT", "PREFECT_PORT", "DASK_PORT")
+_PORT_RANGE = (15_000, 31_999)
 _SECRETS = ("POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD")
 
 
@@ -33,14 +35,19 @@ def scratch_stack(**settings: str) -> Iterator[ServerStack]:
 
 
 def _variables() -> Mapping[str, str]:
-    sockets = [socket.socket() for _ in _PORTS]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = {name: str(each.getsockname()[1]) for name, each in zip(_PORTS, sockets, strict=True)}
-    for each in sockets:
-        each.close()
     return (
-        ports
+        dict(zip(_PORTS, map(str, _free_ports(len(_PORTS))), strict=True))
         | {name: secrets.token_hex(12) for name in (*_SECRETS, "MLFLOW_FLASK_SERVER_SECRET_KEY")}
         | {"MLFLOW_TRACKING_USERNAME": "admin", "PREFECT_API_AUTH_STRING": f"admin:{secrets.token_hex(12)}"}
     )
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, outside of those that the system gives to connections by itself."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randint(*_PORT_RANGE)
+        with socket.socket() as attempt:
+            if port not in found and attempt.connect_ex(("127.0.0.1", port)) != 0:
+                found.append(port)
+    return found

@@ -101,19 +101,21 @@ class ServerStack:
     def up(self, tell: Callable[[str], None]) -> list[Entry]:
         """Start what does not run, and wait until all of it can be used.
 
-        Raises SettingsError for settings that are missing, and OrchestratorError if a service does not come up; the
-        stack is stopped again then.
+        Raises SettingsError for settings that are missing or that the databases do not take, and OrchestratorError if a
+        service does not come up; what was started for it is stopped again then.
         """
         services = self.services()
         with self._locked():
-            if self._supervisor() is None:
+            anew = self._supervisor() is None
+            if anew:
                 self._end_orphans()
                 _refuse_taken(services)
                 self._spawn()
             try:
                 return self._await(services, tell)
             except BaseException:
-                self._stop()
+                if anew:
+                    self._stop()
                 raise
 
     def down(self) -> list[Entry]:
@@ -144,6 +146,8 @@ class ServerStack:
             for entry in entries:
                 if entry.status in ("running", "completed") and entry.name not in told:
                     told.add(entry.name)
+                    if entry.name == "postgres":
+                        self._refuse_password()
                     tell(f"{entry.name:<15} {'ready' if entry.status == 'running' else 'done'}")
                 if entry.status == "failed":
                     raise OrchestratorError(f"{entry.name}: {entry.told}\n{self._last_words(entry.name)}")
@@ -156,6 +160,22 @@ class ServerStack:
                 words = "\n".join(self._last_words(name) for name in late[:1])
                 raise OrchestratorError(f"not ready within {_START_LIMIT_S:.0f} s: {', '.join(late)}\n{words}")
             time.sleep(_POLL_S)
+
+    def _refuse_password(self) -> None:
+        """The databases keep the password that they were made with: another one would fail in every server's log."""
+        import psycopg
+
+        given = self.client_environment()
+        where = f"host={given['PGHOST']} port={given['PGPORT']} user={given['PGUSER']} dbname=postgres"
+        try:
+            psycopg.connect(where, password=given["PGPASSWORD"]).close()
+        except psycopg.OperationalError as exc:
+            if "password authentication failed" in str(exc):
+                raise SettingsError(
+                    f"POSTGRES_PASSWORD: not the one that the databases below {self._state} were made with; put that "
+                    f"one back in {self._env_file}, or remove {self._state} with all that is in it to begin anew"
+                ) from exc
+            raise OrchestratorError(f"postgres: {str(exc).strip()}\n{self._last_words('postgres')}") from exc
 
     def _spawn(self) -> None:
         self._state.mkdir(parents=True, exist_ok=True)

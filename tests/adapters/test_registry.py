@@ -24,7 +24,8 @@ from mlflow import MlflowClient
 from onnx import TensorProto, helper, numpy_helper
 
 import adapters.registry._bulk as bulk
-from adapters.registry import FINGERPRINT_TAG, Batch, ModelEntry, Registration, Registry
+from adapters.registry import FINGERPRINT_TAG, Batch, Behind, ModelEntry, Registration, Registry
+from adapters.registry._layout import ModelDirectory
 from adapters.registry._mlflow import domain_errors
 from models.errors import RegistryError
 
@@ -637,6 +638,37 @@ def test_server_is_used_through_the_public_api(server: str) -> None:
 
 def test_lost_files_of_a_server_are_found_and_put_back(server: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     lost_files_come_back(Registry(server), tmp_path_factory.getbasetemp() / "server0")
+
+
+def test_behind_a_server_models_are_written_in_bulk_and_read_through_it(
+    server: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "server0"
+    through = Registry(server)
+    direct = Registry(server, behind=Behind(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts")))
+    assert (through.path, direct.path) == ("api", "bulk")
+    # What was registered in one way is known in the other.
+    made = fill(through, entries(5))
+    assert fill(direct, entries(5)) == [replace(item, created=False) for item in made]
+    newer = fill(direct, entries(5, "b2"), "behind")
+    assert all(item.created for item in newer)
+    assert fill(through, entries(5, "b2"), "behind") == [replace(item, created=False) for item in newer]
+    assert direct.set_alias("champion", {item.name: item.version for item in newer}) == 5
+    names = [item.name for item in newer]
+    assert direct.stored(names) == through.stored(names)
+    source = client(through).get_model_version("m3.n3", str(newer[3].version)).source
+    assert source.startswith("mlflow-artifacts:/")
+    out = finished(python(LOAD.replace("a1-3", "b2-3"), MLFLOW_TRACKING_URI=server))
+    assert out.splitlines()[-1] == "[13.0, 26.0, 12.0, 25.0, 14.0, 27.0]"
+
+
+def test_a_place_behind_a_server_that_cannot_be_written_is_a_registry_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    behind = Behind("", str(tmp_path / "file"))
+    with pytest.raises(RegistryError, match="cannot store 1 models under"):
+        behind.write("mlflow-artifacts:/1/x", [ModelDirectory("m3.n0", {"MLmodel": b""})])
+    assert Behind().place("mlflow-artifacts:/1/x") == "mlflow-artifacts:/1/x"
+    assert not Behind().write("mlflow-artifacts:/1/x", [])
 
 
 def test_unknown_columns_turn_the_bulk_path_off(opened: Open, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import yaml
 
+from adapters.services import ServerStack
 from adapters.services._process import executable
 from adapters.simulated import simulate_fleet
 from benchmarks.faults import Faults
@@ -118,6 +119,16 @@ def test_servers_refuse_whoever_has_no_account(stack):
     assert httpx.post(f"{prefect}/flow_runs/filter", json={}).status_code == 401
     plain = f"{client['AWS_ENDPOINT_URL']}/myriad?list-type=2"
     assert httpx.get(plain).status_code == 403
+
+
+def test_a_password_that_the_databases_do_not_take_is_told_at_once_and_leaves_the_stack_alone(stack):
+    before = {entry.name: entry.pid for entry in stack.entries()}
+    other = ServerStack(ROOT, stack.variables | {"POSTGRES_PASSWORD": "another"}, stack.log("x").parents[1])
+    began = time.monotonic()
+    with pytest.raises(SettingsError, match="POSTGRES_PASSWORD: not the one that the databases below"):
+        other.up(lambda line: None)
+    assert time.monotonic() - began < 5
+    assert {entry.name: entry.pid for entry in stack.entries()} == before
 
 
 def test_a_server_that_dies_is_started_again(stack):
