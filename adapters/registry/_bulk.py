@@ -20,6 +20,8 @@ from models.errors import RegistryError
 FIRST_CHECKED = (3, 17)
 FIRST_UNCHECKED = (3, 18)
 _ATTEMPTS = 10
+_PATIENCE_S = 90.0
+"""For a database that is away; other writers come first a few times at most."""
 _NAMES_PER_QUERY = 500
 _DELETED = "Deleted_Internal"  # mlflow.entities.model_registry.model_version_stages.STAGE_DELETED_INTERNAL
 _WORKSPACE = "default"
@@ -85,8 +87,7 @@ class BulkStore:
 
     def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """See VersionStore."""
-        with self._sessions() as session:
-            known = self._known(session, names)
+        known = self._retried(lambda session: self._known(session, names), "list versions", read_only=True)
         return {name: of_name.by_fingerprint for name, of_name in known.items() if of_name.by_fingerprint}
 
     def stored(self, names: Sequence[str]) -> list[StoredVersion]:
@@ -95,12 +96,13 @@ class BulkStore:
         columns = (versions.c.name, versions.c.version, tags.c.value, versions.c.source)
         wanted = sa.select(*columns, versions.c.run_id, versions.c.creation_time).select_from(self._tagged())
         live = (versions.c.current_stage != _DELETED, tags.c.value.is_not(None))
-        found: list[StoredVersion] = []
-        with self._sessions() as session:
-            for chunk in _chunks(names):
-                query = self._of(versions, chunk, wanted, *live).order_by(versions.c.name, versions.c.version)
-                found += [StoredVersion(*row) for row in session.execute(query)]
-        return found
+
+        def found(session: Session) -> list[StoredVersion]:
+            queries = [self._of(versions, chunk, wanted, *live) for chunk in _chunks(names)]
+            ordered = [query.order_by(versions.c.name, versions.c.version) for query in queries]
+            return [StoredVersion(*row) for query in ordered for row in session.execute(query)]
+
+        return self._retried(found, "list versions", read_only=True)
 
     def aliases(self, alias: str, tag: tuple[str, str], names: Sequence[str]) -> dict[str, int]:
         """See VersionStore."""
@@ -112,8 +114,11 @@ class BulkStore:
         )
         queries = [wanted.where(*mine, table.c.name.in_(tagged))]
         queries += [self._of(table, chunk, wanted, *mine) for chunk in _chunks(names)]
-        with self._sessions() as session:
-            return {row.name: int(row.version) for query in queries for row in session.execute(query)}
+        return self._retried(
+            lambda session: {row.name: int(row.version) for query in queries for row in session.execute(query)},
+            f"list alias {alias!r}",
+            read_only=True,
+        )
 
     def register(self, pending: Sequence[Pending]) -> list[Registration]:
         """See VersionStore."""
@@ -250,20 +255,23 @@ class BulkStore:
         """The statement, limited to these names."""
         return statement.where(table.c.workspace == _WORKSPACE, table.c.name.in_(names), *more)  # type: ignore[attr-defined,no-any-return]
 
-    def _retried(self, write: Callable[[Session], T], action: str) -> T:
+    def _retried(self, work: Callable[[Session], T], action: str, *, read_only: bool = False) -> T:
+        """Again where another writer came first, or the database is away for a minute."""
         from mlflow.exceptions import MlflowException
 
-        for attempt in range(1, _ATTEMPTS + 1):
+        end, attempt = time.monotonic() + _PATIENCE_S, 0
+        while True:
+            attempt += 1
             try:
-                with self._sessions(read_only=False) as session:
-                    return write(session)
+                with self._sessions(read_only=read_only) as session:
+                    return work(session)
             except MlflowException as exc:
-                if not isinstance(exc.__cause__, sa.exc.IntegrityError | sa.exc.OperationalError):
+                away = isinstance(exc.__cause__, sa.exc.OperationalError)
+                if not away and not isinstance(exc.__cause__, sa.exc.IntegrityError):
                     raise
-                if attempt == _ATTEMPTS:
+                if attempt >= _ATTEMPTS and not (away and time.monotonic() < end):
                     raise RegistryError(f"cannot {action}: gave up after {attempt} attempts: {exc.__cause__}") from exc
-            time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))  # noqa: S311 - jitter, not a secret
-        raise AssertionError("unreachable")
+            time.sleep(random.uniform(0, min(2.0, 0.05 * 2 ** min(attempt, 6))))  # noqa: S311 - jitter, not a secret
 
 
 def _check(pending: Sequence[Pending]) -> None:

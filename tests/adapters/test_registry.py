@@ -19,8 +19,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import sqlalchemy
 from alembic.util.exc import CommandError
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from onnx import TensorProto, helper, numpy_helper
 
 import adapters.registry._bulk as bulk
@@ -771,3 +773,24 @@ def test_a_database_that_was_being_made_by_a_killed_process_is_made_anew(tmp_pat
     assert any(tmp_path.glob("mlflow.db.new*")), "it was not killed while it made the database"
     assert Registry(uri, str(tmp_path / "artifacts")).versions(["m3.n1"]) == {}
     assert {path.name for path in tmp_path.iterdir()} <= {"mlflow.db", "mlflow.db.lock"}
+
+
+def test_a_database_that_is_away_for_a_minute_is_waited_for(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = opened("bulk")
+    made = fill(registry, entries(2))
+    store, failures = registry._connection.store, iter(range(25))
+    plain = store._sessions
+
+    def away(**options: object) -> object:
+        for _ in failures:
+            cause = sqlalchemy.exc.OperationalError("SELECT", {}, Exception("connection refused"))
+            raise MlflowException("away") from cause
+        return plain(**options)
+
+    monkeypatch.setattr(store, "_sessions", away)
+    monkeypatch.setattr(bulk.time, "sleep", lambda seconds: None)
+    assert fill(registry, entries(2)) == [replace(item, created=False) for item in made]
+    failures = iter(range(25))
+    monkeypatch.setattr(bulk, "_PATIENCE_S", 0.0)
+    with pytest.raises(RegistryError, match=r"gave up after 10 attempts: .*connection refused"):
+        registry.versions(["m3.n0"])
