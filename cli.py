@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from commands import cluster, look, operate, run, start
+from commands import cluster, gateway, look, operate, run, start
 from commands.stack import stack
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted."
@@ -16,6 +16,7 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Run": (run.run, run.ingest, run.partition, run.train, run.promote, run.score),
     "Look": (look.status, look.explain, look.report, look.accuracy, look.export),
     "Operate": (look.doctor, operate.rollback, operate.pin, operate.maintain, operate.up, operate.down, operate.deploy),
+    "Gateway": (gateway.serve,),
     "Cluster": (cluster.tls, cluster.workers),
 }
 
@@ -48,6 +49,7 @@ for panel, commands in PANELS.items():
 registry = typer.Typer(help="The model registry (MLflow).", no_args_is_help=True)
 registry.command("sync")(operate.registry_sync)
 app.add_typer(registry, name="registry", rich_help_panel="Operate")
+app.add_typer(gateway.keys, name="keys", rich_help_panel="Gateway")
 app.add_typer(stack, name="stack", rich_help_panel="Cluster")
 
 

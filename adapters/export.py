@@ -32,7 +32,7 @@ from models.tables import (
     observations,
 )
 
-__all__ = ["EXPORTED", "Exported", "Format", "export_table"]
+__all__ = ["EXPORTED", "Exported", "Format", "export_table", "table_writer"]
 
 Format = Literal["csv", "parquet"]
 _SUFFIXES: Mapping[str, Format] = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
@@ -63,7 +63,7 @@ class Exported:
     columns: tuple[str, ...]
 
 
-class _Writer(Protocol):
+class TableWriter(Protocol):
     def write_table(self, table: pa.Table) -> None: ...
 
 
@@ -90,12 +90,12 @@ def export_table(
     wanted = _filter(name, spec, release, segment)
     rows, schema = 0, None
     with _placed(path, home) as local, ExitStack() as stack:
-        writer: _Writer | None = None
+        writer: TableWriter | None = None
         for part in _parts(tables, name, spec, wanted, release, segment):
             table = split_segments(part, fleet.segment_by)
             table = flat_text(table) if form == "csv" else table
             if writer is None:
-                schema, writer = table.schema, stack.enter_context(_writer(local, path, form, table.schema))
+                schema, writer = table.schema, stack.enter_context(table_writer(local, path, form, table.schema))
             if table.num_rows:
                 writer.write_table(table.cast(schema))
             rows += table.num_rows
@@ -158,7 +158,8 @@ def _place(file: StagedFile) -> tuple[tuple[int, str], ...]:
 
 
 @contextmanager
-def _writer(local: Path, path: str, form: Format, schema: pa.Schema) -> Iterator[_Writer]:
+def table_writer(local: Path, path: str, form: Format, schema: pa.Schema) -> Iterator[TableWriter]:
+    """Writes tables of one schema to a local file, in a format. path : its name in the end; `.gz` means compressed."""
     with ExitStack() as stack:
         sink = stack.enter_context(pa.OSFile(str(local), "wb"))
         if form == "parquet":

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ __all__ = [
     "put_file",
     "put_objects",
     "put_once",
+    "put_path",
     "replacing",
     "split_uri",
 ]
@@ -236,6 +238,17 @@ def put_file(root: str, name: str, content: bytes) -> None:
     filesystem.create_dir(path.rpartition("/")[0], recursive=True)
     with filesystem.open_output_stream(path) as stream:
         stream.write(content)
+
+
+def put_path(root: str, name: str, path: Path) -> None:
+    """Copy a local file to a folder or an s3:// uri; it appears whole or not at all."""
+    if root.startswith("s3://"):
+        _s3().put_file(str(path), f"{root.removeprefix('s3://').rstrip('/')}/{name}")
+        return
+    target = Path(root.removeprefix("file://")) / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as draft:
+        shutil.copyfile(path, draft)
 
 
 def put_once(uri: str, content: bytes) -> None:

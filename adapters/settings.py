@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import SettingsError
@@ -63,6 +63,15 @@ class Settings(BaseSettings):
     )
     worker_memory: str = Field("auto", description="Memory limit of one worker of our own, such as 2GB.")
     retention_hours: int = Field(168, ge=24, description="After how many hours `maintain` deletes what nobody reads.")
+    gateway_database: str = Field(
+        "", description="Database of the gateway, postgresql+psycopg://...; empty: SQLite below var/gateway."
+    )
+    gateway_roots: str = Field(
+        "", description="Places, separated by commas, whose files any job may score, besides its fleet's own source."
+    )
+    gateway_secret: SecretStr | None = Field(
+        None, min_length=32, description="Signs links to output; none: a random one below var/gateway."
+    )
     worker_lifetime: str = Field("", description="Time after which a worker of our own is replaced, such as 1h.")
 
     def __init__(self, **values: Any) -> None:
@@ -115,6 +124,11 @@ class Settings(BaseSettings):
     def mlflow_artifacts(self) -> str | None:
         """The artifact root with the embedded default filled in; None leaves it to the tracking server."""
         return self.artifact_root or (None if self.tracking_uri else str(self.path("var/mlflow/artifacts")))
+
+    @property
+    def gateway_url(self) -> str:
+        """The gateway's database with the embedded default filled in."""
+        return self.gateway_database or f"sqlite:///{self.path('var/gateway/gateway.db')}"
 
     @property
     def tls_folder(self) -> Path | None:

@@ -73,6 +73,10 @@ def score(
     as_of: Annotated[str | None, typer.Option(help="Forecast from the rows up to this past date alone.")] = None,
     first: Annotated[str | None, typer.Option("--from", help="With --to: a job a period of a past span.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last date of the span.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="File to score in place of the fleet's source; as often as needed."),
+    ] = None,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -89,13 +93,15 @@ def score(
         from flows.score import backfill
         from flows.score import score as flow
 
+        if inputs and first is not None:
+            raise RequestError("--input is for one job: leave out --from and --to")
         if (first is None) != (last is None) or (first is not None and as_of is not None):
             raise RequestError("a span needs both --from and --to, and no --as-of beside them")
         with shown_progress(as_json):
             if first is not None and last is not None:
                 summaries = backfill(fleet, first, last, lake=lake, release=release)
             else:
-                summaries = [flow(fleet, lake=lake, release=release, as_of=as_of)]
+                summaries = [flow(fleet, lake=lake, release=release, as_of=as_of, inputs=inputs)]
         show(summaries, show_scores, as_json)
 
 

@@ -9,10 +9,12 @@ __all__ = [
     "FirstDate",
     "FleetFile",
     "FleetName",
+    "InputFiles",
     "LakeRoot",
     "LastDate",
     "ModelVersion",
     "PastDate",
+    "RejectedShare",
     "ReleaseNumber",
     "RetentionHours",
     "RunId",
@@ -54,6 +56,19 @@ PastDate = Annotated[
         "As of",
         "Forecast from observations up to this date alone: 2024, 2024-06, 2024-06-30 or a time; none: all of them.",
         pattern=_TRIMMED,
+    ),
+]
+InputFiles = Annotated[
+    list[str] | None,
+    _shown("Inputs", "Files, folders or globs to score in place of the fleet's own source; none: the source."),
+]
+RejectedShare = Annotated[
+    float,
+    _shown(
+        "Rejected rows",
+        "Share of the rows of new input that may be rejected; with more of them nothing is scored.",
+        ge=0,
+        le=1,
     ),
 ]
 FirstDate = Annotated[

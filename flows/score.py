@@ -5,8 +5,20 @@ from collections.abc import Sequence
 from prefect import flow
 
 from flows.artifacts import progress_artifacts, summarise
-from flows.parameters import FirstDate, FleetFile, LakeRoot, LastDate, PastDate, RunId, ScoredRelease
+from flows.parameters import (
+    FirstDate,
+    FleetFile,
+    InputFiles,
+    LakeRoot,
+    LastDate,
+    PastDate,
+    RejectedShare,
+    RunId,
+    ScoredRelease,
+)
 from flows.session import Session, open_session, run_name
+from models.errors import RequestError
+from tasks.account import account_for
 from tasks.ingest import ingest_files
 from tasks.promote import current_release
 from tasks.score import ScoreSummary, past_moments, score_fleet
@@ -21,12 +33,19 @@ def score(
     run_id: RunId = None,
     release: ScoredRelease = None,
     as_of: PastDate = None,
+    inputs: InputFiles = None,
+    max_rejected_share: RejectedShare = 1.0,
 ) -> ScoreSummary:
-    """Take in new scoring input and score it with `release`, by default the one in force; or forecast a past date."""
+    """Take in new scoring input and score it with `release`, by default the one in force; or forecast a past date.
+
+    With a run id an account of the run is left in the lake, below `_jobs/`.
+    """
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
         moment = past_moments(session.run, as_of)[0] if as_of else None
-        _ingest_requests(session)
+        _ingest_requests(session, inputs, max_rejected_share)
         summary = score_fleet(session.run, release, moment)
+        if run_id:
+            account_for(session.run, summary, inputs or ())
         summarise(session.run.fleet.name, "score", _figures([summary]))
     return summary
 
@@ -51,10 +70,12 @@ def backfill(
     return summaries
 
 
-def _ingest_requests(session: Session) -> None:
-    source = session.run.fleet.score
-    if source is not None:
-        ingest_files(session.run, "requests", source.source)
+def _ingest_requests(session: Session, inputs: Sequence[str] | None = None, max_rejected_share: float = 1.0) -> None:
+    rule = session.run.fleet.score
+    if rule is not None:
+        ingest_files(session.run, "requests", rule.source, inputs, max_rejected_share)
+    elif inputs:
+        raise RequestError(f"fleet {session.run.fleet.name}: takes no scoring input; its file has no `score.source`")
 
 
 def _figures(summaries: Sequence[ScoreSummary]) -> dict[str, object]:

@@ -15,6 +15,7 @@ MyriadError
  +-- BusyError           another run of the fleet is at work
  +-- RegistryError       a model registry that cannot be used
  +-- OrchestratorError   a Prefect server or worker that cannot be started or reached
+ +-- GatewayError        the gateway's own database that cannot be used
  +-- SettingsError       settings that contradict each other
  +-- UnknownNameError    a name that the lake does not know
  +-- RequestError        a request that cannot be fulfilled as it is worded
@@ -28,6 +29,7 @@ __all__ = [
     "EmptyWindowError",
     "ExportError",
     "FleetError",
+    "GatewayError",
     "LakeError",
     "MyriadError",
     "OrchestratorError",
@@ -103,6 +105,10 @@ class RegistryError(MyriadError):
 
 class OrchestratorError(MyriadError):
     """A Prefect server or worker cannot be started, reached or stopped."""
+
+
+class GatewayError(MyriadError):
+    """The database that the gateway keeps its jobs and keys in cannot be used."""
 
 
 class RequestError(MyriadError):

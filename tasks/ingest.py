@@ -40,20 +40,26 @@ class IngestReceipt:
 
 
 @task(name="ingest files", task_run_name="ingest {role}", cache_policy=NO_CACHE)
-def ingest_files(run: Run, role: Role, source: Source) -> IngestReceipt:
+def ingest_files(
+    run: Run, role: Role, source: Source, paths: Sequence[str] | None = None, max_rejected_share: float = 1.0
+) -> IngestReceipt:
     """Land the source's new and changed files; a changed file replaces its own rows.
 
+    paths : files, folders or globs in place of the source's path. max_rejected_share : of the rows that are read; with
+    more rejected ones nothing is landed.
+
     A file is also new when the fleet reads it another way than before. Rows of one content count once, under one path;
-    files to score have a rule of their own. The partitions of the `landed` table are the
-    ledger: they change in the same commit as the rows. Raises SourceError if no file could be read.
+    files to score have a rule of their own. The partitions of the `landed` table are the ledger: they change with the
+    rows, in one commit. Raises SourceError if no file could be read, or too many rows are rejected.
     """
     how = reading(run.fleet, role, source)
-    files = [replace(file, stamp=f"{file.stamp}-{how}") for file in list_files(source.path, run.job.home)]
+    listed = {file.uri: file for path in paths or [source.path] for file in list_files(path, run.job.home)}
+    files = [replace(file, stamp=f"{file.stamp}-{how}") for file in listed.values()]
     fresh = _fresh(run, role, files)
     receipts = resumed(
         run,
         "ingest",
-        source.model_dump(mode="json"),
+        [source.model_dump(mode="json"), list(paths or ())],
         partial(land_file, run.job, role, source),
         fresh,
         LandReceipt,
@@ -67,7 +73,10 @@ def ingest_files(run: Run, role: Role, source: Source) -> IngestReceipt:
     errors = tuple(receipt.error for receipt in receipts if receipt.error)
     if errors and len(errors) == len(files):
         raise SourceError("\n".join(errors))
-    _commit(run, role, receipts, taken, {file.path_id for file in files})
+    _refuse_rejected(receipts, max_rejected_share)
+    # Why a file was refused is forgotten when it is gone; where only some were looked for, nobody knows.
+    gone = None if paths else {file.path_id for file in files}
+    _commit(run, role, receipts, taken, gone)
     finished(run, "ingest", role)
     reasons: Counter[str] = Counter()
     for receipt in receipts:
@@ -81,6 +90,17 @@ def ingest_files(run: Run, role: Role, source: Source) -> IngestReceipt:
         rejected=sum(receipt.rejected for receipt in receipts),
         reasons=dict(reasons),
     )
+
+
+def _refuse_rejected(receipts: Sequence[LandReceipt], allowed: float) -> None:
+    read, rejected = (sum(getattr(receipt, name) for receipt in receipts) for name in ("read", "rejected"))
+    if read and rejected / read > allowed:
+        reasons = sum((Counter(receipt.reasons) for receipt in receipts), Counter[str]())
+        told = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3))
+        raise SourceError(
+            f"{rejected:,} of {read:,} rows are rejected, more than the share of {allowed:g} that is allowed: {told}; "
+            "nothing was taken in"
+        )
 
 
 def _place_and_stamp(file: RawFile) -> str:
@@ -144,14 +164,15 @@ def _table(run: Run, role: Role) -> Table:
     return run.table(landed(run.fleet, landing_table(role)))
 
 
-def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt], taken: Set[str], listed: Set[str]) -> None:
+def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt], taken: Set[str], listed: Set[str] | None) -> None:
     """Rejected rows and the ledger's details first, the rows last: only they make an input count as ingested.
 
     A file that cannot be read now keeps what it gave before: accepted rows, rejected rows, and their counts.
     taken : path ids that lose all that, since another path has their content. listed : those that have a file now; why
-    a file was refused is forgotten when it is gone.
+    a file was refused is forgotten when it is gone. None: nobody knows.
     """
-    forgotten = {row["path_id"] for row in _known(run, role) if row["error"]} - listed
+    refused = {row["path_id"] for row in _known(run, role) if row["error"]}
+    forgotten = set[str]() if listed is None else refused - listed
     tried = {receipt.file.path_id for receipt in receipts} | taken | forgotten
     landed_now = {receipt.file.path_id for receipt in receipts if not receipt.error}
     replaced = landed_now | taken

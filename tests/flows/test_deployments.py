@@ -231,6 +231,104 @@ def test_runs_of_the_command_join_a_running_server_only(stack, tmp_path, monkeyp
     assert "no Prefect server answers at http://127.0.0.1:9/api" in refused.stderr
 
 
+class Gateway:
+    """`myriad serve` beside the stack, as a process that can be killed and started again at the same port."""
+
+    def __init__(self, home):
+        self.home, self.port, self.process = home, free_port(), None
+        self.start()
+        created = myriad(home, "keys", "create", "shop-client", "--scope", "score", "--scope", "operate", "--json")
+        assert created.returncode == 0, created.stderr
+        key = json.loads(created.stdout)["key"]
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {key}"}, timeout=60
+        )
+
+    def start(self):
+        command = [sys.executable, "-m", "cli", "serve", "--port", str(self.port)]
+        with (self.home / "gateway.log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.home, env=environment(), stdout=log, stderr=log)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                if httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            assert self.process.poll() is None, (self.home / "gateway.log").read_text()
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def settled(self, job, limit=120):
+        end = time.monotonic() + limit
+        while (found := self.client.get(job["links"]["self"]).json())["state"] not in (
+            "completed",
+            "failed",
+            "cancelled",
+        ):
+            assert time.monotonic() < end, found
+            time.sleep(0.2)
+        return found
+
+
+@pytest.fixture(scope="module")
+def gateway(stack):
+    made = Gateway(stack.home)
+    yield made
+    made.client.close()
+    made.kill()
+
+
+def test_a_job_over_http_is_done_once_though_the_gateway_is_killed(gateway, stack):
+    deployments = {"blue": {"fleet": "shop", "settings": {"release": 1, "retries": 1}}, "green": {"fleet": "shop"}}
+    definition = {"deployments": deployments, "default": "blue"}
+    assert gateway.client.put("/v1/batch/shop", json=definition).status_code == 200
+    content = (stack.home / "future/a.csv").read_bytes().replace(b"2.5", b"2.75")
+    sent = gateway.client.post("/v1/batch/shop/uploads?name=rows.csv", content=content).json()
+    asked, key = {"inputs": [sent["uri"]]}, {"Idempotency-Key": "one"}
+    job = gateway.client.post("/v1/batch/shop/jobs", json=asked, headers=key).json()
+    gateway.kill()
+    gateway.start()
+    assert gateway.client.post("/v1/batch/shop/jobs", json=asked, headers=key).json()["id"] == job["id"]
+    done = gateway.settled(job)
+    assert (done["state"], done["reason"], done["release"]) == ("completed", "", 1)
+    (of_file,) = done["counts"]["inputs"]
+    assert (of_file["uri"], of_file["rows"], of_file["quarantined"]) == (sent["uri"], 36, 0)
+    table = DeltaTable(stack.home / "var/lake/shop/predictions").to_pandas()
+    account = json.loads((stack.home / f"var/lake/shop/_jobs/{job['id']}.json").read_text())
+    ours = table[table.job_id == account["job_id"]]
+    assert len(ours) == done["counts"]["predictions"] > 0
+    output = gateway.client.get(done["links"]["output"])
+    assert len(output.text.splitlines()) == len(ours) + 1
+    runs = stack.post("flow_runs/filter", flow_runs={"idempotency_key": {"any_": [f"{job['id']}-0"]}}).json()
+    assert len(runs) == 1
+    lines = gateway.client.get(done["links"]["logs"]).json()["lines"]
+    assert any("score: 3 of 3" in line["message"] for line in lines)
+
+
+def test_a_job_whose_input_is_refused_has_failed_with_the_reason(gateway, stack):
+    (stack.home / "future/odd").mkdir(exist_ok=True)
+    (stack.home / "future/odd/_b.csv").write_text("week,store\n2026-01-01,1\n")
+    inputs = [str(stack.home / "future/odd/_b.csv")]
+    answer = gateway.client.post("/v1/batch/shop/jobs", json={"inputs": inputs, "overrides": {"retries": 0}})
+    assert answer.status_code == 202, answer.text
+    failed = gateway.settled(answer.json())
+    assert failed["state"] == "failed"
+    assert "_b.csv" in failed["reason"]
+
+
+def test_a_job_that_waits_for_another_is_cancelled_before_it_begins(gateway):
+    first = gateway.client.post("/v1/batch/shop/jobs", json={"deployment": "green"}).json()
+    second = gateway.client.post("/v1/batch/shop/jobs", json={"deployment": "green"}).json()
+    assert gateway.client.delete(second["links"]["self"]).status_code == 202
+    assert gateway.settled(second)["state"] == "cancelled"
+    assert gateway.settled(first)["state"] == "completed"
+
+
 @pytest.fixture
 def chromium():
     found = shutil.which("chromium")

@@ -1,0 +1,162 @@
+"""Commands of the gateway: serve it, and keep its keys."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.common import settings_of, show, told_errors
+from commands.options import AsJson
+from models.errors import OrchestratorError, RequestError, SettingsError
+from models.keys import SCOPES, Scope
+
+if TYPE_CHECKING:
+    from adapters.gateway_store import GatewayStore
+    from models.keys import Key
+
+__all__ = ["keys", "serve"]
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+keys = typer.Typer(help="Keys of the gateway's clients.", no_args_is_help=True)
+ClientName = Annotated[str, typer.Argument(help="Name of the client, such as webshop.", metavar="CLIENT")]
+Days = Annotated[int | None, typer.Option(help="Days until it expires; default: never.", min=1, max=3650)]
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8700,
+    cert: Annotated[Path | None, typer.Option(help="Certificate (PEM), for https.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy before it does https, and may be believed.")
+    ] = False,
+) -> None:
+    """Serve the gateway: scoring jobs over HTTP, for clients with keys.
+
+    It needs a Prefect server with deployed fleets: myriad up, or PREFECT_API_URL. /healthz says whether it
+    is there, and /openapi.json describes all it takes.
+
+    Example: myriad serve --port 8700
+    """
+    with told_errors():
+        if (cert is None) != (key is None):
+            raise SettingsError("--cert and --key go together; give both, or neither")
+        if host not in _LOOPBACK and cert is None and not behind_proxy:
+            raise SettingsError(
+                f"--host {host}: keys would travel in plain text; give --cert and --key, or --behind-proxy if a proxy "
+                "does https"
+            )
+        for path in (cert, key):
+            if path is not None and not path.is_file():
+                raise SettingsError(f"{path}: there is no such file")
+        import uvicorn
+
+        from adapters.stack import running_server
+
+        settings = settings_of(None)
+        url = running_server(settings)
+        if url is None:
+            raise OrchestratorError("no Prefect server is known; start one: myriad up, or set PREFECT_API_URL")
+        from serving.app import create_app
+        from serving.start import open_services
+
+        app = create_app(open_services(settings, url))
+        typer.echo(f"gateway   {'https' if cert else 'http'}://{host}:{port}   document /openapi.json   Prefect {url}")
+        proxies = {"proxy_headers": True, "forwarded_allow_ips": "*"} if behind_proxy else {"proxy_headers": False}
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            ssl_certfile=cert,
+            ssl_keyfile=key,
+            access_log=False,
+            server_header=False,
+            log_level="warning",
+            **proxies,
+        )
+
+
+@keys.command("create")
+def create(
+    client: ClientName,
+    scope: Annotated[list[str], typer.Option(help=f"What it may: {', '.join(SCOPES)}; may be repeated.")],
+    endpoint: Annotated[
+        list[str] | None, typer.Option(help="Endpoint it is for; may be repeated; default: all.")
+    ] = None,
+    days: Days = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key for a client. It is shown once, and kept nowhere but as a digest.
+
+    Example: myriad keys create webshop --scope score --endpoint rides --days 90
+    """
+    with told_errors():
+        from adapters.gateway_keys import create_key
+
+        text, key = create_key(_store(), client, [_scope(one) for one in scope], endpoint or [], days)
+        _show_new(text, key, as_json)
+
+
+@keys.command("rotate")
+def rotate(client: ClientName, days: Days = None, as_json: AsJson = False) -> None:
+    """Make a second key with the same rights; the first holds until you revoke it.
+
+    Example: myriad keys rotate webshop --days 90
+    """
+    with told_errors():
+        from adapters.gateway_keys import rotate_key
+
+        text, key = rotate_key(_store(), client, days)
+        _show_new(text, key, as_json)
+
+
+@keys.command("revoke")
+def revoke(
+    prefix: Annotated[str, typer.Argument(help="The 12 digits in the key's middle.", metavar="PREFIX")],
+    as_json: AsJson = False,
+) -> None:
+    """End a key at once.
+
+    Example: myriad keys revoke 0f3a9c51d2e7
+    """
+    with told_errors():
+        from adapters.gateway_keys import revoke_key
+
+        revoke_key(_store(), prefix)
+        show({"revoked": prefix}, lambda _: typer.echo(f"key {prefix} is revoked"), as_json)
+
+
+@keys.command("list")
+def list_keys(as_json: AsJson = False) -> None:
+    """The keys with their clients and rights; the keys themselves are not known here.
+
+    Example: myriad keys list
+    """
+    with told_errors():
+        from adapters.terminal_keys import show_keys
+
+        show([_public(key) for key in _store().all_keys()], show_keys, as_json)
+
+
+def _store() -> "GatewayStore":
+    from adapters.gateway_store import GatewayStore
+
+    return GatewayStore(settings_of(None).gateway_url)
+
+
+def _scope(text: str) -> Scope:
+    for scope in SCOPES:
+        if scope == text:
+            return scope
+    raise RequestError(f"--scope {text}: there is none; give one of {', '.join(SCOPES)}")
+
+
+def _public(key: "Key") -> dict[str, object]:
+    return {name: value for name, value in vars(key).items() if name != "digest"}
+
+
+def _show_new(text: str, key: "Key", as_json: bool) -> None:
+    def told(_: object) -> None:
+        typer.echo(f"{key.slot} key of {key.client}, scopes {', '.join(key.scopes)}; it is not shown again:\n{text}")
+
+    show({"key": text, **_public(key)}, told, as_json)

@@ -1,0 +1,107 @@
+"""The gateway as an ASGI app."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.openapi.utils import get_openapi
+
+from serving.batch import links, router
+from serving.problems import MEDIA_TYPE, Problem, answers, install
+from serving.security import BodyLimit, Doors, RateLimit
+from serving.services import Services
+
+__all__ = ["Limits", "create_app"]
+
+OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/v1/links/{token}"})
+"""Addresses that need no key: they tell nothing about anybody, or have a signature of their own."""
+_DESCRIPTION = """Batch scoring of fleets of models. A client asks with a key, `Authorization: Bearer KEY`, whose scopes
+say what it may: `read`, `score`, `operate`, `admin`. Every error is `application/problem+json` (RFC 9457)."""
+
+
+class Limits:
+    """Of requests: size of bodies, and how many a second."""
+
+    def __init__(
+        self,
+        body_bytes: int = 1 << 20,
+        upload_bytes: int = 256 << 20,
+        per_second: float = 50.0,
+        at_once: int = 300,
+        strangers_per_second: float = 2.0,
+        strangers_at_once: int = 20,
+    ) -> None:
+        self.body_bytes, self.upload_bytes = body_bytes, upload_bytes
+        self.clients = RateLimit(per_second, at_once)
+        self.strangers = RateLimit(strangers_per_second, strangers_at_once)
+
+
+def create_app(services: Services, limits: Limits | None = None) -> FastAPI:
+    """The app over its parts; it starts and stops the keeper of its jobs."""
+    limits = limits or Limits()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        services.keeper.start()
+        try:
+            yield
+        finally:
+            services.keeper.stop()
+
+    # No pages with scripts from elsewhere: the document is enough for any client's own tools.
+    app = FastAPI(
+        title="Myriad gateway",
+        version=version("myriad-models"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.services = services
+    app.state.doors = Doors(services.store, limits.clients, limits.strangers)
+    app.add_middleware(BodyLimit, most_bytes=limits.body_bytes, most_upload_bytes=limits.upload_bytes)
+    install(app)
+    app.include_router(router)
+    app.include_router(links)
+
+    @app.get("/healthz", tags=["health"])
+    def healthz() -> dict[str, str]:
+        """The gateway answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["health"], responses=answers(503))
+    def readyz(response: Response) -> dict[str, str]:
+        """The gateway can use its database and the Prefect server."""
+        services.store.alive()
+        services.runs.alive()
+        return {"status": "ok"}
+
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: with the keys, and problems in place of FastAPI's own errors."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        parts = document.setdefault("components", {})
+        schemas = parts.setdefault("schemas", {})
+        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= problem.pop("$defs", {}) | {"Problem": problem}
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        parts["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A key of `myriad keys create`."},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                if path not in OPEN:
+                    operation["security"] = [{"bearer": []}, {"header": []}]
+                if "422" in operation["responses"]:
+                    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                    operation["responses"]["422"] = {"description": "Unprocessable Content", "content": content}
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,355 @@
+"""Routes of batch endpoints: deployments behind an address, and the jobs that it takes."""
+
+import secrets
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path as FilePath
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from adapters.export import Format
+from adapters.fleets import load_fleet
+from adapters.gateway_store import JobRecord
+from adapters.job_output import write_output
+from adapters.uploads import SCHEME, check_name, keep_upload, place_of
+from models.accounts import parse_account
+from models.batch import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, check_place, request_digest
+from models.errors import FleetError, RequestError
+from models.fleet import Fleet
+from serving.problems import ProblemError, answers
+from serving.schemas import Endpoint, Endpoints, Job, Jobs, Line, Link, Log, Upload, job_view
+from serving.security import Client, allow
+from serving.services import Services
+
+__all__ = ["links", "router"]
+
+router = APIRouter(prefix="/v1/batch", tags=["batch"], responses=answers(401, 403, 404, 413, 422, 429, 503))
+links = APIRouter(prefix="/v1/links", tags=["batch"], responses=answers(404, 410, 422, 503))
+
+_NAME = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
+EndpointName = Annotated[str, Path(pattern=_NAME, description="Name of the endpoint.", examples=["m3"])]
+JobId = Annotated[str, Path(pattern=r"^job-[0-9T]{15}-[0-9a-f]{8}$", examples=["job-20261126T101502-1a2b3c4d"])]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The same key again gives the same job, whatever has happened since.",
+    ),
+]
+_MEDIA = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+_LONGEST_LINK_S = 7 * 86_400
+Reader = Annotated[Client, Depends(allow("read"))]
+Scorer = Annotated[Client, Depends(allow("score"))]
+Operator = Annotated[Client, Depends(allow("operate"))]
+
+
+def _services(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+Parts = Annotated[Services, Depends(_services)]
+
+
+# -- endpoints --------------------------------------------------------------------------------------------------
+
+
+@router.get("")
+def list_endpoints(parts: Parts, client: Reader) -> Endpoints:
+    """The endpoints that the key may use."""
+    known = {name: parts.store.endpoint(name) for name in parts.store.endpoints() if client.may_use(name)}
+    return Endpoints(endpoints=[_view(name, *found) for name, found in known.items() if found])
+
+
+@router.get("/{endpoint}")
+def get_endpoint(endpoint: EndpointName, parts: Parts, client: Reader, response: Response) -> Endpoint:
+    """One endpoint with its deployments."""
+    found, version = _known(parts, endpoint)
+    response.headers["ETag"] = f'"{version}"'
+    return _view(endpoint, found, version)
+
+
+@router.put("/{endpoint}", responses=answers(409, 412))
+def put_endpoint(
+    endpoint: EndpointName,
+    definition: BatchEndpoint,
+    parts: Parts,
+    client: Operator,
+    response: Response,
+    if_match: Annotated[str | None, Header(pattern=r'^"\d{1,9}"$', description="ETag that the change is for.")] = None,
+) -> Endpoint:
+    """Make an endpoint, change its deployments, or switch its default; jobs that are under way keep theirs."""
+    for name, deployment in definition.deployments.items():
+        _check_deployment(parts, name, deployment)
+    based_on = int(if_match.strip('"')) if if_match else None
+    version = parts.store.put_endpoint(endpoint, definition, based_on)
+    if version is None:
+        raise ProblemError(412, f"endpoint {endpoint}: it was changed meanwhile; get it again", "header.if-match")
+    parts.store.record(client.name, "endpoint.put", endpoint, definition.model_dump(mode="json"))
+    response.headers["ETag"] = f'"{version}"'
+    return _view(endpoint, definition, version)
+
+
+def _check_deployment(parts: Services, name: str, deployment: BatchDeployment) -> None:
+    field = f"body.deployments.{name}.fleet"
+    try:
+        load_fleet(deployment.fleet, parts.home)
+    except FleetError as exc:
+        raise ProblemError(422, f"{field}: {exc}", field) from exc
+    if not parts.runs.known(f"score/{deployment.fleet}"):
+        told = f"{field}: score/{deployment.fleet} is not deployed in Prefect; run: myriad deploy {deployment.fleet}"
+        raise ProblemError(409, told, field)
+
+
+def _view(name: str, endpoint: BatchEndpoint, version: int) -> Endpoint:
+    return Endpoint(name=name, version=version, deployments=endpoint.deployments, default=endpoint.default)
+
+
+def _known(parts: Services, endpoint: str) -> tuple[BatchEndpoint, int]:
+    found = parts.store.endpoint(endpoint)
+    if found is None:
+        raise ProblemError(404, f"endpoint {endpoint}: there is none; make it with PUT /v1/batch/{endpoint}")
+    return found
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------
+
+
+@router.post("/{endpoint}/jobs", status_code=202)
+def create_job(
+    endpoint: EndpointName,
+    asked: JobRequest,
+    parts: Parts,
+    client: Scorer,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+    myriad_deployment: Annotated[str | None, Header(pattern=_NAME, description="As `deployment` in the body.")] = None,
+) -> Job:
+    """Take a job in. It is on record when this answers, and is done whatever dies after that."""
+    if idempotency_key is not None:
+        former = parts.store.job_of_key(endpoint, client.name, idempotency_key)
+        if former is not None:
+            return _replayed(former, asked, response)
+    definition, _ = _known(parts, endpoint)
+    name = _chosen(definition, asked, myriad_deployment)
+    deployment = definition.deployments[name]
+    fleet = load_fleet(deployment.fleet, parts.home)
+    now = datetime.now(UTC)
+    job = JobRecord(
+        id=f"job-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        endpoint=endpoint,
+        deployment=name,
+        fleet=deployment.fleet,
+        client=client.name,
+        request=asked,
+        settings=asked.overrides.over(deployment.settings).model_dump(exclude_none=True),
+        created_at=now,
+        idempotency_key=idempotency_key,
+    )
+    _placed(parts, fleet, job)
+    kept, new = parts.store.add_job(job)
+    if not new:
+        return _replayed(kept, asked, response)
+    parts.store.record(client.name, "job.create", job.id, {"endpoint": endpoint, "deployment": name})
+    parts.keeper.wake()
+    response.headers["Location"] = f"/v1/batch/{endpoint}/jobs/{job.id}"
+    return job_view(job)
+
+
+def _replayed(job: JobRecord, asked: JobRequest, response: Response) -> Job:
+    if request_digest(job.request) != request_digest(asked):
+        told = f"header.idempotency-key: job {job.id} was asked for with this key, and otherwise; use another key"
+        raise ProblemError(422, told, "header.idempotency-key")
+    response.headers["Location"] = f"/v1/batch/{job.endpoint}/jobs/{job.id}"
+    response.headers["Idempotent-Replayed"] = "true"
+    return job_view(job)
+
+
+def _chosen(definition: BatchEndpoint, asked: JobRequest, header: str | None) -> str:
+    if header is not None and asked.deployment not in (None, header):
+        raise ProblemError(422, f"body.deployment: {asked.deployment}, but the header says {header}", "body.deployment")
+    name = asked.deployment or header or definition.default
+    if name not in definition.deployments:
+        known = ", ".join(definition.deployments)
+        raise ProblemError(422, f"body.deployment: {name}: there is none; deployments: {known}", "body.deployment")
+    return name
+
+
+def _placed(parts: Services, fleet: Fleet, job: JobRecord) -> None:
+    """Refuse inputs that may not be read, before the job is on record."""
+    if job.request.inputs and fleet.score is None:
+        told = f"body.inputs: fleet {fleet.name} takes no scoring input; its file has no `score.source`"
+        raise ProblemError(422, told, "body.inputs")
+    for place, uri in enumerate(job.request.inputs):
+        field = f"body.inputs.{place}"
+        try:
+            if uri.startswith(SCHEME):
+                place_of(parts.lake, fleet.name, uri)
+            else:
+                check_place(uri, parts.roots_of(fleet))
+        except RequestError as exc:
+            raise ProblemError(422, f"{field}: {exc}", field) from exc
+
+
+@router.get("/{endpoint}/jobs")
+def list_jobs(
+    endpoint: EndpointName,
+    parts: Parts,
+    client: Reader,
+    state: JobState | None = None,
+    deployment: Annotated[str | None, Query(pattern=_NAME)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: Annotated[int | None, Query(ge=1, le=2**53, description="From `next` of the page before.")] = None,
+) -> Jobs:
+    """Jobs of an endpoint, the newest first."""
+    _known(parts, endpoint)
+    page = parts.store.page(endpoint, limit, after, state, deployment)
+    filters = "".join(f"&{name}={value}" for name, value in (("state", state), ("deployment", deployment)) if value)
+    following = f"/v1/batch/{endpoint}/jobs?limit={limit}&after={page.after}{filters}" if page.after else None
+    return Jobs(jobs=[job_view(job) for job in page.jobs], next=following)
+
+
+@router.get("/{endpoint}/jobs/{job}")
+def get_job(endpoint: EndpointName, job: JobId, parts: Parts, client: Reader) -> Job:
+    """Where a job stands, and what came of it."""
+    return job_view(_job(parts, endpoint, job))
+
+
+@router.delete("/{endpoint}/jobs/{job}", status_code=202, responses=answers(409))
+def cancel_job(endpoint: EndpointName, job: JobId, parts: Parts, client: Scorer) -> Job:
+    """Cancel a job. What it has begun is ended; predictions that are committed stay."""
+    for _ in range(10):
+        found = _job(parts, endpoint, job)
+        if found.state in FINAL:
+            raise ProblemError(409, f"job {job}: it is {found.state} already")
+        changed = parts.store.change(found, cancel=True, reason=f"cancelled by {client.name}")
+        if changed is not None:
+            parts.store.record(client.name, "job.cancel", job)
+            parts.keeper.wake()
+            return job_view(changed)
+    raise ProblemError(503, f"job {job}: it changes too quickly; ask again", headers={"Retry-After": "1"})
+
+
+@router.get("/{endpoint}/jobs/{job}/logs")
+def get_logs(
+    endpoint: EndpointName,
+    job: JobId,
+    parts: Parts,
+    client: Reader,
+    after: Annotated[int, Query(ge=0, le=10**9, description="Lines to leave out, from `after` of the answer.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 200,
+) -> Log:
+    """What the job's run has said."""
+    found = _job(parts, endpoint, job)
+    lines = parts.runs.logs(found.flow_run_id, after, limit) if found.flow_run_id else []
+    return Log(lines=[Line(at=one.at, level=one.level, message=one.message) for one in lines], after=after + len(lines))
+
+
+@router.get(
+    "/{endpoint}/jobs/{job}/output",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {}, "application/vnd.apache.parquet": {}}}, **answers(409)},
+)
+def get_output(
+    endpoint: EndpointName,
+    job: JobId,
+    parts: Parts,
+    client: Reader,
+    form: Annotated[Literal["csv", "parquet"], Query(alias="format")] = "csv",
+) -> FileResponse:
+    """The predictions of a completed job."""
+    return _output(parts, _job(parts, endpoint, job), form)
+
+
+@router.post("/{endpoint}/jobs/{job}/links", status_code=201, responses=answers(409))
+def create_link(
+    endpoint: EndpointName,
+    job: JobId,
+    parts: Parts,
+    client: Reader,
+    form: Annotated[Literal["csv", "parquet"], Query(alias="format")] = "csv",
+    expires_in: Annotated[int, Query(ge=1, le=_LONGEST_LINK_S, description="Seconds.")] = 3600,
+) -> Link:
+    """An address of the output that needs no key until it expires, for whoever shall load it."""
+    _completed(_job(parts, endpoint, job))
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=expires_in)
+    parts.store.record(client.name, "link.create", job, {"expires_at": end.isoformat()})
+    return Link(url=f"/v1/links/{parts.signer.sign(job, form, int(end.timestamp()))}", expires_at=end)
+
+
+@links.get(
+    "/{token}",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {}, "application/vnd.apache.parquet": {}}}, **answers(409)},
+)
+def follow_link(token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")], parts: Parts) -> FileResponse:
+    """The output that a signed link is for."""
+    job_id, form, end = parts.signer.read(token)
+    if datetime.now(UTC).timestamp() >= end:
+        raise ProblemError(410, f"the link expired on {datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M:%S} UTC")
+    found = parts.store.job(job_id)
+    if found is None:
+        raise ProblemError(404, f"job {job_id}: there is none")
+    return _output(parts, found, "parquet" if form == "parquet" else "csv")
+
+
+@router.post("/{endpoint}/uploads", status_code=201)
+async def upload(
+    endpoint: EndpointName,
+    request: Request,
+    parts: Parts,
+    client: Scorer,
+    name: Annotated[str, Query(max_length=120, description="File name; its end tells the format.")],
+    deployment: Annotated[
+        str | None, Query(pattern=_NAME, description="Whose fleet it is for; none: the default.")
+    ] = None,
+) -> Upload:
+    """Send a file as the body of the request; a job then names it by the address that this answers with."""
+    definition, _ = await run_in_threadpool(_known, parts, endpoint)
+    chosen = _chosen(definition, JobRequest.model_validate({"deployment": deployment}), None)
+    try:
+        check_name(name)
+    except RequestError as exc:
+        raise ProblemError(422, f"query.{exc}", "query.name") from exc
+    with tempfile.NamedTemporaryFile(prefix="myriad-upload-") as draft:
+        async for chunk in request.stream():
+            draft.write(chunk)
+        draft.flush()
+        fleet = definition.deployments[chosen].fleet
+        kept = await run_in_threadpool(keep_upload, parts.lake, fleet, name, FilePath(draft.name))
+    detail = {"endpoint": endpoint, "bytes": kept.bytes}
+    await run_in_threadpool(parts.store.record, client.name, "upload", kept.uri, detail)
+    return Upload(uri=kept.uri, bytes=kept.bytes, sha256=kept.sha256)
+
+
+def _job(parts: Services, endpoint: str, job_id: str) -> JobRecord:
+    found = parts.store.job(job_id)
+    if found is None or found.endpoint != endpoint:
+        raise ProblemError(404, f"job {job_id}: endpoint {endpoint} has none of this id")
+    return found
+
+
+def _completed(job: JobRecord) -> JobRecord:
+    if job.state != "completed":
+        raise ProblemError(409, f"job {job.id}: it is {job.state}; there is output once it is completed")
+    return job
+
+
+def _output(parts: Services, job: JobRecord, form: Format) -> FileResponse:
+    account = parse_account(_completed(job).account or "")
+    if account is None:
+        raise ProblemError(404, f"job {job.id}: the account of its run cannot be read")
+    folder = tempfile.TemporaryDirectory(prefix="myriad-output-")
+    path = FilePath(folder.name) / f"{job.id}.{form}"
+    try:
+        write_output(parts.lake, load_fleet(job.fleet, parts.home), account, form, path)
+    except BaseException:
+        folder.cleanup()
+        raise
+    return FileResponse(path, media_type=_MEDIA[form], filename=path.name, background=BackgroundTask(folder.cleanup))

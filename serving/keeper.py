@@ -1,0 +1,159 @@
+"""Keeps jobs going: starts their runs, follows them, tries again, and takes down what came of them.
+
+All it knows is in the database, the Prefect server and the lake, and every step may be taken twice: a gateway that dies
+in the middle goes on where it was, and several of them do not get in each other's way.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from adapters.accounts import read_account
+from adapters.flow_runs import RunState
+from adapters.gateway_store import GatewayStore, JobRecord
+from adapters.lake import Lake
+from adapters.uploads import SCHEME, place_of
+from models.accounts import account_json
+from models.errors import GatewayError, OrchestratorError, UnknownNameError
+
+__all__ = ["Keeper", "Runs"]
+
+_LOG = logging.getLogger("myriad.gateway")
+_FAILED = {"failed": "the run failed", "crashed": "the run crashed"}
+_MOST_WAIT_S = 30.0
+
+
+class Runs(Protocol):
+    """What the keeper needs of `adapters.flow_runs.FlowRuns`."""
+
+    def start(self, label: str, parameters: Mapping[str, Any], key: str, name: str, tags: Sequence[str]) -> str: ...
+    def states(self, run_ids: Sequence[str]) -> dict[str, RunState]: ...
+    def progress(self, run_id: str) -> tuple[str, float] | None: ...
+    def cancel(self, run_id: str) -> None: ...
+
+
+class Keeper:
+    """Looks after all jobs that are not final, again and again."""
+
+    def __init__(self, store: GatewayStore, runs: Runs, lake: Lake, poll_s: float = 1.0) -> None:
+        self._store, self._runs, self._lake, self._poll_s = store, runs, lake, poll_s
+        self._over, self._work = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._work.set()
+        self._thread.join(10)
+
+    def wake(self) -> None:
+        """There is something new to do."""
+        self._work.set()
+
+    def _run(self) -> None:
+        wait = self._poll_s
+        while not self._over.is_set():
+            self._work.clear()
+            try:
+                self.step(datetime.now(UTC))
+                wait = self._poll_s
+            except (OrchestratorError, GatewayError) as exc:
+                wait = min(2 * wait, _MOST_WAIT_S)
+                _LOG.warning("%s; looking again in %.0f s", exc, wait)
+            except Exception:  # noqa: BLE001 - one odd job must not keep all others waiting for ever
+                wait = _MOST_WAIT_S
+                _LOG.exception("jobs cannot be looked after; looking again in %.0f s", wait)
+            self._work.wait(wait)
+
+    def step(self, now: datetime) -> None:
+        """Look at every unfinished job once. Raises OrchestratorError if Prefect does not answer."""
+        jobs = self._store.unfinished()
+        states = self._runs.states([job.flow_run_id for job in jobs if job.flow_run_id])
+        for job in jobs:
+            if job.flow_run_id is None:
+                self._begin(job, now)
+            elif job.flow_run_id in states:
+                self._follow(job, states[job.flow_run_id], now)
+            else:
+                self._again_or_fail(job, "Prefect does not know the run any more", now)
+
+    def _begin(self, job: JobRecord, now: datetime) -> None:
+        if job.cancel:
+            self._store.change(job, state="cancelled", reason="cancelled before it began", finished_at=now)
+            return
+        settings = job.settings
+        parameters: dict[str, Any] = {"run_id": job.id, "release": settings.get("release")}
+        parameters["inputs"] = [self._place(job.fleet, uri) for uri in job.request.inputs] or None
+        parameters["max_rejected_share"] = settings.get("max_rejected_share", 1.0)
+        key, name = f"{job.id}-{job.attempt}", f"score-{job.fleet}-{job.id}"
+        try:
+            run = self._runs.start(f"score/{job.fleet}", parameters, key, name, ("gateway", job.endpoint))
+        except UnknownNameError as exc:
+            self._store.change(job, state="failed", reason=str(exc), finished_at=now)
+            return
+        self._store.change(job, flow_run_id=run)
+
+    def _place(self, fleet: str, uri: str) -> str:
+        return place_of(self._lake, fleet, uri) if uri.startswith(SCHEME) else uri
+
+    def _follow(self, job: JobRecord, state: RunState, now: datetime) -> None:
+        if state.kind == "completed":
+            self._complete(job, state, now)
+        elif state.kind in _FAILED:
+            self._again_or_fail(job, state.message or _FAILED[state.kind], now)
+        elif state.kind == "cancelled":
+            self._cancelled(job, state, now)
+        elif job.cancel or self._late(job, state, now):
+            self._cancel(job, state)
+        elif state.kind == "running":
+            found = self._runs.progress(job.flow_run_id or "")
+            progress = {"stage": found[0], "percent": found[1]} if found else job.progress
+            if (job.state, job.progress, job.started_at) != ("running", progress, state.started_at):
+                self._store.change(job, state="running", progress=progress, started_at=state.started_at)
+
+    def _complete(self, job: JobRecord, state: RunState, now: datetime) -> None:
+        account = read_account(self._lake, job.fleet, job.id)
+        if account is None:
+            self._again_or_fail(job, "the run has left no account of what it did", now)
+            return
+        ended = {"started_at": state.started_at, "finished_at": state.ended_at or now}
+        progress = {"stage": "score", "percent": 100.0}
+        self._store.change(job, state="completed", account=account_json(account), progress=progress, **ended)
+        self._store.record(job.client, "job.completed", job.id, {"predictions": account.rows})
+
+    def _again_or_fail(self, job: JobRecord, why: str, now: datetime) -> None:
+        reason = why.strip().splitlines()[0][:500] if why.strip() else "no reason was given"
+        if job.cancel:
+            self._store.change(job, state="cancelled", reason=job.reason or reason, finished_at=now)
+        elif job.attempt < int(job.settings.get("retries", 0)):
+            changes = {"attempt": job.attempt + 1, "flow_run_id": None, "state": "queued", "reason": reason}
+            self._store.change(job, **changes)
+            self.wake()
+        else:
+            self._store.change(job, state="failed", reason=reason, finished_at=now)
+            self._store.record(job.client, "job.failed", job.id, {"reason": reason})
+
+    def _cancelled(self, job: JobRecord, state: RunState, now: datetime) -> None:
+        ended = state.ended_at or now
+        late = self._late(job, state, ended)
+        if late and not job.cancel:
+            reason = f"it took longer than {job.settings['timeout_seconds']} seconds"
+            self._store.change(job, state="failed", reason=reason, finished_at=ended)
+        else:
+            self._store.change(job, state="cancelled", reason=job.reason or state.message, finished_at=ended)
+
+    def _cancel(self, job: JobRecord, state: RunState) -> None:
+        if state.kind != "cancelling":
+            self._runs.cancel(job.flow_run_id or "")
+        if job.state != "cancelling":
+            self._store.change(job, state="cancelling")
+
+    def _late(self, job: JobRecord, state: RunState, now: datetime) -> bool:
+        limit = job.settings.get("timeout_seconds")
+        if not limit or state.started_at is None:
+            return False
+        return now - state.started_at >= timedelta(seconds=int(limit))

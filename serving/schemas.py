@@ -1,0 +1,154 @@
+"""What the gateway answers with, as its OpenAPI document has it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from adapters.gateway_store import JobRecord
+from adapters.uploads import SCHEME
+from models.accounts import parse_account
+from models.batch import BatchEndpoint, JobCounts, JobInput, JobProgress, JobState, Overrides
+
+__all__ = ["Endpoint", "Endpoints", "Job", "Jobs", "Line", "Link", "Log", "Upload", "job_view"]
+
+
+class Endpoint(BatchEndpoint):
+    """A batch endpoint. version : rises with every change; give it as If-Match to change what was seen."""
+
+    name: str
+    version: int
+
+
+class Endpoints(BaseModel):
+    """The endpoints that the key may use."""
+
+    endpoints: list[Endpoint]
+
+
+class Links(BaseModel):
+    """Where to go from a job."""
+
+    self: str
+    logs: str
+    output: str | None = Field(description="Null until the job is completed.")
+
+
+class Job(BaseModel):
+    """A scoring job. `reason` says why it failed, was cancelled, or is tried again."""
+
+    id: str = Field(examples=["job-20261126T101502-1a2b3c4d"])
+    endpoint: str
+    deployment: str
+    fleet: str
+    state: JobState
+    reason: str
+    client: str
+    idempotency_key: str | None
+    inputs: list[str]
+    settings: Overrides
+    attempt: int = Field(description="Runs that were tried again for it.")
+    progress: JobProgress | None
+    counts: JobCounts | None = Field(description="Null until the job is completed.")
+    release: int | None = Field(description="That scored; null until the job is completed.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    flow_run_id: str | None = Field(description="The run in Prefect.")
+    links: Links
+
+
+class Jobs(BaseModel):
+    """A page of jobs, the newest first. next : address of the next page; null at the end."""
+
+    jobs: list[Job]
+    next: str | None
+
+
+class Line(BaseModel):
+    """A line of a log."""
+
+    at: datetime
+    level: str
+    message: str
+
+
+class Log(BaseModel):
+    """Lines of a log, the oldest first. after : what to ask for the next ones with."""
+
+    lines: list[Line]
+    after: int
+
+
+class Upload(BaseModel):
+    """A file that was taken in. uri : its address as an input of a job."""
+
+    uri: str = Field(examples=["upload://0f3a.../rows.csv"])
+    bytes: int
+    sha256: str
+
+
+class Link(BaseModel):
+    """An address that needs no key until it expires."""
+
+    url: str
+    expires_at: datetime
+
+
+def job_view(job: JobRecord) -> Job:
+    """A job as its client sees it."""
+    account = parse_account(job.account) if job.account else None
+    here = f"/v1/batch/{job.endpoint}/jobs/{job.id}"
+    counts = None
+    if account is not None:
+        inputs = [
+            JobInput(
+                uri=_as_asked(one.uri, job.request.inputs),
+                rows=one.read,
+                accepted=one.accepted,
+                quarantined=one.quarantined,
+                predictions=one.predictions,
+                statuses=dict(one.statuses),
+                error=one.error,
+            )
+            for one in account.inputs
+        ]
+        of_inputs = account.inputs and account.task != "forecast"
+        counts = JobCounts(
+            predictions=sum(one.predictions for one in account.inputs) if of_inputs else account.rows,
+            segments=account.segments,
+            statuses=_together([one.statuses for one in inputs]) if of_inputs else dict(account.statuses),
+            levels=dict(account.levels),
+            inputs=inputs,
+        )
+    return Job(
+        id=job.id,
+        endpoint=job.endpoint,
+        deployment=job.deployment,
+        fleet=job.fleet,
+        state=job.state,
+        reason=job.reason,
+        client=job.client,
+        idempotency_key=job.idempotency_key,
+        inputs=job.request.inputs,
+        settings=Overrides.model_validate(job.settings),
+        attempt=job.attempt,
+        progress=JobProgress.model_validate(job.progress) if job.progress else None,
+        counts=counts,
+        release=account.release if account else None,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        flow_run_id=job.flow_run_id,
+        links=Links(self=here, logs=f"{here}/logs", output=f"{here}/output" if job.state == "completed" else None),
+    )
+
+
+def _as_asked(place: str, inputs: Sequence[str]) -> str:
+    """The address that the client gave: where uploads lie is nobody's business."""
+    return next((uri for uri in inputs if uri.startswith(SCHEME) and place.endswith(uri.removeprefix(SCHEME))), place)
+
+
+def _together(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    names = sorted({name for one in counts for name in one})
+    return {name: sum(one.get(name, 0) for one in counts) for name in names}

@@ -1,0 +1,173 @@
+"""Who asks, and what they may: keys with scopes, limits of rate and size. Whatever is not allowed is refused."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import Request
+from fastapi.security import APIKeyHeader, HTTPBearer
+
+from adapters.gateway_store import GatewayStore
+from models.keys import Key, Scope, allows, matches, prefix_of
+from serving.problems import ProblemError
+
+__all__ = ["BodyLimit", "Client", "Doors", "RateLimit", "allow"]
+
+_ASK = {"WWW-Authenticate": 'Bearer realm="myriad"'}
+_MOST_CLIENTS = 10_000
+_bearer = HTTPBearer(auto_error=False, description="A key of `myriad keys create`.")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, in a header of its own.")
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who asks. prefix : of the key that was used."""
+
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    endpoints: tuple[str, ...]
+
+    def may_use(self, endpoint: str) -> bool:
+        return not self.endpoints or endpoint in self.endpoints
+
+
+class RateLimit:
+    """A bucket of tokens for each client, in this process: so many a second, and some at once."""
+
+    def __init__(self, per_second: float, at_once: int) -> None:
+        self._rate, self._most = per_second, float(at_once)
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, client: str, now: float) -> float:
+        """Take a token; 0.0, or the seconds until there is one."""
+        with self._lock:
+            left, seen = self._left.pop(client, (self._most, now))
+            left = min(self._most, left + (now - seen) * self._rate)
+            wait = 0.0 if left >= 1 else (1 - left) / self._rate
+            self._left[client] = (left if wait else left - 1, now)
+            while len(self._left) > _MOST_CLIENTS:
+                self._left.popitem(last=False)
+            return wait
+
+
+class Doors:
+    """Knows clients by their keys."""
+
+    def __init__(self, store: GatewayStore, limit: RateLimit, strangers: RateLimit) -> None:
+        """limit : of each client. strangers : of each address that comes with a wrong key, or with none."""
+        self._store, self._limit, self._strangers = store, limit, strangers
+
+    def client(self, key: str | None, address: str) -> Client:
+        """Whose key this is. Raises ProblemError, which says no more about a wrong key than that it is wrong."""
+        now = time.monotonic()
+        if key is None:
+            self._stranger(address, now)
+            raise ProblemError(401, "a key is needed: Authorization: Bearer KEY, or X-API-Key: KEY", headers=_ASK)
+        prefix = prefix_of(key)
+        found = self._store.key(prefix) if prefix else None
+        if found is None or not matches(key, found.digest):
+            self._stranger(address, now)
+            raise ProblemError(401, "the key is not known", headers=_ASK)
+        if not found.holds_at(datetime.now(UTC)):
+            raise ProblemError(401, _why_not(found), headers=_ASK)
+        self._wait(self._limit.take(found.client, now))
+        return Client(found.client, found.prefix, found.scopes, found.endpoints)
+
+    def _stranger(self, address: str, now: float) -> None:
+        self._wait(self._strangers.take(address, now))
+
+    def _wait(self, seconds: float) -> None:
+        if seconds:
+            headers = {"Retry-After": str(max(1, round(seconds)))}
+            raise ProblemError(429, f"too many requests; wait {seconds:.1f} s", headers=headers)
+
+
+def _why_not(key: Key) -> str:
+    if key.revoked_at:
+        return f"key {key.prefix} was revoked on {key.revoked_at:%Y-%m-%d %H:%M} UTC"
+    return f"key {key.prefix} expired on {key.expires_at:%Y-%m-%d %H:%M} UTC"
+
+
+def allow(scope: Scope) -> Callable[..., Awaitable[Client]]:
+    """A dependency of a route: only clients with this scope, and only at their endpoints."""
+
+    async def allowed(request: Request) -> Client:
+        from starlette.concurrency import run_in_threadpool
+
+        bearer = await _bearer(request)
+        key = bearer.credentials if bearer else await _header(request)
+        doors: Doors = request.app.state.doors
+        address = request.client.host if request.client else ""
+        client = await run_in_threadpool(doors.client, key, address)
+        if not allows(client.scopes, scope):
+            has = ", ".join(client.scopes) or "none"
+            raise ProblemError(403, f"key {client.prefix}: the scope {scope} is needed, it has: {has}")
+        endpoint = request.path_params.get("endpoint")
+        if endpoint is not None and not client.may_use(endpoint):
+            raise ProblemError(403, f"key {client.prefix}: it is not for endpoint {endpoint}")
+        return client
+
+    return allowed
+
+
+Message = MutableMapping[str, Any]
+
+
+class BodyLimit:
+    """ASGI middleware: bodies that are too large are refused by their announced length, or as soon as they are."""
+
+    def __init__(self, app: Any, most_bytes: int, most_upload_bytes: int) -> None:
+        self._app, self._most, self._most_upload = app, most_bytes, most_upload_bytes
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        most = self._most_upload if scope["path"].endswith("/uploads") else self._most
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not announced.isdigit() or int(announced) > most:
+            await _too_large(most)(scope, receive, send)
+            return
+        seen, begun = 0, False
+
+        async def counted() -> Message:
+            nonlocal seen
+            message: Message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > most:
+                raise _TooLargeError
+            return message
+
+        async def answered(message: Message) -> None:
+            nonlocal begun
+            # What the app makes of a body that breaks off is no answer: it broke off here.
+            if seen <= most:
+                begun = True
+                await send(message)
+
+        with suppress(_TooLargeError):
+            await self._app(scope, counted, answered)
+        if seen > most and not begun:
+            await _too_large(most)(scope, receive, send)
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+def _too_large(most: int) -> Any:
+    from fastapi.responses import JSONResponse
+
+    from serving.problems import MEDIA_TYPE, Problem
+
+    problem = Problem(
+        title="Content Too Large", status=413, detail=f"the body is larger than the {most:,} bytes that are allowed"
+    )
+    return JSONResponse(problem.model_dump(), 413, {"Connection": "close"}, media_type=MEDIA_TYPE)

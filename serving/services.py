@@ -1,0 +1,68 @@
+"""What the routes work with, put together once when the gateway starts."""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.flow_runs import FlowRuns
+from adapters.gateway_store import GatewayStore
+from adapters.lake import Lake
+from models.batch import source_root
+from models.fleet import Fleet
+from serving.keeper import Keeper
+from serving.problems import ProblemError
+
+__all__ = ["Services", "Signer"]
+
+
+class Signer:
+    """Signs addresses that need no key (HMAC-SHA256)."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def sign(self, job: str, form: str, end: int) -> str:
+        """A token for the output of a job in a format, until a moment in seconds since 1970."""
+        return f"{job}.{form}.{end}.{self._mark(f'{job}.{form}.{end}')}"
+
+    def read(self, token: str) -> tuple[str, str, int]:
+        """What the token is for. Raises ProblemError for one that was not signed here."""
+        content, _, mark = token.rpartition(".")
+        if not hmac.compare_digest(mark.encode(), self._mark(content).encode()):
+            raise ProblemError(404, "the link is not known")
+        job, form, end = content.split(".")
+        return job, form, int(end)
+
+    def _mark(self, content: str) -> str:
+        digest = hmac.digest(self._secret, content.encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+@dataclass(frozen=True)
+class Services:
+    """The gateway's parts. roots : places that any job may read from, besides what its fleet reads anyway.
+
+    local : whether input may lie on this machine.
+    """
+
+    store: GatewayStore
+    runs: FlowRuns
+    keeper: Keeper
+    lake: Lake
+    home: Path
+    signer: Signer
+    roots: tuple[str, ...]
+    local: bool
+
+    def roots_of(self, fleet: Fleet) -> list[str]:
+        """Places that a job of this fleet may read from."""
+        own = [source_root(fleet.score.source.path)] if fleet.score else []
+        every = [self._absolute(root) for root in (*self.roots, *own) if root]
+        return [root for root in every if self.local or root.startswith("s3://")]
+
+    def _absolute(self, root: str) -> str:
+        if "://" in root:
+            return root.removeprefix("file://")
+        return str((self.home / root).resolve())

@@ -1,0 +1,43 @@
+"""Puts the gateway's parts together from the settings."""
+
+import os
+import secrets
+
+from adapters.flow_runs import FlowRuns
+from adapters.gateway_store import GatewayStore
+from adapters.lake import Lake
+from adapters.settings import Settings
+from serving.keeper import Keeper
+from serving.services import Services, Signer
+
+__all__ = ["open_services"]
+
+
+def open_services(settings: Settings, api_url: str) -> Services:
+    """The parts of one gateway. api_url : of the Prefect server."""
+    store, runs, lake = GatewayStore(settings.gateway_url), FlowRuns(api_url), Lake(settings.lake_uri)
+    return Services(
+        store=store,
+        runs=runs,
+        keeper=Keeper(store, runs, lake),
+        lake=lake,
+        home=settings.home.resolve(),
+        signer=Signer(_secret(settings)),
+        roots=tuple(root.strip() for root in settings.gateway_roots.split(",") if root.strip()),
+        local="://" not in settings.lake,
+    )
+
+
+def _secret(settings: Settings) -> bytes:
+    """That signs links: of the settings, or random and kept in a file that its owner alone can read."""
+    if settings.gateway_secret:
+        return settings.gateway_secret.get_secret_value().encode()
+    path = settings.path("var/gateway/secret")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(secrets.token_hex(32).encode())
+    return path.read_bytes()

@@ -1,0 +1,73 @@
+"""Account: what became of the files that a scoring run was asked to score."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from adapters.accounts import write_account
+from adapters.files import list_files
+from models.accounts import InputAccount, ScoreAccount
+from models.tables import INPUTS, PREDICTIONS
+from tasks.context import Run
+from tasks.score import ScoreSummary
+
+__all__ = ["account_for"]
+
+
+@task(name="account for inputs", cache_policy=NO_CACHE)
+def account_for(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) -> ScoreAccount:
+    """Write the account of a run, and return it. paths : files, folders or globs that the run was asked to score."""
+    account = ScoreAccount(
+        fleet=run.fleet.name,
+        run_id=run.job.run_id,
+        job_id=summary.job_id,
+        release=summary.release,
+        task=run.fleet.task,
+        rows=summary.rows,
+        segments=summary.segments,
+        statuses=dict(summary.statuses),
+        levels=dict(summary.levels),
+        repeated=summary.repeated,
+        inputs=tuple(_inputs(run, paths)),
+    )
+    write_account(run.job.lake, account)
+    return account
+
+
+def _inputs(run: Run, paths: Sequence[str]) -> list[InputAccount]:
+    """Each file once, in the order in which they were asked for."""
+    wanted = {file.path_id: file.uri for path in paths for file in list_files(path, run.job.home)}
+    if not wanted:
+        return []
+    rows = run.table(INPUTS).read(
+        where=lambda partition: partition["role"] == "requests" and partition["path_id"] in wanted
+    )
+    known = {row["path_id"]: row for row in rows.to_pylist()}
+    ids = {row["input_id"] for row in known.values()}
+    statuses = _statuses(run, ids)
+    found = []
+    for path_id, uri in wanted.items():
+        row = known.get(path_id)
+        if row is None:
+            continue  # Gone before it could be read; the ingest has told so.
+        counts = statuses.get(row["input_id"], Counter())
+        numbers = (row["rows_read"] or 0, row["rows_accepted"] or 0, row["rows_quarantined"] or 0)
+        found.append(InputAccount(uri, row["input_id"], *numbers, counts.total(), dict(counts), row["error"] or ""))
+    return found
+
+
+def _statuses(run: Run, ids: set[str]) -> dict[str, Counter[str]]:
+    """Predictions of each input by status. Those of a forecast fleet name an input where a covariate came from it."""
+    if run.fleet.task == "forecast":
+        rows = run.table(PREDICTIONS).read(["input_id", "status"])
+    else:
+        parts = {f"input-{input_id}" for input_id in ids}
+        rows = run.table(PREDICTIONS).read(["input_id", "status"], lambda partition: partition["part"] in parts)
+    grouped = rows.group_by(["input_id", "status"]).aggregate([([], "count_all")]).to_pylist()
+    found: dict[str, Counter[str]] = {}
+    for row in grouped:
+        if row["input_id"] in ids:
+            found.setdefault(row["input_id"], Counter())[row["status"]] += row["count_all"]
+    return found

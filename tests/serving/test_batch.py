@@ -1,0 +1,360 @@
+"""Batch endpoints and jobs over HTTP, with a real database; a real Prefect server is in test_gateway.py."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from gateway import complete, gateway
+
+from models.tables import PREDICTIONS
+
+ENDPOINT = {
+    "deployments": {
+        "blue": {"fleet": "rides", "settings": {"release": 3, "retries": 1}},
+        "green": {"fleet": "rides"},
+    },
+    "default": "blue",
+}
+JOBS = "/v1/batch/rides/jobs"
+
+
+@pytest.fixture
+def made(tmp_path):
+    with gateway(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def client(made):
+    """A client that may do all."""
+    found = made.client("operate", "score", name="all")
+    assert found.put("/v1/batch/rides", json=ENDPOINT).status_code == 200
+    return found
+
+
+def now():
+    return datetime.now(UTC)
+
+
+def problem(answer, status):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    content = answer.json()
+    assert content["status"] == status
+    return content
+
+
+def test_an_endpoint_is_made_changed_and_switched(client, made):
+    found = client.get("/v1/batch/rides")
+    assert found.json() == ENDPOINT | {
+        "name": "rides",
+        "version": 1,
+        "deployments": {
+            "blue": {
+                "fleet": "rides",
+                "settings": {"release": 3, "retries": 1, "timeout_seconds": None, "max_rejected_share": None},
+            },
+            "green": {
+                "fleet": "rides",
+                "settings": {"release": None, "retries": None, "timeout_seconds": None, "max_rejected_share": None},
+            },
+        },
+    }
+    switched = client.put("/v1/batch/rides", json=ENDPOINT | {"default": "green"}, headers={"If-Match": '"1"'})
+    assert (switched.json()["default"], switched.headers["etag"]) == ("green", '"2"')
+    told = problem(client.put("/v1/batch/rides", json=ENDPOINT, headers={"If-Match": '"1"'}), 412)
+    assert "it was changed meanwhile" in told["detail"]
+    assert client.post(JOBS, json={}).json()["deployment"] == "green"
+    assert client.put("/v1/batch/rides", json=ENDPOINT, headers={"If-Match": '"2"'}).json()["version"] == 3
+    assert [one["name"] for one in client.get("/v1/batch").json()["endpoints"]] == ["rides"]
+    actions = [entry["action"] for entry in made.store.audit(10)]
+    assert actions == ["endpoint.put", "job.create", "endpoint.put", "endpoint.put", "key.create"]
+
+
+def test_a_job_is_taken_in_run_and_told_with_its_counts(client, made):
+    asked = {"inputs": ["today/a.csv"], "overrides": {"max_rejected_share": 0.2}}
+    inputs = [str(made.app.state.services.home / "today/a.csv")]
+    asked["inputs"] = inputs
+    answer = client.post(JOBS, json=asked)
+    job = answer.json()
+    assert (answer.status_code, answer.headers["location"]) == (202, f"{JOBS}/{job['id']}")
+    assert (job["state"], job["deployment"], job["counts"], job["links"]["output"]) == ("queued", "blue", None, None)
+    made.keeper.step(now())
+    ((label, parameters),) = made.runs.started.values()
+    assert label == "score/rides"
+    assert parameters == {"run_id": job["id"], "release": 3, "inputs": inputs, "max_rejected_share": 0.2}
+    made.runs.become("running")
+    made.keeper.step(now())
+    running = client.get(f"{JOBS}/{job['id']}").json()
+    assert (running["state"], running["progress"]) == ("running", {"stage": "score", "percent": 40.0})
+    complete(made, job, uri=inputs[0])
+    done = client.get(f"{JOBS}/{job['id']}").json()
+    assert (done["state"], done["release"], done["progress"]["percent"]) == ("completed", 3, 100.0)
+    assert done["counts"]["predictions"] == 9
+    (one,) = done["counts"]["inputs"]
+    assert (one["rows"], one["accepted"], one["quarantined"], one["predictions"]) == (10, 9, 1, 9)
+    assert done["links"]["output"] == f"{JOBS}/{job['id']}/output"
+    assert done["started_at"] <= done["finished_at"]
+
+
+def test_the_same_key_gives_the_same_job_whenever_it_is_asked(client, made, tmp_path):
+    key = {"Idempotency-Key": "day-2026-11-26"}
+    first = client.post(JOBS, json={}, headers=key)
+    again = client.post(JOBS, json={}, headers=key)
+    assert again.json() == first.json()
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
+    told = problem(client.post(JOBS, json={"deployment": "green"}, headers=key), 422)
+    assert told["errors"][0]["field"] == "header.idempotency-key"
+    # Keys of another client are his own.
+    other = made.client("score").post(JOBS, json={}, headers=key)
+    assert other.json()["id"] != first.json()["id"]
+    # Also after the endpoint has changed, and in a gateway that was started again.
+    client.put("/v1/batch/rides", json=ENDPOINT | {"default": "green"})
+    assert client.post(JOBS, json={}, headers=key).json()["id"] == first.json()["id"]
+    with gateway(tmp_path) as restarted:
+        restarted.nobody.headers["Authorization"] = client.headers["Authorization"]
+        assert restarted.nobody.post(JOBS, json={}, headers=key).json()["id"] == first.json()["id"]
+
+
+def test_two_hundred_requests_at_once_with_twenty_keys_are_twenty_jobs(client, made):
+    def ask(number):
+        return client.post(JOBS, json={}, headers={"Idempotency-Key": f"key-{number % 20}"})
+
+    with ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(ask, range(200)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 20
+    assert len(client.get(f"{JOBS}?limit=200").json()["jobs"]) == 20
+    made.keeper.step(now())
+    made.keeper.step(now())
+    assert len(made.runs.started) == 20
+
+
+def test_jobs_are_listed_a_page_at_a_time_with_filters(client, made):
+    ids = [client.post(JOBS, json={"deployment": name}).json()["id"] for name in ("blue", "green") * 3]
+    page = client.get(f"{JOBS}?limit=4").json()
+    rest = client.get(page["next"]).json()
+    assert [job["id"] for job in (*page["jobs"], *rest["jobs"])] == ids[::-1]
+    assert rest["next"] is None
+    assert [job["id"] for job in client.get(f"{JOBS}?deployment=green").json()["jobs"]] == ids[1::2][::-1]
+    assert client.get(f"{JOBS}?state=running").json()["jobs"] == []
+    assert problem(client.get(f"{JOBS}?state=odd"), 422)["errors"][0]["field"] == "query.state"
+
+
+def test_a_failed_run_is_tried_again_and_then_told(client, made):
+    job = client.post(JOBS, json={}).json()
+    made.keeper.step(now())
+    made.runs.become("failed", "ScoringError: release 3 is not kept\nTraceback")
+    made.keeper.step(now())
+    waiting = client.get(f"{JOBS}/{job['id']}").json()
+    assert (waiting["state"], waiting["attempt"]) == ("queued", 1)
+    assert waiting["reason"] == "ScoringError: release 3 is not kept"
+    made.keeper.step(now())
+    assert len(made.runs.started) == 2
+    made.runs.become("crashed")
+    made.keeper.step(now())
+    failed = client.get(f"{JOBS}/{job['id']}").json()
+    assert (failed["state"], failed["reason"]) == ("failed", "the run crashed")
+    problem(client.get(f"{JOBS}/{job['id']}/output"), 409)
+
+
+def test_a_run_without_an_account_is_not_taken_for_done(client, made):
+    job = client.post(JOBS, json={"overrides": {"retries": 0}}).json()
+    made.keeper.step(now())
+    made.runs.become("completed")
+    made.keeper.step(now())
+    found = client.get(f"{JOBS}/{job['id']}").json()
+    assert (found["state"], found["reason"]) == ("failed", "the run has left no account of what it did")
+
+
+def test_a_job_is_cancelled_before_and_in_its_run(client, made):
+    early = client.post(JOBS, json={}).json()
+    assert client.delete(f"{JOBS}/{early['id']}").status_code == 202
+    made.keeper.step(now())
+    assert client.get(f"{JOBS}/{early['id']}").json()["state"] == "cancelled"
+    assert made.runs.started == {}
+    job = client.post(JOBS, json={}).json()
+    made.keeper.step(now())
+    made.runs.become("running")
+    assert client.delete(f"{JOBS}/{job['id']}").json()["reason"] == "cancelled by all"
+    made.keeper.step(now())
+    assert made.runs.cancelled == list(made.runs.started)
+    assert client.get(f"{JOBS}/{job['id']}").json()["state"] == "cancelling"
+    made.runs.become("cancelled")
+    made.keeper.step(now())
+    assert client.get(f"{JOBS}/{job['id']}").json()["state"] == "cancelled"
+    assert "it is cancelled already" in problem(client.delete(f"{JOBS}/{job['id']}"), 409)["detail"]
+
+
+def test_a_job_that_takes_too_long_is_cancelled_and_has_failed(client, made):
+    job = client.post(JOBS, json={"overrides": {"timeout_seconds": 60}}).json()
+    made.keeper.step(now())
+    made.runs.become("running")
+    made.keeper.step(now() + timedelta(seconds=30))
+    assert made.runs.cancelled == []
+    made.keeper.step(now() + timedelta(seconds=61))
+    assert len(made.runs.cancelled) == 1
+    (run,) = made.runs.now
+    state = made.runs.now[run]
+    made.runs.now[run] = type(state)("cancelled", "", state.started_at, state.started_at + timedelta(seconds=62))
+    made.keeper.step(now() + timedelta(seconds=63))
+    found = client.get(f"{JOBS}/{job['id']}").json()
+    assert (found["state"], found["reason"]) == ("failed", "it took longer than 60 seconds")
+
+
+def test_jobs_wait_while_prefect_is_away(client, made):
+    client.post(JOBS, json={})
+    made.runs.away = True
+    with pytest.raises(Exception, match="connection refused"):
+        made.keeper.step(now())
+    assert problem(made.nobody.get("/readyz"), 503)["detail"].startswith("Prefect server at")
+    made.runs.away = False
+    made.keeper.step(now())
+    assert len(made.runs.started) == 1
+
+
+def test_what_a_run_said_is_read_in_pieces(client, made):
+    job = client.post(JOBS, json={}).json()
+    assert client.get(f"{JOBS}/{job['id']}/logs").json() == {"lines": [], "after": 0}
+    made.keeper.step(now())
+    first = client.get(f"{JOBS}/{job['id']}/logs?limit=3").json()
+    rest = client.get(f"{JOBS}/{job['id']}/logs?after={first['after']}").json()
+    assert [line["message"] for line in (*first["lines"], *rest["lines"])] == [f"line {number}" for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "told"),
+    [
+        ({"inputs": ["/etc/passwd"]}, "body.inputs.0", "input is allowed below"),
+        ({"inputs": ["file:///etc/passwd"]}, "body.inputs.0", "input is allowed below"),
+        ({"inputs": ["http://169.254.169.254/latest/meta-data"]}, "body.inputs.0", "input is allowed below"),
+        ({"inputs": ["s3://elsewhere/a.csv"]}, "body.inputs.0", "input is allowed below"),
+        ({"inputs": ["{home}/today/../../etc/passwd"]}, "body.inputs.0", "`.` and `..` are not allowed"),
+        ({"inputs": ["{home}/today/*.csv"]}, "body.inputs.0", "patterns are not allowed"),
+        ({"inputs": ["{home}/today2/a.csv"]}, "body.inputs.0", "input is allowed below"),
+        ({"inputs": ["{home}/today/a.csv\n"]}, "body.inputs.0", "characters"),
+        ({"inputs": ["upload://abc/a.csv"]}, "body.inputs.0", "not the address of an upload"),
+        ({"inputs": [""]}, "body.inputs.0", "at least 1 character"),
+        ({"deployment": "red"}, "body.deployment", "there is none; deployments: blue, green"),
+        ({"overrides": {"cores": 4}}, "body.overrides.cores", "Extra inputs are not permitted"),
+        ({"overrides": {"release": 0}}, "body.overrides.release", "greater than or equal to 1"),
+        ({"inptus": []}, "body.inptus", "Extra inputs are not permitted"),
+    ],
+)
+def test_a_job_that_cannot_be_done_is_refused_by_its_field(client, made, asked, field, told):
+    text = json.dumps(asked).replace("{home}", str(made.app.state.services.home))
+    answer = client.post(JOBS, content=text, headers={"Content-Type": "application/json"})
+    found = problem(answer, 422)
+    assert found["errors"][0]["field"] == field
+    assert told in found["detail"]
+    assert client.get(JOBS).json()["jobs"] == []
+
+
+def test_inputs_below_an_allowed_place_are_taken(client, made):
+    home = made.app.state.services.home
+    for place in ("today/a.csv", "extra/deep/b.csv"):
+        assert client.post(JOBS, json={"inputs": [f"{home}/{place}"]}).status_code == 202
+
+
+def test_a_fleet_without_scoring_input_takes_none(client):
+    client.put("/v1/batch/plain", json={"deployments": {"only": {"fleet": "plain"}}, "default": "only"})
+    told = problem(client.post("/v1/batch/plain/jobs", json={"inputs": ["x.csv"]}), 422)
+    assert "takes no scoring input" in told["detail"]
+    assert client.post("/v1/batch/plain/jobs", json={}).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("definition", "status", "told"),
+    [
+        ({"deployments": {"blue": {"fleet": "nope"}}, "default": "blue"}, 422, "nope"),
+        ({"deployments": {"blue": {"fleet": "rides"}}, "default": "red"}, 422, "'red' is no deployment"),
+        ({"deployments": {}, "default": "blue"}, 422, "at least 1 item"),
+        ({"deployments": {"Blue!": {"fleet": "rides"}}, "default": "Blue!"}, 422, "pattern"),
+    ],
+)
+def test_an_endpoint_that_cannot_work_is_refused(client, definition, status, told):
+    assert told in problem(client.put("/v1/batch/new", json=definition), status)["detail"]
+    problem(client.get("/v1/batch/new"), 404)
+
+
+def test_a_fleet_that_is_not_deployed_is_told_with_the_way_out(client, made):
+    made.runs.labels.discard("score/rides")
+    told = problem(client.put("/v1/batch/rides", json=ENDPOINT), 409)
+    assert "run: myriad deploy rides" in told["detail"]
+
+
+def test_an_upload_is_kept_once_and_named_by_what_it_holds(client, made):
+    content = b"ride,city\n1,ulm\n"
+    first = client.post("/v1/batch/rides/uploads?name=rows.csv", content=content)
+    assert first.status_code == 201
+    sent = first.json()
+    assert sent["bytes"] == len(content)
+    assert sent["uri"] == f"upload://{sent['sha256']}/rows.csv"
+    kept = made.app.state.services.home / f"lake/rides/_uploads/{sent['sha256']}/rows.csv"
+    stamp = kept.stat().st_mtime_ns
+    assert kept.read_bytes() == content
+    assert client.post("/v1/batch/rides/uploads?name=rows.csv", content=content).json() == sent
+    assert kept.stat().st_mtime_ns == stamp, "it would be another file to the ledger"
+    job = client.post(JOBS, json={"inputs": [sent["uri"]]}).json()
+    made.keeper.step(now())
+    ((_, parameters),) = made.runs.started.values()
+    assert parameters["inputs"] == [str(kept)]
+    complete(made, job, uri=str(kept))
+    assert client.get(f"{JOBS}/{job['id']}").json()["counts"]["inputs"][0]["uri"] == sent["uri"]
+
+
+@pytest.mark.parametrize("name", ["../../x.csv", "x.exe", ".csv", "a/b.csv", "x.csv\x00", "x" * 110 + ".csv"])
+def test_an_upload_with_an_odd_name_is_refused(client, name):
+    answer = client.post("/v1/batch/rides/uploads", params={"name": name}, content=b"x")
+    assert problem(answer, 422)["errors"][0]["field"] == "query.name"
+
+
+def test_output_is_loaded_and_a_signed_link_needs_no_key_until_it_expires(client, made):
+    job = client.post(JOBS, json={}).json()
+    made.keeper.step(now())
+    problem(client.get(f"{JOBS}/{job['id']}/output"), 409)
+    problem(client.post(f"{JOBS}/{job['id']}/links"), 409)
+    table = made.lake.table("rides", PREDICTIONS)
+    schema = PREDICTIONS.file_schema
+    columns = {name: pa.nulls(9, schema.field(name).type) for name in schema.names}
+    rows = pa.table(columns | {"segment": pa.array(["city=ulm/route=a"] * 9)}, schema=schema)
+    table.replace([table.stage(rows, part="input-abc")], lambda file: False)
+    complete(made, job)
+    answer = client.get(f"{JOBS}/{job['id']}/output")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    lines = answer.text.splitlines()
+    assert len(lines) == 10
+    assert "city" in lines[0]
+    parquet = client.get(f"{JOBS}/{job['id']}/output?format=parquet")
+    assert pq.read_table(pa.BufferReader(parquet.content)).num_rows == 9
+    link = client.post(f"{JOBS}/{job['id']}/links?expires_in=60").json()
+    assert made.nobody.get(link["url"]).text == answer.text
+    forged = link["url"][:-2] + ("AA" if not link["url"].endswith("AA") else "BB")
+    problem(made.nobody.get(forged), 404)
+    signer = made.app.state.services.signer
+    old = signer.sign(job["id"], "csv", int(now().timestamp()) - 1)
+    assert "expired" in problem(made.nobody.get(f"/v1/links/{old}"), 410)["detail"]
+
+
+def test_output_that_newer_predictions_have_replaced_is_told(client, made):
+    job = client.post(JOBS, json={}).json()
+    made.keeper.step(now())
+    complete(made, job)
+    assert "of its 9 predictions 0 are left" in problem(client.get(f"{JOBS}/{job['id']}/output"), 404)["detail"]
+
+
+def test_unknown_endpoints_and_jobs_are_told(client):
+    problem(client.get("/v1/batch/nope"), 404)
+    problem(client.post("/v1/batch/nope/jobs", json={}), 404)
+    problem(client.get(f"{JOBS}/job-20260101T000000-00000000"), 404)
+    assert problem(client.get(f"{JOBS}/nonsense"), 422)["errors"][0]["field"] == "path.job"
+    problem(client.get("/v1/nothing"), 404)
+    problem(client.patch("/v1/batch/rides"), 405)
+
+
+def test_a_body_that_is_no_json_or_of_another_type_is_told(client):
+    problem(client.post(JOBS, content=b"{", headers={"Content-Type": "application/json"}), 422)
+    problem(client.post(JOBS, content=b"inputs=x", headers={"Content-Type": "text/plain"}), 422)

@@ -1,0 +1,204 @@
+"""What is refused: strangers, keys that do not reach, too much at once. Over every route of the OpenAPI document."""
+
+import http.client
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from gateway import gateway
+
+from adapters.gateway_keys import create_key, revoke_key, rotate_key
+from models.errors import RequestError, UnknownNameError
+from models.keys import SCOPES, Key, make_key
+from serving.app import OPEN, Limits
+
+VALUES = {"endpoint": "rides", "job": "job-20260101T000000-00000000", "token": "job.csv.1.x"}
+SCOPE_OF = {
+    ("get", "/v1/batch"): "read",
+    ("get", "/v1/batch/{endpoint}"): "read",
+    ("put", "/v1/batch/{endpoint}"): "operate",
+    ("get", "/v1/batch/{endpoint}/jobs"): "read",
+    ("post", "/v1/batch/{endpoint}/jobs"): "score",
+    ("get", "/v1/batch/{endpoint}/jobs/{job}"): "read",
+    ("delete", "/v1/batch/{endpoint}/jobs/{job}"): "score",
+    ("get", "/v1/batch/{endpoint}/jobs/{job}/logs"): "read",
+    ("get", "/v1/batch/{endpoint}/jobs/{job}/output"): "read",
+    ("post", "/v1/batch/{endpoint}/jobs/{job}/links"): "read",
+    ("post", "/v1/batch/{endpoint}/uploads"): "score",
+}
+ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}}, "default": "blue"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    with gateway(tmp_path_factory.mktemp("gateway")) as found:
+        found.client("operate").put("/v1/batch/rides", json=ENDPOINT)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def document(made):
+    return made.nobody.get("/openapi.json").json()
+
+
+def operations(document):
+    for path, methods in document["paths"].items():
+        for method in methods:
+            yield method, path, path.format(**VALUES)
+
+
+def is_problem(answer, status):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.json()["detail"]
+
+
+def test_every_route_is_closed_to_strangers(made, document):
+    closed = [(method, path, place) for method, path, place in operations(document) if path not in OPEN]
+    assert {(method, path) for method, path, _ in closed} == SCOPE_OF.keys()
+    for method, _, place in closed:
+        for headers in ({}, {"Authorization": "Bearer nonsense"}, {"X-API-Key": make_key().text}):
+            answer = made.nobody.request(method, place, headers=headers)
+            is_problem(answer, 401)
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_every_route_says_in_the_document_that_it_needs_a_key(document):
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert ("security" in operation) == (path not in OPEN)
+            if path not in OPEN:
+                assert {"401", "403", "429"} <= operation["responses"].keys()
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_scope_opens_what_it_is_for_and_nothing_else(made, document, scope):
+    client = made.client(scope)
+    implied = {"read": {"read"}, "score": {"read", "score"}, "operate": {"read", "operate"}, "admin": set(SCOPES)}
+    for method, path, place in operations(document):
+        if path in OPEN:
+            continue
+        answer = client.request(method, place, params={"name": "a.csv"})
+        if SCOPE_OF[method, path] in implied[scope]:
+            assert answer.status_code not in (401, 403), (method, path)
+        else:
+            assert f"the scope {SCOPE_OF[method, path]} is needed" in is_problem(answer, 403)
+
+
+def test_a_key_for_one_endpoint_opens_no_other(made):
+    made.client("operate").put("/v1/batch/other", json=ENDPOINT)
+    client = made.client("score", endpoints=("other",))
+    assert client.get("/v1/batch/other").status_code == 200
+    assert "it is not for endpoint rides" in is_problem(client.get("/v1/batch/rides"), 403)
+    assert [one["name"] for one in client.get("/v1/batch").json()["endpoints"]] == ["other"]
+
+
+def test_the_key_may_be_in_a_header_of_its_own(made):
+    key = made.client("read").headers["Authorization"].removeprefix("Bearer ")
+    assert made.nobody.get("/v1/batch", headers={"X-API-Key": key}).status_code == 200
+
+
+def test_keys_are_rotated_without_a_gap_and_end_when_they_are_revoked(made):
+    first, held = create_key(made.store, "shop", ["read"], [], None)
+    with pytest.raises(RequestError, match="client shop has a key; `myriad keys rotate shop`"):
+        create_key(made.store, "shop", ["read"], [], None)
+    second, _ = rotate_key(made.store, "shop", None)
+    with pytest.raises(RequestError, match="has two keys"):
+        rotate_key(made.store, "shop", None)
+
+    def status(key):
+        return made.nobody.get("/v1/batch", headers={"X-API-Key": key}).status_code
+
+    assert (status(first), status(second)) == (200, 200)
+    revoke_key(made.store, held.prefix)
+    assert (status(first), status(second)) == (401, 200)
+    told = is_problem(made.nobody.get("/v1/batch", headers={"X-API-Key": first}), 401)
+    assert told.startswith(f"key {held.prefix} was revoked on {datetime.now(UTC):%Y-%m-%d}")
+    with pytest.raises(UnknownNameError, match="there is none that holds"):
+        revoke_key(made.store, held.prefix)
+    third, made_third = rotate_key(made.store, "shop", 1)
+    assert (made_third.slot, status(third)) == ("primary", 200)
+    with pytest.raises(UnknownNameError, match=r"client shpo has no key.*shop"):
+        rotate_key(made.store, "shpo", None)
+
+
+def test_an_expired_key_is_told_when(made):
+    new, past = make_key(), datetime.now(UTC) - timedelta(days=1)
+    made.store.add_key(Key("old", "primary", new.prefix, new.digest, ("read",), (), past - timedelta(days=1), past))
+    told = is_problem(made.nobody.get("/v1/batch", headers={"X-API-Key": new.text}), 401)
+    assert told == f"key {new.prefix} expired on {past:%Y-%m-%d %H:%M} UTC"
+
+
+def test_neither_keys_nor_their_secrets_are_kept(made):
+    client = made.client("score", name="quiet")
+    key = client.headers["Authorization"].removeprefix("Bearer ")
+    client.post("/v1/batch/rides/jobs", json={})
+    content = b"".join(path.read_bytes() for path in made.app.state.services.home.glob("gateway.db*"))
+    assert key.encode() not in content
+    assert key.rpartition("_")[2].encode() not in content
+    assert b"quiet" in content
+
+
+def test_who_did_what_is_written_down(made):
+    client = made.client("score", name="writer")
+    job = client.post("/v1/batch/rides/jobs", json={}).json()
+    client.delete(f"/v1/batch/rides/jobs/{job['id']}")
+    entries = [entry for entry in made.store.audit(100) if entry["client"] == "writer"]
+    assert [(entry["action"], entry["target"]) for entry in entries] == [
+        ("job.cancel", job["id"]),
+        ("job.create", job["id"]),
+    ]
+
+
+@pytest.fixture
+def narrow(tmp_path):
+    limits = Limits(body_bytes=2_000, upload_bytes=5_000, per_second=0.5, at_once=5, strangers_per_second=0.5)
+    with gateway(tmp_path, limits) as found:
+        found.client("operate").put("/v1/batch/rides", json=ENDPOINT)
+        yield found
+
+
+def pieces(count):
+    for _ in range(count):
+        yield b"x" * 1_000
+
+
+def test_bodies_that_are_too_large_are_refused_by_their_length_and_in_their_middle(narrow):
+    client = narrow.client("score")
+    jobs, uploads = "/v1/batch/rides/jobs", "/v1/batch/rides/uploads?name=a.csv"
+    assert "larger than the 2,000 bytes" in is_problem(client.post(jobs, content=b"x" * 2_001), 413)
+    assert "larger than the 5,000 bytes" in is_problem(client.post(uploads, content=pieces(20)), 413)
+    assert client.post(uploads, content=pieces(5)).status_code == 201
+    assert not list(narrow.app.state.services.home.glob("lake/rides/_uploads/*/.*")), "nothing half is left"
+    # A gigabyte is refused before it is sent.
+    asked = http.client.HTTPConnection("127.0.0.1", httpx.URL(narrow.url).port, timeout=10)
+    asked.putrequest("POST", jobs)
+    asked.putheader("Content-Length", str(1 << 30))
+    asked.endheaders()
+    assert asked.getresponse().status == 413
+    asked.close()
+
+
+def test_a_client_that_asks_too_often_has_to_wait(narrow):
+    client, other = narrow.client("read"), narrow.client("read")
+    statuses = [client.get("/v1/batch").status_code for _ in range(8)]
+    assert statuses[:5] == [200] * 5
+    answer = client.get("/v1/batch")
+    assert "too many requests" in is_problem(answer, 429)
+    assert int(answer.headers["retry-after"]) >= 1
+    assert other.get("/v1/batch").status_code == 200
+
+
+def test_whoever_guesses_keys_has_to_wait(narrow):
+    statuses = [narrow.nobody.get("/v1/batch", headers={"X-API-Key": make_key().text}).status_code for _ in range(25)]
+    assert statuses[0] == 401
+    assert statuses[-1] == 429
+
+
+def test_errors_tell_nothing_of_the_inside(made, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("password=hunter2")
+
+    client = made.client("read")
+    monkeypatch.setattr(type(made.store), "endpoints", broken)
+    assert is_problem(client.get("/v1/batch"), 500) == "the gateway failed; its log has the cause"

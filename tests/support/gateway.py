@@ -1,0 +1,159 @@
+"""A gateway of a test's own: its real app and database, and runs that do what the test says."""
+
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import httpx
+import uvicorn
+
+from adapters.accounts import write_account
+from adapters.flow_runs import LogLine, RunState
+from adapters.gateway_keys import create_key
+from adapters.gateway_store import GatewayStore
+from adapters.lake import Lake
+from models.accounts import InputAccount, ScoreAccount
+from models.errors import OrchestratorError, UnknownNameError
+from serving.app import Limits, create_app
+from serving.keeper import Keeper
+from serving.services import Services, Signer
+
+FLEET = {
+    "name": "rides",
+    "task": "regression",
+    "source": {"path": "history/*.csv"},
+    "segment_by": ["city", "route"],
+    "target": {"column": "minutes", "minimum": 0},
+    "row_key": ["ride"],
+    "features": {"known": ["distance"], "categorical": ["weather"]},
+    "candidates": ["mean", "ridge"],
+    "score": {"source": {"path": "today/*.csv"}},
+}
+
+
+class Runs:
+    """In place of Prefect's: started once a key, with the states that a test gives them."""
+
+    def __init__(self):
+        self.started, self.now, self.cancelled, self.away = {}, {}, [], False
+        self.labels = {"score/rides", "score/plain"}
+
+    def known(self, label):
+        return label in self.labels
+
+    def start(self, label, parameters, key, name, tags):
+        self._answer()
+        if label not in self.labels:
+            raise UnknownNameError(f"deployment {label} is not there; deploy the fleet: myriad deploy")
+        if key not in self.started:
+            self.started[key] = (label, dict(parameters))
+            self.now[key] = RunState("scheduled", "", None, None)
+        return key
+
+    def states(self, run_ids):
+        self._answer()
+        return {run: self.now[run] for run in run_ids if run in self.now}
+
+    def become(self, kind, message="", run=None):
+        """All runs, or one, get this state."""
+        moment = datetime.now(UTC)
+        for each in [run] if run else list(self.now):
+            before = self.now[each].started_at
+            ended = moment if kind in ("completed", "failed", "crashed", "cancelled") else None
+            self.now[each] = RunState(kind, message, before or (moment if kind != "scheduled" else None), ended)
+
+    def progress(self, run_id):
+        return "score", 40.0
+
+    def cancel(self, run_id):
+        self.cancelled.append(run_id)
+
+    def logs(self, run_id, offset, limit):
+        lines = [LogLine(datetime(2026, 1, 7, tzinfo=UTC), "info", f"line {number}") for number in range(5)]
+        return lines[offset : offset + limit]
+
+    def alive(self):
+        self._answer()
+
+    def _answer(self):
+        if self.away:
+            raise OrchestratorError("Prefect server at http://nowhere: connection refused")
+
+
+@contextmanager
+def gateway(folder, limits=None, database=None):
+    """`.client(*scopes)`: an HTTP client with a key. `.keeper.step(now)` does the rest of the work."""
+    (folder / "fleets").mkdir(exist_ok=True)
+    for name in ("rides", "plain"):
+        fleet = FLEET | {"name": name} | ({"score": None} if name == "plain" else {})
+        content = {key: value for key, value in fleet.items() if value is not None}
+        (folder / "fleets" / f"{name}.yaml").write_text(json.dumps(content))
+    store, runs, lake = GatewayStore(database or f"sqlite:///{folder}/gateway.db"), Runs(), Lake(str(folder / "lake"))
+    keeper = Keeper(store, runs, lake)
+    keeper.start = keeper.stop = lambda: None
+    services = Services(store, runs, keeper, lake, folder, Signer(b"secret" * 8), ("extra",), True)
+    app = create_app(services, limits or Limits(per_second=10_000, at_once=10_000, strangers_at_once=10_000))
+    names = iter(range(1000))
+
+    def client(*scopes, endpoints=(), name=None):
+        text, _ = create_key(store, name or f"client-{next(names)}", scopes, endpoints, None)
+        made.clients.append(httpx.Client(base_url=url, headers={"Authorization": f"Bearer {text}"}, timeout=60))
+        return made.clients[-1]
+
+    with served(app) as url:
+        nobody = httpx.Client(base_url=url, timeout=60)
+        made = SimpleNamespace(app=app, store=store, runs=runs, lake=lake, keeper=keeper, client=client, nobody=nobody)
+        made.clients, made.url = [nobody], url
+        try:
+            yield made
+        finally:
+            for each in made.clients:
+                each.close()
+            store.close()
+
+
+@contextmanager
+def served(app):
+    """The app at a port of this machine, in a thread."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, server_header=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def account(job, uri="today/a.csv", rows=10):
+    """What the run of a job leaves."""
+    of_input = InputAccount(uri, "abc", rows, rows - 1, 1, rows - 1, {"ok": rows - 1})
+    return ScoreAccount(
+        job["fleet"],
+        job["id"],
+        "rides-123",
+        3,
+        "regression",
+        rows - 1,
+        2,
+        {"ok": rows - 1},
+        {"": rows - 1},
+        False,
+        (of_input,),
+    )
+
+
+def complete(made, job, **changes):
+    """As if the job's run had done its work."""
+    write_account(made.lake, account(job, **changes))
+    made.runs.become("completed")
+    made.keeper.step(datetime.now(UTC))

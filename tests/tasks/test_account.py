@@ -1,0 +1,103 @@
+"""Jobs over given files: each scored once, told file by file, and refused as a whole where too many rows are bad."""
+
+import json
+
+import pytest
+from rides import PAIRS, rides, rides_fleet
+
+from adapters.accounts import read_account
+from adapters.lake import Lake
+from models.errors import SourceError
+from models.tables import INPUTS, PREDICTIONS, QUARANTINE, landed
+from tasks.account import account_for
+from tasks.context import Run
+from tasks.ingest import ingest_files
+from tasks.partition import partition_observations
+from tasks.promote import promote_challengers
+from tasks.register import register_challengers
+from tasks.score import score_fleet
+from tasks.train import train_challengers
+from tasks.work.job import Job
+
+
+@pytest.fixture
+def run(tmp_path, workers):
+    """A fleet with a release, and three files to score, in a folder that is not its source."""
+    from adapters.registry import Registry
+
+    for name in ("history", "asked"):
+        (tmp_path / name).mkdir()
+    rides(300, 0, PAIRS).to_csv(tmp_path / "history/a.csv", index=False)
+    for number in (1, 2, 3):
+        rides(20 * number, number, PAIRS).drop(columns="minutes").to_csv(tmp_path / f"asked/{number}.csv", index=False)
+    fleet = rides_fleet(gates={"baseline_tolerance": 10.0})
+    made = Run(Job(fleet, Lake(str(tmp_path / "lake")), "job-1", tmp_path), workers)
+    ingest_files.fn(made, "observations", fleet.source)
+    partition_observations.fn(made)
+    train_challengers.fn(made)
+    register_challengers.fn(made, Registry(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts")))
+    promote_challengers.fn(made)
+    return made
+
+
+def scored(run, *paths, run_id="job-1", share=1.0):
+    ours = Run(Job(run.fleet, run.job.lake, run_id, run.job.home), run.workers)
+    ingest_files.fn(ours, "requests", run.fleet.score.source, list(paths), share)
+    return account_for.fn(ours, score_fleet.fn(ours), list(paths))
+
+
+def test_only_the_files_of_a_job_are_scored_and_each_is_told(run):
+    found = scored(run, "asked/1.csv", "asked/2.csv")
+    assert [(one.uri.rpartition("/")[2], one.read, one.accepted, one.predictions) for one in found.inputs] == [
+        ("1.csv", 20, 20, 20),
+        ("2.csv", 40, 40, 40),
+    ]
+    assert (found.rows, found.release, found.statuses) == (60, 1, {"ok": 60})
+    assert run.table(PREDICTIONS).read(["row"]).num_rows == 60
+    assert read_account(run.job.lake, "rides", "job-1") == found
+    assert read_account(run.job.lake, "rides", "job-2") is None
+
+
+def test_a_second_job_over_the_same_file_scores_it_no_more_and_tells_its_rows(run):
+    scored(run, "asked/1.csv")
+    found = scored(run, "asked/1.csv", "asked/3.csv", run_id="job-2")
+    assert [one.predictions for one in found.inputs] == [20, 60]
+    assert run.table(PREDICTIONS).read(["row"]).num_rows == 80
+    again = scored(run, "asked/1.csv", run_id="job-3")
+    assert (again.repeated, [one.predictions for one in again.inputs]) == (True, [20])
+    assert run.table(PREDICTIONS).read(["row"]).num_rows == 80
+
+
+def test_too_many_bad_rows_leave_nothing_behind(run, tmp_path):
+    bad = rides(50, 9, PAIRS).drop(columns="minutes").astype({"distance": object})
+    bad.loc[:9, "distance"] = "far"
+    bad.to_csv(tmp_path / "asked/bad.csv", index=False)
+    with pytest.raises(
+        SourceError, match=r"10 of 50 rows are rejected, more than the share of 0\.1 .*nothing was taken in"
+    ):
+        scored(run, "asked/bad.csv", share=0.1)
+    assert run.table(landed(run.fleet, "requests")).version() == -1
+    assert run.table(QUARANTINE).read(["stage"]).num_rows == 0
+    found = scored(run, "asked/bad.csv", share=0.2)
+    (one,) = found.inputs
+    assert (one.read, one.accepted, one.quarantined, one.predictions) == (50, 40, 10, 40)
+
+
+def test_a_job_does_not_forget_why_other_files_were_refused(run, tmp_path):
+    (tmp_path / "today").mkdir()
+    (tmp_path / "today/odd.csv").write_text("ride\n1\n")
+    rides(5, 7, PAIRS).drop(columns="minutes").to_csv(tmp_path / "today/good.csv", index=False)
+    assert len(ingest_files.fn(run, "requests", run.fleet.score.source).refused) == 1
+
+    def errors():
+        return [row["error"] for row in run.table(INPUTS).read(["error"]).to_pylist() if row["error"]]
+
+    before = errors()
+    scored(run, "asked/1.csv")
+    assert errors() == before != []
+
+
+def test_an_account_is_plain_json(run, tmp_path):
+    scored(run, "asked/1.csv")
+    content = json.loads((tmp_path / "lake/rides/_jobs/job-1.json").read_text())
+    assert content["inputs"][0]["statuses"] == {"ok": 20}
