@@ -4,8 +4,10 @@ A job is written before anything is done for it, under a unique idempotency key:
 nor a gateway that dies makes two of it. Several gateways may share a database.
 """
 
+import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,13 +16,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from models.batch import FINAL, BatchEndpoint, JobRequest, JobState, request_digest
+from models.batch import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, request_digest
 from models.errors import GatewayError
+from models.file_events import FileEvent
+from models.hooks import Hook
 from models.keys import Key
 
-__all__ = ["GatewayStore", "JobRecord", "Page"]
+__all__ = ["GatewayStore", "JobRecord", "Page", "new_job"]
 
 _META = sa.MetaData()
 _TEXT, _MOMENT = sa.Text, sa.String(32)
@@ -81,6 +86,29 @@ _AUDIT = sa.Table(
     sa.Column("target", sa.String(255), nullable=False),
     sa.Column("detail", _TEXT, nullable=False),
 )
+_HOOKS = sa.Table(
+    "hooks",
+    _META,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("definition", _TEXT, nullable=False),
+    sa.Column("updated_at", _MOMENT, nullable=False),
+)
+_MESSAGES = sa.Table(
+    "messages",
+    _META,
+    sa.Column("hook", sa.String(64), primary_key=True),
+    sa.Column("id", sa.String(255), primary_key=True),
+    sa.Column("received_at", _MOMENT, nullable=False, index=True),
+)
+_FILES = sa.Table(
+    "files",
+    _META,
+    sa.Column("hook", sa.String(64), primary_key=True),
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("uri", _TEXT, nullable=False),
+    sa.Column("received_at", _MOMENT, nullable=False),
+    sa.Column("job", sa.String(64), index=True),
+)
 _BUSY_S = 30
 
 
@@ -115,6 +143,29 @@ class JobRecord:
     @property
     def final(self) -> bool:
         return self.state in FINAL
+
+
+def new_job(
+    endpoint: str,
+    name: str,
+    deployment: BatchDeployment,
+    client: str,
+    asked: JobRequest,
+    idempotency_key: str | None = None,
+) -> JobRecord:
+    """A job that is not on record yet. name : of the deployment."""
+    now = datetime.now(UTC)
+    return JobRecord(
+        id=f"job-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        endpoint=endpoint,
+        deployment=name,
+        fleet=deployment.fleet,
+        client=client,
+        request=asked,
+        settings=asked.overrides.over(deployment.settings).model_dump(exclude_none=True),
+        created_at=now,
+        idempotency_key=idempotency_key,
+    )
 
 
 @dataclass(frozen=True)
@@ -230,6 +281,74 @@ class GatewayStore:
             done = connection.execute(query.values({name: row[name] for name in changes}))
         return changed if done.rowcount else None
 
+    # -- hooks --------------------------------------------------------------------------------------------------
+
+    def hooks(self) -> dict[str, Hook]:
+        """All of them by name."""
+        with self._begin() as connection:
+            rows = connection.execute(sa.select(_HOOKS).order_by(_HOOKS.c.name)).mappings().all()
+        return {row["name"]: Hook.model_validate_json(row["definition"]) for row in rows}
+
+    def put_hook(self, name: str, hook: Hook) -> None:
+        values = {"definition": hook.model_dump_json(), "updated_at": _text(_now())}
+        with self._begin() as connection:
+            done = connection.execute(sa.update(_HOOKS).where(_HOOKS.c.name == name).values(**values))
+            if not done.rowcount:
+                connection.execute(sa.insert(_HOOKS).values(name=name, **values))
+
+    def take_files(self, hook: str, message: str | None, files: Sequence[FileEvent]) -> int | None:
+        """Note files of a message to be scored; how many of them wait now. None: the message was taken before.
+
+        message : its id; None where it has none.
+
+        A file of the same version is noted once. Of one without a version nobody knows whether it has changed since it
+        was scored: it is noted again, and the ledger of inputs tells.
+        """
+        moment = _text(_now())
+        rows = {_file_key(file): {"uri": file.uri, "versioned": bool(file.version)} for file in files}
+        with self._begin() as connection:
+            if message is not None:
+                name = hashlib.blake2b(message.encode(), digest_size=16).hexdigest()
+                new = self._insert(_MESSAGES).values(hook=hook, id=name, received_at=moment).on_conflict_do_nothing()
+                if not connection.execute(new).rowcount:
+                    return None
+            waiting = 0
+            for key, row in sorted(rows.items()):
+                note = self._insert(_FILES).values(hook=hook, key=key, uri=row["uri"], received_at=moment)
+                if row["versioned"]:
+                    note = note.on_conflict_do_nothing()
+                else:
+                    again = {"received_at": moment, "job": None}
+                    note = note.on_conflict_do_update(index_elements=["hook", "key"], set_=again)
+                waiting += connection.execute(note).rowcount
+        return waiting
+
+    def waiting_files(self, hook: str) -> list[tuple[str, str, datetime]]:
+        """Key, uri and arrival of files that no job has, the oldest first."""
+        query = sa.select(_FILES).where(_FILES.c.hook == hook, _FILES.c.job.is_(None))
+        with self._begin() as connection:
+            rows = connection.execute(query.order_by(_FILES.c.received_at, _FILES.c.key)).mappings().all()
+        return [(row["key"], row["uri"], datetime.fromisoformat(row["received_at"])) for row in rows]
+
+    def give_files(self, hook: str, keys: Sequence[str], job: JobRecord) -> bool:
+        """Write a job and give it these files, in one transaction; False if another gateway has given some away."""
+        with self._told(), self._engine.connect() as connection, connection.begin() as transaction:
+            given = 0
+            for first in range(0, len(keys), 500):
+                mine = _FILES.c.key.in_(keys[first : first + 500])
+                change = sa.update(_FILES).where(_FILES.c.hook == hook, _FILES.c.job.is_(None), mine)
+                given += connection.execute(change.values(job=job.id)).rowcount
+            if given != len(keys):
+                transaction.rollback()
+                return False
+            connection.execute(sa.insert(_JOBS).values(**_row(job), digest=request_digest(job.request)))
+        return True
+
+    def forget_messages(self, before: datetime) -> int:
+        """Forget which messages were taken before this moment: none of them will come again."""
+        with self._begin() as connection:
+            return connection.execute(sa.delete(_MESSAGES).where(_MESSAGES.c.received_at < _text(before))).rowcount
+
     # -- keys and audit -----------------------------------------------------------------------------------------
 
     def key(self, prefix: str) -> Key | None:
@@ -280,6 +399,10 @@ class GatewayStore:
         with self._begin() as connection:
             connection.execute(sa.text("SELECT 1"))
 
+    def _insert(self, table: sa.Table) -> Any:
+        """An insert that can say what happens to a row that is there already."""
+        return (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(table)
+
     def _one(self, query: sa.Select[Any]) -> JobRecord | None:
         with self._begin() as connection:
             row = connection.execute(query).mappings().first()
@@ -299,6 +422,10 @@ class GatewayStore:
         except SQLAlchemyError as exc:
             place = self._engine.url.render_as_string(hide_password=True)
             raise GatewayError(f"MYRIAD_GATEWAY_DATABASE: {place} cannot be used: {str(exc).splitlines()[0]}") from exc
+
+
+def _file_key(file: FileEvent) -> str:
+    return hashlib.blake2b(f"{file.uri}\0{file.version}".encode(), digest_size=16).hexdigest()
 
 
 def _arguments(url: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from models.errors import RequestError
 
 __all__ = [
     "FINAL",
+    "MOST_INPUTS",
     "BatchDeployment",
     "BatchEndpoint",
     "JobCounts",
@@ -19,6 +20,7 @@ __all__ = [
     "JobProgress",
     "JobRequest",
     "JobState",
+    "Name",
     "Overrides",
     "check_place",
     "request_digest",

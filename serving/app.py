@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
+from serving import hooks
 from serving.batch import links, router
 from serving.problems import MEDIA_TYPE, Problem, answers, install
 from serving.security import BodyLimit, Doors, RateLimit
@@ -65,6 +66,8 @@ def create_app(services: Services, limits: Limits | None = None) -> FastAPI:
     install(app)
     app.include_router(router)
     app.include_router(links)
+    app.include_router(hooks.router)
+    app.include_router(hooks.incoming)
 
     @app.get("/healthz", tags=["health"])
     def healthz() -> dict[str, str]:

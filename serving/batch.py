@@ -1,6 +1,5 @@
 """Routes of batch endpoints: deployments behind an address, and the jobs that it takes."""
 
-import secrets
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path as FilePath
@@ -13,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from adapters.export import Format
 from adapters.fleets import load_fleet
-from adapters.gateway_store import JobRecord
+from adapters.gateway_store import JobRecord, new_job
 from adapters.job_output import write_output
 from adapters.uploads import SCHEME, check_name, keep_upload, place_of
 from models.accounts import parse_account
@@ -25,7 +24,7 @@ from serving.schemas import Endpoint, Endpoints, Job, Jobs, Line, Link, Log, Upl
 from serving.security import Client, allow
 from serving.services import Services
 
-__all__ = ["links", "router"]
+__all__ = ["Operator", "Parts", "Reader", "links", "router"]
 
 router = APIRouter(prefix="/v1/batch", tags=["batch"], responses=answers(401, 403, 404, 413, 422, 429, 503))
 links = APIRouter(prefix="/v1/links", tags=["batch"], responses=answers(404, 410, 422, 503))
@@ -138,21 +137,8 @@ def create_job(
             return _replayed(former, asked, response)
     definition, _ = _known(parts, endpoint)
     name = _chosen(definition, asked, myriad_deployment)
-    deployment = definition.deployments[name]
-    fleet = load_fleet(deployment.fleet, parts.home)
-    now = datetime.now(UTC)
-    job = JobRecord(
-        id=f"job-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
-        endpoint=endpoint,
-        deployment=name,
-        fleet=deployment.fleet,
-        client=client.name,
-        request=asked,
-        settings=asked.overrides.over(deployment.settings).model_dump(exclude_none=True),
-        created_at=now,
-        idempotency_key=idempotency_key,
-    )
-    _placed(parts, fleet, job)
+    job = new_job(endpoint, name, definition.deployments[name], client.name, asked, idempotency_key)
+    _placed(parts, load_fleet(job.fleet, parts.home), job)
     kept, new = parts.store.add_job(job)
     if not new:
         return _replayed(kept, asked, response)

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 from adapters.accounts import read_account
 from adapters.flow_runs import RunState
-from adapters.gateway_store import GatewayStore, JobRecord
+from adapters.gateway_store import GatewayStore, JobRecord, new_job
 from adapters.lake import Lake
 from adapters.uploads import SCHEME, place_of
 from models.accounts import account_json
+from models.batch import MOST_INPUTS, JobRequest
 from models.errors import GatewayError, OrchestratorError, UnknownNameError
 
 __all__ = ["Keeper", "Runs"]
@@ -23,6 +24,10 @@ __all__ = ["Keeper", "Runs"]
 _LOG = logging.getLogger("myriad.gateway")
 _FAILED = {"failed": "the run failed", "crashed": "the run crashed"}
 _MOST_WAIT_S = 30.0
+_MOST_DEBOUNCES = 6
+"""A stream of files that never pauses is cut into jobs after so many times the pause."""
+_REMEMBERED = timedelta(days=8)
+"""Ids of messages; senders try again for days at most, and signatures hold for minutes."""
 
 
 class Runs(Protocol):
@@ -39,6 +44,7 @@ class Keeper:
 
     def __init__(self, store: GatewayStore, runs: Runs, lake: Lake, poll_s: float = 1.0) -> None:
         self._store, self._runs, self._lake, self._poll_s = store, runs, lake, poll_s
+        self._forget_at = datetime.min.replace(tzinfo=UTC)
         self._over, self._work = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
@@ -70,7 +76,11 @@ class Keeper:
             self._work.wait(wait)
 
     def step(self, now: datetime) -> None:
-        """Look at every unfinished job once. Raises OrchestratorError if Prefect does not answer."""
+        """Make jobs of files that have landed, and look at every unfinished one once.
+
+        Raises OrchestratorError if Prefect does not answer.
+        """
+        self._gather(now)
         jobs = self._store.unfinished()
         states = self._runs.states([job.flow_run_id for job in jobs if job.flow_run_id])
         for job in jobs:
@@ -80,6 +90,33 @@ class Keeper:
                 self._follow(job, states[job.flow_run_id], now)
             else:
                 self._again_or_fail(job, "Prefect does not know the run any more", now)
+
+    def _gather(self, now: datetime) -> None:
+        """Files that have landed become a job once none has come for a while, or the first has waited long enough."""
+        for name, hook in self._store.hooks().items():
+            waiting = self._store.waiting_files(name)
+            quiet = timedelta(seconds=hook.debounce_seconds)
+            if not waiting or (now - waiting[-1][2] < quiet and now - waiting[0][2] < _MOST_DEBOUNCES * quiet):
+                continue
+            found = self._store.endpoint(hook.endpoint)
+            if found is None:
+                continue
+            chosen = hook.deployment or found[0].default
+            deployment = found[0].deployments.get(chosen)
+            if deployment is None:
+                _LOG.warning("hook %s: endpoint %s has no deployment %s any more", name, hook.endpoint, chosen)
+                continue
+            for first in range(0, len(waiting), MOST_INPUTS):
+                part = waiting[first : first + MOST_INPUTS]
+                # Several versions of one file are one input: the file as it is now.
+                uris = list(dict.fromkeys(uri for _, uri, _ in part))
+                asked = JobRequest(inputs=uris, overrides=hook.overrides)
+                job = new_job(hook.endpoint, chosen, deployment, f"hook {name}", asked)
+                if self._store.give_files(name, [key for key, _, _ in part], job):
+                    self._store.record(f"hook {name}", "job.create", job.id, {"files": len(part)})
+        if now >= self._forget_at:
+            self._forget_at = now + timedelta(hours=1)
+            self._store.forget_messages(now - _REMEMBERED)
 
     def _begin(self, job: JobRecord, now: datetime) -> None:
         if job.cancel:

@@ -80,6 +80,10 @@ class Doors:
         self._wait(self._limit.take(found.client, now))
         return Client(found.client, found.prefix, found.scopes, found.endpoints)
 
+    def refuse(self, address: str) -> None:
+        """Somebody at this address came with a wrong signature. Raises ProblemError if that happens too often."""
+        self._stranger(address, time.monotonic())
+
     def _stranger(self, address: str, now: float) -> None:
         self._wait(self._strangers.take(address, now))
 

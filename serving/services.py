@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import hmac
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +63,15 @@ class Services:
         own = [source_root(fleet.score.source.path)] if fleet.score else []
         every = [self._absolute(root) for root in (*self.roots, *own) if root]
         return [root for root in every if self.local or root.startswith("s3://")]
+
+    def secret_of(self, hook: str) -> str | None:
+        """The secret of a hook's sender, from the environment."""
+        return os.environ.get(self.secret_name(hook)) or None
+
+    @staticmethod
+    def secret_name(hook: str) -> str:
+        """The variable that has it."""
+        return f"MYRIAD_HOOK_SECRET_{re.sub('[^A-Z0-9]', '_', hook.upper())}"
 
     def _absolute(self, root: str) -> str:
         if "://" in root:

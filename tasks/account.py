@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from adapters.accounts import write_account
 from adapters.files import list_files
 from models.accounts import InputAccount, ScoreAccount
+from models.errors import SourceError
 from models.tables import INPUTS, PREDICTIONS
 from tasks.context import Run
 from tasks.score import ScoreSummary
@@ -38,16 +39,21 @@ def account_for(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) -> S
 
 def _inputs(run: Run, paths: Sequence[str]) -> list[InputAccount]:
     """Each file once, in the order in which they were asked for."""
-    wanted = {file.path_id: file.uri for path in paths for file in list_files(path, run.job.home)}
+    wanted, missing = dict[str, str](), list[InputAccount]()
+    for path in paths:
+        try:
+            wanted |= {file.path_id: file.uri for file in list_files(path, run.job.home)}
+        except SourceError as exc:
+            missing.append(InputAccount(path, "", 0, 0, 0, 0, {}, str(exc)))
     if not wanted:
-        return []
+        return missing
     rows = run.table(INPUTS).read(
         where=lambda partition: partition["role"] == "requests" and partition["path_id"] in wanted
     )
     known = {row["path_id"]: row for row in rows.to_pylist()}
     ids = {row["input_id"] for row in known.values()}
     statuses = _statuses(run, ids)
-    found = []
+    found = missing
     for path_id, uri in wanted.items():
         row = known.get(path_id)
         if row is None:

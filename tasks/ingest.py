@@ -53,8 +53,10 @@ def ingest_files(
     rows, in one commit. Raises SourceError if no file could be read, or too many rows are rejected.
     """
     how = reading(run.fleet, role, source)
-    listed = {file.uri: file for path in paths or [source.path] for file in list_files(path, run.job.home)}
-    files = [replace(file, stamp=f"{file.stamp}-{how}") for file in listed.values()]
+    listed, missing = _listed(run, paths or [source.path])
+    if not listed:
+        raise SourceError("\n".join(missing))
+    files = [replace(file, stamp=f"{file.stamp}-{how}") for file in listed]
     fresh = _fresh(run, role, files)
     receipts = resumed(
         run,
@@ -70,8 +72,8 @@ def ingest_files(
     taken: Set[str] = frozenset()
     if role != "requests":
         receipts, taken = _once(run, role, files, receipts)
-    errors = tuple(receipt.error for receipt in receipts if receipt.error)
-    if errors and len(errors) == len(files):
+    errors = (*missing, *(receipt.error for receipt in receipts if receipt.error))
+    if errors and len(errors) == len(files) + len(missing):
         raise SourceError("\n".join(errors))
     _refuse_rejected(receipts, max_rejected_share)
     # Why a file was refused is forgotten when it is gone; where only some were looked for, nobody knows.
@@ -90,6 +92,17 @@ def ingest_files(
         rejected=sum(receipt.rejected for receipt in receipts),
         reasons=dict(reasons),
     )
+
+
+def _listed(run: Run, paths: Sequence[str]) -> tuple[list[RawFile], list[str]]:
+    """Files that the paths name, each once, and what is said of paths that name none."""
+    found, missing = dict[str, RawFile](), list[str]()
+    for path in paths:
+        try:
+            found |= {file.uri: file for file in list_files(path, run.job.home)}
+        except SourceError as exc:
+            missing.append(str(exc))
+    return list(found.values()), missing
 
 
 def _refuse_rejected(receipts: Sequence[LandReceipt], allowed: float) -> None:

@@ -12,7 +12,7 @@ from models.errors import RequestError, UnknownNameError
 from models.keys import SCOPES, Key, make_key
 from serving.app import OPEN, Limits
 
-VALUES = {"endpoint": "rides", "job": "job-20260101T000000-00000000", "token": "job.csv.1.x"}
+VALUES = {"endpoint": "rides", "job": "job-20260101T000000-00000000", "token": "job.csv.1.x", "hook": "landing"}
 SCOPE_OF = {
     ("get", "/v1/batch"): "read",
     ("get", "/v1/batch/{endpoint}"): "read",
@@ -25,6 +25,9 @@ SCOPE_OF = {
     ("get", "/v1/batch/{endpoint}/jobs/{job}/output"): "read",
     ("post", "/v1/batch/{endpoint}/jobs/{job}/links"): "read",
     ("post", "/v1/batch/{endpoint}/uploads"): "score",
+    ("get", "/v1/hooks"): "read",
+    ("put", "/v1/hooks/{hook}"): "operate",
+    ("post", "/v1/hooks/{hook}"): "score",
 }
 ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}}, "default": "blue"}
 

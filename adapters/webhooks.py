@@ -1,0 +1,62 @@
+"""Webhooks as others send them: CloudEvents in HTTP, and signatures of Standard Webhooks."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from models.errors import RequestError
+
+__all__ = ["documents_of", "is_signed"]
+
+
+def is_signed(secret: str, body: bytes, headers: Mapping[str, str]) -> str:
+    """Empty if the body has this secret's signature and is at most five minutes old; else what is wrong."""
+    try:
+        Webhook(secret).verify(body, dict(headers), json_parse=False)
+    except (WebhookVerificationError, ValueError) as exc:
+        return str(exc) or type(exc).__name__
+    return ""
+
+
+def documents_of(body: bytes, headers: Mapping[str, str]) -> list[tuple[str | None, Any]]:
+    """Documents of a request, each with the id that its sender gave it, if any.
+
+    Takes CloudEvents in binary, structured and batch mode, and plain JSON. Raises RequestError for any other body.
+    """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/cloudevents-batch+json":
+        events = _json(body)
+        if not isinstance(events, list):
+            raise RequestError("a batch of CloudEvents is a list")
+        return [
+            _event(json.dumps(event).encode(), {"content-type": "application/cloudevents+json"}) for event in events
+        ]
+    if "ce-specversion" in headers or kind == "application/cloudevents+json":
+        return [_event(body, headers)]
+    if kind not in ("application/json", ""):
+        raise RequestError(f"content-type: {kind} is not taken; send application/json or CloudEvents")
+    document = _json(body)
+    return [(None, document)]
+
+
+def _event(body: bytes, headers: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    try:
+        event = from_http_event(HTTPMessage(headers=dict(headers), body=body))
+    # The library raises exceptions of many kinds for what senders do wrong.
+    except Exception as exc:
+        raise RequestError(f"not a CloudEvent that can be read: {exc}") from exc
+    data = event.get_data()
+    if isinstance(data, str | bytes):
+        data = _json(data if isinstance(data, bytes) else data.encode())
+    content = {"specversion": event.get_specversion(), "type": event.get_type(), "subject": event.get_subject()}
+    return f"{event.get_source()} {event.get_id()}", content | {"data": data}
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, UnicodeDecodeError) as exc:
+        raise RequestError(f"the body is no JSON: {exc}") from exc

@@ -1,0 +1,178 @@
+"""Routes of incoming webhooks: events about files, noted once each, and made to jobs by the keeper."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from adapters.fleets import load_fleet
+from adapters.webhooks import documents_of, is_signed
+from models.batch import check_place
+from models.errors import RequestError
+from models.file_events import FileEvent, file_events, wanted
+from models.hooks import Hook
+from serving.batch import Operator, Parts, Reader
+from serving.problems import ProblemError, answers
+from serving.security import allow
+from serving.services import Services
+
+__all__ = ["incoming", "router"]
+
+router = APIRouter(prefix="/v1/hooks", tags=["hooks"], responses=answers(401, 403, 404, 413, 422, 429, 503))
+incoming = APIRouter(prefix="/v1/hooks", tags=["hooks"], responses=answers(401, 403, 404, 413, 415, 422, 429, 503))
+HookName = Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$", examples=["landing"])]
+_MOST_FILES = 10_000
+_MOST_TOLD = 20
+
+
+class NamedHook(Hook):
+    """A hook. url : where senders post events."""
+
+    name: str
+    url: str
+
+
+class Hooks(BaseModel):
+    """All hooks."""
+
+    hooks: list[NamedHook]
+
+
+class Taken(BaseModel):
+    """What became of a message."""
+
+    files: int = Field(description="Files that the message names and the hook wants.")
+    waiting: int = Field(description="Those of them that will be scored now.")
+    repeated: bool = Field(description="The message had been taken before; nothing was noted.")
+    outside: list[str] = Field(description="Why files were left out that lie where none may be read; the first ones.")
+
+
+@router.get("")
+def list_hooks(parts: Parts, client: Reader) -> Hooks:
+    """All hooks."""
+    return Hooks(
+        hooks=[_view(name, hook) for name, hook in parts.store.hooks().items() if client.may_use(hook.endpoint)]
+    )
+
+
+@router.put("/{hook}")
+def put_hook(hook: HookName, definition: Hook, parts: Parts, client: Operator) -> NamedHook:
+    """Make or change a hook."""
+    found = parts.store.endpoint(definition.endpoint)
+    if found is None:
+        raise ProblemError(422, f"body.endpoint: {definition.endpoint}: there is no such endpoint", "body.endpoint")
+    if not client.may_use(definition.endpoint):
+        raise ProblemError(403, f"key {client.prefix}: it is not for endpoint {definition.endpoint}")
+    if definition.deployment is not None and definition.deployment not in found[0].deployments:
+        known = ", ".join(found[0].deployments)
+        told = f"body.deployment: {definition.deployment}: there is none; deployments: {known}"
+        raise ProblemError(422, told, "body.deployment")
+    if definition.verification == "signature" and parts.secret_of(hook) is None:
+        told = f"body.verification: set {parts.secret_name(hook)} for the gateway first, to a secret whsec_..."
+        raise ProblemError(422, told, "body.verification")
+    parts.store.put_hook(hook, definition)
+    parts.store.record(client.name, "hook.put", hook, definition.model_dump(mode="json"))
+    return _view(hook, definition)
+
+
+@incoming.post("/{hook}", status_code=202)
+async def take_events(hook: HookName, request: Request, parts: Parts) -> Taken:
+    """Take events in: S3 notifications, CloudEvents (binary, structured, batch), or `{"uris": [...]}`.
+
+    A sender proves itself as the hook says: by a key with the scope `score`, or by a Standard Webhooks signature.
+    """
+    definition = await run_in_threadpool(_of_name, parts, hook)
+    body = await request.body()
+    sender = await _sender(hook, definition, request, body, parts)
+    return await run_in_threadpool(_take, hook, definition, body, dict(request.headers), sender, parts)
+
+
+def _view(name: str, hook: Hook) -> NamedHook:
+    return NamedHook(name=name, url=f"/v1/hooks/{name}", **hook.model_dump())
+
+
+def _of_name(parts: Services, name: str) -> Hook | None:
+    return parts.store.hooks().get(name)
+
+
+async def _sender(name: str, hook: Hook | None, request: Request, body: bytes, parts: Services) -> str:
+    """Who has sent this. An unknown hook is told to those alone who have a key."""
+    if hook is not None and hook.verification == "signature":
+        secret = parts.secret_of(name)
+        if secret is None:
+            raise ProblemError(503, f"hook {name}: {parts.secret_name(name)} is not set for this gateway")
+        if wrong := is_signed(secret, body, dict(request.headers)):
+            request.app.state.doors.refuse(request.client.host if request.client else "")
+            raise ProblemError(401, f"the signature does not hold: {wrong}", "header.webhook-signature")
+        return f"hook {name}"
+    client = await allow("score")(request)
+    if hook is None:
+        raise ProblemError(404, f"hook {name}: there is none; make it with PUT /v1/hooks/{name}")
+    if not client.may_use(hook.endpoint):
+        raise ProblemError(403, f"key {client.prefix}: it is not for endpoint {hook.endpoint}")
+    return client.name
+
+
+def _take(name: str, hook: Hook | None, body: bytes, headers: dict[str, str], sender: str, parts: Services) -> Taken:
+    if hook is None:
+        raise ProblemError(404, f"hook {name}: there is none")
+    try:
+        documents = documents_of(body, headers)
+    except RequestError as exc:
+        status = 415 if str(exc).startswith("content-type") else 422
+        raise ProblemError(status, str(exc), "header.content-type" if status == 415 else "body") from exc
+    noted = [_note(name, hook, identity, document, headers, parts) for identity, document in documents]
+    files, waiting = sum(len(one.files) for one in noted), sum(one.waiting or 0 for one in noted)
+    outside = [reason for one in noted for reason in one.outside]
+    if waiting or outside:
+        parts.store.record(sender, "hook.files", name, {"waiting": waiting, "outside": outside[:_MOST_TOLD]})
+        parts.keeper.wake()
+    repeated = bool(noted) and all(one.waiting is None for one in noted)
+    return Taken(files=files, waiting=waiting, repeated=repeated, outside=outside[:_MOST_TOLD])
+
+
+@dataclass(frozen=True)
+class _Noted:
+    """What became of one document. waiting : files to be scored; None for one that had been taken before."""
+
+    files: list[FileEvent]
+    waiting: int | None
+    outside: list[str]
+
+
+def _note(
+    name: str, hook: Hook, identity: str | None, document: object, headers: dict[str, str], parts: Services
+) -> _Noted:
+    files, outside = _wanted(hook, document, parts)
+    signed = headers.get("webhook-id") if hook.verification == "signature" else None
+    # A document without an id may be sent again on purpose: its files are told apart by their versions alone.
+    message = " ".join(filter(None, (signed, identity))) or None
+    return _Noted(files, parts.store.take_files(name, message, files), outside)
+
+
+def _wanted(hook: Hook, document: object, parts: Services) -> tuple[list[FileEvent], list[str]]:
+    """Files of a document that the hook wants, and why others are left out that lie where none may be read."""
+    try:
+        found = [event for event in file_events(document) if wanted(event.uri, hook.include)]
+    except RequestError as exc:
+        raise ProblemError(422, f"body: {exc}", "body") from exc
+    if len(found) > _MOST_FILES:
+        raise ProblemError(422, f"body: {len(found):,} files in one message; at most {_MOST_FILES:,}", "body")
+    taken, outside, roots = list[FileEvent](), list[str](), _roots(hook, parts) if found else []
+    for event in found:
+        try:
+            check_place(event.uri, roots)
+            taken.append(event)
+        except RequestError as exc:
+            outside.append(str(exc))
+    return taken, outside
+
+
+def _roots(hook: Hook, parts: Services) -> list[str]:
+    found = parts.store.endpoint(hook.endpoint)
+    if found is None:
+        raise ProblemError(404, f"endpoint {hook.endpoint}: there is none")
+    deployment = found[0].deployments[hook.deployment or found[0].default]
+    return parts.roots_of(load_fleet(deployment.fleet, parts.home))

@@ -1,0 +1,243 @@
+"""Incoming webhooks: events of all kinds, in any order and number, become jobs that have each file once."""
+
+import json
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from gateway import gateway
+from standardwebhooks import Webhook
+
+from adapters.gateway_store import _FILES
+
+ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}, "green": {"fleet": "rides"}}, "default": "blue"}
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture
+def made(tmp_path):
+    with gateway(tmp_path) as found:
+        found.operator = found.client("operate", "score", name="operator")
+        found.operator.put("/v1/batch/rides", json=ENDPOINT)
+        found.today = f"{tmp_path}/today"
+        yield found
+
+
+def put_hook(made, name="landing", **changes):
+    answer = made.operator.put(f"/v1/hooks/{name}", json={"endpoint": "rides", "debounce_seconds": 10} | changes)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def is_problem(answer, status):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.json()["detail"]
+
+
+def jobs(made, after=60):
+    """The jobs of the endpoint, once the files have rested."""
+    made.keeper._gather(datetime.now(UTC) + timedelta(seconds=after))
+    return made.operator.get("/v1/batch/rides/jobs?limit=200").json()["jobs"]
+
+
+def test_files_that_land_together_become_one_job(made):
+    assert put_hook(made)["url"] == "/v1/hooks/landing"
+    for name in ("b", "a", "c"):
+        answer = made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/{name}.csv"})
+        assert answer.json() == {"files": 1, "waiting": 1, "repeated": False, "outside": []}
+    assert jobs(made, after=5) == [], "they have not rested yet"
+    (job,) = jobs(made)
+    assert job["inputs"] == [f"{made.today}/{name}.csv" for name in ("b", "a", "c")]
+    assert (job["client"], job["deployment"], job["state"]) == ("hook landing", "blue", "queued")
+    made.keeper.step(datetime.now(UTC))
+    assert len(made.runs.started) == 1
+    assert len(jobs(made)) == 1
+
+
+def test_a_stream_that_never_pauses_is_cut_into_jobs(made):
+    put_hook(made)
+    made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/a.csv"})
+    first = datetime.now(UTC)
+    later = first + timedelta(seconds=59)
+    row = {"hook": "landing", "key": "x", "uri": f"{made.today}/b.csv", "received_at": later.isoformat()}
+    with made.store._begin() as connection:
+        connection.execute(_FILES.insert().values(**row))
+    made.keeper._gather(first + timedelta(seconds=59))
+    assert made.operator.get("/v1/batch/rides/jobs").json()["jobs"] == []
+    made.keeper._gather(first + timedelta(seconds=61))
+    (job,) = made.operator.get("/v1/batch/rides/jobs").json()["jobs"]
+    assert len(job["inputs"]) == 2
+
+
+def test_a_thousand_events_for_a_hundred_files_are_a_hundred_inputs(made):
+    """In random order, with repeats, from many senders at once, while the keeper makes jobs of them."""
+    put_hook(made, debounce_seconds=0)
+    events = [
+        {"specversion": "1.0", "id": f"{number % 400}", "source": "s", "type": "created"}
+        | {"data": {"uri": f"{made.today}/{number % 100}.csv", "etag": f"e{number % 100}"}}
+        for number in range(1000)
+    ]
+    random.Random(7).shuffle(events)
+    over = threading.Event()
+
+    def gather():
+        while not over.is_set():
+            made.keeper._gather(datetime.now(UTC))
+
+    keeper = threading.Thread(target=gather)
+    keeper.start()
+    headers = {"Content-Type": "application/cloudevents+json"}
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(
+            pool.map(lambda event: made.operator.post("/v1/hooks/landing", json=event, headers=headers), events)
+        )
+    over.set()
+    keeper.join()
+    assert {answer.status_code for answer in answers} == {202}
+    assert sum(not answer.json()["repeated"] for answer in answers) == 400
+    inputs = [uri for job in jobs(made) for uri in job["inputs"]]
+    assert sorted(inputs) == sorted(f"{made.today}/{number}.csv" for number in range(100))
+
+
+def test_a_newer_version_of_a_file_is_another_input_and_the_same_one_is_not(made):
+    put_hook(made)
+    send = {"uri": f"{made.today}/a.csv", "etag": "e1"}
+    assert made.operator.post("/v1/hooks/landing", json=send).json()["waiting"] == 1
+    assert len(jobs(made)) == 1
+    assert made.operator.post("/v1/hooks/landing", json=send).json()["waiting"] == 0
+    assert len(jobs(made)) == 1
+    assert made.operator.post("/v1/hooks/landing", json=send | {"etag": "e2"}).json()["waiting"] == 1
+    assert len(jobs(made)) == 2
+    # Nobody knows whether a file without a version has changed: the ledger of inputs tells.
+    for count in (3, 4):
+        made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/b.csv"})
+        assert len(jobs(made)) == count
+
+
+def test_cloud_events_are_taken_in_all_three_modes(made):
+    put_hook(made)
+    data = {"uri": f"{made.today}/binary.csv"}
+    binary = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "created"}
+    assert made.operator.post("/v1/hooks/landing", json=data, headers=binary).json()["waiting"] == 1
+    assert made.operator.post("/v1/hooks/landing", json=data, headers=binary).json()["repeated"]
+    event = {"specversion": "1.0", "id": "2", "source": "s", "type": "created"}
+    structured = event | {"data": {"uri": f"{made.today}/structured.csv"}}
+    kind = {"Content-Type": "application/cloudevents+json; charset=utf-8"}
+    assert made.operator.post("/v1/hooks/landing", json=structured, headers=kind).json()["waiting"] == 1
+    batch = [event | {"id": name, "data": {"uri": f"{made.today}/{name}.csv"}} for name in ("x", "y")]
+    kind = {"Content-Type": "application/cloudevents-batch+json"}
+    assert made.operator.post("/v1/hooks/landing", json=batch, headers=kind).json()["waiting"] == 2
+    (job,) = jobs(made)
+    assert len(job["inputs"]) == 4
+
+
+def test_hidden_unfinished_unwanted_and_forbidden_files_are_left_out(made):
+    put_hook(made, include=["*.csv"])
+    names = ["a.csv", "b.json", "_c.csv", "d.csv.tmp", "folder/"]
+    uris = [f"{made.today}/{name}" for name in names] + ["/etc/x.csv", f"{made.today}/../y.csv"]
+    found = made.operator.post("/v1/hooks/landing", json={"uris": uris}).json()
+    assert (found["files"], found["waiting"]) == (1, 1)
+    assert [reason.partition(":")[0] for reason in found["outside"]] == ["/etc/x.csv", f"{made.today}/../y.csv"]
+    (job,) = jobs(made)
+    assert job["inputs"] == [f"{made.today}/a.csv"]
+
+
+def signed(body, identity="msg_1", moment=None, secret=SECRET):
+    moment = moment or datetime.now(UTC)
+    signature = Webhook(secret).sign(identity, moment, body)
+    stamp = str(int(moment.timestamp()))
+    headers = {"webhook-id": identity, "webhook-timestamp": stamp, "webhook-signature": signature}
+    return headers | {"Content-Type": "application/json"}
+
+
+def test_a_signed_message_needs_no_key_and_counts_once(made, monkeypatch):
+    answer = made.operator.put("/v1/hooks/signed", json={"endpoint": "rides", "verification": "signature"})
+    assert "set MYRIAD_HOOK_SECRET_SIGNED for the gateway first" in is_problem(answer, 422)
+    monkeypatch.setenv("MYRIAD_HOOK_SECRET_SIGNED", SECRET)
+    put_hook(made, "signed", verification="signature")
+    body = json.dumps({"uri": f"{made.today}/a.csv"})
+    first = made.nobody.post("/v1/hooks/signed", content=body, headers=signed(body))
+    assert first.json() == {"files": 1, "waiting": 1, "repeated": False, "outside": []}
+    again = made.nobody.post("/v1/hooks/signed", content=body, headers=signed(body))
+    assert again.json() == {"files": 1, "waiting": 0, "repeated": True, "outside": []}
+    assert len(jobs(made)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"webhook-signature": "v1,AAAA"}, "No matching signature"),
+        ({"webhook-signature": "nonsense"}, "the signature does not hold"),
+        ({"webhook-id": "msg_2"}, "No matching signature"),
+        ({"webhook-timestamp": "0"}, "too old"),
+        ({"webhook-timestamp": "99999999999"}, "too new"),
+        ({"webhook-timestamp": "soon"}, "Invalid"),
+        ({"webhook-signature": ""}, "Missing required headers"),
+    ],
+)
+def test_a_message_whose_signature_does_not_hold_is_refused(made, monkeypatch, change, told):
+    monkeypatch.setenv("MYRIAD_HOOK_SECRET_SIGNED", SECRET)
+    put_hook(made, "signed", verification="signature")
+    body = json.dumps({"uri": f"{made.today}/a.csv"})
+    answer = made.nobody.post("/v1/hooks/signed", content=body, headers=signed(body) | change)
+    assert told in is_problem(answer, 401)
+    changed = body.replace("a.csv", "b.csv")
+    assert "No matching signature" in is_problem(
+        made.nobody.post("/v1/hooks/signed", content=changed, headers=signed(body)), 401
+    )
+    assert jobs(made) == []
+
+
+def test_an_old_message_is_refused_though_its_signature_holds(made, monkeypatch):
+    monkeypatch.setenv("MYRIAD_HOOK_SECRET_SIGNED", SECRET)
+    put_hook(made, "signed", verification="signature")
+    body = json.dumps({"uri": f"{made.today}/a.csv"})
+    old = signed(body, moment=datetime.now(UTC) - timedelta(minutes=6))
+    assert "too old" in is_problem(made.nobody.post("/v1/hooks/signed", content=body, headers=old), 401)
+
+
+def test_bad_messages_are_told(made):
+    put_hook(made)
+    post = made.operator.post
+    assert "no JSON" in is_problem(
+        post("/v1/hooks/landing", content=b"{", headers={"Content-Type": "application/json"}), 422
+    )
+    text = {"Content-Type": "text/csv"}
+    assert "content-type: text/csv is not taken" in is_problem(
+        post("/v1/hooks/landing", content=b"", headers=text), 415
+    )
+    assert "no format that is known" in is_problem(post("/v1/hooks/landing", json={"a": 1}), 422)
+    event = {"Content-Type": "application/cloudevents+json"}
+    assert "not a CloudEvent" in is_problem(post("/v1/hooks/landing", json={"specversion": "1.0"}, headers=event), 422)
+    assert "there is none" in is_problem(post("/v1/hooks/nope", json={"uri": "x"}), 404)
+    is_problem(made.nobody.post("/v1/hooks/nope", json={"uri": "x"}), 401)
+    is_problem(made.nobody.post("/v1/hooks/landing", json={"uri": "x"}), 401)
+    is_problem(made.client("read").post("/v1/hooks/landing", json={"uri": "x"}), 403)
+    assert "it is not for endpoint rides" in is_problem(
+        made.client("score", endpoints=("other",)).post("/v1/hooks/landing", json={"uri": "x"}), 403
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"endpoint": "nope"}, "there is no such endpoint"),
+        ({"deployment": "red"}, "there is none; deployments: blue, green"),
+        ({"debounce_seconds": -1}, "greater than or equal to 0"),
+        ({"verification": "none"}, "'key' or 'signature'"),
+        ({"sort": 1}, "Extra inputs"),
+    ],
+)
+def test_a_hook_that_cannot_work_is_refused(made, change, told):
+    answer = made.operator.put("/v1/hooks/landing", json={"endpoint": "rides"} | change)
+    assert told in is_problem(answer, 422)
+
+
+def test_hooks_are_listed_for_those_who_may_use_them(made):
+    put_hook(made, include=["*.csv"])
+    (found,) = made.client("read").get("/v1/hooks").json()["hooks"]
+    assert (found["name"], found["include"], found["url"]) == ("landing", ["*.csv"], "/v1/hooks/landing")
+    assert made.client("read", endpoints=("other",)).get("/v1/hooks").json()["hooks"] == []
