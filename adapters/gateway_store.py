@@ -19,13 +19,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from models.accounts import parse_account
 from models.batch import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, request_digest
 from models.errors import GatewayError
 from models.file_events import FileEvent
 from models.hooks import Hook
 from models.keys import Key
+from models.subscriptions import DeliveryState, Subscription
 
-__all__ = ["GatewayStore", "JobRecord", "Page", "new_job"]
+__all__ = ["Delivery", "GatewayStore", "JobRecord", "Page", "new_job"]
 
 _META = sa.MetaData()
 _TEXT, _MOMENT = sa.Text, sa.String(32)
@@ -109,6 +111,26 @@ _FILES = sa.Table(
     sa.Column("received_at", _MOMENT, nullable=False),
     sa.Column("job", sa.String(64), index=True),
 )
+_SUBSCRIPTIONS = sa.Table(
+    "subscriptions",
+    _META,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("definition", _TEXT, nullable=False),
+    sa.Column("updated_at", _MOMENT, nullable=False),
+)
+_DELIVERIES = sa.Table(
+    "deliveries",
+    _META,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("subscription", sa.String(64), nullable=False),
+    sa.Column("message", sa.String(128), nullable=False),
+    sa.Column("body", _TEXT, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("due_at", _MOMENT, nullable=False),
+    sa.Column("reason", _TEXT, nullable=False),
+    sa.UniqueConstraint("subscription", "message"),
+)
 _BUSY_S = 30
 
 
@@ -166,6 +188,22 @@ def new_job(
         created_at=now,
         idempotency_key=idempotency_key,
     )
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message on its way to a subscriber. message : its id, which stays when it is sent again. reason : of the last
+    attempt in vain.
+    """
+
+    number: int
+    subscription: str
+    message: str
+    body: str
+    state: DeliveryState
+    attempts: int
+    due_at: datetime
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -273,13 +311,28 @@ class GatewayStore:
         return Page(jobs, jobs[-1].number if len(rows) > limit else None)
 
     def change(self, job: JobRecord, **changes: Any) -> JobRecord | None:
-        """Change a job, unless somebody else has changed its state or attempt since it was read; None then."""
+        """Change a job, unless somebody else has changed its state or attempt since it was read; None then.
+
+        Whoever is to be told of its end gets a message on record, in the same transaction.
+        """
         columns, changed = _JOBS.c, replace(job, **changes)
         row = _row(changed)
         query = sa.update(_JOBS).where(columns.id == job.id, columns.state == job.state, columns.attempt == job.attempt)
         with self._begin() as connection:
-            done = connection.execute(query.values({name: row[name] for name in changes}))
-        return changed if done.rowcount else None
+            done = connection.execute(query.values({name: row[name] for name in changes})).rowcount
+            if done and changed.final and not job.final:
+                self._tell(connection, changed)
+        return changed if done else None
+
+    def _tell(self, connection: sa.Connection, job: JobRecord) -> None:
+        moment, event = job.finished_at or _now(), f"job.{job.state}"
+        body = json.dumps({"type": event, "timestamp": _text(moment), "data": job_facts(job)})
+        for row in connection.execute(sa.select(_SUBSCRIPTIONS)).mappings():
+            wish = Subscription.model_validate_json(row["definition"])
+            if event in wish.events and wish.endpoint in (None, job.endpoint):
+                values = {"subscription": row["name"], "message": f"{job.id}.{job.state}", "body": body}
+                values |= {"state": "waiting", "attempts": 0, "due_at": _text(moment), "reason": ""}
+                connection.execute(self._insert(_DELIVERIES).values(**values).on_conflict_do_nothing())
 
     # -- hooks --------------------------------------------------------------------------------------------------
 
@@ -330,6 +383,13 @@ class GatewayStore:
             rows = connection.execute(query.order_by(_FILES.c.received_at, _FILES.c.key)).mappings().all()
         return [(row["key"], row["uri"], datetime.fromisoformat(row["received_at"])) for row in rows]
 
+    def newest_notes(self, hook: str) -> dict[str, datetime]:
+        """When each file was noted last, by uri."""
+        query = sa.select(_FILES.c.uri, sa.func.max(_FILES.c.received_at)).where(_FILES.c.hook == hook)
+        with self._begin() as connection:
+            rows = connection.execute(query.group_by(_FILES.c.uri)).all()
+        return {uri: datetime.fromisoformat(moment) for uri, moment in rows}
+
     def give_files(self, hook: str, keys: Sequence[str], job: JobRecord) -> bool:
         """Write a job and give it these files, in one transaction; False if another gateway has given some away."""
         with self._told(), self._engine.connect() as connection, connection.begin() as transaction:
@@ -348,6 +408,61 @@ class GatewayStore:
         """Forget which messages were taken before this moment: none of them will come again."""
         with self._begin() as connection:
             return connection.execute(sa.delete(_MESSAGES).where(_MESSAGES.c.received_at < _text(before))).rowcount
+
+    # -- subscriptions ------------------------------------------------------------------------------------------
+
+    def subscriptions(self) -> dict[str, Subscription]:
+        """All of them by name."""
+        with self._begin() as connection:
+            rows = connection.execute(sa.select(_SUBSCRIPTIONS).order_by(_SUBSCRIPTIONS.c.name)).mappings().all()
+        return {row["name"]: Subscription.model_validate_json(row["definition"]) for row in rows}
+
+    def put_subscription(self, name: str, subscription: Subscription) -> None:
+        values = {"definition": subscription.model_dump_json(), "updated_at": _text(_now())}
+        with self._begin() as connection:
+            new = self._insert(_SUBSCRIPTIONS).values(name=name, **values)
+            connection.execute(new.on_conflict_do_update(index_elements=["name"], set_=values))
+
+    def delete_subscription(self, name: str) -> bool:
+        """Whether it was there. What is on its way to it is dropped."""
+        with self._begin() as connection:
+            connection.execute(sa.delete(_DELIVERIES).where(_DELIVERIES.c.subscription == name))
+            return bool(connection.execute(sa.delete(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.name == name)).rowcount)
+
+    def claim_deliveries(self, now: datetime, until: datetime, limit: int) -> list[Delivery]:
+        """Messages that are due, the oldest first; no other gateway gets them before `until`."""
+        columns = _DELIVERIES.c
+        due = (columns.state == "waiting", columns.due_at <= _text(now))
+        claimed = []
+        with self._begin() as connection:
+            rows = connection.execute(sa.select(_DELIVERIES).where(*due).order_by(columns.due_at).limit(limit))
+            for row in rows.mappings().all():
+                mine = sa.update(_DELIVERIES).where(columns.number == row["number"], columns.due_at == row["due_at"])
+                if connection.execute(mine.values(due_at=_text(until))).rowcount:
+                    claimed.append(_delivery(row))
+        return claimed
+
+    def settle_delivery(self, delivery: Delivery, state: DeliveryState, due_at: datetime, reason: str) -> None:
+        """What came of an attempt."""
+        values = {"state": state, "attempts": delivery.attempts + 1, "due_at": _text(due_at), "reason": reason[:500]}
+        with self._begin() as connection:
+            connection.execute(sa.update(_DELIVERIES).where(_DELIVERIES.c.number == delivery.number).values(**values))
+
+    def deliveries(self, subscription: str | None, state: str | None, limit: int) -> list[Delivery]:
+        """Messages, the newest first."""
+        wanted = {"subscription": subscription, "state": state}
+        query = sa.select(_DELIVERIES).order_by(_DELIVERIES.c.number.desc()).limit(limit)
+        query = query.where(*(_DELIVERIES.c[name] == value for name, value in wanted.items() if value is not None))
+        with self._begin() as connection:
+            return [_delivery(row) for row in connection.execute(query).mappings()]
+
+    def replay(self, subscription: str, message: str | None) -> int:
+        """Send messages again that were given up, or one whatever became of it; how many."""
+        columns = _DELIVERIES.c
+        which = columns.state == "dead" if message is None else columns.message == message
+        change = sa.update(_DELIVERIES).where(columns.subscription == subscription, which)
+        with self._begin() as connection:
+            return connection.execute(change.values(state="waiting", attempts=0, due_at=_text(_now()))).rowcount
 
     # -- keys and audit -----------------------------------------------------------------------------------------
 
@@ -422,6 +537,26 @@ class GatewayStore:
         except SQLAlchemyError as exc:
             place = self._engine.url.render_as_string(hide_password=True)
             raise GatewayError(f"MYRIAD_GATEWAY_DATABASE: {place} cannot be used: {str(exc).splitlines()[0]}") from exc
+
+
+def job_facts(job: JobRecord) -> dict[str, Any]:
+    """What others are told of a job's end; the rest is behind its address."""
+    account = parse_account(job.account) if job.account else None
+    return {
+        "id": job.id,
+        "endpoint": job.endpoint,
+        "deployment": job.deployment,
+        "fleet": job.fleet,
+        "state": job.state,
+        "reason": job.reason,
+        "release": account.release if account else None,
+        "predictions": account.rows if account else None,
+        "job": f"/v1/batch/{job.endpoint}/jobs/{job.id}",
+    }
+
+
+def _delivery(row: Mapping[Any, Any]) -> Delivery:
+    return Delivery(**{**row, "due_at": datetime.fromisoformat(row["due_at"])})
 
 
 def _file_key(file: FileEvent) -> str:

@@ -72,6 +72,12 @@ class Settings(BaseSettings):
     gateway_secret: SecretStr | None = Field(
         None, min_length=32, description="Signs links to output; none: a random one below var/gateway."
     )
+    webhook_hosts: str = Field(
+        "", description="Hosts, separated by commas, that outgoing webhooks may go to, such as app.example.org."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, description="Signs outgoing webhooks (Standard Webhooks), whsec_ and base64."
+    )
     worker_lifetime: str = Field("", description="Time after which a worker of our own is replaced, such as 1h.")
 
     def __init__(self, **values: Any) -> None:

@@ -1,12 +1,13 @@
-"""What `myriad keys list` shows."""
+"""What `myriad keys list` and `myriad hooks list` show."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from adapters.gateway_store import Delivery
 from adapters.show import Section, show_sections
 
-__all__ = ["show_keys"]
+__all__ = ["show_keys", "show_messages"]
 
 
 def show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
@@ -25,6 +26,16 @@ def show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
     ]
     header = ("key", "client", "slot", "scopes", "endpoints", "made", "holds until")
     show_sections([Section("keys", rows or [("none yet: myriad keys create CLIENT --scope score",)], header)])
+
+
+def show_messages(messages: Sequence[Delivery]) -> None:
+    """A line a message."""
+    rows: list[tuple[str, ...]] = [
+        (one.message, one.subscription, one.state, str(one.attempts), f"{one.due_at:%Y-%m-%d %H:%M}", one.reason)
+        for one in messages
+    ]
+    header = ("message", "to", "state", "attempts", "due or sent", "reason")
+    show_sections([Section("messages", rows or [("none",)], header, frozenset({3}))])
 
 
 def _day(moment: datetime) -> str:

@@ -2,14 +2,30 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
-from models.errors import RequestError
+from models.errors import RequestError, SettingsError
 
-__all__ = ["documents_of", "is_signed"]
+__all__ = ["check_secret", "documents_of", "is_signed", "send"]
+
+
+_TIMEOUT_S = 15.0
+
+
+def check_secret(name: str, secret: str) -> None:
+    """Raises SettingsError if the variable's secret is none that Standard Webhooks signs with."""
+    try:
+        Webhook(secret)
+    except (EmptyWebhookSecretError, ValueError) as exc:
+        raise SettingsError(
+            f"{name}: no secret of Standard Webhooks; give whsec_ and 24 to 64 bytes as base64"
+        ) from exc
 
 
 def is_signed(secret: str, body: bytes, headers: Mapping[str, str]) -> str:
@@ -19,6 +35,23 @@ def is_signed(secret: str, body: bytes, headers: Mapping[str, str]) -> str:
     except (WebhookVerificationError, ValueError) as exc:
         return str(exc) or type(exc).__name__
     return ""
+
+
+def send(url: str, secret: str, identity: str, body: str) -> str:
+    """Post a signed message; empty if it was taken, else what went wrong. Redirects are not followed."""
+    moment = datetime.now(UTC)
+    headers = {
+        "content-type": "application/json",
+        "user-agent": "myriad",
+        "webhook-id": identity,
+        "webhook-timestamp": str(int(moment.timestamp())),
+        "webhook-signature": Webhook(secret).sign(identity, moment, body),
+    }
+    try:
+        answer = httpx.post(url, content=body.encode(), headers=headers, timeout=_TIMEOUT_S, follow_redirects=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        return f"{type(exc).__name__}: {exc}"
+    return "" if answer.is_success else f"answered with {answer.status_code}"
 
 
 def documents_of(body: bytes, headers: Mapping[str, str]) -> list[tuple[str | None, Any]]:

@@ -7,17 +7,18 @@ import typer
 
 from commands.common import settings_of, show, told_errors
 from commands.options import AsJson
-from models.errors import OrchestratorError, RequestError, SettingsError
+from models.errors import OrchestratorError, RequestError, SettingsError, UnknownNameError
 from models.keys import SCOPES, Scope
 
 if TYPE_CHECKING:
     from adapters.gateway_store import GatewayStore
     from models.keys import Key
 
-__all__ = ["keys", "serve"]
+__all__ = ["hooks", "keys", "serve"]
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 keys = typer.Typer(help="Keys of the gateway's clients.", no_args_is_help=True)
+hooks = typer.Typer(help="Outgoing webhooks of the gateway.", no_args_is_help=True)
 ClientName = Annotated[str, typer.Argument(help="Name of the client, such as webshop.", metavar="CLIENT")]
 Days = Annotated[int | None, typer.Option(help="Days until it expires; default: never.", min=1, max=3650)]
 
@@ -136,6 +137,46 @@ def list_keys(as_json: AsJson = False) -> None:
         from adapters.terminal_keys import show_keys
 
         show([_public(key) for key in _store().all_keys()], show_keys, as_json)
+
+
+@hooks.command("list")
+def list_messages(
+    subscription: Annotated[str | None, typer.Option(help="Only messages to this one; default: all.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Only those that were given up.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Messages to subscribers, the newest first, with what went wrong.
+
+    Example: myriad hooks list --dead
+    """
+    with told_errors():
+        from adapters.terminal_keys import show_messages
+
+        show(_store().deliveries(subscription, "dead" if dead else None, 200), show_messages, as_json)
+
+
+@hooks.command("replay")
+def replay(
+    subscription: Annotated[str, typer.Argument(help="Name of the subscription.", metavar="SUBSCRIPTION")],
+    message: Annotated[str | None, typer.Option(help="Only this one; default: all that were given up.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send messages again that were given up; a gateway that runs does it.
+
+    Example: myriad hooks replay app
+    """
+    with told_errors():
+        store = _store()
+        known = store.subscriptions()
+        if subscription not in known:
+            from models.lookup import closest
+
+            raise UnknownNameError(f"subscription {subscription}: there is none{closest(subscription, list(known))}")
+        count = store.replay(subscription, message)
+        if message is not None and not count:
+            raise UnknownNameError(f"message {message}: there is none to {subscription}")
+        store.record("cli", "subscription.replay", subscription, {"messages": count})
+        show({"messages": count}, lambda _: typer.echo(f"{count:,} messages will be sent again"), as_json)
 
 
 def _store() -> "GatewayStore":

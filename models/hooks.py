@@ -27,4 +27,10 @@ class Hook(BaseModel):
     debounce_seconds: float = Field(
         10, ge=0, le=3600, description="Files that land within this time of each other become one job."
     )
+    sweep_seconds: int | None = Field(
+        900,
+        ge=10,
+        le=86_400,
+        description="How often the fleet's scoring source is looked through for files whose event was lost.",
+    )
     overrides: Overrides = Field(Overrides(), description="Settings of its jobs.")

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from serving import hooks
+from serving import hooks, subscriptions
 from serving.batch import links, router
 from serving.problems import MEDIA_TYPE, Problem, answers, install
 from serving.security import BodyLimit, Doors, RateLimit
@@ -46,10 +46,12 @@ def create_app(services: Services, limits: Limits | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         services.keeper.start()
+        services.postman.start()
         try:
             yield
         finally:
             services.keeper.stop()
+            services.postman.stop()
 
     # No pages with scripts from elsewhere: the document is enough for any client's own tools.
     app = FastAPI(
@@ -68,6 +70,7 @@ def create_app(services: Services, limits: Limits | None = None) -> FastAPI:
     app.include_router(links)
     app.include_router(hooks.router)
     app.include_router(hooks.incoming)
+    app.include_router(subscriptions.router)
 
     @app.get("/healthz", tags=["health"])
     def healthz() -> dict[str, str]:

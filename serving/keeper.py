@@ -8,22 +8,30 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 from adapters.accounts import read_account
+from adapters.fleets import load_fleet
 from adapters.flow_runs import RunState
 from adapters.gateway_store import GatewayStore, JobRecord, new_job
 from adapters.lake import Lake
+from adapters.landing import unknown_files
 from adapters.uploads import SCHEME, place_of
 from models.accounts import account_json
 from models.batch import MOST_INPUTS, JobRequest
-from models.errors import GatewayError, OrchestratorError, UnknownNameError
+from models.errors import FleetError, GatewayError, LakeError, OrchestratorError, UnknownNameError
+from models.file_events import FileEvent, wanted
+from models.hooks import Hook
 
 __all__ = ["Keeper", "Runs"]
 
 _LOG = logging.getLogger("myriad.gateway")
 _FAILED = {"failed": "the run failed", "crashed": "the run crashed"}
 _MOST_WAIT_S = 30.0
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_SETTLED_S = 5.0
+"""A file that was written a moment ago may have its event on the way."""
 _MOST_DEBOUNCES = 6
 """A stream of files that never pauses is cut into jobs after so many times the pause."""
 _REMEMBERED = timedelta(days=8)
@@ -42,9 +50,10 @@ class Runs(Protocol):
 class Keeper:
     """Looks after all jobs that are not final, again and again."""
 
-    def __init__(self, store: GatewayStore, runs: Runs, lake: Lake, poll_s: float = 1.0) -> None:
-        self._store, self._runs, self._lake, self._poll_s = store, runs, lake, poll_s
-        self._forget_at = datetime.min.replace(tzinfo=UTC)
+    def __init__(self, store: GatewayStore, runs: Runs, lake: Lake, home: Path, poll_s: float = 1.0) -> None:
+        self._store, self._runs, self._lake, self._home, self._poll_s = store, runs, lake, home, poll_s
+        self._swept: dict[str, datetime] = {}
+        self._forget_at = _NEVER
         self._over, self._work = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
@@ -67,7 +76,7 @@ class Keeper:
             try:
                 self.step(datetime.now(UTC))
                 wait = self._poll_s
-            except (OrchestratorError, GatewayError) as exc:
+            except (OrchestratorError, GatewayError, LakeError, FleetError) as exc:
                 wait = min(2 * wait, _MOST_WAIT_S)
                 _LOG.warning("%s; looking again in %.0f s", exc, wait)
             except Exception:  # noqa: BLE001 - one odd job must not keep all others waiting for ever
@@ -94,6 +103,7 @@ class Keeper:
     def _gather(self, now: datetime) -> None:
         """Files that have landed become a job once none has come for a while, or the first has waited long enough."""
         for name, hook in self._store.hooks().items():
+            self._sweep(name, hook, now)
             waiting = self._store.waiting_files(name)
             quiet = timedelta(seconds=hook.debounce_seconds)
             if not waiting or (now - waiting[-1][2] < quiet and now - waiting[0][2] < _MOST_DEBOUNCES * quiet):
@@ -117,6 +127,28 @@ class Keeper:
         if now >= self._forget_at:
             self._forget_at = now + timedelta(hours=1)
             self._store.forget_messages(now - _REMEMBERED)
+
+    def _sweep(self, name: str, hook: Hook, now: datetime) -> None:
+        """Note files whose event was lost: they lie where the fleet's input comes from, and its ledger has them not.
+
+        A file is left to its event as long as that may be on its way: for as long as files rest.
+        """
+        if hook.sweep_seconds is None or now - self._swept.get(name, _NEVER) < timedelta(seconds=hook.sweep_seconds):
+            return
+        self._swept[name] = now
+        found = self._store.endpoint(hook.endpoint)
+        deployment = found[0].deployments.get(hook.deployment or found[0].default) if found else None
+        if deployment is None:
+            return
+        noted, lost = self._store.newest_notes(name), list[FileEvent]()
+        settled = now - timedelta(seconds=max(hook.debounce_seconds, _SETTLED_S))
+        for file in unknown_files(self._lake, load_fleet(deployment.fleet, self._home), self._home):
+            modified = datetime.fromtimestamp(file.modified, UTC)
+            if wanted(file.uri, hook.include) and modified < settled and noted.get(file.uri, _NEVER) < modified:
+                lost.append(FileEvent(file.uri, file.stamp))
+        if lost:
+            self._store.take_files(name, None, lost)
+            self._store.record(f"hook {name}", "hook.swept", name, {"files": len(lost)})
 
     def _begin(self, job: JobRecord, now: datetime) -> None:
         if job.cancel:

@@ -11,9 +11,11 @@ from pathlib import Path
 from adapters.flow_runs import FlowRuns
 from adapters.gateway_store import GatewayStore
 from adapters.lake import Lake
+from adapters.webhooks import check_secret
 from models.batch import source_root
 from models.fleet import Fleet
 from serving.keeper import Keeper
+from serving.postman import Postman
 from serving.problems import ProblemError
 
 __all__ = ["Services", "Signer"]
@@ -46,17 +48,20 @@ class Signer:
 class Services:
     """The gateway's parts. roots : places that any job may read from, besides what its fleet reads anyway.
 
-    local : whether input may lie on this machine.
+    local : whether input may lie on this machine. hosts : that outgoing webhooks may go to.
     """
 
     store: GatewayStore
     runs: FlowRuns
     keeper: Keeper
+    postman: Postman
     lake: Lake
     home: Path
     signer: Signer
     roots: tuple[str, ...]
     local: bool
+    hosts: tuple[str, ...] = ()
+    can_sign: bool = False
 
     def roots_of(self, fleet: Fleet) -> list[str]:
         """Places that a job of this fleet may read from."""
@@ -65,8 +70,12 @@ class Services:
         return [root for root in every if self.local or root.startswith("s3://")]
 
     def secret_of(self, hook: str) -> str | None:
-        """The secret of a hook's sender, from the environment."""
-        return os.environ.get(self.secret_name(hook)) or None
+        """The secret of a hook's sender, from the environment. Raises SettingsError for one that cannot be used."""
+        name = self.secret_name(hook)
+        secret = os.environ.get(name)
+        if secret:
+            check_secret(name, secret)
+        return secret or None
 
     @staticmethod
     def secret_name(hook: str) -> str:

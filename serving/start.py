@@ -7,7 +7,9 @@ from adapters.flow_runs import FlowRuns
 from adapters.gateway_store import GatewayStore
 from adapters.lake import Lake
 from adapters.settings import Settings
+from adapters.webhooks import check_secret, send
 from serving.keeper import Keeper
+from serving.postman import Postman
 from serving.services import Services, Signer
 
 __all__ = ["open_services"]
@@ -15,17 +17,28 @@ __all__ = ["open_services"]
 
 def open_services(settings: Settings, api_url: str) -> Services:
     """The parts of one gateway. api_url : of the Prefect server."""
+    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
+    if secret is not None:
+        check_secret("MYRIAD_WEBHOOK_SECRET", secret)
+    hosts = _list(settings.webhook_hosts)
     store, runs, lake = GatewayStore(settings.gateway_url), FlowRuns(api_url), Lake(settings.lake_uri)
     return Services(
         store=store,
         runs=runs,
-        keeper=Keeper(store, runs, lake),
+        keeper=Keeper(store, runs, lake, settings.home.resolve()),
+        postman=Postman(store, send, secret, hosts),
         lake=lake,
         home=settings.home.resolve(),
         signer=Signer(_secret(settings)),
-        roots=tuple(root.strip() for root in settings.gateway_roots.split(",") if root.strip()),
+        roots=_list(settings.gateway_roots),
         local="://" not in settings.lake,
+        hosts=hosts,
+        can_sign=secret is not None,
     )
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in text.split(",") if one.strip())
 
 
 def _secret(settings: Settings) -> bytes:

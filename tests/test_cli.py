@@ -385,3 +385,52 @@ def test_size_tells_how_many_workers_are_worth_it_and_leaves_no_lake(simulated, 
     document = json.loads(myriad("size", simulated, "--sample", 20, "--json").stdout)
     assert document["options"][0]["workers"] == 1
     assert document["recommended"]["workers"] >= 1
+
+
+def test_keys_are_made_listed_rotated_and_revoked(myriad):
+    made = json.loads(myriad("keys", "create", "shop", "--scope", "score", "--endpoint", "m3", "--json").stdout)
+    assert made["key"].startswith(f"myriad_{made['prefix']}_")
+    assert (made["scopes"], made["endpoints"], made["slot"]) == (["score"], ["m3"], "primary")
+    shown = myriad("keys", "list")
+    assert made["prefix"] in shown.stdout
+    assert made["key"] not in shown.stdout
+    again = myriad("keys", "create", "shop", "--scope", "score")
+    assert again.exit_code == 2
+    assert "client shop has a key; `myriad keys rotate shop`" in again.output
+    second = json.loads(myriad("keys", "rotate", "shop", "--days", 30, "--json").stdout)
+    assert second["slot"] == "secondary"
+    assert myriad("keys", "revoke", made["prefix"]).exit_code == 0
+    kept = json.loads(myriad("keys", "list", "--json").stdout)
+    assert [key["revoked_at"] is None for key in kept] == [False, True]
+    assert not any("digest" in key for key in kept)
+    assert (
+        "--scope fly: there is none; give one of read, score" in myriad("keys", "create", "x", "--scope", "fly").output
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--host", "0.0.0.0"], "--host 0.0.0.0: keys would travel in plain text; give --cert and --key"),
+        (["--cert", "a.pem"], "--cert and --key go together"),
+        (["--cert", "a.pem", "--key", "b.pem"], "a.pem: there is no such file"),
+    ],
+)
+def test_a_gateway_that_would_not_be_safe_is_not_served(myriad, options, told):
+    result = myriad("serve", *options)
+    assert result.exit_code == 2
+    assert told in result.output
+
+
+def test_a_gateway_without_prefect_says_what_to_start(myriad, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    result = myriad("serve")
+    assert result.exit_code == 1
+    assert "no Prefect server is known; start one: myriad up" in result.output
+
+
+def test_messages_to_nobody_cannot_be_sent_again(myriad):
+    result = myriad("hooks", "replay", "app")
+    assert result.exit_code == 2
+    assert "subscription app: there is none" in result.output
+    assert json.loads(myriad("hooks", "list", "--json").stdout) == []

@@ -85,7 +85,10 @@ def invocations(text):
     """Words and options of every `myriad` command in a text."""
     for found in INVOCATION.findall(text):
         words = tuple(found.split())
-        yield words[: 2 if words[0] in ("keys", "registry", "stack") else 1], re.findall(r"(?<!\S)--[a-z-]+", found)
+        yield (
+            words[: 2 if words[0] in ("hooks", "keys", "registry", "stack") else 1],
+            re.findall(r"(?<!\S)--[a-z-]+", found),
+        )
 
 
 def test_the_reference_of_the_fleet_file_is_fresh():

@@ -1,6 +1,7 @@
 """Incoming webhooks: events of all kinds, in any order and number, become jobs that have each file once."""
 
 import json
+import os
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -241,3 +242,20 @@ def test_hooks_are_listed_for_those_who_may_use_them(made):
     (found,) = made.client("read").get("/v1/hooks").json()["hooks"]
     assert (found["name"], found["include"], found["url"]) == ("landing", ["*.csv"], "/v1/hooks/landing")
     assert made.client("read", endpoints=("other",)).get("/v1/hooks").json()["hooks"] == []
+
+
+def test_files_whose_event_was_lost_are_found_and_scored_once(made, tmp_path):
+    put_hook(made, include=["*.csv"], sweep_seconds=60)
+    (tmp_path / "today").mkdir()
+    old = (datetime.now(UTC) - timedelta(minutes=5)).timestamp()
+    for name in ("lost.csv", "noted.csv", "_hidden.csv", "other.json", "young.csv"):
+        (tmp_path / "today" / name).write_text("ride\n1\n")
+        if name != "young.csv":
+            os.utime(tmp_path / "today" / name, (old, old))
+    made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/noted.csv"})
+    (job,) = jobs(made, after=0) or jobs(made, after=12)
+    assert sorted(job["inputs"]) == [f"{made.today}/lost.csv", f"{made.today}/noted.csv"]
+    # The next sweep finds the young one, and no other one finds anything twice.
+    found = jobs(made, after=90)
+    assert next(job["inputs"] for job in found) == [f"{made.today}/young.csv"]
+    assert len(jobs(made, after=200)) == len(jobs(made, after=400)) == len(found) == 2

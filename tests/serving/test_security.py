@@ -12,7 +12,13 @@ from models.errors import RequestError, UnknownNameError
 from models.keys import SCOPES, Key, make_key
 from serving.app import OPEN, Limits
 
-VALUES = {"endpoint": "rides", "job": "job-20260101T000000-00000000", "token": "job.csv.1.x", "hook": "landing"}
+VALUES = {
+    "endpoint": "rides",
+    "job": "job-20260101T000000-00000000",
+    "token": "job.csv.1.x",
+    "hook": "landing",
+    "subscription": "app",
+}
 SCOPE_OF = {
     ("get", "/v1/batch"): "read",
     ("get", "/v1/batch/{endpoint}"): "read",
@@ -28,6 +34,11 @@ SCOPE_OF = {
     ("get", "/v1/hooks"): "read",
     ("put", "/v1/hooks/{hook}"): "operate",
     ("post", "/v1/hooks/{hook}"): "score",
+    ("get", "/v1/subscriptions"): "operate",
+    ("put", "/v1/subscriptions/{subscription}"): "operate",
+    ("delete", "/v1/subscriptions/{subscription}"): "operate",
+    ("get", "/v1/subscriptions/{subscription}/messages"): "operate",
+    ("post", "/v1/subscriptions/{subscription}/replay"): "operate",
 }
 ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}}, "default": "blue"}
 

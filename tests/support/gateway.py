@@ -20,8 +20,11 @@ from models.accounts import InputAccount, ScoreAccount
 from models.errors import OrchestratorError, UnknownNameError
 from serving.app import Limits, create_app
 from serving.keeper import Keeper
+from serving.postman import Postman
 from serving.services import Services, Signer
 
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+HOSTS = ("app.example.org", "127.0.0.1:9999")
 FLEET = {
     "name": "rides",
     "task": "regression",
@@ -93,9 +96,18 @@ def gateway(folder, limits=None, database=None):
         content = {key: value for key, value in fleet.items() if value is not None}
         (folder / "fleets" / f"{name}.yaml").write_text(json.dumps(content))
     store, runs, lake = GatewayStore(database or f"sqlite:///{folder}/gateway.db"), Runs(), Lake(str(folder / "lake"))
-    keeper = Keeper(store, runs, lake)
+    keeper = Keeper(store, runs, lake, folder)
     keeper.start = keeper.stop = lambda: None
-    services = Services(store, runs, keeper, lake, folder, Signer(b"secret" * 8), ("extra",), True)
+    sent = []
+
+    def send(*message):
+        sent.append(message)
+        return made.wrong
+
+    postman = Postman(store, send, SECRET, HOSTS)
+    postman.start = postman.stop = lambda: None
+    signer = Signer(b"secret" * 8)
+    services = Services(store, runs, keeper, postman, lake, folder, signer, ("extra",), True, HOSTS, True)
     app = create_app(services, limits or Limits(per_second=10_000, at_once=10_000, strangers_at_once=10_000))
     names = iter(range(1000))
 
@@ -107,7 +119,7 @@ def gateway(folder, limits=None, database=None):
     with served(app) as url:
         nobody = httpx.Client(base_url=url, timeout=60)
         made = SimpleNamespace(app=app, store=store, runs=runs, lake=lake, keeper=keeper, client=client, nobody=nobody)
-        made.clients, made.url = [nobody], url
+        made.clients, made.url, made.postman, made.sent, made.wrong = [nobody], url, postman, sent, ""
         try:
             yield made
         finally:

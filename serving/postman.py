@@ -1,0 +1,80 @@
+"""Sends what subscribers are to be told, again and again until it is taken, or given up after two days."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+from adapters.gateway_store import Delivery, GatewayStore
+from models.errors import GatewayError, RequestError
+from models.subscriptions import Subscription, check_target, pause
+
+__all__ = ["Postman", "Send"]
+
+Send = Callable[[str, str, str, str], str]
+"""url, secret, id, body -> empty, or what went wrong."""
+_LOG = logging.getLogger("myriad.gateway")
+_AT_ONCE = 16
+_LEASE = timedelta(seconds=60)
+"""A gateway that dies with a message in its hand: another one sends it after this, or it does itself."""
+
+
+class Postman:
+    """Looks for messages that are due. A message may arrive twice, with the same id; none gets lost."""
+
+    def __init__(
+        self, store: GatewayStore, send: Send, secret: str | None, hosts: tuple[str, ...], poll_s: float = 1.0
+    ) -> None:
+        self._store, self._send, self._secret, self._hosts, self._poll_s = store, send, secret, hosts, poll_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="postman", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join(20)
+
+    def _run(self) -> None:
+        while not self._over.wait(self._poll_s):
+            try:
+                while self.step(datetime.now(UTC)) and not self._over.is_set():
+                    continue
+            except GatewayError as exc:
+                _LOG.warning("%s", exc)
+                self._over.wait(10)
+
+    def step(self, now: datetime) -> int:
+        """Send what is due, several at the same time; how many messages that were."""
+        due = self._store.claim_deliveries(now, now + _LEASE, _AT_ONCE)
+        if not due:
+            return 0
+        wishes = self._store.subscriptions()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda delivery: self._deliver(delivery, wishes.get(delivery.subscription), now), due))
+        return len(due)
+
+    def _deliver(self, delivery: Delivery, wish: Subscription | None, now: datetime) -> None:
+        wrong = self._attempt(delivery, wish)
+        if not wrong:
+            self._store.settle_delivery(delivery, "delivered", now, "")
+            return
+        wait = pause(delivery.attempts + 1)
+        if wait is None:
+            self._store.settle_delivery(delivery, "dead", now, wrong)
+            _LOG.warning("message %s to %s is given up: %s", delivery.message, delivery.subscription, wrong)
+        else:
+            self._store.settle_delivery(delivery, "waiting", now + wait, wrong)
+
+    def _attempt(self, delivery: Delivery, wish: Subscription | None) -> str:
+        if wish is None:
+            return "the subscription is gone"
+        if self._secret is None:
+            return "MYRIAD_WEBHOOK_SECRET is not set for this gateway"
+        try:
+            check_target(wish.url, self._hosts)
+        except RequestError as exc:
+            return str(exc)
+        return self._send(wish.url, self._secret, delivery.message, delivery.body)

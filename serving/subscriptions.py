@@ -1,0 +1,139 @@
+"""Routes of outgoing webhooks: who is told, what was told, and telling it again."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field
+
+from models.errors import RequestError
+from models.subscriptions import DeliveryState, Subscription, check_target
+from serving.batch import Operator, Parts
+from serving.problems import ProblemError, answers
+from serving.security import Client
+from serving.services import Services
+
+__all__ = ["router"]
+
+router = APIRouter(
+    prefix="/v1/subscriptions", tags=["subscriptions"], responses=answers(401, 403, 404, 413, 422, 429, 503)
+)
+Name = Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$", examples=["app"])]
+
+
+class NamedSubscription(Subscription):
+    """A subscription and its name."""
+
+    name: str
+
+
+class Subscriptions(BaseModel):
+    """All subscriptions."""
+
+    subscriptions: list[NamedSubscription]
+
+
+class Message(BaseModel):
+    """A message to a subscriber. due_at : when it is sent next, or was sent last."""
+
+    id: str = Field(description="Stays when it is sent again: the header `webhook-id`.")
+    state: DeliveryState
+    attempts: int
+    due_at: datetime
+    reason: str = Field(description="Of the last attempt in vain.")
+
+
+class Messages(BaseModel):
+    """Messages, the newest first."""
+
+    messages: list[Message]
+
+
+class Replayed(BaseModel):
+    """How many messages will be sent again."""
+
+    messages: int
+
+
+@router.get("")
+def list_subscriptions(parts: Parts, client: Operator) -> Subscriptions:
+    """The subscriptions that the key may see."""
+    found = [item for item in parts.store.subscriptions().items() if _reaches(client, item[1])]
+    return Subscriptions(subscriptions=[_view(name, one) for name, one in found])
+
+
+@router.put("/{subscription}")
+def put_subscription(subscription: Name, definition: Subscription, parts: Parts, client: Operator) -> NamedSubscription:
+    """Make or change a subscription. Jobs that end from now on are told."""
+    try:
+        check_target(definition.url, parts.hosts)
+    except RequestError as exc:
+        raise ProblemError(422, f"body.url: {exc}", "body.url") from exc
+    if not parts.can_sign:
+        raise ProblemError(422, "set MYRIAD_WEBHOOK_SECRET for the gateway first, to a secret whsec_...")
+    if definition.endpoint is not None and parts.store.endpoint(definition.endpoint) is None:
+        raise ProblemError(422, f"body.endpoint: {definition.endpoint}: there is no such endpoint", "body.endpoint")
+    before = parts.store.subscriptions().get(subscription)
+    if not _reaches(client, definition) or (before is not None and not _reaches(client, before)):
+        raise ProblemError(403, f"key {client.prefix}: it is for jobs of {', '.join(client.endpoints)} alone")
+    parts.store.put_subscription(subscription, definition)
+    parts.store.record(client.name, "subscription.put", subscription, definition.model_dump(mode="json"))
+    return _view(subscription, definition)
+
+
+@router.delete("/{subscription}", status_code=204)
+def delete_subscription(subscription: Name, parts: Parts, client: Operator) -> Response:
+    """End a subscription; messages on their way to it are dropped."""
+    _known(parts, client, subscription)
+    parts.store.delete_subscription(subscription)
+    parts.store.record(client.name, "subscription.delete", subscription)
+    return Response(status_code=204)
+
+
+@router.get("/{subscription}/messages")
+def list_messages(
+    subscription: Name,
+    parts: Parts,
+    client: Operator,
+    state: DeliveryState | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Messages:
+    """Messages to a subscriber; `state=dead` has those that were given up."""
+    _known(parts, client, subscription)
+    found = parts.store.deliveries(subscription, state, limit)
+    return Messages(
+        messages=[
+            Message(id=one.message, state=one.state, attempts=one.attempts, due_at=one.due_at, reason=one.reason)
+            for one in found
+        ]
+    )
+
+
+@router.post("/{subscription}/replay", status_code=202)
+def replay(
+    subscription: Name,
+    parts: Parts,
+    client: Operator,
+    message: Annotated[str | None, Query(max_length=128, description="Only this one, whatever became of it.")] = None,
+) -> Replayed:
+    """Send messages again that were given up."""
+    _known(parts, client, subscription)
+    count = parts.store.replay(subscription, message)
+    if message is not None and not count:
+        raise ProblemError(404, f"message {message}: there is none to {subscription}", "query.message")
+    parts.store.record(client.name, "subscription.replay", subscription, {"messages": count})
+    return Replayed(messages=count)
+
+
+def _view(name: str, subscription: Subscription) -> NamedSubscription:
+    return NamedSubscription(name=name, **subscription.model_dump())
+
+
+def _known(parts: Services, client: Client, name: str) -> None:
+    found = parts.store.subscriptions().get(name)
+    if found is None or not _reaches(client, found):
+        raise ProblemError(404, f"subscription {name}: there is none; make it with PUT /v1/subscriptions/{name}")
+
+
+def _reaches(client: Client, subscription: Subscription) -> bool:
+    return not client.endpoints or subscription.endpoint in client.endpoints

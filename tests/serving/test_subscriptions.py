@@ -1,0 +1,230 @@
+"""Outgoing webhooks: whoever subscribed is told of every end of a job at least once, by a real HTTP server too."""
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from gateway import HOSTS, SECRET, complete, gateway
+from standardwebhooks import Webhook
+
+from adapters.webhooks import check_secret, send
+from models.errors import RequestError, SettingsError
+from models.subscriptions import check_target, pause
+
+ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}}, "default": "blue"}
+URL = "https://app.example.org/hooks/myriad"
+
+
+@pytest.fixture
+def made(tmp_path):
+    with gateway(tmp_path) as found:
+        found.operator = found.client("operate", "score", name="operator")
+        found.operator.put("/v1/batch/rides", json=ENDPOINT)
+        found.operator.put("/v1/batch/other", json=ENDPOINT)
+        yield found
+
+
+def now(seconds=0):
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def subscribe(made, name="app", **definition):
+    answer = made.operator.put(f"/v1/subscriptions/{name}", json={"url": URL} | definition)
+    assert answer.status_code == 200, answer.text
+
+
+def completed_job(made, endpoint="rides"):
+    job = made.operator.post(f"/v1/batch/{endpoint}/jobs", json={}).json()
+    made.keeper.step(now())
+    complete(made, job)
+    return job
+
+
+def messages(made, name="app", **query):
+    return made.operator.get(f"/v1/subscriptions/{name}/messages", params=query).json()["messages"]
+
+
+def is_problem(answer, status):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.json()["detail"]
+
+
+def test_the_end_of_a_job_is_told_once_it_is_on_record(made):
+    subscribe(made)
+    job = completed_job(made)
+    assert made.postman.step(now()) == 1
+    ((url, secret, identity, body),) = made.sent
+    assert (url, secret, identity) == (URL, SECRET, f"{job['id']}.completed")
+    content = json.loads(body)
+    assert content["type"] == "job.completed"
+    data = content["data"]
+    assert (data["id"], data["state"], data["release"], data["predictions"]) == (job["id"], "completed", 3, 9)
+    assert data["job"] == job["links"]["self"]
+    assert made.postman.step(now(3600)) == 0
+    assert [one["state"] for one in messages(made)] == ["delivered"]
+
+
+def test_failures_and_cancellations_are_told_to_those_who_want_them(made):
+    subscribe(made, "all")
+    subscribe(made, "failures", events=["job.failed"])
+    subscribe(made, "others", endpoint="other")
+    made.operator.post("/v1/batch/rides/jobs", json={})
+    made.keeper.step(now())
+    made.runs.become("failed", "no release")
+    made.keeper.step(now())
+    cancelled = made.operator.post("/v1/batch/rides/jobs", json={}).json()
+    made.operator.delete(cancelled["links"]["self"])
+    made.keeper.step(now())
+    counts = {name: len(messages(made, name)) for name in ("all", "failures", "others")}
+    assert counts == {"all": 2, "failures": 1, "others": 0}
+
+
+def test_what_is_not_taken_is_sent_again_with_the_same_id_and_given_up_after_two_days(made):
+    subscribe(made)
+    completed_job(made)
+    made.wrong = "answered with 503"
+    moment, gaps = now(), []
+    while made.postman.step(moment):
+        (one,) = messages(made)
+        due = datetime.fromisoformat(one["due_at"])
+        assert one["reason"] == "answered with 503"
+        gaps.append((due - moment).total_seconds())
+        assert made.postman.step(due - timedelta(seconds=1)) == 0 if one["state"] == "waiting" else True
+        moment = due
+        if one["state"] == "dead":
+            break
+    assert len({identity for _, _, identity, _ in made.sent}) == 1
+    assert len(made.sent) == 9
+    assert gaps[:4] == [5, 30, 120, 600]
+    assert 36 * 3600 < sum(gaps) < 60 * 3600
+    assert [one["state"] for one in messages(made, state="dead")] == ["dead"]
+    # Somebody mends the receiver and asks for it again.
+    made.wrong = ""
+    assert made.operator.post("/v1/subscriptions/app/replay").json() == {"messages": 1}
+    assert made.postman.step(now()) == 1
+    (one,) = messages(made)
+    assert (one["state"], one["attempts"]) == ("delivered", 1)
+    again = made.operator.post("/v1/subscriptions/app/replay", params={"message": one["id"]})
+    assert again.json() == {"messages": 1}
+    is_problem(made.operator.post("/v1/subscriptions/app/replay", params={"message": "nope"}), 404)
+
+
+def test_a_gateway_that_dies_with_a_message_in_its_hand_loses_none(made, tmp_path):
+    subscribe(made)
+    completed_job(made)
+    (claimed,) = made.store.claim_deliveries(now(), now(60), 16)
+    assert made.store.claim_deliveries(now(), now(60), 16) == [], "nobody else sends it meanwhile"
+    with gateway(tmp_path) as another:
+        assert another.postman.step(now(30)) == 0
+        assert another.postman.step(now(61)) == 1
+        assert [identity for _, _, identity, _ in another.sent] == [claimed.message]
+
+
+def test_a_receiver_gets_a_signature_that_holds(made):
+    received = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append((dict(self.headers), body))
+            self.send_response(302 if "moved" in self.path else 204)
+            self.send_header("Location", "http://127.0.0.1:1/")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    place = f"http://127.0.0.1:{server.server_port}"
+    try:
+        assert send(f"{place}/hook", SECRET, "id-1", '{"a": 1}') == ""
+        assert send(f"{place}/moved", SECRET, "id-1", "{}") == "answered with 302"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    headers, body = received[0]
+    assert Webhook(SECRET).verify(body, headers) == {"a": 1}
+    assert "ConnectError" in send(f"{place}/hook", SECRET, "id-1", "{}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://elsewhere.example.org/x",
+        "https://app.example.org:8443/x",
+        "https://app.example.org.evil.org/x",
+        "https://evil.org/app.example.org",
+        "https://user:pw@app.example.org/x",
+        "https://app.example.org@evil.org/x",
+        "http://127.0.0.1/x",
+        "http://127.0.0.1:9998/x",
+        "http://[::1]:9999/x",
+        "http://169.254.169.254/latest",
+        "ftp://app.example.org/x",
+        "file:///etc/passwd",
+        "https://app.example.org\\@evil.org/x",
+        "https://app.example.org/x y",
+        "https://app.example.org:x/",
+        "nonsense",
+    ],
+)
+def test_messages_go_to_allowed_hosts_alone(made, url):
+    with pytest.raises(RequestError):
+        check_target(url, HOSTS)
+    is_problem(made.operator.put("/v1/subscriptions/app", json={"url": url}), 422)
+
+
+def test_allowed_hosts_are_taken_by_name_and_port():
+    for url in (URL, "https://APP.example.org:443/x?y=1", "http://app.example.org/x", "http://127.0.0.1:9999/x"):
+        check_target(url, HOSTS)
+
+
+def test_a_subscription_that_cannot_work_is_refused(made):
+    def answer(**change):
+        return made.operator.put("/v1/subscriptions/app", json={"url": URL} | change)
+
+    assert "no such endpoint" in is_problem(answer(endpoint="nope"), 422)
+    assert "job.completed" in is_problem(answer(events=["job.started"]), 422)
+    is_problem(answer(events=[]), 422)
+    is_problem(made.operator.get("/v1/subscriptions/nope/messages"), 404)
+    is_problem(made.operator.delete("/v1/subscriptions/nope"), 404)
+
+
+def test_an_ended_subscription_is_told_no_more(made):
+    subscribe(made)
+    completed_job(made)
+    assert made.operator.delete("/v1/subscriptions/app").status_code == 204
+    assert made.postman.step(now()) == 0
+    completed_job(made)
+    assert made.store.deliveries(None, None, 10) == []
+
+
+def test_a_key_for_one_endpoint_sees_subscriptions_of_that_alone(made):
+    subscribe(made)
+    subscribe(made, "of-other", endpoint="other")
+    limited = made.client("operate", endpoints=("other",))
+    assert [one["name"] for one in limited.get("/v1/subscriptions").json()["subscriptions"]] == ["of-other"]
+    is_problem(limited.get("/v1/subscriptions/app/messages"), 404)
+    is_problem(limited.put("/v1/subscriptions/app", json={"url": URL, "endpoint": "other"}), 403)
+    is_problem(limited.put("/v1/subscriptions/new", json={"url": URL}), 403)
+    assert limited.put("/v1/subscriptions/new", json={"url": URL, "endpoint": "other"}).status_code == 200
+
+
+def test_pauses_grow_until_it_is_given_up():
+    found = [pause(attempt) for attempt in range(1, 10)]
+    assert found[-1] is None
+    known = [one for one in found if one is not None]
+    assert known == sorted(known)
+    assert timedelta(days=1) < sum(known, timedelta()) < timedelta(days=3)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!", "whsec_a"])
+def test_a_secret_that_signs_nothing_is_told(secret):
+    with pytest.raises(SettingsError, match="X: no secret of Standard Webhooks"):
+        check_secret("X", secret)
