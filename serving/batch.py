@@ -41,6 +41,11 @@ IdempotencyKey = Annotated[
         description="The same key again gives the same job, whatever has happened since.",
     ),
 ]
+_FILE = {
+    "required": True,
+    "description": "The file, as it is.",
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+}
 _MEDIA = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 _LONGEST_LINK_S = 7 * 86_400
 Reader = Annotated[Client, Depends(allow("read"))]
@@ -285,7 +290,7 @@ def follow_link(token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")],
     return _output(parts, found, "parquet" if form == "parquet" else "csv")
 
 
-@router.post("/{endpoint}/uploads", status_code=201)
+@router.post("/{endpoint}/uploads", status_code=201, openapi_extra={"requestBody": _FILE})
 async def upload(
     endpoint: EndpointName,
     request: Request,

@@ -23,6 +23,17 @@ __all__ = ["incoming", "router"]
 router = APIRouter(prefix="/v1/hooks", tags=["hooks"], responses=answers(401, 403, 404, 413, 422, 429, 503))
 incoming = APIRouter(prefix="/v1/hooks", tags=["hooks"], responses=answers(401, 403, 404, 413, 415, 422, 429, 503))
 HookName = Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$", examples=["landing"])]
+_EXAMPLE = {"uris": ["s3://raw/rides/2026-11-26.csv"]}
+_OBJECT = {"schema": {"type": "object"}, "example": _EXAMPLE}
+_BODY = {
+    "required": True,
+    "description": "An S3 notification, an EventBridge event, CloudEvents, or uris.",
+    "content": {
+        "application/json": _OBJECT,
+        "application/cloudevents+json": {"schema": {"type": "object"}},
+        "application/cloudevents-batch+json": {"schema": {"type": "array", "items": {"type": "object"}}},
+    },
+}
 _MOST_FILES = 10_000
 _MOST_TOLD = 20
 
@@ -77,7 +88,7 @@ def put_hook(hook: HookName, definition: Hook, parts: Parts, client: Operator) -
     return _view(hook, definition)
 
 
-@incoming.post("/{hook}", status_code=202)
+@incoming.post("/{hook}", status_code=202, openapi_extra={"requestBody": _BODY})
 async def take_events(hook: HookName, request: Request, parts: Parts) -> Taken:
     """Take events in: S3 notifications, CloudEvents (binary, structured, batch), or `{"uris": [...]}`.
 

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 has them: `application/problem+json`, naming the field and the way out."""
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -84,8 +85,23 @@ async def _invalid(_: Request, exc: RequestValidationError) -> JSONResponse:
     return _answer(422, "; ".join(f"{one.field}: {one.detail}" for one in errors), errors)
 
 
-async def _plain(_: Request, exc: HTTPException) -> JSONResponse:
-    return _answer(exc.status_code, str(exc.detail), headers=exc.headers)
+async def _plain(request: Request, exc: HTTPException) -> JSONResponse:
+    if exc.status_code == 400:  # Of FastAPI: bytes that are no text.
+        return _answer(422, "body: it is no JSON that can be read", [Wrong(field="body", detail=str(exc.detail))])
+    headers = dict(exc.headers or {})
+    if exc.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+        return _answer(405, f"{request.method} is not for this address; use {headers['Allow']}", headers=headers)
+    return _answer(exc.status_code, str(exc.detail), headers=headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """All that an address takes; the framework names those of the first route only."""
+    path, found = request.scope["path"], set[str]()
+    for template, operations in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)), path):
+            found |= {method.upper() for method in operations}
+    return found
 
 
 async def _ours(_: Request, exc: Exception) -> JSONResponse:

@@ -352,9 +352,12 @@ def test_unknown_endpoints_and_jobs_are_told(client):
     problem(client.get(f"{JOBS}/job-20260101T000000-00000000"), 404)
     assert problem(client.get(f"{JOBS}/nonsense"), 422)["errors"][0]["field"] == "path.job"
     problem(client.get("/v1/nothing"), 404)
-    problem(client.patch("/v1/batch/rides"), 405)
+    answer = client.patch("/v1/batch/rides")
+    assert "use GET, PUT" in problem(answer, 405)["detail"]
+    assert answer.headers["allow"] == "GET, PUT"
 
 
 def test_a_body_that_is_no_json_or_of_another_type_is_told(client):
-    problem(client.post(JOBS, content=b"{", headers={"Content-Type": "application/json"}), 422)
+    for body in (b"{", b"\xff\xfe"):
+        problem(client.post(JOBS, content=body, headers={"Content-Type": "application/json"}), 422)
     problem(client.post(JOBS, content=b"inputs=x", headers={"Content-Type": "text/plain"}), 422)
