@@ -23,6 +23,8 @@ class FleetUpkeep(Protocol):
     def journals(self) -> int: ...
     @property
     def uploads(self) -> int: ...
+    @property
+    def sent(self) -> int: ...
 
 
 def show_upkeep(found: Sequence[FleetUpkeep]) -> None:
@@ -32,9 +34,8 @@ def show_upkeep(found: Sequence[FleetUpkeep]) -> None:
         rows = [_row(table) for table in fleet.tables]
         show_sections([Section(f"fleet {fleet.fleet}", rows, header, numbers=frozenset({1, 2, 3, 4}))])
         freed = format_bytes(sum(table.freed_bytes for table in fleet.tables))
-        told = (
-            f"{counted(fleet.journals, 'journal')} dropped, {counted(fleet.uploads, 'upload')} aborted, {freed} freed"
-        )
+        done = (f"{counted(fleet.journals, 'journal')} dropped", f"{counted(fleet.uploads, 'upload')} aborted")
+        told = ", ".join((*done, f"{counted(fleet.sent, 'sent file')} deleted", f"{freed} freed"))
         print(f"{fleet.fleet}: {'would be: ' if fleet.dry_run else ''}{told}")
     if not found:
         print("no fleets in the lake")

@@ -29,6 +29,7 @@ __all__ = [
     "abort_uploads",
     "compact_table",
     "drop_journals",
+    "drop_sent",
     "fleet_tables",
     "read_journals",
     "tidy_table",
@@ -199,6 +200,17 @@ def drop_journals(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool
         for folder in [] if dry_run else old:
             filesystem, path = arrow_filesystem(folder)
             filesystem.delete_dir(path)
+    return len(old)
+
+
+def drop_sent(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool) -> int:
+    """Delete files that clients have sent to the gateway: their rows are in the lake since; returns how many."""
+    limit = (datetime.now(UTC) - retention).timestamp()
+    with unusable(lake.folder(fleet), "tidied"):
+        old = [file.uri for file in files_below(f"{lake.folder(fleet)}/_uploads") if file.modified < limit]
+        for uri in [] if dry_run else old:
+            filesystem, path = arrow_filesystem(uri)
+            filesystem.delete_file(path)
     return len(old)
 
 

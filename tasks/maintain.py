@@ -16,6 +16,7 @@ from adapters.upkeep import (
     abort_uploads,
     compact_table,
     drop_journals,
+    drop_sent,
     fleet_tables,
     read_journals,
     tidy_table,
@@ -31,13 +32,17 @@ LEAST_HOURS = 24
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What was done for a fleet, or would be. tables : those with which something was."""
+    """What was done for a fleet, or would be. tables : those with which something was.
+
+    uploads : unfinished ones on S3 that were aborted. sent : files of the gateway's clients that were deleted.
+    """
 
     fleet: str
     dry_run: bool
     tables: Sequence[TableUpkeep]
     journals: int
     uploads: int
+    sent: int = 0
 
     @property
     def removed(self) -> int:
@@ -71,8 +76,9 @@ def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: boo
     # After the tables: what an old journal names stays until the next time, since a run may be taking it over now.
     dropped = drop_journals(lake, fleet, retention, dry_run=dry_run)
     uploads = abort_uploads(lake.folder(fleet), retention, dry_run=dry_run)
+    sent = drop_sent(lake, fleet, retention, dry_run=dry_run)
     changed = [table for table in found.values() if table != TableUpkeep(table.table)]
-    result = Upkeep(fleet, dry_run, changed, dropped, uploads)
+    result = Upkeep(fleet, dry_run, changed, dropped, uploads, sent)
     emit(Progress("maintain", len(names) + 1, len(names) + 1, f"{fleet}: {format_bytes(result.freed_bytes)} freed"))
     return result
 

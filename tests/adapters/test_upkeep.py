@@ -16,6 +16,7 @@ import pytest
 from adapters import upkeep
 from adapters.journal import Journal
 from adapters.lake import Lake
+from adapters.uploads import keep_upload, place_of
 from models.errors import RequestError
 from models.tables import OUTCOMES, PREDICTIONS, VERDICTS, TableSpec
 from tasks.maintain import maintain_fleet
@@ -162,6 +163,20 @@ def test_verdicts_of_many_promotions_become_one_file_a_partition(lake):
     done = maintain_fleet.fn(lake, "shop", 24)
     assert [(one.table, one.merged, one.into) for one in done.tables] == [("verdicts", 3, 1)]
     assert sorted(table.read(["segment"])["segment"].to_pylist()) == ["s=0", "s=1", "s=2"]
+
+
+def test_files_that_clients_have_sent_go_once_they_are_old(lake, tmp_path):
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    sent = keep_upload(lake, "shop", "a.csv", tmp_path / "a.csv")
+    assert upkeep.drop_sent(lake, "shop", WEEK, dry_run=False) == 0
+    time.sleep(1.1)
+    assert upkeep.drop_sent(lake, "shop", NOW, dry_run=True) == 1
+    place = place_of(lake, "shop", sent.uri)
+    storage = fsspec.filesystem("s3" if place.startswith("s3://") else "file", use_listings_cache=False)
+    assert storage.exists(place)
+    assert upkeep.drop_sent(lake, "shop", NOW, dry_run=False) == 1
+    assert not storage.exists(place)
+    assert keep_upload(lake, "shop", "a.csv", tmp_path / "a.csv") == sent
 
 
 def test_uploads_that_nobody_finished_are_aborted(s3):
