@@ -297,5 +297,5 @@ def test_an_expired_certificate_is_told_before_anything_is_opened(tmp_path, monk
 
     monkeypatch.setattr(tls, "datetime", Later)
     settings = Settings(dask_address="tls://127.0.0.1:1", dask_tls=str(folder))
-    with pytest.raises(SettingsError, match=r"cert.pem: expired on .*; `myriad tls .*` makes new ones"):
+    with pytest.raises(SettingsError, match=r"cert.pem: expired on .*; `myriad tls .*` makes a new one"):
         preflight(settings, registers=False)
