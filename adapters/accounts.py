@@ -1,12 +1,21 @@
-"""Accounts of scoring runs in the lake, one small file a run."""
+"""Accounts of scoring runs in the lake, one small file a run; and signs of life while one is at work."""
 
-from adapters.files import STORAGE_ERRORS, open_file, put_file
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+
+from adapters.files import STORAGE_ERRORS, arrow_filesystem, files_below, open_file, put_file
 from adapters.lake import Lake
 from models.accounts import ScoreAccount, account_json, parse_account
 
-__all__ = ["read_account", "write_account"]
+__all__ = ["beating", "last_beat", "read_account", "write_account"]
 
 _FOLDER = "_jobs"
+_ALIVE = "_alive"
+BEAT_S = 10.0
+_LOG = logging.getLogger(__name__)
 
 
 def write_account(lake: Lake, account: ScoreAccount) -> None:
@@ -21,3 +30,44 @@ def read_account(lake: Lake, fleet: str, run_id: str) -> ScoreAccount | None:
             return parse_account(stream.read())
     except STORAGE_ERRORS:
         return None
+
+
+@contextmanager
+def beating(lake: Lake, fleet: str, run_id: str) -> Iterator[None]:
+    """While the block runs, a small file says that its process lives: who waits for it can tell it from a killed one.
+
+    A beat that cannot be written is left out; it is no reason to end what runs.
+    """
+    over = threading.Event()
+
+    def beat() -> None:
+        while True:
+            try:
+                put_file(_alive(lake, fleet), run_id, datetime.now(UTC).isoformat().encode())
+            except STORAGE_ERRORS as exc:
+                _LOG.debug("no sign of life of %s: %s", run_id, exc)
+            if over.wait(BEAT_S):
+                return
+
+    thread = threading.Thread(target=beat, name="beat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(BEAT_S)
+        with suppress(*STORAGE_ERRORS):
+            filesystem, path = arrow_filesystem(f"{_alive(lake, fleet)}/{run_id}")
+            filesystem.delete_file(path)
+
+
+def last_beat(lake: Lake, fleet: str, run_id: str) -> datetime | None:
+    """When a run gave its last sign of life; None where there is none."""
+    for file in files_below(f"{_alive(lake, fleet)}/{run_id}"):
+        with suppress(*STORAGE_ERRORS, ValueError), open_file(file.uri) as stream:
+            return datetime.fromisoformat(stream.read().decode())
+    return None
+
+
+def _alive(lake: Lake, fleet: str) -> str:
+    return f"{lake.folder(fleet)}/{_ALIVE}"

@@ -1,7 +1,7 @@
 """Runs of deployed flows: started once under a key, asked for their state, cancelled."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import ArtifactSort, LogSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
@@ -115,11 +115,14 @@ class FlowRuns:
 
     def cancel(self, run_id: str) -> None:
         """Ask for the end of a run; its worker ends the processes. One that has ended already is left alone."""
-        with self._client() as client:
-            try:
-                client.set_flow_run_state(run_id, Cancelling())
-            except ObjectNotFound:
-                return
+        with self._client() as client, suppress(ObjectNotFound):
+            client.set_flow_run_state(run_id, Cancelling())
+
+    def crash(self, run_id: str, why: str) -> None:
+        """Put on record that the process of a run is gone, and free its place."""
+        crashed = State(type=StateType.CRASHED, name="Crashed", message=why)
+        with self._client() as client, suppress(ObjectNotFound):
+            client.set_flow_run_state(run_id, crashed, force=True)
 
     def logs(self, run_id: str, offset: int, limit: int) -> list[LogLine]:
         """Lines of a run's log, the oldest first."""

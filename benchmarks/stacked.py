@@ -1,5 +1,6 @@
 """A server stack of our own for benchmarks and tests: free ports, random secrets, everything in a scratch folder."""
 
+import base64
 import random
 import secrets
 import shutil
@@ -14,9 +15,10 @@ from adapters.services import ServerStack
 __all__ = ["ROOT", "scratch_stack"]
 
 ROOT = Path(__file__).parents[1]
-_PORTS = ("POSTGRES_PORT", "S3_PORT", "MLFLOW_PORT", "PREFECT_PORT", "DASK_PORT")
+_PORTS = ("POSTGRES_PORT", "S3_PORT", "MLFLOW_PORT", "PREFECT_PORT", "DASK_PORT", "GATEWAY_PORT")
 _PORT_RANGE = (15_000, 31_999)
 _SECRETS = ("POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD")
+_SIGNING = ("MLFLOW_FLASK_SERVER_SECRET_KEY", "MYRIAD_GATEWAY_SECRET")
 
 
 @contextmanager
@@ -37,7 +39,8 @@ def scratch_stack(**settings: str) -> Iterator[ServerStack]:
 def _variables() -> Mapping[str, str]:
     return (
         dict(zip(_PORTS, map(str, _free_ports(len(_PORTS))), strict=True))
-        | {name: secrets.token_hex(12) for name in (*_SECRETS, "MLFLOW_FLASK_SERVER_SECRET_KEY")}
+        | {name: secrets.token_hex(16) for name in (*_SECRETS, *_SIGNING)}
+        | {"MYRIAD_WEBHOOK_SECRET": f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"}
         | {"MLFLOW_TRACKING_USERNAME": "admin", "PREFECT_API_AUTH_STRING": f"admin:{secrets.token_hex(12)}"}
     )
 

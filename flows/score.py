@@ -1,9 +1,11 @@
 """Flows `score` and `backfill`: predictions of the next horizon or for new inputs, committed once; also of the past."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from prefect import flow
 
+from adapters.accounts import beating
 from flows.artifacts import progress_artifacts, summarise
 from flows.parameters import (
     FirstDate,
@@ -38,14 +40,17 @@ def score(
 ) -> ScoreSummary:
     """Take in new scoring input and score it with `release`, by default the one in force; or forecast a past date.
 
-    With a run id an account of the run is left in the lake, below `_jobs/`.
+    With a run id an account of the run is left in the lake, below `_jobs/`, and signs of life while it is at work.
     """
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
-        moment = past_moments(session.run, as_of)[0] if as_of else None
-        _ingest_requests(session, inputs, max_rejected_share)
-        summary = score_fleet(session.run, release, moment)
-        if run_id:
-            account_for(session.run, summary, inputs or ())
+        job = session.run.job
+        alive = beating(job.lake, job.fleet.name, run_id) if run_id else nullcontext()
+        with alive:
+            moment = past_moments(session.run, as_of)[0] if as_of else None
+            _ingest_requests(session, inputs, max_rejected_share)
+            summary = score_fleet(session.run, release, moment)
+            if run_id:
+                account_for(session.run, summary, inputs or ())
         summarise(session.run.fleet.name, "score", _figures([summary]))
     return summary
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from adapters.accounts import read_account
+from adapters.accounts import last_beat, read_account
 from adapters.fleets import load_fleet
 from adapters.flow_runs import RunState
 from adapters.gateway_store import GatewayStore, JobRecord, new_job
@@ -29,6 +29,10 @@ __all__ = ["Keeper", "Runs"]
 _LOG = logging.getLogger("myriad.gateway")
 _FAILED = {"failed": "the run failed", "crashed": "the run crashed"}
 _MOST_WAIT_S = 30.0
+_SILENCE = timedelta(seconds=90)
+"""A run without a sign of life for so long is gone: nine beats, and longer than a store may be away."""
+_LOST_RETRIES = 3
+"""A process that was killed is no fault of the job: it is run again so often, whatever its `retries`."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _SETTLED_S = 5.0
 """A file that was written a moment ago may have its event on the way."""
@@ -45,6 +49,7 @@ class Runs(Protocol):
     def states(self, run_ids: Sequence[str]) -> dict[str, RunState]: ...
     def progress(self, run_id: str) -> tuple[str, float] | None: ...
     def cancel(self, run_id: str) -> None: ...
+    def crash(self, run_id: str, why: str) -> None: ...
 
 
 class Keeper:
@@ -173,9 +178,12 @@ class Keeper:
         if state.kind == "completed":
             self._complete(job, state, now)
         elif state.kind in _FAILED:
-            self._again_or_fail(job, state.message or _FAILED[state.kind], now)
+            self._again_or_fail(job, state.message or _FAILED[state.kind], now, lost=state.kind == "crashed")
         elif state.kind == "cancelled":
             self._cancelled(job, state, now)
+        elif state.kind in ("running", "cancelling") and self._is_gone(job, state, now):
+            self._runs.crash(job.flow_run_id or "", "Its process has given no sign of life.")
+            self._again_or_fail(job, "its process was killed", now, lost=True)
         elif job.cancel or self._late(job, state, now):
             self._cancel(job, state)
         elif state.kind == "running":
@@ -194,11 +202,18 @@ class Keeper:
         self._store.change(job, state="completed", account=account_json(account), progress=progress, **ended)
         self._store.record(job.client, "job.completed", job.id, {"predictions": account.rows})
 
-    def _again_or_fail(self, job: JobRecord, why: str, now: datetime) -> None:
+    def _is_gone(self, job: JobRecord, state: RunState, now: datetime) -> bool:
+        """Whether the run's process has died without telling Prefect, as one that is killed does."""
+        if state.started_at is None or now - state.started_at < _SILENCE:
+            return False
+        beat = last_beat(self._lake, job.fleet, job.id)
+        return beat is None or now - beat >= _SILENCE
+
+    def _again_or_fail(self, job: JobRecord, why: str, now: datetime, *, lost: bool = False) -> None:
         reason = why.strip().splitlines()[0][:500] if why.strip() else "no reason was given"
         if job.cancel:
             self._store.change(job, state="cancelled", reason=job.reason or reason, finished_at=now)
-        elif job.attempt < int(job.settings.get("retries", 0)):
+        elif job.attempt < max(int(job.settings.get("retries", 0)), _LOST_RETRIES if lost else 0):
             changes = {"attempt": job.attempt + 1, "flow_run_id": None, "state": "queued", "reason": reason}
             self._store.change(job, **changes)
             self.wake()

@@ -1,5 +1,6 @@
 """The one server stack of a home: its settings, its supervisor, and what a client of it needs."""
 
+import base64
 import fcntl
 import os
 import secrets
@@ -31,6 +32,7 @@ _SECRETS = {
     "AWS_SECRET_ACCESS_KEY": 24,
     "MLFLOW_TRACKING_PASSWORD": 18,
     "MLFLOW_FLASK_SERVER_SECRET_KEY": 24,
+    "MYRIAD_GATEWAY_SECRET": 24,
 }
 _START_LIMIT_S = 240.0
 _STOP_LIMIT_S = 90.0
@@ -77,6 +79,7 @@ class ServerStack:
     def initialise(self) -> Path:
         """Write `.env` with random secrets. Raises SettingsError if there is one."""
         lines = [f"{name}={secrets.token_hex(size)}" for name, size in _SECRETS.items()]
+        lines += [f"MYRIAD_WEBHOOK_SECRET=whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"]
         lines += ["MLFLOW_TRACKING_USERNAME=admin", f"PREFECT_API_AUTH_STRING=admin:{secrets.token_hex(18)}"]
         try:
             descriptor = os.open(self._env_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -13,7 +13,7 @@ from dockerfile import Ignored, copy_context, read_dockerfile
 
 ROOT = Path(__file__).parents[2]
 PINNED = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
-CODE = ("models", "adapters", "tasks", "flows", "commands")
+CODE = ("models", "adapters", "tasks", "flows", "serving", "commands")
 QUIET = {
     "MYRIAD_HOME": "/srv/myriad",
     "PYTHONUNBUFFERED": "1",

@@ -20,6 +20,7 @@ def pod(request):
 
 def test_all_parts_are_there():
     expected = {"postgres", "mlflow", "prefect-server", "prefect-worker", "dask-scheduler", "dask-worker", "s3"}
+    expected |= {"gateway"}
     assert set(PODS) == expected
     assert set(pods(render("base"))) == expected - {"s3"}
 

@@ -19,12 +19,13 @@ IN_IMAGE = {"DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "PREFECT_SERVER_ANALYTIC
 WORKER = {"dask.org/cluster-name": "dask", "dask.org/component": "worker"}
 # Everybody who may open a port, and nobody else.
 REACHABLE = {
-    "postgres": {5432: {"mlflow", "prefect-server", "prefect-worker"}},
+    "postgres": {5432: {"gateway", "mlflow", "prefect-server", "prefect-worker"}},
     "mlflow": {5000: {"prefect-worker"}},
-    "prefect-server": {4200: {"prefect-worker"}},
+    "prefect-server": {4200: {"gateway", "prefect-worker"}},
+    "gateway": {8700: set()},
     "dask-scheduler": {8786: {"prefect-worker", "dask-worker"}, 8787: {"operator"}},
     "dask-worker": {8788: {"dask-scheduler", "dask-worker"}, 8789: {"dask-scheduler", "dask-worker"}},
-    "s3": {8333: {"mlflow", "prefect-worker", "dask-worker"}},
+    "s3": {8333: {"gateway", "mlflow", "prefect-worker", "dask-worker"}},
 }
 
 
@@ -165,7 +166,7 @@ def test_what_no_policy_allows_is_refused(resources):
     assert spec == {"podSelector": {}, "policyTypes": ["Ingress"]}
 
 
-@pytest.mark.parametrize("name", ["postgres", "mlflow", "prefect-server", "prefect-worker"])
+@pytest.mark.parametrize("name", ["postgres", "mlflow", "prefect-server", "prefect-worker", "gateway"])
 def test_commands_and_settings_are_those_of_the_compose_file(composed, name):
     resources = render("with-s3")
     pod, service = pods(resources)[name], composed[name]

@@ -1,6 +1,7 @@
 """Batch endpoints and jobs over HTTP, with a real database; a real Prefect server is in test_gateway.py."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from gateway import complete, gateway
 
+from adapters.accounts import beating, last_beat
 from models.tables import PREDICTIONS
 
 ENDPOINT = {
@@ -154,11 +156,36 @@ def test_a_failed_run_is_tried_again_and_then_told(client, made):
     assert waiting["reason"] == "ScoringError: release 3 is not kept"
     made.keeper.step(now())
     assert len(made.runs.started) == 2
-    made.runs.become("crashed")
+    made.runs.become("failed", "again")
     made.keeper.step(now())
     failed = client.get(f"{JOBS}/{job['id']}").json()
-    assert (failed["state"], failed["reason"]) == ("failed", "the run crashed")
+    assert (failed["state"], failed["reason"]) == ("failed", "again")
     problem(client.get(f"{JOBS}/{job['id']}/output"), 409)
+
+
+def test_a_run_whose_process_is_gone_is_run_again_though_nobody_says_so(client, made, monkeypatch):
+    """As when its worker is killed: Prefect takes it for running for ever."""
+    job = client.post(JOBS, json={"deployment": "green"}).json()
+    made.keeper.step(now())
+    made.runs.become("running")
+    (first,) = made.runs.started
+    with beating(made.lake, "rides", job["id"]):
+        deadline = time.monotonic() + 10
+        while last_beat(made.lake, "rides", job["id"]) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        made.keeper.step(now() + timedelta(seconds=80))
+        assert client.get(f"{JOBS}/{job['id']}").json()["state"] == "running"
+        made.keeper.step(now() + timedelta(seconds=95))
+        assert made.runs.now[first].kind == "crashed"
+    assert last_beat(made.lake, "rides", job["id"]) is None
+    again = client.get(f"{JOBS}/{job['id']}").json()
+    assert (again["state"], again["attempt"], again["reason"]) == ("queued", 1, "its process was killed")
+    for attempt in (1, 2, 3):
+        made.keeper.step(now())
+        assert list(made.runs.started)[-1].endswith(f"-{attempt}")
+        made.runs.become("crashed", run=list(made.runs.started)[-1])
+        made.keeper.step(now())
+    assert client.get(f"{JOBS}/{job['id']}").json()["state"] == "failed"
 
 
 def test_a_run_without_an_account_is_not_taken_for_done(client, made):

@@ -75,6 +75,9 @@ class Runs:
     def cancel(self, run_id):
         self.cancelled.append(run_id)
 
+    def crash(self, run_id, why):
+        self.become("crashed", why, run_id)
+
     def logs(self, run_id, offset, limit):
         lines = [LogLine(datetime(2026, 1, 7, tzinfo=UTC), "info", f"line {number}") for number in range(5)]
         return lines[offset : offset + limit]
