@@ -93,7 +93,8 @@ def test_what_runs_is_what_the_compose_file_says(stack, compose):
         assert found[begin + 1 : begin + len(words)] == words[1:], name
         added = found[begin + len(words) :]
         assert (name in ("postgres", "s3")) == bool(added), added
-        expected = {key: as_here(str(value), services, volumes) for key, value in service["environment"].items()}
+        given = {key: "" if value is None else str(value) for key, value in service["environment"].items()}
+        expected = {key: as_here(value, services, volumes) for key, value in given.items()}
         expected |= {key: "127.0.0.1" for key, value in expected.items() if key.endswith("HOST") and value in services}
         environment = process.environ()
         assert {key: environment[key] for key in expected} == expected, name
@@ -119,6 +120,9 @@ def test_servers_refuse_whoever_has_no_account(stack):
     assert httpx.post(f"{prefect}/flow_runs/filter", json={}).status_code == 401
     plain = f"{client['AWS_ENDPOINT_URL']}/myriad?list-type=2"
     assert httpx.get(plain).status_code == 403
+    gateway = f"http://127.0.0.1:{stack.variables['GATEWAY_PORT']}"
+    assert httpx.get(f"{gateway}/readyz").status_code == 200
+    assert httpx.get(f"{gateway}/v1/batch").status_code == 401
 
 
 def test_a_password_that_the_databases_do_not_take_is_told_at_once_and_leaves_the_stack_alone(stack):
