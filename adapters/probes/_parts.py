@@ -170,6 +170,11 @@ def _own_workers(settings: Settings) -> Check:
 
 def telemetry(settings: Settings) -> Iterator[Check]:
     """Whether our libraries may phone home."""
-    talking = [name for name, quiet in quiet_names().items() if os.environ.get(name, quiet).lower() != quiet]
+    talking = [name for name, quiet in quiet_names().items() if _yes(os.environ.get(name, quiet)) != _yes(quiet)]
     found = f"on: {', '.join(talking)}" if talking else "off"
     yield Check("telemetry", "libraries", "warning" if talking else "ok", found, "unset it" if talking else "")
+
+
+def _yes(value: str) -> bool:
+    """As our libraries read such variables: `1`, `true`, `yes` and `on` mean it."""
+    return value.strip().lower() in ("1", "true", "t", "yes", "y", "on")
