@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from adapters.files import STORAGE_ERRORS, arrow_filesystem, files_below, open_file, put_file
-from adapters.lake import Lake
+from adapters.files import STORAGE_ERRORS, arrow_filesystem, open_file, put_file
+from adapters.lake import Lake, unusable
 from models.accounts import ScoreAccount, account_json, parse_account
 
 __all__ = ["beating", "last_beat", "read_account", "write_account"]
@@ -24,12 +24,9 @@ def write_account(lake: Lake, account: ScoreAccount) -> None:
 
 
 def read_account(lake: Lake, fleet: str, run_id: str) -> ScoreAccount | None:
-    """The account of a run; None where it has left none."""
-    try:
-        with open_file(f"{lake.folder(fleet)}/{_FOLDER}/{run_id}.json") as stream:
-            return parse_account(stream.read())
-    except STORAGE_ERRORS:
-        return None
+    """The account of a run; None where it has left none. Raises LakeError if the lake cannot be read."""
+    content = _content(f"{lake.folder(fleet)}/{_FOLDER}/{run_id}.json")
+    return None if content is None else parse_account(content)
 
 
 @contextmanager
@@ -62,11 +59,19 @@ def beating(lake: Lake, fleet: str, run_id: str) -> Iterator[None]:
 
 
 def last_beat(lake: Lake, fleet: str, run_id: str) -> datetime | None:
-    """When a run gave its last sign of life; None where there is none."""
-    for file in files_below(f"{_alive(lake, fleet)}/{run_id}"):
-        with suppress(*STORAGE_ERRORS, ValueError), open_file(file.uri) as stream:
-            return datetime.fromisoformat(stream.read().decode())
-    return None
+    """When a run gave its last sign of life; None where there is none. Raises LakeError if the lake cannot be read."""
+    content = _content(f"{_alive(lake, fleet)}/{run_id}")
+    return None if content is None else datetime.fromisoformat(content.decode())
+
+
+def _content(uri: str) -> bytes | None:
+    """What a file holds; None where there is none, which is something else than a store that is away."""
+    with unusable(uri, "read"):
+        try:
+            with open_file(uri) as stream:
+                return stream.read()
+        except FileNotFoundError:
+            return None
 
 
 def _alive(lake: Lake, fleet: str) -> str:

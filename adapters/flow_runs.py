@@ -1,13 +1,12 @@
 """Runs of deployed flows: started once under a key, asked for their state, cancelled."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -21,10 +20,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import ArtifactSort, LogSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import get_current_settings
 from prefect.states import Cancelling
 
-from models.errors import OrchestratorError, UnknownNameError
+from adapters.orchestrator import connected
+from models.errors import UnknownNameError
 
 __all__ = ["FlowRuns", "LogLine", "RunState"]
 
@@ -136,15 +135,8 @@ class FlowRuns:
         with self._client() as client:
             client.hello().raise_for_status()
 
-    @contextmanager
-    def _client(self) -> Iterator[SyncPrefectClient]:
-        secret = get_current_settings().api.auth_string
-        auth = secret.get_secret_value() if secret else None
-        try:
-            with SyncPrefectClient(self._api_url, auth_string=auth) as client:
-                yield client
-        except httpx.HTTPError as exc:
-            raise OrchestratorError(f"Prefect server at {self._api_url}: {exc or type(exc).__name__}") from exc
+    def _client(self) -> AbstractContextManager[SyncPrefectClient]:
+        return connected(self._api_url)
 
 
 def _deployment(client: SyncPrefectClient, label: str) -> UUID | None:

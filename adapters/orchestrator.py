@@ -1,7 +1,7 @@
 """Prefect's API: deployments, the pool that they run in, and whether a worker is there."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -32,7 +32,7 @@ from prefect.utilities.callables import parameter_schema
 
 from models.errors import OrchestratorError
 
-__all__ = ["POOL", "Cadence", "Deployment", "Orchestrator"]
+__all__ = ["POOL", "Cadence", "Deployment", "Orchestrator", "connected"]
 
 POOL = "local"
 _UNDER_WAY = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
@@ -116,15 +116,20 @@ class Orchestrator:
         beats = [worker.last_heartbeat_time for worker in workers if worker.name == name]
         return any(beat is not None and beat.astimezone(UTC) >= since for beat in beats)
 
-    @contextmanager
-    def _client(self) -> Iterator[SyncPrefectClient]:
-        secret = get_current_settings().api.auth_string
-        auth = secret.get_secret_value() if secret else None
-        try:
-            with SyncPrefectClient(self._api_url, auth_string=auth) as client:
-                yield client
-        except httpx.HTTPError as exc:
-            raise OrchestratorError(f"Prefect server at {self._api_url}: {exc or type(exc).__name__}") from exc
+    def _client(self) -> AbstractContextManager[SyncPrefectClient]:
+        return connected(self._api_url)
+
+
+@contextmanager
+def connected(api_url: str) -> Iterator[SyncPrefectClient]:
+    """A client of the server, with the account of the settings. Raises OrchestratorError if it does not answer."""
+    secret = get_current_settings().api.auth_string
+    auth = secret.get_secret_value() if secret else None
+    try:
+        with SyncPrefectClient(api_url, auth_string=auth) as client:
+            yield client
+    except httpx.HTTPError as exc:
+        raise OrchestratorError(f"Prefect server at {api_url}: {exc or type(exc).__name__}") from exc
 
 
 def _deploy(client: SyncPrefectClient, deployment: Deployment) -> None:

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from adapters.export import Format
 from adapters.fleets import load_fleet
-from adapters.gateway_store import JobRecord, new_job
+from adapters.gateway_records import JobRecord, new_job
 from adapters.job_output import write_output
 from adapters.uploads import SCHEME, check_name, keep_upload, place_of
 from models.accounts import parse_account

@@ -6,7 +6,8 @@ in the middle goes on where it was, and several of them do not get in each other
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,13 +15,14 @@ from typing import Any, Protocol
 from adapters.accounts import last_beat, read_account
 from adapters.fleets import load_fleet
 from adapters.flow_runs import RunState
-from adapters.gateway_store import GatewayStore, JobRecord, new_job
+from adapters.gateway_records import JobRecord, new_job
+from adapters.gateway_store import GatewayStore
 from adapters.lake import Lake
 from adapters.landing import unknown_files
 from adapters.uploads import SCHEME, place_of
 from models.accounts import account_json
-from models.batch import MOST_INPUTS, JobRequest
-from models.errors import FleetError, GatewayError, LakeError, OrchestratorError, UnknownNameError
+from models.batch import MOST_INPUTS, BatchDeployment, JobRequest
+from models.errors import GatewayError, MyriadError, OrchestratorError, UnknownNameError
 from models.file_events import FileEvent, wanted
 from models.hooks import Hook
 
@@ -81,10 +83,10 @@ class Keeper:
             try:
                 self.step(datetime.now(UTC))
                 wait = self._poll_s
-            except (OrchestratorError, GatewayError, LakeError, FleetError) as exc:
+            except (OrchestratorError, GatewayError) as exc:
                 wait = min(2 * wait, _MOST_WAIT_S)
                 _LOG.warning("%s; looking again in %.0f s", exc, wait)
-            except Exception:  # noqa: BLE001 - one odd job must not keep all others waiting for ever
+            except Exception:  # noqa: BLE001 - a thread that ends would leave all jobs as they are
                 wait = _MOST_WAIT_S
                 _LOG.exception("jobs cannot be looked after; looking again in %.0f s", wait)
             self._work.wait(wait)
@@ -92,43 +94,52 @@ class Keeper:
     def step(self, now: datetime) -> None:
         """Make jobs of files that have landed, and look at every unfinished one once.
 
-        Raises OrchestratorError if Prefect does not answer.
+        One that cannot be looked after, such as while its lake is away, is looked at again the next time and leaves
+        the others alone. Raises OrchestratorError if Prefect does not answer, and GatewayError.
         """
-        self._gather(now)
+        for name, hook in self._store.hooks().items():
+            with _told(f"hook {name}"):
+                self._sweep(name, hook, now)
+                self._gather(name, hook, now)
+        self._forget(now)
         jobs = self._store.unfinished()
         states = self._runs.states([job.flow_run_id for job in jobs if job.flow_run_id])
         for job in jobs:
-            if job.flow_run_id is None:
-                self._begin(job, now)
-            elif job.flow_run_id in states:
-                self._follow(job, states[job.flow_run_id], now)
-            else:
-                self._again_or_fail(job, "Prefect does not know the run any more", now)
+            with _told(f"job {job.id}"):
+                if job.flow_run_id is None:
+                    self._begin(job, now)
+                elif job.flow_run_id in states:
+                    self._follow(job, states[job.flow_run_id], now)
+                else:
+                    self._again_or_fail(job, "Prefect does not know the run any more", now)
 
-    def _gather(self, now: datetime) -> None:
+    def _gather(self, name: str, hook: Hook, now: datetime) -> None:
         """Files that have landed become a job once none has come for a while, or the first has waited long enough."""
-        for name, hook in self._store.hooks().items():
-            self._sweep(name, hook, now)
-            waiting = self._store.waiting_files(name)
-            quiet = timedelta(seconds=hook.debounce_seconds)
-            if not waiting or (now - waiting[-1][2] < quiet and now - waiting[0][2] < _MOST_DEBOUNCES * quiet):
-                continue
-            found = self._store.endpoint(hook.endpoint)
-            if found is None:
-                continue
-            chosen = hook.deployment or found[0].default
-            deployment = found[0].deployments.get(chosen)
-            if deployment is None:
-                _LOG.warning("hook %s: endpoint %s has no deployment %s any more", name, hook.endpoint, chosen)
-                continue
-            for first in range(0, len(waiting), MOST_INPUTS):
-                part = waiting[first : first + MOST_INPUTS]
-                # Several versions of one file are one input: the file as it is now.
-                uris = list(dict.fromkeys(uri for _, uri, _ in part))
-                asked = JobRequest(inputs=uris, overrides=hook.overrides)
-                job = new_job(hook.endpoint, chosen, deployment, f"hook {name}", asked)
-                if self._store.give_files(name, [key for key, _, _ in part], job):
-                    self._store.record(f"hook {name}", "job.create", job.id, {"files": len(part)})
+        waiting = self._store.waiting_files(name)
+        quiet = timedelta(seconds=hook.debounce_seconds)
+        if not waiting or (now - waiting[-1][2] < quiet and now - waiting[0][2] < _MOST_DEBOUNCES * quiet):
+            return
+        chosen, deployment = self._deployment(name, hook)
+        for first in range(0, len(waiting), MOST_INPUTS):
+            part = waiting[first : first + MOST_INPUTS]
+            # Several versions of one file are one input: the file as it is now.
+            uris = list(dict.fromkeys(uri for _, uri, _ in part))
+            asked = JobRequest(inputs=uris, overrides=hook.overrides)
+            job = new_job(hook.endpoint, chosen, deployment, f"hook {name}", asked)
+            if self._store.give_files(name, [key for key, _, _ in part], job):
+                self._store.record(f"hook {name}", "job.create", job.id, {"files": len(part)})
+
+    def _deployment(self, name: str, hook: Hook) -> tuple[str, BatchDeployment]:
+        """Raises UnknownNameError where the endpoint has changed since the hook was made; its files wait."""
+        found = self._store.endpoint(hook.endpoint)
+        chosen = hook.deployment or (found[0].default if found else "")
+        if found is None or chosen not in found[0].deployments:
+            raise UnknownNameError(
+                f"hook {name}: endpoint {hook.endpoint} has no deployment {chosen} any more; change one"
+            )
+        return chosen, found[0].deployments[chosen]
+
+    def _forget(self, now: datetime) -> None:
         if now >= self._forget_at:
             self._forget_at = now + timedelta(hours=1)
             self._store.forget_messages(now - _REMEMBERED)
@@ -141,10 +152,7 @@ class Keeper:
         if hook.sweep_seconds is None or now - self._swept.get(name, _NEVER) < timedelta(seconds=hook.sweep_seconds):
             return
         self._swept[name] = now
-        found = self._store.endpoint(hook.endpoint)
-        deployment = found[0].deployments.get(hook.deployment or found[0].default) if found else None
-        if deployment is None:
-            return
+        _, deployment = self._deployment(name, hook)
         noted, lost = self._store.newest_notes(name), list[FileEvent]()
         settled = now - timedelta(seconds=max(hook.debounce_seconds, _SETTLED_S))
         for file in unknown_files(self._lake, load_fleet(deployment.fleet, self._home), self._home):
@@ -241,3 +249,16 @@ class Keeper:
         if not limit or state.started_at is None:
             return False
         return now - state.started_at >= timedelta(seconds=int(limit))
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """One that cannot be looked after now is told in the log; Prefect or the database being away is for all of them."""
+    try:
+        yield
+    except (OrchestratorError, GatewayError):
+        raise
+    except MyriadError as exc:
+        _LOG.warning("%s: %s; looking again soon", what, exc)
+    except Exception:  # noqa: BLE001 - a defect in one must not stop all
+        _LOG.exception("%s cannot be looked after; looking again soon", what)

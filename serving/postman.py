@@ -6,7 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from adapters.gateway_store import Delivery, GatewayStore
+from adapters.gateway_records import Delivery
+from adapters.gateway_store import GatewayStore
 from models.errors import GatewayError, RequestError
 from models.subscriptions import Subscription, check_target, pause
 
@@ -44,6 +45,9 @@ class Postman:
                     continue
             except GatewayError as exc:
                 _LOG.warning("%s", exc)
+                self._over.wait(10)
+            except Exception:  # noqa: BLE001 - a thread that ends would leave everybody untold
+                _LOG.exception("messages cannot be sent; trying again soon")
                 self._over.wait(10)
 
     def step(self, now: datetime) -> int:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from adapters.gateway_store import JobRecord
+from adapters.gateway_records import JobRecord
 from adapters.uploads import SCHEME
 from models.accounts import parse_account
 from models.batch import BatchEndpoint, JobCounts, JobInput, JobProgress, JobState, Overrides

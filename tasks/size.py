@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -51,7 +50,7 @@ def size(run: Run, folder: Path, segments: int, cores: int) -> Sizing:
     folder : of the fleet's reports, where the measured rates are kept. segments : how many to measure at most.
     cores : of this machine. Raises SourceError if nothing has been partitioned and the raw files cannot be read.
     """
-    settings, began = cost_fingerprint(run.fleet), time.perf_counter()
+    began = time.perf_counter()
     with TemporaryDirectory(prefix="myriad-size-") as place:
         source = _source(run, Lake(f"{place}/raw"))
         planning = time.perf_counter()
@@ -61,9 +60,7 @@ def size(run: Run, folder: Path, segments: int, cores: int) -> Sizing:
         emit(Progress("sample", 0, 0, f"up to {segments:,} of {tasks.segments:,} segments, from {source.origin}"))
         sample = take_sample(source.run, source.requests, Lake(f"{place}/sample"), contract, segments)
         measured = measure_sample(sample, run.workers, remote="://" in source.run.job.lake.uri)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    rates = Rates(settings, now, **measured.figures)
-    former = full_run(folder, settings)
+    rates, former = measured.rates, full_run(folder, cost_fingerprint(run.fleet))
     models = sum(work.segments for work in tasks.train)
     serial = serial_parts(models, plan_seconds + rates.commit_seconds, former)
     sampled = Sampled(sample.segments, sample.rows, measured.failed, source.origin)

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
-from typing import TypedDict
 
 from adapters.cluster import Workers
-from models.rates import Piece, Rate, Work, fit_memory, fit_rate
+from models.rates import Piece, Rate, Rates, Work, fit_memory, fit_rate
 from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, PREDICTIONS
+from models.version import cost_fingerprint
 from tasks.size_sample import SizeSample, promote_sample
 from tasks.work.job import Job
 from tasks.work.measure import Measured, Measuring
@@ -20,23 +21,11 @@ __all__ = ["MeasuredSample", "measure_sample"]
 _REASONS = 3
 
 
-class Figures(TypedDict):
-    """Those of `models.rates.Rates`."""
-
-    train: Rate
-    score: Rate | None
-    train_bytes: Rate
-    score_bytes: Rate | None
-    idle_bytes: int
-    first_seconds: float
-    commit_seconds: float
-
-
 @dataclass(frozen=True)
 class MeasuredSample:
     """What the sample cost. failed : segments that could not be trained, and the most frequent reasons."""
 
-    figures: Figures
+    rates: Rates
     failed: int
     reasons: tuple[str, ...]
 
@@ -60,7 +49,9 @@ def measure_sample(sample: SizeSample, workers: Workers, *, remote: bool) -> Mea
     training = [Piece(_trained(done.result), done.seconds, done.peak_bytes) for done in trained]
     training = [piece for piece in training if piece.work.segments]
     scoring = [piece for piece in _scored(sample, scored) if piece.work.segments]
-    figures = Figures(
+    rates = Rates(
+        settings=cost_fingerprint(job.fleet),
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         train=_rate(training, per_row),
         score=_rate(scoring, per_row) if scoring else None,
         train_bytes=fit_memory(training, idle),
@@ -69,7 +60,7 @@ def measure_sample(sample: SizeSample, workers: Workers, *, remote: bool) -> Mea
         first_seconds=max(first.seconds - trained[0].seconds, 0.0),
         commit_seconds=commit_seconds,
     )
-    return MeasuredSample(figures, *_failures(job))
+    return MeasuredSample(rates, *_failures(job))
 
 
 def _trained(receipt: TrainReceipt) -> Work:

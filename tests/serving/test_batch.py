@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from gateway import complete, gateway
+from gateway import account, complete, gateway
 
-from adapters.accounts import beating, last_beat
+from adapters.accounts import beating, last_beat, read_account, write_account
+from models.errors import LakeError
 from models.tables import PREDICTIONS
+from serving import keeper
 
 ENDPOINT = {
     "deployments": {
@@ -195,6 +197,43 @@ def test_a_run_without_an_account_is_not_taken_for_done(client, made):
     made.keeper.step(now())
     found = client.get(f"{JOBS}/{job['id']}").json()
     assert (found["state"], found["reason"]) == ("failed", "the run has left no account of what it did")
+
+
+def test_a_job_whose_account_cannot_be_read_now_is_looked_at_again_and_leaves_others_alone(client, made, monkeypatch):
+    """A store that is away for a moment is no run that has left nothing."""
+    first, second = (client.post(JOBS, json={"overrides": {"retries": 0}}).json() for _ in range(2))
+    made.keeper.step(now())
+    for job in (first, second):
+        write_account(made.lake, account(job))
+    made.runs.become("completed")
+    plain = keeper.read_account
+
+    def away(lake, fleet, job):
+        if job == first["id"]:
+            raise LakeError("s3://raw: cannot be read: connection refused")
+        return plain(lake, fleet, job)
+
+    monkeypatch.setattr(keeper, "read_account", away)
+    made.keeper.step(now())
+    states = [client.get(f"{JOBS}/{job['id']}").json()["state"] for job in (first, second)]
+    assert states == ["queued", "completed"]
+    monkeypatch.undo()
+    made.keeper.step(now())
+    assert client.get(f"{JOBS}/{first['id']}").json()["state"] == "completed"
+
+
+def test_an_account_that_is_not_there_is_told_from_one_that_cannot_be_read(made, tmp_path):
+    assert read_account(made.lake, "rides", "nobody") is None
+    (tmp_path / "lake/rides/_jobs/job-1.json").mkdir(parents=True)
+    with pytest.raises(LakeError, match="cannot be read"):
+        read_account(made.lake, "rides", "job-1")
+
+
+def test_endpoints_that_are_made_at_the_same_moment_are_one(client):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.put("/v1/batch/new", json=ENDPOINT).status_code, range(16)))
+    assert set(answers) <= {200, 412}
+    assert 200 in answers
 
 
 def test_a_job_is_cancelled_before_and_in_its_run(client, made):

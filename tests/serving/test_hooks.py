@@ -11,7 +11,7 @@ import pytest
 from gateway import gateway
 from standardwebhooks import Webhook
 
-from adapters.gateway_store import _FILES
+from adapters.gateway_tables import FILES
 
 ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}, "green": {"fleet": "rides"}}, "default": "blue"}
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -40,7 +40,7 @@ def is_problem(answer, status):
 
 def jobs(made, after=60):
     """The jobs of the endpoint, once the files have rested."""
-    made.keeper._gather(datetime.now(UTC) + timedelta(seconds=after))
+    made.keeper.step(datetime.now(UTC) + timedelta(seconds=after))
     return made.operator.get("/v1/batch/rides/jobs?limit=200").json()["jobs"]
 
 
@@ -65,10 +65,10 @@ def test_a_stream_that_never_pauses_is_cut_into_jobs(made):
     later = first + timedelta(seconds=59)
     row = {"hook": "landing", "key": "x", "uri": f"{made.today}/b.csv", "received_at": later.isoformat()}
     with made.store._begin() as connection:
-        connection.execute(_FILES.insert().values(**row))
-    made.keeper._gather(first + timedelta(seconds=59))
+        connection.execute(FILES.insert().values(**row))
+    made.keeper.step(first + timedelta(seconds=59))
     assert made.operator.get("/v1/batch/rides/jobs").json()["jobs"] == []
-    made.keeper._gather(first + timedelta(seconds=61))
+    made.keeper.step(first + timedelta(seconds=61))
     (job,) = made.operator.get("/v1/batch/rides/jobs").json()["jobs"]
     assert len(job["inputs"]) == 2
 
@@ -86,7 +86,7 @@ def test_a_thousand_events_for_a_hundred_files_are_a_hundred_inputs(made):
 
     def gather():
         while not over.is_set():
-            made.keeper._gather(datetime.now(UTC))
+            made.keeper.step(datetime.now(UTC))
 
     keeper = threading.Thread(target=gather)
     keeper.start()

@@ -1,0 +1,203 @@
+"""Rows of the gateway's database as values, and back."""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from models.accounts import parse_account
+from models.batch import FINAL, BatchDeployment, JobRequest, JobState
+from models.keys import Key
+from models.subscriptions import DeliveryState
+
+__all__ = [
+    "Delivery",
+    "JobRecord",
+    "Page",
+    "delivery_of",
+    "job_facts",
+    "job_of",
+    "job_row",
+    "key_of",
+    "moment_of",
+    "new_job",
+    "now",
+    "text_of",
+]
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job as it is on record. client : whose key asked for it. attempt : runs that were started for it, from 0.
+
+    settings : the deployment's and the job's together. account : of the run that completed it, as JSON.
+    cancel : somebody has asked to cancel it.
+    """
+
+    id: str
+    endpoint: str
+    deployment: str
+    fleet: str
+    client: str
+    request: JobRequest
+    settings: Mapping[str, Any]
+    created_at: datetime
+    idempotency_key: str | None = None
+    state: JobState = "queued"
+    reason: str = ""
+    attempt: int = 0
+    flow_run_id: str | None = None
+    progress: Mapping[str, Any] | None = None
+    account: str | None = None
+    cancel: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    number: int = field(default=0, compare=False)
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL
+
+
+def new_job(
+    endpoint: str,
+    name: str,
+    deployment: BatchDeployment,
+    client: str,
+    asked: JobRequest,
+    idempotency_key: str | None = None,
+) -> JobRecord:
+    """A job that is not on record yet. name : of the deployment."""
+    now = datetime.now(UTC)
+    return JobRecord(
+        id=f"job-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        endpoint=endpoint,
+        deployment=name,
+        fleet=deployment.fleet,
+        client=client,
+        request=asked,
+        settings=asked.overrides.over(deployment.settings).model_dump(exclude_none=True),
+        created_at=now,
+        idempotency_key=idempotency_key,
+    )
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message on its way to a subscriber. message : its id, which stays when it is sent again. reason : of the last
+    attempt in vain.
+    """
+
+    number: int
+    subscription: str
+    message: str
+    body: str
+    state: DeliveryState
+    attempts: int
+    due_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some jobs, the newest first. after : what to ask the next page with; None at the end."""
+
+    jobs: Sequence[JobRecord]
+    after: int | None
+
+
+def job_facts(job: JobRecord) -> dict[str, Any]:
+    """What others are told of a job's end; the rest is behind its address."""
+    account = parse_account(job.account) if job.account else None
+    return {
+        "id": job.id,
+        "endpoint": job.endpoint,
+        "deployment": job.deployment,
+        "fleet": job.fleet,
+        "state": job.state,
+        "reason": job.reason,
+        "release": account.release if account else None,
+        "predictions": account.rows if account else None,
+        "job": f"/v1/batch/{job.endpoint}/jobs/{job.id}",
+    }
+
+
+def delivery_of(row: Mapping[Any, Any]) -> Delivery:
+    return Delivery(**{**row, "due_at": datetime.fromisoformat(row["due_at"])})
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def text_of(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds") if moment else None
+
+
+def moment_of(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def job_row(job: JobRecord) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "endpoint": job.endpoint,
+        "deployment": job.deployment,
+        "fleet": job.fleet,
+        "client": job.client,
+        "idempotency_key": job.idempotency_key,
+        "request": job.request.model_dump_json(),
+        "settings": json.dumps(dict(job.settings)),
+        "state": job.state,
+        "reason": job.reason,
+        "attempt": job.attempt,
+        "flow_run_id": job.flow_run_id,
+        "progress": json.dumps(dict(job.progress)) if job.progress else None,
+        "account": job.account,
+        "cancel": job.cancel,
+        "created_at": text_of(job.created_at),
+        "started_at": text_of(job.started_at),
+        "finished_at": text_of(job.finished_at),
+    }
+
+
+def job_of(row: Mapping[Any, Any]) -> JobRecord:
+    created = datetime.fromisoformat(row["created_at"])
+    return JobRecord(
+        id=row["id"],
+        endpoint=row["endpoint"],
+        deployment=row["deployment"],
+        fleet=row["fleet"],
+        client=row["client"],
+        request=JobRequest.model_validate_json(row["request"]),
+        settings=json.loads(row["settings"]),
+        created_at=created,
+        idempotency_key=row["idempotency_key"],
+        state=row["state"],
+        reason=row["reason"],
+        attempt=row["attempt"],
+        flow_run_id=row["flow_run_id"],
+        progress=json.loads(row["progress"]) if row["progress"] else None,
+        account=row["account"],
+        cancel=bool(row["cancel"]),
+        started_at=moment_of(row["started_at"]),
+        finished_at=moment_of(row["finished_at"]),
+        number=row["number"],
+    )
+
+
+def key_of(row: Mapping[Any, Any]) -> Key:
+    slot: Literal["primary", "secondary"] = "secondary" if row["slot"] == "secondary" else "primary"
+    return Key(
+        client=row["client"],
+        slot=slot,
+        prefix=row["prefix"],
+        digest=row["digest"],
+        scopes=tuple(json.loads(row["scopes"])),
+        endpoints=tuple(json.loads(row["endpoints"])),
+        created_at=datetime.fromisoformat(row["created_at"]),
+        expires_at=moment_of(row["expires_at"]),
+        revoked_at=moment_of(row["revoked_at"]),
+    )
