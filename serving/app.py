@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from serving import hooks, subscriptions
+from serving import audit, hooks, subscriptions
 from serving.batch import links, router
 from serving.problems import MEDIA_TYPE, Problem, answers, install
 from serving.security import BodyLimit, Doors, RateLimit
@@ -71,6 +71,7 @@ def create_app(services: Services, limits: Limits | None = None) -> FastAPI:
     app.include_router(hooks.router)
     app.include_router(hooks.incoming)
     app.include_router(subscriptions.router)
+    app.include_router(audit.router)
 
     @app.get("/healthz", tags=["health"])
     def healthz() -> dict[str, str]:

@@ -34,6 +34,7 @@ SCOPE_OF = {
     ("get", "/v1/hooks"): "read",
     ("put", "/v1/hooks/{hook}"): "operate",
     ("post", "/v1/hooks/{hook}"): "score",
+    ("get", "/v1/audit"): "admin",
     ("get", "/v1/subscriptions"): "operate",
     ("put", "/v1/subscriptions/{subscription}"): "operate",
     ("delete", "/v1/subscriptions/{subscription}"): "operate",
@@ -162,6 +163,8 @@ def test_who_did_what_is_written_down(made):
         ("job.cancel", job["id"]),
         ("job.create", job["id"]),
     ]
+    shown = made.client("admin").get("/v1/audit?limit=100").json()["entries"]
+    assert [entry["action"] for entry in shown if entry["client"] == "writer"] == ["job.cancel", "job.create"]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import httpx
 import uvicorn
+from rides import rides_fleet
 
 from adapters.accounts import write_account
 from adapters.flow_runs import LogLine, RunState
@@ -25,17 +26,6 @@ from serving.services import Services, Signer
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 HOSTS = ("app.example.org", "127.0.0.1:9999")
-FLEET = {
-    "name": "rides",
-    "task": "regression",
-    "source": {"path": "history/*.csv"},
-    "segment_by": ["city", "route"],
-    "target": {"column": "minutes", "minimum": 0},
-    "row_key": ["ride"],
-    "features": {"known": ["distance"], "categorical": ["weather"]},
-    "candidates": ["mean", "ridge"],
-    "score": {"source": {"path": "today/*.csv"}},
-}
 
 
 class Runs:
@@ -94,10 +84,9 @@ class Runs:
 def gateway(folder, limits=None, database=None):
     """`.client(*scopes)`: an HTTP client with a key. `.keeper.step(now)` does the rest of the work."""
     (folder / "fleets").mkdir(exist_ok=True)
-    for name in ("rides", "plain"):
-        fleet = FLEET | {"name": name} | ({"score": None} if name == "plain" else {})
-        content = {key: value for key, value in fleet.items() if value is not None}
-        (folder / "fleets" / f"{name}.yaml").write_text(json.dumps(content))
+    for fleet in (rides_fleet(), rides_fleet(name="plain", score=None)):
+        content = fleet.model_dump(mode="json", exclude_defaults=True)
+        (folder / "fleets" / f"{fleet.name}.yaml").write_text(json.dumps(content))
     store, runs, lake = GatewayStore(database or f"sqlite:///{folder}/gateway.db"), Runs(), Lake(str(folder / "lake"))
     keeper = Keeper(store, runs, lake, folder)
     keeper.start = keeper.stop = lambda: None

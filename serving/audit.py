@@ -1,0 +1,42 @@
+"""The route of the audit: who did what."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+
+from serving.batch import Parts
+from serving.problems import answers
+from serving.security import Client, allow
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/audit", tags=["audit"], responses=answers(401, 403, 413, 422, 429, 503))
+
+
+class Entry(BaseModel):
+    """Somebody did something. client : `cli` for commands, `hook NAME` for what came by a hook."""
+
+    at: datetime
+    client: str
+    action: str
+    target: str
+    detail: dict[str, Any]
+
+
+class Audit(BaseModel):
+    """Entries, the newest first."""
+
+    entries: list[Entry]
+
+
+@router.get("")
+def read_audit(
+    parts: Parts,
+    client: Annotated[Client, Depends(allow("admin"))],
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Audit:
+    """Who did what, the newest first."""
+    rows = parts.store.audit(limit)
+    return Audit(entries=[Entry.model_validate({name: row[name] for name in Entry.model_fields}) for row in rows])
