@@ -17,7 +17,7 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Look": (look.status, look.explain, look.report, look.accuracy, look.export),
     "Operate": (look.doctor, operate.rollback, operate.pin, operate.maintain, operate.up, operate.down, operate.deploy),
     "Gateway": (gateway.serve,),
-    "Cluster": (cluster.tls, cluster.workers),
+    "Cluster": (cluster.tls, cluster.worker, cluster.workers),
 }
 
 

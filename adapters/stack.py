@@ -162,7 +162,7 @@ class Stacks:
             log.replace(log.with_suffix(".log.1"))
         with log.open("wb") as output:
             started = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "prefect", *_ARGUMENTS[role]],
+                [sys.executable, "-m", *_ARGUMENTS[role]],
                 cwd=self._settings.home,
                 env=stack_environment(self._settings, stack.port, self._environment),
                 stdin=subprocess.DEVNULL,
@@ -215,9 +215,9 @@ class Stacks:
 
 
 _ARGUMENTS: dict[Role, tuple[str, ...]] = {
-    "server": ("server", "start"),
+    "server": ("prefect", "server", "start"),
     # Two runs at once: a long training must not hold up scoring, and each run has workers of its own.
-    "worker": ("worker", "start", "--pool", "local", "--type", "process", "--name", WORKER, "--limit", "2"),
+    "worker": ("cli", "worker", "--name", WORKER, "--limit", "2"),
 }
 
 

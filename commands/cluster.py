@@ -1,14 +1,15 @@
-"""Commands for the parts of a cluster: certificates, and workers for a scheduler that runs elsewhere."""
+"""Commands for the parts of a cluster: certificates, workers for Prefect, and workers for a Dask scheduler."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from commands.common import told_errors
-from models.errors import SettingsError
+from commands.common import settings_of, told_errors
+from models.errors import OrchestratorError, SettingsError
 
-__all__ = ["tls", "workers"]
+__all__ = ["tls", "worker", "workers"]
 
 
 def tls(
@@ -31,6 +32,33 @@ def tls(
         end = make_certificates(folder, host or ["localhost", "127.0.0.1"], days)
         typer.echo(f"{folder}: ca.pem, cert.pem and key.pem, valid until {end:%Y-%m-%d}")
         typer.echo(f"use       export MYRIAD_DASK_TLS={folder.resolve()}")
+
+
+def worker(
+    pool: Annotated[str, typer.Option(help="Pool of Prefect to serve, of type process; made if need be.")] = "local",
+    name: Annotated[str, typer.Option(help="Name of the worker in Prefect.")] = "myriad",
+    limit: Annotated[int, typer.Option(help="Runs at a time.", min=1)] = 2,
+    spares: Annotated[int, typer.Option(help="Processes that stand by for a run, imports done.", min=0)] = 1,
+) -> None:
+    """Run what Prefect's schedules, events and people start, each run in a process of its own that stood by.
+
+    It does what `prefect worker start --type process` does, without the seconds that a new process takes to import.
+
+    Example: myriad worker --limit 4 --spares 2
+    """
+    with told_errors():
+        from adapters.settings import quiet_telemetry
+        from adapters.stack import running_server
+
+        settings = settings_of(None)
+        quiet_telemetry()
+        url = running_server(settings)
+        if url is None:
+            raise OrchestratorError("no Prefect server is known; start one: myriad up, or set PREFECT_API_URL")
+        os.environ |= {"PREFECT_API_URL": url, "MYRIAD_HOME": str(settings.home.resolve())}
+        from adapters.resident import serve_pool
+
+        serve_pool(pool, name, limit, spares, typer.echo)
 
 
 def workers(
