@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -86,6 +86,13 @@ class FlowRuns:
                     raise
                 raise UnknownNameError(f"deployment {label}: {exc.response.text[:500]}") from exc
         return str(run.id)
+
+    def emit(self, identity: str, event: str, fleet: str, payload: Mapping[str, Any]) -> None:
+        """Send an event about a fleet, for automations; the same id again within minutes counts once."""
+        resource = {"prefect.resource.id": f"myriad.fleet.{fleet}", "prefect.resource.name": fleet}
+        content = {"id": identity, "occurred": datetime.now(UTC).isoformat(), "event": event, "resource": resource}
+        with self._client() as client:
+            client.request("POST", "/events", json=[content | {"payload": dict(payload)}])
 
     def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
         """States of runs by id; those that the server does not know are left out."""

@@ -34,6 +34,7 @@ from adapters.gateway_tables import (
     AUDIT,
     DELIVERIES,
     ENDPOINTS,
+    EVENTS,
     FILES,
     HOOKS,
     JOBS,
@@ -47,6 +48,7 @@ from models.errors import GatewayError
 from models.file_events import FileEvent
 from models.hooks import Hook
 from models.keys import Key
+from models.news import News
 from models.subscriptions import DeliveryState, Subscription
 
 __all__ = ["GatewayStore"]
@@ -169,9 +171,19 @@ class GatewayStore:
         for row in connection.execute(sa.select(SUBSCRIPTIONS)).mappings():
             wish = Subscription.model_validate_json(row["definition"])
             if event in wish.events and wish.endpoint in (None, job.endpoint):
-                values = {"subscription": row["name"], "message": f"{job.id}.{job.state}", "body": body}
-                values |= {"state": "waiting", "attempts": 0, "due_at": text_of(moment), "reason": ""}
-                connection.execute(self._insert(DELIVERIES).values(**values).on_conflict_do_nothing())
+                self._post(connection, row["name"], f"{job.id}.{job.state}", body, moment)
+
+    def tell_news(self, subscription: str, news: News) -> bool:
+        """Put a message about news on record, unless the subscriber was told before; whether it is new."""
+        data = {"fleet": news.fleet, "run_id": news.run_id, **news.data}
+        body = json.dumps({"type": news.event, "timestamp": text_of(news.at), "data": data})
+        with self._begin() as connection:
+            return self._post(connection, subscription, news.id, body, now())
+
+    def _post(self, connection: sa.Connection, subscription: str, message: str, body: str, due: datetime) -> bool:
+        values: dict[str, Any] = {"subscription": subscription, "message": message, "body": body}
+        values |= {"state": "waiting", "attempts": 0, "due_at": text_of(due), "reason": ""}
+        return bool(connection.execute(self._insert(DELIVERIES).values(**values).on_conflict_do_nothing()).rowcount)
 
     # -- hooks --------------------------------------------------------------------------------------------------
 
@@ -230,17 +242,36 @@ class GatewayStore:
 
     def give_files(self, hook: str, keys: Sequence[str], job: JobRecord) -> bool:
         """Write a job and give it these files, in one transaction; False if another gateway has given some away."""
+        new = sa.insert(JOBS).values(**job_row(job), digest=request_digest(job.request))
+        return self._give(hook, keys, job.id, new)
+
+    def give_files_to_event(self, hook: str, keys: Sequence[str], identity: str, body: Mapping[str, Any]) -> bool:
+        """The same with an event, which is sent after that. identity : of the event."""
+        values = {"id": identity, "body": json.dumps(body), "created_at": text_of(now())}
+        return self._give(hook, keys, identity, sa.insert(EVENTS).values(**values))
+
+    def _give(self, hook: str, keys: Sequence[str], taker: str, new: sa.Insert) -> bool:
         with self._told(), self._engine.connect() as connection, connection.begin() as transaction:
             given = 0
             for first in range(0, len(keys), 500):
                 mine = FILES.c.key.in_(keys[first : first + 500])
                 change = sa.update(FILES).where(FILES.c.hook == hook, FILES.c.job.is_(None), mine)
-                given += connection.execute(change.values(job=job.id)).rowcount
+                given += connection.execute(change.values(job=taker)).rowcount
             if given != len(keys):
                 transaction.rollback()
                 return False
-            connection.execute(sa.insert(JOBS).values(**job_row(job), digest=request_digest(job.request)))
+            connection.execute(new)
         return True
+
+    def unsent_events(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Id and content of events that Prefect may not have, the oldest first."""
+        query = sa.select(EVENTS).where(EVENTS.c.sent_at.is_(None)).order_by(EVENTS.c.number).limit(100)
+        with self._begin() as connection:
+            return [(row["id"], json.loads(row["body"])) for row in connection.execute(query).mappings()]
+
+    def event_sent(self, identity: str) -> None:
+        with self._begin() as connection:
+            connection.execute(sa.update(EVENTS).where(EVENTS.c.id == identity).values(sent_at=text_of(now())))
 
     def forget_messages(self, before: datetime) -> int:
         """Forget which messages were taken before this moment: none of them will come again."""
@@ -254,6 +285,12 @@ class GatewayStore:
         with self._begin() as connection:
             rows = connection.execute(sa.select(SUBSCRIPTIONS).order_by(SUBSCRIPTIONS.c.name)).mappings().all()
         return {row["name"]: Subscription.model_validate_json(row["definition"]) for row in rows}
+
+    def subscribed_at(self) -> dict[str, datetime]:
+        """When each of them was made or changed last."""
+        with self._begin() as connection:
+            rows = connection.execute(sa.select(SUBSCRIPTIONS.c.name, SUBSCRIPTIONS.c.updated_at)).all()
+        return {name: datetime.fromisoformat(moment) for name, moment in rows}
 
     def put_subscription(self, name: str, subscription: Subscription) -> None:
         values = {"definition": subscription.model_dump_json(), "updated_at": text_of(now())}

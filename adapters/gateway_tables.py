@@ -6,6 +6,7 @@ __all__ = [
     "AUDIT",
     "DELIVERIES",
     "ENDPOINTS",
+    "EVENTS",
     "FILES",
     "HOOKS",
     "JOBS",
@@ -96,6 +97,15 @@ FILES = sa.Table(
     sa.Column("uri", _TEXT, nullable=False),
     sa.Column("received_at", _MOMENT, nullable=False),
     sa.Column("job", sa.String(64), index=True),
+)
+EVENTS = sa.Table(
+    "events",
+    META,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(64), nullable=False, unique=True),
+    sa.Column("body", _TEXT, nullable=False),
+    sa.Column("created_at", _MOMENT, nullable=False),
+    sa.Column("sent_at", _MOMENT, index=True),
 )
 SUBSCRIPTIONS = sa.Table(
     "subscriptions",

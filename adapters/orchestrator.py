@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
+from uuid import UUID
 
 import httpx
 from prefect import Flow
@@ -26,15 +27,18 @@ from prefect.client.schemas.objects import (
     StateType,
 )
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.events import DeploymentTriggerTypes
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
+from pydantic import TypeAdapter
 
 from models.errors import OrchestratorError
 
 __all__ = ["POOL", "Cadence", "Deployment", "Orchestrator", "connected"]
 
 POOL = "local"
+_TRIGGER: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTypes)
 _UNDER_WAY = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 # Resolved by the worker that runs the flow, so one deployment serves workers with different homes.
 _PULL = [{"prefect.deployments.steps.set_working_directory": {"directory": "{{ $MYRIAD_HOME }}"}}]
@@ -51,7 +55,10 @@ class Cadence:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A flow with its parameters, as people and schedules start it; `collision` means: one run at a time."""
+    """A flow with its parameters, as people and schedules start it; `collision` means: one run at a time.
+
+    triggers : automations that start it, each as prefect.yaml has it, with a name.
+    """
 
     flow: Flow[..., Any]
     name: str
@@ -59,6 +66,7 @@ class Deployment:
     tags: Sequence[str]
     cadence: Cadence | None = None
     collision: Literal["ENQUEUE", "CANCEL_NEW"] | None = None
+    triggers: Sequence[Mapping[str, Any]] = ()
 
     @property
     def label(self) -> str:
@@ -82,7 +90,10 @@ class Orchestrator:
                     client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
 
     def deploy(self, deployments: Sequence[Deployment]) -> None:
-        """Create or update deployments in the pool `local`; schedules that exist stay as people have set them."""
+        """Create or update deployments in the pool `local`.
+
+        Schedules and automations that exist stay as people have set them.
+        """
         with self._client() as client:
             for deployment in deployments:
                 _deploy(client, deployment)
@@ -134,7 +145,7 @@ def connected(api_url: str) -> Iterator[SyncPrefectClient]:
 
 def _deploy(client: SyncPrefectClient, deployment: Deployment) -> None:
     flow = deployment.flow
-    client.create_deployment(
+    identity = client.create_deployment(
         flow_id=client.create_flow_from_name(flow.name),
         name=deployment.name,
         # Dotted: with a path, workers of Dask cannot import what they are sent.
@@ -151,6 +162,18 @@ def _deploy(client: SyncPrefectClient, deployment: Deployment) -> None:
         concurrency_limit=1 if deployment.collision else None,
         concurrency_options=_concurrency(deployment),
     )
+    _add_triggers(client, identity, deployment)
+
+
+def _add_triggers(client: SyncPrefectClient, identity: UUID, deployment: Deployment) -> None:
+    if not deployment.triggers:
+        return
+    known = {one.name for one in client.read_resource_related_automations(f"prefect.deployment.{identity}")}
+    for definition in deployment.triggers:
+        if definition["name"] not in known:
+            trigger = _TRIGGER.validate_python(definition)
+            trigger.set_deployment_id(identity)
+            client.create_automation(trigger.as_automation())
 
 
 def _concurrency(deployment: Deployment) -> ConcurrencyOptions | None:

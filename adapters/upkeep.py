@@ -29,6 +29,7 @@ __all__ = [
     "abort_uploads",
     "compact_table",
     "drop_journals",
+    "drop_news",
     "drop_sent",
     "fleet_tables",
     "read_journals",
@@ -205,9 +206,18 @@ def drop_journals(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool
 
 def drop_sent(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool) -> int:
     """Delete files that clients have sent to the gateway: their rows are in the lake since; returns how many."""
+    return _drop_old(lake, fleet, "_uploads", retention, dry_run=dry_run)
+
+
+def drop_news(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool) -> int:
+    """Delete news that everybody has heard of by now; returns how many."""
+    return _drop_old(lake, fleet, "_news", retention, dry_run=dry_run)
+
+
+def _drop_old(lake: Lake, fleet: str, folder: str, retention: timedelta, *, dry_run: bool) -> int:
     limit = (datetime.now(UTC) - retention).timestamp()
     with unusable(lake.folder(fleet), "tidied"):
-        old = [file.uri for file in files_below(f"{lake.folder(fleet)}/_uploads") if file.modified < limit]
+        old = [file.uri for file in files_below(f"{lake.folder(fleet)}/{folder}") if file.modified < limit]
         for uri in [] if dry_run else old:
             filesystem, path = arrow_filesystem(uri)
             filesystem.delete_file(path)

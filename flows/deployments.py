@@ -1,7 +1,10 @@
 """Every flow as a deployment of a fleet. `prefect.yaml` says the same for the fleet m3."""
 
+from dataclasses import replace
+
 from adapters.orchestrator import Cadence, Deployment
 from flows.accuracy import accuracy
+from flows.alert import alert
 from flows.ingest import ingest
 from flows.maintain import maintain
 from flows.partition import partition
@@ -10,6 +13,7 @@ from flows.promote import pin, promote, rollback, unpin
 from flows.registry import sync_registry
 from flows.score import backfill, score
 from flows.train import register, train
+from flows.triggers import triggers_of
 
 __all__ = ["deployments_of"]
 
@@ -17,7 +21,7 @@ __all__ = ["deployments_of"]
 def deployments_of(fleet: str, reference: str) -> list[Deployment]:
     """fleet : its name. reference : the name or path by which flows find its file."""
     given = (fleet, {"fleet": reference}, ("myriad", fleet))
-    return [
+    deployments = [
         Deployment(ingest, *given, Cadence("hourly", "5 * * * *")),
         Deployment(partition, *given, Cadence("nightly", "30 1 * * *")),
         # A second training beside the first finds the same data; the next one takes in what has come since.
@@ -36,4 +40,7 @@ def deployments_of(fleet: str, reference: str) -> list[Deployment]:
         Deployment(maintain, fleet, {"fleet": fleet}, ("myriad", fleet), Cadence("weekly", "0 9 * * 0"), "CANCEL_NEW"),
         # A run that takes longer than a day must not pile up others behind it.
         Deployment(pipeline, *given, Cadence("nightly", "0 1 * * *"), "CANCEL_NEW"),
+        Deployment(alert, *given),
     ]
+    triggers = triggers_of(fleet)
+    return [replace(each, triggers=triggers.get(each.flow.name, ())) for each in deployments]

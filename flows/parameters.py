@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 __all__ = [
+    "AlertSubject",
+    "AlertText",
     "DryRun",
     "FirstDate",
     "FleetFile",
@@ -50,6 +52,8 @@ ReleaseNumber = Annotated[int, _shown("Release to restore", "Number of a release
 ScoredRelease = Annotated[
     int | None, _shown("Release", "Number of the release that scores; none: the one in force.", ge=1)
 ]
+AlertSubject = Annotated[str, _shown("About", "What it is about, such as a run in Prefect.", max_length=500)]
+AlertText = Annotated[str, _shown("What", "What somebody should look at.", min_length=1, max_length=500)]
 PastDate = Annotated[
     str | None,
     _shown(

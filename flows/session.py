@@ -28,12 +28,16 @@ __all__ = ["Session", "new_run_id", "open_session", "run_name"]
 
 @dataclass(frozen=True)
 class Session:
-    """A run with its workers, and the registry that goes with it. asked : fleet, lake and run id as they were given."""
+    """A run with its workers, and the registry that goes with it. asked : fleet, lake and run id as they were given.
+
+    root : the flow that began it, such as `pipeline`, which the other flows are part of; `command` outside of a flow.
+    """
 
     run: Run
     registry: Registry
     settings: Settings
     asked: tuple[str, str | None, str]
+    root: str
 
 
 _present: ContextVar[Session | None] = ContextVar("session", default=None)
@@ -71,7 +75,8 @@ def open_session(fleet: str, lake: str | None, run_id: str | None, *, exclusive:
     behind = Behind(settings.registry_database, settings.registry_files)
     registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts, behind=behind)
     with _alone(job, exclusive), subscribed(log_progress), open_workers(settings) as workers:
-        session = Session(Run(job, workers), registry, settings, (fleet, lake, job.run_id))
+        root = str(flow_run.flow_name or "command")
+        session = Session(Run(job, workers), registry, settings, (fleet, lake, job.run_id), root)
         token = _present.set(session)
         try:
             yield session

@@ -21,6 +21,11 @@ class Hook(BaseModel):
     endpoint: Name = Field(description="Batch endpoint whose job scores the files.", examples=["rides"])
     deployment: Name | None = Field(None, description="Its deployment; none: the default at that moment.")
     verification: Literal["key", "signature"] = Field("key", description="How a sender proves itself.")
+    delivery: Literal["job", "event"] = Field(
+        "job",
+        description="What the files become: a job of the endpoint, or an event `myriad.files.landed` in Prefect, whose "
+        "automations start runs.",
+    )
     include: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
         [], max_length=20, description="Patterns of file names, such as *.csv; none: all.", examples=[["*.csv"]]
     )

@@ -11,7 +11,7 @@ from models.errors import RequestError
 
 __all__ = ["EVENTS", "DeliveryState", "Event", "Subscription", "check_target", "pause"]
 
-Event = Literal["job.completed", "job.failed", "job.cancelled"]
+Event = Literal["job.completed", "job.failed", "job.cancelled", "release.promoted", "release.held", "alert.raised"]
 EVENTS: tuple[Event, ...] = get_args(Event)
 DeliveryState = Literal["waiting", "delivered", "dead"]
 _PAUSES_S = (5, 30, 120, 600, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
@@ -19,7 +19,10 @@ _PORTS = {"https": 443, "http": 80}
 
 
 class Subscription(BaseModel):
-    """Somebody who is told when jobs end. Messages are signed by Standard Webhooks, with MYRIAD_WEBHOOK_SECRET."""
+    """Somebody who is told when jobs end, and of news of fleets.
+
+    Messages are signed by Standard Webhooks, with MYRIAD_WEBHOOK_SECRET.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,7 +31,7 @@ class Subscription(BaseModel):
         examples=["https://app.example.org/hooks/myriad"],
     )
     events: list[Event] = Field(list(EVENTS), min_length=1, description="What to tell.")
-    endpoint: Name | None = Field(None, description="Only of jobs of this endpoint; none: of all.")
+    endpoint: Name | None = Field(None, description="Only of jobs of this endpoint and of its fleets; none: of all.")
 
 
 def check_target(url: str, hosts: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from adapters.accounts import last_beat, read_account
 from adapters.fleets import load_fleet
@@ -25,9 +26,11 @@ from models.batch import MOST_INPUTS, BatchDeployment, JobRequest
 from models.errors import GatewayError, MyriadError, OrchestratorError, UnknownNameError
 from models.file_events import FileEvent, wanted
 from models.hooks import Hook
+from serving.herald import Herald
 
 __all__ = ["Keeper", "Runs"]
 
+FILES_LANDED = "myriad.files.landed"
 _LOG = logging.getLogger("myriad.gateway")
 _FAILED = {"failed": "the run failed", "crashed": "the run crashed"}
 _MOST_WAIT_S = 30.0
@@ -48,6 +51,7 @@ class Runs(Protocol):
     """What the keeper needs of `adapters.flow_runs.FlowRuns`."""
 
     def start(self, label: str, parameters: Mapping[str, Any], key: str, name: str, tags: Sequence[str]) -> str: ...
+    def emit(self, identity: str, event: str, fleet: str, payload: Mapping[str, Any]) -> None: ...
     def states(self, run_ids: Sequence[str]) -> dict[str, RunState]: ...
     def progress(self, run_id: str) -> tuple[str, float] | None: ...
     def cancel(self, run_id: str) -> None: ...
@@ -59,6 +63,7 @@ class Keeper:
 
     def __init__(self, store: GatewayStore, runs: Runs, lake: Lake, home: Path, poll_s: float = 1.0) -> None:
         self._store, self._runs, self._lake, self._home, self._poll_s = store, runs, lake, home, poll_s
+        self._herald = Herald(store, lake)
         self._swept: dict[str, datetime] = {}
         self._forget_at = _NEVER
         self._over, self._work = threading.Event(), threading.Event()
@@ -101,6 +106,9 @@ class Keeper:
             with _told(f"hook {name}"):
                 self._sweep(name, hook, now)
                 self._gather(name, hook, now)
+        self._send_events()
+        with _told("news"):
+            self._herald.step(now)
         self._forget(now)
         jobs = self._store.unfinished()
         states = self._runs.states([job.flow_run_id for job in jobs if job.flow_run_id])
@@ -123,11 +131,28 @@ class Keeper:
         for first in range(0, len(waiting), MOST_INPUTS):
             part = waiting[first : first + MOST_INPUTS]
             # Several versions of one file are one input: the file as it is now.
-            uris = list(dict.fromkeys(uri for _, uri, _ in part))
+            uris, keys = list(dict.fromkeys(uri for _, uri, _ in part)), [key for key, _, _ in part]
+            if hook.delivery == "event":
+                self._publish(name, deployment.fleet, uris, keys)
+                continue
             asked = JobRequest(inputs=uris, overrides=hook.overrides)
             job = new_job(hook.endpoint, chosen, deployment, f"hook {name}", asked)
-            if self._store.give_files(name, [key for key, _, _ in part], job):
+            if self._store.give_files(name, keys, job):
                 self._store.record(f"hook {name}", "job.create", job.id, {"files": len(part)})
+
+    def _publish(self, name: str, fleet: str, uris: Sequence[str], keys: Sequence[str]) -> None:
+        """Files become an event for Prefect's automations, on record before it is sent."""
+        identity = uuid4()
+        payload = {"fleet": fleet, "hook": name, "inputs": list(uris), "run_id": f"event-{identity.hex}"}
+        body = {"event": FILES_LANDED, "fleet": fleet, "payload": payload}
+        if self._store.give_files_to_event(name, keys, str(identity), body):
+            self._store.record(f"hook {name}", "event.create", str(identity), {"files": len(keys)})
+
+    def _send_events(self) -> None:
+        """An event may be sent twice, with the same id; none gets lost."""
+        for identity, body in self._store.unsent_events():
+            self._runs.emit(identity, body["event"], body["fleet"], body["payload"])
+            self._store.event_sent(identity)
 
     def _deployment(self, name: str, hook: Hook) -> tuple[str, BatchDeployment]:
         """Raises UnknownNameError where the endpoint has changed since the hook was made; its files wait."""

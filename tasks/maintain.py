@@ -16,6 +16,7 @@ from adapters.upkeep import (
     abort_uploads,
     compact_table,
     drop_journals,
+    drop_news,
     drop_sent,
     fleet_tables,
     read_journals,
@@ -77,6 +78,7 @@ def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: boo
     dropped = drop_journals(lake, fleet, retention, dry_run=dry_run)
     uploads = abort_uploads(lake.folder(fleet), retention, dry_run=dry_run)
     sent = drop_sent(lake, fleet, retention, dry_run=dry_run)
+    drop_news(lake, fleet, retention, dry_run=dry_run)
     changed = [table for table in found.values() if table != TableUpkeep(table.table)]
     result = Upkeep(fleet, dry_run, changed, dropped, uploads, sent)
     emit(Progress("maintain", len(names) + 1, len(names) + 1, f"{fleet}: {format_bytes(result.freed_bytes)} freed"))

@@ -9,7 +9,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -19,12 +22,14 @@ import yaml
 from deltalake import DeltaTable
 from prefect import Flow
 from shop import shop
+from standardwebhooks import Webhook
 
 import flows
 from adapters.settings import Settings
 from adapters.stack import Stacks, healthy, join_server
 from flows.deployments import deployments_of
 from flows.stack import deploy_fleets
+from flows.triggers import triggers_of
 
 ROOT = Path(__file__).parents[2]
 ABOUT_A_DEPLOYMENT = (
@@ -34,6 +39,9 @@ ABOUT_A_DEPLOYMENT = (
 ABOUT_A_SCHEDULE = ("slug", "active", "schedule", "parameters", "max_scheduled_runs")
 CHROMIUM = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
 CHROMIUM += ("--disable-background-networking", "--disable-component-update", "--virtual-time-budget=20000")
+
+
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def environment(**more):
@@ -52,6 +60,10 @@ def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+LISTENING = free_port()
+"""Where subscribers of these tests listen."""
 
 
 class Stack:
@@ -86,8 +98,46 @@ class Stack:
         found = self.post("deployments/filter", limit=200).json()
         return {(one["entrypoint"], one["name"]): decided(one) for one in found}
 
+    def automations(self, fleet):
+        """Name -> what people decide about an automation; ids of deployments and moments left out."""
+        found = self.post("automations/filter", limit=200).json()
+        return {
+            one["name"]: {"enabled": one["enabled"], "trigger": without_ids(one["trigger"])}
+            | {"parameters": [action["parameters"] for action in one["actions"]]}
+            for one in found
+            if one["name"].startswith(f"{fleet}: ")
+        }
+
+    def runs(self, label):
+        """Runs of a deployment by id."""
+        chosen = {"id": {"any_": [self.deployment(label)["id"]]}}
+        return {run["id"]: run for run in self.post("flow_runs/filter", deployments=chosen).json()}
+
+    def begun(self, label, but=(), limit_s=60):
+        """Id of a run of a deployment, but for these."""
+        end = time.monotonic() + limit_s
+        while not (found := set(self.runs(label)).difference(but)):
+            assert time.monotonic() < end, label
+            time.sleep(0.05)
+        return min(found)
+
+    def completed(self, label, but=(), limit_s=60):
+        """The first such run, once it is completed."""
+        run, end = self.begun(label, but, limit_s), time.monotonic() + limit_s
+        while (found := self.runs(label)[run])["state_type"] != "COMPLETED":
+            assert found["state_type"] in ("SCHEDULED", "PENDING", "RUNNING"), found["state"]
+            assert time.monotonic() < end, found["state"]
+            time.sleep(0.2)
+        return found
+
     def record(self):
         return json.loads((self.home / "var/run/stack.json").read_text())
+
+
+def without_ids(trigger):
+    """Prefect keeps sets of events and labels, in any order."""
+    kept = {name: value for name, value in trigger.items() if name != "id"}
+    return {name: sorted(value, key=str) if isinstance(value, list) else value for name, value in kept.items()}
 
 
 def decided(deployment):
@@ -152,6 +202,8 @@ def test_schedules_are_paused_and_parameters_have_a_form(stack):
 
 def test_prefect_yaml_gives_the_same_deployments(stack):
     by_command = {key: value for key, value in stack.deployments().items() if key[1] == "m3"}
+    automations = stack.automations("m3")
+    assert sorted(automations) == sorted(one["name"] for found in triggers_of("m3").values() for one in found)
     for one in stack.post("deployments/filter", limit=200).json():
         if one["name"] == "m3":
             stack.ask("DELETE", f"deployments/{one['id']}").raise_for_status()
@@ -160,6 +212,7 @@ def test_prefect_yaml_gives_the_same_deployments(stack):
     by_yaml = {key: value for key, value in stack.deployments().items() if key[1] == "m3"}
     assert by_yaml == by_command
     assert len(by_yaml) == len(deployments_of("m3", "m3"))
+    assert stack.automations("m3") == automations
 
 
 def test_deploying_again_keeps_what_people_decided_about_schedules(stack):
@@ -172,6 +225,16 @@ def test_deploying_again_keeps_what_people_decided_about_schedules(stack):
     [after] = stack.deployment("train/shop")["schedules"]
     assert (after["active"], after["schedule"]["cron"]) == (True, "1 2 3 4 *")
     assert stack.deployment("train/shop")["id"] == before["id"]
+
+
+def test_deploying_again_keeps_what_people_decided_about_automations(stack):
+    found = {one["name"]: one for one in stack.post("automations/filter", limit=200).json()}
+    late = found["shop: not begun, alert"]
+    stack.ask("PATCH", f"automations/{late['id']}", enabled=False).raise_for_status()
+    deploy_fleets(stack.api, {"shop": "shop"})
+    again = stack.automations("shop")
+    assert len(again) == sum(map(len, triggers_of("shop").values()))
+    assert not again["shop: not begun, alert"]["enabled"]
 
 
 def test_a_run_from_the_command_line_scores_the_fleet(stack):
@@ -247,7 +310,8 @@ class Gateway:
     def start(self):
         command = [sys.executable, "-m", "cli", "serve", "--port", str(self.port)]
         with (self.home / "gateway.log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.home, env=environment(), stdout=log, stderr=log)
+            ours = environment(MYRIAD_WEBHOOK_SECRET=WEBHOOK_SECRET, MYRIAD_WEBHOOK_HOSTS=f"127.0.0.1:{LISTENING}")
+            self.process = subprocess.Popen(command, cwd=self.home, env=ours, stdout=log, stderr=log)
         end = time.monotonic() + 60
         while True:
             try:
@@ -350,6 +414,76 @@ def test_a_job_that_waits_for_another_is_cancelled_before_it_begins(gateway):
     assert gateway.client.delete(second["links"]["self"]).status_code == 202
     assert gateway.settled(second)["state"] == "cancelled"
     assert gateway.settled(first)["state"] == "completed"
+
+
+def test_a_file_event_becomes_a_run_by_an_automation(gateway, stack):
+    gateway.client.put(
+        "/v1/hooks/landing",
+        json={"endpoint": "shop", "delivery": "event", "debounce_seconds": 0, "sweep_seconds": None},
+    ).raise_for_status()
+    content = (stack.home / "future/a.csv").read_text().replace("2.5", "2.75")
+    place = stack.home / "future/landed.csv"
+    place.write_text(content)
+    before = stack.runs("score/shop")
+    for _ in range(3):
+        answer = gateway.client.post("/v1/hooks/landing", json={"uri": str(place)})
+        assert answer.status_code == 202, answer.text
+    stack.begun("score/shop", before, limit_s=10)
+    done = stack.completed("score/shop", before)
+    assert done["parameters"]["inputs"] == [str(place)]
+    account = json.loads((stack.home / f"var/lake/shop/_jobs/{done['parameters']['run_id']}.json").read_text())
+    assert [(one["uri"], one["read"], one["quarantined"]) for one in account["inputs"]] == [(str(place), 36, 0)]
+    place.unlink()
+
+
+def test_registration_is_followed_by_promotion_and_scoring_and_news_are_told(gateway, stack):
+    with listening() as (url, told):
+        wish = {"url": url, "events": ["release.promoted", "release.held", "alert.raised"]}
+        gateway.client.put("/v1/subscriptions/app", json=wish).raise_for_status()
+        scored = stack.runs("score/shop")
+        start(stack, "register/shop")
+        stack.completed("promote/shop")
+        start(stack, "alert/shop", what="look at this")
+        stack.completed("alert/shop")
+        end = time.monotonic() + 30
+        while "alert.raised" not in told():
+            assert time.monotonic() < end, told()
+            time.sleep(0.2)
+        assert told()["alert.raised"]["data"]["what"] == "look at this"
+        assert told()["release.promoted"]["data"]["fleet"] == "shop"
+        # A release that nobody had been told of is news, and scored.
+        stack.completed("score/shop", scored)
+
+
+def start(stack, label, **parameters):
+    identity = stack.deployment(label)["id"]
+    stack.post(f"deployments/{identity}/create_flow_run", parameters=parameters).raise_for_status()
+
+
+@contextmanager
+def listening():
+    """Somebody who subscribes: the address, and by type what came."""
+    bodies = []
+
+    class Take(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            bodies.append(Webhook(WEBHOOK_SECRET).verify(body, dict(self.headers)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", LISTENING), Take)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{LISTENING}/hook", lambda: {body["type"]: body for body in bodies}
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from gateway import gateway
 from standardwebhooks import Webhook
 
 from adapters.gateway_tables import FILES
+from models.errors import OrchestratorError
 
 ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}, "green": {"fleet": "rides"}}, "default": "blue"}
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -259,3 +261,36 @@ def test_files_whose_event_was_lost_are_found_and_scored_once(made, tmp_path):
     found = jobs(made, after=90)
     assert next(job["inputs"] for job in found) == [f"{made.today}/young.csv"]
     assert len(jobs(made, after=200)) == len(jobs(made, after=400)) == len(found) == 2
+
+
+def test_a_hook_may_make_events_for_automations_in_place_of_jobs(made):
+    put_hook(made, delivery="event")
+    for name in ("a", "b", "a"):
+        made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/{name}.csv"})
+    made.runs.away = True
+    with pytest.raises(OrchestratorError):
+        made.keeper.step(datetime.now(UTC) + timedelta(seconds=60))
+    made.runs.away = False
+    assert jobs(made) == [], "no job, and the event is on record while Prefect is away"
+    ((identity, event, fleet, payload),) = made.runs.events
+    assert (event, fleet) == ("myriad.files.landed", "rides")
+    assert payload["inputs"] == [f"{made.today}/{name}.csv" for name in ("b", "a")]
+    assert payload["run_id"] == f"event-{UUID(identity).hex}"
+    jobs(made)
+    assert len(made.runs.events) == 1
+
+
+def test_an_event_that_may_have_been_sent_is_sent_again_with_the_same_id(made):
+    put_hook(made, delivery="event")
+    made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/a.csv"})
+    sent, made.store.event_sent = made.store.event_sent, killed
+    with pytest.raises(RuntimeError):
+        made.keeper.step(datetime.now(UTC) + timedelta(seconds=60))
+    made.store.event_sent = sent
+    jobs(made)
+    first, second = made.runs.events
+    assert first == second
+
+
+def killed(*_):
+    raise RuntimeError("killed")

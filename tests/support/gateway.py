@@ -33,6 +33,7 @@ class Runs:
 
     def __init__(self):
         self.started, self.now, self.cancelled, self.away = {}, {}, [], False
+        self.events = []
         self.labels = {"score/rides", "score/plain"}
 
     def known(self, label):
@@ -46,6 +47,10 @@ class Runs:
             self.started[key] = (label, dict(parameters))
             self.now[key] = RunState("scheduled", "", None, None)
         return key
+
+    def emit(self, identity, event, fleet, payload):
+        self._answer()
+        self.events.append((identity, event, fleet, payload))
 
     def states(self, run_ids):
         self._answer()

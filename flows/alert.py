@@ -1,0 +1,29 @@
+"""Flow `alert`: what somebody should look at, put on record, and told to whoever has subscribed."""
+
+from datetime import UTC, datetime
+
+from prefect import flow, get_run_logger
+
+from adapters.fleets import load_fleet
+from adapters.lake import Lake
+from adapters.settings import Settings
+from flows.artifacts import summarise
+from flows.news import tell
+from flows.parameters import AlertSubject, AlertText, FleetFile, LakeRoot, RunId
+from flows.session import new_run_id, run_name
+from models.news import News
+
+__all__ = ["alert"]
+
+
+@flow(name="alert", flow_run_name=run_name)
+def alert(
+    fleet: FleetFile, what: AlertText, about: AlertSubject = "", lake: LakeRoot = None, run_id: RunId = None
+) -> None:
+    """Raise an alert about a fleet, such as a run that is overdue."""
+    settings = Settings(lake=lake) if lake else Settings()
+    name, run = load_fleet(fleet, settings.home).name, run_id or new_run_id()
+    get_run_logger().error("%s: %s %s", name, what, about)
+    news = News.of("alert.raised", name, run, datetime.now(UTC), {"what": what, "about": about}, run)
+    tell(Lake(settings.lake_uri), news, "alert")
+    summarise(name, "alert", {"what": what, "about": about or "-"})
