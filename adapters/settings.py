@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     gateway_secret: SecretStr | None = Field(
         None, min_length=32, description="Signs links to output; none: a random one below var/gateway."
     )
+    jwt_issuer: str = Field("", description="Issuer whose tokens (JWT) the gateway takes beside its keys.")
+    jwt_audience: str = Field("", description="What the tokens' `aud` must have.")
+    jwt_keys: str = Field("", description="The issuer's key set (JWKS): an https:// address, or a file.")
+    jwt_scope_claim: str = Field("scope", min_length=1, description="Claim of the tokens that has scopes.")
+    jwt_scope_prefix: str = Field("myriad:", description="How scopes that are meant for us begin.")
     webhook_hosts: str = Field(
         "", description="Hosts, separated by commas, that outgoing webhooks may go to, such as app.example.org."
     )
@@ -273,6 +278,8 @@ def stack_environment(settings: Settings, port: int, given: Mapping[str, str]) -
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         # In memory, a restarted server would cancel the runs whose places it has forgotten.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # A run that waits for another of its deployment asks again after so long, not after 30 seconds.
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
         # For `prefect deployment run --watch`, which shows log lines as they come.
         "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
         "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",

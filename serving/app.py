@@ -18,8 +18,10 @@ __all__ = ["Limits", "create_app"]
 
 OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/v1/links/{token}"})
 """Addresses that need no key: they tell nothing about anybody, or have a signature of their own."""
-_DESCRIPTION = """Batch scoring of fleets of models. A client asks with a key, `Authorization: Bearer KEY`, whose scopes
-say what it may: `read`, `score`, `operate`, `admin`. Every error is `application/problem+json` (RFC 9457)."""
+_BEARER = "A key of `myriad keys create`, or a token (JWT) of the identity provider."
+_DESCRIPTION = """Batch scoring of fleets of models. A client asks with a key or a token, `Authorization: Bearer
+KEY`, whose scopes say what it may: `read`, `score`, `operate`, `admin`. Every error is `application/problem+json`
+(RFC 9457)."""
 
 
 class Limits:
@@ -63,7 +65,7 @@ def create_app(services: Services, limits: Limits | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    app.state.doors = Doors(services.store, limits.clients, limits.strangers)
+    app.state.doors = Doors(services.store, limits.clients, limits.strangers, services.tokens)
     app.add_middleware(BodyLimit, most_bytes=limits.body_bytes, most_upload_bytes=limits.upload_bytes)
     install(app)
     app.include_router(router)
@@ -100,7 +102,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         parts["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer", "description": "A key of `myriad keys create`."},
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A key of `myriad keys create`, or a token (JWT) of the identity provider.",
+            },
             "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
         for path, operations in document["paths"].items():

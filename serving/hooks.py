@@ -75,7 +75,7 @@ def put_hook(hook: HookName, definition: Hook, parts: Parts, client: Operator) -
     if found is None:
         raise ProblemError(422, f"body.endpoint: {definition.endpoint}: there is no such endpoint", "body.endpoint")
     if not client.may_use(definition.endpoint):
-        raise ProblemError(403, f"key {client.prefix}: it is not for endpoint {definition.endpoint}")
+        raise ProblemError(403, f"{client.credential}: it is not for endpoint {definition.endpoint}")
     if definition.deployment is not None and definition.deployment not in found[0].deployments:
         known = ", ".join(found[0].deployments)
         told = f"body.deployment: {definition.deployment}: there is none; deployments: {known}"
@@ -122,7 +122,7 @@ async def _sender(name: str, hook: Hook | None, request: Request, body: bytes, p
     if hook is None:
         raise ProblemError(404, f"hook {name}: there is none; make it with PUT /v1/hooks/{name}")
     if not client.may_use(hook.endpoint):
-        raise ProblemError(403, f"key {client.prefix}: it is not for endpoint {hook.endpoint}")
+        raise ProblemError(403, f"{client.credential}: it is not for endpoint {hook.endpoint}")
     return client.name
 
 

@@ -1,4 +1,4 @@
-"""Who asks, and what they may: keys with scopes, limits of rate and size. Whatever is not allowed is refused."""
+"""Who asks, and what they may: keys and tokens with scopes, limits of rate and size. All else is refused."""
 
 import threading
 import time
@@ -13,12 +13,16 @@ from fastapi import Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from adapters.gateway_store import GatewayStore
+from adapters.tokens import Tokens
+from models.errors import RequestError
 from models.keys import Key, Scope, allows, matches, prefix_of
+from models.tokens import looks_like_token
 from serving.problems import ProblemError
 
 __all__ = ["BodyLimit", "Client", "Doors", "RateLimit", "allow"]
 
 _ASK = {"WWW-Authenticate": 'Bearer realm="myriad"'}
+_REFUSED = {"WWW-Authenticate": 'Bearer realm="myriad", error="invalid_token"'}
 _MOST_CLIENTS = 10_000
 _bearer = HTTPBearer(auto_error=False, description="A key of `myriad keys create`.")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, in a header of its own.")
@@ -26,10 +30,10 @@ _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same
 
 @dataclass(frozen=True)
 class Client:
-    """Who asks. prefix : of the key that was used."""
+    """Who asks. credential : what errors call the key or token that was used."""
 
     name: str
-    prefix: str
+    credential: str
     scopes: tuple[str, ...]
     endpoints: tuple[str, ...]
 
@@ -58,11 +62,13 @@ class RateLimit:
 
 
 class Doors:
-    """Knows clients by their keys."""
+    """Knows clients by their keys, or by tokens of an identity provider."""
 
-    def __init__(self, store: GatewayStore, limit: RateLimit, strangers: RateLimit) -> None:
+    def __init__(
+        self, store: GatewayStore, limit: RateLimit, strangers: RateLimit, tokens: Tokens | None = None
+    ) -> None:
         """limit : of each client. strangers : of each address that comes with a wrong key, or with none."""
-        self._store, self._limit, self._strangers = store, limit, strangers
+        self._store, self._limit, self._strangers, self._tokens = store, limit, strangers, tokens
 
     def client(self, key: str | None, address: str) -> Client:
         """Whose key this is. Raises ProblemError, which says no more about a wrong key than that it is wrong."""
@@ -70,6 +76,8 @@ class Doors:
         if key is None:
             self._stranger(address, now)
             raise ProblemError(401, "a key is needed: Authorization: Bearer KEY, or X-API-Key: KEY", headers=_ASK)
+        if self._tokens is not None and looks_like_token(key):
+            return self._of_token(self._tokens, key, address, now)
         prefix = prefix_of(key)
         found = self._store.key(prefix) if prefix else None
         if found is None or not matches(key, found.digest):
@@ -78,7 +86,16 @@ class Doors:
         if not found.holds_at(datetime.now(UTC)):
             raise ProblemError(401, _why_not(found), headers=_ASK)
         self._wait(self._limit.take(found.client, now))
-        return Client(found.client, found.prefix, found.scopes, found.endpoints)
+        return Client(found.client, f"key {found.prefix}", found.scopes, found.endpoints)
+
+    def _of_token(self, tokens: Tokens, token: str, address: str, now: float) -> Client:
+        try:
+            found = tokens.rights(token)
+        except RequestError as exc:
+            self._stranger(address, now)
+            raise ProblemError(401, str(exc), headers=_REFUSED) from exc
+        self._wait(self._limit.take(found.client, now))
+        return Client(found.client, f"token of {found.client}", found.scopes, found.endpoints)
 
     def refuse(self, address: str) -> None:
         """Somebody at this address came with a wrong signature. Raises ProblemError if that happens too often."""
@@ -112,10 +129,10 @@ def allow(scope: Scope) -> Callable[..., Awaitable[Client]]:
         client = await run_in_threadpool(doors.client, key, address)
         if not allows(client.scopes, scope):
             has = ", ".join(client.scopes) or "none"
-            raise ProblemError(403, f"key {client.prefix}: the scope {scope} is needed, it has: {has}")
+            raise ProblemError(403, f"{client.credential}: the scope {scope} is needed, it has: {has}")
         endpoint = request.path_params.get("endpoint")
         if endpoint is not None and not client.may_use(endpoint):
-            raise ProblemError(403, f"key {client.prefix}: it is not for endpoint {endpoint}")
+            raise ProblemError(403, f"{client.credential}: it is not for endpoint {endpoint}")
         return client
 
     return allowed

@@ -11,6 +11,7 @@ from pathlib import Path
 from adapters.flow_runs import FlowRuns
 from adapters.gateway_store import GatewayStore
 from adapters.lake import Lake
+from adapters.tokens import Tokens
 from adapters.webhooks import check_secret
 from models.batch import source_root
 from models.fleet import Fleet
@@ -49,6 +50,8 @@ class Services:
     """The gateway's parts. roots : places that any job may read from, besides what its fleet reads anyway.
 
     local : whether input may lie on this machine. hosts : that outgoing webhooks may go to.
+
+    tokens : of an identity provider, which are taken beside keys; none: keys alone.
     """
 
     store: GatewayStore
@@ -62,6 +65,7 @@ class Services:
     local: bool
     hosts: tuple[str, ...] = ()
     can_sign: bool = False
+    tokens: Tokens | None = None
 
     def roots_of(self, fleet: Fleet) -> list[str]:
         """Places that a job of this fleet may read from."""

@@ -7,7 +7,10 @@ from adapters.flow_runs import FlowRuns
 from adapters.gateway_store import GatewayStore
 from adapters.lake import Lake
 from adapters.settings import Settings
+from adapters.tokens import Tokens, check_place_of_keys
 from adapters.webhooks import check_secret, send
+from models.errors import SettingsError
+from models.tokens import TokenRules
 from serving.keeper import Keeper
 from serving.postman import Postman
 from serving.services import Services, Signer
@@ -34,7 +37,23 @@ def open_services(settings: Settings, api_url: str) -> Services:
         local="://" not in settings.lake,
         hosts=hosts,
         can_sign=secret is not None,
+        tokens=_tokens(settings),
     )
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    """Raises SettingsError where some of the settings are there, and others are not."""
+    given = {"MYRIAD_JWT_ISSUER": settings.jwt_issuer, "MYRIAD_JWT_AUDIENCE": settings.jwt_audience}
+    given |= {"MYRIAD_JWT_KEYS": settings.jwt_keys}
+    missing = [name for name, value in given.items() if not value]
+    if len(missing) == len(given):
+        return None
+    if missing:
+        raise SettingsError(f"{', '.join(missing)}: not set; tokens need {', '.join(given)}")
+    check_place_of_keys(settings.jwt_keys)
+    claim, prefix = settings.jwt_scope_claim, settings.jwt_scope_prefix
+    rules = TokenRules(settings.jwt_issuer, settings.jwt_audience, scope_claim=claim, scope_prefix=prefix)
+    return Tokens(rules, settings.jwt_keys)
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ def put_subscription(subscription: Name, definition: Subscription, parts: Parts,
         raise ProblemError(422, f"body.endpoint: {definition.endpoint}: there is no such endpoint", "body.endpoint")
     before = parts.store.subscriptions().get(subscription)
     if not _reaches(client, definition) or (before is not None and not _reaches(client, before)):
-        raise ProblemError(403, f"key {client.prefix}: it is for jobs of {', '.join(client.endpoints)} alone")
+        raise ProblemError(403, f"{client.credential}: it is for jobs of {', '.join(client.endpoints)} alone")
     parts.store.put_subscription(subscription, definition)
     parts.store.record(client.name, "subscription.put", subscription, definition.model_dump(mode="json"))
     return _view(subscription, definition)

@@ -23,7 +23,7 @@ COMMANDS = [
     *(name for name, command in _GROUP.commands.items() if not hasattr(command, "commands")),
     *(f"{group} {name}" for group, command in _GROUP.commands.items() for name in getattr(command, "commands", {})),
 ]
-WRITES_FILES = {"sample", "simulate", "up", "down", "deploy", "tls", "workers", "serve"}
+WRITES_FILES = {"sample", "simulate", "up", "down", "deploy", "tls", "worker", "workers", "serve"}
 WRITES_FILES |= {"stack init", "stack up", "stack down", "stack env"}
 """Commands whose result is no data: they have no --json."""
 
