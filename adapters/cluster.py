@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -54,6 +55,10 @@ class Workers(Protocol):
         """
         ...
 
+    def limited(self, most: int | None) -> "Workers":
+        """The same workers, which never have more than so many items at once; none: as many as they can."""
+        ...
+
 
 class InlineWorkers:
     """Workers that are this process: function, items and results travel pickled, as they do to a cluster."""
@@ -74,6 +79,10 @@ class InlineWorkers:
             results[place] = _attempt(cloudpickle.dumps((function, items[place])), retries)
             emit(Progress(stage, before + len(results), total))
         return [results[place] for place in range(len(items))]
+
+    def limited(self, most: int | None) -> Workers:
+        """One at a time is what this process does anyway."""
+        return self
 
 
 def _heaviest_first(items: Sequence[T], weight: Callable[[T], float] | None) -> list[int]:
@@ -111,8 +120,11 @@ class _Checked(Generic[T, R]):
 class ClusterWorkers:
     """Workers of a Dask cluster."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, most: int | None = None) -> None:
+        self._client, self._most = client, most
+
+    def limited(self, most: int | None) -> Workers:
+        return ClusterWorkers(self._client, most)
 
     def map(
         self,
@@ -124,13 +136,18 @@ class ClusterWorkers:
         weight: Callable[[T], float] | None = None,
     ) -> list[R]:
         order = _heaviest_first(items, weight)
-        work = _Checked(function, code_digest())
-        # In one call, so that the scheduler begins with the first.
-        futures = self._client.map(
-            work, [items[place] for place in order], pure=False, retries=retries, key=f"{stage}-bucket"
-        )
+        work, waiting, futures = _Checked(function, code_digest()), iter(order), list[Future]()
+
+        def begin(count: int) -> list[Future]:
+            """In one call, so that the scheduler begins with the first."""
+            chosen = [items[place] for place in islice(waiting, count)]
+            new = self._client.map(work, chosen, pure=False, retries=retries, key=f"{stage}-bucket") if chosen else []
+            futures.extend(new)
+            return list(new)
+
         try:
-            results = dict(zip(order, self._gathered(stage, futures, before), strict=True))
+            self._follow(stage, begin, before, len(items))
+            results = dict(zip(order, self._client.gather(futures), strict=True))
         except KilledWorker as exc:
             raise ClusterError(
                 f"{stage}: {ALLOWED_FAILURES + 1} workers died over the same item ({exc.task}), the last one at "
@@ -147,13 +164,14 @@ class ClusterWorkers:
             raise
         return [results[place] for place in range(len(items))]
 
-    def _gathered(self, stage: str, futures: Sequence[Future], before: int) -> list[Any]:
-        total = before + len(futures)
+    def _follow(self, stage: str, begin: Callable[[int], list[Future]], before: int, count: int) -> None:
+        """Until all items are done, well or not; where there is a limit the next begins when one is done."""
+        total = before + count
         emit(Progress(stage, before, total))
-        for done, _ in enumerate(as_completed(futures, loop=self._client.loop, raise_errors=False), start=before + 1):
+        running = as_completed(begin(self._most or count), loop=self._client.loop, raise_errors=False)
+        for done, _ in enumerate(running, start=before + 1):
+            running.update(begin(1))
             emit(Progress(stage, done, total))
-        results: list[Any] = self._client.gather(list(futures))
-        return results
 
     def _stop(self, futures: Sequence[Future]) -> None:
         """Cancel, and replace the processes that are at work for these futures: Python has no other way to end them."""

@@ -14,7 +14,9 @@ from models.flat import flat_text, split_segments
 from models.fleet import Fleet
 from models.tables import PREDICTIONS
 
-__all__ = ["write_output"]
+__all__ = ["FORMATS", "write_output"]
+
+FORMATS: tuple[Format, ...] = ("csv", "parquet")
 
 
 def write_output(lake: Lake, fleet: Fleet, account: ScoreAccount, form: Format, path: Path) -> int:

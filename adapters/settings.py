@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     gateway_roots: str = Field(
         "", description="Places, separated by commas, whose files any job may score, besides its fleet's own source."
     )
+    gateway_outputs: str = Field(
+        "", description="Places, separated by commas, that jobs may write files of their predictions to."
+    )
     gateway_secret: SecretStr | None = Field(
         None, min_length=32, description="Signs links to output; none: a random one below var/gateway."
     )

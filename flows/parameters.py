@@ -7,6 +7,7 @@ from pydantic import Field
 __all__ = [
     "AlertSubject",
     "AlertText",
+    "BucketsAtOnce",
     "DryRun",
     "FirstDate",
     "FleetFile",
@@ -15,6 +16,7 @@ __all__ = [
     "LakeRoot",
     "LastDate",
     "ModelVersion",
+    "OutputFile",
     "PastDate",
     "RejectedShare",
     "ReleaseNumber",
@@ -22,6 +24,7 @@ __all__ = [
     "RunId",
     "ScoredRelease",
     "SegmentKey",
+    "WorkerCount",
 ]
 
 
@@ -73,6 +76,26 @@ RejectedShare = Annotated[
         "Share of the rows of new input that may be rejected; with more of them nothing is scored.",
         ge=0,
         le=1,
+    ),
+]
+WorkerCount = Annotated[
+    int | None,
+    _shown(
+        "Workers",
+        "Most workers that the run takes, its own or shared ones; none: MYRIAD_WORKERS, or all that there are.",
+        ge=1,
+        le=1000,
+    ),
+]
+BucketsAtOnce = Annotated[
+    int | None, _shown("Concurrency", "Most buckets at work at a time; none: one for each worker.", ge=1, le=1000)
+]
+OutputFile = Annotated[
+    str | None,
+    _shown(
+        "Output",
+        "A file to write the predictions to as well, .csv or .parquet; none: the lake alone.",
+        pattern=_TRIMMED,
     ),
 ]
 FirstDate = Annotated[

@@ -2,25 +2,30 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 from prefect import flow
 
 from adapters.accounts import beating
 from flows.artifacts import progress_artifacts, summarise
 from flows.parameters import (
+    BucketsAtOnce,
     FirstDate,
     FleetFile,
     InputFiles,
     LakeRoot,
     LastDate,
+    OutputFile,
     PastDate,
     RejectedShare,
     RunId,
     ScoredRelease,
+    WorkerCount,
 )
 from flows.session import Session, open_session, run_name
 from models.errors import RequestError
-from tasks.account import account_for
+from tasks.account import account_for, deliver_output
+from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.promote import current_release
 from tasks.score import ScoreSummary, past_moments, score_fleet
@@ -37,20 +42,29 @@ def score(
     as_of: PastDate = None,
     inputs: InputFiles = None,
     max_rejected_share: RejectedShare = 1.0,
+    workers: WorkerCount = None,
+    concurrency: BucketsAtOnce = None,
+    output: OutputFile = None,
 ) -> ScoreSummary:
     """Take in new scoring input and score it with `release`, by default the one in force; or forecast a past date.
 
     With a run id an account of the run is left in the lake, below `_jobs/`, and signs of life while it is at work.
     """
-    with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
+    with (
+        open_session(fleet, lake, run_id, workers=workers) as whole,
+        progress_artifacts(whole.run.fleet.name),
+    ):
+        session = _limited(whole, [each for each in (workers, concurrency) if each is not None])
         job = session.run.job
         alive = beating(job.lake, job.fleet.name, run_id) if run_id else nullcontext()
         with alive:
             moment = past_moments(session.run, as_of)[0] if as_of else None
             _ingest_requests(session, inputs, max_rejected_share)
             summary = score_fleet(session.run, release, moment)
-            if run_id:
-                account_for(session.run, summary, inputs or ())
+            if run_id or output:
+                account = account_for(session.run, summary, inputs or ())
+                if output:
+                    deliver_output(session.run, account, output)
         summarise(session.run.fleet.name, "score", _figures([summary]))
     return summary
 
@@ -73,6 +87,12 @@ def backfill(
         summaries = [score_fleet(session.run, pinned, moment) for moment in moments]
         summarise(session.run.fleet.name, "backfill", {"jobs": len(summaries), **_figures(summaries)})
     return summaries
+
+
+def _limited(session: Session, limits: Sequence[int]) -> Session:
+    """The session with no more than so many buckets at work at once."""
+    run = session.run
+    return replace(session, run=Run(run.job, run.workers.limited(min(limits)))) if limits else session
 
 
 def _ingest_requests(session: Session, inputs: Sequence[str] | None = None, max_rejected_share: float = 1.0) -> None:

@@ -55,8 +55,10 @@ def run_name() -> str:
 
 
 @contextmanager
-def open_session(fleet: str, lake: str | None, run_id: str | None, *, exclusive: bool = False) -> Iterator[Session]:
-    """fleet : path of a fleet file, or a name in `fleets/`. lake : overrides the setting.
+def open_session(
+    fleet: str, lake: str | None, run_id: str | None, *, exclusive: bool = False, workers: int | None = None
+) -> Iterator[Session]:
+    """fleet : path of a fleet file, or a name in `fleets/`. lake, workers : override the settings.
 
     exclusive : no other exclusive run of the fleet may be at work; raises BusyError if one is.
     A flow inside another one of the same run shares its session.
@@ -66,7 +68,8 @@ def open_session(fleet: str, lake: str | None, run_id: str | None, *, exclusive:
         with _alone(outer.run.job, exclusive):
             yield outer
         return
-    settings = Settings(lake=lake) if lake else Settings()
+    given = {"lake": lake or None, "workers": workers}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
     definition = load_fleet(fleet, settings.home)
     preflight(settings, registers=exclusive)
     job = Job(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
@@ -74,9 +77,9 @@ def open_session(fleet: str, lake: str | None, run_id: str | None, *, exclusive:
         Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     behind = Behind(settings.registry_database, settings.registry_files)
     registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts, behind=behind)
-    with _alone(job, exclusive), subscribed(log_progress), open_workers(settings) as workers:
+    with _alone(job, exclusive), subscribed(log_progress), open_workers(settings) as opened:
         root = str(flow_run.flow_name or "command")
-        session = Session(Run(job, workers), registry, settings, (fleet, lake, job.run_id), root)
+        session = Session(Run(job, opened), registry, settings, (fleet, lake, job.run_id), root)
         token = _present.set(session)
         try:
             yield session

@@ -17,6 +17,7 @@ __all__ = [
     "BatchEndpoint",
     "JobCounts",
     "JobInput",
+    "JobOutput",
     "JobProgress",
     "JobRequest",
     "JobState",
@@ -32,6 +33,7 @@ JobState = Literal["queued", "running", "cancelling", "completed", "failed", "ca
 FINAL: frozenset[JobState] = frozenset({"completed", "failed", "cancelled"})
 MOST_INPUTS = 1_000
 MOST_DEPLOYMENTS = 20
+_NOWHERE = {"input": "nowhere: only uploads are", "output": "nowhere: MYRIAD_GATEWAY_OUTPUTS is empty"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -47,6 +49,13 @@ class Overrides(_Strict):
     timeout_seconds: int | None = Field(
         None, ge=10, le=7 * 86_400, description="From the start of the run; then it is cancelled, and the job fails."
     )
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Most workers that the run takes: of its own, or of the shared ones.",
+    )
+    concurrency: int | None = Field(None, ge=1, le=1000, description="Most buckets of the job at work at a time.")
     max_rejected_share: float | None = Field(
         None,
         ge=0,
@@ -83,6 +92,21 @@ class BatchEndpoint(_Strict):
         return self
 
 
+class JobOutput(_Strict):
+    """What is to become of the predictions, which are in the lake in any case."""
+
+    format: Literal["csv", "parquet"] = Field("csv", description="Of the output, unless who loads it says otherwise.")
+    folder: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        None,
+        description="Where to write a file of them as well, named as the job; below MYRIAD_GATEWAY_OUTPUTS.",
+        examples=["s3://out/rides"],
+    )
+
+    def place(self, job: str) -> str | None:
+        """Address of the file of a job; None where none is written."""
+        return f"{self.folder.rstrip('/')}/{job}.{self.format}" if self.folder else None
+
+
 class JobRequest(_Strict):
     """A job: which files to score, and how."""
 
@@ -95,6 +119,7 @@ class JobRequest(_Strict):
     )
     deployment: Name | None = Field(None, description="The deployment to use; none: the endpoint's default.")
     overrides: Overrides = Field(Overrides(), description="Settings of this job alone.")
+    output: JobOutput = Field(JobOutput(), description="Form and place of the predictions.")
 
 
 class JobProgress(_Strict):
@@ -138,13 +163,13 @@ def source_root(path: str) -> str:
     return spelled if spelled == path else spelled.rpartition("/")[0]
 
 
-def check_place(uri: str, roots: Sequence[str]) -> str:
+def check_place(uri: str, roots: Sequence[str], what: str = "input") -> str:
     """The uri, if it lies at or below one of the roots.
 
-    Raises RequestError that says where input may be. Nothing is decoded or resolved on the way to storage, so that what
-    is checked here is what is read there.
+    Raises RequestError that says where input, or what else it is, may be. Nothing is decoded or resolved on the way to
+    storage, so that what is checked here is what is read there.
     """
-    places = ", ".join(sorted(set(roots))) or "nowhere: only uploads are"
+    places = ", ".join(sorted(set(roots))) or _NOWHERE.get(what, "nowhere")
     if _CONTROL.search(uri):
         raise RequestError(f"{uri!r}: has characters that no address here has")
     if {".", ".."}.intersection(uri.split("/")):
@@ -152,7 +177,7 @@ def check_place(uri: str, roots: Sequence[str]) -> str:
     if re.search(r"[*?\[]", uri):
         raise RequestError(f"{uri}: give the addresses of files; patterns are not allowed")
     if not any(_below(uri, root) for root in roots):
-        raise RequestError(f"{uri}: input is allowed below {places}")
+        raise RequestError(f"{uri}: {what} is allowed below {places}")
     return uri
 
 

@@ -177,6 +177,11 @@ def _placed(parts: Services, fleet: Fleet, job: JobRecord) -> None:
     if job.request.inputs and fleet.score is None:
         told = f"body.inputs: fleet {fleet.name} takes no scoring input; its file has no `score.source`"
         raise ProblemError(422, told, "body.inputs")
+    if job.request.output.folder is not None:
+        try:
+            check_place(job.request.output.folder, parts.output_roots(), "output")
+        except RequestError as exc:
+            raise ProblemError(422, f"body.output.folder: {exc}", "body.output.folder") from exc
     for place, uri in enumerate(job.request.inputs):
         field = f"body.inputs.{place}"
         try:
@@ -252,10 +257,13 @@ def get_output(
     job: JobId,
     parts: Parts,
     client: Reader,
-    form: Annotated[Literal["csv", "parquet"], Query(alias="format")] = "csv",
+    form: Annotated[
+        Literal["csv", "parquet"] | None, Query(alias="format", description="None: as the job was asked for.")
+    ] = None,
 ) -> FileResponse:
     """The predictions of a completed job."""
-    return _output(parts, _job(parts, endpoint, job), form)
+    found = _job(parts, endpoint, job)
+    return _output(parts, found, form or found.request.output.format)
 
 
 @router.post("/{endpoint}/jobs/{job}/links", status_code=201, responses=answers(409))

@@ -196,6 +196,9 @@ class Keeper:
         parameters: dict[str, Any] = {"run_id": job.id, "release": settings.get("release")}
         parameters["inputs"] = [self._place(job.fleet, uri) for uri in job.request.inputs] or None
         parameters["max_rejected_share"] = settings.get("max_rejected_share", 1.0)
+        more = {name: settings.get(name) for name in ("workers", "concurrency")}
+        more["output"] = job.request.output.place(job.id)
+        parameters |= {name: value for name, value in more.items() if value is not None}
         key, name = f"{job.id}-{job.attempt}", f"score-{job.fleet}-{job.id}"
         try:
             run = self._runs.start(f"score/{job.fleet}", parameters, key, name, ("gateway", job.endpoint))

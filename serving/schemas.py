@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from adapters.gateway_records import JobRecord
 from adapters.uploads import SCHEME
 from models.accounts import parse_account
-from models.batch import BatchEndpoint, JobCounts, JobInput, JobProgress, JobState, Overrides
+from models.batch import BatchEndpoint, JobCounts, JobInput, JobOutput, JobProgress, JobState, Overrides
 
 __all__ = ["Endpoint", "Endpoints", "Job", "Jobs", "Line", "Link", "Log", "Upload", "job_view"]
 
@@ -55,6 +55,8 @@ class Job(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     flow_run_id: str | None = Field(description="The run in Prefect.")
+    output: JobOutput
+    output_uri: str | None = Field(description="The file of predictions that was asked for; null until it is there.")
     links: Links
 
 
@@ -140,6 +142,8 @@ def job_view(job: JobRecord) -> Job:
         started_at=job.started_at,
         finished_at=job.finished_at,
         flow_run_id=job.flow_run_id,
+        output=job.request.output,
+        output_uri=job.request.output.place(job.id) if job.state == "completed" else None,
         links=Links(self=here, logs=f"{here}/logs", output=f"{here}/output" if job.state == "completed" else None),
     )
 

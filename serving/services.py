@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class Services:
 
     local : whether input may lie on this machine. hosts : that outgoing webhooks may go to.
 
-    tokens : of an identity provider, which are taken beside keys; none: keys alone.
+    outputs : places that jobs may write to. tokens : of an identity provider, taken beside keys; none: keys alone.
     """
 
     store: GatewayStore
@@ -66,11 +67,18 @@ class Services:
     hosts: tuple[str, ...] = ()
     can_sign: bool = False
     tokens: Tokens | None = None
+    outputs: tuple[str, ...] = ()
 
     def roots_of(self, fleet: Fleet) -> list[str]:
         """Places that a job of this fleet may read from."""
-        own = [source_root(fleet.score.source.path)] if fleet.score else []
-        every = [self._absolute(root) for root in (*self.roots, *own) if root]
+        return self._allowed([*self.roots, *([source_root(fleet.score.source.path)] if fleet.score else [])])
+
+    def output_roots(self) -> list[str]:
+        """Places that a job may write to."""
+        return self._allowed(self.outputs)
+
+    def _allowed(self, roots: Sequence[str]) -> list[str]:
+        every = [self._absolute(root) for root in roots if root]
         return [root for root in every if self.local or root.startswith("s3://")]
 
     def secret_of(self, hook: str) -> str | None:

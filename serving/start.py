@@ -38,6 +38,7 @@ def open_services(settings: Settings, api_url: str) -> Services:
         hosts=hosts,
         can_sign=secret is not None,
         tokens=_tokens(settings),
+        outputs=_list(settings.gateway_outputs),
     )
 
 

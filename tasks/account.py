@@ -2,19 +2,22 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.accounts import write_account
-from adapters.files import list_files
+from adapters.files import list_files, put_path
+from adapters.job_output import FORMATS, write_output
 from models.accounts import InputAccount, ScoreAccount
-from models.errors import SourceError
+from models.errors import RequestError, SourceError
 from models.tables import INPUTS, PREDICTIONS
 from tasks.context import Run
 from tasks.score import ScoreSummary
 
-__all__ = ["account_for"]
+__all__ = ["account_for", "deliver_output"]
 
 
 @task(name="account for inputs", cache_policy=NO_CACHE)
@@ -35,6 +38,23 @@ def account_for(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) -> S
     )
     write_account(run.job.lake, account)
     return account
+
+
+@task(name="deliver output", cache_policy=NO_CACHE)
+def deliver_output(run: Run, account: ScoreAccount, place: str) -> int:
+    """Write the predictions that a run stands for to a file as well, which appears whole; returns how many.
+
+    place : ends in .csv or .parquet. Raises RequestError for another end.
+    """
+    folder, _, name = place.rpartition("/")
+    form = next((form for form in FORMATS if name.endswith(f".{form}")), None)
+    if form is None:
+        raise RequestError(f"output: {place}: give a name that ends in .{' or .'.join(FORMATS)}")
+    with TemporaryDirectory(prefix="myriad-output-") as scratch:
+        draft = Path(scratch) / name
+        rows = write_output(run.job.lake, run.fleet, account, form, draft)
+        put_path(folder if "://" in folder else str(run.job.home / folder), name, draft)
+    return rows
 
 
 def _inputs(run: Run, paths: Sequence[str]) -> list[InputAccount]:

@@ -31,7 +31,7 @@ class Hub:
     def __init__(self, spares: int = 1, module: str = _ENGINE, imports: Sequence[str] = _IMPORTS) -> None:
         """spares : standby processes that are kept ready. module : what a run is. imports : done before it comes."""
         self._spares, self._module, self._imports = spares, module, tuple(imports)
-        self._folder = Path(tempfile.mkdtemp(prefix="myriad-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="myriad-hub-"))
         self.path = self._folder / "hub"
         self._listening = socket.socket(socket.AF_UNIX)
         self._children: dict[int, subprocess.Popen[bytes]] = {}

@@ -103,6 +103,31 @@ def test_the_heaviest_items_begin_first_and_results_keep_their_order(one_worker)
     ]
 
 
+def begin_and_end(_):
+    began = time.monotonic()
+    time.sleep(0.1)
+    return began, time.monotonic()
+
+
+def test_a_limit_holds_items_back_and_all_are_done():
+    with cluster.start_workers(Settings(workers=2)) as two:
+        spans = two.map("two", begin_and_end, list(range(6)))
+        assert most_at_once(spans) == 2
+        seen = []
+        with subscribed(seen.append):
+            spans = two.limited(1).map("one", begin_and_end, list(range(6)), before=1)
+        assert most_at_once(spans) == 1
+        assert [one.done for one in seen] == list(range(1, 8))
+        assert two.limited(4).map("few", doubled, [1, 2]) == [2, 4]
+        assert two.limited(1).map("none", doubled, []) == []
+        with pytest.raises(ValueError, match="on purpose"):
+            two.limited(1).map("fails", always_failing, [1, 2], retries=0)
+
+
+def most_at_once(spans):
+    return max(sum(began <= moment < end for began, end in spans) for moment, _ in spans)
+
+
 def test_what_had_been_done_before_counts_in_the_progress(one_worker):
     seen = []
     with subscribed(seen.append):

@@ -24,6 +24,8 @@ ENDPOINT = {
 }
 JOBS = "/v1/batch/rides/jobs"
 
+NO_SETTINGS = dict.fromkeys(("release", "retries", "timeout_seconds", "workers", "concurrency", "max_rejected_share"))
+
 
 @pytest.fixture
 def made(tmp_path):
@@ -59,11 +61,11 @@ def test_an_endpoint_is_made_changed_and_switched(client, made):
         "deployments": {
             "blue": {
                 "fleet": "rides",
-                "settings": {"release": 3, "retries": 1, "timeout_seconds": None, "max_rejected_share": None},
+                "settings": NO_SETTINGS | {"release": 3, "retries": 1},
             },
             "green": {
                 "fleet": "rides",
-                "settings": {"release": None, "retries": None, "timeout_seconds": None, "max_rejected_share": None},
+                "settings": NO_SETTINGS,
             },
         },
     }
@@ -102,6 +104,25 @@ def test_a_job_is_taken_in_run_and_told_with_its_counts(client, made):
     assert (one["rows"], one["accepted"], one["quarantined"], one["predictions"]) == (10, 9, 1, 9)
     assert done["links"]["output"] == f"{JOBS}/{job['id']}/output"
     assert done["started_at"] <= done["finished_at"]
+
+
+def test_a_job_may_take_few_workers_and_write_a_file_where_that_is_allowed(client, made):
+    folder = f"{made.app.state.services.home}/out"
+    asked = {"output": {"format": "parquet", "folder": folder}, "overrides": {"workers": 2, "concurrency": 1}}
+    job = client.post(JOBS, json=asked).json()
+    made.keeper.step(now())
+    ((_, parameters),) = made.runs.started.values()
+    assert parameters.items() >= {"workers": 2, "concurrency": 1, "output": f"{folder}/{job['id']}.parquet"}.items()
+    assert (job["output"], job["output_uri"]) == ({"format": "parquet", "folder": folder}, None)
+    complete(made, job)
+    done = client.get(f"{JOBS}/{job['id']}").json()
+    assert done["output_uri"] == f"{folder}/{job['id']}.parquet"
+    for elsewhere in ("/etc", f"{folder}/../in", f"{folder}er", "s3://elsewhere/out"):
+        told = problem(client.post(JOBS, json={"output": {"folder": elsewhere}}), 422)
+        assert told["errors"][0]["field"] == "body.output.folder"
+    for wrong in ({"workers": 0}, {"concurrency": 1.5}, {"nodes": 3}):
+        told = problem(client.post(JOBS, json={"overrides": wrong}), 422)
+        assert told["errors"][0]["field"] == f"body.overrides.{next(iter(wrong))}"
 
 
 def test_the_same_key_gives_the_same_job_whenever_it_is_asked(client, made, tmp_path):

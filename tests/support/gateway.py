@@ -104,7 +104,9 @@ def gateway(folder, limits=None, database=None):
     postman = Postman(store, send, SECRET, HOSTS)
     postman.start = postman.stop = lambda: None
     signer = Signer(b"secret" * 8)
-    services = Services(store, runs, keeper, postman, lake, folder, signer, ("extra",), True, HOSTS, True)
+    services = Services(
+        store, runs, keeper, postman, lake, folder, signer, ("extra",), True, HOSTS, True, outputs=("out",)
+    )
     app = create_app(services, limits or Limits(per_second=10_000, at_once=10_000, strangers_at_once=10_000))
     names = iter(range(1000))
 

@@ -2,14 +2,15 @@
 
 import json
 
+import pandas as pd
 import pytest
 from rides import PAIRS, rides, rides_fleet
 
 from adapters.accounts import read_account
 from adapters.lake import Lake
-from models.errors import SourceError
+from models.errors import RequestError, SourceError
 from models.tables import INPUTS, PREDICTIONS, QUARANTINE, landed
-from tasks.account import account_for
+from tasks.account import account_for, deliver_output
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
@@ -101,3 +102,14 @@ def test_an_account_is_plain_json(run, tmp_path):
     scored(run, "asked/1.csv")
     content = json.loads((tmp_path / "lake/rides/_jobs/job-1.json").read_text())
     assert content["inputs"][0]["statuses"] == {"ok": 20}
+
+
+def test_predictions_of_a_job_are_written_to_a_file_as_well(run, tmp_path):
+    found = scored(run, "asked/1.csv")
+    assert deliver_output.fn(run, found, "out/job-1.csv") == 20
+    assert deliver_output.fn(run, found, str(tmp_path / "out/job-1.parquet")) == 20
+    by_csv, by_parquet = pd.read_csv(tmp_path / "out/job-1.csv"), pd.read_parquet(tmp_path / "out/job-1.parquet")
+    assert len(by_csv) == len(by_parquet) == 20
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["job-1.csv", "job-1.parquet"]
+    with pytest.raises(RequestError, match=r"out/job-1.xlsx: give a name that ends in \.csv or \.parquet"):
+        deliver_output.fn(run, found, "out/job-1.xlsx")
