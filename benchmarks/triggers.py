@@ -5,6 +5,9 @@ a job, its run takes a standby process, and scores the file with the models of a
 of the gateway and of Prefect. The floor is the run itself, from its start to its end: all else is on the way. Runs that
 start as Prefect starts them, by a new Python process, are taken by turns with runs that take a standby process.
 
+With `--events N` so many events about a tenth as many files come in any order, with repeats, from 16 senders at once
+and beside the store's own: every file must have been scored once.
+
 With `--kills N` files land one after another while, by turns, the gateway, the Prefect server and Prefect's worker are
 killed; at the end every file must have been scored once, and every job told to a subscriber at least once.
 """
@@ -21,7 +24,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -137,9 +141,20 @@ class Site:
         assert found is not None
         return found
 
-    def predictions(self) -> pd.DataFrame:
+    def post(self, uri: str) -> int:
+        """An event about a file as AWS tells it; the status of the answer."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        told = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventTime": "2026-11-26T10:00:00.000Z"}
+        told |= {"s3": {"bucket": {"name": bucket}, "object": {"key": key, "size": 1, "eTag": "one"}}}
+        return self.gateway.post("/v1/hooks/landing", json={"Records": [told]}).status_code
+
+    def scored(self, numbers: Iterable[int]) -> tuple[int, int]:
+        """How many of these files do not have their predictions once, and how many rows there are twice."""
         table = Lake(self.environment["MYRIAD_LAKE"]).table(_FLEET, PREDICTIONS)
-        return table.read(["segment", "row_key", "release", "input_id"]).to_pandas()
+        frame = table.read(["segment", "row_key", "release", "input_id"]).to_pandas()
+        found = Counter(frame.row_key.str.extract(r"t(\d+)-", expand=False))
+        lost = sum(found[str(1000 + number)] != ROWS for number in numbers)
+        return lost, int(frame.duplicated(["segment", "row_key", "release"]).sum())
 
     def kill(self, service: str) -> None:
         """SIGKILL to a service's process; its supervisor starts it again."""
@@ -247,6 +262,27 @@ def _event(made: Site, number: int) -> float:
     return max(0.0, (_moment(run["created"]) - began).total_seconds())
 
 
+def events(count: int, seed: int) -> tuple[list[str], int]:
+    """What came of so many events about a tenth as many files; lines, and how much was wrong."""
+    dice = random.Random(seed)
+    with site() as (made, _):
+        made.hook()
+        with ThreadPoolExecutor(16) as pool:
+            uris = list(pool.map(made.land, range(max(1, count // 10))))
+            posted = [*uris, *dice.choices(uris, k=count - len(uris))]
+            dice.shuffle(posted)
+            statuses = Counter(pool.map(made.post, posted))
+        ends = [made.job_of(uri) for uri in uris]
+        jobs = {job["id"]: job for job in ends}
+        inputs = Counter(one["uri"] for job in jobs.values() for one in job["counts"]["inputs"])
+        lost, doubled = made.scored(range(len(uris)))
+    wrong = lost + doubled + sum(job["state"] != "completed" for job in ends) + (statuses[202] != count)
+    return [
+        f"{count:,} events about {len(uris)} files: {statuses[202]:,} taken; {len(jobs)} jobs with "
+        f"{sum(inputs.values())} inputs; rows of {lost} files not there once, {doubled} rows twice"
+    ], wrong
+
+
 def kills(count: int, seed: int) -> tuple[list[str], int]:
     """What came of so many kills; lines, and how much was wrong."""
     dice, wrong = random.Random(seed), 0
@@ -262,19 +298,15 @@ def kills(count: int, seed: int) -> tuple[list[str], int]:
             print(f"kill {number}: {victim}", flush=True)
             time.sleep(dice.uniform(2.0, 8.0))
         jobs = {uri: made.job_of(uri) for uri in uris}
-        frame = made.predictions()
-        expected = {f"{1000 + number}" for number in range(2 * count)}
-        found = Counter(frame.row_key.str.extract(r"t(\d+)-", expand=False))
-        doubled = int(frame.duplicated(["segment", "row_key", "release"]).sum())
-        lost = sorted(name for name in expected if found[name] != ROWS)
+        lost, doubled = made.scored(range(2 * count))
         ends = {job["id"]: job["state"] for job in jobs.values()}
         _until(lambda: {one["data"]["id"] for one in told} >= ends.keys() or None, 0.5)
         messages = Counter(one["data"]["id"] for one in told)
-        wrong += len(lost) + doubled + sum(state != "completed" for state in ends.values())
+        wrong += lost + doubled + sum(state != "completed" for state in ends.values())
         wrong += len(ends.keys() - messages.keys())
     lines = [
         f"{count} kills of {', '.join(_KILLED)}; {len(uris)} files in {len(ends)} jobs: "
-        f"{sum(state == 'completed' for state in ends.values())} completed; rows of {len(lost)} files not there once, "
+        f"{sum(state == 'completed' for state in ends.values())} completed; rows of {lost} files not there once, "
         f"{doubled} rows twice; {len(messages)} jobs told, {sum(messages.values())} messages",
     ]
     return lines, wrong
@@ -407,11 +439,12 @@ def _both(seconds: list[float]) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=0, help="number of events about a tenth as many files")
     parser.add_argument("--kills", type=int, default=0, help="number of kills; without: times alone")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    if options.kills:
-        found, bad = kills(options.kills, options.seed)
+    if options.kills or options.events:
+        found, bad = (kills if options.kills else events)(options.kills or options.events, options.seed)
         print("\n".join(found))
         sys.exit(bool(bad))
     print("\n".join(main()))

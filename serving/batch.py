@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from adapters.export import Format
 from adapters.fleets import load_fleet
 from adapters.gateway_records import JobRecord, new_job
+from adapters.inputs import refusals
 from adapters.job_output import write_output
 from adapters.uploads import SCHEME, check_name, keep_upload, place_of
 from models.accounts import parse_account
@@ -182,15 +183,18 @@ def _placed(parts: Services, fleet: Fleet, job: JobRecord) -> None:
             check_place(job.request.output.folder, parts.output_roots(), "output")
         except RequestError as exc:
             raise ProblemError(422, f"body.output.folder: {exc}", "body.output.folder") from exc
-    for place, uri in enumerate(job.request.inputs):
-        field = f"body.inputs.{place}"
+    places = list[str]()
+    for number, uri in enumerate(job.request.inputs):
         try:
-            if uri.startswith(SCHEME):
-                place_of(parts.lake, fleet.name, uri)
-            else:
-                check_place(uri, parts.roots_of(fleet))
+            sent = uri.startswith(SCHEME)
+            places.append(place_of(parts.lake, fleet.name, uri) if sent else check_place(uri, parts.roots_of(fleet)))
         except RequestError as exc:
-            raise ProblemError(422, f"{field}: {exc}", field) from exc
+            raise ProblemError(422, f"body.inputs.{number}: {exc}", f"body.inputs.{number}") from exc
+    wrong = refusals(places, fleet, fleet.score.source, parts.home) if fleet.score and places else {}
+    if wrong:
+        asked = job.request.inputs  # Where uploads lie is nobody's business.
+        reasons = {number: reason.replace(places[number], asked[number]) for number, reason in wrong.items()}
+        raise ProblemError(422, errors={f"body.inputs.{number}": reason for number, reason in reasons.items()})
 
 
 @router.get("/{endpoint}/jobs")

@@ -16,7 +16,7 @@ from models.errors import FleetError, MyriadError, RequestError, SourceError, Un
 __all__ = ["MEDIA_TYPE", "Problem", "ProblemError", "answers", "install"]
 
 MEDIA_TYPE = "application/problem+json"
-_MOST_ERRORS = 20
+_MOST_ERRORS, _MOST_TOLD = 20, 3
 
 
 class Wrong(BaseModel):
@@ -37,13 +37,20 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Ends a request with this answer. field : what is wrong, where it is one thing."""
+    """Ends a request with this answer. field : what is wrong, where it is one thing. errors : reasons by field."""
 
     def __init__(
-        self, status: int, detail: str, field: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        detail: str = "",
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        errors: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.field, self.headers = status, detail, field, dict(headers or {})
+        self.errors = dict(errors or ({field: detail} if field else {}))
+        self.detail = detail or "; ".join(f"{name}: {reason}" for name, reason in [*self.errors.items()][:_MOST_TOLD])
+        self.status, self.headers = status, dict(headers or {})
+        super().__init__(self.detail)
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -74,7 +81,7 @@ def _answer(
 
 
 async def _known(_: Request, exc: ProblemError) -> JSONResponse:
-    errors = [Wrong(field=exc.field, detail=exc.detail)] if exc.field else []
+    errors = [Wrong(field=field, detail=reason) for field, reason in [*exc.errors.items()][:_MOST_ERRORS]]
     return _answer(exc.status, exc.detail, errors, exc.headers)
 
 

@@ -7,6 +7,7 @@ import pkgutil
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from standardwebhooks import Webhook
 import flows
 from adapters.settings import Settings
 from adapters.stack import Stacks, healthy, join_server
+from adapters.tls import make_certificates
 from flows.deployments import deployments_of
 from flows.stack import deploy_fleets
 from flows.triggers import triggers_of
@@ -398,14 +400,20 @@ def test_a_job_whose_process_is_killed_is_done_once(gateway, stack):
 
 
 def test_a_job_whose_input_is_refused_has_failed_with_the_reason(gateway, stack):
+    header = (stack.home / "future/a.csv").read_text().splitlines()[0]
     (stack.home / "future/odd").mkdir(exist_ok=True)
-    (stack.home / "future/odd/_b.csv").write_text("week,store\n2026-01-01,1\n")
-    inputs = [str(stack.home / "future/odd/_b.csv")]
-    answer = gateway.client.post("/v1/batch/shop/jobs", json={"inputs": inputs, "overrides": {"retries": 0}})
+    (stack.home / "future/odd/_b.csv").write_text(header + "\n" + ",".join("?" for _ in header.split(",")) + "\n")
+    asked = {"inputs": [str(stack.home / "future/odd/_b.csv")]}
+    asked["overrides"] = {"retries": 0, "max_rejected_share": 0, "workers": 1, "concurrency": 1}
+    answer = gateway.client.post("/v1/batch/shop/jobs", json=asked)
     assert answer.status_code == 202, answer.text
     failed = gateway.settled(answer.json())
     assert failed["state"] == "failed"
-    assert "_b.csv" in failed["reason"]
+    assert "1 of 1 rows" in failed["reason"]
+    (stack.home / "future/odd/_b.csv").write_text("week,store\n2026-01-01,1\n")
+    told = gateway.client.post("/v1/batch/shop/jobs", json=asked).json()
+    assert [one["field"] for one in told["errors"]] == ["body.inputs.0"]
+    assert "no column" in told["detail"]
 
 
 def test_a_job_that_waits_for_another_is_cancelled_before_it_begins(gateway):
@@ -414,6 +422,32 @@ def test_a_job_that_waits_for_another_is_cancelled_before_it_begins(gateway):
     assert gateway.client.delete(second["links"]["self"]).status_code == 202
     assert gateway.settled(second)["state"] == "cancelled"
     assert gateway.settled(first)["state"] == "completed"
+
+
+def test_the_gateway_speaks_https_with_a_certificate_of_its_own(stack, tmp_path):
+    make_certificates(tmp_path, ["127.0.0.1"], 1)
+    port, home = free_port(), stack.home
+    files = ["--cert", tmp_path / "cert.pem", "--key", tmp_path / "key.pem"]
+    command = [sys.executable, "-m", "cli", "serve", "--port", str(port), *files]
+    with subprocess.Popen(command, cwd=home, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert f"https://127.0.0.1:{port}" in process.stdout.readline()
+            with httpx.Client(verify=ssl.create_default_context(cafile=tmp_path / "ca.pem")) as client:
+                end = time.monotonic() + 30
+                while True:
+                    try:
+                        assert client.get(f"https://127.0.0.1:{port}/readyz").json() == {"status": "ok"}
+                        break
+                    except httpx.ConnectError:
+                        assert time.monotonic() < end
+                        time.sleep(0.1)
+            with pytest.raises(httpx.TransportError):
+                httpx.get(f"http://127.0.0.1:{port}/readyz")
+        finally:
+            process.terminate()
+    refused = myriad(home, "serve", "--host", "0.0.0.0", "--port", free_port())
+    assert refused.returncode == 2
+    assert "keys would travel in plain text" in refused.stderr
 
 
 def test_a_file_event_becomes_a_run_by_an_automation(gateway, stack):

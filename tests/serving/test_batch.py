@@ -1,4 +1,4 @@
-"""Batch endpoints and jobs over HTTP, with a real database; a real Prefect server is in test_gateway.py."""
+"""Batch endpoints and jobs over HTTP, with a real database; a real Prefect server is in tests/flows."""
 
 import json
 import time
@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from gateway import account, complete, gateway
 
+import adapters.inputs
 from adapters.accounts import beating, last_beat, read_account, write_account
-from models.errors import LakeError
+from models.errors import LakeError, SourceError
 from models.tables import PREDICTIONS
 from serving import keeper
 
@@ -24,11 +25,17 @@ ENDPOINT = {
 }
 JOBS = "/v1/batch/rides/jobs"
 
+ROWS = "ride,city,route,distance,weather\nr1,ulm,a,2.5,dry\n"
 NO_SETTINGS = dict.fromkeys(("release", "retries", "timeout_seconds", "workers", "concurrency", "max_rejected_share"))
 
 
 @pytest.fixture
 def made(tmp_path):
+    files = {"today/a.csv": ROWS, "extra/deep/b.csv": ROWS, "today/other.csv": "city,route,weather\nulm,a,dry\n"}
+    files |= {"today/broken.parquet": "PAR", "today/notes.doc": "x"}
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
     with gateway(tmp_path) as found:
         yield found
 
@@ -320,6 +327,10 @@ def test_what_a_run_said_is_read_in_pieces(client, made):
         ({"inputs": ["http://169.254.169.254/latest/meta-data"]}, "body.inputs.0", "input is allowed below"),
         ({"inputs": ["s3://elsewhere/a.csv"]}, "body.inputs.0", "input is allowed below"),
         ({"inputs": ["{home}/today/../../etc/passwd"]}, "body.inputs.0", "`.` and `..` are not allowed"),
+        ({"inputs": ["{home}/today/missing.csv"]}, "body.inputs.0", "no file matches"),
+        ({"inputs": ["{home}/today/a.csv", "{home}/today/other.csv"]}, "body.inputs.1", "no column ride, distance"),
+        ({"inputs": ["{home}/today/broken.parquet"]}, "body.inputs.0", "cannot be read"),
+        ({"inputs": ["{home}/today/notes.doc"]}, "body.inputs.0", "the name does not tell the format"),
         ({"inputs": ["{home}/today/*.csv"]}, "body.inputs.0", "patterns are not allowed"),
         ({"inputs": ["{home}/today2/a.csv"]}, "body.inputs.0", "input is allowed below"),
         ({"inputs": ["{home}/today/a.csv\n"]}, "body.inputs.0", "characters"),
@@ -338,6 +349,25 @@ def test_a_job_that_cannot_be_done_is_refused_by_its_field(client, made, asked, 
     assert found["errors"][0]["field"] == field
     assert told in found["detail"]
     assert client.get(JOBS).json()["jobs"] == []
+
+
+def test_an_upload_of_another_schema_is_told_by_its_own_address(client):
+    sent = client.post("/v1/batch/rides/uploads?name=odd.csv", content=b"city,route\nulm,a\n").json()
+    found = problem(client.post(JOBS, json={"inputs": [sent["uri"]]}), 422)
+    assert found["errors"] == [
+        {
+            "field": "body.inputs.0",
+            "detail": f"{sent['uri']}: no column ride, distance, weather; the file has city, route",
+        }
+    ]
+
+
+def test_a_store_that_does_not_answer_is_no_fault_of_a_file(client, made, monkeypatch):
+    def away(*_):
+        raise SourceError("cannot be listed") from TimeoutError()
+
+    monkeypatch.setattr(adapters.inputs, "list_files", away)
+    assert client.post(JOBS, json={"inputs": [f"{made.app.state.services.home}/today/none.csv"]}).status_code == 202
 
 
 def test_inputs_below_an_allowed_place_are_taken(client, made):
@@ -374,7 +404,7 @@ def test_a_fleet_that_is_not_deployed_is_told_with_the_way_out(client, made):
 
 
 def test_an_upload_is_kept_once_and_named_by_what_it_holds(client, made):
-    content = b"ride,city\n1,ulm\n"
+    content = ROWS.encode()
     first = client.post("/v1/batch/rides/uploads?name=rows.csv", content=content)
     assert first.status_code == 201
     sent = first.json()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from gateway import gateway
+from gateway import SECRET, gateway
 
 from adapters.gateway_keys import create_key, revoke_key, rotate_key
 from models.errors import RequestError, UnknownNameError
@@ -219,3 +219,31 @@ def test_errors_tell_nothing_of_the_inside(made, monkeypatch):
     client = made.client("read")
     monkeypatch.setattr(type(made.store), "endpoints", broken)
     assert is_problem(client.get("/v1/batch"), 500) == "the gateway failed; its log has the cause"
+
+
+def test_no_secret_is_in_a_log_the_audit_an_answer_or_the_database(tmp_path, caplog, monkeypatch):
+    secret = "whsec_c2VjcmV0IG9mIHRoZSBob29rIG9ubHk="
+    monkeypatch.setenv("MYRIAD_HOOK_SECRET_SIGNED", secret)
+    caplog.set_level("DEBUG")
+    with gateway(tmp_path) as found:
+        operator = found.client("operate", "score")
+        key = operator.headers["Authorization"].removeprefix("Bearer ")
+        wrong = make_key().text
+        answers = [
+            operator.put("/v1/batch/rides", json=ENDPOINT),
+            operator.put("/v1/hooks/signed", json={"endpoint": "rides", "verification": "signature"}),
+            found.nobody.post("/v1/hooks/signed", json={}, headers={"webhook-signature": "v1,AAAA"}),
+            operator.put("/v1/subscriptions/app", json={"url": "https://app.example.org/?token=a"}),
+            operator.put("/v1/subscriptions/app", json={"url": "https://user:hunter2@app.example.org/"}),
+            operator.post("/v1/batch/rides/jobs", json={}, headers={"Idempotency-Key": "x"}),
+            found.nobody.get("/v1/batch", headers={"X-API-Key": wrong}),
+            found.nobody.get("/v1/batch", headers={"Authorization": f"Bearer {wrong}"}),
+            found.client("admin").get("/v1/audit"),
+        ]
+        found.runs.away = True
+        answers.append(operator.get("/readyz"))
+        content = "".join(path.read_bytes().decode("latin1") for path in tmp_path.glob("gateway.db*"))
+    texts = {"log": caplog.text, "answers": "".join(answer.text for answer in answers), "database": content}
+    for name, text in texts.items():
+        for one in (key, key.rpartition("_")[2], wrong, secret, secret.removeprefix("whsec_"), "hunter2", SECRET):
+            assert one not in text, name
