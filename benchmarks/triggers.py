@@ -142,11 +142,13 @@ class Site:
         return found
 
     def post(self, uri: str) -> int:
-        """An event about a file as AWS tells it; the status of the answer."""
+        """An event about a file as AWS tells it, again where we are too fast; the status of the answer."""
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         told = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventTime": "2026-11-26T10:00:00.000Z"}
         told |= {"s3": {"bucket": {"name": bucket}, "object": {"key": key, "size": 1, "eTag": "one"}}}
-        return self.gateway.post("/v1/hooks/landing", json={"Records": [told]}).status_code
+        while (answer := self.gateway.post("/v1/hooks/landing", json={"Records": [told]})).status_code == 429:
+            time.sleep(float(answer.headers["Retry-After"]))
+        return answer.status_code
 
     def scored(self, numbers: Iterable[int]) -> tuple[int, int]:
         """How many of these files do not have their predictions once, and how many rows there are twice."""
