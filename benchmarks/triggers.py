@@ -44,6 +44,7 @@ from adapters.lake import Lake
 from adapters.services import ServerStack
 from benchmarks.machine import describe
 from benchmarks.stacked import ROOT, scratch_stack
+from benchmarks.timing import timed
 from models.keys import Key, make_key
 from models.tables import PREDICTIONS
 
@@ -209,6 +210,7 @@ def main() -> list[str]:
     with site() as (made, _):
         made.hook()
         landed = [_landed(made, number) for number in range(FILES)]
+        status = _status(made, made.jobs()[0])
         made.hook(delivery="event", debounce_seconds=0)
         event = [_event(made, FILES + number) for number in range(FILES)]
         warm, cold = [], []
@@ -231,6 +233,8 @@ def main() -> list[str]:
         f"| of it: the run, from its start to its end | {_both(floor)} |",
         f"| hook's job on record -> run created in Prefect | {_both(created)} |",
         f"| event posted -> run created by an automation | {_both(event)} |",
+        f"| state of a job asked for, client and network included | {1000 * statistics.median(status):.1f} ms "
+        f"| {1000 * max(status):.1f} ms |",
         f"| run created -> over, standby process | {_both(warm)} |",
         f"| run created -> over, new process | {_both(cold)} |",
         "",
@@ -249,6 +253,11 @@ def _landed(made: Site, number: int) -> tuple[float, float, float]:
     over = _moment(job["finished_at"])
     created = (_moment(run["created"]) - _moment(job["created_at"])).total_seconds()
     return (over - began).total_seconds() - DEBOUNCE_S, _ran(run), created
+
+
+def _status(made: Site, job: Mapping[str, Any]) -> list[float]:
+    """Seconds of calls for the state of a job, one after another."""
+    return [timed(lambda: made.gateway.get(job["links"]["self"]).raise_for_status()) for _ in range(200)]
 
 
 def _event(made: Site, number: int) -> float:

@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 from adapters.gateway_store import GatewayStore
 from adapters.lake import Lake
 from adapters.news import news_since
-from models.news import NEWS, News
+from models.news import NEWS
 from models.subscriptions import Subscription
 
 __all__ = ["Herald"]
 
 _EVERY = timedelta(seconds=5)
+_PER_FLEET = timedelta(milliseconds=50)
+"""Longer between two looks where there are many fleets: each is a request to the store."""
 _BEFORE = timedelta(minutes=10)
 """Clocks of stores differ; news from so shortly before a subscription are told as well."""
 
@@ -20,7 +22,8 @@ class Herald:
 
     def __init__(self, store: GatewayStore, lake: Lake) -> None:
         self._store, self._lake = store, lake
-        self._seen: dict[tuple[str, datetime], set[str]] = {}
+        self._wishes: dict[str, datetime] = {}
+        self._seen = set[str]()
         self._next: datetime | None = None
 
     def step(self, now: datetime) -> int:
@@ -31,22 +34,25 @@ class Herald:
         wishes = {name: one for name, one in self._store.subscriptions().items() if set(one.events) & set(NEWS)}
         if not wishes:
             return 0
-        since, told = self._store.subscribed_at(), 0
-        fleets = self._lake.fleets()
-        for name, wish in wishes.items():
-            seen = self._seen.setdefault((name, since[name]), set())
-            for fleet in self._fleets(wish, fleets):
-                for uri, news in news_since(self._lake, fleet, since[name] - _BEFORE, seen):
-                    told += self._tell(name, wish, news)
-                    seen.add(uri)
+        subscribed = self._store.subscribed_at()
+        since = {name: subscribed[name] - _BEFORE for name in wishes}
+        if since != self._wishes:  # A new one has not been told of what the others know.
+            self._wishes, self._seen = since, set()
+        known = self._lake.fleets()
+        heard = {name: self._fleets(wish, known) for name, wish in wishes.items()}
+        fleets = sorted(set().union(*heard.values()))
+        self._next += len(fleets) * _PER_FLEET
+        told = 0
+        for fleet in fleets:
+            for uri, news in news_since(self._lake, fleet, min(since.values()), self._seen):
+                asked = [name for name, wish in wishes.items() if fleet in heard[name] and news.event in wish.events]
+                told += sum(self._store.tell_news(name, news) for name in asked if news.at >= since[name])
+                self._seen.add(uri)
         return told
 
-    def _tell(self, name: str, wish: Subscription, news: News) -> bool:
-        return news.event in wish.events and self._store.tell_news(name, news)
-
-    def _fleets(self, wish: Subscription, known: list[str]) -> list[str]:
+    def _fleets(self, wish: Subscription, known: list[str]) -> set[str]:
         if wish.endpoint is None:
-            return known
+            return set(known)
         found = self._store.endpoint(wish.endpoint)
-        behind = {one.fleet for one in found[0].deployments.values()} if found else set()
-        return sorted(behind.intersection(known))
+        behind = {one.fleet for one in found[0].deployments.values()} if found else set[str]()
+        return behind.intersection(known)

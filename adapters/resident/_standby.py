@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from adapters.code import code_digest
+
 __all__ = ["main"]
 
 
@@ -23,6 +25,7 @@ def main() -> None:
     path, module, *imports = sys.argv[1:]
     for each in imports:
         importlib.import_module(each)
+    code_digest()  # Of what was imported just now, not of what an upgrade leaves here later.
     with socket.socket(socket.AF_UNIX) as hub:
         hub.connect(path)
         hub.sendall(b"standby %d" % os.getpid())
