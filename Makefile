@@ -14,7 +14,7 @@ demo: $(RUNTIME) ## Install, then train, register, promote and score the 1,428 s
 	$(BIN)/myriad run fleets/m3.yaml
 
 test: $(DEV) ## Run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: $(DEV) ## Format, lint, types, import borders, then all tests
 	$(BIN)/ruff format --check .

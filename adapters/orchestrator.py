@@ -12,6 +12,8 @@ from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
     FlowRunFilter,
     FlowRunFilterParentFlowRunId,
     FlowRunFilterState,
@@ -97,6 +99,18 @@ class Orchestrator:
         with self._client() as client:
             for deployment in deployments:
                 _deploy(client, deployment)
+
+    def schedules_of(self, name: str) -> dict[str, dict[str, dict[str, Any] | None]]:
+        """Schedules of all deployments of a name: function of the flow -> slug -> cron, timezone, active; None for
+        schedules that are no cron.
+        """
+        named = DeploymentFilter(name=DeploymentFilterName(any_=[name]))
+        with self._client() as client:
+            found = client.read_deployments(deployment_filter=named, limit=200)
+        return {
+            str(one.entrypoint).rpartition(".")[2]: {str(each.slug): _cron(each) for each in one.schedules}
+            for one in found
+        }
 
     def crash_orphans(self) -> int:
         """End the runs of the pool `local` that a stopped worker left behind, and free their places; returns how many.
@@ -194,6 +208,12 @@ def _schedules(client: SyncPrefectClient, deployment: Deployment) -> list[Deploy
         return kept
     cron = CronSchedule(cron=cadence.cron, timezone=cadence.timezone)
     return [*kept, DeploymentScheduleCreate(schedule=cron, active=False, slug=cadence.slug)]
+
+
+def _cron(schedule: DeploymentSchedule) -> dict[str, Any] | None:
+    if not isinstance(schedule.schedule, CronSchedule):
+        return None
+    return {"cron": schedule.schedule.cron, "timezone": schedule.schedule.timezone, "active": schedule.active}
 
 
 def _copy(schedule: DeploymentSchedule) -> DeploymentScheduleCreate:

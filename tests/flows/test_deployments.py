@@ -22,6 +22,7 @@ import pytest
 import yaml
 from deltalake import DeltaTable
 from prefect import Flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from shop import shop
 from standardwebhooks import Webhook
 
@@ -30,8 +31,10 @@ from adapters.settings import Settings
 from adapters.stack import Stacks, healthy, join_server
 from adapters.tls import make_certificates
 from flows.deployments import deployments_of
+from flows.schedules import kept
 from flows.stack import deploy_fleets
 from flows.triggers import triggers_of
+from models.errors import OrchestratorError
 
 ROOT = Path(__file__).parents[2]
 ABOUT_A_DEPLOYMENT = (
@@ -215,6 +218,23 @@ def test_prefect_yaml_gives_the_same_deployments(stack):
     assert by_yaml == by_command
     assert len(by_yaml) == len(deployments_of("m3", "m3"))
     assert stack.automations("m3") == automations
+
+
+def test_deploying_by_yaml_again_keeps_what_people_decided_about_schedules(stack):
+    before = stack.deployment("train/m3")
+    [schedule] = before["schedules"]
+    change = {"active": True, "schedule": {"cron": "1 2 3 4 *", "timezone": "Europe/Berlin"}}
+    stack.ask("PATCH", f"deployments/{before['id']}/schedules/{schedule['id']}", **change).raise_for_status()
+    done = stack.prefect("deploy", "--all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    [after] = stack.deployment("train/m3")["schedules"]
+    assert (after["active"], after["slug"]) == (True, "nightly")
+    assert (after["schedule"]["cron"], after["schedule"]["timezone"]) == ("1 2 3 4 *", "Europe/Berlin")
+    change = {"active": False, "schedule": {"interval": 3600}}
+    stack.ask("PATCH", f"deployments/{before['id']}/schedules/{after['id']}", **change).raise_for_status()
+    told = "schedule nightly of train/m3 is no cron any more"
+    with temporary_settings({PREFECT_API_URL: stack.api}), pytest.raises(OrchestratorError, match=told):
+        kept("m3")
 
 
 def test_deploying_again_keeps_what_people_decided_about_schedules(stack):

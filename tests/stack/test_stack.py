@@ -107,7 +107,10 @@ def test_published_ports_are_listened_on_and_nothing_listens_elsewhere_than_on_l
     listening = set()
     for process in processes(stack).values():
         for member in [process, *process.children(recursive=True)]:
-            connections = member.net_connections("tcp")
+            try:
+                connections = member.net_connections("tcp")
+            except psutil.NoSuchProcess:
+                continue  # A process that stood by, or looked whether a service is healthy.
             listening |= {each.laddr for each in connections if each.status == psutil.CONN_LISTEN}
     assert {address.ip for address in listening} == {"127.0.0.1"}
     assert published <= {address.port for address in listening}

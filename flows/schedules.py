@@ -1,0 +1,37 @@
+"""A step for `prefect deploy`: schedules as people have set them, where prefect.yaml would put them back."""
+
+from typing import Any
+
+from prefect.settings import get_current_settings
+
+from adapters.orchestrator import Orchestrator
+from flows.deployments import deployments_of
+from models.errors import OrchestratorError
+
+__all__ = ["kept"]
+
+
+def kept(fleet: str) -> dict[str, dict[str, Any]]:
+    """Flow's function -> cron, timezone and active of its schedule: those on the server, or ours, paused, if it is new.
+
+    Prefect replaces all schedules of a deployment by those of its file, whose values are these. Raises
+    OrchestratorError for a schedule of ours that is no cron any more: a file cannot say that.
+    """
+    api_url = get_current_settings().api.url
+    if api_url is None:
+        raise OrchestratorError("no Prefect server is known; set PREFECT_API_URL")
+    present = Orchestrator(api_url).schedules_of(fleet)
+    found = {}
+    for deployment in deployments_of(fleet, fleet):
+        cadence = deployment.cadence
+        if cadence is None:
+            continue
+        name = deployment.flow.fn.__name__
+        ours = {"cron": cadence.cron, "timezone": cadence.timezone, "active": False}
+        theirs = present.get(name, {}).get(cadence.slug, ours)
+        if theirs is None:
+            raise OrchestratorError(
+                f"schedule {cadence.slug} of {deployment.label} is no cron any more; `myriad deploy {fleet}` keeps it"
+            )
+        found[name] = theirs
+    return found
