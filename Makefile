@@ -7,21 +7,22 @@ PEERS := statsforecast ray spark
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check stack stack-down bench peers chaos help clean
+.PHONY: demo test lint check stack stack-down bench peers chaos help clean
 
 demo: $(RUNTIME) ## Install, then train, register, promote and score the 1,428 series of the M3 competition
 	$(BIN)/myriad sample m3
 	$(BIN)/myriad run fleets/m3.yaml
 
 test: $(DEV) ## Run all tests
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-check: $(DEV) ## Format, lint, types, import borders, then all tests
+lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(MAKE) test
+
+check: lint test ## Format, lint, types, import borders, and all tests; with -j 2 side by side
 
 stack: $(DEV) ## Start PostgreSQL, S3, MLflow, Prefect and Dask, as in docker-compose.yml, as processes of this machine
 	@test -f .env || $(BIN)/myriad stack init

@@ -17,7 +17,12 @@ from tasks.context import Run
 from tasks.work.job import Job
 
 quiet_telemetry()
-_LONGEST = ("tests/stack/", "tests/flows/test_deployments.py")
+_LONGEST = (
+    *("tests/stack/", "tests/flows/test_deployments.py", "tests/tasks/test_kill.py", "tests/adapters/test_hosts.py"),
+    *("tests/infra/test_dask_cluster.py", "tests/adapters/test_elastic.py", "tests/tasks/test_concurrent.py"),
+    *("tests/flows/", "tests/serving/test_document.py", "tests/adapters/test_storage_faults.py"),
+    *("tests/models/test_report_in_browser.py", "tests/tasks/test_hostile.py", "tests/benchmarks/"),
+)
 
 
 def pytest_collection_modifyitems(items):
