@@ -274,8 +274,12 @@ class GatewayStore:
             connection.execute(sa.update(EVENTS).where(EVENTS.c.id == identity).values(sent_at=text_of(now())))
 
     def forget_messages(self, before: datetime) -> int:
-        """Forget which messages were taken before this moment: none of them will come again."""
+        """Forget which messages were taken, and which events were sent, before this moment; how many messages.
+
+        None of them will come again.
+        """
         with self._begin() as connection:
+            connection.execute(sa.delete(EVENTS).where(EVENTS.c.sent_at < text_of(before)))
             return connection.execute(sa.delete(MESSAGES).where(MESSAGES.c.received_at < text_of(before))).rowcount
 
     # -- subscriptions ------------------------------------------------------------------------------------------

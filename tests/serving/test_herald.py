@@ -1,36 +1,22 @@
 """News of fleets reach subscribers once each, however often the gateway looks or starts."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from gateway import gateway
+from gateway import now, subscribe, subscribed
 
 from adapters.news import has_news, put_news
 from adapters.upkeep import drop_news
 from models.news import News
 from serving.herald import Herald
 
-ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}}, "default": "blue"}
-URL = "https://app.example.org/hooks/myriad"
-
 
 @pytest.fixture
 def made(tmp_path):
-    with gateway(tmp_path) as found:
-        found.operator = found.client("operate", "score", name="operator")
-        found.operator.put("/v1/batch/rides", json=ENDPOINT)
+    with subscribed(tmp_path, "rides") as found:
         yield found
-
-
-def now(seconds=0):
-    return datetime.now(UTC) + timedelta(seconds=seconds)
-
-
-def subscribe(made, name="app", **definition):
-    answer = made.operator.put(f"/v1/subscriptions/{name}", json={"url": URL} | definition)
-    assert answer.status_code == 200, answer.text
 
 
 def happen(made, event="release.promoted", fleet="rides", about="release-3", **data):

@@ -2,37 +2,22 @@
 
 import json
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from gateway import HOSTS, SECRET, complete, gateway
+from gateway import HOSTS, SECRET, SUBSCRIBER, complete, gateway, now, subscribe, subscribed
 from standardwebhooks import Webhook
 
 from adapters.webhooks import check_secret, send
 from models.errors import RequestError, SettingsError
 from models.subscriptions import check_target, pause
 
-ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}}, "default": "blue"}
-URL = "https://app.example.org/hooks/myriad"
-
 
 @pytest.fixture
 def made(tmp_path):
-    with gateway(tmp_path) as found:
-        found.operator = found.client("operate", "score", name="operator")
-        found.operator.put("/v1/batch/rides", json=ENDPOINT)
-        found.operator.put("/v1/batch/other", json=ENDPOINT)
+    with subscribed(tmp_path, "rides", "other") as found:
         yield found
-
-
-def now(seconds=0):
-    return datetime.now(UTC) + timedelta(seconds=seconds)
-
-
-def subscribe(made, name="app", **definition):
-    answer = made.operator.put(f"/v1/subscriptions/{name}", json={"url": URL} | definition)
-    assert answer.status_code == 200, answer.text
 
 
 def completed_job(made, endpoint="rides"):
@@ -57,7 +42,7 @@ def test_the_end_of_a_job_is_told_once_it_is_on_record(made):
     job = completed_job(made)
     assert made.postman.step(now()) == 1
     ((url, secret, identity, body),) = made.sent
-    assert (url, secret, identity) == (URL, SECRET, f"{job['id']}.completed")
+    assert (url, secret, identity) == (SUBSCRIBER, SECRET, f"{job['id']}.completed")
     content = json.loads(body)
     assert content["type"] == "job.completed"
     data = content["data"]
@@ -181,13 +166,13 @@ def test_messages_go_to_allowed_hosts_alone(made, url):
 
 
 def test_allowed_hosts_are_taken_by_name_and_port():
-    for url in (URL, "https://APP.example.org:443/x?y=1", "http://app.example.org/x", "http://127.0.0.1:9999/x"):
+    for url in (SUBSCRIBER, "https://APP.example.org:443/x?y=1", "http://app.example.org/x", "http://127.0.0.1:9999/x"):
         check_target(url, HOSTS)
 
 
 def test_a_subscription_that_cannot_work_is_refused(made):
     def answer(**change):
-        return made.operator.put("/v1/subscriptions/app", json={"url": URL} | change)
+        return made.operator.put("/v1/subscriptions/app", json={"url": SUBSCRIBER} | change)
 
     assert "no such endpoint" in is_problem(answer(endpoint="nope"), 422)
     assert "job.completed" in is_problem(answer(events=["job.started"]), 422)
@@ -211,9 +196,9 @@ def test_a_key_for_one_endpoint_sees_subscriptions_of_that_alone(made):
     limited = made.client("operate", endpoints=("other",))
     assert [one["name"] for one in limited.get("/v1/subscriptions").json()["subscriptions"]] == ["of-other"]
     is_problem(limited.get("/v1/subscriptions/app/messages"), 404)
-    is_problem(limited.put("/v1/subscriptions/app", json={"url": URL, "endpoint": "other"}), 403)
-    is_problem(limited.put("/v1/subscriptions/new", json={"url": URL}), 403)
-    assert limited.put("/v1/subscriptions/new", json={"url": URL, "endpoint": "other"}).status_code == 200
+    is_problem(limited.put("/v1/subscriptions/app", json={"url": SUBSCRIBER, "endpoint": "other"}), 403)
+    is_problem(limited.put("/v1/subscriptions/new", json={"url": SUBSCRIBER}), 403)
+    assert limited.put("/v1/subscriptions/new", json={"url": SUBSCRIBER, "endpoint": "other"}).status_code == 200
 
 
 def test_pauses_grow_until_it_is_given_up():

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import httpx
@@ -25,6 +25,7 @@ from serving.postman import Postman
 from serving.services import Services, Signer
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SUBSCRIBER = "https://app.example.org/hooks/myriad"
 HOSTS = ("app.example.org", "127.0.0.1:9999")
 
 
@@ -169,3 +170,23 @@ def complete(made, job, **changes):
     write_account(made.lake, account(job, **changes))
     made.runs.become("completed")
     made.keeper.step(datetime.now(UTC))
+
+
+def now(seconds=0):
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+@contextmanager
+def subscribed(folder, *endpoints):
+    """A gateway with these endpoints for the rides, and `.operator`, who may subscribe."""
+    with gateway(folder) as found:
+        found.operator = found.client("operate", "score", name="operator")
+        for endpoint in endpoints:
+            definition = {"deployments": {"blue": {"fleet": "rides"}}, "default": "blue"}
+            found.operator.put(f"/v1/batch/{endpoint}", json=definition).raise_for_status()
+        yield found
+
+
+def subscribe(made, name="app", **definition):
+    answer = made.operator.put(f"/v1/subscriptions/{name}", json={"url": SUBSCRIBER} | definition)
+    assert answer.status_code == 200, answer.text
