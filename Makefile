@@ -46,22 +46,22 @@ help: ## Show this list
 clean: ## Remove the environment and everything that runs have made
 	rm -rf .venv var dist build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.venv/.base: requirements-build.lock
+.venv/.base: requirements/build.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Myriad needs Python 3.11 or later; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
 	touch $@
 
-$(RUNTIME): .venv/.base requirements.lock pyproject.toml
+$(RUNTIME): .venv/.base requirements/runtime.lock pyproject.toml
 	@echo "Installing Myriad (a few minutes the first time) ..."
-	$(PIP) -r requirements.lock
+	$(PIP) -r requirements/runtime.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(DEV): $(RUNTIME) requirements-dev.lock requirements-operator.lock
-	$(PIP) -r requirements-dev.lock
-	$(PIP) --no-deps -r requirements-operator.lock
+$(DEV): $(RUNTIME) requirements/dev.lock requirements/operator.lock
+	$(PIP) -r requirements/dev.lock
+	$(PIP) --no-deps -r requirements/operator.lock
 	touch $@
 
 var/peers/%/.installed: benchmarks/peers/%.lock | .venv/.base

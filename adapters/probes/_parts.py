@@ -42,7 +42,7 @@ def packages(settings: Settings) -> Iterator[Check]:
             continue
         if not needed.specifier.contains(found, prereleases=True):
             wrong.append(f"{needed.name} {found}, needed {needed.specifier}")
-    told, way_out = "; ".join(wrong), "install from requirements.lock: make demo"
+    told, way_out = "; ".join(wrong), "install from requirements/runtime.lock: make demo"
     yield Check("packages", "versions", "failed" if wrong else "ok", told or "all as needed", way_out if wrong else "")
     yield Check("packages", "code", "ok", f"myriad {version(_DISTRIBUTION)}, {code_digest()}")
 

@@ -52,7 +52,7 @@ def test_both_stages_start_from_one_base_that_is_pinned_by_digest(stages):
 def test_packages_are_installed_from_the_locks_and_their_hashes_alone(stages):
     commands = [each.strip() for text in stages[0].texts("RUN") for each in text.split("&&") if "pip install" in each]
     locked, ours = commands[:-1], commands[-1]
-    assert [each.split()[-1] for each in locked] == ["requirements-build.lock", "requirements.lock"]
+    assert [each.split()[-1] for each in locked] == ["requirements/build.lock", "requirements/runtime.lock"]
     assert all("--require-hashes" in each for each in locked)
     assert all("--only-binary=:all:" in each for each in locked)
     assert ours.endswith("pip install --no-deps --no-build-isolation .")
