@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from adapters.files import STORAGE_ERRORS, arrow_filesystem, open_file, put_file
 from adapters.lake import Lake, unusable
-from models.accounts import ScoreAccount, account_json, parse_account
+from domain.gateway.job_result import ScoreAccount, account_json, parse_account
 
 __all__ = ["beating", "last_beat", "read_account", "write_account"]
 

@@ -19,7 +19,7 @@ from adapters.code import code_digest
 from adapters.settings import Settings
 from adapters.telemetry import Progress, emit
 from adapters.tls import check_certificates
-from models.errors import ClusterError
+from domain.errors import ClusterError
 
 __all__ = ["ClusterWorkers", "InlineWorkers", "Workers", "connect", "open_workers", "security_of", "start_workers"]
 

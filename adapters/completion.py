@@ -37,8 +37,8 @@ def complete_segments(fleet: str, lake: str | None, incomplete: str) -> list[str
     from adapters.lake import Lake
     from adapters.settings import Settings
     from adapters.status import FleetTables
-    from models.errors import MyriadError
-    from models.segments import parse_segment
+    from domain.data.segments import parse_segment
+    from domain.errors import MyriadError
 
     try:
         settings = Settings(lake=lake) if lake else Settings()

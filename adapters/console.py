@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.telemetry import Progress, subscribed
-from models.formats import format_bytes, format_duration
+from domain.reporting.formatting import format_bytes, format_duration
 
 __all__ = ["closing_table", "shown_progress"]
 

@@ -14,13 +14,13 @@ import yaml
 from adapters.files import STORAGE_ERRORS, RawFile, list_files, open_file, replacing
 from adapters.inspection import HEAD_ROWS, Limits, SampledRows, check_fleet, spread
 from adapters.reader import column_names, head_rows
-from models.draft import draft_fleet
-from models.draft_dialect import sniff_dialect, sniff_encoding
-from models.draft_origin import Draft, Origin, Wishes
-from models.draft_render import render_draft
-from models.errors import FleetError, SourceError
-from models.findings import Findings
-from models.fleet import Source, parse_fleet
+from domain.checks.findings import Findings
+from domain.config.fleet import Source, parse_fleet
+from domain.errors import FleetError, SourceError
+from domain.scaffold.csv_dialect import sniff_dialect, sniff_encoding
+from domain.scaffold.draft import draft_fleet
+from domain.scaffold.source_profile import Draft, Origin, Wishes
+from domain.scaffold.yaml import render_draft
 
 __all__ = ["Drafted", "draft_file"]
 

@@ -11,23 +11,10 @@ import pyarrow.dataset as ds
 
 from adapters.lineage import LEVELS, champion_of, input_views, model_views, trace
 from adapters.status import OBSERVATIONS, FleetTables
-from models.errors import UnknownNameError
-from models.explain import (
-    CandidateView,
-    DataView,
-    ModelView,
-    OutcomeView,
-    PredictionLineage,
-    PredictionView,
-    RejectedView,
-    SegmentView,
-    VerdictView,
-    choice_words,
-)
-from models.fleet import Fleet
-from models.lookup import closest, find_segment
-from models.segments import GLOBAL_KEY, bucket_of, hash_segments, parse_segment
-from models.tables import (
+from domain.config.fleet import Fleet
+from domain.data.segment_search import closest, find_segment
+from domain.data.segments import GLOBAL_KEY, bucket_of, hash_segments, parse_segment
+from domain.data.tables import (
     CHALLENGERS,
     CHAMPIONS,
     LEADERBOARD,
@@ -38,6 +25,19 @@ from models.tables import (
     SEGMENTS,
     VERDICTS,
     TableSpec,
+)
+from domain.errors import UnknownNameError
+from domain.reporting.segment_view import (
+    CandidateView,
+    DataView,
+    ModelView,
+    OutcomeView,
+    PredictionLineage,
+    PredictionView,
+    RejectedView,
+    SegmentView,
+    VerdictView,
+    choice_words,
 )
 
 __all__ = ["explain_prediction", "explain_segment", "resolve_segment"]

@@ -17,10 +17,9 @@ from adapters.files import STORAGE_ERRORS, replacing, split_uri
 from adapters.forecasts import current_forecasts
 from adapters.lake import StagedFile
 from adapters.status import FleetTables
-from models.errors import LakeError, RequestError
-from models.flat import flat_text, split_segments
-from models.fleet import Fleet
-from models.tables import (
+from domain.config.fleet import Fleet
+from domain.data.flatten import flat_text, split_segments
+from domain.data.tables import (
     ACCURACY,
     CHAMPIONS,
     LEADERBOARD,
@@ -31,6 +30,7 @@ from models.tables import (
     TableSpec,
     observations,
 )
+from domain.errors import LakeError, RequestError
 
 __all__ = ["EXPORTED", "Exported", "Format", "export_table", "table_writer"]
 

@@ -18,7 +18,7 @@ import pyarrow.fs as pafs
 from botocore.exceptions import BotoCoreError
 from fsspec.spec import AbstractFileSystem
 
-from models.errors import SourceError
+from domain.errors import SourceError
 
 __all__ = [
     "STORAGE_ERRORS",

@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 from adapters.lake import Lake
-from models.errors import FleetError, UnknownNameError
-from models.fleet import Fleet, parse_fleet
-from models.lookup import closest
+from domain.config.fleet import Fleet, parse_fleet
+from domain.data.segment_search import closest
+from domain.errors import FleetError, UnknownNameError
 
 __all__ = ["file_of", "known_fleet", "load_fleet"]
 

@@ -23,7 +23,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling
 
 from adapters.orchestrator import connected
-from models.errors import UnknownNameError
+from domain.errors import UnknownNameError
 
 __all__ = ["FlowRuns", "LogLine", "RunState"]
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.status import FleetTables
-from models.current import current_rows
-from models.tables import CHAMPIONS, PREDICTIONS
+from domain.data.current_forecasts import current_rows
+from domain.data.tables import CHAMPIONS, PREDICTIONS
 
 __all__ = ["current_forecasts", "release_in_force"]
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from adapters.gateway_store import GatewayStore
-from models.errors import RequestError, UnknownNameError
-from models.keys import Key, Scope, make_key
-from models.lookup import closest
+from domain.data.segment_search import closest
+from domain.errors import RequestError, UnknownNameError
+from domain.gateway.api_keys import Key, Scope, make_key
 
 __all__ = ["create_key", "revoke_key", "rotate_key"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from models.accounts import parse_account
-from models.batch import FINAL, BatchDeployment, JobRequest, JobState
-from models.keys import Key
-from models.subscriptions import DeliveryState
+from domain.gateway.api_keys import Key
+from domain.gateway.job_result import parse_account
+from domain.gateway.jobs import FINAL, BatchDeployment, JobRequest, JobState
+from domain.gateway.subscriptions import DeliveryState
 
 __all__ = [
     "Delivery",

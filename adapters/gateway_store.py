@@ -43,13 +43,13 @@ from adapters.gateway_tables import (
     META,
     SUBSCRIPTIONS,
 )
-from models.batch import FINAL, BatchEndpoint, request_digest
-from models.errors import GatewayError
-from models.file_events import FileEvent
-from models.hooks import Hook
-from models.keys import Key
-from models.news import News
-from models.subscriptions import DeliveryState, Subscription
+from domain.errors import GatewayError
+from domain.gateway.api_keys import Key
+from domain.gateway.file_events import FileEvent
+from domain.gateway.fleet_events import News
+from domain.gateway.inbound_hooks import Hook
+from domain.gateway.jobs import FINAL, BatchEndpoint, request_digest
+from domain.gateway.subscriptions import DeliveryState, Subscription
 
 __all__ = ["GatewayStore"]
 

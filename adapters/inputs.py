@@ -6,8 +6,8 @@ from pathlib import Path
 
 from adapters.files import list_files
 from adapters.reader import column_names
-from models.errors import SourceError
-from models.fleet import Fleet, Source
+from domain.config.fleet import Fleet, Source
+from domain.errors import SourceError
 
 __all__ = ["refusals"]
 

@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 
 from adapters.files import RawFile, list_files
 from adapters.reader import column_names, head_rows, read_chunks
-from models.errors import SourceError
-from models.findings import FileColumns, Findings, Role, Sample
-from models.fleet import Fleet, Source
-from models.inspect import inspect_fleet
-from models.inspect_columns import fleet_of_role, needed_columns
+from domain.checks.columns import fleet_of_role, needed_columns
+from domain.checks.findings import FileColumns, Findings, Role, Sample
+from domain.checks.fleet import inspect_fleet
+from domain.config.fleet import Fleet, Source
+from domain.errors import SourceError
 
 __all__ = ["HEAD_ROWS", "Limits", "SampledRows", "check_fleet", "spread"]
 

@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 
 from adapters.export import Format, table_writer
 from adapters.lake import Lake
-from models.accounts import ScoreAccount
-from models.errors import UnknownNameError
-from models.flat import flat_text, split_segments
-from models.fleet import Fleet
-from models.tables import PREDICTIONS
+from domain.config.fleet import Fleet
+from domain.data.flatten import flat_text, split_segments
+from domain.data.tables import PREDICTIONS
+from domain.errors import UnknownNameError
+from domain.gateway.job_result import ScoreAccount
 
 __all__ = ["FORMATS", "write_output"]
 

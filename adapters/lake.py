@@ -23,8 +23,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction, RemoveAction
 
 from adapters.files import STORAGE_ERRORS, arrow_filesystem, file_sizes, get_objects, put_file
-from models.errors import LakeError, StaleTableError
-from models.tables import TableSpec
+from domain.data.tables import TableSpec
+from domain.errors import LakeError, StaleTableError
 
 __all__ = ["Lake", "Pin", "StagedFile", "Table", "unusable"]
 

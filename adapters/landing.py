@@ -4,9 +4,9 @@ from pathlib import Path
 
 from adapters.files import RawFile, list_files
 from adapters.lake import Lake
-from models.errors import SourceError
-from models.fleet import Fleet
-from models.tables import INPUTS
+from domain.config.fleet import Fleet
+from domain.data.tables import INPUTS
+from domain.errors import SourceError
 
 __all__ = ["unknown_files"]
 

@@ -17,8 +17,8 @@ import psutil
 import pyarrow as pa
 
 from adapters.lake import Lake, Table
-from models.errors import BusyError, LakeError, StaleTableError
-from models.tables import LEASES
+from domain.data.tables import LEASES
+from domain.errors import BusyError, LakeError, StaleTableError
 
 __all__ = ["at_work", "check_lease", "held"]
 

@@ -12,9 +12,9 @@ import pyarrow.dataset as ds
 
 from adapters.lake import StagedFile
 from adapters.status import OBSERVATIONS, FleetTables
-from models.explain import ChampionView, InputView, ModelView, PredictionLineage, PredictionView
-from models.segments import GLOBAL_KEY, parse_segment
-from models.tables import CHAMPIONS, INPUTS, TableSpec
+from domain.data.segments import GLOBAL_KEY, parse_segment
+from domain.data.tables import CHAMPIONS, INPUTS, TableSpec
+from domain.reporting.segment_view import ChampionView, InputView, ModelView, PredictionLineage, PredictionView
 
 __all__ = ["LEVELS", "champion_of", "input_views", "model_views", "trace"]
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from adapters.files import RawFile, files_below, open_file, put_file
 from adapters.lake import Lake, unusable
-from models.news import News, news_json, parse_news
+from domain.gateway.fleet_events import News, news_json, parse_news
 
 __all__ = ["has_news", "news_since", "put_news"]
 

@@ -35,7 +35,7 @@ from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 from pydantic import TypeAdapter
 
-from models.errors import OrchestratorError
+from domain.errors import OrchestratorError
 
 __all__ = ["POOL", "Cadence", "Deployment", "Orchestrator", "connected"]
 

@@ -18,8 +18,8 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from adapters.files import STORAGE_ERRORS, open_file
-from models.errors import SourceError
-from models.fleet import Source
+from domain.config.fleet import Source
+from domain.errors import SourceError
 
 __all__ = ["Chunk", "column_names", "head_rows", "read_chunks"]
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from models.errors import RequestError, UnknownNameError
-from models.lookup import closest
+from domain.data.segment_search import closest
+from domain.errors import RequestError, UnknownNameError
 
 __all__ = ["ReportFile", "find_report", "list_reports", "open_report", "read_times"]
 

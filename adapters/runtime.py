@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import ExportError, ScoringError
+from domain.arrays import Float32Array
+from domain.errors import ExportError, ScoringError
 from models.execution import Predictions, run_each, run_graph
 from models.features import Contract
 
 __all__ = ["Scores", "predict", "predict_each"]
-
-Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

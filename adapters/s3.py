@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from models.errors import LakeError
+from domain.errors import LakeError
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from adapters.files import replacing
-from models.errors import SourceError
+from domain.errors import SourceError
 
 __all__ = ["Sample", "write_sample"]
 

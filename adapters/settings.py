@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.errors import SettingsError
+from domain.errors import SettingsError
 
 __all__ = [
     "TLS_FILES",

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from models.formats import format_duration, format_number
-from models.plain import json_text
+from domain.data.jsonable import json_text
+from domain.reporting.formatting import format_duration, format_number
 
 __all__ = ["Section", "bar", "counted", "show_figures", "show_json", "show_sections"]
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from adapters.files import replacing
-from models.errors import SourceError
-from models.simulate import SimulationChunk, SimulationSpec, simulate
+from domain.data.simulation import SimulationChunk, SimulationSpec, simulate
+from domain.errors import SourceError
 
 __all__ = ["SimulationFormat", "simulate_fleet", "write_simulation"]
 

@@ -4,9 +4,9 @@ from itertools import islice
 from pathlib import Path
 
 from adapters.files import replacing
-from models.estimate_learnt import trains_most
-from models.rates import Rates, parse_rates, rates_json
-from models.report import Summary, parse_summary
+from domain.capacity.calibrated_estimate import trains_most
+from domain.capacity.cost_model import Rates, parse_rates, rates_json
+from domain.reporting.summary import Summary, parse_summary
 
 __all__ = ["full_run", "read_rates", "write_rates"]
 

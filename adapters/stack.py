@@ -20,7 +20,7 @@ import psutil
 
 from adapters.processes import Known, end_family
 from adapters.settings import Settings, stack_environment
-from models.errors import OrchestratorError
+from domain.errors import OrchestratorError
 
 __all__ = ["WORKER", "Child", "Stack", "Stacks", "described", "healthy", "join_server", "running_server"]
 

@@ -14,18 +14,7 @@ from adapters.fleets import file_of
 from adapters.lake import Lake, StagedFile, Table
 from adapters.lease import at_work
 from adapters.reports import read_times
-from models.gates import WILLED
-from models.status import (
-    FleetStatus,
-    InputsView,
-    PredictionsView,
-    QuarantineCount,
-    ReleaseView,
-    RunView,
-    SegmentLine,
-    advice,
-)
-from models.tables import (
+from domain.data.tables import (
     CHALLENGERS,
     CHAMPIONS,
     INPUTS,
@@ -36,6 +25,17 @@ from models.tables import (
     VERDICTS,
     TableSpec,
 )
+from domain.reporting.fleet_status import (
+    FleetStatus,
+    InputsView,
+    PredictionsView,
+    QuarantineCount,
+    ReleaseView,
+    RunView,
+    SegmentLine,
+    advice,
+)
+from models.gates import WILLED
 
 __all__ = ["FleetTables", "held_segments", "newest", "newest_run", "read_fleets", "read_segments", "read_status"]
 

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.text import Text
 
 from adapters.show import Section, counted, show_json, show_sections
-from models.findings import ColumnFacts, Estimate, Findings, Role, SegmentFacts, SourceFacts, WindowFacts
-from models.formats import format_bytes, format_duration, format_number, format_percent
+from domain.checks.findings import ColumnFacts, Estimate, Findings, Role, SegmentFacts, SourceFacts, WindowFacts
+from domain.reporting.formatting import format_bytes, format_duration, format_number, format_percent
 
 __all__ = ["show_findings"]
 

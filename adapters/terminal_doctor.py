@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from adapters.show import Section, counted, show_sections
-from models.checks import Check, counts
+from domain.checks.health import Check, counts
 
 __all__ = ["show_checks"]
 

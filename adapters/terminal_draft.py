@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from adapters.draft import Drafted
-from models.formats import format_bytes, format_duration
+from domain.reporting.formatting import format_bytes, format_duration
 
 __all__ = ["show_draft"]
 

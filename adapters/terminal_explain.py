@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from adapters.show import Section, bar, counted, show_sections
 from adapters.terminal_status import moment, source_words
-from models.candidates import COMBINATION
-from models.explain import (
+from domain.config.candidates import COMBINATION
+from domain.reporting.formatting import format_number, format_percent
+from domain.reporting.segment_view import (
     CandidateView,
     ChampionView,
     DataView,
@@ -18,7 +19,6 @@ from models.explain import (
     level_words,
     sparkline,
 )
-from models.formats import format_number, format_percent
 
 __all__ = ["show_explanation", "show_lineage"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from adapters.show import Section, counted, show_sections
-from models.formats import format_bytes, format_duration, format_number, format_percent
-from models.rates import Rate
-from models.sizing import Option, Recommendation, Sizing
+from domain.capacity.cost_model import Rate
+from domain.capacity.recommendation import Option, Recommendation, Sizing
+from domain.reporting.formatting import format_bytes, format_duration, format_number, format_percent
 
 __all__ = ["show_sizing"]
 

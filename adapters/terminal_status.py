@@ -5,9 +5,9 @@ from datetime import datetime
 
 from adapters.reports import ReportFile
 from adapters.show import Section, bar, counted, show_sections
-from models.explain import level_words
-from models.formats import format_duration, format_percent
-from models.status import FleetStatus, InputsView, PredictionsView, ReleaseView, RunView, SegmentLine
+from domain.reporting.fleet_status import FleetStatus, InputsView, PredictionsView, ReleaseView, RunView, SegmentLine
+from domain.reporting.formatting import format_duration, format_percent
+from domain.reporting.segment_view import level_words
 
 __all__ = ["moment", "show_fleets", "show_report", "show_reports", "show_segment_lines", "show_status", "source_words"]
 

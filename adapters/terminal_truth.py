@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.show import Section, counted, show_sections
-from models.formats import format_number, format_percent
+from domain.reporting.formatting import format_number, format_percent
 
 __all__ = ["accuracy_document", "show_accuracy", "show_scores"]
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from adapters.show import Section, counted, show_sections
 from adapters.upkeep import TableUpkeep
-from models.formats import format_bytes
+from domain.reporting.formatting import format_bytes
 
 __all__ = ["show_upkeep"]
 

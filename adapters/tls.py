@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from models.errors import SettingsError
+from domain.errors import SettingsError
 
 __all__ = ["check_certificates", "expires", "make_certificates"]
 

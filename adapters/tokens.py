@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 
-from models.errors import GatewayError, RequestError, SettingsError
-from models.tokens import ALGORITHMS, TokenRights, TokenRules, rights_of
+from domain.errors import GatewayError, RequestError, SettingsError
+from domain.gateway.jwt_claims import ALGORITHMS, TokenRights, TokenRules, rights_of
 
 __all__ = ["Tokens", "check_place_of_keys"]
 

@@ -19,8 +19,8 @@ from deltalake import DeltaTable
 from adapters.files import arrow_filesystem, files_below, open_file
 from adapters.lake import Lake, StagedFile, unusable
 from adapters.s3 import Bucket
-from models.errors import StaleTableError
-from models.tables import PREDICTIONS, VERDICTS, TableSpec
+from domain.data.tables import PREDICTIONS, VERDICTS, TableSpec
+from domain.errors import StaleTableError
 
 __all__ = [
     "MERGED",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adapters.files import STORAGE_ERRORS, file_sizes, put_path
 from adapters.lake import Lake
-from models.errors import LakeError, RequestError
+from domain.errors import LakeError, RequestError
 
 __all__ = ["SCHEME", "Uploaded", "check_name", "keep_upload", "place_of"]
 

@@ -10,7 +10,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook, WebhookVerificationError
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
-from models.errors import RequestError, SettingsError
+from domain.errors import RequestError, SettingsError
 
 __all__ = ["check_secret", "documents_of", "is_signed", "send"]
 

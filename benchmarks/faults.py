@@ -45,7 +45,7 @@ from adapters.simulated import simulate_fleet
 from benchmarks.identical import differences, tables_in
 from benchmarks.machine import describe
 from benchmarks.stacked import ROOT, scratch_stack
-from models.tables import PREDICTIONS
+from domain.data.tables import PREDICTIONS
 
 __all__ = ["Faults", "Kind", "Verdict"]
 

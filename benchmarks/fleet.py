@@ -29,9 +29,9 @@ from adapters.lake import Lake
 from adapters.settings import Settings
 from benchmarks.machine import describe
 from benchmarks.timing import by_turns, ratio, timed
+from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, observations
 from models.features import contract_of
 from models.series import Series, build_series
-from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, observations
 from models.train_forecast import train_forecast
 from tasks.context import Run
 from tasks.partition import recorded_buckets

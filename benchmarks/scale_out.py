@@ -33,7 +33,16 @@ from benchmarks.fleet import SIZE
 from benchmarks.machine import describe
 from benchmarks.s3 import BUCKET, s3_server
 from benchmarks.timing import by_turns, ratio, timed
-from models.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, OUTCOMES, PREDICTIONS, SEGMENTS, levels, observations
+from domain.data.tables import (
+    CHALLENGERS,
+    CHAMPIONS,
+    LEADERBOARD,
+    OUTCOMES,
+    PREDICTIONS,
+    SEGMENTS,
+    levels,
+    observations,
+)
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.order import score_order

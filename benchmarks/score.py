@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 import pyarrow as pa
 
@@ -22,9 +21,10 @@ from adapters.runtime import predict_each
 from benchmarks.machine import describe
 from benchmarks.timing import by_turns, ratio, timed
 from benchmarks.workload import BUCKET, Workload, workload
+from domain.arrays import Float32Array
+from domain.data.tables import CHAMPIONS
 from models.features import Contract
 from models.stack import stack_graphs
-from models.tables import CHAMPIONS
 from models.train_forecast import train_forecast
 from tasks.work.forecasting import features_at_end
 
@@ -33,7 +33,6 @@ TREES = 500
 """Models with trees that are trained; they are scored again and again up to the same number."""
 LOADED = 200
 ROUNDS = 3
-Float32Array = npt.NDArray[np.float32]
 _FAMILIES = {
     "classical and linear": ["seasonal_naive", "theta", "ridge"],
     "lightgbm": ["lightgbm"],

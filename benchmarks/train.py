@@ -25,7 +25,8 @@ from adapters.samples import write_sample
 from benchmarks.machine import describe
 from benchmarks.timing import by_turns, installed, peer, peer_seconds, ratio, timed, versions
 from benchmarks.workload import Workload, peer_rows, workload
-from models.panel import FloatArray, Panel
+from domain.arrays import FloatArray
+from models.panel import Panel
 from models.smoothing import MEMBERS, forecast
 from models.train_forecast import train_forecast
 

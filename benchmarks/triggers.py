@@ -45,8 +45,8 @@ from adapters.services import ServerStack
 from benchmarks.machine import describe
 from benchmarks.stacked import ROOT, scratch_stack
 from benchmarks.timing import timed
-from models.keys import Key, make_key
-from models.tables import PREDICTIONS
+from domain.data.tables import PREDICTIONS
+from domain.gateway.api_keys import Key, make_key
 
 __all__ = ["Site", "main", "site"]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from domain.config.fleet import Fleet, parse_fleet
+from domain.data.simulation import SimulationSpec, simulate
 from models.features import Contract, contract_of
-from models.fleet import Fleet, parse_fleet
 from models.series import Series, build_series
-from models.simulate import SimulationSpec, simulate
 
 __all__ = ["BUCKET", "Workload", "peer_rows", "workload"]
 

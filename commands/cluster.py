@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from commands.common import settings_of, told_errors
-from models.errors import OrchestratorError, SettingsError
+from domain.errors import OrchestratorError, SettingsError
 
 __all__ = ["tls", "worker", "workers"]
 

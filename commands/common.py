@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from models.errors import (
+from domain.errors import (
     FleetError,
     MyriadError,
     PartitionError,
@@ -19,7 +19,7 @@ from models.errors import (
 if TYPE_CHECKING:
     from adapters.settings import Settings
     from adapters.status import FleetTables
-    from models.fleet import Fleet
+    from domain.config.fleet import Fleet
 
 __all__ = [
     "INTERRUPTED",

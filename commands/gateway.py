@@ -7,12 +7,12 @@ import typer
 
 from commands.common import settings_of, show, told_errors
 from commands.options import AsJson
-from models.errors import OrchestratorError, RequestError, SettingsError, UnknownNameError
-from models.keys import SCOPES, Scope
+from domain.errors import OrchestratorError, RequestError, SettingsError, UnknownNameError
+from domain.gateway.api_keys import SCOPES, Scope
 
 if TYPE_CHECKING:
     from adapters.gateway_store import GatewayStore
-    from models.keys import Key
+    from domain.gateway.api_keys import Key
 
 __all__ = ["hooks", "keys", "serve"]
 
@@ -169,7 +169,7 @@ def replay(
         store = _store()
         known = store.subscriptions()
         if subscription not in known:
-            from models.lookup import closest
+            from domain.data.segment_search import closest
 
             raise UnknownNameError(f"subscription {subscription}: there is none{closest(subscription, list(known))}")
         count = store.replay(subscription, message)

@@ -176,7 +176,7 @@ def doctor(lake: LakePath = None, as_json: AsJson = False) -> None:
     from adapters.probes import examine
     from adapters.settings import quiet_telemetry
     from adapters.terminal_doctor import show_checks
-    from models.checks import counts
+    from domain.checks.health import counts
 
     with told_errors():
         quiet_telemetry()

@@ -6,7 +6,7 @@ import typer
 
 from commands.common import interruptible, prepare, settings_of, show, shown_progress, tables_of, told_errors
 from commands.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
-from models.errors import OrchestratorError
+from domain.errors import OrchestratorError
 
 __all__ = ["deploy", "down", "maintain", "pin", "registry_sync", "rollback", "up"]
 
@@ -59,7 +59,7 @@ def pin(
 
     with told_errors(), interruptible():
         if segment is None:
-            from models.tables import CHAMPIONS
+            from domain.data.tables import CHAMPIONS
             from tasks.work.release import pinned_segments
 
             show(pinned_segments(tables_of(settings_of(lake), fleet)[0][CHAMPIONS]), show_pins, as_json)

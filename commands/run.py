@@ -6,7 +6,7 @@ import typer
 
 from commands.common import interruptible, prepare, show, shown_progress, told_errors
 from commands.options import AsJson, FleetPath, LakePath
-from models.errors import RequestError
+from domain.errors import RequestError
 
 if TYPE_CHECKING:
     from flows.stages import StageName

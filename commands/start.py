@@ -7,7 +7,7 @@ import typer
 
 from commands.common import interruptible, settings_of, show, shown_progress, told_errors
 from commands.options import AsJson, FleetPath, LakePath
-from models.errors import SourceError
+from domain.errors import SourceError
 
 __all__ = ["check", "new", "sample", "simulate", "size"]
 
@@ -38,7 +38,7 @@ def new(
         from adapters.draft import draft_file
         from adapters.settings import Settings
         from adapters.terminal_draft import show_draft
-        from models.draft_origin import Wishes
+        from domain.scaffold.source_profile import Wishes
 
         settings = Settings()
         segments = None if segment_by is None else tuple(part.strip() for part in segment_by.split(",") if part.strip())

@@ -1,4 +1,4 @@
-"""Write docs/fleet.md, the reference of the fleet file, from the schema in models/fleet.py.
+"""Write docs/fleet.md, the reference of the fleet file, from the schema in domain/config/fleet.py.
 
 Run it from the root of the repository after every change of the schema: `.venv/bin/python -m docs.generate`.
 """
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from models.candidates import BUILT_IN, COMBINATION
-from models.fleet import SEASON, Fleet
+from domain.config.candidates import BUILT_IN, COMBINATION
+from domain.config.fleet import SEASON, Fleet
 
 __all__ = ["TARGET", "fleet_reference"]
 
@@ -24,7 +24,7 @@ A fleet is declared in one YAML file, `fleets/NAME.yaml`. The check is strict: a
 impossible combination is an error that names the file, the key, the value and what is allowed. `myriad check FLEET`
 reads the file and looks at the data without writing anything.
 
-This page is generated from `models/fleet.py` by `.venv/bin/python -m docs.generate`; a test compares the two.
+This page is generated from `domain/config/fleet.py` by `.venv/bin/python -m docs.generate`; a test compares the two.
 Examples: [m3](../fleets/m3.yaml) (forecast), [oj](../fleets/oj.yaml) (forecast with known prices),
 [flights](../fleets/flights.yaml) (regression).
 

@@ -7,11 +7,11 @@ from prefect import flow, get_run_logger
 from adapters.fleets import load_fleet
 from adapters.lake import Lake
 from adapters.settings import Settings
+from domain.gateway.fleet_events import News
 from flows.artifacts import summarise
 from flows.news import tell
 from flows.parameters import AlertSubject, AlertText, FleetFile, LakeRoot, RunId
 from flows.session import new_run_id, run_name
-from models.news import News
 
 __all__ = ["alert"]
 

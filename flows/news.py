@@ -8,8 +8,8 @@ from prefect.events import emit_event
 
 from adapters.lake import Lake
 from adapters.news import has_news, put_news
+from domain.gateway.fleet_events import News, NewsEvent
 from flows.session import Session
-from models.news import News, NewsEvent
 from models.releases import PinSummary
 from tasks.promote import PromoteSummary
 

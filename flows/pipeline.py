@@ -14,6 +14,8 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 from adapters.registry import Registry
 from adapters.telemetry import PeakMemory, Progress, emit
+from domain.errors import RegistryError
+from domain.reporting.summary import Stage
 from flows.accuracy import accuracy
 from flows.ingest import ingest
 from flows.parameters import FleetFile, LakeRoot, RunId
@@ -22,8 +24,6 @@ from flows.promote import promote
 from flows.score import score
 from flows.session import new_run_id, open_session, run_name
 from flows.train import register, train
-from models.errors import RegistryError
-from models.report import Stage
 from tasks.plan import estimate_training
 from tasks.report import Stages, evaluate_predictions, write_report
 

@@ -5,8 +5,8 @@ from typing import Any
 from prefect.settings import get_current_settings
 
 from adapters.orchestrator import Orchestrator
+from domain.errors import OrchestratorError
 from flows.deployments import deployments_of
-from models.errors import OrchestratorError
 
 __all__ = ["kept"]
 

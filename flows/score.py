@@ -7,6 +7,7 @@ from dataclasses import replace
 from prefect import flow
 
 from adapters.accounts import beating
+from domain.errors import RequestError
 from flows.artifacts import progress_artifacts, summarise
 from flows.parameters import (
     BucketsAtOnce,
@@ -23,7 +24,6 @@ from flows.parameters import (
     WorkerCount,
 )
 from flows.session import Session, open_session, run_name
-from models.errors import RequestError
 from tasks.account import account_for, deliver_output
 from tasks.context import Run
 from tasks.ingest import ingest_files

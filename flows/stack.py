@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from adapters.fleets import load_fleet
 from adapters.settings import Settings, embedded_defaults
 from adapters.stack import WORKER, Stack, Stacks, healthy
-from models.errors import FleetError, OrchestratorError
+from domain.errors import FleetError, OrchestratorError
 
 if TYPE_CHECKING:
     from adapters.orchestrator import Deployment

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from domain.arrays import BoolArray, FloatArray
 from models.member import Parameters, State, adjusted, plain_state, seasonal_factors
-from models.panel import BoolArray, FloatArray, Panel
+from models.panel import Panel
 from models.recursion import ALPHA, BETA, DAMPING, Recursion, Space, optimise
 
 __all__ = ["Adida"]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from domain.arrays import FloatArray, IntArray
+from domain.config.fleet import Fleet
 from models.combine import combination_weights, combine
-from models.fleet import Fleet
 from models.metrics import point_weights, window_errors
-from models.panel import FloatArray, IntArray
 
 __all__ = ["Backtest", "Folds", "combine_folds", "judge"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.panel import FloatArray, IntArray
+from domain.arrays import FloatArray, IntArray
 
 __all__ = ["COMBINED", "choose", "combination_weights", "combine", "conformal_quantile", "fold_drops"]
 

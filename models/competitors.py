@@ -6,14 +6,15 @@ from typing import Protocol
 
 import numpy as np
 
-from models.errors import ExportError, first_line
+from domain.arrays import FloatArray
+from domain.config.fleet import Candidate, Fleet
+from domain.errors import ExportError, first_line
 from models.export import ML_OPSET, OPSET, Linear, Member, Smoothing, Trees
 from models.features import Contract
-from models.fleet import Candidate, Fleet
 from models.linear import COVARIATE_PENALTY, HISTORY_PENALTIES, LinearRows, Moments, design_matrix, solve_ridge
 from models.member import Member as SmoothingMethod
 from models.member import Parameters, forecast
-from models.panel import FloatArray, Panel
+from models.panel import Panel
 from models.rows import Window
 from models.scale import from_scale, to_scale
 from models.smoothing import MEMBERS

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from domain.arrays import BoolArray, FloatArray
 from models.member import Parameters, State, damped_growth, plain_state
-from models.panel import BoolArray, FloatArray, Panel
+from models.panel import Panel
 
 __all__ = ["Croston"]
 

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from models.errors import ExportError, first_line
+from domain.arrays import Float32Array
+from domain.errors import ExportError, first_line
 from models.features import Contract
 from models.stack import stack_graphs
 
 __all__ = ["Predictions", "Verified", "run_each", "run_graph", "run_verified"]
 
-Float32Array = npt.NDArray[np.float32]
 _OUTPUTS = ["prediction", "lower", "upper"]
 
 

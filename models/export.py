@@ -18,8 +18,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, compose, helper
 
+from domain.arrays import FloatArray
 from models.features import STATES, Contract
-from models.panel import FloatArray
 from models.trees import TreeArrays
 
 __all__ = [

@@ -11,9 +11,10 @@ from functools import cached_property
 
 import numpy as np
 
-from models.candidates import SMOOTHING
-from models.fleet import Fleet
-from models.panel import FloatArray, IntArray, Panel
+from domain.arrays import FloatArray, IntArray
+from domain.config.candidates import SMOOTHING
+from domain.config.fleet import Fleet
+from models.panel import Panel
 
 __all__ = ["STATES", "Contract", "Design", "base_features", "contract_of", "state_columns"]
 

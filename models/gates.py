@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from models.fleet import Gates
+from domain.config.fleet import Gates
 
 __all__ = ["WILLED", "Decision", "Evidence", "Verdict", "decide", "failed", "verdicts"]
 

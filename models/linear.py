@@ -10,8 +10,8 @@ from typing import Self
 
 import numpy as np
 
+from domain.arrays import BoolArray, FloatArray, IntArray
 from models.features import Design
-from models.panel import BoolArray, FloatArray, IntArray
 from models.rows import Rows
 from models.scale import to_scale
 

@@ -7,7 +7,8 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from models.panel import BoolArray, FloatArray, Panel, by_absolute_phase, target_phases
+from domain.arrays import BoolArray, FloatArray
+from models.panel import Panel, by_absolute_phase, target_phases
 from models.seasonal import deseasonalised, is_seasonal, multiplicative_indices
 
 __all__ = ["Member", "Parameters", "State", "adjusted", "damped_growth", "forecast", "plain_state", "seasonal_factors"]

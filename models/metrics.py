@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from models.errors import EmptyWindowError
-from models.fleet import Metric
-from models.panel import FloatArray
+from domain.arrays import FloatArray
+from domain.config.fleet import Metric
+from domain.errors import EmptyWindowError
 
 __all__ = ["fleet_error", "point_weights", "window_errors"]
 

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
+from domain.arrays import BoolArray, FloatArray, IntArray
 
-__all__ = ["BoolArray", "FloatArray", "IntArray", "Panel", "by_absolute_phase", "by_column_phase", "target_phases"]
+__all__ = ["Panel", "by_absolute_phase", "by_column_phase", "target_phases"]
 
 
 @dataclass(frozen=True)

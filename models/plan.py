@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from models.candidates import COMBINATION
-from models.fleet import Fleet
-from models.partition import level_keys
+from domain.config.candidates import COMBINATION
+from domain.config.fleet import Fleet
+from domain.data.partitioning import level_keys
 from models.version import level_fingerprint, training_fingerprint
 
 __all__ = ["Action", "Former", "Planned", "plan_levels", "plan_segments"]

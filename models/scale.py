@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.panel import FloatArray
+from domain.arrays import FloatArray
 
 __all__ = ["from_scale", "to_scale"]
 

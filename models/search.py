@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from models.panel import FloatArray
+from domain.arrays import FloatArray
 
 __all__ = ["zoom"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.panel import BoolArray, FloatArray, Panel, by_column_phase
+from domain.arrays import BoolArray, FloatArray
+from models.panel import Panel, by_column_phase
 
 __all__ = ["additive_indices", "deseasonalised", "is_seasonal", "multiplicative_indices", "positive"]
 

@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.calendar import ordinals
+from domain.arrays import FloatArray, IntArray
+from domain.config.fleet import Time
+from domain.data.calendar import ordinals
+from domain.data.partitioning import runs_of
+from domain.data.tables import category_column, feature_column
 from models.features import Contract
-from models.fleet import Time
-from models.panel import FloatArray, IntArray, Panel
-from models.partition import runs_of
-from models.tables import category_column, feature_column
+from models.panel import Panel
 
 __all__ = ["Series", "build_series", "encode_covariates", "future_covariates", "lacking_columns"]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from domain.arrays import BoolArray, FloatArray
 from models.aggregation import Adida
 from models.croston import Croston
 from models.member import (
@@ -18,7 +19,7 @@ from models.member import (
     plain_state,
     seasonal_factors,
 )
-from models.panel import BoolArray, FloatArray, Panel, by_absolute_phase
+from models.panel import Panel, by_absolute_phase
 from models.recursion import ALPHA, BETA, DAMPING, GAMMA, Kind, Recursion, Space, optimise
 from models.seasonal import additive_indices, is_seasonal, multiplicative_indices, positive
 from models.theta import Theta

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.panel import FloatArray, IntArray
+from domain.arrays import FloatArray, IntArray
 from models.series import Series
 
 __all__ = ["Fit", "aligned", "fit_one", "spread"]

@@ -11,15 +11,15 @@ from typing import TypeAlias
 
 import numpy as np
 
+from domain.arrays import FloatArray, IntArray
+from domain.config.candidates import COMBINATION
+from domain.config.fleet import Fleet
+from domain.errors import ExportError
 from models.backtest import Backtest
-from models.candidates import COMBINATION
 from models.combine import COMBINED, choose, combination_weights
-from models.errors import ExportError
 from models.execution import Predictions, run_verified
 from models.export import Member, Model, build_graph
 from models.features import Contract
-from models.fleet import Fleet
-from models.panel import FloatArray, IntArray
 
 __all__ = ["Rank", "Refit", "SegmentParameters", "TrainedSegment", "assemble", "competing", "untrained"]
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from domain.arrays import FloatArray, IntArray
+from domain.config.fleet import Fleet
 from models.backtest import Backtest, Folds, judge
 from models.combine import conformal_quantile, fold_drops
 from models.competitors import Competitor, Fitted, SmoothingCandidate, competitors
 from models.features import STATES, Contract, base_features, state_columns
-from models.fleet import Fleet
 from models.member import Parameters
-from models.panel import FloatArray, IntArray, Panel, target_phases
+from models.panel import Panel, target_phases
 from models.rows import Window, build_rows
 from models.series import Series
 from models.smoothing import MEMBERS

@@ -6,14 +6,14 @@ from typing import TypeAlias
 
 import numpy as np
 
+from domain.arrays import FloatArray, IntArray
+from domain.config.fleet import Candidate, Fleet
+from domain.errors import ExportError, first_line
 from models.backtest import Backtest, Folds, judge
 from models.competitors import graph_member, predicted
-from models.errors import ExportError, first_line
 from models.export import Linear, Member
 from models.features import Contract
-from models.fleet import Candidate, Fleet
 from models.linear import PENALTIES, moments, solve_ridge
-from models.panel import FloatArray, IntArray
 from models.scale import from_scale, to_scale
 from models.train import Refit, TrainedSegment, assemble, competing, untrained
 from models.trees import Regressor, make_regressor

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import ExportError, FleetError
-from models.fleet import Candidate, Fleet
-from models.panel import FloatArray
+from domain.arrays import FloatArray
+from domain.config.fleet import Candidate, Fleet
+from domain.errors import ExportError, FleetError
 
 __all__ = ["Regressor", "TreeArrays", "make_regressor", "tree_arrays"]
 

@@ -4,8 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterable
 
+from domain.config.fleet import Fleet
 from models.features import Contract, contract_of
-from models.fleet import Fleet
 
 __all__ = ["TRAINING_VERSION", "cost_fingerprint", "level_fingerprint", "settings_fingerprint", "training_fingerprint"]
 

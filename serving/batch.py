@@ -16,10 +16,10 @@ from adapters.gateway_records import JobRecord, new_job
 from adapters.inputs import refusals
 from adapters.job_output import write_output
 from adapters.uploads import SCHEME, check_name, keep_upload, place_of
-from models.accounts import parse_account
-from models.batch import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, check_place, request_digest
-from models.errors import FleetError, RequestError
-from models.fleet import Fleet
+from domain.config.fleet import Fleet
+from domain.errors import FleetError, RequestError
+from domain.gateway.job_result import parse_account
+from domain.gateway.jobs import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, check_place, request_digest
 from serving.problems import ProblemError, answers
 from serving.schemas import Endpoint, Endpoints, Job, Jobs, Line, Link, Log, Upload, job_view
 from serving.security import Client, allow

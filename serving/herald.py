@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from adapters.gateway_store import GatewayStore
 from adapters.lake import Lake
 from adapters.news import news_since
-from models.news import NEWS
-from models.subscriptions import Subscription
+from domain.gateway.fleet_events import NEWS
+from domain.gateway.subscriptions import Subscription
 
 __all__ = ["Herald"]
 

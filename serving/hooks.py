@@ -9,10 +9,10 @@ from starlette.concurrency import run_in_threadpool
 
 from adapters.fleets import load_fleet
 from adapters.webhooks import documents_of, is_signed
-from models.batch import check_place
-from models.errors import RequestError
-from models.file_events import FileEvent, file_events, wanted
-from models.hooks import Hook
+from domain.errors import RequestError
+from domain.gateway.file_events import FileEvent, file_events, wanted
+from domain.gateway.inbound_hooks import Hook
+from domain.gateway.jobs import check_place
 from serving.batch import Operator, Parts, Reader
 from serving.problems import ProblemError, answers
 from serving.security import allow

@@ -21,11 +21,11 @@ from adapters.gateway_store import GatewayStore
 from adapters.lake import Lake
 from adapters.landing import unknown_files
 from adapters.uploads import SCHEME, place_of
-from models.accounts import account_json
-from models.batch import MOST_INPUTS, BatchDeployment, JobRequest
-from models.errors import GatewayError, MyriadError, OrchestratorError, UnknownNameError
-from models.file_events import FileEvent, wanted
-from models.hooks import Hook
+from domain.errors import GatewayError, MyriadError, OrchestratorError, UnknownNameError
+from domain.gateway.file_events import FileEvent, wanted
+from domain.gateway.inbound_hooks import Hook
+from domain.gateway.job_result import account_json
+from domain.gateway.jobs import MOST_INPUTS, BatchDeployment, JobRequest
 from serving.herald import Herald
 
 __all__ = ["Keeper", "Runs"]

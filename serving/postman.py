@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from adapters.gateway_records import Delivery
 from adapters.gateway_store import GatewayStore
-from models.errors import GatewayError, RequestError
-from models.subscriptions import Subscription, check_target, pause
+from domain.errors import GatewayError, RequestError
+from domain.gateway.subscriptions import Subscription, check_target, pause
 
 __all__ = ["Postman", "Send"]
 

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from models.errors import FleetError, MyriadError, RequestError, SourceError, UnknownNameError
+from domain.errors import FleetError, MyriadError, RequestError, SourceError, UnknownNameError
 
 __all__ = ["MEDIA_TYPE", "Problem", "ProblemError", "answers", "install"]
 

@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 
 from adapters.gateway_records import JobRecord
 from adapters.uploads import SCHEME
-from models.accounts import parse_account
-from models.batch import BatchEndpoint, JobCounts, JobInput, JobOutput, JobProgress, JobState, Overrides
+from domain.gateway.job_result import parse_account
+from domain.gateway.jobs import BatchEndpoint, JobCounts, JobInput, JobOutput, JobProgress, JobState, Overrides
 
 __all__ = ["Endpoint", "Endpoints", "Job", "Jobs", "Line", "Link", "Log", "Upload", "job_view"]
 

@@ -14,9 +14,9 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from adapters.gateway_store import GatewayStore
 from adapters.tokens import Tokens
-from models.errors import RequestError
-from models.keys import Key, Scope, allows, matches, prefix_of
-from models.tokens import looks_like_token
+from domain.errors import RequestError
+from domain.gateway.api_keys import Key, Scope, allows, matches, prefix_of
+from domain.gateway.jwt_claims import looks_like_token
 from serving.problems import ProblemError
 
 __all__ = ["BodyLimit", "Client", "Doors", "RateLimit", "allow"]

@@ -14,8 +14,8 @@ from adapters.gateway_store import GatewayStore
 from adapters.lake import Lake
 from adapters.tokens import Tokens
 from adapters.webhooks import check_secret
-from models.batch import source_root
-from models.fleet import Fleet
+from domain.config.fleet import Fleet
+from domain.gateway.jobs import source_root
 from serving.keeper import Keeper
 from serving.postman import Postman
 from serving.problems import ProblemError

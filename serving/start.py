@@ -9,8 +9,8 @@ from adapters.lake import Lake
 from adapters.settings import Settings
 from adapters.tokens import Tokens, check_place_of_keys
 from adapters.webhooks import check_secret, send
-from models.errors import SettingsError
-from models.tokens import TokenRules
+from domain.errors import SettingsError
+from domain.gateway.jwt_claims import TokenRules
 from serving.keeper import Keeper
 from serving.postman import Postman
 from serving.services import Services, Signer

@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from models.errors import RequestError
-from models.subscriptions import DeliveryState, Subscription, check_target
+from domain.errors import RequestError
+from domain.gateway.subscriptions import DeliveryState, Subscription, check_target
 from serving.batch import Operator, Parts
 from serving.problems import ProblemError, answers
 from serving.security import Client

@@ -11,9 +11,9 @@ from prefect.cache_policies import NO_CACHE
 from adapters.accounts import write_account
 from adapters.files import list_files, put_path
 from adapters.job_output import FORMATS, write_output
-from models.accounts import InputAccount, ScoreAccount
-from models.errors import RequestError, SourceError
-from models.tables import INPUTS, PREDICTIONS
+from domain.data.tables import INPUTS, PREDICTIONS
+from domain.errors import RequestError, SourceError
+from domain.gateway.job_result import InputAccount, ScoreAccount
 from tasks.context import Run
 from tasks.score import ScoreSummary
 

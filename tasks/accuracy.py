@@ -11,8 +11,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import Lake, StagedFile, Table
+from domain.data.tables import ACCURACY, PREDICTIONS, landed, observations
 from models.accuracy import accuracy_by
-from models.tables import ACCURACY, PREDICTIONS, landed, observations
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.work.accuracy import AccuracyReceipt, BucketFiles, measure_bucket

@@ -2,8 +2,8 @@
 
 from adapters.cluster import Workers
 from adapters.lake import Table
-from models.fleet import Fleet
-from models.tables import TableSpec
+from domain.config.fleet import Fleet
+from domain.data.tables import TableSpec
 from tasks.work.job import Job
 
 __all__ = ["Run"]

@@ -1,9 +1,9 @@
 """What the registry is told of a model."""
 
 from adapters.registry import ModelEntry
-from models.fleet import Fleet
-from models.records import ModelRecord
-from models.segments import parse_segment
+from domain.config.fleet import Fleet
+from domain.data.model_record import ModelRecord
+from domain.data.segments import parse_segment
 
 __all__ = ["model_entry"]
 

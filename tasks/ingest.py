@@ -13,9 +13,9 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.files import RawFile, list_files
 from adapters.lake import StagedFile, Table
-from models.errors import SourceError
-from models.fleet import Source
-from models.tables import INPUTS, QUARANTINE, landed
+from domain.config.fleet import Source
+from domain.data.tables import INPUTS, QUARANTINE, landed
+from domain.errors import SourceError
 from tasks.context import Run
 from tasks.resume import finished, resumed
 from tasks.work.land import LandReceipt, Role, content_id, land_file, landing_table, reading, refuse_file

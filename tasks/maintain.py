@@ -22,8 +22,8 @@ from adapters.upkeep import (
     read_journals,
     tidy_table,
 )
-from models.errors import RequestError
-from models.formats import format_bytes
+from domain.errors import RequestError
+from domain.reporting.formatting import format_bytes
 
 __all__ = ["LEAST_HOURS", "Upkeep", "maintain_fleet"]
 

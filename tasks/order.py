@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pyarrow.compute as pc
 
 from adapters.lake import StagedFile
-from models.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observations
+from domain.data.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observations
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.work.hashed import spans

@@ -15,11 +15,11 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile, Table
 from adapters.telemetry import Progress, emit
-from models.errors import PartitionError
-from models.fleet import Fleet
-from models.partition import bucket_count
-from models.segments import bucket_of, told_lookalikes
-from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
+from domain.config.fleet import Fleet
+from domain.data.partitioning import bucket_count
+from domain.data.segments import bucket_of, told_lookalikes
+from domain.data.tables import QUARANTINE, SEGMENTS, landed, levels, observations
+from domain.errors import PartitionError
 from tasks.context import Run
 from tasks.resume import finished, resumed
 from tasks.work.hashed import SPANS, spans

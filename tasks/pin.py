@@ -8,12 +8,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.registry import Registry, StoredVersion
-from models.errors import PromotionError, UnknownNameError
+from domain.data.model_record import ModelRecord
+from domain.data.segment_search import closest, find_segment
+from domain.data.tables import CHALLENGERS, CHAMPIONS, SEGMENTS
+from domain.errors import PromotionError, UnknownNameError
 from models.features import Contract
-from models.lookup import closest, find_segment
-from models.records import ModelRecord
 from models.releases import PinSummary
-from models.tables import CHALLENGERS, CHAMPIONS, SEGMENTS
 from tasks.context import Run
 from tasks.release import champion_rows, of_current, revise_release
 from tasks.work.job import in_bucket

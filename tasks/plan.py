@@ -11,13 +11,13 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.sizing import full_run, read_rates
 from adapters.telemetry import Progress, emit
-from models.estimate import estimate_run
-from models.estimate_learnt import by_former_run, by_rates, is_newer
+from domain.capacity.calibrated_estimate import by_former_run, by_rates, is_newer
+from domain.capacity.estimate import estimate_run
+from domain.checks.findings import Estimate
+from domain.data.tables import category_column, observations
+from domain.reporting.formatting import format_bytes, format_count, format_duration
 from models.features import Contract, contract_of
-from models.findings import Estimate
-from models.formats import format_bytes, format_count, format_duration
 from models.plan import Planned
-from models.tables import category_column, observations
 from models.version import cost_fingerprint, settings_fingerprint
 from tasks.context import Run
 from tasks.partition import recorded_buckets

@@ -13,9 +13,9 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile
 from adapters.registry import Registry
-from models.errors import PromotionError, RegistryError
+from domain.data.tables import CHALLENGERS, CHAMPIONS, VERDICTS
+from domain.errors import PromotionError, RegistryError
 from models.gates import Decision
-from models.tables import CHALLENGERS, CHAMPIONS, VERDICTS
 from tasks.context import Run
 from tasks.release import (
     ALIAS,

@@ -11,8 +11,8 @@ from prefect.cache_policies import NO_CACHE
 from adapters.lake import StagedFile
 from adapters.registry import Batch, Registry
 from adapters.telemetry import Progress, emit
-from models.records import ModelRecord
-from models.tables import CHALLENGERS, REGISTRATIONS, TableSpec
+from domain.data.model_record import ModelRecord
+from domain.data.tables import CHALLENGERS, REGISTRATIONS, TableSpec
 from tasks.context import Run
 from tasks.entries import model_entry
 from tasks.work.job import in_bucket, read_models

@@ -12,9 +12,9 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.registry import Batch, Registry, StoredVersion
 from adapters.telemetry import Progress, emit
-from models.records import ModelRecord
+from domain.data.model_record import ModelRecord
+from domain.data.tables import CHALLENGERS, CHAMPIONS, REGISTRATIONS
 from models.releases import Difference, DifferenceKind, SyncSummary
-from models.tables import CHALLENGERS, CHAMPIONS, REGISTRATIONS
 from tasks.context import Run
 from tasks.entries import model_entry
 from tasks.release import ALIAS, champion_rows, of_current, revise_release

@@ -10,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 from adapters.lake import StagedFile
 from adapters.lease import check_lease
 from adapters.registry import Registry
-from models.errors import PromotionError, RegistryError
-from models.tables import CHAMPIONS
+from domain.data.tables import CHAMPIONS
+from domain.errors import PromotionError, RegistryError
 from tasks.context import Run
 from tasks.work.release import Change, Revision, renumbering, revise_bucket
 

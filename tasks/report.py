@@ -15,26 +15,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.files import replacing
-from models.errors import EmptyWindowError
-from models.estimate_learnt import against_actual
-from models.findings import Estimate
-from models.fleet import Metric as FleetMetric
-from models.metrics import fleet_error
-from models.panel import FloatArray
-from models.report import (
-    Files,
-    GateCount,
-    HeldSegment,
-    Metric,
-    Outcomes,
-    SegmentError,
-    Stage,
-    Summary,
-    TestMetric,
-    summary_json,
-)
-from models.report_page import RunReport, render_html
-from models.tables import (
+from domain.arrays import FloatArray
+from domain.capacity.calibrated_estimate import against_actual
+from domain.checks.findings import Estimate
+from domain.config.fleet import Metric as FleetMetric
+from domain.data.tables import (
     CHALLENGERS,
     CHAMPIONS,
     INPUTS,
@@ -47,6 +32,21 @@ from models.tables import (
     VERDICTS,
     observations,
 )
+from domain.errors import EmptyWindowError
+from domain.reporting.page import RunReport, render_html
+from domain.reporting.summary import (
+    Files,
+    GateCount,
+    HeldSegment,
+    Metric,
+    Outcomes,
+    SegmentError,
+    Stage,
+    Summary,
+    TestMetric,
+    summary_json,
+)
+from models.metrics import fleet_error
 from tasks.context import Run
 from tasks.ingest import IngestReceipt, ingest_files
 from tasks.partition import recorded_buckets

@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.config.candidates import COMBINATION
+from domain.data.tables import CHAMPIONS, INPUTS, LEADERBOARD, OUTCOMES, QUARANTINE, observations
+from domain.reporting.accuracy import LiveAccuracy, PastAccuracy
+from domain.reporting.changes import ChampionFigures, Changes, InputFile, changes_between
+from domain.reporting.reasons import group_reasons
+from domain.reporting.summary import OutcomeReason, QuarantineReason, Rows, Summary, parse_summary
 from models.accuracy import FIGURES
-from models.candidates import COMBINATION
-from models.report import OutcomeReason, QuarantineReason, Rows, Summary, parse_summary
-from models.report_accuracy import LiveAccuracy, PastAccuracy
-from models.report_changes import ChampionFigures, Changes, InputFile, changes_between
-from models.report_reasons import group_reasons
-from models.tables import CHAMPIONS, INPUTS, LEADERBOARD, OUTCOMES, QUARANTINE, observations
 from tasks.accuracy import accuracy_rows
 from tasks.context import Run
 from tasks.promote import kept_releases

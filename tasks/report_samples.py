@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.chart_rows import RowsSample, TestRows
-from models.chart_series import SeriesSample
-from models.formats import format_metric, format_number
-from models.report_samples import Pick, Traits, choose, worst
-from models.tables import PREDICTIONS, SEGMENTS, key_column, landed, observations
+from domain.data.tables import PREDICTIONS, SEGMENTS, key_column, landed, observations
+from domain.reporting.examples import Pick, Traits, choose, worst
+from domain.reporting.formatting import format_metric, format_number
+from domain.reporting.row_charts import RowsSample, TestRows
+from domain.reporting.series_charts import SeriesSample
 from tasks.context import Run
 
 __all__ = ["Samples", "segment_traits", "series_samples", "test_rows"]

@@ -19,7 +19,7 @@ from adapters.code import code_digest
 from adapters.journal import Journal
 from adapters.lake import StagedFile
 from adapters.telemetry import Progress, emit
-from models.errors import LakeError
+from domain.errors import LakeError
 from tasks.context import Run
 
 if TYPE_CHECKING:

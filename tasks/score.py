@@ -12,9 +12,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile
-from models.errors import RequestError, ScoringError, StaleTableError
-from models.moments import moment_text, parse_moment, period_ends, period_of
-from models.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, SEGMENTS, landed, levels, observations
+from domain.data.periods import moment_text, parse_moment, period_ends, period_of
+from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, SEGMENTS, landed, levels, observations
+from domain.errors import RequestError, ScoringError, StaleTableError
 from tasks.context import Run
 from tasks.order import score_order, scoring_weight
 from tasks.partition import recorded_buckets

@@ -9,14 +9,14 @@ from tempfile import TemporaryDirectory
 from adapters.lake import Lake
 from adapters.sizing import full_run, write_rates
 from adapters.telemetry import Progress, emit
-from models.errors import SourceError
-from models.estimate_learnt import serial_parts
-from models.formats import format_count, format_duration
+from domain.capacity.calibrated_estimate import serial_parts
+from domain.capacity.cost_model import Rates
+from domain.capacity.recommendation import FleetTasks, Sampled, Sizing, size_fleet
+from domain.data.tables import SEGMENTS, landed
+from domain.errors import SourceError
+from domain.reporting.formatting import format_count, format_duration
+from domain.reporting.summary import Summary
 from models.plan import plan_levels, plan_segments
-from models.rates import Rates
-from models.report import Summary
-from models.sizing import FleetTasks, Sampled, Sizing, size_fleet
-from models.tables import SEGMENTS, landed
 from models.version import cost_fingerprint, settings_fingerprint
 from tasks.context import Run
 from tasks.ingest import ingest_files

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from adapters.cluster import Workers
-from models.rates import Piece, Rate, Rates, Work, fit_memory, fit_rate
-from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, PREDICTIONS
+from domain.capacity.cost_model import Piece, Rate, Rates, Work, fit_memory, fit_rate
+from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, PREDICTIONS
 from models.version import cost_fingerprint
 from tasks.size_sample import SizeSample, promote_sample
 from tasks.work.job import Job

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake import Lake, StagedFile
+from domain.capacity.cost_model import Work
+from domain.capacity.workload import chosen_buckets, chosen_pieces
+from domain.data.model_record import Champion, ModelRecord
+from domain.data.partitioning import level_keys
+from domain.data.segments import bucket_range
+from domain.data.tables import CHALLENGERS, CHAMPIONS, SEGMENTS, landed, levels, observations
 from models.features import Contract
-from models.fleet_work import chosen_buckets, chosen_pieces
-from models.partition import level_keys
-from models.rates import Work
-from models.records import Champion, ModelRecord
-from models.segments import bucket_range
-from models.tables import CHALLENGERS, CHAMPIONS, SEGMENTS, landed, levels, observations
 from tasks.context import Run
 from tasks.work.job import Job, in_bucket, read_models, stage_rows
 from tasks.work.order import ScoreOrder

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from models.fleet_work import bucket_work, level_work
+from domain.capacity.cost_model import Work
+from domain.capacity.workload import bucket_work, level_work
+from domain.data.segments import bucket_of
+from domain.data.tables import PREDICTIONS, SEGMENTS, landed
 from models.plan import Planned
-from models.rates import Work
-from models.segments import bucket_of
-from models.tables import PREDICTIONS, SEGMENTS, landed
 from tasks.context import Run
 
 __all__ = ["request_work", "score_work", "train_work"]

@@ -10,10 +10,10 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.lake import StagedFile
 from adapters.lease import check_lease
-from models.errors import TrainingError
+from domain.data.segments import bucket_of, hash_segments
+from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
+from domain.errors import TrainingError
 from models.plan import Planned
-from models.segments import bucket_of, hash_segments
-from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from tasks.context import Run
 from tasks.plan import TrainingPlan, plan_training
 from tasks.resume import finished, resumed

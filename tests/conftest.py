@@ -12,7 +12,7 @@ from adapters.cluster import InlineWorkers
 from adapters.lake import Lake
 from adapters.settings import quiet_telemetry
 from benchmarks.s3 import s3_server, weed_program
-from models.fleet import parse_fleet
+from domain.config.fleet import parse_fleet
 from tasks.context import Run
 from tasks.work.job import Job
 

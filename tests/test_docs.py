@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import typer
 
-import models.tables
+import domain.data.tables
 from adapters.settings import Settings
 from cli import app
-from models.fleet import Fleet
-from models.tables import TableSpec, landed, levels, observations
+from domain.config.fleet import Fleet
+from domain.data.tables import TableSpec, landed, levels, observations
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -19,7 +19,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "infra").rglob("*.md")),
 ]
-FIXED = [spec for spec in vars(models.tables).values() if isinstance(spec, TableSpec)]
+FIXED = [spec for spec in vars(domain.data.tables).values() if isinstance(spec, TableSpec)]
 LINK = re.compile(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
 PREFIXES = ("x_", "c_", "k_", "n_")
 TYPES = "string|int32|int64|double|bool|binary|timestamp"
@@ -124,7 +124,7 @@ def test_the_partitioning_of_every_table_is_documented(fleet):
 
 
 def test_reasons_of_the_quarantine_are_those_of_the_code():
-    sources = ("models/validate.py", "models/partition.py", "tasks/work/land.py", "tasks/ingest.py")
+    sources = ("domain/data/validation.py", "domain/data/partitioning.py", "tasks/work/land.py", "tasks/ingest.py")
     code = "".join((ROOT / name).read_text(encoding="utf-8") for name in sources)
     section = sections(ROOT / "docs" / "tables.md")["quarantine"]
     documented_ones = re.findall(r"^\| `(\w+)` \| (?:ingest|partition) \|", section, flags=re.MULTILINE)

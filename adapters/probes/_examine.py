@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 from adapters.probes import _parts
 from adapters.settings import Settings
-from models.checks import Check
-from models.errors import MyriadError
+from domain.checks.health import Check
+from domain.errors import MyriadError
 
 __all__ = ["examine"]
 

@@ -17,9 +17,9 @@ from adapters.probes._servers import check_prefect, check_tracking_server
 from adapters.s3 import Bucket
 from adapters.settings import Settings, quiet_names
 from adapters.tls import expires
-from models.checks import Check
-from models.errors import LakeError
-from models.formats import format_bytes
+from domain.checks.health import Check
+from domain.errors import LakeError
+from domain.reporting.formatting import format_bytes
 
 _DISTRIBUTION = "myriad-models"
 _LATE_S, _TOO_LATE_S = 30.0, 300.0

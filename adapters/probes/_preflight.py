@@ -4,7 +4,7 @@ from adapters.probes._servers import check_tracking_server
 from adapters.s3 import Bucket
 from adapters.settings import Settings
 from adapters.tls import check_certificates
-from models.errors import LakeError, SettingsError
+from domain.errors import LakeError, SettingsError
 
 __all__ = ["preflight"]
 

@@ -4,8 +4,8 @@ import os
 
 import httpx
 
-from models.checks import too_old
-from models.errors import SettingsError
+from domain.checks.health import too_old
+from domain.errors import SettingsError
 
 __all__ = ["check_prefect", "check_tracking_server"]
 

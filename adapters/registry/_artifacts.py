@@ -15,7 +15,7 @@ from adapters.registry._behind import Behind
 from adapters.registry._entries import FetchedModel, ModelEntry, StoredVersion
 from adapters.registry._layout import RECORD_KEY, ModelDirectory, model_directory, write_directories
 from adapters.registry._mlflow import is_error
-from models.errors import RegistryError
+from domain.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from adapters.files import STORAGE_ERRORS, put_objects
 from adapters.registry._layout import ModelDirectory, local_path, write_directories
-from models.errors import RegistryError
+from domain.errors import RegistryError
 
 __all__ = ["Behind"]
 

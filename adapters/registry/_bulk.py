@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from adapters.registry._entries import FINGERPRINT_TAG, Pending, Registration, StoredVersion, sorted_by_name
-from models.errors import RegistryError
+from domain.errors import RegistryError
 
 FIRST_CHECKED = (3, 17)
 FIRST_UNCHECKED = (3, 18)

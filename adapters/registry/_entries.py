@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from models.errors import RegistryError
+from domain.errors import RegistryError
 
 FINGERPRINT_TAG = "myriad.fingerprint"
 MAX_TEXT_CHARS = 5000  # registered_model_tags.value and both description columns

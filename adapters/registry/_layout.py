@@ -18,7 +18,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from adapters.registry._entries import FINGERPRINT_TAG, ModelEntry
-from models.errors import RegistryError
+from domain.errors import RegistryError
 
 RECORD_KEY = "myriad.record"
 _REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime")

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.errors import RegistryError
+from domain.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -23,7 +23,7 @@ from adapters.registry._entries import (
 from adapters.registry._layout import directory_name, model_directory
 from adapters.registry._mlflow import client, domain_errors, one_at_a_time, redacted
 from adapters.registry._runs import FLEET_TAG, BucketRuns, Runs
-from models.errors import RegistryError
+from domain.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

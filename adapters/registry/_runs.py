@@ -12,7 +12,7 @@ from adapters.registry._behind import Behind
 from adapters.registry._entries import fitted
 from adapters.registry._layout import ModelDirectory, write_directories
 from adapters.registry._mlflow import is_error
-from models.errors import RegistryError
+from domain.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

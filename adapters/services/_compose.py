@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
-from models.errors import SettingsError
+from domain.errors import SettingsError
 
 __all__ = ["Condition", "Health", "Service", "Volume", "read_compose"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.services._compose import Service
-from models.errors import SettingsError
+from domain.errors import SettingsError
 
 __all__ = ["HOME", "LOOPBACK", "Process", "Translation"]
 

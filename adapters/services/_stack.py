@@ -19,7 +19,7 @@ from adapters.processes import Known, end_family
 from adapters.services._compose import Service, read_compose
 from adapters.services._process import LOOPBACK, Translation
 from adapters.services._supervisor import RECORD, Entry, Supervisor, read_record
-from models.errors import OrchestratorError, SettingsError
+from domain.errors import OrchestratorError, SettingsError
 
 __all__ = ["CLIENT", "ServerStack"]
 

@@ -14,7 +14,7 @@ from typing import IO, Literal
 from adapters.processes import Known, die_with_parent, end_family
 from adapters.services._compose import Condition, Service
 from adapters.services._process import Translation
-from models.errors import SettingsError
+from domain.errors import SettingsError
 
 __all__ = ["RECORD", "Entry", "Status", "Supervisor", "read_record"]
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake import StagedFile
+from domain.data.calendar import ordinals
+from domain.data.periods import period_starts
+from domain.data.tables import ACCURACY, PREDICTIONS, key_column, landed, observations
 from models.accuracy import measured
-from models.calendar import ordinals
-from models.moments import period_starts
-from models.tables import ACCURACY, PREDICTIONS, key_column, landed, observations
 from tasks.work.hashed import bucket_rows
 from tasks.work.job import Job, stage_rows, with_constants
 

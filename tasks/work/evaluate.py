@@ -8,17 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.calendar import ordinals
+from domain.arrays import FloatArray, IntArray
+from domain.config.fleet import Metric
+from domain.data.calendar import ordinals
+from domain.data.partitioning import runs_of
+from domain.data.tables import PREDICTIONS, landed, observations
 from models.competitors import SmoothingCandidate
 from models.features import contract_of
-from models.fleet import Metric
 from models.metrics import point_weights, window_errors
-from models.panel import FloatArray, IntArray
-from models.partition import runs_of
 from models.rows import Window
 from models.series import build_series
 from models.smoothing import MEMBERS
-from models.tables import PREDICTIONS, landed, observations
 from tasks.work.hashed import bucket_rows
 from tasks.work.job import Job, in_bucket
 

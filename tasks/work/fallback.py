@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.runtime import Scores
-from models.calendar import future_times, ordinals
+from domain.data.calendar import future_times, ordinals
+from domain.data.levels import level_label, level_observations
+from domain.data.model_record import Champion
+from domain.data.partitioning import level_keys
+from domain.data.tables import OUTCOMES, levels
 from models.features import Contract, contract_of
-from models.levels import level_label, level_observations
-from models.partition import level_keys
-from models.records import Champion
 from models.series import Series, build_series, future_covariates, lacking_columns
 from models.standin import aligned, fit_one, spread
-from models.tables import OUTCOMES, levels
 from tasks.work.forecast_rows import ForecastRows, Times, model_lineage, notes
 from tasks.work.forecasting import forecast_each
 from tasks.work.future import Future, future_of, periods_ahead

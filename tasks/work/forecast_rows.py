@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from adapters.runtime import Scores
-from models.moments import moment_text, period_of
-from models.panel import FloatArray
-from models.records import Champion
+from domain.arrays import FloatArray
+from domain.data.model_record import Champion
+from domain.data.periods import moment_text, period_of
+from domain.data.tables import PREDICTIONS
 from models.series import Series
-from models.tables import PREDICTIONS
 from tasks.work.job import Job
 from tasks.work.order import ScoreOrder
 

@@ -4,20 +4,17 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from adapters.runtime import Scores, predict_each
-from models.errors import ScoringError
+from domain.arrays import Float32Array, FloatArray
+from domain.data.model_record import ModelRecord
+from domain.errors import ScoringError
 from models.features import Contract
-from models.panel import FloatArray
-from models.records import ModelRecord
 from models.series import Series
 from models.train import SegmentParameters
 from models.train_forecast import forecast_features
 
 __all__ = ["features_at_end", "forecast_each", "forecast_models"]
-
-Float32Array = npt.NDArray[np.float32]
 
 
 def forecast_models(series: Series, models: Sequence[ModelRecord], future: FloatArray) -> list[Scores]:

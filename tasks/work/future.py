@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from models.calendar import ordinals
+from domain.arrays import FloatArray, IntArray
+from domain.config.fleet import Time
+from domain.data.calendar import ordinals
+from domain.data.partitioning import runs_of
 from models.features import Contract
-from models.fleet import Time
-from models.panel import FloatArray, IntArray
-from models.partition import runs_of
 from models.series import encode_covariates
 
 __all__ = ["Future", "future_of", "periods_ahead"]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from adapters.lake import StagedFile, Table
-from models.segments import bucket_of, bucket_range
+from domain.data.segments import bucket_of, bucket_range
 
 __all__ = ["SPANS", "bucket_rows", "spans"]
 

@@ -8,9 +8,9 @@ from typing import TypeVar
 import pyarrow as pa
 
 from adapters.lake import Lake, Pin, StagedFile, Table
-from models.fleet import Fleet
-from models.records import ModelRecord
-from models.tables import TableSpec
+from domain.config.fleet import Fleet
+from domain.data.model_record import ModelRecord
+from domain.data.tables import TableSpec
 
 __all__ = ["Job", "in_bucket", "of_release", "read_models", "stage_rows", "with_constants"]
 

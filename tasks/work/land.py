@@ -13,10 +13,10 @@ import pyarrow as pa
 from adapters.files import STORAGE_ERRORS, RawFile, digest, held_still
 from adapters.lake import StagedFile
 from adapters.reader import read_chunks
-from models.errors import SourceError
-from models.fleet import Fleet, Source
-from models.tables import QUARANTINE, landed
-from models.validate import rejected_table, validate_rows
+from domain.config.fleet import Fleet, Source
+from domain.data.tables import QUARANTINE, landed
+from domain.data.validation import rejected_table, validate_rows
+from domain.errors import SourceError
 from tasks.work.job import Job, stage_rows, with_constants
 
 __all__ = ["LandReceipt", "Role", "content_id", "land_file", "landing_table", "reading", "refuse_file"]

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from adapters.lake import StagedFile
-from models.partition import partition_bucket
-from models.tables import QUARANTINE, SEGMENTS, landed, levels, observations
+from domain.data.partitioning import partition_bucket
+from domain.data.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from tasks.work.hashed import SPANS, bucket_rows, forget
 from tasks.work.job import Job, stage_rows
 

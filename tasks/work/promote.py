@@ -10,12 +10,12 @@ from itertools import chain
 import pyarrow as pa
 
 from adapters.lake import StagedFile
+from domain.data.model_record import Champion, ModelRecord
+from domain.data.partitioning import level_keys
+from domain.data.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, SEGMENTS, VERDICTS, observations
 from models.features import Contract
 from models.gates import Decision, Evidence, decide, failed, verdicts
-from models.partition import level_keys
-from models.records import Champion, ModelRecord
 from models.series import lacking_columns
-from models.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, SEGMENTS, VERDICTS, observations
 from tasks.work.evidence import LiveErrors, live_errors
 from tasks.work.job import Job, in_bucket, of_release, read_models, stage_rows
 from tasks.work.train import LEVELS

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake import StagedFile, Table
-from models.records import Champion, ModelRecord
+from domain.data.model_record import Champion, ModelRecord
+from domain.data.tables import CHAMPIONS
 from models.releases import Pin
-from models.tables import CHAMPIONS
 from tasks.work.job import Job, of_release, read_models, stage_rows
 
 __all__ = [

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake import StagedFile, Table
-from models.moments import period_of
-from models.records import Champion
-from models.tables import CHAMPIONS, PREDICTIONS, landed
+from domain.data.model_record import Champion
+from domain.data.periods import period_of
+from domain.data.tables import CHAMPIONS, PREDICTIONS, landed
 from tasks.work.hashed import bucket_rows
 from tasks.work.job import Job, of_release, read_models, stage_rows
 from tasks.work.order import ScoreOrder

@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.calendar import future_times, ordinals
+from domain.data.calendar import future_times, ordinals
+from domain.data.model_record import Champion
+from domain.data.partitioning import runs_of
+from domain.data.periods import period_of
+from domain.data.tables import observations
 from models.features import Contract
-from models.moments import period_of
-from models.partition import runs_of
-from models.records import Champion
 from models.series import build_series, future_covariates, lacking_columns
-from models.tables import observations
 from tasks.work.fallback import FallbackChain
 from tasks.work.forecast_rows import ForecastRows, Times, model_lineage, notes
 from tasks.work.forecasting import forecast_each

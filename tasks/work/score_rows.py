@@ -6,25 +6,23 @@ from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from adapters.runtime import Scores, predict_each
-from models.errors import ScoringError
+from domain.arrays import Float32Array, FloatArray
+from domain.data.levels import level_label
+from domain.data.model_record import Champion
+from domain.data.partitioning import level_keys, runs_of
+from domain.data.tables import PREDICTIONS, key_column
+from domain.errors import ScoringError
 from models.features import Contract
-from models.levels import level_label
-from models.panel import FloatArray
-from models.partition import level_keys, runs_of
-from models.records import Champion
 from models.series import encode_covariates, lacking_columns
-from models.tables import PREDICTIONS, key_column
 from tasks.work.fallback import newest_outcomes, why_without_model
 from tasks.work.forecast_rows import JOB_COLUMNS
 from tasks.work.job import Job
 
 __all__ = ["score_rows"]
 
-Float32Array = npt.NDArray[np.float32]
 _Attempt: TypeAlias = tuple[Champion, str, FloatArray | str]
 """A model, its fallback level ('' for the segment's own), and its outputs, or why there are none."""
 

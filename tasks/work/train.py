@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake import StagedFile
+from domain.data.levels import MAX_LEVEL_ROWS, level_label, level_observations, sampled_levels
+from domain.data.model_record import ModelRecord
+from domain.data.partitioning import runs_of
+from domain.data.segments import fallback_name, model_name
+from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from models.features import Contract
-from models.levels import MAX_LEVEL_ROWS, level_label, level_observations, sampled_levels
-from models.partition import runs_of
 from models.plan import Planned
-from models.records import ModelRecord
-from models.segments import fallback_name, model_name
 from models.series import build_series, encode_covariates
-from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from models.train import TrainedSegment
 from models.train_forecast import train_forecast
 from models.train_regression import Tabular, train_regression

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 
 import pyarrow.compute as pc
 
-from models.segments import parse_segment
-from models.tables import QUARANTINE, SEGMENTS
+from domain.data.segments import parse_segment
+from domain.data.tables import QUARANTINE, SEGMENTS
 from tasks.work.job import Job
 
 __all__ = ["vanished_segments"]

@@ -17,7 +17,7 @@ import pytest
 import adapters.cluster as cluster
 from adapters.settings import Settings
 from adapters.telemetry import subscribed
-from models.errors import ClusterError
+from domain.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
 

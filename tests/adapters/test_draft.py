@@ -12,8 +12,8 @@ import cli
 from adapters.draft import draft_file, fleet_name
 from adapters.fleets import load_fleet
 from adapters.inspection import check_fleet
-from models.draft_origin import Wishes
-from models.errors import FleetError, SourceError
+from domain.errors import FleetError, SourceError
+from domain.scaffold.source_profile import Wishes
 
 DAYS = [str(day.date()) for day in pd.date_range("2024-01-01", periods=60)]
 

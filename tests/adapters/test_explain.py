@@ -10,9 +10,9 @@ from adapters.explain import explain_prediction, explain_segment, resolve_segmen
 from adapters.lake import Lake
 from adapters.registry import Registry
 from adapters.status import FleetTables
-from models.errors import UnknownNameError
-from models.segments import segment_key
-from models.tables import CHAMPIONS
+from domain.data.segments import segment_key
+from domain.data.tables import CHAMPIONS
+from domain.errors import UnknownNameError
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.promote import promote_challengers, restore_release

@@ -12,8 +12,8 @@ import pytest
 from adapters.export import EXPORTED, export_table
 from adapters.lake import Lake
 from adapters.status import FleetTables
-from models.errors import LakeError, RequestError
-from models.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, QUARANTINE, observations
+from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, QUARANTINE, observations
+from domain.errors import LakeError, RequestError
 
 KEYS = ["store=1/brand=a%2Fb", 'store=2/brand=ä,"x"']
 
@@ -113,7 +113,7 @@ def test_rows_are_chosen_by_release_and_segment(export, tmp_path):
     ],
 )
 def test_the_name_decides_place_and_format(tables, shop, tmp_path, to, form, path, kind):
-    from models.tables import SEGMENTS
+    from domain.data.tables import SEGMENTS
 
     stage(tables, SEGMENTS, [{"segment": KEYS[0], "rows": 3}], bucket=0)
     done = export_table(tables, shop, "segments", to, tmp_path, form=form)

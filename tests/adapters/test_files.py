@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from adapters.files import RawFile, digest, held_still, list_files, open_file, replacing
-from models.errors import SourceError
+from domain.errors import SourceError
 
 
 def names(files, root):

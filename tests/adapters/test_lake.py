@@ -21,8 +21,8 @@ from deltalake.exceptions import CommitFailedError
 
 from adapters import lake
 from adapters.lake import Lake, Table
-from models.errors import LakeError, StaleTableError
-from models.tables import TableSpec
+from domain.data.tables import TableSpec
+from domain.errors import LakeError, StaleTableError
 
 ROOT = Path(__file__).parents[2]
 SPEC = TableSpec(
@@ -368,7 +368,7 @@ if deadly == "committed":
 def test_a_killed_writer_that_runs_again_leaves_neither_partial_nor_double_rows(table, tmp_path, moment):
     put(table, 0, 1)
     (tmp_path / "tests_spec.py").write_text(
-        "import pyarrow as pa\nfrom models.tables import TableSpec\n"
+        "import pyarrow as pa\nfrom domain.data.tables import TableSpec\n"
         "SPEC = TableSpec('sales', pa.schema([('item', pa.string()), ('units', pa.int64()), ('bucket', pa.int32())]), "
         "('bucket',))\n"
     )

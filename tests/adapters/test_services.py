@@ -9,7 +9,7 @@ import pytest
 from adapters.services import Service, Supervisor, Translation, read_compose
 from adapters.services._compose import Health, Volume
 from adapters.services._supervisor import RECORD, read_record
-from models.errors import SettingsError
+from domain.errors import SettingsError
 
 FILE = """
 x-shared: &shared

@@ -6,7 +6,7 @@ from unittest import mock
 import pytest
 
 from adapters.settings import FAMILIES, TLS_FILES, Settings, load_environment
-from models.errors import SettingsError
+from domain.errors import SettingsError
 
 HTTP = {"AWS_ENDPOINT_URL": "http://s3:8333"}
 S3 = {"MYRIAD_LAKE": "s3://lake"}

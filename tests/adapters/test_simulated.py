@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from adapters.simulated import write_simulation
-from models.errors import SourceError
-from models.fleet import parse_fleet
-from models.simulate import SimulationSpec, simulate
+from domain.config.fleet import parse_fleet
+from domain.data.simulation import SimulationSpec, simulate
+from domain.errors import SourceError
 
 SPEC = SimulationSpec(stores=12, weeks=40, horizon=5, short_share=0.2, unseen_share=0.1)
 

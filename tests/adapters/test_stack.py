@@ -12,7 +12,7 @@ import pytest
 
 from adapters.settings import Settings, stack_environment
 from adapters.stack import Child, Stack, Stacks
-from models.errors import OrchestratorError
+from domain.errors import OrchestratorError
 
 
 @pytest.fixture

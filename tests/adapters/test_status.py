@@ -7,7 +7,7 @@ from shop import DEAD, SHORT, future, sales, shop
 
 from adapters.lake import Lake
 from adapters.status import FleetTables, held_segments, read_fleets, read_segments, read_status
-from models.errors import TrainingError
+from domain.errors import TrainingError
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.promote import promote_challengers, restore_release

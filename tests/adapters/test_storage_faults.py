@@ -11,9 +11,9 @@ import pytest
 
 from adapters.lake import Lake
 from adapters.lease import held
-from models.errors import LakeError
-from models.fleet import Source
-from models.tables import INPUTS, LEASES, QUARANTINE, TableSpec, landed
+from domain.config.fleet import Source
+from domain.data.tables import INPUTS, LEASES, QUARANTINE, TableSpec, landed
+from domain.errors import LakeError
 from tasks.context import Run
 from tasks.ingest import ingest_files
 

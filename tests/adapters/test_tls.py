@@ -15,7 +15,7 @@ import adapters.tls as tls
 from adapters.cluster import connect
 from adapters.settings import Settings
 from adapters.tls import check_certificates, expires, make_certificates
-from models.errors import ClusterError, SettingsError
+from domain.errors import ClusterError, SettingsError
 
 FILES = {"ca.pem", "ca-key.pem", "cert.pem", "key.pem"}
 

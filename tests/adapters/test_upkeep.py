@@ -17,8 +17,8 @@ from adapters import upkeep
 from adapters.journal import Journal
 from adapters.lake import Lake
 from adapters.uploads import keep_upload, place_of
-from models.errors import RequestError
-from models.tables import OUTCOMES, PREDICTIONS, VERDICTS, TableSpec
+from domain.data.tables import OUTCOMES, PREDICTIONS, VERDICTS, TableSpec
+from domain.errors import RequestError
 from tasks.maintain import maintain_fleet
 
 WEEK = timedelta(days=7)

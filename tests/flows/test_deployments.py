@@ -30,11 +30,11 @@ import flows
 from adapters.settings import Settings
 from adapters.stack import Stacks, healthy, join_server
 from adapters.tls import make_certificates
+from domain.errors import OrchestratorError
 from flows.deployments import deployments_of
 from flows.schedules import kept
 from flows.stack import deploy_fleets
 from flows.triggers import triggers_of
-from models.errors import OrchestratorError
 
 ROOT = Path(__file__).parents[2]
 ABOUT_A_DEPLOYMENT = (

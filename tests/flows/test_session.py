@@ -6,9 +6,9 @@ from shop import shop
 
 from adapters.lake import Lake
 from adapters.lease import held
+from domain.data.tables import LEASES
+from domain.errors import BusyError
 from flows.session import open_session
-from models.errors import BusyError
-from models.tables import LEASES
 
 
 @pytest.fixture

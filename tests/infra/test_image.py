@@ -13,7 +13,7 @@ from dockerfile import Ignored, copy_context, read_dockerfile
 
 ROOT = Path(__file__).parents[2]
 PINNED = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
-CODE = ("models", "adapters", "tasks", "flows", "serving", "commands")
+CODE = ("domain", "models", "adapters", "tasks", "flows", "serving", "commands")
 QUIET = {
     "MYRIAD_HOME": "/srv/myriad",
     "PYTHONUNBUFFERED": "1",
@@ -81,7 +81,8 @@ def test_environment_has_what_is_promised_and_no_secret(stages):
 
 
 def test_nothing_but_the_product_reaches_the_engine(ignored):
-    inside = ["cli.py", "prefect.yaml", "models/fleet.py", "models/templates/report.css", "infra/mlflow/auth.ini"]
+    inside = ["cli.py", "prefect.yaml", "domain/config/fleet.py", "domain/reporting/templates/report.css"]
+    inside += ["infra/mlflow/auth.ini"]
     outside = [".env", "var/lake/x", ".venv/bin/python", ".git/config", "tests/conftest.py", "benchmarks/__main__.py"]
     outside += ["models/__pycache__/fleet.cpython-311.pyc", "fleets/.env", "infra/k8s/README.md", "docs/fleet.md"]
     assert [path for path in inside if ignored(path)] == []

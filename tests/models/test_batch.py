@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.batch import JobRequest, Overrides, check_place, request_digest, source_root
-from models.errors import RequestError
+from domain.errors import RequestError
+from domain.gateway.jobs import JobRequest, Overrides, check_place, request_digest, source_root
 
 ROOTS = ["/home/data/in", "s3://raw/rides"]
 words = st.text(st.sampled_from("abc./*?[]\\%2e-_ \n"), max_size=12)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calendar import future_times, ordinals, parse_times
-from models.fleet import Time
+from domain.config.fleet import Time
+from domain.data.calendar import future_times, ordinals, parse_times
 
 FREQUENCIES = ["h", "D", "W", "M", "Q", "Y"]
 PERIOD = {"W": "W-SUN", "M": "M", "Q": "Q", "Y": "Y", "D": "D", "h": "h"}

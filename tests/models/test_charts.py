@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from reports import NAN, measured_rows, rows_sample, sample
 
-from models.chart_rows import TestRows, calibration_chart, residual_chart, rows_chart, slices
-from models.chart_series import forecast_chart
-from models.charts import compare, ecdf_chart, ratio_chart
+from domain.reporting.comparison_charts import compare, ecdf_chart, ratio_chart
+from domain.reporting.row_charts import TestRows, calibration_chart, residual_chart, rows_chart, slices
+from domain.reporting.series_charts import forecast_chart
 
 
 def test_comparison_counts_every_segment_once():

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from models.current import current_rows
-from models.flat import flat_text, split_segments
+from domain.data.current_forecasts import current_rows
+from domain.data.flatten import flat_text, split_segments
 
 TIME = pa.timestamp("us", tz="UTC")
 

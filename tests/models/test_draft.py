@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from models.draft import draft_fleet
-from models.draft_origin import Origin, Wishes
-from models.draft_render import render_draft
-from models.errors import SourceError
-from models.fleet import Source, parse_fleet
+from domain.config.fleet import Source, parse_fleet
+from domain.errors import SourceError
+from domain.scaffold.draft import draft_fleet
+from domain.scaffold.source_profile import Origin, Wishes
+from domain.scaffold.yaml import render_draft
 
 DAYS = [str(date(2023, 1, 1) + timedelta(days=d)) for d in range(120)]
 WEEKS = [str(date(2023, 1, 2) + timedelta(weeks=w)) for w in range(60)]

@@ -1,7 +1,7 @@
 import pytest
 
-from models.draft_dialect import sniff_dialect, sniff_encoding
-from models.draft_words import meaning, words
+from domain.scaffold.csv_dialect import sniff_dialect, sniff_encoding
+from domain.scaffold.vocabulary import meaning, words
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,18 @@ from dataclasses import replace
 import pytest
 from reports import summary
 
-from models.estimate import STAGE_SECONDS
-from models.estimate_learnt import against_actual, by_former_run, by_rates, is_newer, serial_parts, trains_most
-from models.findings import Estimate
-from models.rates import Rate, Rates, Work
-from models.report import Outcomes, Stage
+from domain.capacity.calibrated_estimate import (
+    against_actual,
+    by_former_run,
+    by_rates,
+    is_newer,
+    serial_parts,
+    trains_most,
+)
+from domain.capacity.cost_model import Rate, Rates, Work
+from domain.capacity.estimate import STAGE_SECONDS
+from domain.checks.findings import Estimate
+from domain.reporting.summary import Outcomes, Stage
 
 PLAIN = Estimate(100, 2, 300, 20.0, 5.0, 10**9, 1000, 2)
 RATES = Rates(

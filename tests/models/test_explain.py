@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from models.explain import CandidateView, choice_words, level_words, sparkline
+from domain.reporting.segment_view import CandidateView, choice_words, level_words, sparkline
 
 
 def ranks(chosen, **errors):

@@ -15,8 +15,8 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from domain.errors import ExportError
 from models.competitors import competitors, graph_member
-from models.errors import ExportError
 from models.execution import run_graph
 from models.export import Linear, Model, Smoothing, Trees, build_graph
 from models.features import Contract, contract_of

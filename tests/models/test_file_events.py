@@ -1,7 +1,7 @@
 import pytest
 
-from models.errors import RequestError
-from models.file_events import FileEvent, file_events, wanted
+from domain.errors import RequestError
+from domain.gateway.file_events import FileEvent, file_events, wanted
 
 
 def record(key="in/a.csv", name="ObjectCreated:Put", **more):

@@ -8,9 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from adapters.fleets import load_fleet
-from models.errors import FleetError
+from domain.config.fleet import parse_fleet
+from domain.errors import FleetError
 from models.features import contract_of
-from models.fleet import parse_fleet
 from models.version import settings_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]

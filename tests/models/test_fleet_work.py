@@ -1,9 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.fleet_work import bucket_work, chosen_buckets, chosen_pieces, level_work
-from models.rates import Work
-from models.segments import GLOBAL_KEY
+from domain.capacity.cost_model import Work
+from domain.capacity.workload import bucket_work, chosen_buckets, chosen_pieces, level_work
+from domain.data.segments import GLOBAL_KEY
 
 
 def profile(segment, rows, bucket, excluded=0):

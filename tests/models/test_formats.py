@@ -1,7 +1,7 @@
 import pytest
 from reports import NAN
 
-from models.formats import (
+from domain.reporting.formatting import (
     format_change,
     format_count,
     format_difference,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.fleet import Gates
+from domain.config.fleet import Gates
 from models.gates import Evidence, decide, failed, verdicts
 
 GOOD = Evidence(

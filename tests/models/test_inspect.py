@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.findings import FileColumns, Sample
-from models.inspect import inspect_fleet
+from domain.checks.findings import FileColumns, Sample
+from domain.checks.fleet import inspect_fleet
 
 FIRST = date(2024, 1, 1)
 STORES, BRANDS = ("1", "2", "3"), ("a", "b")

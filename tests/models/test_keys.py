@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.keys import SCOPES, Key, allows, make_key, matches, prefix_of
+from domain.gateway.api_keys import SCOPES, Key, allows, make_key, matches, prefix_of
 
 NOW = datetime(2026, 1, 7, tzinfo=UTC)
 

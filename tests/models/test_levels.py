@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from models.levels import level_label, level_observations, sampled_levels
+from domain.data.levels import level_label, level_observations, sampled_levels
 
 DAY = [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
 TIME = pa.timestamp("us", tz="UTC")

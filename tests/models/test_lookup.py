@@ -2,9 +2,9 @@
 
 import pytest
 
-from models.errors import UnknownNameError
-from models.lookup import closest, find_segment
-from models.segments import GLOBAL_KEY, segment_key
+from domain.data.segment_search import closest, find_segment
+from domain.data.segments import GLOBAL_KEY, segment_key
+from domain.errors import UnknownNameError
 
 STORES = [segment_key({"store": store, "brand": brand}) for store in ("1", "2") for brand in ("amber", "citra")]
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from models.errors import EmptyWindowError
+from domain.errors import EmptyWindowError
 from models.metrics import fleet_error, point_weights, window_errors
 from models.scale import from_scale, to_scale
 

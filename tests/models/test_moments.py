@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calendar import ordinals
-from models.errors import RequestError
-from models.fleet import Time
-from models.moments import moment_text, parse_moment, period_ends, period_of, period_starts
+from domain.config.fleet import Time
+from domain.data.calendar import ordinals
+from domain.data.periods import moment_text, parse_moment, period_ends, period_of, period_starts
+from domain.errors import RequestError
 
 
 def clock(frequency, zone="UTC"):

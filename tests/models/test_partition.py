@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.partition import bucket_count, level_keys, partition_bucket, runs_of
+from domain.data.partitioning import bucket_count, level_keys, partition_bucket, runs_of
 
 KEYS = [f"store={store}/brand={brand}" for store in (1, 2) for brand in ("x", "y")]
 

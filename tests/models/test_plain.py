@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.plain import json_text
+from domain.data.jsonable import json_text
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 import pytest
 
-from models.errors import FleetError
+from domain.errors import FleetError
 from models.plan import Former, plan_levels, plan_segments
 from models.version import training_fingerprint
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.rates import Piece, Rate, Rates, Work, fit_memory, fit_rate, parse_rates, rates_json
+from domain.capacity.cost_model import Piece, Rate, Rates, Work, fit_memory, fit_rate, parse_rates, rates_json
 
 RATES = Rates("abc", "2026-01-07T10:15:02+00:00", Rate(0.1, 0.02, 1e-5), None, Rate(0, 1e5, 10), None, 3 * 10**8, 2, 1)
 works = st.builds(Work, st.integers(1, 500), st.integers(1, 10**6))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from reports import NAN, full, summary
 
-from models.report import Files, Metric, Outcomes, Stage, parse_summary, summary_json
+from domain.reporting.summary import Files, Metric, Outcomes, Stage, parse_summary, summary_json
 
 
 def test_summary_has_exactly_the_agreed_keys():

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from reports import NAN, champion, summary
 
-from models.report_changes import Change, InputFile, Replacement, changes_between
+from domain.reporting.changes import Change, InputFile, Replacement, changes_between
 
 NOTHING = ({}, {})
 

@@ -1,8 +1,8 @@
 import pytest
 from reports import summary
 
-from models.report import Outcomes, Rows
-from models.report_checks import balance
+from domain.reporting.balance import balance
+from domain.reporting.summary import Outcomes, Rows
 
 
 def test_a_run_whose_counts_agree_balances():

@@ -6,7 +6,7 @@ import pytest
 from browser import Browser
 from reports import errors, full, measured_rows, rows_sample, summary
 
-from models.report_page import RunReport, render_html
+from domain.reporting.page import RunReport, render_html
 
 LONG = "country=Österreich und Umgebung/product=" + "sehr-lang-" * 12
 REPORTS = {

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from reports import NAN, changes, errors, full, long_sample, measured_rows, rows_sample, sample, summary
 
-from models.chart_rows import TestRows
-from models.report import Files, HeldSegment, Metric, OutcomeReason, QuarantineReason, Rows, SegmentError
-from models.report_page import RunReport, render_html
+from domain.reporting.page import RunReport, render_html
+from domain.reporting.row_charts import TestRows
+from domain.reporting.summary import Files, HeldSegment, Metric, OutcomeReason, QuarantineReason, Rows, SegmentError
 
 HOSTILE = """store=<script>alert("1")</script>' onload='x/brand={{ 7 * 7 }}&amp;"""
 REGRESSION = RunReport(

@@ -2,8 +2,8 @@ from typing import get_args
 
 import pytest
 
-from models.report import Outcome
-from models.report_reasons import ADVICE, group_reasons
+from domain.reporting.reasons import ADVICE, group_reasons
+from domain.reporting.summary import Outcome
 
 
 def test_reasons_that_differ_in_figures_alone_are_one_with_their_range():

@@ -1,6 +1,6 @@
 import random
 
-from models.report_samples import Traits, choose, worst
+from domain.reporting.examples import Traits, choose, worst
 
 KNOWN = [
     Traits(f"s{number:03}", 0, "trained", "ridge", error=float(number), baseline=50.0, rows=100, size=1.0)

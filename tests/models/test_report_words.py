@@ -2,10 +2,10 @@ from dataclasses import replace
 
 from reports import changes, summary
 
-from models.charts import compare
-from models.report import Files, Metric, Outcomes, TestMetric
-from models.report_checks import balance
-from models.report_words import alerts, headline
+from domain.reporting.balance import balance
+from domain.reporting.comparison_charts import compare
+from domain.reporting.narrative import alerts, headline
+from domain.reporting.summary import Files, Metric, Outcomes, TestMetric
 
 NONE = compare([], [])
 GOOD = compare([0.5, 0.5, 1.0, 2.0], [1.0, 1.0, 1.0, 1.0])

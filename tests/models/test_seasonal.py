@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.panel import FloatArray, Panel, by_absolute_phase, by_column_phase, target_phases
+from domain.arrays import FloatArray
+from models.panel import Panel, by_absolute_phase, by_column_phase, target_phases
 from models.search import zoom
 from models.seasonal import additive_indices, deseasonalised, is_seasonal, multiplicative_indices
 

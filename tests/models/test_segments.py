@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.segments import (
+from domain.data.segments import (
     GLOBAL_KEY,
     bucket_of,
     bucket_range,

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from domain.config.fleet import Time
 from models import series as module
 from models.features import Contract
-from models.fleet import Time
 from models.series import build_series, encode_covariates, future_covariates
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

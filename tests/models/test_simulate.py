@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from models.simulate import KINDS, SimulationSpec, segment_kinds, simulate
+from domain.data.simulation import KINDS, SimulationSpec, segment_kinds, simulate
 
 MIXED = SimulationSpec(
     stores=100,

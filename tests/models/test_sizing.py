@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.rates import Rate, Rates, Work
-from models.sizing import FleetTasks, Sampled, SerialPart, size_fleet
+from domain.capacity.cost_model import Rate, Rates, Work
+from domain.capacity.recommendation import FleetTasks, Sampled, SerialPart, size_fleet
 
 GIB = 2**30
 SAMPLED = Sampled(200, 20_000, 0, "lake")

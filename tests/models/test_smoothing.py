@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.panel import FloatArray, Panel
+from domain.arrays import FloatArray
+from models.panel import Panel
 from models.smoothing import MEMBERS, forecast
 
 HORIZON = 18

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn.ensemble import AdaBoostRegressor, BaggingRegressor
 from sklearn.linear_model import TweedieRegressor
 
+from domain.errors import ExportError
 from models.competitors import graph_member
-from models.errors import ExportError
 from models.execution import run_each, run_graph
 from models.export import Linear, Model, Smoothing, Trees, build_graph
 from models.features import Contract

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.panel import FloatArray, Panel
+from domain.arrays import FloatArray
+from models.panel import Panel
 from models.smoothing import MEMBERS, forecast
 from models.theta import _Lines
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit import outputs_of
 
-from models.errors import FleetError
+from domain.errors import FleetError
 from models.features import contract_of
 from models.train_regression import Tabular, _folds, _half_widths, train_regression
 

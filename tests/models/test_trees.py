@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.errors import FleetError
-from models.fleet import Candidate
+from domain.config.fleet import Candidate
+from domain.errors import FleetError
 from models.trees import make_regressor
 
 

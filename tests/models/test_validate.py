@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.segments import hash_segment, parse_segment
-from models.validate import validate_rows
+from domain.data.segments import hash_segment, parse_segment
+from domain.data.validation import validate_rows
 
 GOOD = {"store": "2", "brand": "x", "day": "2024-01-01", "units": "5", "price": "1.5"}
 

@@ -12,8 +12,8 @@ from gateway import account, complete, gateway
 
 import adapters.inputs
 from adapters.accounts import beating, last_beat, read_account, write_account
-from models.errors import LakeError, SourceError
-from models.tables import PREDICTIONS
+from domain.data.tables import PREDICTIONS
+from domain.errors import LakeError, SourceError
 from serving import keeper
 
 ENDPOINT = {

@@ -9,7 +9,7 @@ from gateway import now, subscribe, subscribed
 
 from adapters.news import has_news, put_news
 from adapters.upkeep import drop_news
-from models.news import News
+from domain.gateway.fleet_events import News
 from serving.herald import Herald
 
 

@@ -13,7 +13,7 @@ from gateway import gateway
 from standardwebhooks import Webhook
 
 from adapters.gateway_tables import FILES
-from models.errors import OrchestratorError
+from domain.errors import OrchestratorError
 
 ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}, "green": {"fleet": "rides"}}, "default": "blue"}
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -8,8 +8,8 @@ import pytest
 from gateway import SECRET, gateway
 
 from adapters.gateway_keys import create_key, revoke_key, rotate_key
-from models.errors import RequestError, UnknownNameError
-from models.keys import SCOPES, Key, make_key
+from domain.errors import RequestError, UnknownNameError
+from domain.gateway.api_keys import SCOPES, Key, make_key
 from serving.app import OPEN, Limits
 
 VALUES = {

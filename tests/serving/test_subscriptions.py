@@ -10,8 +10,8 @@ from gateway import HOSTS, SECRET, SUBSCRIBER, complete, gateway, now, subscribe
 from standardwebhooks import Webhook
 
 from adapters.webhooks import check_secret, send
-from models.errors import RequestError, SettingsError
-from models.subscriptions import check_target, pause
+from domain.errors import RequestError, SettingsError
+from domain.gateway.subscriptions import check_target, pause
 
 
 @pytest.fixture

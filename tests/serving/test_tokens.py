@@ -14,8 +14,8 @@ from gateway import gateway
 
 from adapters.settings import Settings
 from adapters.tokens import Tokens, check_place_of_keys
-from models.errors import GatewayError, RequestError, SettingsError
-from models.tokens import TokenRules, rights_of
+from domain.errors import GatewayError, RequestError, SettingsError
+from domain.gateway.jwt_claims import TokenRules, rights_of
 from serving.start import open_services
 
 ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}}, "default": "blue"}

@@ -18,7 +18,7 @@ from adapters.services._process import executable
 from adapters.simulated import simulate_fleet
 from benchmarks.faults import Faults
 from benchmarks.stacked import ROOT, scratch_stack
-from models.errors import SettingsError
+from domain.errors import SettingsError
 
 HOME = "/srv/myriad"
 SEEDS = (2, 4)

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.tables import CHAMPIONS, OUTCOMES
+from domain.data.tables import CHAMPIONS, OUTCOMES
 
 
 def change_champions(run, segments, **values):

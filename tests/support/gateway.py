@@ -17,8 +17,8 @@ from adapters.flow_runs import LogLine, RunState
 from adapters.gateway_keys import create_key
 from adapters.gateway_store import GatewayStore
 from adapters.lake import Lake
-from models.accounts import InputAccount, ScoreAccount
-from models.errors import OrchestratorError, UnknownNameError
+from domain.errors import OrchestratorError, UnknownNameError
+from domain.gateway.job_result import InputAccount, ScoreAccount
 from serving.app import Limits, create_app
 from serving.keeper import Keeper
 from serving.postman import Postman

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.fleet import parse_fleet
-from models.segments import segment_key
+from domain.config.fleet import parse_fleet
+from domain.data.segments import segment_key
 
 DAYS = 40
 FIRST = np.datetime64("2024-03-01")  # Clocks change on the 31st.

@@ -5,10 +5,13 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from models.chart_rows import RowsSample, TestRows
-from models.chart_series import SeriesSample
-from models.findings import Estimate
-from models.report import (
+from domain.checks.findings import Estimate
+from domain.reporting.accuracy import LiveAccuracy, PastAccuracy
+from domain.reporting.changes import ChampionFigures, InputFile, changes_between
+from domain.reporting.page import RunReport
+from domain.reporting.row_charts import RowsSample, TestRows
+from domain.reporting.series_charts import SeriesSample
+from domain.reporting.summary import (
     Compared,
     GateCount,
     HeldSegment,
@@ -22,9 +25,6 @@ from models.report import (
     Summary,
     TestMetric,
 )
-from models.report_accuracy import LiveAccuracy, PastAccuracy
-from models.report_changes import ChampionFigures, InputFile, changes_between
-from models.report_page import RunReport
 
 NAN = float("nan")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from models.fleet import parse_fleet
+from domain.config.fleet import parse_fleet
 
 
 def rides_fleet(**changes):

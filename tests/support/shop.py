@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from adapters.lake import Lake
-from models.fleet import parse_fleet
+from domain.config.fleet import parse_fleet
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

@@ -8,8 +8,8 @@ from rides import PAIRS, rides, rides_fleet
 
 from adapters.accounts import read_account
 from adapters.lake import Lake
-from models.errors import RequestError, SourceError
-from models.tables import INPUTS, PREDICTIONS, QUARANTINE, landed
+from domain.data.tables import INPUTS, PREDICTIONS, QUARANTINE, landed
+from domain.errors import RequestError, SourceError
 from tasks.account import account_for, deliver_output
 from tasks.context import Run
 from tasks.ingest import ingest_files

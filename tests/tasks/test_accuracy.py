@@ -7,7 +7,7 @@ from rides import PAIRS, rides, rides_fleet
 from shop import DEAD, open_run, sales, shop, train_all
 
 from adapters.registry import Registry
-from models.tables import ACCURACY, PREDICTIONS
+from domain.data.tables import ACCURACY, PREDICTIONS
 from tasks.accuracy import accuracy_rows, measure_accuracy
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

@@ -9,8 +9,8 @@ import pytest
 from shop import DEAD, SHORT, UNSEEN, sales, shop
 
 from adapters.lake import Lake
-from models.errors import RequestError
-from models.tables import CHAMPIONS, PREDICTIONS
+from domain.data.tables import CHAMPIONS, PREDICTIONS
+from domain.errors import RequestError
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

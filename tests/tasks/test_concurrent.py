@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from adapters.lake import Lake
-from models.tables import PREDICTIONS
+from domain.data.tables import PREDICTIONS
 
 ROOT = Path(__file__).parents[2]
 JOBS = 8

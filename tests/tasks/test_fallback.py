@@ -7,7 +7,7 @@ from changed import change_champions, drop_champion, fail_in_training
 from shop import DEAD, SHORT, STRANGE, UNSEEN, shop
 
 from adapters.runtime import predict_each
-from models.tables import CHAMPIONS, PREDICTIONS
+from domain.data.tables import CHAMPIONS, PREDICTIONS
 from tasks.ingest import ingest_files
 from tasks.order import score_order
 from tasks.partition import partition_observations

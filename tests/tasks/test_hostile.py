@@ -28,9 +28,8 @@ from shop import shop
 
 from adapters.lake import Lake
 from adapters.registry import Registry
-from models.errors import TrainingError
-from models.segments import parse_segment
-from models.tables import (
+from domain.data.segments import parse_segment
+from domain.data.tables import (
     CHALLENGERS,
     CHAMPIONS,
     INPUTS,
@@ -44,6 +43,7 @@ from models.tables import (
     landed,
     observations,
 )
+from domain.errors import TrainingError
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

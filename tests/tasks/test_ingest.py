@@ -13,9 +13,9 @@ import pytest
 
 from adapters import files
 from adapters.lake import Lake, Table
-from models.errors import SourceError
-from models.fleet import Source
-from models.tables import INPUTS, QUARANTINE, landed, observations
+from domain.config.fleet import Source
+from domain.data.tables import INPUTS, QUARANTINE, landed, observations
+from domain.errors import SourceError
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

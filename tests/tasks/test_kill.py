@@ -13,8 +13,8 @@ from shop import future, sales
 
 from adapters import lease
 from benchmarks.identical import MOVED, SPARED, differences, tables_below
-from models.errors import BusyError
-from models.tables import CHAMPIONS, LEASES
+from domain.data.tables import CHAMPIONS, LEASES
+from domain.errors import BusyError
 from tasks.promote import restore_release
 
 ROOT = Path(__file__).parents[2]

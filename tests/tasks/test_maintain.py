@@ -12,7 +12,7 @@ import pytest
 
 from adapters import upkeep
 from benchmarks.identical import differences, tables_below
-from models.tables import PREDICTIONS, observations
+from domain.data.tables import PREDICTIONS, observations
 from tasks.ingest import ingest_files
 from tasks.maintain import maintain_fleet
 from tasks.partition import partition_observations

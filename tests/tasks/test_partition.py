@@ -9,10 +9,10 @@ import pytest
 
 from adapters.lake import Table
 from adapters.telemetry import subscribed
-from models.errors import PartitionError, StaleTableError
-from models.fleet import Source
-from models.segments import bucket_of, hash_segments
-from models.tables import INPUTS, QUARANTINE, SEGMENTS, landed, levels, observations
+from domain.config.fleet import Source
+from domain.data.segments import bucket_of, hash_segments
+from domain.data.tables import INPUTS, QUARANTINE, SEGMENTS, landed, levels, observations
+from domain.errors import PartitionError, StaleTableError
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations, recorded_buckets

@@ -6,8 +6,8 @@ import pytest
 from mlflow import MlflowClient
 from shop import DEAD, SHORT, land_more_weeks, shop, train_all
 
-from models.errors import PromotionError, RegistryError, UnknownNameError
-from models.tables import CHALLENGERS, CHAMPIONS, VERDICTS
+from domain.data.tables import CHALLENGERS, CHAMPIONS, VERDICTS
+from domain.errors import PromotionError, RegistryError, UnknownNameError
 from tasks.pin import pin_segment, unpin_segment
 from tasks.promote import current_release, promote_challengers, restore_release, sync_aliases
 from tasks.work.release import pinned_segments

@@ -5,8 +5,8 @@ from mlflow import MlflowClient
 from shop import land_more_weeks, sales, shop, train_all
 
 from adapters.registry import Registry
-from models.errors import PromotionError
-from models.tables import CHALLENGERS, CHAMPIONS, REGISTRATIONS, VERDICTS
+from domain.data.tables import CHALLENGERS, CHAMPIONS, REGISTRATIONS, VERDICTS
+from domain.errors import PromotionError
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.promote import current_release, promote_challengers, restore_release, sync_aliases

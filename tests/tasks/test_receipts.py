@@ -7,7 +7,7 @@ from shop import open_run, sales, shop
 
 from adapters.cluster import InlineWorkers
 from adapters.registry import Registry
-from models.errors import TrainingError
+from domain.errors import TrainingError
 from tasks.accuracy import measure_accuracy
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

@@ -1,6 +1,6 @@
 from mlflow import MlflowClient
 
-from models.tables import REGISTRATIONS
+from domain.data.tables import REGISTRATIONS
 from tasks.register import register_challengers
 
 

@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from shop import land_more_weeks, shop, train_all
 
 from adapters.registry import Registry
-from models.errors import RegistryError
-from models.tables import CHAMPIONS, REGISTRATIONS
+from domain.data.tables import CHAMPIONS, REGISTRATIONS
+from domain.errors import RegistryError
 from tasks.pin import pin_segment
 from tasks.promote import current_release, promote_challengers, restore_release, sync_aliases
 from tasks.registry import sync_registry

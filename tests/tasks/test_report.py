@@ -9,7 +9,7 @@ from rides import PAIRS, rides, rides_fleet
 from shop import SHORT, future, open_run, sales
 
 from adapters.registry import Registry
-from models.report import Stage
+from domain.reporting.summary import Stage
 from tasks.accuracy import measure_accuracy
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

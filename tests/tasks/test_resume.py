@@ -16,9 +16,9 @@ from shop import future
 from adapters.cluster import InlineWorkers
 from adapters.lake import Lake, StagedFile
 from adapters.telemetry import subscribed
-from models.errors import StaleTableError
-from models.fleet import Source
-from models.tables import OUTCOMES, PREDICTIONS, SEGMENTS, landed, observations
+from domain.config.fleet import Source
+from domain.data.tables import OUTCOMES, PREDICTIONS, SEGMENTS, landed, observations
+from domain.errors import StaleTableError
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from shop import DEAD, SHORT, STRANGE, UNSEEN, future, open_run, sales, shop, train_all
 
-from models.errors import ScoringError
-from models.tables import CHALLENGERS, CHAMPIONS, INPUTS, PREDICTIONS, landed
+from domain.data.tables import CHALLENGERS, CHAMPIONS, INPUTS, PREDICTIONS, landed
+from domain.errors import ScoringError
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.promote import current_release, promote_challengers, restore_release

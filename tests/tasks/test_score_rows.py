@@ -11,7 +11,7 @@ from shop import open_run, train_all
 
 from adapters.registry import Registry
 from adapters.runtime import Scores, predict_each
-from models.tables import PREDICTIONS
+from domain.data.tables import PREDICTIONS
 from tasks.ingest import ingest_files
 from tasks.promote import promote_challengers
 from tasks.score import score_fleet

@@ -9,7 +9,7 @@ from shop import future, open_run, sales, shop
 
 from adapters.lake import Lake
 from adapters.sizing import read_rates
-from models.errors import SourceError
+from domain.errors import SourceError
 from models.version import cost_fingerprint
 from tasks.context import Run
 from tasks.ingest import ingest_files

@@ -3,8 +3,8 @@ import pyarrow as pa
 import pytest
 from shop import DEAD, SHORT, open_run, sales, shop
 
-from models.errors import TrainingError
-from models.tables import CHALLENGERS, LEADERBOARD, OUTCOMES
+from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES
+from domain.errors import TrainingError
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.train import train_challengers

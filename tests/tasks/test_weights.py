@@ -6,8 +6,8 @@ import pytest
 from shop import future, open_run, sales, shop
 
 from adapters.cluster import InlineWorkers
-from models.segments import bucket_of, hash_segments
-from models.tables import SEGMENTS
+from domain.data.segments import bucket_of, hash_segments
+from domain.data.tables import SEGMENTS
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.score import score_fleet

@@ -17,8 +17,8 @@ from adapters import cluster, tls
 from adapters.probes import _examine, _parts, check_prefect, check_tracking_server, examine, preflight
 from adapters.s3 import Bucket
 from adapters.settings import Settings
-from models.checks import Check, counts, too_old
-from models.errors import ClusterError, SettingsError
+from domain.checks.health import Check, counts, too_old
+from domain.errors import ClusterError, SettingsError
 
 ROOT = Path(__file__).parents[3]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from kit import series_of
 
+from domain.data.model_record import ModelRecord
 from models.features import contract_of
-from models.records import ModelRecord
 from models.train_forecast import train_forecast
 from tasks.work.forecasting import forecast_models
 

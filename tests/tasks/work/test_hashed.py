@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.lake import Lake
-from models.segments import bucket_of
-from models.tables import landed
+from domain.data.segments import bucket_of
+from domain.data.tables import landed
 from tasks.work import hashed
 from tasks.work.hashed import SPANS, bucket_rows, spans
 

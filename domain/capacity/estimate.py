@@ -1,0 +1,92 @@
+"""What a run will take: a linear model of segments, candidates, folds and rows, good to a factor of about two."""
+
+from domain.checks.findings import Estimate
+from domain.config.candidates import SMOOTHING
+from domain.config.fleet import Candidate, Fleet
+from domain.data.levels import MAX_LEVEL_ROWS
+from domain.data.partitioning import bucket_count
+
+__all__ = ["OWN_BYTES", "STAGE_SECONDS", "estimate_run"]
+
+# Milliseconds of one core, measured on the 2-core cloud machine that Myriad is developed on (M3, oj, flights and
+# simulated fleets). A fit is one segment at one origin: every candidate is fitted at each fold and once on all rows.
+# Forecast fleets fit whole buckets at once, regression fleets one segment after another.
+_FIT_MS = {"seasonal_naive": 0.03, "moving_average": 0.05, "ridge": 0.3}
+_ROWS_FIT_MS = {"mean": 0.1, "median": 0.1, "ridge": 1.5}
+_SMOOTHING_FIT_MS = 0.25
+_SLOW_FIT_MS = 45.0
+"""LightGBM, and estimators by import path until somebody knows better."""
+_ROW_FIT_US = {"ridge": 5.0}
+_SLOW_ROW_FIT_US = 2.0
+"""Microseconds a row and fit of a regression fleet, on top: its segments are large."""
+_EXPORT_MS = 0.6
+_SCORE_MS = 1.5
+STAGE_SECONDS = 0.5
+"""What a stage takes with nothing to do: flow, workers, commits."""
+
+OWN_BYTES = 680 * 2**20
+"""The command with Prefect and MLflow, Prefect's server, the nannies: oj peaks at 1.2 GiB with 2 workers."""
+_WORKER_BYTES = 260 * 2**20
+_COPIES = 5
+"""Of a task's rows as float64: table, panel, features, folds."""
+_OWN_FEATURES = 16
+"""Lags, windows and calendar terms of a forecast fleet, roughly."""
+
+_CELL_DISK_BYTES = 3
+"""One column of one row, compressed, in `landed` and `observations` together."""
+_MODEL_DISK_BYTES = 2_500
+_TREES_DISK_BYTES = 60_000
+_PREDICTION_DISK_BYTES = 18
+
+
+def estimate_run(
+    fleet: Fleet, *, segments: int, levels: int, rows: int, scored: int, workers: int, scoring: int | None = None
+) -> Estimate:
+    """Expected size of a run.
+
+    segments : that are trained. levels : fallback models that are. rows : to train on. scored : predictions.
+    workers : processes that train at the same time. scoring : models that score; default those that are trained.
+    """
+    models, folds = segments + levels, fleet.backtest.folds
+    scoring = models if scoring is None else scoring
+    level_rows = 0 if fleet.task == "forecast" else len(fleet.fallback) * min(rows, MAX_LEVEL_ROWS)
+    heavy_rows = 0 if fleet.task == "forecast" else rows + level_rows
+    per_fit = sum(models * _fit_ms(c, fleet) / 1e3 + heavy_rows * _row_us(c) / 1e6 for c in fleet.candidates)
+    busy = max(1, min(workers, models))
+    columns = 3 + len(fleet.features.numeric) + len(fleet.features.categorical)
+    model_bytes = _TREES_DISK_BYTES if any(_is_slow(c) for c in fleet.candidates) else _MODEL_DISK_BYTES
+    return Estimate(
+        models=models,
+        levels=levels,
+        backtest_fits=models * len(fleet.candidates) * folds,
+        train_seconds=STAGE_SECONDS + (per_fit * (folds + 1) + models * _EXPORT_MS / 1e3) / busy,
+        score_seconds=STAGE_SECONDS + scoring * _SCORE_MS / 1e3 / max(1, min(workers, scoring)),
+        peak_memory_bytes=OWN_BYTES + workers * _WORKER_BYTES + _task_bytes(fleet, segments, rows, level_rows, busy),
+        lake_bytes=rows * columns * _CELL_DISK_BYTES + models * model_bytes + scored * _PREDICTION_DISK_BYTES,
+        workers=workers,
+    )
+
+
+def _task_bytes(fleet: Fleet, segments: int, rows: int, level_rows: int, busy: int) -> int:
+    """Rows that the workers hold at the same time."""
+    values = len(fleet.features.numeric) + fleet.features.max_levels * len(fleet.features.categorical) + 3
+    if fleet.task == "forecast" and not all(c.name in SMOOTHING for c in fleet.candidates):
+        values += fleet.steps * (values + _OWN_FEATURES)
+    per_task = rows // bucket_count(max(segments, 1), rows)
+    held = min(rows, busy * per_task) if not level_rows else level_rows + (busy - 1) * per_task
+    return held * values * 8 * _COPIES
+
+
+def _is_slow(candidate: Candidate) -> bool:
+    return candidate.name not in {*_FIT_MS, *_ROWS_FIT_MS, *SMOOTHING}
+
+
+def _fit_ms(candidate: Candidate, fleet: Fleet) -> float:
+    if _is_slow(candidate):
+        return _SLOW_FIT_MS
+    quick = _FIT_MS if fleet.task == "forecast" else _ROWS_FIT_MS
+    return quick.get(candidate.name, _SMOOTHING_FIT_MS)
+
+
+def _row_us(candidate: Candidate) -> float:
+    return _SLOW_ROW_FIT_US if _is_slow(candidate) else _ROW_FIT_US.get(candidate.name, 0.0)

@@ -1,0 +1,103 @@
+"""A fleet and samples of its files in, findings out: what a run would meet, told before it starts."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from domain.capacity.estimate import estimate_run
+from domain.checks.columns import column_facts, column_problems, missing_columns
+from domain.checks.findings import Estimate, Findings, Problem, Role, Sample, SegmentFacts, WindowFacts
+from domain.checks.rows import Checked, check_rows, row_problems, source_facts
+from domain.checks.scoring_window import missing_window, window_facts, window_problems
+from domain.checks.segments import SegmentRows, other_columns, segment_facts, segment_problems
+from domain.checks.times import fitting_frequency, time_facts, time_problems
+from domain.config.fleet import Fleet
+from domain.data.partitioning import level_keys
+
+__all__ = ["inspect_fleet"]
+
+
+def inspect_fleet(fleet: Fleet, samples: Mapping[Role, Sample], workers: int) -> Findings:
+    """Look at a fleet's files as a run would.
+
+    samples : of the sources that the fleet names, `source` among them. workers : processes that a run would use.
+    Errors come first among the problems.
+    """
+    checked = {role: check_rows(sample, fleet, role) for role, sample in samples.items()}
+    problems = [p for role in samples for p in _source_problems(samples[role], checked[role], fleet, role)]
+    problems += missing_window(fleet)
+    training, chunks = checked["source"], samples["source"].chunks
+    findings = Findings(
+        fleet=fleet.name,
+        task=fleet.task,
+        sources=tuple(source_facts(samples[role], checked[role], fleet, role) for role in samples),
+        columns=column_facts(chunks, training.accepted if training else None, fleet),
+    )
+    if training is not None and training.accepted.num_rows:
+        findings, more = _look_closer(findings, training, fleet, samples, checked, workers)
+        problems += more
+    return replace(findings, problems=tuple(sorted(problems, key=lambda problem: problem.severity)))
+
+
+def _source_problems(sample: Sample, checked: Checked | None, fleet: Fleet, role: Role) -> Iterator[Problem]:
+    if sample.error:
+        yield Problem("error", role, sample.error)
+    yield from missing_columns(sample.named, fleet, role)
+    if checked is not None:
+        yield from row_problems(checked, fleet, role)
+
+
+def _look_closer(
+    findings: Findings,
+    training: Checked,
+    fleet: Fleet,
+    samples: Mapping[Role, Sample],
+    checked: Mapping[Role, Checked | None],
+    workers: int,
+) -> tuple[Findings, list[Problem]]:
+    """What only valid rows can tell: segments, times, how the sources meet, and what a run takes."""
+    sample, rows = samples["source"], SegmentRows.of(training.accepted, fleet)
+    segments, time = segment_facts(rows), time_facts(rows, _unrounded(rows, sample))
+    problems = list(column_problems(findings.columns, training.accepted, fleet))
+    late = list(time_problems(time, rows)) if time else []
+    others = other_columns(findings.columns, sample, fleet)
+    crowded = list(segment_problems(segments, rows, others, whole=sample.whole))
+    problems += late + crowded
+    if any(problem.severity == "error" for problem in crowded):
+        return replace(findings, time=time, segments=segments), problems
+    windows: dict[Role, WindowFacts] = {}
+    for role, window in checked.items():
+        if role != "source" and window is not None and window.accepted.num_rows:
+            whole = sample.whole and samples[role].whole
+            windows[role] = window_facts(window.accepted, rows, whole=whole)
+            # Steps counted in the wrong frequency would only say the same again.
+            if sample.whole and not late:
+                problems += window_problems(windows[role], window.accepted, rows, role)
+    scored = checked.get("score.source")
+    score, test = windows.get("score.source"), windows.get("test.source")
+    estimate = _estimate(fleet, rows, segments, sample, scored.rows if scored else 0, workers)
+    return replace(findings, time=time, segments=segments, score=score, test=test, estimate=estimate), problems
+
+
+def _unrounded(rows: SegmentRows, sample: Sample) -> SegmentRows:
+    """The rows with times finer than the fleet's frequency, where rounding hides how far apart they are."""
+    fleet = rows.fleet
+    if fleet.task != "forecast" or fleet.time is None or fitting_frequency(rows)[0] != 0:
+        return rows
+    finer = fleet.model_copy(update={"time": fleet.time.model_copy(update={"frequency": "h"})})
+    first = check_rows(replace(sample, chunks=sample.chunks[:1]), finer, "source")
+    return SegmentRows.of(first.accepted, finer) if first and first.accepted.num_rows else rows
+
+
+def _estimate(
+    fleet: Fleet, rows: SegmentRows, segments: SegmentFacts, sample: Sample, scored: int, workers: int
+) -> Estimate:
+    levels = sum(len(set(keys)) for keys in level_keys(list(rows.keys), fleet).values())
+    share_read = 1.0 if sample.whole else max(sample.share_read, 1e-9)
+    return estimate_run(
+        fleet,
+        segments=segments.count - segments.short,
+        levels=levels,
+        rows=round(len(rows.codes) / share_read),
+        scored=segments.count * fleet.steps if fleet.task == "forecast" else scored,
+        workers=workers,
+    )

@@ -1,0 +1,115 @@
+"""Rows of a source against the fleet: validated as an ingest would, with what it would reject and why."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from domain.checks.columns import fleet_of_role, keys_of_columns, needed_columns
+from domain.checks.findings import Problem, Role, Sample, SourceFacts
+from domain.config.fleet import Fleet
+from domain.data.validation import validate_rows
+from domain.reporting.formatting import format_percent
+
+__all__ = ["Checked", "check_rows", "row_problems", "source_facts"]
+
+_WORTH_A_WARNING = 0.05
+_NOT_SPLIT = ("unparsable", "the row has another number of columns than the header")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """accepted : as validate_rows gives them. rejected : (reason, detail) -> rows. examples : content of one each."""
+
+    accepted: pa.Table
+    rejected: Mapping[tuple[str, str], int]
+    examples: Mapping[tuple[str, str], Mapping[str, object]]
+
+    @property
+    def rows(self) -> int:
+        """Rows with those that were rejected."""
+        return int(self.accepted.num_rows) + sum(self.rejected.values())
+
+
+def check_rows(sample: Sample, fleet: Fleet, role: Role) -> Checked | None:
+    """Validate a sample's rows; None if there are none, or columns are missing."""
+    needed = needed_columns(fleet, role)
+    if not sample.chunks or any(name not in chunk.column_names for chunk in sample.chunks for name in needed):
+        return None
+    asked, accepted = fleet_of_role(fleet, role), []
+    rejected: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], Mapping[str, object]] = {}
+    for chunk in sample.chunks:
+        landed = validate_rows(chunk, np.arange(chunk.num_rows), asked, needs_target=role != "score.source")
+        accepted.append(landed.accepted)
+        told = landed.rejected.select(["reason", "detail", "content"]).to_pydict()
+        for reason, detail, content in zip(told["reason"], told["detail"], told["content"], strict=True):
+            rejected[reason, detail] += 1
+            if (reason, detail) not in examples:
+                examples[reason, detail] = json.loads(content)
+    if sample.broken:
+        rejected[_NOT_SPLIT] = sample.broken
+    return Checked(pa.concat_tables(accepted), rejected, examples)
+
+
+def source_facts(sample: Sample, checked: Checked | None, fleet: Fleet, role: Role) -> SourceFacts:
+    """What there is and what was read of a source."""
+    used = set(needed_columns(fleet, role))
+    names = dict.fromkeys(name for file in sample.named for name in file.columns)
+    rejected = dict(sorted(checked.rejected.items(), key=lambda item: -item[1])) if checked else {}
+    return SourceFacts(
+        role=role,
+        path=sample.path,
+        files=sample.files,
+        size_bytes=sample.size,
+        whole=sample.whole,
+        read_files=sample.read_files,
+        rows=checked.rows if checked else sum(chunk.num_rows for chunk in sample.chunks),
+        accepted=checked.accepted.num_rows if checked else 0,
+        rejected={f"{reason}: {detail}": count for (reason, detail), count in rejected.items()},
+        unused=tuple(name for name in names if name not in used),
+    )
+
+
+def row_problems(checked: Checked, fleet: Fleet, role: Role) -> Iterator[Problem]:
+    """Reasons that reject many rows, with the way out."""
+    if not checked.rows:
+        yield Problem("error", role, "its files have no rows")
+    for (reason, detail), count in sorted(checked.rejected.items(), key=lambda item: -item[1]):
+        share = count / checked.rows
+        if share < _WORTH_A_WARNING:
+            continue
+        column = _column(detail, fleet, role)
+        keys = keys_of_columns(fleet, role).get(column, (role,))
+        example = checked.examples.get((reason, detail), {}).get(column)
+        shown = f", such as {str(example)[:60]!r}" if example not in (None, "") else ""
+        prefix = "" if role == "source" else f"{role}: "
+        yield Problem(
+            "warning" if share < 1 else "error",
+            keys[0],
+            f"{prefix}{format_percent(share, 1)} of the rows are rejected: {detail}{shown}; {_advice(reason, keys[0])}",
+        )
+    if checked.rows and not checked.accepted.num_rows and max(checked.rejected.values()) < checked.rows:
+        yield Problem("error", role, f"not one of {checked.rows:,} rows is usable; the reasons are above")
+
+
+def _column(detail: str, fleet: Fleet, role: Role) -> str:
+    """The column that a rejection speaks of; the longest that fits, since one name may begin another."""
+    return max((name for name in needed_columns(fleet, role) if detail.startswith(f"{name} ")), key=len, default="")
+
+
+def _advice(reason: str, key: str) -> str:
+    if reason == "unparsable" and key == "time.column":
+        return "give time.format, a strptime format such as %d/%m/%Y"
+    if reason == "unparsable" and key == "features.known":
+        return "move the column to features.categorical, or name texts that mean no value in source.null_values"
+    if reason == "unparsable":
+        return "name texts that mean no value in source.null_values, or look at source.delimiter"
+    if reason == "null_target":
+        return "fine where there was nothing to observe; else fill it before"
+    if reason == "missing_key":
+        return "fill it before, use another column, or take texts that are values out of source.null_values"
+    return "correct the files"

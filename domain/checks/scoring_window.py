@@ -1,0 +1,78 @@
+"""Scoring input and published actuals beside the training data: segments and periods that meet."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from domain.checks.findings import Problem, Role, WindowFacts
+from domain.checks.segments import SegmentRows
+from domain.config.fleet import Fleet
+from domain.data.calendar import ordinals
+from domain.reporting.formatting import format_percent
+
+__all__ = ["window_facts", "window_problems"]
+
+_ENOUGH = 0.95
+
+
+def window_facts(accepted: pa.Table, training: SegmentRows, *, whole: bool) -> WindowFacts:
+    """accepted : valid rows of the window. whole : False leaves out the coverage, which a sample cannot tell."""
+    encoded = accepted["segment"].combine_chunks().dictionary_encode()
+    keys = encoded.dictionary.to_pylist()
+    known = {key: index for index, key in enumerate(training.keys)}
+    unseen = sum(key not in known for key in keys)
+    if training.fleet.task != "forecast" or not whole:
+        return WindowFacts(len(keys), unseen, None)
+    place = np.array([known.get(key, -1) for key in keys], dtype=np.int64)
+    segment = place[encoded.indices.to_numpy(zero_copy_only=False)]
+    period = ordinals(accepted["time"].to_numpy(), training.fleet.clock.frequency)
+    step = period - training.last_periods[segment]
+    horizon, alive = training.fleet.steps, ~training.ended
+    inside = (segment >= 0) & (step >= 1) & (step <= horizon) & alive[segment]
+    met = len(np.unique(segment[inside] * horizon + step[inside]))
+    return WindowFacts(len(keys), unseen, met / max(1, int(alive.sum()) * horizon))
+
+
+def window_problems(facts: WindowFacts, accepted: pa.Table, training: SegmentRows, role: Role) -> Iterator[Problem]:
+    """Segments that nobody has trained, and steps without a row."""
+    fleet = training.fleet
+    if facts.unseen == facts.segments > 0:
+        theirs, ours = accepted["segment"][0].as_py(), training.keys[0]
+        told = f"not one of its {facts.segments:,} segments is in the training data"
+        yield Problem("error", role, f"{told}: here {theirs!r}, there {ours!r}; make the keys the same")
+        return
+    if facts.unseen and role == "score.source":
+        told = f"{facts.unseen:,} of {facts.segments:,} segments are not in the training data"
+        yield Problem("warning", role, f"{told}; they get the fallback, or no_model without one")
+    if facts.covered is None or facts.covered >= _ENOUGH:
+        return
+    told = f"rows for {format_percent(facts.covered)} of the next {fleet.steps} periods of the segments"
+    if facts.covered == 0:
+        yield Problem("error" if role == "test.source" else "warning", role, _no_overlap(accepted, training))
+    elif role == "test.source":
+        yield Problem("warning", role, f"{told}; the others are not compared")
+    elif fleet.features.numeric or fleet.features.categorical:
+        rule = fleet.score.missing_covariates if fleet.score else "last"
+        then = "take the last known covariates" if rule == "last" else "get no prediction"
+        yield Problem("warning", role, f"{told}; the others {then} (score.missing_covariates: {rule})")
+
+
+def _no_overlap(accepted: pa.Table, training: SegmentRows) -> str:
+    times = accepted["time"].to_numpy()
+    ends = ", ".join(np.datetime_as_string(end, "D") for end in (times.min(), times.max())) if len(times) else "nothing"
+    newest = np.datetime_as_string(training.times.max(), "D")
+    told = f"no row is within the {training.fleet.steps} periods after the training data"
+    return f"{told}, which end {newest}; it has {ends}"
+
+
+def missing_window(fleet: Fleet) -> Iterator[Problem]:
+    """What a fleet without scoring input does instead."""
+    names = [*fleet.features.known, *fleet.features.categorical]
+    if fleet.score is not None:
+        return
+    if fleet.task == "regression":
+        yield Problem("warning", "score", "there is none, so a run ends without predictions; give score.source.path")
+    elif names:
+        told = f"there is none, so forecasts carry the last known {', '.join(names)} forward"
+        yield Problem("warning", "score", f"{told}; give score.source.path with the future values")

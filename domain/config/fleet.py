@@ -1,0 +1,400 @@
+"""The fleet file: everything a data scientist decides about one problem, checked strictly.
+
+`parse_fleet` turns a mapping (from YAML) into a `Fleet`, or raises one FleetError that names every wrong key.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from domain.config.candidates import BUILT_IN, COMBINATION
+from domain.config.messages import explain
+from domain.errors import FleetError
+
+__all__ = ["Fleet", "parse_fleet"]
+
+Frequency = Literal["h", "D", "W", "M", "Q", "Y"]
+Metric = Literal["wape", "smape", "mae", "rmse", "mase"]
+SEASON: dict[str, int] = {"h": 24, "D": 7, "W": 52, "M": 12, "Q": 4, "Y": 1}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+class Source(_Strict):
+    """Where rows come from: files, local or on S3."""
+
+    path: str = Field(
+        min_length=1, description="File, folder or glob; local, file:// or s3://. Relative to the working directory."
+    )
+    format: Literal["auto", "csv", "parquet"] = Field(
+        "auto", description="`auto` goes by the name: .csv, .csv.gz, .parquet."
+    )
+    delimiter: str = Field(",", min_length=1, max_length=1, description="Column separator of CSV files.")
+    null_values: list[str] = Field(
+        ["", "NA", "NaN", "nan", "null", "NULL", "None"], description="Texts that mean: no value."
+    )
+    decimal: Literal[".", ","] = Field(
+        ".", description="Decimal mark of numbers in CSV files; with `,` a point may separate thousands."
+    )
+    encoding: str = Field("utf-8", description="Text encoding of CSV files, such as utf-8, cp1252 or utf-16.")
+    constants: dict[str, str] = Field(
+        {}, description="Columns to add, one value for all rows; {series: all} makes a segment of a single series."
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except (LookupError, UnicodeError, ValueError) as exc:
+            raise ValueError("give a text encoding that Python knows, such as utf-8 or cp1252") from exc
+        return encoding
+
+
+class Time(_Strict):
+    column: str = Field(description="Column that holds the time of a row.")
+    frequency: Frequency = Field(description="Length of a period: h, D, W, M, Q or Y.")
+    format: str | None = Field(
+        None, description="strptime format; without it ISO 8601, 2024-Q3 or 2024-W05 is expected."
+    )
+    zone: str = Field("UTC", description="IANA time zone of times that name none, and of dates.")
+    season: int | Literal["auto"] = Field("auto", description="Periods per season; auto: 24, 7, 52, 12, 4 or 1.")
+    gaps: Literal["interpolate", "zero", "previous"] = Field(
+        "interpolate", description="Value of periods without a row."
+    )
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError) as exc:
+            raise ValueError("give an IANA time zone such as Europe/Berlin") from exc
+        return zone
+
+    @field_validator("season")
+    @classmethod
+    def _positive_season(cls, season: int | str) -> int | str:
+        if isinstance(season, int) and not 1 <= season <= 366:
+            raise ValueError("give `auto` or a number of periods from 1 to 366")
+        return season
+
+    @property
+    def periods_per_season(self) -> int:
+        return SEASON[self.frequency] if self.season == "auto" else self.season
+
+
+class Target(_Strict):
+    column: str = Field(description="Column to predict.")
+    transform: Literal["none", "log1p"] = Field("none", description="Scale on which ridge and trees are fitted.")
+    minimum: float | None = Field(
+        None, description="Predictions and intervals never go below this; 0 for counts and sales."
+    )
+
+    @model_validator(mode="after")
+    def _log_needs_positive(self) -> Self:
+        if self.transform == "log1p" and self.minimum is not None and self.minimum < 0:
+            raise ValueError("transform log1p needs a target of at least 0; set minimum: 0 or transform: none")
+        return self
+
+
+class Features(_Strict):
+    known: list[str] = Field([], description="Numeric columns known for future rows: price, promotion.")
+    static: list[str] = Field([], description="Numeric columns that do not change within a segment.")
+    categorical: list[str] = Field(
+        [], description="Text columns known for future rows; one indicator a frequent value."
+    )
+    max_levels: int = Field(
+        32, ge=2, le=256, description="At most this many values of a categorical column get an indicator."
+    )
+    lags: list[Annotated[int, Field(ge=1, le=366)]] | Literal["auto", "none"] = Field(
+        "auto", description="Past values, in periods."
+    )
+    rolling: list[Annotated[int, Field(ge=2, le=366)]] | Literal["auto", "none"] = Field(
+        "auto", description="Windows of rolling means."
+    )
+    calendar: Literal["auto", "none"] = Field("auto", description="Fourier terms of the season.")
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        return (*self.known, *self.static)
+
+
+class Candidate(_Strict):
+    """A kind of model that competes: a built-in name, or any scikit-learn regressor by import path."""
+
+    name: str = Field(min_length=1, description="Name of a built-in candidate, or of your own.")
+    estimator: str | None = Field(
+        None, description="Import path of a scikit-learn compatible regressor.", pattern=r"^[\w.]+\.\w+$"
+    )
+    params: dict[str, str | int | float | bool | None] = Field({}, description="Arguments of the estimator.")
+
+
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Backtest(_Strict):
+    folds: int = Field(3, ge=1, le=20, description="Rolling origins.")
+    spacing: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
+        "auto", description="Periods between origins; auto: the horizon over `folds`."
+    )
+    metric: Metric = Field("wape", description="What candidates compete on; lower is better.")
+    tolerance: float = Field(
+        0.05, ge=0, le=1, description="Among single candidates, the simplest within this share of the best."
+    )
+    combination_margin: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A single candidate beats the combination only if its error is lower by this share.",
+    )
+
+
+class Partition(_Strict):
+    buckets: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] = Field(
+        "auto", description="Fixed when the fleet is first partitioned."
+    )
+    min_rows: int = Field(30, ge=2, description="Segments with fewer rows get the fallback instead of a model.")
+    max_segments: int = Field(100_000, ge=1, description="More segments than this are refused.")
+
+
+class Validation(_Strict):
+    outliers: Literal["keep", "exclude", "quarantine"] = Field(
+        "keep", description="What happens to outliers; exclude: kept, but not trained on."
+    )
+    outlier_threshold: float = Field(
+        8.0, gt=0, description="Robust z-score (distance from the rolling median over 1.4826 MAD)."
+    )
+    duplicates: Literal["first", "last"] = Field(
+        "first", description="Which of several rows of a (segment, period), or of a row_key, is accepted."
+    )
+    max_quarantined_share: float = Field(
+        0.5, ge=0, le=1, description="If partitioning rejects more of the rows, as repeated or outlying, the run stops."
+    )
+
+
+class Parent(_Strict):
+    parent: str = Field(description="One of the `segment_by` columns; segments that share its value share a model.")
+
+
+class Interval(_Strict):
+    level: float = Field(0.9, gt=0.5, lt=1, description="Nominal coverage of [lower, upper].")
+
+
+class Gates(_Strict):
+    """What a challenger must pass before it becomes champion."""
+
+    baseline_tolerance: float = Field(0.0, ge=0, description="May be worse than the naive baseline by this share.")
+    champion_tolerance: float = Field(0.02, ge=0, description="May be worse than the champion by this share.")
+    insufficient_evidence: Literal["backtest", "hold", "promote"] = Field(
+        "backtest", description="With too few rows after both cut-offs."
+    )
+    min_live_rows: int = Field(4, ge=1, description="Rows after both cut-offs that make a comparison on live data.")
+    max_parity_error: float = Field(1e-4, gt=0, description="ONNX against native, relative to the segment's scale.")
+    max_model_bytes: int = Field(2_000_000, gt=0, description="Size of one ONNX model.")
+    max_latency_ms: float = Field(50.0, gt=0, description="Advisory: noted, never decides.")
+    worst_metric: float | None = Field(None, gt=0, description="A challenger with a worse backtest metric is held.")
+    max_failed_share: float = Field(0.5, ge=0, le=1, description="If more segments fail a gate, nothing is promoted.")
+    keep_releases: int = Field(10, ge=2, description="Releases kept for rollback.")
+
+
+class Retraining(_Strict):
+    """What is trained of segments whose rows or settings changed; unchanged ones are always reused."""
+
+    policy: Literal["reselect", "refit", "frozen"] = Field(
+        "reselect",
+        description="reselect: all candidates compete again; refit: the same candidate on the new rows; frozen: the "
+        "model stays. A segment without a model is always trained.",
+    )
+    every: int = Field(
+        1, ge=1, description="With reselect: candidates compete in every n-th training of a segment, the others refit."
+    )
+
+    @model_validator(mode="after")
+    def _every_needs_reselect(self) -> Self:
+        if self.every != 1 and self.policy != "reselect":
+            raise ValueError(f"every: {self.every} has no effect with policy: {self.policy}; remove it or use reselect")
+        return self
+
+
+class Score(_Strict):
+    """Where scoring input comes from: future covariates (forecast) or new rows (regression)."""
+
+    source: Source = Field(description="Files with the rows to score.")
+    missing_covariates: Literal["last", "reject"] = Field(
+        "last", description="A future row without covariates: the last known ones, or no prediction."
+    )
+
+
+class Test(_Strict):
+    """Published actuals that no model has seen; only the report reads them."""
+
+    source: Source = Field(description="Files with the actuals.")
+    metric: Metric | None = Field(None, description="Metric of the comparison; default: that of the backtest.")
+    target: str | None = Field(None, description="Column of the actuals, if it is named differently.")
+
+
+class Fleet(_Strict):
+    """All models of one problem."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the fleet: lower case, digits, - and _.")
+    description: str = Field("", description="What the fleet predicts, in one line.")
+    task: Literal["forecast", "regression"] = Field(description="Future values of a series, or a value a row.")
+    source: Source = Field(description="Files with the rows to train on.")
+    segment_by: list[str] = Field(min_length=1, description="Columns whose combinations are the segments.")
+    time: Time | None = Field(None, description="When a row was; task forecast needs it.")
+    target: Target = Field(description="What is predicted.")
+    row_key: list[str] = Field(
+        [], description="Columns that identify a row of a regression fleet; copied to predictions."
+    )
+    features: Features = Field(Features(), description="What a prediction is made from.")
+    horizon: int | None = Field(None, ge=1, le=1000, description="Periods to forecast.")
+    candidates: list[Annotated[Candidate, BeforeValidator(_named)]] = Field(
+        min_length=1, description="Kinds of models that compete; a name alone stands for {name: ...}."
+    )
+    combine: bool = Field(True, description="Let the weighted combination of the candidates compete too.")
+    backtest: Backtest = Field(Backtest(), description="How candidates are compared.")
+    partition: Partition = Field(Partition(), description="How segments are grouped, and which get a model.")
+    retraining: Retraining = Field(Retraining(), description="What is trained again when rows or settings change.")
+    validation: Validation = Field(Validation(), description="What happens to duplicates and outliers.")
+    fallback: list[Parent | Literal["global"]] = Field(
+        ["global"], description="For short, failed and unseen segments, in order."
+    )
+    interval: Interval = Field(Interval(), description="The prediction interval.")
+    gates: Gates = Field(Gates(), description="What a challenger must pass before it becomes champion.")
+    score: Score | None = Field(None, description="Scoring input; task regression scores nothing without it.")
+    test: Test | None = Field(None, description="Published actuals for the report.")
+    max_failed_share: float = Field(
+        0.1, ge=0, le=1, description="A training fails as a whole beyond this share of failed segments."
+    )
+    seed: int = Field(0, ge=0, description="Random state of LightGBM and of estimators that take one.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = list(_contradictions(self))
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def clock(self) -> Time:
+        """The time section; forecast fleets always have one."""
+        if self.time is None:
+            raise FleetError(f"fleet {self.name}: time: is missing; give {{column: ..., frequency: ...}}")
+        return self.time
+
+    @property
+    def truth(self) -> "Fleet":
+        """The fleet as its published actuals are read: keys and the target alone, under the name it has there."""
+        named = self.test.target if self.test else None
+        target = self.target.model_copy(update={"column": named or self.target.column})
+        return self.model_copy(update={"features": Features(), "target": target})
+
+    @property
+    def season(self) -> int:
+        """Periods per season of a forecast fleet; 1 elsewhere."""
+        return self.time.periods_per_season if self.time and self.task == "forecast" else 1
+
+    @property
+    def steps(self) -> int:
+        """Horizon of a forecast fleet; 1 elsewhere."""
+        return self.horizon or 1
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Columns that hold numbers."""
+        return (*self.features.numeric, self.target.column)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that training input must have."""
+        times = (self.time.column,) if self.time else ()
+        used = (*self.segment_by, *times, *self.row_key, *self.features.numeric, *self.features.categorical)
+        return tuple(dict.fromkeys((*used, self.target.column)))
+
+
+def _contradictions(fleet: Fleet) -> Iterator[str]:
+    """What is impossible between keys, each as `key: what and the way out`."""
+    yield from _task_contradictions(fleet)
+    yield from _candidate_contradictions(fleet)
+    yield from _column_clashes(fleet)
+    for level in fleet.fallback:
+        if isinstance(level, Parent) and level.parent not in fleet.segment_by:
+            yield f"fallback: parent '{level.parent}' is not one of segment_by: {', '.join(fleet.segment_by)}"
+
+
+def _task_contradictions(fleet: Fleet) -> Iterator[str]:
+    if fleet.task == "forecast":
+        if fleet.time is None:
+            yield "time: task forecast needs it; give {column: ..., frequency: ...}"
+        if fleet.horizon is None:
+            yield "horizon: task forecast needs it; give a whole number of periods, at least 1"
+        if fleet.row_key:
+            yield "row_key: task forecast has none; rows are identified by segment and time"
+        return
+    if fleet.horizon is not None:
+        yield f"horizon: {fleet.horizon} is not allowed; task regression has none; remove it or use task: forecast"
+    if not (fleet.features.numeric or fleet.features.categorical):
+        yield "features: task regression needs at least one of known, static or categorical"
+
+
+def _candidate_contradictions(fleet: Fleet) -> Iterator[str]:
+    names = [candidate.name for candidate in fleet.candidates]
+    yield from (f"candidates: '{name}' is named twice" for name in dict.fromkeys(names) if names.count(name) > 1)
+    allowed = sorted(name for name, tasks in BUILT_IN.items() if fleet.task in tasks)
+    for candidate in fleet.candidates:
+        name = candidate.name
+        if candidate.estimator is not None:
+            if name in BUILT_IN or name == COMBINATION:
+                yield f"candidates: '{name}' is built in; give an estimator another name"
+            continue
+        if name not in allowed:
+            yield (
+                f"candidates: '{name}' is not a candidate for task {fleet.task}; allowed: {', '.join(allowed)}, "
+                "or give `estimator:`"
+            )
+        elif candidate.params and name != "lightgbm":
+            told = ", ".join(candidate.params)
+            yield f"candidates: '{name}' takes no params, but has {told}; allowed for lightgbm and for estimators"
+
+
+def _column_clashes(fleet: Fleet) -> Iterator[str]:
+    roles: dict[str, str] = {}
+    features = fleet.features
+    named = [("segment_by", fleet.segment_by), ("target", [fleet.target.column]), ("features.known", features.known)]
+    named += [("features.static", features.static), ("features.categorical", features.categorical)]
+    for role, columns in named:
+        for column in columns:
+            if column in roles and not (role == "features.categorical" and roles[column] == "segment_by"):
+                yield f"{role}: column '{column}' is already used as {roles[column]}"
+            roles[column] = role
+    if fleet.time is not None and roles.get(fleet.time.column) in ("segment_by", "target"):
+        yield f"time.column: column '{fleet.time.column}' is already used as {roles[fleet.time.column]}"
+    lower: dict[str, str] = {}
+    for column in dict.fromkeys(fleet.segment_by):
+        other = lower.setdefault(column.lower(), column)
+        if other != column:
+            yield (
+                f"segment_by: columns '{other}' and '{column}' differ only in case; rename one, "
+                "since names of fallback models are lower case"
+            )
+
+
+def parse_fleet(content: Mapping[str, Any] | object, origin: str) -> Fleet:
+    """The fleet of a YAML document.
+
+    content : what the YAML parser gave.
+    origin : where it came from, for messages.
+    Raises FleetError that names the file and, for every problem, the key, the value and what is allowed.
+    """
+    if not isinstance(content, Mapping):
+        raise FleetError(f"{origin}: not a fleet file; expected keys such as name, task, source, segment_by, target")
+    try:
+        return Fleet.model_validate(dict(content))
+    except ValidationError as exc:
+        raise FleetError(explain(exc, origin, Fleet)) from exc

@@ -1,0 +1,220 @@
+"""Raw rows to landed rows: parse, key, and reject with a reason. Every row ends up in exactly one of two tables."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from domain.config.fleet import Fleet, Time
+from domain.data.calendar import parse_times
+from domain.data.segments import hash_segments, segment_key
+from domain.data.tables import category_column, feature_column, key_column
+
+__all__ = ["Landed", "validate_rows"]
+
+BoolArray = npt.NDArray[np.bool_]
+_LARGEST = float(np.finfo(np.float32).max)  # features and predictions of every model are float32
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|nan|infinity)$"
+
+
+@dataclass(frozen=True)
+class Landed:
+    """Rows of one chunk of one input.
+
+    accepted : columns of the `landed` table, sorted by segment hash.
+    rejected : columns reason, detail, row, segment (null where a key has no value), content.
+    """
+
+    accepted: pa.Table
+    rejected: pa.Table
+
+
+def validate_rows(raw: pa.Table, rows: npt.NDArray[np.int64], fleet: Fleet, *, needs_target: bool) -> Landed:
+    """Check rows of one chunk of a raw file.
+
+    raw : the fleet's columns, text or typed, as the file gave them. Shape (n, n_columns).
+    rows : number of each row in its file, shape (n,).
+    needs_target : False for scoring input, whose target is not known.
+    """
+    raw = pa.table({name: _flat(raw[name]) for name in raw.column_names})
+    check = _Check(raw.num_rows)
+    columns: dict[str, pa.Array] = {}
+    keys = {name: _text(raw[name], name, check) for name in fleet.segment_by}
+    for name, values in keys.items():
+        check.reject(_is_null(values), "missing_key", f"{name} has no value")
+    if fleet.time is not None:
+        times, unparsable = parse_times(raw[fleet.time.column], fleet.time)
+        check.reject(_is_null(raw[fleet.time.column]), "missing_key", f"{fleet.time.column} has no value")
+        check.reject(unparsable, "unparsable", f"{fleet.time.column} is not a time{_clock_changes(fleet.time)}")
+        columns["time"] = times
+    else:
+        columns["time"] = pa.nulls(raw.num_rows, pa.timestamp("us", tz="UTC"))
+    columns["target"] = _target(raw, fleet, check, needs_target)
+    for name in fleet.features.numeric:
+        columns[feature_column(name)] = values = _number(raw[name], name, check)
+        _finite_or_reject(values, "non_finite_feature", name, check)
+    for name in fleet.features.categorical:
+        columns[category_column(name)] = _text(raw[name], name, check)
+    for name in fleet.row_key:
+        columns[key_column(name)] = _text(raw[name], name, check)
+    return _split(raw, rows, keys, columns, check)
+
+
+def _clock_changes(time: Time) -> str:
+    """What else can be wrong with an hour without an offset, where clocks change."""
+    if time.frequency != "h" or time.zone == "UTC":
+        return ""
+    return f", or an hour without offset that clocks in {time.zone} skip or repeat"
+
+
+class _Check:
+    """First reason for which each row is rejected."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.code = np.zeros(n_rows, dtype=np.int64)
+        self.reasons: list[tuple[str, str]] = [("", "")]
+
+    def reject(self, rows: BoolArray, reason: str, detail: str) -> None:
+        fresh = rows & (self.code == 0)
+        if fresh.any():
+            self.reasons.append((reason, detail))
+            self.code[fresh] = len(self.reasons) - 1
+
+
+def _target(raw: pa.Table, fleet: Fleet, check: _Check, needs_target: bool) -> pa.Array:
+    name = fleet.target.column
+    if not needs_target:
+        return pa.nulls(raw.num_rows, pa.float64())
+    target = _number(raw[name], name, check)
+    check.reject(_is_null(target), "null_target", f"{name} has no value")
+    _finite_or_reject(target, "non_finite_target", name, check)
+    return target
+
+
+def _finite_or_reject(values: pa.Array, reason: str, name: str, check: _Check) -> None:
+    size = np.abs(values.fill_null(0.0).to_numpy(zero_copy_only=False))
+    check.reject(np.isinf(size), reason, f"{name} is not finite")
+    check.reject(size > _LARGEST, reason, f"{name} is beyond {_LARGEST:.2g}, the largest number that models hold")
+
+
+def _split(
+    raw: pa.Table,
+    rows: npt.NDArray[np.int64],
+    keys: dict[str, pa.Array],
+    columns: dict[str, pa.Array],
+    check: _Check,
+) -> Landed:
+    segments, hashes = _segments(keys)
+    good = np.flatnonzero(check.code == 0)
+    order = good[np.argsort(hashes[good], kind="stable")]
+    picked = pa.array(order)
+    accepted = {"segment": segments.take(picked), "hash": pa.array(hashes[order])}
+    accepted |= {name: values.take(picked) for name, values in columns.items()}
+    accepted["row"] = pa.array(rows[order])
+    bad = np.flatnonzero(check.code)
+    content = raw.take(pa.array(bad)).to_pylist()
+    rejected = rejected_table(
+        [check.reasons[code][0] for code in check.code[bad]],
+        [check.reasons[code][1] for code in check.code[bad]],
+        rows[bad],
+        [json.dumps(row, default=str, ensure_ascii=False) for row in content],
+        segments.take(pa.array(bad)),
+    )
+    return Landed(pa.table(accepted), rejected)
+
+
+def rejected_table(
+    reason: list[str],
+    detail: list[str],
+    row: npt.NDArray[np.int64],
+    content: list[str],
+    segment: pa.Array | pa.ChunkedArray | None = None,
+) -> pa.Table:
+    """Rejected rows with the columns that `Landed.rejected` has. segment : default, no row tells one."""
+    columns = {"reason": pa.array(reason, pa.string()), "detail": pa.array(detail, pa.string())}
+    columns |= {"row": pa.array(row, pa.int64()), "content": pa.array(content, pa.string())}
+    return pa.table(columns | {"segment": pa.nulls(len(reason), pa.string()) if segment is None else segment})
+
+
+def _segments(keys: dict[str, pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """Canonical key and hash of every row; null and 0 where a key has no value. Computed once a distinct segment."""
+    frame = pd.DataFrame({name: values.to_pandas() for name, values in keys.items()})
+    whole = frame.notna().all(axis=1).to_numpy()
+    codes = frame[whole].groupby(list(keys), sort=False).ngroup().to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    distinct = frame[whole].iloc[first].to_dict("records")
+    names = [segment_key({str(column): str(value) for column, value in row.items()}) for row in distinct]
+    index = np.full(len(frame), len(names), dtype=np.int64)
+    index[whole] = codes
+    hashes = np.append(hash_segments(names), 0)
+    return pa.array([*names, None], pa.string()).take(pa.array(index)), hashes[index]
+
+
+def _is_null(values: pa.ChunkedArray | pa.Array) -> BoolArray:
+    return np.asarray(pc.is_null(_flat(values)).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _flat(values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """One plain array: chunks joined, categories decoded, text in the one type of text."""
+    flat = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if pa.types.is_dictionary(flat.type):
+        flat = flat.dictionary_decode()
+    is_text = pa.types.is_large_string(flat.type) or pa.types.is_string_view(flat.type)
+    return flat.cast(pa.string()) if is_text else flat
+
+
+def _text(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:
+    """Values as text; blank text and NaN are no value; rejects what has no text.
+
+    Whole numbers of a float column have no point, so that 2.0 gives `2`; text stays as it is, `2.0` too.
+    """
+    flat = _flat(values)
+    if pa.types.is_floating(flat.type):
+        return _float_text(flat)
+    try:
+        text = pc.utf8_trim_whitespace(flat.cast(pa.string()))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        check.reject(~_is_null(flat), "unparsable", f"{name} has type {flat.type}, not text")
+        return pa.nulls(len(flat), pa.string())
+    return pc.if_else(pc.equal(text, ""), None, text)
+
+
+def _float_text(flat: pa.Array) -> pa.Array:
+    """Text of floats, one by one: what a number is called must not depend on the numbers around it."""
+    encoded = flat.dictionary_encode()
+    texts = encoded.dictionary.cast(pa.string()).to_pylist()
+    numbers = encoded.dictionary.to_pylist()
+    names = [f"{x + 0.0:.0f}" if x.is_integer() else text for x, text in zip(numbers, texts, strict=True)]
+    known = pa.array([None if name == "nan" else name for name in names], pa.string())
+    return known.take(encoded.indices)
+
+
+def _number(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:
+    """Values as float64, true and false as 1 and 0, NaN as no value; rejects what is not a number."""
+    flat = _flat(values)
+    if pa.types.is_string(flat.type):
+        numbers = _parsed(flat, name, check)
+    else:
+        try:
+            numbers = flat.cast(pa.float64(), safe=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            check.reject(~_is_null(flat), "unparsable", f"{name} has type {flat.type}, not a number")
+            return pa.nulls(len(flat), pa.float64())
+    return pc.if_else(pc.is_nan(numbers), None, numbers)
+
+
+def _parsed(text: pa.Array, name: str, check: _Check) -> pa.Array:
+    text = pc.utf8_trim_whitespace(text)
+    try:
+        return text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        lower = pc.utf8_lower(text)
+        text = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", text))
+        is_number = pc.match_substring_regex(text, _NUMBER, ignore_case=True).fill_null(True)
+        rejected = ~np.asarray(is_number.to_numpy(zero_copy_only=False), dtype=bool)
+        check.reject(rejected, "unparsable", f"{name} is not a number")
+        return pc.if_else(is_number, text, None).cast(pa.float64())

@@ -1,0 +1,45 @@
+"""Do the counts of a run balance? Every row and every segment that went in must be accounted for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from domain.reporting.summary import Summary
+
+__all__ = ["Check", "balance"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Two counts that must be equal: what there was, and the parts that it went to."""
+
+    name: str
+    whole: int
+    parts: tuple[tuple[str, int], ...]
+
+    @property
+    def total(self) -> int:
+        """Sum of the parts."""
+        return sum(count for _, count in self.parts)
+
+    @property
+    def ok(self) -> bool:
+        return self.whole == self.total
+
+
+def balance(summary: Summary) -> tuple[Check, ...]:
+    """Every check that the run's figures allow."""
+    return tuple(_checks(summary))
+
+
+def _checks(s: Summary) -> Iterator[Check]:
+    yield Check("rows read", s.rows.read, (("accepted", s.rows.accepted), ("quarantined", s.rows.quarantined)))
+    outcomes = ("trained", "reused", "fallback", "skipped", "failed")
+    yield Check("segments", s.segments, tuple((name, getattr(s.outcomes, name)) for name in outcomes))
+    challengers = s.outcomes.trained + s.outcomes.reused
+    yield Check("challengers to register", challengers, (("registered", s.registered),))
+    decisions = (("promoted", s.promoted), ("held", s.held), ("unchanged", s.unchanged))
+    yield Check("challengers to judge", challengers, decisions)
+    if s.statuses:
+        yield Check("predictions", s.predictions, tuple(sorted(s.statuses.items())))
+        levels = ((name or "own model", rows) for name, rows in sorted(s.fallbacks.items()))
+        yield Check("predictions with a value", s.statuses.get("ok", 0), tuple(levels))

@@ -1,0 +1,106 @@
+"""Which segments the report shows: telling ones, each for a reason; the same ones for the same figures."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from domain.reporting.formatting import format_number, format_percent
+
+__all__ = ["Pick", "Traits", "choose", "worst"]
+
+_SHARES = (0.25, 0.75, 0.1, 0.9, 0.4, 0.6, 0.33, 0.67, 0.2, 0.8, 0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is known of a segment. candidate : empty without a champion, as are the errors then (NaN).
+
+    level : fallback level that predicted for it, if any. former : candidate of the champion that this run replaced.
+    """
+
+    segment: str
+    bucket: int
+    outcome: str
+    candidate: str = ""
+    error: float = math.nan
+    baseline: float = math.nan
+    rows: int = 0
+    size: float = 0.0
+    zero_share: float = 0.0
+    gaps: int = 0
+    former: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """Champion over baseline; NaN where that means nothing."""
+        return self.error / self.baseline if self.baseline > 0 else math.nan
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A segment to show, and what it is an example of."""
+
+    traits: Traits
+    why: str
+
+
+def worst(segments: Sequence[Traits], count: int) -> list[Pick]:
+    """The segments with the largest errors."""
+    ordered = sorted((s for s in segments if math.isfinite(s.error)), key=lambda s: (-s.error, s.segment))
+    return [Pick(segment, _place(number)) for number, segment in enumerate(ordered[:count], start=1)]
+
+
+def _place(number: int) -> str:
+    return "Largest error" if number == 1 else f"Number {number} by error, from the largest"
+
+
+def choose(segments: Sequence[Traits], count: int) -> list[Pick]:
+    """Up to `count` segments: best, median and worst, then what is special, then evenly spread errors."""
+    found: dict[str, Pick] = {}
+    for pick in _wanted(segments):
+        found.setdefault(pick.traits.segment, pick)
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
+def _wanted(segments: Sequence[Traits]) -> Iterator[Pick]:
+    known = sorted((s for s in segments if math.isfinite(s.error)), key=lambda s: (s.error, s.segment))
+    own = [s for s in segments if s.candidate]
+    if known:
+        yield Pick(known[0], "Smallest error")
+        yield Pick(known[len(known) // 2], "Median error")
+        yield Pick(known[-1], "Largest error")
+    yield from _specials(known, own, segments)
+    if known:
+        for share in _SHARES:
+            yield Pick(known[round(share * (len(known) - 1))], f"{format_percent(share)} of the errors are smaller")
+    rest = sorted(segments, key=lambda s: (not s.candidate, s.segment))
+    yield from (Pick(s, "One more segment" if s.candidate else "Without a model of its own") for s in rest)
+
+
+def _specials(known: Sequence[Traits], own: Sequence[Traits], segments: Sequence[Traits]) -> Iterator[Pick]:
+    against = [s for s in known if math.isfinite(s.ratio)]
+    if best := _first(against, lambda s: s.ratio):
+        yield Pick(best, f"Beats the baseline most: error ÷ baseline {format_number(best.ratio)}")
+    if (behind := _first(against, lambda s: -s.ratio)) and behind.ratio > 1:
+        yield Pick(behind, f"Furthest behind the baseline: error ÷ baseline {format_number(behind.ratio)}")
+    if (large := _first(own, lambda s: -s.size)) and large.size > 0:
+        yield Pick(large, "Largest volume")
+    if (sparse := _first(own, lambda s: -s.zero_share)) and sparse.zero_share >= 0.2:
+        yield Pick(sparse, f"Intermittent: {format_percent(sparse.zero_share)} of the values are 0")
+    short, long = (_first(own, lambda s, sign=sign: sign * s.rows) for sign in (1, -1))  # type: ignore[misc]
+    if short and long and short.rows < long.rows:
+        yield Pick(short, f"Shortest history with a model: {short.rows:,} rows")
+    if (gappy := _first(own, lambda s: -s.gaps)) and gappy.gaps:
+        yield Pick(gappy, f"Most gaps: {gappy.gaps:,} periods without a row")
+    for outcome, why in (("fallback", "On fallback: too few rows"), ("failed", "Failed"), ("skipped", "Skipped")):
+        if found := _first([s for s in segments if s.outcome == outcome], lambda s: 0.0):
+            yield Pick(found, f"{why}, {found.rows:,} rows" if outcome != "fallback" else f"{why} ({found.rows:,})")
+    if swapped := _first([s for s in known if s.former and s.former != s.candidate], lambda s: s.error):
+        yield Pick(swapped, f"Champion replaced: {swapped.former} → {swapped.candidate}")
+
+
+def _first(segments: Sequence[Traits], key: Callable[[Traits], float]) -> Traits | None:
+    """The segment with the smallest key; among equals the first by name."""
+    return min(segments, key=lambda s: (key(s), s.segment), default=None)

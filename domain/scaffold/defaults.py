@@ -1,0 +1,105 @@
+"""Settings of a first fleet file, from what the segments have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from domain.arrays import FloatArray
+from domain.config.fleet import SEASON, Frequency
+from domain.scaffold.columns import Column
+from domain.scaffold.segments import Grouping
+
+__all__ = ["Shape", "candidates_of", "horizon_of", "metric_of", "min_rows_of", "parents_of", "shape_of"]
+
+HORIZON: dict[Frequency, int] = {"h": 24, "D": 14, "W": 8, "M": 12, "Q": 4, "Y": 3}
+_MIN_ROWS = 30
+_LEAST_ROWS = 6
+_SKEWED = 2.0
+_ZEROS = 0.3
+_GAPPY = 0.7
+_PARENTS = 2
+_MOST_PARENTS = 1_000
+_CHILDREN = 3
+_LONG = 2_000
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a target is distributed. zeros, negative : shares. skew : of values relative to their segment's mean."""
+
+    zeros: float
+    negative: float
+    skew: float
+
+    @property
+    def minimum(self) -> float | None:
+        return 0.0 if self.negative == 0 else None
+
+    @property
+    def transform(self) -> str:
+        return "log1p" if self.negative == 0 and self.skew > _SKEWED else "none"
+
+
+def shape_of(target: Column, grouping: Grouping) -> Shape:
+    """Shape of the target's values."""
+    used = (grouping.codes >= 0) & ~np.isnan(target.numbers)
+    values, codes = target.numbers[used], grouping.codes[used]
+    if not len(values):
+        return Shape(0.0, 0.0, 0.0)
+    means = np.bincount(codes, values, grouping.segments) / np.maximum(np.bincount(codes, None, grouping.segments), 1)
+    safe = np.where(means > 0, means, 1.0)[codes]
+    relative = (values - means[codes]) / safe
+    return Shape(float(np.mean(values == 0)), float(np.mean(values < 0)), _skew(relative))
+
+
+def _skew(values: FloatArray) -> float:
+    spread = values.std()
+    return float(np.mean((values - values.mean()) ** 3) / spread**3) if spread > 0 else 0.0
+
+
+def horizon_of(frequency: Frequency, grouping: Grouping) -> int:
+    """The usual horizon of a frequency, but at most a quarter of a typical segment."""
+    return max(1, min(HORIZON[frequency], int(grouping.median_rows) // 4))
+
+
+def min_rows_of(grouping: Grouping) -> int:
+    """30, or less where a tenth of the segments have fewer: what that tenth has, but at least 6."""
+    return int(min(_MIN_ROWS, max(_LEAST_ROWS, np.floor(np.quantile(grouping.counts, 0.1)))))
+
+
+def fills_with_zero(grouping: Grouping, shape: Shape) -> bool:
+    """Whether rows seem to be there only when something happened."""
+    return grouping.filled < _GAPPY and shape.zeros < 0.01 and shape.negative == 0
+
+
+def is_intermittent(grouping: Grouping, shape: Shape) -> bool:
+    """Whether many periods have nothing."""
+    empty = 1 - grouping.filled * (1 - shape.zeros) if fills_with_zero(grouping, shape) else shape.zeros
+    return empty > _ZEROS
+
+
+def candidates_of(frequency: Frequency, grouping: Grouping, shape: Shape) -> list[str]:
+    """Candidates that suit a frequency, the length of the segments and how often they are zero."""
+    season, rows = SEASON[frequency], grouping.median_rows / max(grouping.filled, 0.01)
+    names = ["seasonal_naive", "moving_average", "ses"]
+    if is_intermittent(grouping, shape):
+        return [*names, "croston", "adida", *(["ridge"] if rows >= 3 * season else [])]
+    names += ["holt_damped", "theta"]
+    if season > 1 and 3 * season <= rows <= _LONG:
+        names.append("ets")
+    return [*names, "ridge"] if rows >= max(3 * season, 40) else names
+
+
+def metric_of(shape: Shape) -> str:
+    """wape, or mae where positive and negative values cancel out."""
+    return "mae" if shape.negative > 0.1 else "wape"
+
+
+def parents_of(grouping: Grouping, columns: Sequence[Column]) -> list[str]:
+    """Segment columns whose values have several segments each, the most specific first."""
+    if len(grouping.columns) < 2:
+        return []
+    values = {column.name: column.values for column in columns if column.name in grouping.columns}
+    fitting = [name for name, count in values.items() if 1 < count <= min(_MOST_PARENTS, grouping.segments / _CHILDREN)]
+    return sorted(fitting, key=lambda name: -values[name])[:_PARENTS]

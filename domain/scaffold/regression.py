@@ -1,0 +1,137 @@
+"""The first fleet file of a regression: each row is predicted from its other columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from domain.scaffold.choices import (
+    SERIES,
+    constant_column,
+    min_rows_choice,
+    source_choice,
+    source_content,
+    target_choice,
+    target_content,
+    time_choice,
+    zone_of,
+)
+from domain.scaffold.columns import Column
+from domain.scaffold.defaults import metric_of, min_rows_of, shape_of
+from domain.scaffold.roles import Features
+from domain.scaffold.segments import Grouping
+from domain.scaffold.source_profile import Choice, Draft, Origin, Wishes
+from domain.scaffold.timestamps import Clock
+
+__all__ = ["regression_draft"]
+
+_OTHERS = 3
+_HOUR_US = 3_600_000_000
+
+
+def regression_draft(
+    name: str,
+    clocks: Sequence[Clock],
+    targets: Sequence[Column],
+    found: Sequence[Grouping],
+    features: Features,
+    columns: Sequence[Column],
+    origin: Origin,
+    wishes: Wishes,
+) -> Draft:
+    """found : groupings, the best first."""
+    grouping, target = found[0], targets[0]
+    shape = shape_of(target, grouping)
+    segment_by = list(grouping.columns) or [constant_column(columns)]
+    content: dict[str, Any] = {
+        "name": name,
+        "description": f"{target.name} by {', '.join(segment_by)}",
+        "task": "regression",
+        "source": source_content(origin, grouping, columns),
+        "segment_by": segment_by,
+    }
+    choices = [
+        source_choice(origin, grouping),
+        _task_choice(clocks, wishes),
+        _segment_choice(found, wishes),
+        target_choice(targets, shape, wishes),
+        _feature_choice(features, grouping),
+        Choice("candidates", "median, ridge, lightgbm", "median is the naive baseline; lightgbm is the slow one."),
+        Choice("backtest", metric_of(shape), _metric_why(metric_of(shape))),
+        min_rows_choice(grouping),
+        Choice("fallback", "global", "A segment without a model of its own takes that of the whole fleet."),
+    ]
+    if clocks:
+        time = _time_content(clocks[0])
+        content["time"] = time
+        why = "It orders the rows, so that the backtest learns from the past; predictions do not use it."
+        choices.append(time_choice(clocks, why, time["frequency"], wishes))
+    content["target"] = target_content(target, shape)
+    if features.row_keys:
+        content["row_key"] = [features.row_keys[0]]
+        choices.append(_key_choice(features))
+    named = (("known", features.known), ("static", features.static), ("categorical", features.categorical))
+    content["features"] = {key: list(names) for key, names in named if names}
+    content["candidates"] = ["median", "ridge", "lightgbm"]
+    content["backtest"] = {"metric": metric_of(shape)}
+    content["partition"] = {"min_rows": min_rows_of(grouping)}
+    content["fallback"] = ["global"]
+    return Draft(content, choices, {"score": {"source": {"path": "path/of/rows/to/score.csv"}}})
+
+
+def _task_choice(clocks: Sequence[Clock], wishes: Wishes) -> Choice:
+    if wishes.task is not None:
+        return Choice("task", "regression", "As you said: each row is predicted from its other columns.")
+    if not clocks:
+        why = "No column holds times, so each row is predicted from its other columns."
+        return Choice("task", "regression", why)
+    why = (
+        f"No columns tell the rows of one {clocks[0].column.name} apart, so they are no series to forecast; each row "
+        "is predicted from its other columns. For a forecast sum them up to one row a segment and period, or name the "
+        "columns with --segment-by."
+    )
+    return Choice("task", "regression", why, ("forecast",), sure=False)
+
+
+def _segment_choice(found: Sequence[Grouping], wishes: Wishes) -> Choice:
+    grouping = found[0]
+    if wishes.segment_by is not None:
+        return Choice("segment_by", ", ".join(grouping.columns), f"As you said: {grouping.described}.")
+    if not grouping.columns:
+        why = "No column has values with enough rows each, so all rows make one segment."
+        return Choice("segment_by", f"one segment ({SERIES})", why)
+    others = tuple(other.told for other in found[1 : 1 + _OTHERS])
+    why = (
+        f"One model for each value: {grouping.described}. Enough to learn from; what to have a model each for is "
+        "yours to say."
+    )
+    return Choice("segment_by", ", ".join(grouping.columns), why, others, sure=not others)
+
+
+def _time_content(clock: Clock) -> dict[str, Any]:
+    instants = clock.instants.astype("datetime64[us]").astype("int64")
+    frequency = "D" if (instants % (24 * _HOUR_US) == 0).all() or clock.column.kind == "integer" else "h"
+    content: dict[str, Any] = {"column": clock.column.name, "frequency": frequency}
+    content |= {} if clock.format is None else {"format": clock.format}
+    return content | zone_of(clock, frequency)
+
+
+def _key_choice(features: Features) -> Choice:
+    key, others = features.row_keys[0], features.row_keys[1:]
+    return Choice("row_key", key, f"{key} is different in every row; it is copied to the predictions.", others)
+
+
+def _feature_choice(features: Features, grouping: Grouping) -> Choice:
+    used = [*features.known, *features.static, *features.categorical]
+    parts = ["Columns to predict from. Remove those that are not known yet when a prediction is needed."]
+    if features.leaks:
+        names = ", ".join(features.leaks)
+        parts.append(f"Left out: {names}, nearly the same as the target, as if known only afterwards.")
+    if features.unused or features.groups:
+        names = ", ".join([*features.unused, *features.groups])
+        parts.append(f"Also left out: {names}; ids, constants, texts with many values, and what the segment tells.")
+    return Choice("features", ", ".join(used), " ".join(parts), sure=not features.leaks)
+
+
+def _metric_why(metric: str) -> str:
+    if metric == "mae":
+        return "mae: mean absolute error. rmse weighs large errors more; it goes with mean in place of median."
+    return "wape: sum of absolute errors over the sum of actuals. rmse weighs large errors more; it goes with mean."
