@@ -12,9 +12,9 @@ import typer
 from shop import DEAD, shop
 from typer.testing import CliRunner
 
-import cli
-from adapters.completion import complete_segments
-from commands.common import told_errors
+from cli import main as cli
+from cli.common import told_errors
+from cli.completion import complete_segments
 from tasks.score import score_fleet
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def changed(path, old, new):
 
 
 def test_the_command_under_test_is_that_of_this_checkout():
-    assert Path(cli.__file__) == ROOT / "cli.py"
+    assert Path(cli.__file__) == ROOT / "cli" / "main.py"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -78,7 +78,8 @@ def test_the_version_is_told(myriad):
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys, cli; print([m for m in ('prefect', 'mlflow', 'pandas', 'pyarrow', 'dask') if m in sys.modules])"
+    heavy = ("prefect", "mlflow", "pandas", "pyarrow", "dask")
+    code = f"import sys, cli.main; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -254,7 +255,8 @@ def test_status_lists_segments_by_outcome_with_the_reason(myriad, shop_lake):
 
 def test_status_needs_neither_prefect_nor_mlflow(shop_lake, tmp_path):
     code = (
-        "import sys, cli\ntry: cli.app(['status', 'shop'])\nexcept SystemExit as done: assert done.code in (0, None)\n"
+        "import sys, cli.main\n"
+        "try: cli.main.app(['status', 'shop'])\nexcept SystemExit as done: assert done.code in (0, None)\n"
         "print([m for m in ('prefect', 'mlflow', 'dask', 'distributed', 'onnxruntime') if m in sys.modules])"
     )
     places = {"MYRIAD_LAKE": str(shop_lake), "MYRIAD_HOME": str(tmp_path)}
@@ -338,7 +340,7 @@ def completed(folder, lake, *words):
     """What bash is offered for the last word."""
     given = {"_MYRIAD_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
     env = os.environ | given | {"MYRIAD_HOME": str(folder), "MYRIAD_LAKE": str(lake)}
-    code = "import cli; cli.main()"
+    code = "from cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     return done.stdout.split()
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from adapters.console import closing_table
+from cli.views.progress import closing_table
 
 SUMMARY = {
     "fleet": "shop",

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-import cli
 from adapters.draft import draft_file, fleet_name
 from adapters.fleets import load_fleet
 from adapters.inspection import check_fleet
+from cli import main as cli
 from domain.errors import FleetError, SourceError
 from domain.scaffold.source_profile import Wishes
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from adapters.show import Section, bar, counted, show_figures, show_sections
+from cli.views.tables import Section, bar, counted, show_figures, show_sections
 
 HOSTILE = "s=[red]a[/] b/日本%2F"
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from shop import future, sales, shop
 
-from commands.common import INTERRUPTED
+from cli.common import INTERRUPTED
 
 
 def project(folder):

@@ -13,7 +13,7 @@ from dockerfile import Ignored, copy_context, read_dockerfile
 
 ROOT = Path(__file__).parents[2]
 PINNED = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
-CODE = ("domain", "models", "adapters", "tasks", "flows", "serving", "commands")
+CODE = ("domain", "models", "adapters", "tasks", "flows", "serving", "cli")
 QUIET = {
     "MYRIAD_HOME": "/srv/myriad",
     "PYTHONUNBUFFERED": "1",
@@ -81,7 +81,7 @@ def test_environment_has_what_is_promised_and_no_secret(stages):
 
 
 def test_nothing_but_the_product_reaches_the_engine(ignored):
-    inside = ["cli.py", "prefect.yaml", "domain/config/fleet.py", "domain/reporting/templates/report.css"]
+    inside = ["cli/main.py", "prefect.yaml", "domain/config/fleet.py", "domain/reporting/templates/report.css"]
     inside += ["infra/mlflow/auth.ini"]
     outside = [".env", "var/lake/x", ".venv/bin/python", ".git/config", "tests/conftest.py", "benchmarks/__main__.py"]
     outside += ["models/__pycache__/fleet.cpython-311.pyc", "fleets/.env", "infra/k8s/README.md", "docs/fleet.md"]
@@ -92,20 +92,19 @@ def test_nothing_but_the_product_reaches_the_engine(ignored):
 def test_all_code_of_the_tree_is_in_the_image(stages, ignored, tmp_path):
     copy_context(stages[-1], ROOT, ignored, tmp_path)
     expected = {f"{name}/{file}" for name in (*CODE, "fleets") for file in files_below(ROOT / name)}
-    assert files_below(tmp_path) == expected | {"cli.py", "prefect.yaml", "infra/mlflow/auth.ini"}
+    assert files_below(tmp_path) == expected | {"prefect.yaml", "infra/mlflow/auth.ini"}
 
 
 def test_what_is_copied_can_be_imported_and_is_what_is_imported(stages, ignored, tmp_path):
     copy_context(stages[-1], ROOT, ignored, tmp_path)
-    code = (
-        "import cli, flows.pipeline, sys; print(*(sys.modules[n].__file__ for n in ('cli', *sys.argv[1:])), sep='\\n')"
-    )
+    modules = "('cli.main', *sys.argv[1:])"
+    code = f"import cli.main, flows.pipeline, sys; print(*(sys.modules[n].__file__ for n in {modules}), sep='\\n')"
     environment = os.environ | {
         "PYTHONPATH": str(tmp_path),
         "HOME": str(tmp_path / "var"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    asked = [sys.executable, "-c", code, "models", "adapters", "tasks", "flows", "commands.options", "flows.pipeline"]
+    asked = [sys.executable, "-c", code, "models", "adapters", "tasks", "flows", "cli.options", "flows.pipeline"]
     told = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
     assert all(Path(line).is_relative_to(tmp_path) for line in told.stdout.split()), told.stdout
@@ -123,8 +122,8 @@ def test_the_build_step_makes_a_wheel_with_all_code_and_the_command(stages, igno
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         (entry_points,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
-        assert b"myriad = cli:main" in archive.read(entry_points)
-    assert names == {f"{name}/{file}" for name in CODE for file in files_below(ROOT / name)} | {"cli.py"}
+        assert b"myriad = cli.main:main" in archive.read(entry_points)
+    assert names == {f"{name}/{file}" for name in CODE for file in files_below(ROOT / name)}
 
 
 def test_volumes_of_the_compose_file_are_folders_that_the_user_may_write(stages):

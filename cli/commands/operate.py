@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from commands.common import interruptible, prepare, settings_of, show, shown_progress, tables_of, told_errors
-from commands.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
+from cli.common import interruptible, prepare, settings_of, show, shown_progress, tables_of, told_errors
+from cli.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
 from domain.errors import OrchestratorError
 
 __all__ = ["deploy", "down", "maintain", "pin", "registry_sync", "rollback", "up"]
@@ -55,7 +55,7 @@ def pin(
     """
     if listed == (segment is not None) or (segment is not None and off == (version is not None)):
         raise typer.BadParameter("give SEGMENT VERSION, or SEGMENT --off, or --list")
-    from adapters.terminal_release import show_pin, show_pins
+    from cli.views.release import show_pin, show_pins
 
     with told_errors(), interruptible():
         if segment is None:
@@ -85,7 +85,7 @@ def registry_sync(
     """
     with told_errors(), interruptible():
         prepare(fleet)
-        from adapters.terminal_release import show_sync
+        from cli.views.release import show_sync
         from flows.registry import sync_registry
 
         with shown_progress(as_json):
@@ -118,7 +118,7 @@ def maintain(
     from adapters.lake import Lake
     from adapters.settings import embedded_defaults
     from adapters.stack import join_server
-    from adapters.terminal_upkeep import show_upkeep
+    from cli.views.maintain import show_upkeep
 
     with told_errors(), interruptible():
         settings = settings_of(lake)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.gateway_records import Delivery
-from adapters.show import Section, show_sections
+from cli.views.tables import Section, show_sections
 
 __all__ = ["show_keys", "show_messages"]
 

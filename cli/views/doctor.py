@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from adapters.show import Section, counted, show_sections
+from cli.views.tables import Section, counted, show_sections
 from domain.checks.health import Check, counts
 
 __all__ = ["show_checks"]

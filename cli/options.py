@@ -9,14 +9,14 @@ __all__ = ["AsJson", "FleetPath", "LakePath", "complete_fleet", "complete_segmen
 
 def complete_fleet(incomplete: str) -> list[str]:
     """Fleets for the shell's completion."""
-    from adapters.completion import complete_fleets
+    from cli.completion import complete_fleets
 
     return complete_fleets(incomplete)
 
 
 def complete_segment(ctx: typer.Context, incomplete: str) -> list[str]:
     """Segments of the fleet that was named, for the shell's completion."""
-    from adapters.completion import complete_segments
+    from cli.completion import complete_segments
 
     return complete_segments(str(ctx.params.get("fleet") or ""), ctx.params.get("lake"), incomplete)
 

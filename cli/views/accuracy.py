@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.show import Section, counted, show_sections
+from cli.views.tables import Section, counted, show_sections
 from domain.reporting.formatting import format_number, format_percent
 
 __all__ = ["accuracy_document", "show_accuracy", "show_scores"]

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from commands.common import interruptible, prepare, settings_of, show, shown_progress, tables_of, told_errors
-from commands.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
+from cli.common import interruptible, prepare, settings_of, show, shown_progress, tables_of, told_errors
+from cli.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
 
 __all__ = ["accuracy", "doctor", "explain", "export", "report", "status"]
 
@@ -31,7 +31,7 @@ def status(
     """
     from adapters.lake import Lake
     from adapters.status import read_fleets, read_segments, read_status
-    from adapters.terminal_status import show_fleets, show_segment_lines, show_status
+    from cli.views.status import show_fleets, show_segment_lines, show_status
 
     with told_errors():
         settings = settings_of(lake)
@@ -70,7 +70,7 @@ def explain(
     Example: myriad explain m3 n1402 --time 2000-07-01
     """
     from adapters.explain import explain_prediction, explain_segment, resolve_segment
-    from adapters.terminal_explain import show_explanation, show_lineage
+    from cli.views.explain import show_explanation, show_lineage
 
     with told_errors():
         tables, definition = tables_of(settings_of(lake), fleet)
@@ -94,7 +94,7 @@ def report(
     Example: myriad report m3 --open
     """
     from adapters.reports import find_report, list_reports, open_report
-    from adapters.terminal_status import show_report, show_reports
+    from cli.views.status import show_report, show_reports
 
     with told_errors():
         settings = settings_of(lake)
@@ -121,7 +121,7 @@ def accuracy(
     """
     with told_errors(), interruptible():
         prepare(fleet)
-        from adapters.terminal_truth import accuracy_document, show_accuracy
+        from cli.views.accuracy import accuracy_document, show_accuracy
         from flows.accuracy import accuracy as flow
         from tasks.accuracy import accuracy_rows
 
@@ -175,7 +175,7 @@ def doctor(lake: LakePath = None, as_json: AsJson = False) -> None:
     """
     from adapters.probes import examine
     from adapters.settings import quiet_telemetry
-    from adapters.terminal_doctor import show_checks
+    from cli.views.doctor import show_checks
     from domain.checks.health import counts
 
     with told_errors():

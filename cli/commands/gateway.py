@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.common import settings_of, show, told_errors
-from commands.options import AsJson
+from cli.common import settings_of, show, told_errors
+from cli.options import AsJson
 from domain.errors import OrchestratorError, RequestError, SettingsError, UnknownNameError
 from domain.gateway.api_keys import SCOPES, Scope
 
@@ -134,7 +134,7 @@ def list_keys(as_json: AsJson = False) -> None:
     Example: myriad keys list
     """
     with told_errors():
-        from adapters.terminal_keys import show_keys
+        from cli.views.keys import show_keys
 
         show([_public(key) for key in _store().all_keys()], show_keys, as_json)
 
@@ -150,7 +150,7 @@ def list_messages(
     Example: myriad hooks list --dead
     """
     with told_errors():
-        from adapters.terminal_keys import show_messages
+        from cli.views.keys import show_messages
 
         show(_store().deliveries(subscription, "dead" if dead else None, 200), show_messages, as_json)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from adapters.show import Section, counted, show_json, show_sections
+from cli.views.tables import Section, counted, show_json, show_sections
 from domain.checks.findings import ColumnFacts, Estimate, Findings, Role, SegmentFacts, SourceFacts, WindowFacts
 from domain.reporting.formatting import format_bytes, format_duration, format_number, format_percent
 

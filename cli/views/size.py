@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from adapters.show import Section, counted, show_sections
+from cli.views.tables import Section, counted, show_sections
 from domain.capacity.cost_model import Rate
 from domain.capacity.recommendation import Option, Recommendation, Sizing
 from domain.reporting.formatting import format_bytes, format_duration, format_number, format_percent

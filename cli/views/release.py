@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from adapters.show import Section, counted, show_sections
+from cli.views.tables import Section, counted, show_sections
 from models.releases import DifferenceKind, Pin, PinSummary, SyncSummary
 
 __all__ = ["show_pin", "show_pins", "show_sync"]

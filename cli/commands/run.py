@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.common import interruptible, prepare, show, shown_progress, told_errors
-from commands.options import AsJson, FleetPath, LakePath
+from cli.common import interruptible, prepare, show, shown_progress, told_errors
+from cli.options import AsJson, FleetPath, LakePath
 from domain.errors import RequestError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def run(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> Non
     """
     with told_errors(), interruptible():
         prepare(fleet, reads_input=True)
-        from adapters.console import closing_table
+        from cli.views.progress import closing_table
         from flows.pipeline import pipeline
 
         with shown_progress(as_json):
@@ -89,7 +89,7 @@ def score(
     """
     with told_errors(), interruptible():
         prepare(fleet)
-        from adapters.terminal_truth import show_scores
+        from cli.views.accuracy import show_scores
         from flows.score import backfill
         from flows.score import score as flow
 
@@ -109,7 +109,7 @@ def _stage(name: "StageName", fleet: str, lake: str | None, as_json: bool) -> No
     """Run one stage with its progress, and tell what came of it."""
     with told_errors(), interruptible():
         prepare(fleet, reads_input=name == "ingest")
-        from adapters.show import show_figures
+        from cli.views.tables import show_figures
         from flows.stages import run_stage
 
         with shown_progress(as_json):

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from commands.common import interruptible, settings_of, show, shown_progress, told_errors
-from commands.options import AsJson, FleetPath, LakePath
+from cli.common import interruptible, settings_of, show, shown_progress, told_errors
+from cli.options import AsJson, FleetPath, LakePath
 from domain.errors import SourceError
 
 __all__ = ["check", "new", "sample", "simulate", "size"]
@@ -37,7 +37,7 @@ def new(
     with told_errors():
         from adapters.draft import draft_file
         from adapters.settings import Settings
-        from adapters.terminal_draft import show_draft
+        from cli.views.new import show_draft
         from domain.scaffold.source_profile import Wishes
 
         settings = Settings()
@@ -112,7 +112,7 @@ def check(
         from adapters.fleets import load_fleet
         from adapters.inspection import check_fleet
         from adapters.settings import Settings
-        from adapters.terminal import show_findings
+        from cli.views.check import show_findings
 
         settings = Settings()
         findings = check_fleet(load_fleet(fleet, settings.home), settings.home, settings.workers)
@@ -140,7 +140,7 @@ def size(
         from adapters.fleets import load_fleet
         from adapters.lake import Lake
         from adapters.settings import embedded_defaults
-        from adapters.terminal_size import show_sizing
+        from cli.views.size import show_sizing
 
         settings = settings_of(lake)
         definition = load_fleet(fleet, settings.home)

@@ -98,7 +98,7 @@ def shown_progress(as_json: bool) -> Iterator[None]:
     import sys
     from contextlib import nullcontext, redirect_stdout
 
-    from adapters import console
+    from cli.views import progress as console
 
     with redirect_stdout(sys.stderr) if as_json else nullcontext(), console.shown_progress():
         yield
@@ -106,7 +106,7 @@ def shown_progress(as_json: bool) -> Iterator[None]:
 
 def show(value: T, printed: Callable[[T], None], as_json: bool) -> None:
     """One JSON document, or what people read."""
-    from adapters.show import show_json
+    from cli.views.tables import show_json
 
     show_json(value) if as_json else printed(value)
 

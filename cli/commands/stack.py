@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from commands.common import told_errors
-from commands.options import AsJson
+from cli.common import told_errors
+from cli.options import AsJson
 
 if TYPE_CHECKING:
     from adapters.services import ServerStack
@@ -72,7 +72,7 @@ def status(as_json: AsJson = False) -> None:
     with told_errors():
         entries = _stack().entries()
         if as_json:
-            from adapters.show import show_json
+            from cli.views.tables import show_json
 
             show_json(entries)
             return

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from adapters.show import Section, bar, counted, show_sections
-from adapters.terminal_status import moment, source_words
+from cli.views.status import moment, source_words
+from cli.views.tables import Section, bar, counted, show_sections
 from domain.config.candidates import COMBINATION
 from domain.reporting.formatting import format_number, format_percent
 from domain.reporting.segment_view import (

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.common import settings_of, told_errors
+from cli.common import settings_of, told_errors
 from domain.errors import OrchestratorError, SettingsError
 
 __all__ = ["tls", "worker", "workers"]

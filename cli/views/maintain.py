@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from adapters.show import Section, counted, show_sections
 from adapters.upkeep import TableUpkeep
+from cli.views.tables import Section, counted, show_sections
 from domain.reporting.formatting import format_bytes
 
 __all__ = ["show_upkeep"]

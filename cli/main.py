@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from commands import cluster, gateway, look, operate, run, start
-from commands.stack import stack
+from cli.commands import cluster, gateway, operate, run, start
+from cli.commands import inspect as look
+from cli.commands.stack import stack
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted."
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
@@ -79,7 +80,3 @@ def main() -> None:
 
         load_environment(Path())
     app(prog_name="myriad")
-
-
-if __name__ == "__main__":
-    main()

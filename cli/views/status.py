@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from adapters.reports import ReportFile
-from adapters.show import Section, bar, counted, show_sections
+from cli.views.tables import Section, bar, counted, show_sections
 from domain.reporting.fleet_status import FleetStatus, InputsView, PredictionsView, ReleaseView, RunView, SegmentLine
 from domain.reporting.formatting import format_duration, format_percent
 from domain.reporting.segment_view import level_words

@@ -1,0 +1,1 @@
+"""The `myriad` command: parses arguments, runs flows, shows what came of them."""
