@@ -25,8 +25,8 @@ import pandas as pd
 import psutil
 from mlflow import MlflowClient
 
-from adapters.fleets import load_fleet
 from adapters.settings import quiet_telemetry
+from adapters.sources.fleet_files import load_fleet
 from benchmarks.identical import differences, tables_below
 from benchmarks.machine import describe
 

@@ -38,10 +38,10 @@ import psutil
 import psycopg
 from mlflow import MlflowClient
 
-from adapters.fleets import load_fleet
-from adapters.lake import Lake
-from adapters.services import ServerStack
-from adapters.simulated import simulate_fleet
+from adapters.lake.table import Lake
+from adapters.local_stack import ServerStack
+from adapters.sources.fleet_files import load_fleet
+from adapters.sources.simulated import simulate_fleet
 from benchmarks.identical import differences, tables_in
 from benchmarks.machine import describe
 from benchmarks.stacked import ROOT, scratch_stack

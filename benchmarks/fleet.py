@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from adapters.cluster import open_workers
-from adapters.fleets import load_fleet
-from adapters.lake import Lake
+from adapters.compute.dask import open_workers
+from adapters.lake.table import Lake
 from adapters.settings import Settings
+from adapters.sources.fleet_files import load_fleet
 from benchmarks.machine import describe
 from benchmarks.timing import by_turns, ratio, timed
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, observations

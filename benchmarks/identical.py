@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
-from adapters.files import arrow_filesystem
+from adapters.lake.files import arrow_filesystem
 
 __all__ = ["MOVED", "SPARED", "differences", "tables_below", "tables_in"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.files import STORAGE_ERRORS, put_once
-from adapters.processes import die_with_parent
+from adapters.compute.processes import die_with_parent
+from adapters.lake.files import STORAGE_ERRORS, put_once
 
 __all__ = ["BUCKET", "s3_server", "weed_program"]
 

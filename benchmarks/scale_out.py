@@ -23,12 +23,12 @@ from pathlib import Path
 
 import fsspec
 
-from adapters.cluster import Workers, start_workers
-from adapters.fleets import load_fleet
-from adapters.lake import Lake
+from adapters.compute.dask import Workers, start_workers
+from adapters.lake.table import Lake
 from adapters.registry import Registry
 from adapters.settings import Settings
-from adapters.simulated import simulate_fleet
+from adapters.sources.fleet_files import load_fleet
+from adapters.sources.simulated import simulate_fleet
 from benchmarks.fleet import SIZE
 from benchmarks.machine import describe
 from benchmarks.s3 import BUCKET, s3_server

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 import pyarrow as pa
 
-from adapters.lake import Lake
+from adapters.lake.table import Lake
 from adapters.registry import Batch, ModelEntry, Registry
 from adapters.runtime import predict_each
 from benchmarks.machine import describe

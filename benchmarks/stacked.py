@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.services import ServerStack
+from adapters.local_stack import ServerStack
 
 __all__ = ["ROOT", "scratch_stack"]
 

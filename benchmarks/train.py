@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from adapters.samples import write_sample
+from adapters.sources.samples import write_sample
 from benchmarks.machine import describe
 from benchmarks.timing import by_turns, installed, peer, peer_seconds, ratio, timed, versions
 from benchmarks.workload import Workload, peer_rows, workload

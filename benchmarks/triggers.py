@@ -39,9 +39,9 @@ import pandas as pd
 import psutil
 import yaml
 
-from adapters.gateway_store import GatewayStore
-from adapters.lake import Lake
-from adapters.services import ServerStack
+from adapters.gateway.store import GatewayStore
+from adapters.lake.table import Lake
+from adapters.local_stack import ServerStack
 from benchmarks.machine import describe
 from benchmarks.stacked import ROOT, scratch_stack
 from benchmarks.timing import timed

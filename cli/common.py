@@ -17,8 +17,8 @@ from domain.errors import (
 )
 
 if TYPE_CHECKING:
+    from adapters.queries.fleet_status import FleetTables
     from adapters.settings import Settings
-    from adapters.status import FleetTables
     from domain.config.fleet import Fleet
 
 __all__ = [
@@ -69,7 +69,7 @@ def _of_orchestrator(exc: Exception) -> str | None:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Ctrl-C ends the run and its servers and workers at once."""
-    from adapters.interrupts import leaving_on_interrupt
+    from adapters.compute.interrupts import leaving_on_interrupt
 
     with leaving_on_interrupt(INTERRUPTED):
         yield
@@ -77,10 +77,10 @@ def interruptible() -> Iterator[None]:
 
 def prepare(fleet: str, *, reads_input: bool = False) -> None:
     """Defaults for a run without servers, and a look at what it needs before anything heavy is started."""
-    from adapters.files import list_files
-    from adapters.fleets import load_fleet
+    from adapters.lake.files import list_files
+    from adapters.orchestration.local_server import join_server
     from adapters.settings import Settings, embedded_defaults
-    from adapters.stack import join_server
+    from adapters.sources.fleet_files import load_fleet
 
     settings = Settings()
     definition = load_fleet(fleet, settings.home)
@@ -120,9 +120,9 @@ def settings_of(lake: str | None) -> "Settings":
 
 def tables_of(settings: "Settings", reference: str) -> "tuple[FleetTables, Fleet | None]":
     """The tables of a fleet that its file or the lake knows, and what the file says."""
-    from adapters.fleets import known_fleet
-    from adapters.lake import Lake
-    from adapters.status import FleetTables
+    from adapters.lake.table import Lake
+    from adapters.queries.fleet_status import FleetTables
+    from adapters.sources.fleet_files import known_fleet
 
     lake = Lake(settings.lake_uri)
     name, fleet = known_fleet(reference, settings.home, lake)

@@ -33,10 +33,10 @@ def _paths(paths: list[Path], home: Path) -> Iterator[str]:
 
 def complete_segments(fleet: str, lake: str | None, incomplete: str) -> list[str]:
     """Segments by their values, `2/5`; those whose values a shell would take apart are left out."""
-    from adapters.fleets import known_fleet
-    from adapters.lake import Lake
+    from adapters.lake.table import Lake
+    from adapters.queries.fleet_status import FleetTables
     from adapters.settings import Settings
-    from adapters.status import FleetTables
+    from adapters.sources.fleet_files import known_fleet
     from domain.data.segments import parse_segment
     from domain.errors import MyriadError
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from prefect import flow, get_run_logger
 
-from adapters.fleets import load_fleet
-from adapters.lake import Lake
+from adapters.lake.table import Lake
 from adapters.settings import Settings
+from adapters.sources.fleet_files import load_fleet
 from domain.gateway.fleet_events import News
 from flows.artifacts import summarise
 from flows.news import tell

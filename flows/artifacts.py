@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.context import TaskRunContext
 from prefect.exceptions import MissingContextError
 
-from adapters.telemetry import Progress, subscribed
+from adapters.compute.progress import Progress, subscribed
 
 __all__ = ["log_progress", "progress_artifacts", "summarise"]
 

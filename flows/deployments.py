@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from adapters.orchestrator import Cadence, Deployment
+from adapters.orchestration.deployments import Cadence, Deployment
 from flows.accuracy import accuracy
 from flows.alert import alert
 from flows.ingest import ingest

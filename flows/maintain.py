@@ -3,9 +3,9 @@
 from prefect import flow
 from prefect.runtime import flow_run
 
-from adapters.lake import Lake
+from adapters.compute.progress import subscribed
+from adapters.lake.table import Lake
 from adapters.settings import Settings
-from adapters.telemetry import subscribed
 from flows.artifacts import log_progress
 from flows.parameters import DryRun, FleetName, LakeRoot, RetentionHours
 from tasks.maintain import Upkeep, maintain_fleet

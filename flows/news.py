@@ -6,8 +6,8 @@ from typing import Any
 
 from prefect.events import emit_event
 
-from adapters.lake import Lake
-from adapters.news import has_news, put_news
+from adapters.lake.fleet_events import has_news, put_news
+from adapters.lake.table import Lake
 from domain.gateway.fleet_events import News, NewsEvent
 from flows.session import Session
 from models.releases import PinSummary

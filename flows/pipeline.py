@@ -12,8 +12,8 @@ from typing import TypeVar
 from prefect import flow
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+from adapters.compute.progress import PeakMemory, Progress, emit
 from adapters.registry import Registry
-from adapters.telemetry import PeakMemory, Progress, emit
 from domain.errors import RegistryError
 from domain.reporting.summary import Stage
 from flows.accuracy import accuracy

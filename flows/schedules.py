@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect.settings import get_current_settings
 
-from adapters.orchestrator import Orchestrator
+from adapters.orchestration.deployments import Orchestrator
 from domain.errors import OrchestratorError
 from flows.deployments import deployments_of
 

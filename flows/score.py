@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from prefect import flow
 
-from adapters.accounts import beating
+from adapters.lake.job_results import beating
 from domain.errors import RequestError
 from flows.artifacts import progress_artifacts, summarise
 from flows.parameters import (

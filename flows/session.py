@@ -11,14 +11,14 @@ from typing import Any
 
 from prefect.runtime import flow_run
 
-from adapters.cluster import open_workers
-from adapters.fleets import load_fleet
-from adapters.lake import Lake
-from adapters.lease import held
-from adapters.probes import preflight
+from adapters.compute.dask import open_workers
+from adapters.compute.progress import subscribed
+from adapters.health import preflight
+from adapters.lake.lease import held
+from adapters.lake.table import Lake
 from adapters.registry import Behind, Registry
 from adapters.settings import Settings
-from adapters.telemetry import subscribed
+from adapters.sources.fleet_files import load_fleet
 from flows.artifacts import log_progress
 from tasks.context import Run
 from tasks.work.job import Job

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.fleets import load_fleet
+from adapters.orchestration.local_server import WORKER, Stack, Stacks, healthy
 from adapters.settings import Settings, embedded_defaults
-from adapters.stack import WORKER, Stack, Stacks, healthy
+from adapters.sources.fleet_files import load_fleet
 from domain.errors import FleetError, OrchestratorError
 
 if TYPE_CHECKING:
-    from adapters.orchestrator import Deployment
+    from adapters.orchestration.deployments import Deployment
 
 __all__ = ["DEFAULT_PORT", "bring_up", "deploy_fleets", "find_fleets", "watch"]
 
@@ -53,7 +53,7 @@ def _reference(file: str, home: Path) -> str:
 
 def deploy_fleets(api_url: str, fleets: Mapping[str, str]) -> list[str]:
     """Deploys every flow for each fleet; returns the deployments as `prefect deployment run` takes them."""
-    from adapters.orchestrator import Orchestrator
+    from adapters.orchestration.deployments import Orchestrator
 
     planned, orchestrator = _planned(fleets), Orchestrator(api_url)
     orchestrator.ensure_pool()
@@ -109,7 +109,7 @@ def _completed(
     planned = _planned(fleets)
     stacks.await_ready(stack, "server", lambda: healthy(api_url))
 
-    from adapters.orchestrator import Orchestrator
+    from adapters.orchestration.deployments import Orchestrator
 
     orchestrator = Orchestrator(api_url)
     orchestrator.ensure_pool()

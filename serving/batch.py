@@ -10,12 +10,12 @@ from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from adapters.export import Format
-from adapters.fleets import load_fleet
-from adapters.gateway_records import JobRecord, new_job
-from adapters.inputs import refusals
-from adapters.job_output import write_output
-from adapters.uploads import SCHEME, check_name, keep_upload, place_of
+from adapters.gateway.records import JobRecord, new_job
+from adapters.lake.uploads import SCHEME, check_name, keep_upload, place_of
+from adapters.queries.export import Format
+from adapters.queries.job_output import write_output
+from adapters.sources.fleet_files import load_fleet
+from adapters.sources.precheck import refusals
 from domain.config.fleet import Fleet
 from domain.errors import FleetError, RequestError
 from domain.gateway.job_result import parse_account

@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from adapters.gateway_store import GatewayStore
-from adapters.lake import Lake
-from adapters.news import news_since
+from adapters.gateway.store import GatewayStore
+from adapters.lake.fleet_events import news_since
+from adapters.lake.table import Lake
 from domain.gateway.fleet_events import NEWS
 from domain.gateway.subscriptions import Subscription
 

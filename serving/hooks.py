@@ -7,8 +7,8 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from adapters.fleets import load_fleet
-from adapters.webhooks import documents_of, is_signed
+from adapters.gateway.webhook_client import documents_of, is_signed
+from adapters.sources.fleet_files import load_fleet
 from domain.errors import RequestError
 from domain.gateway.file_events import FileEvent, file_events, wanted
 from domain.gateway.inbound_hooks import Hook

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-from adapters.accounts import last_beat, read_account
-from adapters.fleets import load_fleet
-from adapters.flow_runs import RunState
-from adapters.gateway_records import JobRecord, new_job
-from adapters.gateway_store import GatewayStore
-from adapters.lake import Lake
-from adapters.landing import unknown_files
-from adapters.uploads import SCHEME, place_of
+from adapters.gateway.records import JobRecord, new_job
+from adapters.gateway.store import GatewayStore
+from adapters.lake.job_results import last_beat, read_account
+from adapters.lake.table import Lake
+from adapters.lake.uploads import SCHEME, place_of
+from adapters.orchestration.flow_runs import RunState
+from adapters.sources.fleet_files import load_fleet
+from adapters.sources.new_files import unknown_files
 from domain.errors import GatewayError, MyriadError, OrchestratorError, UnknownNameError
 from domain.gateway.file_events import FileEvent, wanted
 from domain.gateway.inbound_hooks import Hook
@@ -48,7 +48,7 @@ _REMEMBERED = timedelta(days=8)
 
 
 class Runs(Protocol):
-    """What the keeper needs of `adapters.flow_runs.FlowRuns`."""
+    """What the keeper needs of `adapters.orchestration.flow_runs.FlowRuns`."""
 
     def start(self, label: str, parameters: Mapping[str, Any], key: str, name: str, tags: Sequence[str]) -> str: ...
     def emit(self, identity: str, event: str, fleet: str, payload: Mapping[str, Any]) -> None: ...

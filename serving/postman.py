@@ -6,8 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from adapters.gateway_records import Delivery
-from adapters.gateway_store import GatewayStore
+from adapters.gateway.records import Delivery
+from adapters.gateway.store import GatewayStore
 from domain.errors import GatewayError, RequestError
 from domain.gateway.subscriptions import Subscription, check_target, pause
 

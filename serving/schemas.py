@@ -5,8 +5,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from adapters.gateway_records import JobRecord
-from adapters.uploads import SCHEME
+from adapters.gateway.records import JobRecord
+from adapters.lake.uploads import SCHEME
 from domain.gateway.job_result import parse_account
 from domain.gateway.jobs import BatchEndpoint, JobCounts, JobInput, JobOutput, JobProgress, JobState, Overrides
 

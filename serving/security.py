@@ -12,8 +12,8 @@ from typing import Any
 from fastapi import Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from adapters.gateway_store import GatewayStore
-from adapters.tokens import Tokens
+from adapters.gateway.jwks import Tokens
+from adapters.gateway.store import GatewayStore
 from domain.errors import RequestError
 from domain.gateway.api_keys import Key, Scope, allows, matches, prefix_of
 from domain.gateway.jwt_claims import looks_like_token

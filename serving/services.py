@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.flow_runs import FlowRuns
-from adapters.gateway_store import GatewayStore
-from adapters.lake import Lake
-from adapters.tokens import Tokens
-from adapters.webhooks import check_secret
+from adapters.gateway.jwks import Tokens
+from adapters.gateway.store import GatewayStore
+from adapters.gateway.webhook_client import check_secret
+from adapters.lake.table import Lake
+from adapters.orchestration.flow_runs import FlowRuns
 from domain.config.fleet import Fleet
 from domain.gateway.jobs import source_root
 from serving.keeper import Keeper

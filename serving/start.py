@@ -3,12 +3,12 @@
 import os
 import secrets
 
-from adapters.flow_runs import FlowRuns
-from adapters.gateway_store import GatewayStore
-from adapters.lake import Lake
+from adapters.gateway.jwks import Tokens, check_place_of_keys
+from adapters.gateway.store import GatewayStore
+from adapters.gateway.webhook_client import check_secret, send
+from adapters.lake.table import Lake
+from adapters.orchestration.flow_runs import FlowRuns
 from adapters.settings import Settings
-from adapters.tokens import Tokens, check_place_of_keys
-from adapters.webhooks import check_secret, send
 from domain.errors import SettingsError
 from domain.gateway.jwt_claims import TokenRules
 from serving.keeper import Keeper

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.accounts import write_account
-from adapters.files import list_files, put_path
-from adapters.job_output import FORMATS, write_output
+from adapters.lake.files import list_files, put_path
+from adapters.lake.job_results import write_account
+from adapters.queries.job_output import FORMATS, write_output
 from domain.data.tables import INPUTS, PREDICTIONS
 from domain.errors import RequestError, SourceError
 from domain.gateway.job_result import InputAccount, ScoreAccount

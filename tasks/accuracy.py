@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.lake import Lake, StagedFile, Table
+from adapters.lake.table import Lake, StagedFile, Table
 from domain.data.tables import ACCURACY, PREDICTIONS, landed, observations
 from models.accuracy import accuracy_by
 from tasks.context import Run

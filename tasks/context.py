@@ -1,7 +1,7 @@
 """What the coordinating tasks share: the run and its workers."""
 
-from adapters.cluster import Workers
-from adapters.lake import Table
+from adapters.compute.dask import Workers
+from adapters.lake.table import Table
 from domain.config.fleet import Fleet
 from domain.data.tables import TableSpec
 from tasks.work.job import Job

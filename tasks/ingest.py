@@ -11,8 +11,8 @@ import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.files import RawFile, list_files
-from adapters.lake import StagedFile, Table
+from adapters.lake.files import RawFile, list_files
+from adapters.lake.table import StagedFile, Table
 from domain.config.fleet import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed
 from domain.errors import SourceError

@@ -7,9 +7,8 @@ from datetime import timedelta
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.lake import Lake
-from adapters.telemetry import Progress, emit
-from adapters.upkeep import (
+from adapters.compute.progress import Progress, emit
+from adapters.lake.maintenance import (
     MERGED,
     Journals,
     TableUpkeep,
@@ -22,6 +21,7 @@ from adapters.upkeep import (
     read_journals,
     tidy_table,
 )
+from adapters.lake.table import Lake
 from domain.errors import RequestError
 from domain.reporting.formatting import format_bytes
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pyarrow.compute as pc
 
-from adapters.lake import StagedFile
+from adapters.lake.table import StagedFile
 from domain.data.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observations
 from tasks.context import Run
 from tasks.partition import recorded_buckets

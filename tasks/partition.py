@@ -13,8 +13,8 @@ import numpy.typing as npt
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.lake import StagedFile, Table
-from adapters.telemetry import Progress, emit
+from adapters.compute.progress import Progress, emit
+from adapters.lake.table import StagedFile, Table
 from domain.config.fleet import Fleet
 from domain.data.partitioning import bucket_count
 from domain.data.segments import bucket_of, told_lookalikes

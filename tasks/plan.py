@@ -9,8 +9,8 @@ import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.sizing import full_run, read_rates
-from adapters.telemetry import Progress, emit
+from adapters.compute.measured_costs import full_run, read_rates
+from adapters.compute.progress import Progress, emit
 from domain.capacity.calibrated_estimate import by_former_run, by_rates, is_newer
 from domain.capacity.estimate import estimate_run
 from domain.checks.findings import Estimate

@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.lake import StagedFile
+from adapters.lake.table import StagedFile
 from adapters.registry import Registry
 from domain.data.tables import CHALLENGERS, CHAMPIONS, VERDICTS
 from domain.errors import PromotionError, RegistryError

@@ -8,9 +8,9 @@ import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.lake import StagedFile
+from adapters.compute.progress import Progress, emit
+from adapters.lake.table import StagedFile
 from adapters.registry import Batch, Registry
-from adapters.telemetry import Progress, emit
 from domain.data.model_record import ModelRecord
 from domain.data.tables import CHALLENGERS, REGISTRATIONS, TableSpec
 from tasks.context import Run

@@ -10,8 +10,8 @@ import pyarrow.dataset as ds
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from adapters.compute.progress import Progress, emit
 from adapters.registry import Batch, Registry, StoredVersion
-from adapters.telemetry import Progress, emit
 from domain.data.model_record import ModelRecord
 from domain.data.tables import CHALLENGERS, CHAMPIONS, REGISTRATIONS
 from models.releases import Difference, DifferenceKind, SyncSummary

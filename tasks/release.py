@@ -7,8 +7,8 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.lake import StagedFile
-from adapters.lease import check_lease
+from adapters.lake.lease import check_lease
+from adapters.lake.table import StagedFile
 from adapters.registry import Registry
 from domain.data.tables import CHAMPIONS
 from domain.errors import PromotionError, RegistryError

@@ -14,7 +14,7 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.files import replacing
+from adapters.lake.files import replacing
 from domain.arrays import FloatArray
 from domain.capacity.calibrated_estimate import against_actual
 from domain.checks.findings import Estimate

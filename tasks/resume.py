@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from adapters.code import code_digest
-from adapters.journal import Journal
-from adapters.lake import StagedFile
-from adapters.telemetry import Progress, emit
+from adapters.compute.code_version import code_digest
+from adapters.compute.progress import Progress, emit
+from adapters.lake.checkpoints import Journal
+from adapters.lake.table import StagedFile
 from domain.errors import LakeError
 from tasks.context import Run
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.lake import StagedFile
+from adapters.lake.table import StagedFile
 from domain.data.periods import moment_text, parse_moment, period_ends, period_of
 from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, SEGMENTS, landed, levels, observations
 from domain.errors import RequestError, ScoringError, StaleTableError

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from adapters.lake import Lake
-from adapters.sizing import full_run, write_rates
-from adapters.telemetry import Progress, emit
+from adapters.compute.measured_costs import full_run, write_rates
+from adapters.compute.progress import Progress, emit
+from adapters.lake.table import Lake
 from domain.capacity.calibrated_estimate import serial_parts
 from domain.capacity.cost_model import Rates
 from domain.capacity.recommendation import FleetTasks, Sampled, Sizing, size_fleet

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from adapters.cluster import Workers
+from adapters.compute.dask import Workers
 from domain.capacity.cost_model import Piece, Rate, Rates, Work, fit_memory, fit_rate
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, PREDICTIONS
 from models.version import cost_fingerprint

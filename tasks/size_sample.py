@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake import Lake, StagedFile
+from adapters.lake.table import Lake, StagedFile
 from domain.capacity.cost_model import Work
 from domain.capacity.workload import chosen_buckets, chosen_pieces
 from domain.data.model_record import Champion, ModelRecord

@@ -8,8 +8,8 @@ from functools import partial
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.lake import StagedFile
-from adapters.lease import check_lease
+from adapters.lake.lease import check_lease
+from adapters.lake.table import StagedFile
 from domain.data.segments import bucket_of, hash_segments
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from domain.errors import TrainingError

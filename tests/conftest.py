@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import HealthCheck, settings
 
-from adapters.cluster import InlineWorkers
-from adapters.lake import Lake
+from adapters.compute.dask import InlineWorkers
+from adapters.lake.table import Lake
 from adapters.settings import quiet_telemetry
 from benchmarks.s3 import s3_server, weed_program
 from domain.config.fleet import parse_fleet

@@ -1,8 +1,8 @@
 """The model registry (MLflow): one registered model a segment, one version a change, aliases for releases."""
 
-from adapters.registry._behind import Behind
-from adapters.registry._entries import FINGERPRINT_TAG, Batch, FetchedModel, ModelEntry, Registration, StoredVersion
-from adapters.registry._registry import Registry
+from adapters.registry.direct_access import Behind
+from adapters.registry.registry import Registry
+from adapters.registry.types import FINGERPRINT_TAG, Batch, FetchedModel, ModelEntry, Registration, StoredVersion
 
 __all__ = [
     "FINGERPRINT_TAG",

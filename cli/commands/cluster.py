@@ -26,7 +26,7 @@ def tls(
 
     Example: myriad tls var/tls
     """
-    from adapters.tls import make_certificates
+    from adapters.compute.tls import make_certificates
 
     with told_errors():
         end = make_certificates(folder, host or ["localhost", "127.0.0.1"], days)
@@ -47,8 +47,8 @@ def worker(
     Example: myriad worker --limit 4 --spares 2
     """
     with told_errors():
+        from adapters.orchestration.local_server import running_server
         from adapters.settings import quiet_telemetry
-        from adapters.stack import running_server
 
         settings = settings_of(None)
         quiet_telemetry()
@@ -56,7 +56,7 @@ def worker(
         if url is None:
             raise OrchestratorError("no Prefect server is known; start one: myriad up, or set PREFECT_API_URL")
         os.environ |= {"PREFECT_API_URL": url, "MYRIAD_HOME": str(settings.home.resolve())}
-        from adapters.resident import serve_pool
+        from adapters.orchestration.warm_worker import serve_pool
 
         serve_pool(pool, name, limit, spares, typer.echo)
 
@@ -73,8 +73,8 @@ def workers(
 
     Example: myriad workers --maximum 8
     """
-    from adapters.elastic import serve_workers
-    from adapters.interrupts import stopping_on_signals
+    from adapters.compute.autoscaler import serve_workers
+    from adapters.compute.interrupts import stopping_on_signals
     from adapters.settings import Settings, quiet_telemetry
 
     given = {"min_workers": minimum, "workers": maximum}

@@ -11,7 +11,7 @@ from domain.errors import OrchestratorError, RequestError, SettingsError, Unknow
 from domain.gateway.api_keys import SCOPES, Scope
 
 if TYPE_CHECKING:
-    from adapters.gateway_store import GatewayStore
+    from adapters.gateway.store import GatewayStore
     from domain.gateway.api_keys import Key
 
 __all__ = ["hooks", "keys", "serve"]
@@ -52,7 +52,7 @@ def serve(
                 raise SettingsError(f"{path}: there is no such file")
         import uvicorn
 
-        from adapters.stack import running_server
+        from adapters.orchestration.local_server import running_server
 
         settings = settings_of(None)
         url = running_server(settings)
@@ -92,7 +92,7 @@ def create(
     Example: myriad keys create webshop --scope score --endpoint rides --days 90
     """
     with told_errors():
-        from adapters.gateway_keys import create_key
+        from adapters.gateway.api_keys import create_key
 
         text, key = create_key(_store(), client, [_scope(one) for one in scope], endpoint or [], days)
         _show_new(text, key, as_json)
@@ -105,7 +105,7 @@ def rotate(client: ClientName, days: Days = None, as_json: AsJson = False) -> No
     Example: myriad keys rotate webshop --days 90
     """
     with told_errors():
-        from adapters.gateway_keys import rotate_key
+        from adapters.gateway.api_keys import rotate_key
 
         text, key = rotate_key(_store(), client, days)
         _show_new(text, key, as_json)
@@ -121,7 +121,7 @@ def revoke(
     Example: myriad keys revoke 0f3a9c51d2e7
     """
     with told_errors():
-        from adapters.gateway_keys import revoke_key
+        from adapters.gateway.api_keys import revoke_key
 
         revoke_key(_store(), prefix)
         show({"revoked": prefix}, lambda _: typer.echo(f"key {prefix} is revoked"), as_json)
@@ -180,7 +180,7 @@ def replay(
 
 
 def _store() -> "GatewayStore":
-    from adapters.gateway_store import GatewayStore
+    from adapters.gateway.store import GatewayStore
 
     return GatewayStore(settings_of(None).gateway_url)
 

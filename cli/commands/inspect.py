@@ -29,8 +29,8 @@ def status(
 
     Example: myriad status m3 --segments --outcome failed
     """
-    from adapters.lake import Lake
-    from adapters.status import read_fleets, read_segments, read_status
+    from adapters.lake.table import Lake
+    from adapters.queries.fleet_status import read_fleets, read_segments, read_status
     from cli.views.status import show_fleets, show_segment_lines, show_status
 
     with told_errors():
@@ -69,7 +69,7 @@ def explain(
 
     Example: myriad explain m3 n1402 --time 2000-07-01
     """
-    from adapters.explain import explain_prediction, explain_segment, resolve_segment
+    from adapters.queries.segment_view import explain_prediction, explain_segment, resolve_segment
     from cli.views.explain import show_explanation, show_lineage
 
     with told_errors():
@@ -93,7 +93,7 @@ def report(
 
     Example: myriad report m3 --open
     """
-    from adapters.reports import find_report, list_reports, open_report
+    from adapters.lake.report_files import find_report, list_reports, open_report
     from cli.views.status import show_report, show_reports
 
     with told_errors():
@@ -154,9 +154,9 @@ def export(
     Example: myriad export m3 forecasts --to forecasts.csv
     """
     with told_errors():
-        from adapters.explain import resolve_segment
-        from adapters.export import export_table
-        from adapters.fleets import load_fleet
+        from adapters.queries.export import export_table
+        from adapters.queries.segment_view import resolve_segment
+        from adapters.sources.fleet_files import load_fleet
 
         settings = settings_of(lake)
         definition = load_fleet(fleet, settings.home)
@@ -173,7 +173,7 @@ def doctor(lake: LakePath = None, as_json: AsJson = False) -> None:
 
     Example: myriad doctor
     """
-    from adapters.probes import examine
+    from adapters.health import examine
     from adapters.settings import quiet_telemetry
     from cli.views.doctor import show_checks
     from domain.checks.health import counts

@@ -114,10 +114,10 @@ def maintain(
 
     Example: myriad maintain m3 --dry-run
     """
-    from adapters.fleets import known_fleet
-    from adapters.lake import Lake
+    from adapters.lake.table import Lake
+    from adapters.orchestration.local_server import join_server
     from adapters.settings import embedded_defaults
-    from adapters.stack import join_server
+    from adapters.sources.fleet_files import known_fleet
     from cli.views.maintain import show_upkeep
 
     with told_errors(), interruptible():
@@ -150,9 +150,9 @@ def up(
     """
     import os
 
-    from adapters.interrupts import stopping_on_signals
+    from adapters.compute.interrupts import stopping_on_signals
+    from adapters.orchestration.local_server import Stacks, described
     from adapters.settings import Settings
-    from adapters.stack import Stacks, described
     from flows.stack import bring_up, watch
 
     settings = Settings()
@@ -176,8 +176,8 @@ def down() -> None:
     """
     import os
 
+    from adapters.orchestration.local_server import Stacks
     from adapters.settings import Settings
-    from adapters.stack import Stacks
 
     stacks = Stacks(Settings(), dict(os.environ))
     with told_errors(), stacks.locked():
@@ -200,8 +200,8 @@ def deploy(
 
     Example: myriad deploy fleets/m3.yaml
     """
+    from adapters.orchestration.local_server import running_server
     from adapters.settings import Settings, embedded_defaults
-    from adapters.stack import running_server
     from flows.stack import deploy_fleets, find_fleets
 
     with told_errors():

@@ -8,7 +8,7 @@ from cli.common import told_errors
 from cli.options import AsJson
 
 if TYPE_CHECKING:
-    from adapters.services import ServerStack
+    from adapters.local_stack import ServerStack
 
 __all__ = ["stack"]
 
@@ -20,7 +20,7 @@ stack = typer.Typer(
 def _stack() -> "ServerStack":
     import os
 
-    from adapters.services import ServerStack
+    from adapters.local_stack import ServerStack
     from adapters.settings import Settings
 
     return ServerStack(Settings().home, dict(os.environ))

@@ -35,8 +35,8 @@ def new(
     Example: myriad new data/sales.csv
     """
     with told_errors():
-        from adapters.draft import draft_file
         from adapters.settings import Settings
+        from adapters.sources.scaffold import draft_file
         from cli.views.new import show_draft
         from domain.scaffold.source_profile import Wishes
 
@@ -55,7 +55,7 @@ def sample(
 
     Example: myriad sample m3
     """
-    from adapters.samples import Sample, write_sample
+    from adapters.sources.samples import Sample, write_sample
 
     with told_errors():
         wanted: list[Sample] = [_sample(name) for name in names or ("m3", "flights")]
@@ -86,7 +86,7 @@ def simulate(
 
     Example: myriad simulate var/raw/big --segments 10000
     """
-    from adapters.simulated import simulate_fleet
+    from adapters.sources.simulated import simulate_fleet
 
     kinds = {"short": short, "intermittent": intermittent, "dead": dead, "gappy": gappy, "unseen": unseen}
     dirt = {"duplicate": duplicate, "null": null, "outlier": outlier, "unparsable": unparsable}
@@ -109,9 +109,9 @@ def check(
     Example: myriad check fleets/flights.yaml
     """
     with told_errors():
-        from adapters.fleets import load_fleet
-        from adapters.inspection import check_fleet
         from adapters.settings import Settings
+        from adapters.sources.fleet_files import load_fleet
+        from adapters.sources.sampling import check_fleet
         from cli.views.check import show_findings
 
         settings = Settings()
@@ -136,10 +136,10 @@ def size(
     with told_errors(), interruptible():
         import os
 
-        from adapters.cluster import open_workers
-        from adapters.fleets import load_fleet
-        from adapters.lake import Lake
+        from adapters.compute.dask import open_workers
+        from adapters.lake.table import Lake
         from adapters.settings import embedded_defaults
+        from adapters.sources.fleet_files import load_fleet
         from cli.views.size import show_sizing
 
         settings = settings_of(lake)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from adapters.gateway_records import Delivery
+from adapters.gateway.records import Delivery
 from cli.views.tables import Section, show_sections
 
 __all__ = ["show_keys", "show_messages"]

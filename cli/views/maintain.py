@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from adapters.upkeep import TableUpkeep
+from adapters.lake.maintenance import TableUpkeep
 from cli.views.tables import Section, counted, show_sections
 from domain.reporting.formatting import format_bytes
 

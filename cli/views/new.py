@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from adapters.draft import Drafted
+from adapters.sources.scaffold import Drafted
 from domain.reporting.formatting import format_bytes, format_duration
 
 __all__ = ["show_draft"]

@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from adapters.telemetry import Progress, subscribed
+from adapters.compute.progress import Progress, subscribed
 from domain.reporting.formatting import format_bytes, format_duration
 
 __all__ = ["closing_table", "shown_progress"]

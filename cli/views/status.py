@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from adapters.reports import ReportFile
+from adapters.lake.report_files import ReportFile
 from cli.views.tables import Section, bar, counted, show_sections
 from domain.reporting.fleet_status import FleetStatus, InputsView, PredictionsView, ReleaseView, RunView, SegmentLine
 from domain.reporting.formatting import format_duration, format_percent

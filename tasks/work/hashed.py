@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from adapters.lake import StagedFile, Table
+from adapters.lake.table import StagedFile, Table
 from domain.data.segments import bucket_of, bucket_range
 
 __all__ = ["SPANS", "bucket_rows", "spans"]

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from adapters.lake import Lake, Pin, StagedFile, Table
+from adapters.lake.table import Lake, Pin, StagedFile, Table
 from domain.config.fleet import Fleet
 from domain.data.model_record import ModelRecord
 from domain.data.tables import TableSpec

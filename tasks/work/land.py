@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from adapters.files import STORAGE_ERRORS, RawFile, digest, held_still
-from adapters.lake import StagedFile
-from adapters.reader import read_chunks
+from adapters.lake.files import STORAGE_ERRORS, RawFile, digest, held_still
+from adapters.lake.table import StagedFile
+from adapters.sources.reader import read_chunks
 from domain.config.fleet import Fleet, Source
 from domain.data.tables import QUARANTINE, landed
 from domain.data.validation import rejected_table, validate_rows

@@ -7,7 +7,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake import StagedFile
+from adapters.lake.table import StagedFile
 
 __all__ = ["ScoreOrder"]
 

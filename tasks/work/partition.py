@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from adapters.lake import StagedFile
+from adapters.lake.table import StagedFile
 from domain.data.partitioning import partition_bucket
 from domain.data.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from tasks.work.hashed import SPANS, bucket_rows, forget

@@ -9,7 +9,7 @@ from itertools import chain
 
 import pyarrow as pa
 
-from adapters.lake import StagedFile
+from adapters.lake.table import StagedFile
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.partitioning import level_keys
 from domain.data.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, SEGMENTS, VERDICTS, observations

@@ -8,7 +8,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake import StagedFile, Table
+from adapters.lake.table import StagedFile, Table
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.tables import CHAMPIONS
 from models.releases import Pin

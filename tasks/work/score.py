@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake import StagedFile, Table
+from adapters.lake.table import StagedFile, Table
 from domain.data.model_record import Champion
 from domain.data.periods import period_of
 from domain.data.tables import CHAMPIONS, PREDICTIONS, landed

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake import StagedFile
+from adapters.lake.table import StagedFile
 from domain.data.levels import MAX_LEVEL_ROWS, level_label, level_observations, sampled_levels
 from domain.data.model_record import ModelRecord
 from domain.data.partitioning import runs_of

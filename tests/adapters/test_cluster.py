@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-import adapters.cluster as cluster
+import adapters.compute.dask as cluster
+from adapters.compute.progress import subscribed
 from adapters.settings import Settings
-from adapters.telemetry import subscribed
 from domain.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]

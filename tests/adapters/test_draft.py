@@ -8,9 +8,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from adapters.draft import draft_file, fleet_name
-from adapters.fleets import load_fleet
-from adapters.inspection import check_fleet
+from adapters.sources.fleet_files import load_fleet
+from adapters.sources.sampling import Limits, check_fleet
+from adapters.sources.scaffold import draft_file, fleet_name
 from cli import main as cli
 from domain.errors import FleetError, SourceError
 from domain.scaffold.source_profile import Wishes
@@ -132,7 +132,7 @@ def test_a_fleet_that_the_check_refuses_is_not_written(tmp_path):
 
 
 def test_a_sample_of_many_rows_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("adapters.draft.Limits", lambda: __import__("adapters.inspection").inspection.Limits(rows=60))
+    monkeypatch.setattr("adapters.sources.scaffold.Limits", lambda: Limits(rows=60))
     (tmp_path / "a.csv").write_text(rows())
     done = drafted(tmp_path, "a.csv")
     assert "60 rows of 1 file were looked at, a sample of all" in done.text

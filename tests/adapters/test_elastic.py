@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from adapters.cluster import open_workers
+from adapters.compute.dask import open_workers
 from adapters.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from shop import DEAD, SHORT, STRANGE, UNSEEN, open_run, sales, shop, train_all
 
-from adapters.explain import explain_prediction, explain_segment, resolve_segment
-from adapters.lake import Lake
+from adapters.lake.table import Lake
+from adapters.queries.fleet_status import FleetTables
+from adapters.queries.segment_view import explain_prediction, explain_segment, resolve_segment
 from adapters.registry import Registry
-from adapters.status import FleetTables
 from domain.data.segments import segment_key
 from domain.data.tables import CHAMPIONS
 from domain.errors import UnknownNameError

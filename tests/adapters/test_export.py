@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapters.export import EXPORTED, export_table
-from adapters.lake import Lake
-from adapters.status import FleetTables
+from adapters.lake.table import Lake
+from adapters.queries.export import EXPORTED, export_table
+from adapters.queries.fleet_status import FleetTables
 from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, QUARANTINE, observations
 from domain.errors import LakeError, RequestError
 

@@ -9,7 +9,7 @@ import uuid
 import fsspec
 import pytest
 
-from adapters.files import RawFile, digest, held_still, list_files, open_file, replacing
+from adapters.lake.files import RawFile, digest, held_still, list_files, open_file, replacing
 from domain.errors import SourceError
 
 

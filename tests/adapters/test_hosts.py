@@ -13,9 +13,9 @@ import yaml
 from coordinator import run_stages
 from hosts import hosts, lacking
 
-from adapters.cluster import InlineWorkers
-from adapters.simulated import simulate_fleet
-from adapters.tls import make_certificates
+from adapters.compute.dask import InlineWorkers
+from adapters.compute.tls import make_certificates
+from adapters.sources.simulated import simulate_fleet
 from benchmarks.identical import differences, tables_below
 
 ROOT = Path(__file__).parents[2]

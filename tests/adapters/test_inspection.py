@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapters.inspection import Limits, check_fleet
+from adapters.sources.sampling import Limits, check_fleet
 
 HEADER = "store,brand,day,units,price,note"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.journal import Journal
+from adapters.lake.checkpoints import Journal
 
 KEY = "store=1/brand=Größe ≤ 5"
 

@@ -19,8 +19,8 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from adapters import lake
-from adapters.lake import Lake, Table
+from adapters.lake import table as lake
+from adapters.lake.table import Lake, Table
 from domain.data.tables import TableSpec
 from domain.errors import LakeError, StaleTableError
 
@@ -350,8 +350,8 @@ def test_a_reader_sees_only_whole_commits(table):
 WRITER = """
 import os, signal, sys
 import pyarrow as pa
-from adapters import lake
-from adapters.lake import Lake, Table
+from adapters.lake import table as lake
+from adapters.lake.table import Lake, Table
 from tests_spec import SPEC
 uri, deadly = sys.argv[1], sys.argv[2]
 table = Lake(uri).table("shop", SPEC)
@@ -425,6 +425,6 @@ def test_a_disk_that_fills_up_is_a_lake_error(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     table = Lake(str(tmp_path / "lake")).table("shop", SPEC)
-    monkeypatch.setattr("adapters.lake.pq.write_table", full)
+    monkeypatch.setattr("adapters.lake.table.pq.write_table", full)
     with pytest.raises(LakeError, match="No space left on device"):
         table.stage(rows(1), bucket=1)

@@ -15,9 +15,9 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from adapters import lease
-from adapters.lake import Lake, Table
-from adapters.lease import check_lease, held
+from adapters.lake import lease
+from adapters.lake.lease import check_lease, held
+from adapters.lake.table import Lake, Table
 from domain.data.tables import LEASES
 from domain.errors import BusyError, LakeError
 
@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from adapters.lake import Lake
-from adapters.lease import held
+from adapters.lake.table import Lake
+from adapters.lake.lease import held
 from domain.errors import BusyError
 uri, run_id, gate = sys.argv[1:]
 print("ready", flush=True)

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import adapters.reader as reader
-from adapters.reader import column_names, read_chunks
+import adapters.sources.reader as reader
+from adapters.sources.reader import column_names, read_chunks
 from domain.config.fleet import Source
 from domain.errors import SourceError
 

@@ -25,10 +25,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from onnx import TensorProto, helper, numpy_helper
 
-import adapters.registry._bulk as bulk
+import adapters.registry.sql_store as bulk
 from adapters.registry import FINGERPRINT_TAG, Batch, Behind, ModelEntry, Registration, Registry
-from adapters.registry._layout import ModelDirectory
-from adapters.registry._mlflow import domain_errors
+from adapters.registry.mlflow_client import domain_errors
+from adapters.registry.mlmodel import ModelDirectory
 from domain.errors import RegistryError
 
 ROOT = Path(__file__).parents[2]
@@ -412,10 +412,10 @@ registry.path
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 if fault == "before rows":
-    import adapters.registry._bulk as module
+    import adapters.registry.sql_store as module
     module.BulkStore.register = die
 if fault == "before commit":
-    import adapters.registry._bulk as module
+    import adapters.registry.sql_store as module
     whole = module.BulkStore._insert_versions
     module.BulkStore._insert_versions = lambda *a: (whole(*a), die())
 if fault == "third version":

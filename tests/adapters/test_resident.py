@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from adapters.processes import alive
-from adapters.resident import Hub
+from adapters.compute.processes import alive
+from adapters.orchestration.warm_pool import Hub
 
 SUPPORT = str(Path(__file__).parents[1] / "support")
 
@@ -34,7 +34,7 @@ def until(true, limit_s=20):
 
 def standbys():
     children = [child for child in psutil.Process().children() if alive(child)]
-    return [child for child in children if "adapters.resident._standby" in child.cmdline()]
+    return [child for child in children if "adapters.orchestration.warm_process" in child.cmdline()]
 
 
 def begin(hub, wish, folder=None):

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pytest
 
-from adapters.samples import replacing, write_sample
+from adapters.sources.samples import replacing, write_sample
 from domain.errors import SourceError
 
 needs_packages = pytest.mark.skipif(

@@ -6,9 +6,9 @@ import time
 import psutil
 import pytest
 
-from adapters.services import Service, Supervisor, Translation, read_compose
-from adapters.services._compose import Health, Volume
-from adapters.services._supervisor import RECORD, read_record
+from adapters.local_stack import Service, Supervisor, Translation, read_compose
+from adapters.local_stack.compose_file import Health, Volume
+from adapters.local_stack.supervisor import RECORD, read_record
 from domain.errors import SettingsError
 
 FILE = """

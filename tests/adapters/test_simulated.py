@@ -5,7 +5,7 @@ import pyarrow.dataset as ds
 import pytest
 import yaml
 
-from adapters.simulated import write_simulation
+from adapters.sources.simulated import write_simulation
 from domain.config.fleet import parse_fleet
 from domain.data.simulation import SimulationSpec, simulate
 from domain.errors import SourceError

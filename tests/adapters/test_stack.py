@@ -10,8 +10,8 @@ import sys
 import psutil
 import pytest
 
+from adapters.orchestration.local_server import Child, Stack, Stacks
 from adapters.settings import Settings, stack_environment
-from adapters.stack import Child, Stack, Stacks
 from domain.errors import OrchestratorError
 
 

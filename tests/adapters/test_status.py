@@ -5,8 +5,8 @@ import json
 import pytest
 from shop import DEAD, SHORT, future, sales, shop
 
-from adapters.lake import Lake
-from adapters.status import FleetTables, held_segments, read_fleets, read_segments, read_status
+from adapters.lake.table import Lake
+from adapters.queries.fleet_status import FleetTables, held_segments, read_fleets, read_segments, read_status
 from domain.errors import TrainingError
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from adapters.lake import Lake
-from adapters.lease import held
+from adapters.lake.lease import held
+from adapters.lake.table import Lake
 from domain.config.fleet import Source
 from domain.data.tables import INPUTS, LEASES, QUARANTINE, TableSpec, landed
 from domain.errors import LakeError

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from scheduler import scheduler
 
-import adapters.tls as tls
-from adapters.cluster import connect
+import adapters.compute.tls as tls
+from adapters.compute.dask import connect
+from adapters.compute.tls import check_certificates, expires, make_certificates
 from adapters.settings import Settings
-from adapters.tls import check_certificates, expires, make_certificates
 from domain.errors import ClusterError, SettingsError
 
 FILES = {"ca.pem", "ca-key.pem", "cert.pem", "key.pem"}
@@ -186,7 +186,7 @@ def settings(address, folder=None):
 
 
 def unreachable(given, monkeypatch):
-    monkeypatch.setattr("adapters.cluster._CONNECT_S", 2.0)
+    monkeypatch.setattr("adapters.compute.dask._CONNECT_S", 2.0)
     with pytest.raises(ClusterError) as caught, connect(given):
         pass
     return str(caught.value)
@@ -202,7 +202,7 @@ def test_a_scheduler_takes_its_own_clients_and_nobody_else(folder, other, monkey
         assert told.endswith("; start one, or unset it to use workers of this machine")
         # One that trusts the scheduler, and whom the scheduler has no reason to trust.
         shutil.copy(folder / "ca.pem", other)
-        monkeypatch.setattr("adapters.cluster.check_certificates", lambda _: None)
+        monkeypatch.setattr("adapters.compute.dask.check_certificates", lambda _: None)
         unreachable(settings(running.address, other), monkeypatch)
         unreachable(settings(running.address.replace("tls", "tcp")), monkeypatch)
         # It still serves those whom it knows.

@@ -13,10 +13,10 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from adapters import upkeep
-from adapters.journal import Journal
-from adapters.lake import Lake
-from adapters.uploads import keep_upload, place_of
+from adapters.lake import maintenance as upkeep
+from adapters.lake.checkpoints import Journal
+from adapters.lake.table import Lake
+from adapters.lake.uploads import keep_upload, place_of
 from domain.data.tables import OUTCOMES, PREDICTIONS, VERDICTS, TableSpec
 from domain.errors import RequestError
 from tasks.maintain import maintain_fleet

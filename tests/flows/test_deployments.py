@@ -27,9 +27,9 @@ from shop import shop
 from standardwebhooks import Webhook
 
 import flows
+from adapters.compute.tls import make_certificates
+from adapters.orchestration.local_server import Stacks, healthy, join_server
 from adapters.settings import Settings
-from adapters.stack import Stacks, healthy, join_server
-from adapters.tls import make_certificates
 from domain.errors import OrchestratorError
 from flows.deployments import deployments_of
 from flows.schedules import kept

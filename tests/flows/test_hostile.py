@@ -11,8 +11,8 @@ import yaml
 from deltalake import DeltaTable
 from hostile import REFUSED, TRAINED, VANISHED, hostile_fleet, key, write_future, write_hostile
 
-from adapters.fleets import load_fleet
-from adapters.inspection import check_fleet
+from adapters.sources.fleet_files import load_fleet
+from adapters.sources.sampling import check_fleet
 
 
 def myriad(folder, *arguments):

@@ -4,8 +4,8 @@ import pytest
 import yaml
 from shop import shop
 
-from adapters.lake import Lake
-from adapters.lease import held
+from adapters.lake.lease import held
+from adapters.lake.table import Lake
 from domain.data.tables import LEASES
 from domain.errors import BusyError
 from flows.session import open_session
@@ -15,7 +15,7 @@ from flows.session import open_session
 def project(tmp_path, monkeypatch, workers):
     (tmp_path / "shop.yaml").write_text(yaml.safe_dump(shop().model_dump(mode="json", exclude_defaults=True)))
     monkeypatch.setenv("MYRIAD_HOME", str(tmp_path))
-    monkeypatch.setattr("adapters.cluster._open", [workers])
+    monkeypatch.setattr("adapters.compute.dask._open", [workers])
     return Lake(str(tmp_path / "var/lake"))
 
 

@@ -14,9 +14,9 @@ import pytest
 from distributed import Client
 from manifests import command, environment, pods, render
 
-from adapters.cluster import security_of
+from adapters.compute.dask import security_of
+from adapters.compute.tls import make_certificates
 from adapters.settings import Settings
-from adapters.tls import make_certificates
 
 RESOURCES = render("base")
 PODS = pods(RESOURCES)

@@ -10,7 +10,7 @@ import pytest
 from dotenv import dotenv_values
 from manifests import K8S, command, documents, environment, pods, render, selects, services, walk
 
-from adapters.services._compose import read_compose
+from adapters.local_stack.compose_file import read_compose
 
 ROOT = Path(__file__).parents[2]
 SECRETS = set(dotenv_values(ROOT / ".env.example"))

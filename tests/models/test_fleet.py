@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from adapters.fleets import load_fleet
+from adapters.sources.fleet_files import load_fleet
 from domain.config.fleet import parse_fleet
 from domain.errors import FleetError
 from models.features import contract_of

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from gateway import account, complete, gateway
 
-import adapters.inputs
-from adapters.accounts import beating, last_beat, read_account, write_account
+import adapters.sources.precheck
+from adapters.lake.job_results import beating, last_beat, read_account, write_account
 from domain.data.tables import PREDICTIONS
 from domain.errors import LakeError, SourceError
 from serving import keeper
@@ -366,7 +366,7 @@ def test_a_store_that_does_not_answer_is_no_fault_of_a_file(client, made, monkey
     def away(*_):
         raise SourceError("cannot be listed") from TimeoutError()
 
-    monkeypatch.setattr(adapters.inputs, "list_files", away)
+    monkeypatch.setattr(adapters.sources.precheck, "list_files", away)
     assert client.post(JOBS, json={"inputs": [f"{made.app.state.services.home}/today/none.csv"]}).status_code == 202
 
 

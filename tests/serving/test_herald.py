@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from gateway import now, subscribe, subscribed
 
-from adapters.news import has_news, put_news
-from adapters.upkeep import drop_news
+from adapters.lake.fleet_events import has_news, put_news
+from adapters.lake.maintenance import drop_news
 from domain.gateway.fleet_events import News
 from serving.herald import Herald
 

@@ -12,7 +12,7 @@ import pytest
 from gateway import gateway
 from standardwebhooks import Webhook
 
-from adapters.gateway_tables import FILES
+from adapters.gateway.tables import FILES
 from domain.errors import OrchestratorError
 
 ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}, "green": {"fleet": "rides"}}, "default": "blue"}

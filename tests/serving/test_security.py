@@ -7,7 +7,7 @@ import httpx
 import pytest
 from gateway import SECRET, gateway
 
-from adapters.gateway_keys import create_key, revoke_key, rotate_key
+from adapters.gateway.api_keys import create_key, revoke_key, rotate_key
 from domain.errors import RequestError, UnknownNameError
 from domain.gateway.api_keys import SCOPES, Key, make_key
 from serving.app import OPEN, Limits

@@ -9,7 +9,7 @@ import pytest
 from gateway import HOSTS, SECRET, SUBSCRIBER, complete, gateway, now, subscribe, subscribed
 from standardwebhooks import Webhook
 
-from adapters.webhooks import check_secret, send
+from adapters.gateway.webhook_client import check_secret, send
 from domain.errors import RequestError, SettingsError
 from domain.gateway.subscriptions import check_target, pause
 

@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from gateway import gateway
 
+from adapters.gateway.jwks import Tokens, check_place_of_keys
 from adapters.settings import Settings
-from adapters.tokens import Tokens, check_place_of_keys
 from domain.errors import GatewayError, RequestError, SettingsError
 from domain.gateway.jwt_claims import TokenRules, rights_of
 from serving.start import open_services

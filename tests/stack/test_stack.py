@@ -13,9 +13,9 @@ import psutil
 import pytest
 import yaml
 
-from adapters.services import ServerStack
-from adapters.services._process import executable
-from adapters.simulated import simulate_fleet
+from adapters.local_stack import ServerStack
+from adapters.local_stack.process import executable
+from adapters.sources.simulated import simulate_fleet
 from benchmarks.faults import Faults
 from benchmarks.stacked import ROOT, scratch_stack
 from domain.errors import SettingsError

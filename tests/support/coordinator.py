@@ -10,12 +10,12 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from adapters.cluster import open_workers
-from adapters.fleets import load_fleet
-from adapters.lake import Lake
+from adapters.compute.dask import open_workers
+from adapters.compute.progress import subscribed
+from adapters.lake.table import Lake
 from adapters.registry import Registry
 from adapters.settings import Settings
-from adapters.telemetry import subscribed
+from adapters.sources.fleet_files import load_fleet
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

@@ -12,11 +12,11 @@ import httpx
 import uvicorn
 from rides import rides_fleet
 
-from adapters.accounts import write_account
-from adapters.flow_runs import LogLine, RunState
-from adapters.gateway_keys import create_key
-from adapters.gateway_store import GatewayStore
-from adapters.lake import Lake
+from adapters.gateway.api_keys import create_key
+from adapters.gateway.store import GatewayStore
+from adapters.lake.job_results import write_account
+from adapters.lake.table import Lake
+from adapters.orchestration.flow_runs import LogLine, RunState
 from domain.errors import OrchestratorError, UnknownNameError
 from domain.gateway.job_result import InputAccount, ScoreAccount
 from serving.app import Limits, create_app

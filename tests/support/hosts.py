@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from adapters.processes import die_with_parent, end_family
+from adapters.compute.processes import die_with_parent, end_family
 
 _PREFIX = "10.77.0"
 _TRY = ["unshare", "--net", "ip", "link", "add", "one", "type", "veth", "peer", "name", "other"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from shop import open_run, train_all
 
-from adapters.cluster import InlineWorkers
-from adapters.lake import Table
+from adapters.compute.dask import InlineWorkers
+from adapters.lake.table import Table
 from adapters.registry import Registry
 from tasks.ingest import ingest_files
 from tasks.promote import promote_challengers, sync_aliases

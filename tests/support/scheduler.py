@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.processes import die_with_parent
+from adapters.compute.processes import die_with_parent
 
 _LIMIT_S = 60.0
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from shop import shop
 
-from adapters.cluster import InlineWorkers
-from adapters.lake import Lake
+from adapters.compute.dask import InlineWorkers
+from adapters.lake.table import Lake
 from tasks.context import Run
 from tasks.score import score_fleet
 from tasks.work.job import Job

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from adapters.lake import Lake
+from adapters.lake.table import Lake
 from domain.config.fleet import parse_fleet
 from tasks.context import Run
 from tasks.ingest import ingest_files

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from rides import PAIRS, rides, rides_fleet
 
-from adapters.accounts import read_account
-from adapters.lake import Lake
+from adapters.lake.job_results import read_account
+from adapters.lake.table import Lake
 from domain.data.tables import INPUTS, PREDICTIONS, QUARANTINE, landed
 from domain.errors import RequestError, SourceError
 from tasks.account import account_for, deliver_output

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from shop import DEAD, SHORT, UNSEEN, sales, shop
 
-from adapters.lake import Lake
+from adapters.lake.table import Lake
 from domain.data.tables import CHAMPIONS, PREDICTIONS
 from domain.errors import RequestError
 from tasks.context import Run

@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from adapters.lake import Lake
+from adapters.lake.table import Lake
 from domain.data.tables import PREDICTIONS
 
 ROOT = Path(__file__).parents[2]

@@ -26,7 +26,7 @@ from hostile import (
 )
 from shop import shop
 
-from adapters.lake import Lake
+from adapters.lake.table import Lake
 from adapters.registry import Registry
 from domain.data.segments import parse_segment
 from domain.data.tables import (

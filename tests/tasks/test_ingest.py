@@ -11,8 +11,8 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from adapters import files
-from adapters.lake import Lake, Table
+from adapters.lake import files
+from adapters.lake.table import Lake, Table
 from domain.config.fleet import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed, observations
 from domain.errors import SourceError
@@ -494,7 +494,7 @@ def test_an_ingest_that_stopped_before_its_last_commit_is_made_up_for(run, monke
 
 
 def test_many_chunks_of_one_file_land_together(run, monkeypatch):
-    monkeypatch.setattr("adapters.reader.CHUNK_ROWS", 2)
+    monkeypatch.setattr("adapters.sources.reader.CHUNK_ROWS", 2)
     put(run, "a.csv", lines(1, count=5))
     pq.write_table(pacsv.read_csv(run.job.home / "in/a.csv"), run.job.home / "in/b.parquet")
     (run.job.home / "in/a.csv").unlink()

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from shop import future, sales
 
-from adapters import lease
+from adapters.lake import lease
 from benchmarks.identical import MOVED, SPARED, differences, tables_below
 from domain.data.tables import CHAMPIONS, LEASES
 from domain.errors import BusyError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import upkeep
+from adapters.lake import maintenance as upkeep
 from benchmarks.identical import differences, tables_below
 from domain.data.tables import PREDICTIONS, observations
 from tasks.ingest import ingest_files
@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import os, signal, sys
 from datetime import timedelta
-from adapters.lake import Lake, Table
-from adapters import upkeep
+from adapters.lake.table import Lake, Table
+from adapters.lake import maintenance as upkeep
 from tasks.maintain import maintain_fleet
 
 left = int(sys.argv[2])

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from adapters.lake import Table
-from adapters.telemetry import subscribed
+from adapters.compute.progress import subscribed
+from adapters.lake.table import Table
 from domain.config.fleet import Source
 from domain.data.segments import bucket_of, hash_segments
 from domain.data.tables import INPUTS, QUARANTINE, SEGMENTS, landed, levels, observations

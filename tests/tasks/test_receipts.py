@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from shop import open_run, sales, shop
 
-from adapters.cluster import InlineWorkers
+from adapters.compute.dask import InlineWorkers
 from adapters.registry import Registry
 from domain.errors import TrainingError
 from tasks.accuracy import measure_accuracy

@@ -166,9 +166,9 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     ("owner", "step", "times"),
     [
-        ("adapters.registry._registry.Registry", "_complete", 1),
-        ("adapters.lake.Table", "replace", 0),
-        ("adapters.lake.Table", "replace", 1),
+        ("adapters.registry.registry.Registry", "_complete", 1),
+        ("adapters.lake.table.Table", "replace", 0),
+        ("adapters.lake.table.Table", "replace", 1),
         ("adapters.registry.Registry", "set_alias", 0),
     ],
 )

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from shop import future
 
-from adapters.cluster import InlineWorkers
-from adapters.lake import Lake, StagedFile
-from adapters.telemetry import subscribed
+from adapters.compute.dask import InlineWorkers
+from adapters.compute.progress import subscribed
+from adapters.lake.table import Lake, StagedFile
 from domain.config.fleet import Source
 from domain.data.tables import OUTCOMES, PREDICTIONS, SEGMENTS, landed, observations
 from domain.errors import StaleTableError

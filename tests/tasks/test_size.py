@@ -7,8 +7,8 @@ import pytest
 from rides import PAIRS, rides, rides_fleet
 from shop import future, open_run, sales, shop
 
-from adapters.lake import Lake
-from adapters.sizing import read_rates
+from adapters.compute.measured_costs import read_rates
+from adapters.lake.table import Lake
 from domain.errors import SourceError
 from models.version import cost_fingerprint
 from tasks.context import Run

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from shop import future, open_run, sales, shop
 
-from adapters.cluster import InlineWorkers
+from adapters.compute.dask import InlineWorkers
 from domain.data.segments import bucket_of, hash_segments
 from domain.data.tables import SEGMENTS
 from tasks.ingest import ingest_files

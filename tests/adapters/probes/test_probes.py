@@ -13,9 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adapters import cluster, tls
-from adapters.probes import _examine, _parts, check_prefect, check_tracking_server, examine, preflight
-from adapters.s3 import Bucket
+from adapters.compute import dask as cluster
+from adapters.compute import tls
+from adapters.health import check_prefect, check_tracking_server, examine, preflight
+from adapters.health import examine as _examine
+from adapters.health import probes as _parts
+from adapters.lake.s3 import Bucket
 from adapters.settings import Settings
 from domain.checks.health import Check, counts, too_old
 from domain.errors import ClusterError, SettingsError

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.lake import Lake
+from adapters.lake.table import Lake
 from domain.data.segments import bucket_of
 from domain.data.tables import landed
 from tasks.work import hashed

@@ -1,0 +1,172 @@
+"""Workers of this host for a scheduler elsewhere: as many as there is work for, none when there is none.
+
+A scheduler tells how many workers it could keep busy; this process starts and retires them. Several hosts may do so for
+one scheduler; each looks after its own.
+"""
+
+import asyncio
+import logging
+import platform
+import secrets
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+import dask
+from distributed import Nanny, SpecCluster, rpc
+from distributed.comm.addressing import get_address_host_port
+from distributed.core import Status
+from distributed.deploy.adaptive import Adaptive
+from distributed.security import Security
+from distributed.utils import get_ip
+
+from adapters.compute.dask import lifetime_of, quieten, security_of
+from adapters.settings import Settings
+
+__all__ = ["serve_workers"]
+
+log = logging.getLogger(__name__)
+_POLL_S = 0.2
+_LOOK_S = 5.0
+_RETRY_S = 2.0
+_ADAPTIVE: dict[str, Any] = {"interval": "500ms", "target_duration": "2s", "wait_count": 10}
+"""Workers leave after five seconds without work: between two stages of a run they stay."""
+
+
+class _RunningScheduler:
+    """A scheduler that somebody else has started, as a SpecCluster wants to see one."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.status = Status.running
+
+    def __await__(self) -> Generator[Any, Any, "_RunningScheduler"]:
+        async def itself() -> "_RunningScheduler":
+            return self
+
+        return itself().__await__()
+
+    async def close(self) -> None:
+        self.status = Status.closed
+
+
+class _HostWorkers(SpecCluster):  # type: ignore[misc]
+    """Nannies of this host at a running scheduler, which outlives them."""
+
+    def __init__(self, settings: Settings, security: Security | None) -> None:
+        host = f"{platform.node()}-{secrets.token_hex(3)}"
+        options = {
+            "nthreads": 1,
+            "memory_limit": settings.worker_memory,
+            "security": security,
+            "death_timeout": 60,
+            "host": _own_address(settings.dask_address),
+            **lifetime_of(settings),
+        }
+        super().__init__(
+            scheduler={"cls": _RunningScheduler, "options": {"address": settings.dask_address}},
+            worker={"cls": Nanny, "options": options},
+            security=security or Security(),
+            name=host,
+            shutdown_scheduler=False,
+        )
+
+    def drop_failed(self) -> None:
+        """Forget workers that ended while they started: whoever counts them would wait for them for ever."""
+        ended = (Status.failed, Status.closed)
+        if failed := [name for name, worker in list(self.workers.items()) if worker.status in ended]:
+            self.sync(self.scale_down, failed)
+
+    def _new_worker_name(self, worker_number: int) -> str:
+        return f"{self._name}-{worker_number}"
+
+
+class _HostAdaptive(Adaptive):  # type: ignore[misc]
+    """Leaves the workers of other hosts alone."""
+
+    @property
+    def observed(self) -> set[str]:
+        return {name for name in self.cluster.observed if self._ours(name)}
+
+    async def workers_to_close(self, target: int) -> list[str]:
+        return [name for name in await super().workers_to_close(target) if self._ours(name)]
+
+    def _ours(self, name: object) -> bool:
+        return str(name).startswith(self.cluster._name)
+
+
+def serve_workers(settings: Settings, over: Callable[[], bool], tell: Callable[[str], None]) -> None:
+    """Until `over()`: workers from `min_workers` (none: 0) to `workers` of them for the scheduler of the settings.
+
+    A scheduler that is not there yet, or goes away, is waited for.
+    """
+    quieten()
+    told = ""
+    while not over():
+        security = security_of(settings)  # Read again: certificates may have been renewed.
+        if reason := _absent(settings.dask_address, security):
+            if told != reason:
+                tell(f"waiting for the scheduler at {settings.dask_address}: {reason}")
+            told = reason
+            time.sleep(_RETRY_S)
+            continue
+        told = ""
+        _serve(settings, security, over, tell)
+
+
+def _serve(
+    settings: Settings, security: Security | None, over: Callable[[], bool], tell: Callable[[str], None]
+) -> None:
+    minimum = settings.min_workers or 0
+    with dask.config.set({"distributed.comm.timeouts.connect": "10s"}), _HostWorkers(settings, security) as cluster:
+        cluster.adapt(minimum=minimum, maximum=settings.workers, Adaptive=_HostAdaptive, **_ADAPTIVE)
+        tell(f"{minimum} to {settings.workers} workers for {settings.dask_address}")
+        try:
+            _watch(cluster, settings, security, over, tell)
+        finally:
+            if _absent(settings.dask_address, security):
+                # Nobody is there to be told that the workers leave; trying to would keep them, and end this process.
+                cluster.scheduler.status = Status.closed
+
+
+def _watch(
+    cluster: _HostWorkers,
+    settings: Settings,
+    security: Security | None,
+    over: Callable[[], bool],
+    tell: Callable[[str], None],
+) -> None:
+    """Until `over()`, or the scheduler does not answer any more."""
+    count, looked = 0, time.monotonic()
+    while not over():
+        cluster.drop_failed()
+        if len(cluster.workers) != count:
+            count = len(cluster.workers)
+            tell(f"workers: {count}")
+        if time.monotonic() > looked + _LOOK_S:
+            looked = time.monotonic()
+            if reason := _absent(settings.dask_address, security):
+                tell(f"lost the scheduler: {reason}")
+                return
+        time.sleep(_POLL_S)
+
+
+def _own_address(scheduler: str) -> str:
+    """The address of this host from which the scheduler is reached, and on which workers listen, and nowhere else."""
+    # Not by urlsplit: an address without tcp:// is allowed, and would be taken for one on this host.
+    return str(get_ip(*get_address_host_port(scheduler)))
+
+
+def _absent(address: str, security: Security | None) -> str:
+    """Why no scheduler answers there; empty where one does."""
+
+    async def ask() -> None:
+        arguments = security.get_connection_args("client") if security else {}
+        async with rpc(address, connection_args=arguments, timeout=10) as scheduler:
+            await asyncio.wait_for(scheduler.identity(), 10)
+
+    try:
+        asyncio.run(ask())
+    except OSError as exc:
+        return str(exc).strip() or type(exc).__name__
+    return ""

@@ -1,0 +1,180 @@
+"""What each part of a set-up is asked. A part that cannot be used at all raises; the examination tells of that."""
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import psutil
+from packaging.requirements import Requirement
+
+from adapters.compute.code_version import code_digest
+from adapters.compute.tls import expires
+from adapters.health.servers import check_prefect, check_tracking_server
+from adapters.lake.s3 import Bucket
+from adapters.settings import Settings, quiet_names
+from domain.checks.health import Check
+from domain.errors import LakeError
+from domain.reporting.formatting import format_bytes
+
+_DISTRIBUTION = "myriad-models"
+_LATE_S, _TOO_LATE_S = 30.0, 300.0
+_LITTLE_BYTES = 1 << 30
+_SOON_DAYS = 30
+_ANSWER_S = 12.0
+
+
+def packages(settings: Settings) -> Iterator[Check]:
+    """Versions of what Myriad needs."""
+    wrong = []
+    for text in requires(_DISTRIBUTION) or ():
+        needed = Requirement(text)
+        if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = version(needed.name)
+        except PackageNotFoundError:
+            wrong.append(f"{needed.name} is missing")
+            continue
+        if not needed.specifier.contains(found, prereleases=True):
+            wrong.append(f"{needed.name} {found}, needed {needed.specifier}")
+    told, way_out = "; ".join(wrong), "install from requirements/runtime.lock: make demo"
+    yield Check("packages", "versions", "failed" if wrong else "ok", told or "all as needed", way_out if wrong else "")
+    yield Check("packages", "code", "ok", f"myriad {version(_DISTRIBUTION)}, {code_digest()}")
+
+
+def lake(settings: Settings) -> Iterator[Check]:
+    """Reachable, writable, conditional writes, clock."""
+    if settings.lake.startswith("s3://"):
+        yield from _s3(Bucket(settings.lake))
+        return
+    folder = Path(settings.lake_uri)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".doctor-{uuid.uuid4().hex}"
+        probe.write_bytes(b"1")
+        probe.unlink()
+    except OSError as exc:
+        raise LakeError(f"{folder}: cannot be written: {exc}; set MYRIAD_LAKE to a folder that can") from exc
+    yield Check("lake", "writable", "ok", str(folder))
+    free = shutil.disk_usage(folder).free
+    little = free < _LITTLE_BYTES
+    way_out = "make room, or set MYRIAD_LAKE to another disk" if little else ""
+    yield Check("lake", "space", "warning" if little else "ok", f"{format_bytes(free)} free", way_out)
+
+
+def _s3(bucket: Bucket) -> Iterator[Check]:
+    began = time.monotonic()
+    theirs = bucket.reach()
+    yield Check("lake", "reachable", "ok", f"{bucket.uri} in {1e3 * (time.monotonic() - began):.0f} ms")
+    off = abs((datetime.now(UTC) - theirs).total_seconds())
+    verdict, way_out = "ok", ""
+    if off > _LATE_S:
+        verdict = "failed" if off > _TOO_LATE_S else "warning"
+        way_out = (
+            "set the clock of this host, or the server's, by NTP: requests are refused when they are minutes apart"
+        )
+    yield Check("lake", "clock", verdict, f"{off:.0f} s apart from the server's", way_out)  # type: ignore[arg-type]
+    bucket.round_trip()
+    yield Check("lake", "writable", "ok", "written, read back and deleted")
+    if bucket.refuses_second():
+        yield Check("lake", "conditional writes", "ok", "the second of two is refused")
+    else:
+        way_out = "two commits at once could lose one of them; use a server with conditional writes (If-None-Match)"
+        yield Check("lake", "conditional writes", "failed", "the second of two was accepted", way_out)
+
+
+def registry(settings: Settings) -> Iterator[Check]:
+    """Reachable, version, account, and by which path models are registered."""
+    from adapters.registry import Behind, Registry
+
+    if settings.mlflow_uri.startswith(("http://", "https://")):
+        yield Check("registry", "server", "ok", f"MLflow {check_tracking_server(settings.mlflow_uri)}")
+    elif not settings.tracking_uri and not settings.path("var/mlflow/mlflow.db").exists():
+        yield Check("registry", "database", "unused", "made by the first run, below var/mlflow")
+        return
+    behind = Behind(settings.registry_database, settings.registry_files)
+    path = Registry(settings.mlflow_uri, settings.mlflow_artifacts, behind=behind).path
+    slow = path == "api"
+    found = "one model after another, by MLflow's API" if slow else "in bulk"
+    way_out = "set MYRIAD_REGISTRY_DATABASE to the server's database, which is many times faster" if slow else ""
+    yield Check("registry", "registration", "warning" if slow else "ok", found, way_out)
+
+
+def prefect(settings: Settings) -> Iterator[Check]:
+    """Reachable, version, account."""
+    from adapters.orchestration.local_server import Stacks, healthy
+
+    url = os.environ.get("PREFECT_API_URL", "")
+    stack = Stacks(settings, os.environ).found()
+    if not url and stack is not None and healthy(stack.api_url):
+        url = stack.api_url
+    if not url:
+        yield Check("prefect", "server", "unused", "a server inside each run, which ends with it")
+        return
+    yield Check("prefect", "server", "ok", f"Prefect {check_prefect(url)} at {url}")
+
+
+def workers(settings: Settings) -> Iterator[Check]:
+    """Own workers against this machine, or the scheduler, its certificates, its versions and its workers."""
+    if settings.tls_folder is not None:
+        days = (expires(settings.tls_folder) - datetime.now(UTC)).days
+        way_out = f"renew them: myriad tls {settings.tls_folder}" if days < _SOON_DAYS else ""
+        yield Check("workers", "certificates", "warning" if way_out else "ok", f"valid for {days} days", way_out)
+    if not settings.dask_address:
+        yield _own_workers(settings)
+        return
+    from adapters.compute.dask import connect
+
+    with connect(settings) as client:
+        encrypted = "encrypted" if settings.dask_address.startswith("tls://") else "not encrypted"
+        yield Check("workers", "scheduler", "ok", f"{settings.dask_address}, {encrypted}, versions as here")
+        future = client.submit(code_digest, pure=False, retries=1)
+        try:
+            digest = future.result(timeout=_ANSWER_S)
+        except TimeoutError:
+            way_out = "start workers: myriad workers, on this or another host"
+            yield Check("workers", "workers", "failed", f"no worker took a task within {_ANSWER_S:.0f} s", way_out)
+            return
+        same = digest == code_digest()
+        way_out = "" if same else "install the same version of Myriad on all hosts, and start the workers again"
+        yield Check("workers", "code", "ok" if same else "failed", f"a worker has {digest}", way_out)
+        if settings.lake.startswith("s3://"):
+            client.submit(_reach, settings.lake, pure=False).result(timeout=_ANSWER_S)
+            yield Check("workers", "lake", "ok", "a worker reaches it")
+        elif "127.0.0.1" not in settings.dask_address and "localhost" not in settings.dask_address:
+            found = f"{settings.lake_uri} is a folder, and the scheduler is elsewhere"
+            yield Check("workers", "lake", "warning", found, "workers must see the same folder; or use an s3:// lake")
+
+
+def _reach(uri: str) -> None:
+    Bucket(uri).reach()
+
+
+def _own_workers(settings: Settings) -> Check:
+    cores, memory = os.cpu_count() or 1, psutil.virtual_memory().total
+    found = (
+        f"{settings.workers} own workers, memory limit {settings.worker_memory}; {cores} cores, {format_bytes(memory)}"
+    )
+    if settings.worker_memory != "auto":
+        from dask.utils import parse_bytes
+
+        if settings.workers * parse_bytes(settings.worker_memory) > memory:
+            return Check("workers", "memory", "warning", found, "lower MYRIAD_WORKERS or MYRIAD_WORKER_MEMORY")
+    return Check("workers", "own", "ok", found)
+
+
+def telemetry(settings: Settings) -> Iterator[Check]:
+    """Whether our libraries may phone home."""
+    talking = [name for name, quiet in quiet_names().items() if _yes(os.environ.get(name, quiet)) != _yes(quiet)]
+    found = f"on: {', '.join(talking)}" if talking else "off"
+    yield Check("telemetry", "libraries", "warning" if talking else "ok", found, "unset it" if talking else "")
+
+
+def _yes(value: str) -> bool:
+    """As our libraries read such variables: `1`, `true`, `yes` and `on` mean it."""
+    return value.strip().lower() in ("1", "true", "t", "yes", "y", "on")

@@ -1,0 +1,78 @@
+"""Accounts of scoring runs in the lake, one small file a run; and signs of life while one is at work."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+
+from adapters.lake.files import STORAGE_ERRORS, arrow_filesystem, open_file, put_file
+from adapters.lake.table import Lake, unusable
+from domain.gateway.job_result import ScoreAccount, account_json, parse_account
+
+__all__ = ["beating", "last_beat", "read_account", "write_account"]
+
+_FOLDER = "_jobs"
+_ALIVE = "_alive"
+BEAT_S = 10.0
+_LOG = logging.getLogger(__name__)
+
+
+def write_account(lake: Lake, account: ScoreAccount) -> None:
+    """Keep the account of a run, in place of a former one. Raises an OSError if the storage refuses."""
+    put_file(f"{lake.folder(account.fleet)}/{_FOLDER}", f"{account.run_id}.json", account_json(account).encode())
+
+
+def read_account(lake: Lake, fleet: str, run_id: str) -> ScoreAccount | None:
+    """The account of a run; None where it has left none. Raises LakeError if the lake cannot be read."""
+    content = _content(f"{lake.folder(fleet)}/{_FOLDER}/{run_id}.json")
+    return None if content is None else parse_account(content)
+
+
+@contextmanager
+def beating(lake: Lake, fleet: str, run_id: str) -> Iterator[None]:
+    """While the block runs, a small file says that its process lives: who waits for it can tell it from a killed one.
+
+    A beat that cannot be written is left out; it is no reason to end what runs.
+    """
+    over = threading.Event()
+
+    def beat() -> None:
+        while True:
+            try:
+                put_file(_alive(lake, fleet), run_id, datetime.now(UTC).isoformat().encode())
+            except STORAGE_ERRORS as exc:
+                _LOG.debug("no sign of life of %s: %s", run_id, exc)
+            if over.wait(BEAT_S):
+                return
+
+    thread = threading.Thread(target=beat, name="beat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(BEAT_S)
+        with suppress(*STORAGE_ERRORS):
+            filesystem, path = arrow_filesystem(f"{_alive(lake, fleet)}/{run_id}")
+            filesystem.delete_file(path)
+
+
+def last_beat(lake: Lake, fleet: str, run_id: str) -> datetime | None:
+    """When a run gave its last sign of life; None where there is none. Raises LakeError if the lake cannot be read."""
+    content = _content(f"{_alive(lake, fleet)}/{run_id}")
+    return None if content is None else datetime.fromisoformat(content.decode())
+
+
+def _content(uri: str) -> bytes | None:
+    """What a file holds; None where there is none, which is something else than a store that is away."""
+    with unusable(uri, "read"):
+        try:
+            with open_file(uri) as stream:
+                return stream.read()
+        except FileNotFoundError:
+            return None
+
+
+def _alive(lake: Lake, fleet: str) -> str:
+    return f"{lake.folder(fleet)}/{_ALIVE}"

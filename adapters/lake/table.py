@@ -1,0 +1,466 @@
+"""The lake: Delta tables in a local folder or on S3, written by replacing partitions, once.
+
+Workers stage Parquet files under a table's root (`Table.stage`) and return `StagedFile` receipts; one coordinator
+commits them (`Table.replace`). Nothing is visible before the commit, nothing twice after any retry. Readers go through
+the Delta log only: staged files that were never committed are invisible.
+"""
+
+import json
+import random
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from adapters.lake.files import STORAGE_ERRORS, arrow_filesystem, file_sizes, get_objects, put_file
+from domain.data.tables import TableSpec
+from domain.errors import LakeError, StaleTableError
+
+__all__ = ["Lake", "Pin", "StagedFile", "Table", "unusable"]
+
+ROW_GROUP_ROWS = 16_384
+WHOLE_BYTES, TOGETHER_BYTES = 2 << 20, 128 << 20
+"""Up to which size a file on S3 is read whole, and how many bytes of files are read at a time."""
+FORMAT, FORMAT_PROPERTY = 1, "myriad.format"
+"""How our tables are laid out; raised when an older version would misread them. Tables that do not tell have 1."""
+
+_CONFIGURATION = {
+    "delta.checkpointInterval": "10",
+    "delta.logRetentionDuration": "interval 1 days",
+    FORMAT_PROPERTY: str(FORMAT),
+}
+_PATIENCE = {
+    "max_retries": "40",
+    "retry_timeout": "120s",
+    "backoff_config.init_backoff": "500ms",
+    "backoff_config.max_backoff": "5s",
+}
+"""A store that is away for a minute is waited for; by default it would be for three seconds."""
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A Parquet file below a table's root that waits for its commit; also describes a committed one.
+
+    table : name of the table that it was staged for.
+    committed_ms : when it was committed, in milliseconds since the epoch; 0 before that. A staged file that takes the
+    place of committed ones has theirs, and keeps it.
+    """
+
+    path: str
+    size: int
+    rows: int
+    partition: Mapping[str, str]
+    stats: str = "{}"
+    table: str = ""
+    committed_ms: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One state of a table, whatever is committed after it.
+
+    look : of whoever looked, and nobody else's: a lake that is put back from a backup gives the same numbers again.
+    """
+
+    version: int
+    look: str
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Tables below one root; every fleet has a folder of its own."""
+
+    uri: str
+    storage: Mapping[str, str] = field(default_factory=dict)
+
+    def fleets(self) -> list[str]:
+        """Names of the fleets that have tables here, sorted."""
+        with unusable(self.uri, "listed"):
+            filesystem, root = arrow_filesystem(self.uri)
+            below = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
+        return sorted(info.base_name for info in below if info.type == pafs.FileType.Directory)
+
+    def folder(self, fleet: str) -> str:
+        """Where the fleet's tables lie."""
+        return f"{self.uri.rstrip('/')}/{fleet}"
+
+    def table(self, fleet: str, spec: TableSpec, pinned: Pin | None = None) -> "Table":
+        return Table(f"{self.folder(fleet)}/{spec.name}", spec, dict(self.storage), pinned)
+
+    def holds(self, fleet: str, file: StagedFile) -> bool:
+        """Whether a staged file is there as described."""
+        uri = f"{self.folder(fleet)}/{file.table}"
+        with unusable(uri, "read"):
+            filesystem, root = arrow_filesystem(uri)
+            return bool(filesystem.get_file_info(f"{root}/{file.path}").size == file.size)
+
+    def copy(self, fleet: str, file: StagedFile, partition: Mapping[str, str]) -> StagedFile:
+        """The rows of a staged file once more, with other partition values; invisible until committed."""
+        uri, relative = f"{self.folder(fleet)}/{file.table}", _new_path()
+        with unusable(uri, "written"):
+            filesystem, root = arrow_filesystem(uri)
+            filesystem.copy_file(f"{root}/{file.path}", f"{root}/{relative}")
+        return replace(file, path=relative, partition=dict(partition))
+
+
+@dataclass(frozen=True)
+class Table:
+    """One Delta table. Cheap to make and to send to workers; opens a fresh handle for every operation.
+
+    pinned : rows and version are those of this state, which a process looks up once; default the newest. Commits, marks
+    and properties are always of the newest.
+    """
+
+    uri: str
+    spec: TableSpec
+    storage: Mapping[str, str] = field(default_factory=dict)
+    pinned: Pin | None = None
+
+    @property
+    def _options(self) -> dict[str, str]:
+        return (_PATIENCE if self.uri.startswith("s3://") else {}) | dict(self.storage)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        with unusable(self.uri, "read"):
+            return DeltaTable.is_deltatable(self.uri, storage_options=self._options)
+
+    def version(self) -> int:
+        """Version of the newest commit; -1 where the table does not exist yet."""
+        if self.pinned is not None:
+            return self.pinned.version
+        handle = self._open()
+        return handle.version() if handle else -1
+
+    def pin(self) -> Pin:
+        """The state that is read: the newest, unless the table is pinned."""
+        if self.pinned is not None:
+            return self.pinned
+        handle = self._open()
+        pin = Pin(handle.version() if handle else -1, uuid.uuid4().hex)
+        _keep(pin, self._active(handle))
+        return pin
+
+    def files(self, where: Callable[[Mapping[str, str]], bool] = lambda partition: True) -> list[StagedFile]:
+        """Committed files whose partition values satisfy `where`."""
+        if self.pinned is None:
+            active = self._active(self._open())
+        elif self.pinned in _pinned_files:
+            active = _pinned_files[self.pinned]
+        else:
+            active = self._active(self._open(self.pinned.version))
+            _keep(self.pinned, active)
+        return [file for file in active if where(file.partition)]
+
+    def _active(self, handle: DeltaTable | None) -> list[StagedFile]:
+        with unusable(self.uri, "read"):
+            return _active_files(handle) if handle else []
+
+    def read(
+        self,
+        columns: Sequence[str] | None = None,
+        where: Callable[[Mapping[str, str]], bool] = lambda partition: True,
+        rows: ds.Expression | None = None,
+    ) -> pa.Table:
+        """Rows of the committed files in partitions that satisfy `where`, filtered by `rows`; partition columns too."""
+        return self.read_files(self.files(where), columns, rows)
+
+    def read_files(
+        self, files: Sequence[StagedFile], columns: Sequence[str] | None = None, rows: ds.Expression | None = None
+    ) -> pa.Table:
+        """Rows of given files. columns : default all of the table, in its order."""
+        wanted = list(columns) if columns is not None else self.spec.schema.names
+        schema = pa.schema([self.spec.schema.field(name) for name in wanted])
+        try:
+            parts = [self._read(part, wanted, rows).cast(schema) for part in _together(files)]
+        except (*STORAGE_ERRORS, pa.ArrowInvalid) as exc:
+            raise LakeError(
+                f"{self.uri}: a committed file cannot be read: {exc}; put it back from a backup of the lake"
+            ) from exc
+        return pa.concat_tables(parts) if parts else schema.empty_table()
+
+    def _read(self, files: Sequence[StagedFile], columns: Sequence[str], rows: ds.Expression | None) -> pa.Table:
+        """On S3 small files come whole, in one request each and all at the same time: answers take longer than a MB."""
+        filesystem, root = arrow_filesystem(self.uri)
+        whole = [file.path for file in files if self.uri.startswith("s3://") and file.size <= WHOLE_BYTES]
+        contents = dict(zip(whole, get_objects([f"{self.uri}/{path}" for path in whole]), strict=True)) if whole else {}
+        format_ = ds.ParquetFileFormat()
+        fragments = [
+            format_.make_fragment(pa.py_buffer(contents[file.path]), partition_expression=self._expression(file))
+            if file.path in contents
+            else format_.make_fragment(
+                f"{root}/{file.path}", filesystem, partition_expression=self._expression(file), file_size=file.size
+            )
+            for file in files
+        ]
+        dataset = ds.FileSystemDataset(fragments, self.spec.schema, format_, filesystem)
+        return dataset.to_table(columns=list(columns), filter=rows)
+
+    def _expression(self, file: StagedFile) -> ds.Expression:
+        expression = ds.scalar(True)
+        for name, text in file.partition.items():
+            kind = self.spec.schema.field(name).type
+            expression = expression & (ds.field(name) == pa.scalar(text).cast(kind))
+        return expression
+
+    def has_transaction(self, app_id: str, version: int) -> bool:
+        """Whether a commit with this transaction, or a newer one, has been made."""
+        handle = self._open()
+        return handle is not None and _done(handle, (app_id, version))
+
+    def mark(self, app_id: str) -> int | None:
+        """The number that the newest commit with this application id left; None where there is none."""
+        handle = self._open()
+        return handle.transaction_version(app_id) if handle else None
+
+    def columns(self) -> set[str]:
+        """Names of the columns that the table has, also those that a newer version of Myriad has added."""
+        handle = self._open()
+        return {column.name for column in handle.schema().fields} if handle else set()
+
+    def properties(self) -> dict[str, str]:
+        """The table's own settings, such as the number of buckets."""
+        handle = self._open()
+        return dict(handle.metadata().configuration) if handle else {}
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def create(self, properties: Mapping[str, str] | None = None) -> None:
+        """Make the table if it is not there; `properties` are kept only by whoever makes it."""
+        with unusable(self.uri, "made"):
+            try:
+                self._make(properties or {})
+            except CommitFailedError:
+                # Another writer made it at the same moment; what counts is that it is there.
+                if not DeltaTable.is_deltatable(self.uri, storage_options=self._options):
+                    raise
+
+    def _make(self, properties: Mapping[str, str]) -> None:
+        DeltaTable.create(
+            self.uri,
+            schema=self.spec.schema,
+            mode="ignore",
+            partition_by=list(self.spec.partition_by),
+            configuration=_CONFIGURATION | dict(properties),
+            storage_options=self._options,
+            raise_if_key_not_exists=False,
+        )
+
+    def stage(self, rows: pa.Table, **partition: object) -> StagedFile:
+        """Write rows as one Parquet file below the table's root; invisible until committed.
+
+        The name is unique per attempt: a worker that runs twice leaves an orphan, never a doubled row.
+        """
+        schema = self.spec.file_schema
+        missing = [name for name in schema.names if name not in rows.column_names]
+        if missing or set(partition) != set(self.spec.partition_by):
+            raise LakeError(f"{self.uri}: cannot stage: columns missing {missing}, partition {sorted(partition)}")
+        rows = rows.select(schema.names).cast(schema)
+        values = {name: str(partition[name]) for name in self.spec.partition_by}
+        relative = _new_path()
+        strings = [item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_timestamp(item.type)]
+        with unusable(self.uri, "written"):
+            # First in memory: a stream to S3 that breaks off would leave a short object that looks like a whole one.
+            sink = pa.BufferOutputStream()
+            pq.write_table(rows, sink, compression="zstd", use_dictionary=strings, row_group_size=ROW_GROUP_ROWS)
+            content = sink.getvalue().to_pybytes()
+            put_file(self.uri, relative, content)
+        stats = json.dumps({"numRecords": rows.num_rows})
+        return StagedFile(relative, len(content), rows.num_rows, values, stats, self.spec.name)
+
+    def replace(
+        self,
+        files: Sequence[StagedFile],
+        removes: Callable[[StagedFile], bool],
+        *,
+        skip_if: Callable[[Sequence[StagedFile]], bool] = lambda files: False,
+        transaction: tuple[str, int] | None = None,
+        marks: Mapping[str, int] | None = None,
+        based_on: int | None = None,
+        note: Mapping[str, str] | None = None,
+        deadline_s: float = 120.0,
+    ) -> bool:
+        """Commit staged files and remove the committed files that `removes` picks, in one transaction.
+
+        skip_if : looks at the committed files; True means that this commit has happened already.
+        transaction : application id and version; a version that is not newer than the recorded one is skipped.
+        marks : numbers to keep under application ids, whatever is there; `mark` gives them back. Unlike the note, they
+        outlive the clean-up of the log.
+        based_on : version of the table that the decision was taken on; another one raises StaleTableError.
+        Returns whether a commit was made. Raises LakeError if a staged file is not there as described, or if other
+        writers kept winning until the deadline.
+        """
+        self.create()
+        with unusable(self.uri, "written"):
+            self._check_staged(files)
+            return self._replace(files, removes, skip_if, transaction, marks, based_on, note, deadline_s)
+
+    def _replace(
+        self,
+        files: Sequence[StagedFile],
+        removes: Callable[[StagedFile], bool],
+        skip_if: Callable[[Sequence[StagedFile]], bool],
+        transaction: tuple[str, int] | None,
+        marks: Mapping[str, int] | None,
+        based_on: int | None,
+        note: Mapping[str, str] | None,
+        deadline_s: float,
+    ) -> bool:
+        end, attempt = time.monotonic() + deadline_s, 0
+        while True:
+            handle = self._open()  # Fresh each time: a stale handle with removes doubles rows.
+            if handle is None:
+                raise LakeError(f"{self.uri}: the table vanished while it was being written")
+            active = _active_files(handle)
+            if skip_if(active) or _done(handle, transaction):
+                return False
+            if based_on is not None and handle.version() != based_on:
+                raise StaleTableError(f"{self.uri}: version {handle.version()} came after version {based_on}")
+            # Two runs that took over the same receipts stage the same files: the second must not remove its own.
+            staged = {file.path for file in files}
+            gone = [file for file in active if removes(file) and file.path not in staged]
+            transactions = dict(marks or {}) | dict([transaction] if transaction else [])
+            if not files and not gone and not transactions:
+                return False
+            try:
+                if self._widen(handle):
+                    based_on = None if based_on is None else based_on + 1
+                    continue
+                self._commit(handle, files, gone, transactions, note or {})
+            except CommitFailedError as exc:
+                if time.monotonic() > end:
+                    raise LakeError(
+                        f"{self.uri}: not committed within {deadline_s:.0f} s; other writers kept winning"
+                    ) from exc
+                attempt += 1
+                time.sleep(random.random() * min(0.02 * 2**attempt, 1.0))  # noqa: S311 - jitter, not a secret
+            else:
+                return True
+
+    def _commit(
+        self,
+        handle: DeltaTable,
+        files: Iterable[StagedFile],
+        gone: Iterable[StagedFile],
+        transactions: Mapping[str, int],
+        note: Mapping[str, str],
+    ) -> None:
+        now_ms = int(time.time() * 1000)
+        adds = [AddAction(f.path, f.size, dict(f.partition), f.committed_ms or now_ms, True, f.stats) for f in files]
+        removed = [RemoveAction(f.path, True, now_ms, f.size, dict(f.partition)) for f in gone]
+        handle.create_write_transaction(
+            [*adds, *removed],
+            mode="append",
+            schema=self.spec.schema,
+            partition_by=list(self.spec.partition_by),
+            # No silent retries: after a conflict the decision what to remove must be taken again.
+            commit_properties=CommitProperties(
+                custom_metadata=dict(note),
+                app_transactions=[Transaction(*item, now_ms) for item in transactions.items()],
+                max_commit_retries=0,
+            ),
+        )
+
+    def _widen(self, handle: DeltaTable) -> bool:
+        """Add columns that the table got since it was made, such as a new feature; whether there were any."""
+        present = {column.name for column in handle.schema().fields}
+        wanted = Schema.from_arrow(self.spec.schema).fields
+        added = [column for column in wanted if column.name not in present]
+        if added:
+            handle.alter.add_columns(added)
+        return bool(added)
+
+    def _check_staged(self, files: Sequence[StagedFile]) -> None:
+        """Delta accepts an add of a missing file silently; refuse it here."""
+        for file, size in zip(files, file_sizes(self.uri, [file.path for file in files]), strict=True):
+            if size != file.size:
+                raise LakeError(f"{self.uri}: staged file {file.path} has {size} bytes, not {file.size}")
+
+    def _open(self, version: int | None = None) -> DeltaTable | None:
+        if version == -1:  # Pinned before it was made.
+            return None
+        with unusable(self.uri, "opened"):
+            try:
+                handle = DeltaTable(self.uri, version, storage_options=self._options)
+            except TableNotFoundError:
+                return None
+            found = handle.metadata().configuration.get(FORMAT_PROPERTY, "1")
+        if found not in map(str, range(1, FORMAT + 1)):
+            raise LakeError(
+                f"{self.uri}: the table has format {found}, and this version of Myriad knows formats up to {FORMAT}; "
+                "upgrade Myriad, or choose another lake"
+            )
+        return handle
+
+
+_PINNED_TABLES = 32
+_pinned_files: dict[Pin, list[StagedFile]] = {}
+"""Files of pinned tables, which never change; those that were looked up last."""
+
+
+def _keep(pin: Pin, files: list[StagedFile]) -> None:
+    while len(_pinned_files) >= _PINNED_TABLES:
+        _pinned_files.pop(next(iter(_pinned_files)), None)
+    _pinned_files[pin] = files
+
+
+@contextmanager
+def unusable(uri: str, done: str) -> Iterator[None]:
+    """What a storage or Delta raises (no permission, disk full, no connection, a broken log) as a LakeError."""
+    try:
+        yield
+    except (*STORAGE_ERRORS, DeltaError) as exc:
+        # Delta's errors are trees of lines, in colour.
+        text = ": ".join(part.strip() for part in _COLOUR.sub("", str(exc)).split("↳"))
+        raise LakeError(f"{uri}: the table cannot be {done}: {text}") from exc
+
+
+def _new_path() -> str:
+    """A path that no other attempt uses, relative to a table's root."""
+    return f"data/{uuid.uuid4().hex}.parquet"
+
+
+def _together(files: Sequence[StagedFile]) -> Iterator[list[StagedFile]]:
+    """Files in their order, as many at a time as memory may hold whole."""
+    part: list[StagedFile] = []
+    held = 0
+    for file in files:
+        if part and held + file.size > TOGETHER_BYTES:
+            yield part
+            part, held = [], 0
+        part.append(file)
+        held += file.size
+    if part:
+        yield part
+
+
+def _done(handle: DeltaTable, transaction: tuple[str, int] | None) -> bool:
+    if transaction is None:
+        return False
+    recorded = handle.transaction_version(transaction[0])
+    return recorded is not None and recorded >= transaction[1]
+
+
+def _active_files(handle: DeltaTable) -> list[StagedFile]:
+    table = pa.table(handle.get_add_actions(flatten=True))
+    names = [name for name in table.column_names if name.startswith("partition.")]
+    columns = table.select(["path", "size_bytes", "num_records", "modification_time", *names]).to_pydict()
+    keys = [name.removeprefix("partition.") for name in names]
+    files = zip(*columns.values(), strict=True)
+    return [
+        StagedFile(path, size, rows, dict(zip(keys, map(str, values), strict=True)), committed_ms=moment)
+        for path, size, rows, moment, *values in files
+    ]

@@ -1,0 +1,8 @@
+"""The server stack of docker-compose.yml as plain processes of this machine, for where there are no containers."""
+
+from adapters.local_stack.compose_file import Service, read_compose
+from adapters.local_stack.process import Translation
+from adapters.local_stack.stack import ServerStack
+from adapters.local_stack.supervisor import Supervisor
+
+__all__ = ["ServerStack", "Service", "Supervisor", "Translation", "read_compose"]

@@ -1,0 +1,13 @@
+"""The supervisor of the local stack: `python -m adapters.local_stack HOME STATE` runs services until it is stopped."""
+
+import os
+import sys
+from pathlib import Path
+
+from adapters.compute.interrupts import stopping_on_signals
+from adapters.local_stack import ServerStack
+
+if __name__ == "__main__":
+    with stopping_on_signals():
+        home, state = map(Path, sys.argv[1:])
+        ServerStack(home, dict(os.environ), state).supervise(lambda: False, print)

@@ -1,0 +1,262 @@
+"""The one server stack of a home: its settings, its supervisor, and what a client of it needs."""
+
+import base64
+import fcntl
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from dotenv import dotenv_values
+
+from adapters.compute.processes import Known, end_family
+from adapters.local_stack.compose_file import Service, read_compose
+from adapters.local_stack.process import LOOPBACK, Translation
+from adapters.local_stack.supervisor import RECORD, Entry, Supervisor, read_record
+from domain.errors import OrchestratorError, SettingsError
+
+__all__ = ["CLIENT", "ServerStack"]
+
+CLIENT = "prefect-worker"
+"""The service whose environment is what any client of the stack needs."""
+_CLIENT_NAMES = ("MYRIAD_", "MLFLOW_", "AWS_", "PREFECT_API_", "PREFECT_CLIENT_", "PG", "DO_NOT_TRACK")
+_SECRETS = {
+    "POSTGRES_PASSWORD": 24,
+    "AWS_ACCESS_KEY_ID": 12,
+    "AWS_SECRET_ACCESS_KEY": 24,
+    "MLFLOW_TRACKING_PASSWORD": 18,
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": 24,
+    "MYRIAD_GATEWAY_SECRET": 24,
+}
+_START_LIMIT_S = 240.0
+_STOP_LIMIT_S = 90.0
+_POLL_S = 0.2
+
+
+class ServerStack:
+    """The services of `docker-compose.yml` as processes below one supervisor, with data and logs in `var/stack`.
+
+    variables : fill the file's variables, before those of `.env`. state : another folder than `var/stack`.
+    """
+
+    def __init__(self, home: Path, variables: Mapping[str, str], state: Path | None = None) -> None:
+        self._home = home.resolve()
+        self._state = (state or self._home / "var/stack").resolve()
+        self._file = self._home / "docker-compose.yml"
+        self._env_file = self._home / ".env"
+        self._given = variables
+
+    # -- what it consists of ------------------------------------------------------------------------------------
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Values for the variables of the compose file: those of `.env`, and before them those of the environment."""
+        from_file = {name: value for name, value in dotenv_values(self._env_file).items() if value is not None}
+        return from_file | dict(self._given)
+
+    def services(self) -> list[Service]:
+        """Raises SettingsError where secrets are missing."""
+        return read_compose(self._file, self.variables)
+
+    def translation(self) -> Translation:
+        return Translation(self.services(), self._home, self._state)
+
+    def log(self, service: str) -> Path:
+        return self._state / "logs" / f"{service}.log"
+
+    def client_environment(self) -> dict[str, str]:
+        """Variables with which commands on this machine use the stack."""
+        service = next(service for service in self.services() if service.name == CLIENT)
+        environment = self.translation().process(service).environment
+        return {name: value for name, value in environment.items() if name.startswith(_CLIENT_NAMES)}
+
+    def initialise(self) -> Path:
+        """Write `.env` with random secrets. Raises SettingsError if there is one."""
+        lines = [f"{name}={secrets.token_hex(size)}" for name, size in _SECRETS.items()]
+        lines += [f"MYRIAD_WEBHOOK_SECRET=whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"]
+        lines += ["MLFLOW_TRACKING_USERNAME=admin", f"PREFECT_API_AUTH_STRING=admin:{secrets.token_hex(18)}"]
+        try:
+            descriptor = os.open(self._env_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise SettingsError(f"{self._env_file}: is there already; edit it, or move it away first") from None
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(
+                "# Secrets of the server stack; .env.example tells what else can be set.\n" + "\n".join(lines) + "\n"
+            )
+        return self._env_file
+
+    # -- as processes -------------------------------------------------------------------------------------------
+
+    def entries(self) -> list[Entry]:
+        """The services that run or have run since the stack was started; none where it does not run."""
+        return read_record(self._record) if self._supervisor() is not None else []
+
+    def supervise(self, over: Callable[[], bool], tell: Callable[[str], None]) -> None:
+        """Run all services below this process until `over()`."""
+        Supervisor(self.services(), self.translation(), self._state, tell).run(over)
+
+    def up(self, tell: Callable[[str], None]) -> list[Entry]:
+        """Start what does not run, and wait until all of it can be used.
+
+        Raises SettingsError for settings that are missing or that the databases do not take, and OrchestratorError if a
+        service does not come up; what was started for it is stopped again then.
+        """
+        services = self.services()
+        with self._locked():
+            anew = self._supervisor() is None
+            if anew:
+                self._end_orphans()
+                _refuse_taken(services)
+                self._spawn()
+            try:
+                return self._await(services, tell)
+            except BaseException:
+                if anew:
+                    self._stop()
+                raise
+
+    def down(self) -> list[Entry]:
+        """Stop all services; returns those that ran."""
+        with self._locked():
+            stopped = [entry for entry in self.entries() if entry.pid]
+            self._stop()
+        return stopped
+
+    def hold(self, service: str) -> None:
+        """End a service at once, as a crash would, and keep it down until it is released."""
+        held = self._state / "held" / service
+        held.parent.mkdir(exist_ok=True)
+        held.touch()
+        for entry in self.entries():
+            process = Known(entry.pid, entry.started).process() if entry.name == service and entry.pid else None
+            if process is not None:
+                end_family(process, 0.0, signal.SIGKILL)
+
+    def release(self, service: str) -> None:
+        """Let a service that was held start again."""
+        (self._state / "held" / service).unlink(missing_ok=True)
+
+    def _await(self, services: list[Service], tell: Callable[[str], None]) -> list[Entry]:
+        end, told = time.monotonic() + _START_LIMIT_S, set[str]()
+        while True:
+            entries = self.entries()
+            for entry in entries:
+                if entry.status in ("running", "completed") and entry.name not in told:
+                    told.add(entry.name)
+                    if entry.name == "postgres":
+                        self._refuse_password()
+                    tell(f"{entry.name:<15} {'ready' if entry.status == 'running' else 'done'}")
+                if entry.status == "failed":
+                    raise OrchestratorError(f"{entry.name}: {entry.told}\n{self._last_words(entry.name)}")
+            if len(told) == len(services):
+                return entries
+            if self._supervisor() is None:
+                raise OrchestratorError(f"the stack ended while it started\n{self._last_words('supervisor')}")
+            if time.monotonic() > end:
+                late = [entry.name for entry in entries if entry.name not in told]
+                words = "\n".join(self._last_words(name) for name in late[:1])
+                raise OrchestratorError(f"not ready within {_START_LIMIT_S:.0f} s: {', '.join(late)}\n{words}")
+            time.sleep(_POLL_S)
+
+    def _refuse_password(self) -> None:
+        """The databases keep the password that they were made with: another one would fail in every server's log."""
+        import psycopg
+
+        given = self.client_environment()
+        where = f"host={given['PGHOST']} port={given['PGPORT']} user={given['PGUSER']} dbname=postgres"
+        try:
+            psycopg.connect(where, password=given["PGPASSWORD"]).close()
+        except psycopg.OperationalError as exc:
+            if "password authentication failed" in str(exc):
+                raise SettingsError(
+                    f"POSTGRES_PASSWORD: not the one that the databases below {self._state} were made with; put that "
+                    f"one back in {self._env_file}, or remove {self._state} with all that is in it to begin anew"
+                ) from exc
+            raise OrchestratorError(f"postgres: {str(exc).strip()}\n{self._last_words('postgres')}") from exc
+
+    def _spawn(self) -> None:
+        self._state.mkdir(parents=True, exist_ok=True)
+        self.log("supervisor").parent.mkdir(exist_ok=True)
+        command = [sys.executable, "-u", "-m", "adapters.local_stack", str(self._home), str(self._state)]
+        with self.log("supervisor").open("wb") as output:
+            started = subprocess.Popen(  # noqa: S603
+                command,
+                cwd=self._home,
+                env={**os.environ, **self._given},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        started.returncode = 0  # It outlives us: Popen need not warn that nobody waits for it.
+        known = Known.of(started.pid)
+        self._pid_file.write_text(f"{known.pid} {known.started!r}", encoding="ascii")
+
+    def _supervisor(self) -> psutil.Process | None:
+        try:
+            pid, started = self._pid_file.read_text(encoding="ascii").split()
+        except (OSError, ValueError):
+            return None
+        return Known(int(pid), float(started)).process()
+
+    def _stop(self) -> None:
+        process = self._supervisor()
+        if process is not None:
+            end_family(process, _STOP_LIMIT_S)
+        self._end_orphans()
+        self._pid_file.unlink(missing_ok=True)
+
+    def _end_orphans(self) -> None:
+        """Services whose supervisor was killed; on Linux they have ended with it."""
+        for entry in read_record(self._record):
+            process = Known(entry.pid, entry.started).process() if entry.pid else None
+            if process is not None:
+                end_family(process, 5.0)
+        self._record.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Only one command at a time starts or stops the stack; another one waits."""
+        self._state.mkdir(parents=True, exist_ok=True)
+        with (self._state / "stack.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _last_words(self, service: str) -> str:
+        log = self.log(service)
+        try:
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return f"its log {log} cannot be read"
+        return "\n  ".join([f"the end of {log}:", *(line for line in lines if line.strip())][-15:])
+
+    @property
+    def _record(self) -> Path:
+        return self._state / RECORD
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._state / "supervisor.pid"
+
+
+def _refuse_taken(services: list[Service]) -> None:
+    """A port that somebody else has is one clear line, not a service that ends again and again."""
+    import socket
+
+    for service in services:
+        for port in service.ports:
+            with socket.socket() as attempt:
+                attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    attempt.bind((LOOPBACK, port))
+                except OSError as exc:
+                    raise OrchestratorError(
+                        f"{service.name}: port {port} cannot be used: {exc.strerror}; stop what uses it, or name "
+                        "another one in .env (see .env.example)"
+                    ) from exc

@@ -1,0 +1,52 @@
+"""Whether a server of the stack can be used: `python -m adapters.local_stack.wait_for URL` exits with 0 when it can.
+
+http://… is asked once, as health checks do by themselves again and again. s3://BUCKET/KEY is written to until that
+succeeds, for a minute at most: a server's own health page says so too early.
+"""
+
+import sys
+import time
+import urllib.error
+import urllib.request
+
+__all__ = ["main"]
+
+_LIMIT_S = 60.0
+_ASK_S = 5.0
+_POLL_S = 0.3
+
+
+def main(uri: str) -> int:
+    """0 if the server at `uri` can be used, else 1 with the reason on stderr."""
+    try:
+        _write(uri) if uri.startswith("s3://") else _ask(uri)
+    except (OSError, ValueError) as exc:
+        print(f"{uri}: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _ask(url: str) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("give an http://, https:// or s3:// address")
+    with urllib.request.urlopen(url, timeout=_ASK_S):  # noqa: S310 - the scheme has been checked
+        pass
+
+
+def _write(uri: str) -> None:
+    from adapters.lake.files import STORAGE_ERRORS, put_once
+
+    end = time.monotonic() + _LIMIT_S
+    while True:
+        try:
+            put_once(uri, b"ready\n")
+        except STORAGE_ERRORS as exc:
+            if time.monotonic() > end:
+                raise OSError(str(exc)) from exc
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

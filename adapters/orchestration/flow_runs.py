@@ -1,0 +1,157 @@
+"""Runs of deployed flows: started once under a key, asked for their state, cancelled."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterType,
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.sorting import ArtifactSort, LogSort
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Cancelling
+
+from adapters.orchestration.deployments import connected
+from domain.errors import UnknownNameError
+
+__all__ = ["FlowRuns", "LogLine", "RunState"]
+
+_LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"))
+_NOT_BEGUN = (StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """kind : Prefect's state type in lower case, such as `running`. message : what went wrong, if anything."""
+
+    kind: str
+    message: str
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def begun(self) -> bool:
+        return self.kind not in {state.value.lower() for state in _NOT_BEGUN}
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of a run's log."""
+
+    at: datetime
+    level: str
+    message: str
+
+
+class FlowRuns:
+    """The runs on a Prefect server, by the url of its API.
+
+    All methods raise OrchestratorError if it does not answer.
+    """
+
+    def __init__(self, api_url: str) -> None:
+        self._api_url = api_url
+
+    def known(self, label: str) -> bool:
+        """Whether a deployment `flow/name` is there."""
+        with self._client() as client:
+            return _deployment(client, label) is not None
+
+    def start(self, label: str, parameters: Mapping[str, Any], key: str, name: str, tags: Sequence[str]) -> str:
+        """Start a run of a deployment, or find the one that was started under the same key; its id.
+
+        Raises UnknownNameError if there is no such deployment, or it does not take the parameters.
+        """
+        with self._client() as client:
+            deployment = _deployment(client, label)
+            if deployment is None:
+                raise UnknownNameError(f"deployment {label} is not there; deploy the fleet: myriad deploy")
+            try:
+                run = client.create_flow_run_from_deployment(
+                    deployment, parameters=dict(parameters), idempotency_key=key, name=name, tags=list(tags)
+                )
+            except PrefectHTTPStatusError as exc:
+                if exc.response.status_code not in (400, 409, 422):
+                    raise
+                raise UnknownNameError(f"deployment {label}: {exc.response.text[:500]}") from exc
+        return str(run.id)
+
+    def emit(self, identity: str, event: str, fleet: str, payload: Mapping[str, Any]) -> None:
+        """Send an event about a fleet, for automations; the same id again within minutes counts once."""
+        resource = {"prefect.resource.id": f"myriad.fleet.{fleet}", "prefect.resource.name": fleet}
+        content = {"id": identity, "occurred": datetime.now(UTC).isoformat(), "event": event, "resource": resource}
+        with self._client() as client:
+            client.request("POST", "/events", json=[content | {"payload": dict(payload)}])
+
+    def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
+        """States of runs by id; those that the server does not know are left out."""
+        found: dict[str, RunState] = {}
+        with self._client() as client:
+            for first in range(0, len(run_ids), 200):
+                ids = [UUID(one) for one in run_ids[first : first + 200]]
+                for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids))):
+                    state = run.state
+                    kind = state.type.value.lower() if state else "scheduled"
+                    found[str(run.id)] = RunState(
+                        kind, (state.message or "") if state else "", run.start_time, run.end_time
+                    )
+        return found
+
+    def progress(self, run_id: str) -> tuple[str, float] | None:
+        """The stage that a run works on, and percent of it; None before the first."""
+        of_run = ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id)]), type=ArtifactFilterType(any_=["progress"])
+        )
+        with self._client() as client:
+            found = client.read_artifacts(artifact_filter=of_run, sort=ArtifactSort.UPDATED_DESC, limit=1)
+        if not found or not isinstance(found[0].data, int | float):
+            return None
+        return str(found[0].description or found[0].key).partition(" of ")[0], float(found[0].data)
+
+    def cancel(self, run_id: str) -> None:
+        """Ask for the end of a run; its worker ends the processes. One that has ended already is left alone."""
+        with self._client() as client, suppress(ObjectNotFound):
+            client.set_flow_run_state(run_id, Cancelling())
+
+    def crash(self, run_id: str, why: str) -> None:
+        """Put on record that the process of a run is gone, and free its place."""
+        crashed = State(type=StateType.CRASHED, name="Crashed", message=why)
+        with self._client() as client, suppress(ObjectNotFound):
+            client.set_flow_run_state(run_id, crashed, force=True)
+
+    def logs(self, run_id: str, offset: int, limit: int) -> list[LogLine]:
+        """Lines of a run's log, the oldest first."""
+        of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)]))
+        with self._client() as client:
+            lines = client.read_logs(of_run, limit=limit, offset=offset, sort=LogSort.TIMESTAMP_ASC)
+        return [LogLine(line.timestamp, _level(line.level), line.message) for line in lines]
+
+    def alive(self) -> None:
+        """Raises OrchestratorError if the server does not answer."""
+        with self._client() as client:
+            client.hello().raise_for_status()
+
+    def _client(self) -> AbstractContextManager[SyncPrefectClient]:
+        return connected(self._api_url)
+
+
+def _deployment(client: SyncPrefectClient, label: str) -> UUID | None:
+    try:
+        return client.read_deployment_by_name(label).id
+    except ObjectNotFound:
+        return None
+
+
+def _level(number: int) -> str:
+    return next((name for least, name in _LEVELS if number >= least), "debug")

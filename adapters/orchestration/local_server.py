@@ -1,0 +1,242 @@
+"""The local stack: a Prefect server and a worker as processes of this machine, which outlive the command."""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import psutil
+
+from adapters.compute.processes import Known, end_family
+from adapters.settings import Settings, stack_environment
+from domain.errors import OrchestratorError
+
+__all__ = ["WORKER", "Child", "Stack", "Stacks", "described", "healthy", "join_server", "running_server"]
+
+HOST = "127.0.0.1"
+WORKER = "myriad"
+Role = Literal["server", "worker"]
+ROLES: tuple[Role, ...] = ("server", "worker")
+_STOP_GRACE_S = 15.0
+_START_LIMIT_S = 180.0
+_POLL_S = 0.2
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True)
+class Child:
+    """A process of the stack."""
+
+    role: Role
+    pid: int
+    started: float
+
+    def process(self) -> psutil.Process | None:
+        """The process, unless it has ended."""
+        return Known(self.pid, self.started).process()
+
+    @property
+    def began(self) -> datetime:
+        return datetime.fromtimestamp(self.started, UTC)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What runs, and where it listens."""
+
+    port: int
+    children: tuple[Child, ...] = ()
+
+    @property
+    def ui_url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.ui_url}/api"
+
+    @property
+    def complete(self) -> bool:
+        """Whether server and worker are alive."""
+        return all(self.child(role) for role in ROLES)
+
+    def child(self, role: Role) -> Child | None:
+        """The living process of this role."""
+        return next((child for child in self.children if child.role == role and child.process()), None)
+
+
+def healthy(api_url: str, limit_s: float = 2.0) -> bool:
+    """Whether a Prefect server answers there."""
+    try:
+        return httpx.get(f"{api_url}/health", timeout=limit_s).is_success
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+
+
+def running_server(settings: Settings) -> str | None:
+    """Url of a Prefect server that answers: the environment's, or that of the local stack; None without either.
+
+    Raises SettingsError if the environment names a server that cannot be used.
+    """
+    if named := os.environ.get("PREFECT_API_URL"):
+        from adapters.health import check_prefect  # Here, since commands that only look need none of it.
+
+        check_prefect(named)
+        return named
+    stack = Stacks(settings, os.environ).found()
+    return stack.api_url if stack and stack.child("server") and healthy(stack.api_url) else None
+
+
+def join_server(settings: Settings) -> None:
+    """Runs of this process show up in the UI of a running server, where there is one."""
+    url = running_server(settings)
+    if url is None:
+        return
+    os.environ["PREFECT_API_URL"] = url
+    # The run's log goes to the server; a copy in the terminal would tear up the progress bars.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+
+
+def described(stack: Stack, logs: Mapping[Role, Path]) -> Iterator[str]:
+    """What a person needs of a running stack: links, processes, logs, and how to use and stop it."""
+    yield f"Prefect      {stack.ui_url}"
+    yield f"deployments  {stack.ui_url}/deployments"
+    for child in stack.children:
+        since = f"{child.began.astimezone():%Y-%m-%d %H:%M}"
+        yield f"{child.role:<12} pid {child.pid} since {since}, log {logs[child.role]}"
+    yield f"use          export PREFECT_API_URL={stack.api_url}"
+    yield "stop         myriad down"
+
+
+class Stacks:
+    """Starts, finds and stops the one stack of a home."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+        """environment : what the processes start from; defaults are filled in."""
+        self._settings = settings
+        self._environment = environment
+        self._folder = settings.path("var/run")
+        self._record = self._folder / "stack.json"
+
+    @property
+    def logs(self) -> dict[Role, Path]:
+        """Where the processes write what they say."""
+        return {role: self._folder / f"{role}.log" for role in ROLES}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one command at a time starts or stops the stack; another one waits."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "stack.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def found(self) -> Stack | None:
+        """The stack on record with the processes that are still alive; None where there are none."""
+        try:
+            content = json.loads(self._record.read_text(encoding="utf-8"))
+            children = tuple(Child(**child) for child in content["children"])
+            stack = Stack(content["port"], tuple(child for child in children if child.process()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return stack if stack.children else None
+
+    def start(self, stack: Stack, role: Role) -> Stack:
+        """The stack with one process more, in a session of its own, on record from its first moment."""
+        if role == "server":
+            _check_port(stack.port)
+        log = self.logs[role]
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+        with log.open("wb") as output:
+            started = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", *_ARGUMENTS[role]],
+                cwd=self._settings.home,
+                env=stack_environment(self._settings, stack.port, self._environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # Ignored where we run in the background, and then a worker could not be stopped gently.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+        started.returncode = 0  # It outlives us: Popen need not warn that nobody waits for it.
+        child = Child(role, started.pid, Known.of(started.pid).started)
+        stack = Stack(stack.port, (*stack.children, child))
+        self._write(stack)
+        return stack
+
+    def await_ready(self, stack: Stack, role: Role, ready: Callable[[], bool]) -> None:
+        """Until it is ready; raises OrchestratorError with the end of its log as soon as it has ended."""
+        end = time.monotonic() + _START_LIMIT_S
+        while not ready():
+            if stack.child(role) is None:
+                raise OrchestratorError(f"the Prefect {role} ended while it started; {self._last_words(role)}")
+            if time.monotonic() > end:
+                limit = f"did not get ready within {_START_LIMIT_S:.0f} s"
+                raise OrchestratorError(f"the Prefect {role} {limit}; {self._last_words(role)}")
+            time.sleep(_POLL_S)
+
+    def stop(self, grace_s: float = _STOP_GRACE_S) -> tuple[Child, ...]:
+        """End the worker, then the server, with all that they started; returns what was stopped."""
+        stack = self.found()
+        stopped = sorted(stack.children, key=lambda child: child.role == "server") if stack else []
+        for child in stopped:
+            process = child.process()
+            if process is not None:
+                end_family(process, grace_s)
+        self._record.unlink(missing_ok=True)
+        return tuple(stopped)
+
+    def _write(self, stack: Stack) -> None:
+        draft = self._record.with_suffix(".new")
+        draft.write_text(json.dumps(asdict(stack), indent=2), encoding="utf-8")
+        draft.replace(self._record)
+
+    def _last_words(self, role: Role) -> str:
+        log = self.logs[role]
+        with suppress(OSError):
+            lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+            said = [line.rstrip() for line in lines if line.strip()][-_LOG_LINES:]
+            return "\n  ".join([f"the end of {log}:", *said])
+        return f"its log {log} cannot be read"
+
+
+_ARGUMENTS: dict[Role, tuple[str, ...]] = {
+    "server": ("prefect", "server", "start"),
+    # Two runs at once: a long training must not hold up scoring, and each run has workers of its own.
+    "worker": ("cli", "worker", "--name", WORKER, "--limit", "2"),
+}
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((HOST, port))
+        except OSError as exc:
+            raise OrchestratorError(
+                f"port {port} cannot be used: {exc.strerror}{_owner(port)}; "
+                f"stop what uses it, or name another port: myriad up --port {port + 1}"
+            ) from exc
+
+
+def _owner(port: int) -> str:
+    """Who listens there, as far as this user may know."""
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f" by process {connection.pid} ({' '.join(psutil.Process(connection.pid).cmdline())[:80]})"
+    return ""

@@ -1,0 +1,199 @@
+"""Copies tables of the lake to CSV and Parquet files, a part at a time, so that memory stays bounded."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from adapters.lake.files import STORAGE_ERRORS, replacing, split_uri
+from adapters.lake.table import StagedFile
+from adapters.queries.current_forecasts import current_forecasts
+from adapters.queries.fleet_status import FleetTables
+from domain.config.fleet import Fleet
+from domain.data.flatten import flat_text, split_segments
+from domain.data.tables import (
+    ACCURACY,
+    CHAMPIONS,
+    LEADERBOARD,
+    OUTCOMES,
+    PREDICTIONS,
+    QUARANTINE,
+    SEGMENTS,
+    TableSpec,
+    observations,
+)
+from domain.errors import LakeError, RequestError
+
+__all__ = ["EXPORTED", "Exported", "Format", "export_table", "table_writer"]
+
+Format = Literal["csv", "parquet"]
+_SUFFIXES: Mapping[str, Format] = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_TABLES: Mapping[str, tuple[TableSpec | None, str]] = {
+    "predictions": (PREDICTIONS, "score"),
+    "forecasts": (PREDICTIONS, "score"),
+    "champions": (CHAMPIONS, "promote"),
+    "outcomes": (OUTCOMES, "train"),
+    "accuracy": (ACCURACY, "accuracy"),
+    "leaderboard": (LEADERBOARD, "train"),
+    "quarantine": (QUARANTINE, "ingest"),
+    "segments": (SEGMENTS, "partition"),
+    "observations": (None, "partition"),
+}
+"""Schema of each table (None: the fleet's), and the command that fills it. `forecasts` are current predictions."""
+
+EXPORTED = tuple(_TABLES)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and where."""
+
+    table: str
+    path: str
+    format: Format
+    rows: int
+    columns: tuple[str, ...]
+
+
+class TableWriter(Protocol):
+    def write_table(self, table: pa.Table) -> None: ...
+
+
+def export_table(
+    tables: FleetTables,
+    fleet: Fleet,
+    name: str,
+    to: str,
+    home: Path,
+    *,
+    form: Format | None = None,
+    release: int | None = None,
+    segment: str | None = None,
+) -> Exported:
+    """Write a table to a file, or to FOLDER/NAME.FORMAT; a file that is there is replaced, once the new one is whole.
+
+    to : local (relative to `home`) or s3://. form : default that of the file's name; csv for a folder.
+    release, segment : only rows of this release, or with this segment key.
+    Raises RequestError if there is no such table or filter, LakeError if it holds nothing or cannot be written.
+    """
+    if name not in _TABLES:
+        raise RequestError(f"table {name!r}: there is none to export; choose one of {', '.join(EXPORTED)}")
+    spec, (path, form) = _TABLES[name][0] or observations(fleet), _target(to, home, name, form)
+    wanted = _filter(name, spec, release, segment)
+    rows, schema = 0, None
+    with _placed(path, home) as local, ExitStack() as stack:
+        writer: TableWriter | None = None
+        for part in _parts(tables, name, spec, wanted, release, segment):
+            table = split_segments(part, fleet.segment_by)
+            table = flat_text(table) if form == "csv" else table
+            if writer is None:
+                schema, writer = table.schema, stack.enter_context(table_writer(local, path, form, table.schema))
+            if table.num_rows:
+                writer.write_table(table.cast(schema))
+            rows += table.num_rows
+        if not rows and (name != "quarantine" or release is not None or segment is not None):
+            raise LakeError(_nothing(tables, fleet, name, release, segment))
+    return Exported(name, path, form, rows, tuple(schema.names if schema else ()))
+
+
+def _target(to: str, home: Path, name: str, form: Format | None) -> tuple[str, Format]:
+    """Path and format of the file."""
+    last = to.rstrip("/").rpartition("/")[2].lower()
+    told = next((kind for suffix, kind in _SUFFIXES.items() if last.endswith(suffix)), None)
+    filesystem, path = split_uri(to, home)
+    if to.endswith("/") or ("." not in last.lstrip(".") and told is None) or filesystem.isdir(path):
+        form = form or "csv"
+        return f"{to.rstrip('/')}/{name}.{form}", form
+    if told is None and form is None:
+        raise RequestError(f"to: {to}: the name tells no format; end it with {', '.join(_SUFFIXES)}, or give --format")
+    if told is not None and form is not None and told != form:
+        raise RequestError(f"to: {to}: the name says {told}, but --format {form}; leave one of them out")
+    return to, form or told or "csv"
+
+
+def _filter(name: str, spec: TableSpec, release: int | None, segment: str | None) -> ds.Expression | None:
+    wanted: ds.Expression | None = None
+    for column, value in {"release": release, "segment": segment}.items():
+        if value is None:
+            continue
+        if column not in spec.schema.names:
+            columns = {other: known.schema.names if known else ["segment"] for other, (known, _) in _TABLES.items()}
+            having = [other for other, names in columns.items() if column in names]
+            raise RequestError(f"--{column}: {name} has no {column}; tables that have one: {', '.join(having)}")
+        condition = pc.field(column) == value
+        wanted = condition if wanted is None else wanted & condition
+    return wanted
+
+
+def _parts(
+    tables: FleetTables,
+    name: str,
+    spec: TableSpec,
+    wanted: ds.Expression | None,
+    release: int | None,
+    segment: str | None,
+) -> Iterator[pa.Table]:
+    """Rows in parts that fit into memory; an empty one first, which tells the columns."""
+    yield spec.schema.empty_table()
+    if name == "forecasts":
+        yield from current_forecasts(tables, release, segment)
+        return
+    table = tables.lake.table(tables.fleet, spec)
+    for file in sorted(table.files(), key=_place):
+        yield table.read_files([file], rows=wanted)
+
+
+def _place(file: StagedFile) -> tuple[tuple[int, str], ...]:
+    """Partitions in the order of their numbers, then files as they are named."""
+    values = [*file.partition.values(), file.path]
+    return tuple((int(value), "") if value.lstrip("-").isdigit() else (0, value) for value in values)
+
+
+@contextmanager
+def table_writer(local: Path, path: str, form: Format, schema: pa.Schema) -> Iterator[TableWriter]:
+    """Writes tables of one schema to a local file, in a format. path : its name in the end; `.gz` means compressed."""
+    with ExitStack() as stack:
+        sink = stack.enter_context(pa.OSFile(str(local), "wb"))
+        if form == "parquet":
+            yield stack.enter_context(pq.ParquetWriter(sink, schema, compression="zstd"))
+            return
+        if path.lower().endswith(".gz"):
+            sink = stack.enter_context(pa.CompressedOutputStream(sink, "gzip"))
+        yield stack.enter_context(pacsv.CSVWriter(sink, schema))
+
+
+@contextmanager
+def _placed(uri: str, home: Path) -> Iterator[Path]:
+    """A local path to write to; when the block ends well, the file takes its place, whole."""
+    filesystem, path = split_uri(uri, home)
+    try:
+        if uri.startswith("s3://"):
+            with tempfile.TemporaryDirectory() as folder:
+                local = Path(folder) / "export"
+                yield local
+                filesystem.put_file(str(local), path)
+        else:
+            with replacing(Path(path)) as local:
+                yield local
+    except STORAGE_ERRORS as exc:
+        raise LakeError(f"{uri}: cannot be written: {exc}") from exc
+
+
+def _nothing(tables: FleetTables, fleet: Fleet, name: str, release: int | None, segment: str | None) -> str:
+    where = [f"of release {release}"] * (release is not None) + [f"of segment {segment!r}"] * (segment is not None)
+    command = f"myriad {_TABLES[name][1]} {fleet.name}"
+    if where:
+        return f"fleet {fleet.name}: {name}: there is no row {' and '.join(where)}; see `myriad status {fleet.name}`"
+    if name == "forecasts" and fleet.task != "forecast":
+        return f"fleet {fleet.name}: a {fleet.task} fleet has no forecasts; export its predictions"
+    if name == "forecasts" and tables[PREDICTIONS].version() >= 0:
+        return f"fleet {fleet.name}: the release in force has no forecasts yet; run `{command}` first"
+    return f"fleet {fleet.name}: {name}: nothing there yet; run `{command}` first"

@@ -1,0 +1,110 @@
+"""Files of registered versions, wherever they are kept: whether they are there, put back, read."""
+
+import hashlib
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from adapters.registry.direct_access import Behind
+from adapters.registry.mlflow_client import is_error
+from adapters.registry.mlmodel import RECORD_KEY, ModelDirectory, model_directory, write_directories
+from adapters.registry.types import FetchedModel, ModelEntry, StoredVersion
+from domain.errors import RegistryError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_NEEDED = ("model.onnx", "MLmodel")
+_LISTINGS_AT_ONCE = 16
+
+
+class Artifacts:
+    """The artifact stores that a tracking server or database points at."""
+
+    def __init__(self, client: "MlflowClient", tracking_uri: str, behind: Behind) -> None:
+        self._client = client
+        self._tracking_uri = tracking_uri
+        self._behind = behind
+
+    def incomplete(self, versions: Sequence[StoredVersion]) -> list[StoredVersion]:
+        """Those versions whose graph or MLmodel file is missing or empty."""
+        local = {version: self._behind.folder(version.source) for version in versions}
+        remote = [version for version, folder in local.items() if folder is None]
+        with ThreadPoolExecutor(_LISTINGS_AT_ONCE) as pool:
+            complete = dict(zip(remote, pool.map(lambda version: self._listed(version.source), remote), strict=True))
+        complete |= {version: _has_all(folder) for version, folder in local.items() if folder is not None}
+        return [version for version in versions if not complete[version]]
+
+    def put_back(self, lost: Sequence[tuple[StoredVersion, ModelEntry]]) -> None:
+        """Write the missing files of these versions, where the versions say that they are."""
+        folders: dict[str, list[ModelDirectory]] = defaultdict(list)
+        for version, entry in lost:
+            parent, _, name = version.source.rstrip("/").rpartition("/")
+            folders[parent].append(replace(model_directory(entry, version.run_id, version.made_ms), name=name))
+        for parent, directories in folders.items():
+            if self._behind.write(parent, directories):
+                continue
+            try:
+                self._upload(parent, directories)
+            except OSError as exc:
+                raise RegistryError(f"cannot put {len(directories)} models back under {parent}: {exc}") from exc
+
+    def fetch(self, version: StoredVersion) -> FetchedModel:
+        """What the files of one version hold; the graph must be what the version's tag `sha256` says."""
+        what = f"model {version.name!r} version {version.version}"
+        if self.incomplete([version]):  # Asked first: MLflow tries for minutes to download what a server has not.
+            raise RegistryError(
+                f"{what}: its files at {version.source} are gone; `myriad registry sync` puts them back"
+            )
+        expected = self._client.get_model_version(version.name, str(version.version)).tags.get("sha256", "")
+        onnx, mlmodel = (self._read(f"{version.source}/{name}", what) for name in _NEEDED)
+        found = hashlib.sha256(onnx).hexdigest()
+        if found != expected:
+            raise RegistryError(f"{what}: the graph at {version.source} has SHA-256 {found}, its tag says {expected!r}")
+        metadata = yaml.safe_load(mlmodel).get("metadata") or {}
+        return FetchedModel(onnx, str(metadata.get(RECORD_KEY, "")))
+
+    def _listed(self, source: str) -> bool:
+        from mlflow.artifacts import list_artifacts
+        from mlflow.exceptions import MlflowException
+
+        try:
+            files = list_artifacts(artifact_uri=source, tracking_uri=self._tracking_uri)
+        except MlflowException as exc:
+            if "404" in str(exc) or is_error(exc, "RESOURCE_DOES_NOT_EXIST"):
+                return False
+            raise
+        sizes = {file.path.rpartition("/")[2]: file.file_size for file in files}
+        return all(sizes.get(name) for name in _NEEDED)
+
+    def _upload(self, parent: str, directories: Sequence[ModelDirectory]) -> None:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with tempfile.TemporaryDirectory(prefix="myriad-models-") as folder:
+            write_directories(Path(folder), directories)
+            get_artifact_repository(parent, self._tracking_uri).log_artifacts(folder)  # type: ignore[no-untyped-call]
+
+    def _read(self, uri: str, what: str) -> bytes:
+        from mlflow.artifacts import download_artifacts
+
+        path = self._behind.folder(uri)
+        try:
+            if path is not None:
+                return path.read_bytes()
+            with tempfile.TemporaryDirectory(prefix="myriad-model-") as folder:
+                return Path(download_artifacts(uri, dst_path=folder, tracking_uri=self._tracking_uri)).read_bytes()
+        except OSError as exc:
+            raise RegistryError(f"{what}: {uri} cannot be read: {exc}") from exc
+
+
+def _has_all(folder: Path) -> bool:
+    try:
+        return all((folder / name).stat().st_size > 0 for name in _NEEDED)
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -1,0 +1,163 @@
+"""MLflow runs: one a training, one below it a bucket, and the files of a bucket's models."""
+
+import re
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters.registry.direct_access import Behind
+from adapters.registry.mlflow_client import is_error
+from adapters.registry.mlmodel import ModelDirectory, write_directories
+from adapters.registry.types import fitted
+from domain.errors import RegistryError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PARENT_TAG = "mlflow.parentRunId"
+RUN_KEY_TAG = "myriad.run_key"
+FLEET_TAG = "myriad.fleet"
+BUCKET_TAG = "myriad.bucket"
+_METRICS_PER_CALL = 1000  # MLflow's limit
+
+
+class Runs:
+    """The runs of one MLflow store. Each is found by its tags first, so that every step may be repeated."""
+
+    def __init__(self, client: "MlflowClient", artifact_root: str | None, behind: Behind) -> None:
+        self._client = client
+        self._artifact_root = artifact_root
+        self._behind = behind
+
+    def start(self, fleet: str, run_key: str, tags: Mapping[str, str]) -> str:
+        """The run of a training, in the experiment named like the fleet; its id."""
+        own = {**fitted(tags), FLEET_TAG: fleet, RUN_KEY_TAG: run_key}
+        wanted = f"tags.`{RUN_KEY_TAG}` = {quoted(run_key)}"
+        run = self._found_or_made(self._experiment(fleet), wanted, own, f"train {run_key}")
+        self._mark(run, "RUNNING")
+        return str(run.info.run_id)
+
+    def buckets(self, parent_run_id: str) -> "BucketRuns":
+        """The runs of the buckets below a training's run."""
+        experiment_id = str(self._client.get_run(parent_run_id).info.experiment_id)
+        wanted, token = f"tags.`{PARENT_TAG}` = {quoted(parent_run_id)}", None
+        found: dict[int, Run] = {}
+        while token != "":
+            page = self._client.search_runs(
+                [experiment_id], wanted, order_by=["attributes.start_time ASC"], page_token=token, max_results=1000
+            )
+            for run in page:
+                # Somebody may have put runs of their own below ours.
+                bucket = str(run.data.tags.get(BUCKET_TAG, ""))
+                if re.fullmatch(r"-?\d+", bucket):
+                    found.setdefault(int(bucket), run)
+            token = page.token or ""
+        return BucketRuns(self._client, experiment_id, parent_run_id, found)
+
+    def finish(self, run_id: str, metrics: Mapping[str, float], failed: bool) -> None:
+        """Log the metrics that are not yet the run's and end it."""
+        self.end(self._client.get_run(run_id), metrics, failed)
+
+    def end(self, run: "Run", metrics: Mapping[str, float], failed: bool) -> None:
+        """As `finish`, of a run as it was last seen."""
+        from mlflow.entities import Metric
+
+        run_id, now_ms = str(run.info.run_id), int(time.time() * 1000)
+        known = run.data.metrics
+        new = [Metric(key, value, now_ms, 0) for key, value in metrics.items() if known.get(key) != value]
+        for start in range(0, len(new), _METRICS_PER_CALL):
+            self._client.log_batch(run_id, metrics=new[start : start + _METRICS_PER_CALL])
+        self._mark(run, "FAILED" if failed else "FINISHED")
+
+    def store(self, run: "Run", directories: Sequence[ModelDirectory]) -> None:
+        """Put model directories below the run's artifacts: directly where that is possible, else in one upload."""
+        uri = str(run.info.artifact_uri)
+        if not directories or self._behind.write(uri, directories):
+            return
+        try:
+            with tempfile.TemporaryDirectory(prefix="myriad-models-") as folder:
+                write_directories(Path(folder), directories)
+                self._client.log_artifacts(str(run.info.run_id), folder)
+        except OSError as exc:
+            raise RegistryError(f"cannot store {len(directories)} models under {uri}: {exc}") from exc
+
+    def _experiment(self, fleet: str) -> str:
+        """The fleet's experiment, made if need be; two makers at once end with the same one."""
+        from mlflow.exceptions import MlflowException
+
+        location = None if self._artifact_root is None else f"{self._artifact_root.rstrip('/')}/{fleet}"
+        experiment = self._client.get_experiment_by_name(fleet)
+        if experiment is None:
+            try:
+                return str(self._client.create_experiment(fleet, artifact_location=location))
+            except MlflowException as exc:
+                if not is_error(exc, "RESOURCE_ALREADY_EXISTS"):
+                    raise
+            experiment = self._client.get_experiment_by_name(fleet)
+        if experiment is None or experiment.lifecycle_stage != "active":
+            raise RegistryError(f"experiment {fleet!r} is deleted in MLflow; restore it or rename the fleet")
+        return str(experiment.experiment_id)
+
+    def _found_or_made(self, experiment_id: str, wanted: str, tags: dict[str, str], run_name: str) -> "Run":
+        """The oldest run with these tags. Of two makers at once the later finds the older and drops its own.
+
+        If their clocks disagree two runs may remain, which does no harm: versions are told apart by fingerprint.
+        """
+        found = self._oldest(experiment_id, wanted)
+        if found is not None:
+            return found
+        made = self._client.create_run(experiment_id, tags=tags, run_name=run_name)
+        oldest = self._oldest(experiment_id, wanted) or made
+        if oldest.info.run_id != made.info.run_id:
+            self._client.delete_run(made.info.run_id)
+        return oldest
+
+    def _oldest(self, experiment_id: str, wanted: str) -> "Run | None":
+        oldest_first = ["attributes.start_time ASC"]
+        runs = self._client.search_runs([experiment_id], wanted, order_by=oldest_first, max_results=100)
+        return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+    def _mark(self, run: "Run", status: str) -> None:
+        if run.info.status == status:
+            return
+        if status == "RUNNING":
+            self._client.update_run(run.info.run_id, status=status)
+        else:
+            self._client.set_terminated(run.info.run_id, status=status)
+
+
+@dataclass(frozen=True)
+class BucketRuns:
+    """The runs of one training's buckets: those that there were when it was opened, and new ones.
+
+    ended : buckets whose run has its metrics and its end; a bucket may be registered in several rounds.
+    """
+
+    client: "MlflowClient"
+    experiment_id: str
+    parent_run_id: str
+    found: dict[int, "Run"]
+    ended: set[int] = field(default_factory=set)
+
+    def of(self, bucket: int) -> "Run":
+        """The run of a bucket, made if there is none.
+
+        Two trainings with one key that open at once may make two, which does no harm: versions are told apart by
+        fingerprint.
+        """
+        if bucket not in self.found:
+            tags = {PARENT_TAG: self.parent_run_id, BUCKET_TAG: str(bucket)}
+            self.found[bucket] = self.client.create_run(self.experiment_id, tags=tags, run_name=f"bucket {bucket}")
+        return self.found[bucket]
+
+
+def quoted(text: str) -> str:
+    """A string literal of MLflow's search language, which knows no escapes."""
+    mark = '"' if "'" in text else "'"
+    if mark in text:
+        raise RegistryError(f"{text!r}: both kinds of quotes in one value; use one at most")
+    return f"{mark}{text}{mark}"

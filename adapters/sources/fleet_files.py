@@ -1,0 +1,71 @@
+"""Fleet files on disk."""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from adapters.lake.table import Lake
+from domain.config.fleet import Fleet, parse_fleet
+from domain.data.segment_search import closest
+from domain.errors import FleetError, UnknownNameError
+
+__all__ = ["file_of", "known_fleet", "load_fleet"]
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that is there twice: YAML would silently take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{name}' is there twice", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def load_fleet(reference: str, home: Path) -> Fleet:
+    """The fleet of a YAML file, or of `fleets/NAME.yaml` where only a name is given.
+
+    Raises FleetError that names the file and what is wrong with it.
+    """
+    path = home / reference
+    if not path.suffix:
+        path = home / "fleets" / f"{reference}.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise FleetError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise FleetError(f"{path}: cannot be read: it is no UTF-8 text ({exc.reason} at byte {exc.start})") from exc
+    try:
+        content = yaml.load(text, _UniqueKeys)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as exc:
+        raise FleetError(f"{path}: not valid YAML: {exc}") from exc
+    return parse_fleet(content, str(path.relative_to(home) if path.is_relative_to(home) else path))
+
+
+def known_fleet(reference: str, home: Path, lake: Lake) -> tuple[str, Fleet | None]:
+    """Name of a fleet to look at, and what its file says: None for a name that only the lake knows.
+
+    Raises UnknownNameError where neither knows it, FleetError for a file that cannot be used.
+    """
+    if (home / reference).suffix or (home / "fleets" / f"{reference}.yaml").exists():
+        fleet = load_fleet(reference, home)
+        return fleet.name, fleet
+    names = lake.fleets()
+    if reference in names:
+        return reference, None
+    files = sorted(path.stem for path in home.glob("fleets/*.yaml"))
+    near = closest(reference, [*files, *names])
+    raise UnknownNameError(
+        f"fleet {reference!r}: there is no fleets/{reference}.yaml, and no fleet of that name in {lake.uri}{near}"
+    )
+
+
+def file_of(fleet: str, home: Path) -> str:
+    """What commands call a fleet that the lake knows: its name where fleets/ has its file, else a placeholder."""
+    return fleet if (home / "fleets" / f"{fleet}.yaml").exists() else "FLEET_FILE"

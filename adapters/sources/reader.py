@@ -1,0 +1,241 @@
+"""Raw files to Arrow tables: CSV (also gzip) and Parquet, in chunks, with the rows that could not be split."""
+
+import csv
+import gzip
+import io
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from adapters.lake.files import STORAGE_ERRORS, open_file
+from domain.config.fleet import Source
+from domain.errors import SourceError
+
+__all__ = ["Chunk", "column_names", "head_rows", "read_chunks"]
+
+CHUNK_ROWS = 1_000_000
+_BLOCK_BYTES = 64 << 20
+_THOUSANDS = r"^\s*[+-]?\d{1,3}(\.\d{3})+(,\d*)?\s*$"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Part of a raw file.
+
+    table : the wanted columns as the file gives them; CSV columns are text.
+    rows : number of each row in the file, from 0, header not counted, shape (n,).
+    broken : rows that have another number of columns: (row, text).
+    """
+
+    table: pa.Table
+    rows: npt.NDArray[np.int64]
+    broken: tuple[tuple[int, str], ...] = ()
+
+
+def _format(uri: str, source: Source) -> str:
+    if source.format != "auto":
+        return source.format
+    name = uri.lower().removesuffix(".gz")
+    if name.endswith((".csv", ".tsv", ".txt")):
+        return "csv"
+    if name.endswith((".parquet", ".pq")):
+        return "parquet"
+    raise SourceError(f"{uri}: the name does not tell the format; set source.format to csv or parquet")
+
+
+def column_names(uri: str, source: Source) -> list[str]:
+    """Names of a file's columns, from its header or footer alone, and of the source's constants."""
+    with _told(uri):
+        if _format(uri, source) == "csv":
+            with _csv_stream(uri, source) as (stream, delimiter):
+                return [*_header(uri, stream, delimiter, source.encoding)[0], *source.constants]
+        with open_file(uri) as stream:
+            return [*pq.ParquetFile(stream).schema_arrow.names, *source.constants]
+
+
+def head_rows(uri: str, source: Source, rows: int) -> pa.Table:
+    """The first rows of a file with all its columns; CSV columns are text."""
+    with _told(uri):
+        if _format(uri, source) == "csv":
+            return next(_csv_chunks(uri, source)).table.slice(0, rows)
+        with open_file(uri) as stream:
+            file = pq.ParquetFile(stream)
+            batch = next(file.iter_batches(rows), None)
+            return file.schema_arrow.empty_table() if batch is None else pa.Table.from_batches([batch])
+
+
+def read_chunks(
+    uri: str, source: Source, required: Sequence[str], optional: Sequence[str] = (), numbers: Collection[str] = ()
+) -> Iterator[Chunk]:
+    """A file's rows in chunks with the required columns; optional ones are null where the file lacks them.
+
+    numbers : columns whose text is read with the source's decimal mark; the text of others stays as it is.
+    Raises SourceError that names the file and what is wrong with it.
+    """
+    for chunk in _chunks(uri, source, [*required, *optional]):
+        table = _with_decimal_point(_with_constants(uri, chunk.table, source), source, numbers)
+        _check_columns(uri, table.column_names, required, optional)
+        for name in optional:
+            if name not in table.column_names:
+                table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
+        yield Chunk(table.select([*required, *optional]), chunk.rows, chunk.broken)
+
+
+def _with_constants(uri: str, table: pa.Table, source: Source) -> pa.Table:
+    for name, value in source.constants.items():
+        if name in table.column_names:
+            raise SourceError(f"{uri}: column {name} is in the file and in source.constants; rename the constant")
+        table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
+    return table
+
+
+def _with_decimal_point(table: pa.Table, source: Source, numbers: Collection[str]) -> pa.Table:
+    """Text such as `1.234,5` as `1234.5`. A point that cannot separate thousands stays."""
+    if source.decimal == ".":
+        return table
+    for place, name in enumerate(table.column_names):
+        if name in numbers and pa.types.is_string(table[name].type):
+            grouped = pc.match_substring_regex(table[name], _THOUSANDS)
+            plain = pc.if_else(grouped, pc.replace_substring(table[name], ".", ""), table[name])
+            table = table.set_column(place, name, pc.replace_substring(plain, ",", "."))
+    return table
+
+
+def _check_columns(uri: str, present: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> None:
+    missing = [name for name in required if name not in present]
+    if missing:
+        raise SourceError(f"{uri}: no column {', '.join(missing)}; the file has {', '.join(present)}")
+    repeated = [name for name, count in Counter(present).items() if count > 1 and name in {*required, *optional}]
+    if repeated:
+        raise SourceError(f"{uri}: column {', '.join(repeated)} is there more than once; rename all but one")
+
+
+def _chunks(uri: str, source: Source, wanted: Sequence[str] | None) -> Iterator[Chunk]:
+    with _told(uri):
+        if _format(uri, source) == "csv":
+            yield from _csv_chunks(uri, source)
+        else:
+            yield from _parquet_chunks(uri, wanted)
+
+
+@contextmanager
+def _told(uri: str) -> Iterator[None]:
+    """What goes wrong with a file as an error that names it."""
+    try:
+        yield
+    except (*STORAGE_ERRORS, EOFError, zlib.error, csv.Error, pa.ArrowException) as exc:
+        raise SourceError(f"{uri}: cannot be read: {exc}") from exc
+
+
+@dataclass
+class _BrokenRows:
+    """Collects rows that pyarrow cannot split into the header's number of columns.
+
+    Arrow reads ahead: a row may be seen here before the batch that comes before it is handed out.
+    """
+
+    seen: list[tuple[int, str]] = field(default_factory=list)
+    start: int = 0
+
+    def __call__(self, row: Any) -> str:
+        # Arrow counts rows from 1 and the header is one of them.
+        self.seen.append((row.number - 2, str(row.text)))
+        return "skip"
+
+    def number(self, n_rows: int) -> tuple[npt.NDArray[np.int64], tuple[tuple[int, str], ...]]:
+        """Numbers of the next good rows, and the broken rows between them."""
+        numbers = np.arange(self.start, self.start + n_rows + len(self.seen))
+        numbers = np.setdiff1d(numbers, [row for row, _ in self.seen])[:n_rows]
+        self.start = int(numbers[-1]) + 1 if n_rows else self.start
+        return numbers, self._take(self.start)
+
+    def rest(self) -> tuple[tuple[int, str], ...]:
+        """Broken rows after the last good one."""
+        return self._take(None)
+
+    def _take(self, end: int | None) -> tuple[tuple[int, str], ...]:
+        taken = tuple(item for item in self.seen if end is None or item[0] < end)
+        self.seen = self.seen[len(taken) :]
+        return taken
+
+
+@contextmanager
+def _csv_stream(uri: str, source: Source) -> Iterator[tuple[BinaryIO, str]]:
+    """The file's text as bytes, unpacked, and the separator of its columns."""
+    name = uri.lower()
+    tabs = name.removesuffix(".gz").endswith(".tsv") and source.delimiter == ","
+    with ExitStack() as stack:
+        stream = stack.enter_context(open_file(uri))
+        if name.endswith(".gz"):
+            stream = cast("BinaryIO", stack.enter_context(gzip.open(stream)))
+        yield stream, "\t" if tabs else source.delimiter
+
+
+def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
+    broken = _BrokenRows()
+    with _csv_stream(uri, source) as (stream, delimiter):
+        names, has_rows = _header(uri, stream, delimiter, source.encoding)
+        if not has_rows:
+            # Arrow wants a line break after a header; not every file has one.
+            yield Chunk(pa.schema([(name, pa.string()) for name in names]).empty_table(), np.arange(0))
+            return
+        reader = pacsv.open_csv(
+            pa.PythonFile(stream, mode="r"),
+            read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES, encoding=source.encoding),
+            parse_options=_parse(delimiter, broken),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=source.null_values,
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        )
+        for batch in reader:
+            if batch.num_rows:
+                numbers, skipped = broken.number(batch.num_rows)
+                yield Chunk(pa.Table.from_batches([batch]), numbers, skipped)
+        rest = broken.rest()
+        if rest or not broken.start:
+            yield Chunk(reader.schema.empty_table(), np.arange(0), rest)
+
+
+def _header(uri: str, stream: BinaryIO, delimiter: str, encoding: str) -> tuple[list[str], bool]:
+    """The first row that is not blank, and whether another one follows; leaves the stream at its start."""
+    plain = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+    text = io.TextIOWrapper(stream, "utf-8-sig" if plain else encoding, errors="replace", newline="")
+    rows = (row for row in csv.reader(text, delimiter=delimiter) if row)
+    names, has_rows = next(rows, []), next(rows, None) is not None
+    text.detach()
+    stream.seek(0)
+    if not names:
+        raise SourceError(f"{uri}: the file is empty")
+    return names, has_rows
+
+
+def _parse(delimiter: str, broken: _BrokenRows) -> pacsv.ParseOptions:
+    return pacsv.ParseOptions(delimiter=delimiter, invalid_row_handler=broken, newlines_in_values=True)
+
+
+def _parquet_chunks(uri: str, wanted: Sequence[str] | None) -> Iterator[Chunk]:
+    with open_file(uri) as stream:
+        file = pq.ParquetFile(stream)
+        names = file.schema_arrow.names
+        columns = [name for name in names if wanted is None or name in wanted]
+        if wanted is not None and not columns:
+            raise SourceError(f"{uri}: none of the columns {', '.join(wanted)}; the file has {', '.join(names)}")
+        start = 0
+        for batch in file.iter_batches(CHUNK_ROWS, columns=columns):
+            yield Chunk(pa.Table.from_batches([batch]), np.arange(start, start + batch.num_rows))
+            start += batch.num_rows
+        if start == 0:
+            yield Chunk(file.schema_arrow.empty_table().select(columns), np.arange(0))

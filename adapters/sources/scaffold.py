@@ -1,0 +1,197 @@
+"""A first fleet file from raw files: look at how they are written, read them, draft, check, write."""
+
+import gzip
+import re
+import unicodedata
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import yaml
+
+from adapters.lake.files import STORAGE_ERRORS, RawFile, list_files, open_file, replacing
+from adapters.sources.reader import column_names, head_rows
+from adapters.sources.sampling import HEAD_ROWS, Limits, SampledRows, check_fleet, spread
+from domain.checks.findings import Findings
+from domain.config.fleet import Source, parse_fleet
+from domain.errors import FleetError, SourceError
+from domain.scaffold.csv_dialect import sniff_dialect, sniff_encoding
+from domain.scaffold.draft import draft_fleet
+from domain.scaffold.source_profile import Draft, Origin, Wishes
+from domain.scaffold.yaml import render_draft
+
+__all__ = ["Drafted", "draft_file"]
+
+_START_BYTES = 1 << 18
+_FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet", ".pq")
+_SUFFIX = re.compile(r"\.(csv|tsv|txt|parquet|pq)(\.gz)?$", re.IGNORECASE)
+_GENERIC = ("train", "training", "data", "raw", "input", "inputs", "files", "csv", "parquet")
+"""Folders whose names say nothing."""
+_LONG_TEXT = 60
+_MOST_COLUMNS = 400
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A fleet file that was written, why it is so, and what a check says of it."""
+
+    path: Path
+    text: str
+    draft: Draft
+    findings: Findings
+
+
+def draft_file(
+    data: str, wishes: Wishes, home: Path, workers: int, *, out: str | None = None, force: bool = False
+) -> Drafted:
+    """Look at the files of `data` and write a fleet file for them, `fleets/NAME.yaml` unless `out` says otherwise.
+
+    Raises SourceError if the files give no fleet, and FleetError if the fleet file is there already or the check of
+    what was drafted finds an error; nothing is written then.
+    """
+    files = _data_files(list_files(data, home))
+    source = _source(_pattern(data, files, home), files)
+    name = wishes.name or fleet_name(data)
+    path = home / (out or f"fleets/{name}.yaml")
+    if path.exists() and not force:
+        raise FleetError(f"{path}: is there already; give --force to overwrite it, or --name or --out for another")
+    table, origin = _read(source, files, Limits())
+    draft = draft_fleet(table, origin, wishes, name)
+    text = render_draft(draft)
+    fleet = parse_fleet(yaml.safe_load(text), str(path))
+    findings = check_fleet(fleet, home, workers)
+    if findings.errors:
+        told = "\n".join(f"  {p.key}: {p.message}" for p in findings.problems if p.severity == "error")
+        raise FleetError(f"{data}: the data do not make a fleet that runs:\n{told}\nnothing was written")
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Drafted(path, text, draft, findings)
+
+
+def fleet_name(data: str) -> str:
+    """A fleet's name after that of its files: `raw/Sales 2024.csv.gz` gives sales-2024, `m3/train/*.csv` gives m3."""
+    parts = [part for part in data.rstrip("/").split("/") if part and "*" not in part and "?" not in part]
+    while len(parts) > 1 and parts[-1].lower() in _GENERIC:
+        parts.pop()
+    stem = _SUFFIX.sub("", parts[-1]) if parts else ""
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-_")
+    slug = slug if slug[:1].isalpha() else f"fleet-{slug}".rstrip("-")
+    return slug[:60]
+
+
+def _data_files(files: Sequence[RawFile]) -> list[RawFile]:
+    found = [file for file in files if file.uri.lower().endswith(_FORMATS)]
+    if not found:
+        names = ", ".join(Path(file.uri).name for file in files[:3])
+        raise SourceError(f"{names}: no file of a known format; {', '.join(_FORMATS)} are read")
+    kinds = {_kind(file.uri) for file in found}
+    if len(kinds) > 1:
+        raise SourceError(f"files of several formats ({', '.join(sorted(kinds))}); give a glob such as folder/*.csv")
+    return found
+
+
+def _kind(uri: str) -> str:
+    return "parquet" if uri.lower().endswith((".parquet", ".pq")) else "csv"
+
+
+def _pattern(data: str, files: Sequence[RawFile], home: Path) -> str:
+    """The path for the fleet file: relative where it can be, and a glob where a folder has other files too."""
+    if len(files) < len(list_files(data, home)):
+        suffixes = {Path(file.uri).name.partition(".")[2] for file in files}
+        folders = {file.uri.rpartition("/")[0] for file in files}
+        if len(suffixes) > 1 or len(folders) > 1:
+            raise SourceError(f"{data}: has files that are no data; give a glob such as {data.rstrip('/')}/*.csv")
+        data = f"{data.rstrip('/')}/*.{suffixes.pop()}"
+    if "://" in data:
+        return data
+    path = (home / data).absolute()
+    return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
+
+
+def _source(path: str, files: Sequence[RawFile]) -> Source:
+    """How the files are written, by the first of them."""
+    uri = files[0].uri
+    if _kind(uri) == "parquet":
+        return Source(path=path)
+    start = _start(uri)
+    encoding = sniff_encoding(start)
+    dialect = sniff_dialect(start.decode(encoding, errors="replace"))
+    if not dialect.names:
+        raise SourceError(f"{uri}: the file is empty")
+    if not dialect.header:
+        shown = ", ".join(dialect.names[:5])
+        raise SourceError(f"{uri}: the first row ({shown}) looks like data; add a row with the names of the columns")
+    tabs = uri.lower().removesuffix(".gz").endswith(".tsv")
+    delimiter = "," if tabs and dialect.delimiter == "\t" else dialect.delimiter
+    return Source(path=path, delimiter=delimiter, decimal=dialect.decimal, encoding=encoding)
+
+
+def _start(uri: str) -> bytes:
+    try:
+        with open_file(uri) as stream:
+            if uri.lower().endswith(".gz"):
+                with gzip.open(stream) as unpacked:
+                    return unpacked.read(_START_BYTES)
+            return stream.read(_START_BYTES)
+    except (*STORAGE_ERRORS, EOFError, zlib.error) as exc:
+        raise SourceError(f"{uri}: cannot be read: {exc}") from exc
+
+
+def _read(source: Source, files: Sequence[RawFile], limits: Limits) -> tuple[pa.Table, Origin]:
+    """The rows of the files, or of as many as the limits allow, without columns that are of no use."""
+    names = _common_columns(source, files)
+    head = head_rows(files[0].uri, source, HEAD_ROWS)
+    wanted = [name for name in names if _is_plain(head, name)]
+    if len(wanted) > _MOST_COLUMNS:
+        # A wide table is told by its first rows; reading all of it would only take long.
+        table = head.select(wanted)
+        return table, Origin(source, len(files), table.num_rows, False)
+    rows = SampledRows(limits, wanted if source.decimal == "," else ())
+    rows.read(source, spread(files), wanted)
+    if rows.errors:
+        raise SourceError("; ".join(dict.fromkeys(rows.errors)))
+    if not rows.rows:
+        raise SourceError(f"{source.path}: its files have no rows")
+    table = pa.concat_tables(rows.chunks, promote_options="permissive").unify_dictionaries()
+    return table, Origin(source, len(files), table.num_rows, rows.whole, _notes(source, names, head, rows))
+
+
+def _common_columns(source: Source, files: Sequence[RawFile]) -> list[str]:
+    """Columns that all looked-at files have, in the order of the first."""
+    looked = spread(files)[:20]
+    first, *others = [column_names(file.uri, source) for file in looked]
+    common = [name for name in first if name.strip() and all(name in names for names in others)]
+    if not common:
+        raise SourceError(f"{source.path}: its files have no column in common; give a glob for files of one table")
+    return [name for name in common if first.count(name) == 1]
+
+
+def _is_plain(head: pa.Table, name: str) -> bool:
+    """Whether a column can be of use: neither nested nor long texts."""
+    if name not in head.column_names:
+        return False
+    kind = head.schema.field(name).type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        return False
+    if not pa.types.is_string(kind):
+        return True
+    texts = head[name].slice(0, 100).drop_null().to_pylist()
+    return not texts or sum(map(len, texts)) / len(texts) <= _LONG_TEXT
+
+
+def _notes(source: Source, names: Sequence[str], head: pa.Table, rows: SampledRows) -> tuple[str, ...]:
+    notes = []
+    if source.encoding != "utf-8":
+        notes.append(f"The text is no UTF-8 but reads as {source.encoding}.")
+    if source.decimal == ",":
+        notes.append("Numbers have a decimal comma.")
+    lost = [name for name in head.column_names if name not in names or not _is_plain(head, name)]
+    if lost:
+        names = ", ".join(repr(name) for name in lost)
+        notes.append(f"Not looked at: {names} (long texts, nested, or not in all files).")
+    if rows.broken:
+        notes.append(f"{rows.broken:,} rows have another number of columns than the header; they are rejected.")
+    return tuple(notes)
