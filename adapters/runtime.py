@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from domain.arrays import Float32Array
 from domain.errors import ExportError, ScoringError
-from models.execution import Predictions, run_each, run_graph
-from models.features import Contract
+from models.features.contract import Contract
+from models.onnx_graphs.runtime import Predictions, run_each, run_graph
 
 __all__ = ["Scores", "predict", "predict_each"]
 

@@ -30,9 +30,9 @@ from adapters.sources.fleet_files import load_fleet
 from benchmarks.machine import describe
 from benchmarks.timing import by_turns, ratio, timed
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, observations
-from models.features import contract_of
-from models.series import Series, build_series
-from models.train_forecast import train_forecast
+from models.features.contract import contract_of
+from models.features.series import Series, build_series
+from models.training.forecast import train_forecast
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.train import train_challengers

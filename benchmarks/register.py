@@ -20,7 +20,7 @@ from adapters.registry import Batch, ModelEntry, Registry
 from benchmarks.machine import describe
 from benchmarks.timing import by_turns, ratio, timed
 from benchmarks.workload import BUCKET, workload
-from models.train_forecast import train_forecast
+from models.training.forecast import train_forecast
 
 BULK, PUBLIC, PEER = 1_024, 128, 60
 ROUNDS = 5

@@ -23,9 +23,9 @@ from benchmarks.timing import by_turns, ratio, timed
 from benchmarks.workload import BUCKET, Workload, workload
 from domain.arrays import Float32Array
 from domain.data.tables import CHAMPIONS
-from models.features import Contract
-from models.stack import stack_graphs
-from models.train_forecast import train_forecast
+from models.features.contract import Contract
+from models.onnx_graphs.batched import stack_graphs
+from models.training.forecast import train_forecast
 from tasks.work.forecasting import features_at_end
 
 MODELS = 11_973

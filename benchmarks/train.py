@@ -26,9 +26,9 @@ from benchmarks.machine import describe
 from benchmarks.timing import by_turns, installed, peer, peer_seconds, ratio, timed, versions
 from benchmarks.workload import Workload, peer_rows, workload
 from domain.arrays import FloatArray
-from models.panel import Panel
-from models.smoothing import MEMBERS, forecast
-from models.train_forecast import train_forecast
+from models.features.panel import Panel
+from models.smoothing.exponential import MEMBERS, forecast
+from models.training.forecast import train_forecast
 
 SEGMENTS = 1_024
 ROUNDS = 3

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from domain.config.fleet import Fleet, parse_fleet
 from domain.data.simulation import SimulationSpec, simulate
-from models.features import Contract, contract_of
-from models.series import Series, build_series
+from models.features.contract import Contract, contract_of
+from models.features.series import Series, build_series
 
 __all__ = ["BUCKET", "Workload", "peer_rows", "workload"]
 

@@ -10,7 +10,7 @@ from adapters.lake.fleet_events import has_news, put_news
 from adapters.lake.table import Lake
 from domain.gateway.fleet_events import News, NewsEvent
 from flows.session import Session
-from models.releases import PinSummary
+from models.promotion.releases import PinSummary
 from tasks.promote import PromoteSummary
 
 __all__ = ["tell", "tell_pin", "tell_release"]

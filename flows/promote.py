@@ -6,7 +6,7 @@ from flows.artifacts import progress_artifacts, summarise
 from flows.news import tell_pin, tell_release
 from flows.parameters import FleetFile, LakeRoot, ModelVersion, ReleaseNumber, RunId, SegmentKey
 from flows.session import open_session, run_name
-from models.releases import PinSummary
+from models.promotion.releases import PinSummary
 from tasks.pin import pin_segment, unpin_segment
 from tasks.promote import PromoteSummary, promote_challengers, restore_release, sync_aliases
 

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.table import Lake, StagedFile, Table
 from domain.data.tables import ACCURACY, PREDICTIONS, landed, observations
-from models.accuracy import accuracy_by
+from models.monitoring.accuracy import accuracy_by
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.work.accuracy import AccuracyReceipt, BucketFiles, measure_bucket

@@ -12,8 +12,8 @@ from domain.data.model_record import ModelRecord
 from domain.data.segment_search import closest, find_segment
 from domain.data.tables import CHALLENGERS, CHAMPIONS, SEGMENTS
 from domain.errors import PromotionError, UnknownNameError
-from models.features import Contract
-from models.releases import PinSummary
+from models.features.contract import Contract
+from models.promotion.releases import PinSummary
 from tasks.context import Run
 from tasks.release import champion_rows, of_current, revise_release
 from tasks.work.job import in_bucket

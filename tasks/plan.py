@@ -16,9 +16,9 @@ from domain.capacity.estimate import estimate_run
 from domain.checks.findings import Estimate
 from domain.data.tables import category_column, observations
 from domain.reporting.formatting import format_bytes, format_count, format_duration
-from models.features import Contract, contract_of
-from models.plan import Planned
-from models.version import cost_fingerprint, settings_fingerprint
+from models.features.contract import Contract, contract_of
+from models.training.fingerprints import cost_fingerprint, settings_fingerprint
+from models.training.plan import Planned
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.size_work import score_work, train_work

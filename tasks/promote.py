@@ -15,7 +15,7 @@ from adapters.lake.table import StagedFile
 from adapters.registry import Registry
 from domain.data.tables import CHALLENGERS, CHAMPIONS, VERDICTS
 from domain.errors import PromotionError, RegistryError
-from models.gates import Decision
+from models.promotion.gates import Decision
 from tasks.context import Run
 from tasks.release import (
     ALIAS,

@@ -14,7 +14,7 @@ from adapters.compute.progress import Progress, emit
 from adapters.registry import Batch, Registry, StoredVersion
 from domain.data.model_record import ModelRecord
 from domain.data.tables import CHALLENGERS, CHAMPIONS, REGISTRATIONS
-from models.releases import Difference, DifferenceKind, SyncSummary
+from models.promotion.releases import Difference, DifferenceKind, SyncSummary
 from tasks.context import Run
 from tasks.entries import model_entry
 from tasks.release import ALIAS, champion_rows, of_current, revise_release

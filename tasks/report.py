@@ -46,7 +46,7 @@ from domain.reporting.summary import (
     TestMetric,
     summary_json,
 )
-from models.metrics import fleet_error
+from models.training.metrics import fleet_error
 from tasks.context import Run
 from tasks.ingest import IngestReceipt, ingest_files
 from tasks.partition import recorded_buckets

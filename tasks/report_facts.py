@@ -17,7 +17,7 @@ from domain.reporting.accuracy import LiveAccuracy, PastAccuracy
 from domain.reporting.changes import ChampionFigures, Changes, InputFile, changes_between
 from domain.reporting.reasons import group_reasons
 from domain.reporting.summary import OutcomeReason, QuarantineReason, Rows, Summary, parse_summary
-from models.accuracy import FIGURES
+from models.monitoring.accuracy import FIGURES
 from tasks.accuracy import accuracy_rows
 from tasks.context import Run
 from tasks.promote import kept_releases

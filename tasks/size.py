@@ -16,8 +16,8 @@ from domain.data.tables import SEGMENTS, landed
 from domain.errors import SourceError
 from domain.reporting.formatting import format_count, format_duration
 from domain.reporting.summary import Summary
-from models.plan import plan_levels, plan_segments
-from models.version import cost_fingerprint, settings_fingerprint
+from models.training.fingerprints import cost_fingerprint, settings_fingerprint
+from models.training.plan import plan_levels, plan_segments
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations, recorded_buckets

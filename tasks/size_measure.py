@@ -9,7 +9,7 @@ from functools import partial
 from adapters.compute.dask import Workers
 from domain.capacity.cost_model import Piece, Rate, Rates, Work, fit_memory, fit_rate
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, PREDICTIONS
-from models.version import cost_fingerprint
+from models.training.fingerprints import cost_fingerprint
 from tasks.size_sample import SizeSample, promote_sample
 from tasks.work.job import Job
 from tasks.work.measure import Measured, Measuring

@@ -15,7 +15,7 @@ from domain.data.model_record import Champion, ModelRecord
 from domain.data.partitioning import level_keys
 from domain.data.segments import bucket_range
 from domain.data.tables import CHALLENGERS, CHAMPIONS, SEGMENTS, landed, levels, observations
-from models.features import Contract
+from models.features.contract import Contract
 from tasks.context import Run
 from tasks.work.job import Job, in_bucket, read_models, stage_rows
 from tasks.work.order import ScoreOrder

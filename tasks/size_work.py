@@ -8,7 +8,7 @@ from domain.capacity.cost_model import Work
 from domain.capacity.workload import bucket_work, level_work
 from domain.data.segments import bucket_of
 from domain.data.tables import PREDICTIONS, SEGMENTS, landed
-from models.plan import Planned
+from models.training.plan import Planned
 from tasks.context import Run
 
 __all__ = ["request_work", "score_work", "train_work"]

@@ -13,7 +13,7 @@ from adapters.lake.table import StagedFile
 from domain.data.segments import bucket_of, hash_segments
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from domain.errors import TrainingError
-from models.plan import Planned
+from models.training.plan import Planned
 from tasks.context import Run
 from tasks.plan import TrainingPlan, plan_training
 from tasks.resume import finished, resumed

@@ -35,7 +35,7 @@ from domain.reporting.fleet_status import (
     SegmentLine,
     advice,
 )
-from models.gates import WILLED
+from models.promotion.gates import WILLED
 
 __all__ = ["FleetTables", "held_segments", "newest", "newest_run", "read_fleets", "read_segments", "read_status"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cli.views.tables import Section, counted, show_sections
-from models.releases import DifferenceKind, Pin, PinSummary, SyncSummary
+from models.promotion.releases import DifferenceKind, Pin, PinSummary, SyncSummary
 
 __all__ = ["show_pin", "show_pins", "show_sync"]
 

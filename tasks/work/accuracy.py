@@ -12,7 +12,7 @@ from adapters.lake.table import StagedFile
 from domain.data.calendar import ordinals
 from domain.data.periods import period_starts
 from domain.data.tables import ACCURACY, PREDICTIONS, key_column, landed, observations
-from models.accuracy import measured
+from models.monitoring.accuracy import measured
 from tasks.work.hashed import bucket_rows
 from tasks.work.job import Job, stage_rows, with_constants
 

@@ -13,12 +13,12 @@ from domain.config.fleet import Metric
 from domain.data.calendar import ordinals
 from domain.data.partitioning import runs_of
 from domain.data.tables import PREDICTIONS, landed, observations
-from models.competitors import SmoothingCandidate
-from models.features import contract_of
-from models.metrics import point_weights, window_errors
-from models.rows import Window
-from models.series import build_series
-from models.smoothing import MEMBERS
+from models.features.contract import contract_of
+from models.features.series import build_series
+from models.features.training_rows import Window
+from models.smoothing.exponential import MEMBERS
+from models.training.candidates import SmoothingCandidate
+from models.training.metrics import point_weights, window_errors
 from tasks.work.hashed import bucket_rows
 from tasks.work.job import Job, in_bucket
 

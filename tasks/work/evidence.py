@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from domain.data.calendar import ordinals
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.tables import SEGMENTS, observations
-from models.features import Contract
-from models.metrics import window_errors
-from models.series import build_series, encode_covariates, future_covariates, lacking_columns
+from models.features.contract import Contract
+from models.features.series import build_series, encode_covariates, future_covariates, lacking_columns
+from models.training.metrics import window_errors
 from tasks.work.forecasting import forecast_models
 from tasks.work.job import Job, in_bucket
 

@@ -13,9 +13,9 @@ from domain.data.levels import level_label, level_observations
 from domain.data.model_record import Champion
 from domain.data.partitioning import level_keys
 from domain.data.tables import OUTCOMES, levels
-from models.features import Contract, contract_of
-from models.series import Series, build_series, future_covariates, lacking_columns
-from models.standin import aligned, fit_one, spread
+from models.features.contract import Contract, contract_of
+from models.features.series import Series, build_series, future_covariates, lacking_columns
+from models.training.level_scaling import aligned, fit_one, spread
 from tasks.work.forecast_rows import ForecastRows, Times, model_lineage, notes
 from tasks.work.forecasting import forecast_each
 from tasks.work.future import Future, future_of, periods_ahead

@@ -12,7 +12,7 @@ from domain.arrays import FloatArray
 from domain.data.model_record import Champion
 from domain.data.periods import moment_text, period_of
 from domain.data.tables import PREDICTIONS
-from models.series import Series
+from models.features.series import Series
 from tasks.work.job import Job
 from tasks.work.order import ScoreOrder
 

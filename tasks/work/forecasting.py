@@ -9,10 +9,10 @@ from adapters.runtime import Scores, predict_each
 from domain.arrays import Float32Array, FloatArray
 from domain.data.model_record import ModelRecord
 from domain.errors import ScoringError
-from models.features import Contract
-from models.series import Series
-from models.train import SegmentParameters
-from models.train_forecast import forecast_features
+from models.features.contract import Contract
+from models.features.series import Series
+from models.training.forecast import forecast_features
+from models.training.select import SegmentParameters
 
 __all__ = ["features_at_end", "forecast_each", "forecast_models"]
 

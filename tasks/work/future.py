@@ -10,8 +10,8 @@ from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Time
 from domain.data.calendar import ordinals
 from domain.data.partitioning import runs_of
-from models.features import Contract
-from models.series import encode_covariates
+from models.features.contract import Contract
+from models.features.series import encode_covariates
 
 __all__ = ["Future", "future_of", "periods_ahead"]
 

@@ -13,9 +13,9 @@ from adapters.lake.table import StagedFile
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.partitioning import level_keys
 from domain.data.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, SEGMENTS, VERDICTS, observations
-from models.features import Contract
-from models.gates import Decision, Evidence, decide, failed, verdicts
-from models.series import lacking_columns
+from models.features.contract import Contract
+from models.features.series import lacking_columns
+from models.promotion.gates import Decision, Evidence, decide, failed, verdicts
 from tasks.work.evidence import LiveErrors, live_errors
 from tasks.work.job import Job, in_bucket, of_release, read_models, stage_rows
 from tasks.work.train import LEVELS

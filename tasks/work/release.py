@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from adapters.lake.table import StagedFile, Table
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.tables import CHAMPIONS
-from models.releases import Pin
+from models.promotion.releases import Pin
 from tasks.work.job import Job, of_release, read_models, stage_rows
 
 __all__ = [

@@ -12,8 +12,8 @@ from domain.data.model_record import Champion
 from domain.data.partitioning import runs_of
 from domain.data.periods import period_of
 from domain.data.tables import observations
-from models.features import Contract
-from models.series import build_series, future_covariates, lacking_columns
+from models.features.contract import Contract
+from models.features.series import build_series, future_covariates, lacking_columns
 from tasks.work.fallback import FallbackChain
 from tasks.work.forecast_rows import ForecastRows, Times, model_lineage, notes
 from tasks.work.forecasting import forecast_each

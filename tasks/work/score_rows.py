@@ -15,8 +15,8 @@ from domain.data.model_record import Champion
 from domain.data.partitioning import level_keys, runs_of
 from domain.data.tables import PREDICTIONS, key_column
 from domain.errors import ScoringError
-from models.features import Contract
-from models.series import encode_covariates, lacking_columns
+from models.features.contract import Contract
+from models.features.series import encode_covariates, lacking_columns
 from tasks.work.fallback import newest_outcomes, why_without_model
 from tasks.work.forecast_rows import JOB_COLUMNS
 from tasks.work.job import Job

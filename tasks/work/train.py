@@ -15,13 +15,13 @@ from domain.data.model_record import ModelRecord
 from domain.data.partitioning import runs_of
 from domain.data.segments import fallback_name, model_name
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
-from models.features import Contract
-from models.plan import Planned
-from models.series import build_series, encode_covariates
-from models.train import TrainedSegment
-from models.train_forecast import train_forecast
-from models.train_regression import Tabular, train_regression
-from models.version import settings_fingerprint
+from models.features.contract import Contract
+from models.features.series import build_series, encode_covariates
+from models.training.fingerprints import settings_fingerprint
+from models.training.forecast import train_forecast
+from models.training.plan import Planned
+from models.training.regression import Tabular, train_regression
+from models.training.select import TrainedSegment
 from tasks.work.job import Job, in_bucket, stage_rows, with_constants
 from tasks.work.plan import LEVELS, former_models, planned_buckets, planned_levels
 

@@ -20,7 +20,7 @@ SUPPORT = str(Path(__file__).parents[1] / "support")
 @pytest.fixture
 def hub(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", SUPPORT)
-    with Hub(1, "resident_job", ("decimal",)) as made:
+    with Hub(1, "resident_job", ("decimal", "slow_import")) as made:
         until(lambda: made.ready == 1)
         yield made
 

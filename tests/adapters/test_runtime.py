@@ -5,9 +5,9 @@ from kit import outputs_of
 
 from adapters.runtime import predict, predict_each
 from domain.errors import ScoringError
-from models.execution import run_graph
-from models.export import Model, Smoothing, build_graph
-from models.features import Contract
+from models.features.contract import Contract
+from models.onnx_graphs.builder import Model, Smoothing, build_graph
+from models.onnx_graphs.runtime import run_graph
 
 
 def test_scores_are_the_outputs_of_the_graph_as_float64():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.data.tables import ACCURACY, PREDICTIONS
-from models.accuracy import FIGURES, accuracy_by, measured
+from models.monitoring.accuracy import FIGURES, accuracy_by, measured
 
 KINDS = {name: PREDICTIONS.schema.field(name).type for name in ("segment", "step", "release", "time", "prediction")}
 KINDS |= {"lower": pa.float64(), "upper": pa.float64(), "target": pa.float64()}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.combine import COMBINED, choose, combination_weights, combine, conformal_quantile, fold_drops
+from models.training.ensemble import COMBINED, choose, combination_weights, combine, conformal_quantile, fold_drops
 
 NAN = np.nan
 

@@ -16,14 +16,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from domain.errors import ExportError
-from models.competitors import competitors, graph_member
-from models.execution import run_graph
-from models.export import Linear, Model, Smoothing, Trees, build_graph
-from models.features import Contract, contract_of
-from models.linear import moments, solve_ridge
-from models.rows import Window, build_rows
-from models.train_forecast import forecast_features
-from models.trees import tree_arrays
+from models.features.contract import Contract, contract_of
+from models.features.training_rows import Window, build_rows
+from models.onnx_graphs.builder import Linear, Model, Smoothing, Trees, build_graph
+from models.onnx_graphs.runtime import run_graph
+from models.regressors.estimators import tree_arrays
+from models.regressors.ridge import moments, solve_ridge
+from models.training.candidates import competitors, graph_member
+from models.training.forecast import forecast_features
 
 SMOOTHING = ["seasonal_naive", "moving_average", "ses", "holt_damped", "ets", "theta", "adida", "croston"]
 QUICK = {"n_estimators": 12, "min_child_samples": 5}

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import panel_of
 
-from models.features import STATES, Contract, base_features, contract_of, state_columns
-from models.panel import Panel
+from models.features.contract import STATES, Contract, base_features, contract_of, state_columns
+from models.features.panel import Panel
 
 
 def contract(**changes):

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from adapters.sources.fleet_files import load_fleet
 from domain.config.fleet import parse_fleet
 from domain.errors import FleetError
-from models.features import contract_of
-from models.version import settings_fingerprint
+from models.features.contract import contract_of
+from models.training.fingerprints import settings_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 FORECAST = {

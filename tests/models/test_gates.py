@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.config.fleet import Gates
-from models.gates import Evidence, decide, failed, verdicts
+from models.promotion.gates import Evidence, decide, failed, verdicts
 
 GOOD = Evidence(
     segment="s=1",

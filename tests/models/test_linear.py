@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from models.features import Design
-from models.linear import LinearRows, design_matrix, moments, solve_ridge
-from models.rows import Rows
+from models.features.contract import Design
+from models.features.training_rows import Rows
+from models.regressors.ridge import LinearRows, design_matrix, moments, solve_ridge
 
 
 def rows(segments=4, n=60, k=3, offset=0.0):

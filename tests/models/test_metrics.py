@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from domain.errors import EmptyWindowError
-from models.metrics import fleet_error, point_weights, window_errors
-from models.scale import from_scale, to_scale
+from models.features.target_transform import from_scale, to_scale
+from models.training.metrics import fleet_error, point_weights, window_errors
 
 METRICS = ["wape", "smape", "mae", "rmse", "mase"]
 FORMULAS = {

@@ -3,11 +3,11 @@
 import numpy as np
 from kit import panel_of, series_of
 
-from models.competitors import SmoothingCandidate
-from models.features import Contract
-from models.panel import Panel
-from models.rows import Window
-from models.smoothing import MEMBERS, forecast
+from models.features.contract import Contract
+from models.features.panel import Panel
+from models.features.training_rows import Window
+from models.smoothing.exponential import MEMBERS, forecast
+from models.training.candidates import SmoothingCandidate
 
 
 def test_joined_panels_keep_their_right_ends():

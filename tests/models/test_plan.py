@@ -1,8 +1,8 @@
 import pytest
 
 from domain.errors import FleetError
-from models.plan import Former, plan_levels, plan_segments
-from models.version import training_fingerprint
+from models.training.fingerprints import training_fingerprint
+from models.training.plan import Former, plan_levels, plan_segments
 
 SETTINGS = "settings"
 

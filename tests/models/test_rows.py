@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from kit import series_of
 
-from models import rows as module
-from models.features import Contract
-from models.rows import Window, build_rows
+from models.features import training_rows as module
+from models.features.contract import Contract
+from models.features.training_rows import Window, build_rows
 
 CONTRACT = Contract("forecast", horizon=3, lags=(1,), windows=(2,))
 

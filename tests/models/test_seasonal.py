@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from domain.arrays import FloatArray
-from models.panel import Panel, by_absolute_phase, by_column_phase, target_phases
-from models.search import zoom
-from models.seasonal import additive_indices, deseasonalised, is_seasonal, multiplicative_indices
+from models.features.panel import Panel, by_absolute_phase, by_column_phase, target_phases
+from models.smoothing.grid_search import zoom
+from models.smoothing.seasonality import additive_indices, deseasonalised, is_seasonal, multiplicative_indices
 
 
 def panel_of(values: FloatArray, end: int = 7, season: int = 12) -> Panel:

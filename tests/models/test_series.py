@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from domain.config.fleet import Time
-from models import series as module
-from models.features import Contract
-from models.series import build_series, encode_covariates, future_covariates
+from models.features import series as module
+from models.features.contract import Contract
+from models.features.series import build_series, encode_covariates, future_covariates
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 CONTRACT = Contract("forecast", season=7, numeric=("price",), categories={"promo": ("no", "yes")})

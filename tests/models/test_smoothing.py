@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.arrays import FloatArray
-from models.panel import Panel
-from models.smoothing import MEMBERS, forecast
+from models.features.panel import Panel
+from models.smoothing.exponential import MEMBERS, forecast
 
 HORIZON = 18
 NAMES = sorted(MEMBERS)

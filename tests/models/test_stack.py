@@ -9,12 +9,12 @@ from sklearn.ensemble import AdaBoostRegressor, BaggingRegressor
 from sklearn.linear_model import TweedieRegressor
 
 from domain.errors import ExportError
-from models.competitors import graph_member
-from models.execution import run_each, run_graph
-from models.export import Linear, Model, Smoothing, Trees, build_graph
-from models.features import Contract
-from models.stack import stack_graphs
-from models.trees import TreeArrays
+from models.features.contract import Contract
+from models.onnx_graphs.batched import stack_graphs
+from models.onnx_graphs.builder import Linear, Model, Smoothing, Trees, build_graph
+from models.onnx_graphs.runtime import run_each, run_graph
+from models.regressors.estimators import TreeArrays
+from models.training.candidates import graph_member
 
 HORIZON = 3
 SMOOTHING = ("ses", "theta")

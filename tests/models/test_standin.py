@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from models.panel import Panel
-from models.series import Series
-from models.standin import aligned, fit_one, spread
+from models.features.panel import Panel
+from models.features.series import Series
+from models.training.level_scaling import aligned, fit_one, spread
 
 H = 4
 

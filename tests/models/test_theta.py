@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from domain.arrays import FloatArray
-from models.panel import Panel
-from models.smoothing import MEMBERS, forecast
-from models.theta import _Lines
+from models.features.panel import Panel
+from models.smoothing.exponential import MEMBERS, forecast
+from models.smoothing.theta import _Lines
 
 
 def one(series: FloatArray, season: int = 1) -> Panel:

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import metadata_of, outputs_of, panel_of, series_of
 
-from models import execution, train
-from models.backtest import Folds, judge
-from models.export import Linear, Model, build_graph
-from models.features import Contract, contract_of
-from models.train_forecast import fold_plan, forecast_features, train_forecast
+from models.features.contract import Contract, contract_of
+from models.onnx_graphs import runtime as execution
+from models.onnx_graphs.builder import Linear, Model, build_graph
+from models.training import select as train
+from models.training.backtest import Folds, judge
+from models.training.forecast import fold_plan, forecast_features, train_forecast
 
 MONTHLY = {"column": "day", "frequency": "M"}
 LIGHTGBM = {"name": "lightgbm", "params": {"n_estimators": 8, "min_child_samples": 5}}

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kit import outputs_of
 
 from domain.errors import FleetError
-from models.features import contract_of
-from models.train_regression import Tabular, _folds, _half_widths, train_regression
+from models.features.contract import contract_of
+from models.training.regression import Tabular, _folds, _half_widths, train_regression
 
 LIGHTGBM = {"name": "lightgbm", "params": {"n_estimators": 8, "min_child_samples": 5}}
 TIME = {"column": "day", "frequency": "D"}

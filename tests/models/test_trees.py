@@ -4,7 +4,7 @@ import pytest
 
 from domain.config.fleet import Candidate
 from domain.errors import FleetError
-from models.trees import make_regressor
+from models.regressors.estimators import make_regressor
 
 
 def regressor(fleet, estimator, **params):

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from models.panel import Panel
-from models.series import Series
+from models.features.panel import Panel
+from models.features.series import Series
 
 
 def panel_of(*series, season=1, ends=100):

@@ -10,7 +10,7 @@ from shop import future, open_run, sales, shop
 from adapters.compute.measured_costs import read_rates
 from adapters.lake.table import Lake
 from domain.errors import SourceError
-from models.version import cost_fingerprint
+from models.training.fingerprints import cost_fingerprint
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

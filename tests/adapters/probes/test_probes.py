@@ -15,9 +15,7 @@ import pytest
 
 from adapters.compute import dask as cluster
 from adapters.compute import tls
-from adapters.health import check_prefect, check_tracking_server, examine, preflight
-from adapters.health import examine as _examine
-from adapters.health import probes as _parts
+from adapters.health import check_prefect, check_tracking_server, examination, examine, preflight, probes
 from adapters.lake.s3 import Bucket
 from adapters.settings import Settings
 from domain.checks.health import Check, counts, too_old
@@ -58,7 +56,7 @@ def test_a_part_that_hangs_fails_alone(tmp_path, monkeypatch):
         yield Check("lake", "begun", "ok", "")
         time.sleep(60)
 
-    monkeypatch.setattr(_examine, "_PROBES", (("lake", hangs), ("telemetry", _parts.telemetry)))
+    monkeypatch.setattr(examination, "_PROBES", (("lake", hangs), ("telemetry", probes.telemetry)))
     checks = examine(Settings(home=tmp_path), limit_s=0.5)
     assert [(check.part, check.verdict) for check in checks] == [
         ("lake", "ok"),
@@ -71,12 +69,12 @@ def test_a_part_that_hangs_fails_alone(tmp_path, monkeypatch):
 def test_telemetry_that_is_on_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
     monkeypatch.setenv("DO_NOT_TRACK", "True")  # As good as 1.
-    (check,) = _parts.telemetry(Settings(home=tmp_path))
+    (check,) = probes.telemetry(Settings(home=tmp_path))
     assert (check.verdict, check.found) == ("warning", "on: MLFLOW_DISABLE_TELEMETRY")
 
 
 def test_more_memory_than_there_is_is_told(tmp_path):
-    (check,) = _parts.workers(Settings(home=tmp_path, workers=2, worker_memory="4TB"))
+    (check,) = probes.workers(Settings(home=tmp_path, workers=2, worker_memory="4TB"))
     assert check.verdict == "warning"
     assert "lower MYRIAD_WORKERS" in check.way_out
 
@@ -92,7 +90,7 @@ def test_versions_are_compared_by_number():
 
 
 def test_a_lake_on_s3_is_examined(s3):
-    found = {check.name: check.verdict for check in _parts.lake(Settings(lake="s3://lake/doctor"))}
+    found = {check.name: check.verdict for check in probes.lake(Settings(lake="s3://lake/doctor"))}
     assert found == {"reachable": "ok", "clock": "ok", "writable": "ok", "conditional writes": "ok"}
     assert not list(Bucket("s3://lake/doctor").unfinished_uploads())
 
@@ -132,13 +130,13 @@ def test_a_server_that_takes_the_second_of_two_conditional_writes_fails(s3, monk
             return self._client.put_object(**arguments)
 
     monkeypatch.setattr(Bucket, "_client", lambda self: Careless(plain(self)))
-    found = {check.name: check.verdict for check in _parts.lake(Settings(lake="s3://lake/doctor"))}
+    found = {check.name: check.verdict for check in probes.lake(Settings(lake="s3://lake/doctor"))}
     assert found["conditional writes"] == "failed"
 
 
 def test_a_clock_that_is_off_is_told(s3, monkeypatch):
     monkeypatch.setattr(Bucket, "reach", lambda self: datetime.now(UTC) - timedelta(minutes=6))
-    found = {check.name: check for check in _parts.lake(Settings(lake="s3://lake/doctor"))}
+    found = {check.name: check for check in probes.lake(Settings(lake="s3://lake/doctor"))}
     assert found["clock"].verdict == "failed"
     assert "NTP" in found["clock"].way_out
 
@@ -266,8 +264,8 @@ def scheduler(tmp_path):
 
 def test_a_scheduler_without_workers_is_told(scheduler, monkeypatch):
     address, folder = scheduler
-    monkeypatch.setattr(_parts, "_ANSWER_S", 0.5)
-    found = {check.name: check for check in _parts.workers(Settings(dask_address=address, dask_tls=str(folder)))}
+    monkeypatch.setattr(probes, "_ANSWER_S", 0.5)
+    found = {check.name: check for check in probes.workers(Settings(dask_address=address, dask_tls=str(folder)))}
     assert found["scheduler"].verdict == "ok"
     assert found["certificates"].verdict == "ok"
     assert found["workers"].verdict == "failed"

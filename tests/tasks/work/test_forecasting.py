@@ -5,8 +5,8 @@ import pytest
 from kit import series_of
 
 from domain.data.model_record import ModelRecord
-from models.features import contract_of
-from models.train_forecast import train_forecast
+from models.features.contract import contract_of
+from models.training.forecast import train_forecast
 from tasks.work.forecasting import forecast_models
 
 CANDIDATES = ["ses", "theta", "ridge"]

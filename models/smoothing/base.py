@@ -8,8 +8,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray
-from models.panel import Panel, by_absolute_phase, target_phases
-from models.seasonal import deseasonalised, is_seasonal, multiplicative_indices
+from models.features.panel import Panel, by_absolute_phase, target_phases
+from models.smoothing.seasonality import deseasonalised, is_seasonal, multiplicative_indices
 
 __all__ = ["Member", "Parameters", "State", "adjusted", "damped_growth", "forecast", "plain_state", "seasonal_factors"]
 

@@ -12,8 +12,8 @@ from domain.config.fleet import Time
 from domain.data.calendar import ordinals
 from domain.data.partitioning import runs_of
 from domain.data.tables import category_column, feature_column
-from models.features import Contract
-from models.panel import Panel
+from models.features.contract import Contract
+from models.features.panel import Panel
 
 __all__ = ["Series", "build_series", "encode_covariates", "future_covariates", "lacking_columns"]
 

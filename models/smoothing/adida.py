@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray
-from models.member import Parameters, State, adjusted, plain_state, seasonal_factors
-from models.panel import Panel
-from models.recursion import ALPHA, BETA, DAMPING, Recursion, Space, optimise
+from models.features.panel import Panel
+from models.smoothing.base import Parameters, State, adjusted, plain_state, seasonal_factors
+from models.smoothing.ets_recursion import ALPHA, BETA, DAMPING, Recursion, Space, optimise
 
 __all__ = ["Adida"]
 

@@ -6,16 +6,16 @@ import numpy as np
 
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Fleet
-from models.backtest import Backtest, Folds, judge
-from models.combine import conformal_quantile, fold_drops
-from models.competitors import Competitor, Fitted, SmoothingCandidate, competitors
-from models.features import STATES, Contract, base_features, state_columns
-from models.member import Parameters
-from models.panel import Panel, target_phases
-from models.rows import Window, build_rows
-from models.series import Series
-from models.smoothing import MEMBERS
-from models.train import Refit, SegmentParameters, TrainedSegment, assemble, competing, untrained
+from models.features.contract import STATES, Contract, base_features, state_columns
+from models.features.panel import Panel, target_phases
+from models.features.series import Series
+from models.features.training_rows import Window, build_rows
+from models.smoothing.base import Parameters
+from models.smoothing.exponential import MEMBERS
+from models.training.backtest import Backtest, Folds, judge
+from models.training.candidates import Competitor, Fitted, SmoothingCandidate, competitors
+from models.training.ensemble import conformal_quantile, fold_drops
+from models.training.select import Refit, SegmentParameters, TrainedSegment, assemble, competing, untrained
 
 __all__ = ["fold_plan", "forecast_features", "train_forecast"]
 

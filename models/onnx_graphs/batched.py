@@ -16,8 +16,8 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
-from models.export import GraphBuilder, bounded_linear, bounded_outputs, design_columns, frame, step_index
-from models.features import STATES, Contract
+from models.features.contract import STATES, Contract
+from models.onnx_graphs.builder import GraphBuilder, bounded_linear, bounded_outputs, design_columns, frame, step_index
 
 __all__ = ["Stack", "stack_graphs"]
 

@@ -13,8 +13,8 @@ import onnxruntime as ort
 
 from domain.arrays import Float32Array
 from domain.errors import ExportError, first_line
-from models.features import Contract
-from models.stack import stack_graphs
+from models.features.contract import Contract
+from models.onnx_graphs.batched import stack_graphs
 
 __all__ = ["Predictions", "Verified", "run_each", "run_graph", "run_verified"]
 

@@ -5,7 +5,7 @@ target's own unit. Smoothing candidates read states, linear ones the design colu
 their outputs are weighted, kept above the minimum, and widened by the interval's half width at the row's step.
 
 A graph without trees is a frame, which all models of a contract with the same families share, and variables: the
-initialisers of one model, by names that `models/stack.py` reads again.
+initialisers of one model, by names that `models/onnx_graphs/batched.py` reads again.
 """
 
 import json
@@ -19,8 +19,8 @@ import onnx
 from onnx import TensorProto, compose, helper
 
 from domain.arrays import FloatArray
-from models.features import STATES, Contract
-from models.trees import TreeArrays
+from models.features.contract import STATES, Contract
+from models.regressors.estimators import TreeArrays
 
 __all__ = [
     "ML_OPSET",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray
-from models.member import Parameters, State, adjusted, damped_growth, plain_state, seasonal_factors
-from models.panel import Panel
-from models.search import zoom
+from models.features.panel import Panel
+from models.smoothing.base import Parameters, State, adjusted, damped_growth, plain_state, seasonal_factors
+from models.smoothing.grid_search import zoom
 
 __all__ = ["Theta"]
 

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray
-from models.panel import Panel, by_absolute_phase, by_column_phase
-from models.search import zoom
+from models.features.panel import Panel, by_absolute_phase, by_column_phase
+from models.smoothing.grid_search import zoom
 
 __all__ = ["ALPHA", "BETA", "DAMPING", "GAMMA", "Final", "Kind", "Recursion", "Space", "optimise"]
 

@@ -15,11 +15,11 @@ from domain.arrays import FloatArray, IntArray
 from domain.config.candidates import COMBINATION
 from domain.config.fleet import Fleet
 from domain.errors import ExportError
-from models.backtest import Backtest
-from models.combine import COMBINED, choose, combination_weights
-from models.execution import Predictions, run_verified
-from models.export import Member, Model, build_graph
-from models.features import Contract
+from models.features.contract import Contract
+from models.onnx_graphs.builder import Member, Model, build_graph
+from models.onnx_graphs.runtime import Predictions, run_verified
+from models.training.backtest import Backtest
+from models.training.ensemble import COMBINED, choose, combination_weights
 
 __all__ = ["Rank", "Refit", "SegmentParameters", "TrainedSegment", "assemble", "competing", "untrained"]
 

@@ -9,17 +9,24 @@ import numpy as np
 from domain.arrays import FloatArray
 from domain.config.fleet import Candidate, Fleet
 from domain.errors import ExportError, first_line
-from models.export import ML_OPSET, OPSET, Linear, Member, Smoothing, Trees
-from models.features import Contract
-from models.linear import COVARIATE_PENALTY, HISTORY_PENALTIES, LinearRows, Moments, design_matrix, solve_ridge
-from models.member import Member as SmoothingMethod
-from models.member import Parameters, forecast
-from models.panel import Panel
-from models.rows import Window
-from models.scale import from_scale, to_scale
-from models.smoothing import MEMBERS
-from models.train import SegmentParameters
-from models.trees import Regressor, make_regressor, tree_arrays
+from models.features.contract import Contract
+from models.features.panel import Panel
+from models.features.target_transform import from_scale, to_scale
+from models.features.training_rows import Window
+from models.onnx_graphs.builder import ML_OPSET, OPSET, Linear, Member, Smoothing, Trees
+from models.regressors.estimators import Regressor, make_regressor, tree_arrays
+from models.regressors.ridge import (
+    COVARIATE_PENALTY,
+    HISTORY_PENALTIES,
+    LinearRows,
+    Moments,
+    design_matrix,
+    solve_ridge,
+)
+from models.smoothing.base import Member as SmoothingMethod
+from models.smoothing.base import Parameters, forecast
+from models.smoothing.exponential import MEMBERS
+from models.training.select import SegmentParameters
 
 __all__ = ["Competitor", "Fitted", "SmoothingCandidate", "competitors", "graph_member", "predicted"]
 

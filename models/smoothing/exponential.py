@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray
-from models.aggregation import Adida
-from models.croston import Croston
-from models.member import (
+from models.features.panel import Panel, by_absolute_phase
+from models.smoothing.adida import Adida
+from models.smoothing.base import (
     Member,
     Parameters,
     State,
@@ -19,10 +19,10 @@ from models.member import (
     plain_state,
     seasonal_factors,
 )
-from models.panel import Panel, by_absolute_phase
-from models.recursion import ALPHA, BETA, DAMPING, GAMMA, Kind, Recursion, Space, optimise
-from models.seasonal import additive_indices, is_seasonal, multiplicative_indices, positive
-from models.theta import Theta
+from models.smoothing.croston import Croston
+from models.smoothing.ets_recursion import ALPHA, BETA, DAMPING, GAMMA, Kind, Recursion, Space, optimise
+from models.smoothing.seasonality import additive_indices, is_seasonal, multiplicative_indices, positive
+from models.smoothing.theta import Theta
 
 __all__ = [
     "MEMBERS",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from domain.config.candidates import COMBINATION
 from domain.config.fleet import Fleet
 from domain.data.partitioning import level_keys
-from models.version import level_fingerprint, training_fingerprint
+from models.training.fingerprints import level_fingerprint, training_fingerprint
 
 __all__ = ["Action", "Former", "Planned", "plan_levels", "plan_segments"]
 

@@ -11,9 +11,9 @@ from typing import Self
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray, IntArray
-from models.features import Design
-from models.rows import Rows
-from models.scale import to_scale
+from models.features.contract import Design
+from models.features.target_transform import to_scale
+from models.features.training_rows import Rows
 
 __all__ = [
     "COVARIATE_PENALTY",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray
-from models.member import Parameters, State, damped_growth, plain_state
-from models.panel import Panel
+from models.features.panel import Panel
+from models.smoothing.base import Parameters, State, damped_growth, plain_state
 
 __all__ = ["Croston"]
 

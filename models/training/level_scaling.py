@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.arrays import FloatArray, IntArray
-from models.series import Series
+from models.features.series import Series
 
 __all__ = ["Fit", "aligned", "fit_one", "spread"]
 

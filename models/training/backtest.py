@@ -7,8 +7,8 @@ import numpy as np
 
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Fleet
-from models.combine import combination_weights, combine
-from models.metrics import point_weights, window_errors
+from models.training.ensemble import combination_weights, combine
+from models.training.metrics import point_weights, window_errors
 
 __all__ = ["Backtest", "Folds", "combine_folds", "judge"]
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 
 from domain.config.fleet import Fleet
-from models.features import Contract, contract_of
+from models.features.contract import Contract, contract_of
 
 __all__ = ["TRAINING_VERSION", "cost_fingerprint", "level_fingerprint", "settings_fingerprint", "training_fingerprint"]
 

@@ -9,14 +9,14 @@ import numpy as np
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Candidate, Fleet
 from domain.errors import ExportError, first_line
-from models.backtest import Backtest, Folds, judge
-from models.competitors import graph_member, predicted
-from models.export import Linear, Member
-from models.features import Contract
-from models.linear import PENALTIES, moments, solve_ridge
-from models.scale import from_scale, to_scale
-from models.train import Refit, TrainedSegment, assemble, competing, untrained
-from models.trees import Regressor, make_regressor
+from models.features.contract import Contract
+from models.features.target_transform import from_scale, to_scale
+from models.onnx_graphs.builder import Linear, Member
+from models.regressors.estimators import Regressor, make_regressor
+from models.regressors.ridge import PENALTIES, moments, solve_ridge
+from models.training.backtest import Backtest, Folds, judge
+from models.training.candidates import graph_member, predicted
+from models.training.select import Refit, TrainedSegment, assemble, competing, untrained
 
 __all__ = ["Tabular", "train_regression"]
 

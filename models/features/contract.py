@@ -14,7 +14,7 @@ import numpy as np
 from domain.arrays import FloatArray, IntArray
 from domain.config.candidates import SMOOTHING
 from domain.config.fleet import Fleet
-from models.panel import Panel
+from models.features.panel import Panel
 
 __all__ = ["STATES", "Contract", "Design", "base_features", "contract_of", "state_columns"]
 

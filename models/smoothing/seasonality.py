@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray
-from models.panel import Panel, by_column_phase
+from models.features.panel import Panel, by_column_phase
 
 __all__ = ["additive_indices", "deseasonalised", "is_seasonal", "multiplicative_indices", "positive"]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray, IntArray
-from models.features import Contract, base_features
-from models.panel import Panel
-from models.series import Series
+from models.features.contract import Contract, base_features
+from models.features.panel import Panel
+from models.features.series import Series
 
 __all__ = ["Rows", "Window", "build_rows"]
 
