@@ -36,7 +36,7 @@ from models.training.forecast import train_forecast
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.train import train_challengers
-from tasks.work.job import Job, in_bucket
+from tasks.workers.job import Job, in_bucket
 
 SIZE = 11_973
 SCALE = (3_000, SIZE, 48_000)

@@ -45,16 +45,16 @@ from domain.data.tables import (
 )
 from tasks.context import Run
 from tasks.ingest import ingest_files
-from tasks.order import score_order
 from tasks.partition import partition_observations
 from tasks.plan import plan_training
 from tasks.promote import current_release, promote_challengers
 from tasks.register import register_challengers
 from tasks.score import score_fleet
+from tasks.score_request import score_order
 from tasks.train import train_challengers
-from tasks.work.job import Job
-from tasks.work.score import score_bucket
-from tasks.work.train import train_bucket
+from tasks.workers.job import Job
+from tasks.workers.score import score_bucket
+from tasks.workers.train import train_bucket
 
 ROUNDS = 3
 WARM_UP = 4

@@ -26,7 +26,7 @@ from domain.data.tables import CHAMPIONS
 from models.features.contract import Contract
 from models.onnx_graphs.batched import stack_graphs
 from models.training.forecast import train_forecast
-from tasks.work.forecasting import features_at_end
+from tasks.workers.run_models import features_at_end
 
 MODELS = 11_973
 TREES = 500

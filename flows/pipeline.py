@@ -25,7 +25,7 @@ from flows.score import score
 from flows.session import new_run_id, open_session, run_name
 from flows.train import register, train
 from tasks.plan import estimate_training
-from tasks.report import Stages, evaluate_predictions, write_report
+from tasks.reporting.report import Stages, evaluate_predictions, write_report
 
 __all__ = ["PipelineResult", "pipeline"]
 

@@ -6,7 +6,7 @@ from flows.artifacts import progress_artifacts, summarise
 from flows.parameters import DryRun, FleetFile, LakeRoot, RunId
 from flows.session import open_session, run_name
 from models.promotion.releases import SyncSummary
-from tasks.registry import sync_registry as repair
+from tasks.sync_registry import sync_registry as repair
 
 __all__ = ["sync_registry"]
 

@@ -24,9 +24,9 @@ from flows.parameters import (
     WorkerCount,
 )
 from flows.session import Session, open_session, run_name
-from tasks.account import account_for, deliver_output
 from tasks.context import Run
 from tasks.ingest import ingest_files
+from tasks.job_result import account_for, deliver_output
 from tasks.promote import current_release
 from tasks.score import ScoreSummary, past_moments, score_fleet
 

@@ -21,7 +21,7 @@ from adapters.settings import Settings
 from adapters.sources.fleet_files import load_fleet
 from flows.artifacts import log_progress
 from tasks.context import Run
-from tasks.work.job import Job
+from tasks.workers.job import Job
 
 __all__ = ["Session", "new_run_id", "open_session", "run_name"]
 

@@ -15,8 +15,8 @@ from domain.data.tables import ACCURACY, PREDICTIONS, landed, observations
 from models.monitoring.accuracy import accuracy_by
 from tasks.context import Run
 from tasks.partition import recorded_buckets
-from tasks.work.accuracy import AccuracyReceipt, BucketFiles, measure_bucket
-from tasks.work.job import in_bucket
+from tasks.workers.accuracy import AccuracyReceipt, BucketFiles, measure_bucket
+from tasks.workers.job import in_bucket
 
 __all__ = ["AccuracySummary", "accuracy_rows", "measure_accuracy"]
 

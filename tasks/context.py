@@ -4,7 +4,7 @@ from adapters.compute.dask import Workers
 from adapters.lake.table import Table
 from domain.config.fleet import Fleet
 from domain.data.tables import TableSpec
-from tasks.work.job import Job
+from tasks.workers.job import Job
 
 __all__ = ["Run"]
 

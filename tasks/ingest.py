@@ -16,9 +16,9 @@ from adapters.lake.table import StagedFile, Table
 from domain.config.fleet import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed
 from domain.errors import SourceError
+from tasks.checkpoint import finished, resumed
 from tasks.context import Run
-from tasks.resume import finished, resumed
-from tasks.work.land import LandReceipt, Role, content_id, land_file, landing_table, reading, refuse_file
+from tasks.workers.ingest import LandReceipt, Role, content_id, land_file, landing_table, reading, refuse_file
 
 __all__ = ["IngestReceipt", "ingest_files"]
 

@@ -20,10 +20,10 @@ from domain.data.partitioning import bucket_count
 from domain.data.segments import bucket_of, told_lookalikes
 from domain.data.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from domain.errors import PartitionError
+from tasks.checkpoint import finished, resumed
 from tasks.context import Run
-from tasks.resume import finished, resumed
-from tasks.work.hashed import SPANS, spans
-from tasks.work.partition import PartitionReceipt, partition_span
+from tasks.workers.bucket_reader import SPANS, spans
+from tasks.workers.partition import PartitionReceipt, partition_span
 
 __all__ = ["PartitionSummary", "partition_observations", "recorded_buckets"]
 

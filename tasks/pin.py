@@ -15,9 +15,9 @@ from domain.errors import PromotionError, UnknownNameError
 from models.features.contract import Contract
 from models.promotion.releases import PinSummary
 from tasks.context import Run
-from tasks.release import champion_rows, of_current, revise_release
-from tasks.work.job import in_bucket
-from tasks.work.release import pinned_segments, pinning, unpinning
+from tasks.releases import champion_rows, of_current, revise_release
+from tasks.workers.job import in_bucket
+from tasks.workers.release import pinned_segments, pinning, unpinning
 
 __all__ = ["pin_segment", "unpin_segment"]
 

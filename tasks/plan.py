@@ -21,9 +21,9 @@ from models.training.fingerprints import cost_fingerprint, settings_fingerprint
 from models.training.plan import Planned
 from tasks.context import Run
 from tasks.partition import recorded_buckets
-from tasks.size_work import score_work, train_work
-from tasks.work.plan import LEVELS, former_models, planned_buckets, planned_levels
-from tasks.work.vanished import vanished_segments
+from tasks.sizing.workload import score_work, train_work
+from tasks.workers.plan import LEVELS, former_models, planned_buckets, planned_levels
+from tasks.workers.vanished import vanished_segments
 
 __all__ = ["TrainingPlan", "estimate_training", "plan_training"]
 

@@ -17,7 +17,7 @@ from domain.data.tables import CHALLENGERS, CHAMPIONS, VERDICTS
 from domain.errors import PromotionError, RegistryError
 from models.promotion.gates import Decision
 from tasks.context import Run
-from tasks.release import (
+from tasks.releases import (
     ALIAS,
     champion_rows,
     commit_release,
@@ -26,9 +26,9 @@ from tasks.release import (
     revise_release,
     sync_aliases,
 )
-from tasks.work.job import stage_rows, with_constants
-from tasks.work.promote import PromoteReceipt, promote_bucket
-from tasks.work.release import Versions, restoring
+from tasks.workers.job import stage_rows, with_constants
+from tasks.workers.promote import PromoteReceipt, promote_bucket
+from tasks.workers.release import Versions, restoring
 
 __all__ = [
     "ALIAS",

@@ -14,9 +14,9 @@ from adapters.registry import Batch, Registry
 from domain.data.model_record import ModelRecord
 from domain.data.tables import CHALLENGERS, REGISTRATIONS, TableSpec
 from tasks.context import Run
-from tasks.entries import model_entry
-from tasks.work.job import in_bucket, read_models
-from tasks.work.plan import LEVELS
+from tasks.registry_entries import model_entry
+from tasks.workers.job import in_bucket, read_models
+from tasks.workers.plan import LEVELS
 
 __all__ = ["RegisterSummary", "register_challengers"]
 

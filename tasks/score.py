@@ -15,12 +15,12 @@ from adapters.lake.table import StagedFile
 from domain.data.periods import moment_text, parse_moment, period_ends, period_of
 from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, SEGMENTS, landed, levels, observations
 from domain.errors import RequestError, ScoringError, StaleTableError
+from tasks.checkpoint import finished, resumed
 from tasks.context import Run
-from tasks.order import score_order, scoring_weight
 from tasks.partition import recorded_buckets
 from tasks.promote import current_release, kept_releases
-from tasks.resume import finished, resumed
-from tasks.work.score import ScoreOrder, ScoreReceipt, in_sample_rows, level_counts, score_bucket
+from tasks.score_request import score_order, scoring_weight
+from tasks.workers.score import ScoreOrder, ScoreReceipt, in_sample_rows, level_counts, score_bucket
 
 __all__ = ["ScoreSummary", "past_moments", "score_fleet"]
 

@@ -14,11 +14,11 @@ from domain.data.segments import bucket_of, hash_segments
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from domain.errors import TrainingError
 from models.training.plan import Planned
+from tasks.checkpoint import finished, resumed
 from tasks.context import Run
 from tasks.plan import TrainingPlan, plan_training
-from tasks.resume import finished, resumed
-from tasks.work.plan import LEVELS
-from tasks.work.train import Outcome, TrainReceipt, outcome_of, stage_outcomes, train_bucket
+from tasks.workers.plan import LEVELS
+from tasks.workers.train import Outcome, TrainReceipt, outcome_of, stage_outcomes, train_bucket
 
 __all__ = ["TrainSummary", "train_challengers"]
 

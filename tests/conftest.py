@@ -14,7 +14,7 @@ from adapters.settings import quiet_telemetry
 from benchmarks.s3 import s3_server, weed_program
 from domain.config.fleet import parse_fleet
 from tasks.context import Run
-from tasks.work.job import Job
+from tasks.workers.job import Job
 
 quiet_telemetry()
 _LONGEST = (

@@ -60,7 +60,7 @@ def pin(
     with told_errors(), interruptible():
         if segment is None:
             from domain.data.tables import CHAMPIONS
-            from tasks.work.release import pinned_segments
+            from tasks.workers.release import pinned_segments
 
             show(pinned_segments(tables_of(settings_of(lake), fleet)[0][CHAMPIONS]), show_pins, as_json)
             return

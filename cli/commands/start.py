@@ -146,8 +146,8 @@ def size(
         definition = load_fleet(fleet, settings.home)
         embedded_defaults(settings)
         from tasks.context import Run
-        from tasks.size import size as measure
-        from tasks.work.job import Job
+        from tasks.sizing.size import size as measure
+        from tasks.workers.job import Job
 
         # One worker of our own: the sample lies on this machine.
         alone = settings.model_copy(update={"workers": 1, "dask_address": "", "worker_memory": "auto"})

@@ -23,7 +23,7 @@ from tasks.promote import promote_challengers, sync_aliases
 from tasks.register import register_challengers
 from tasks.score import score_fleet
 from tasks.train import train_challengers
-from tasks.work.job import Job
+from tasks.workers.job import Job
 
 
 def run_stages(folder, lake, workers):

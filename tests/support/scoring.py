@@ -14,7 +14,7 @@ from adapters.compute.dask import InlineWorkers
 from adapters.lake.table import Lake
 from tasks.context import Run
 from tasks.score import score_fleet
-from tasks.work.job import Job
+from tasks.workers.job import Job
 
 
 def score(folder, lake, number, begin):

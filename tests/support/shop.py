@@ -10,7 +10,7 @@ from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.register import register_challengers
 from tasks.train import train_challengers
-from tasks.work.job import Job
+from tasks.workers.job import Job
 
 WEEKS = 60
 SHORT, DEAD, UNSEEN, STRANGE = "store=9/brand=amber", "store=8/brand=amber", "store=7/brand=citra", "store=7/brand=new"

@@ -10,15 +10,15 @@ from adapters.lake.job_results import read_account
 from adapters.lake.table import Lake
 from domain.data.tables import INPUTS, PREDICTIONS, QUARANTINE, landed
 from domain.errors import RequestError, SourceError
-from tasks.account import account_for, deliver_output
 from tasks.context import Run
 from tasks.ingest import ingest_files
+from tasks.job_result import account_for, deliver_output
 from tasks.partition import partition_observations
 from tasks.promote import promote_challengers
 from tasks.register import register_challengers
 from tasks.score import score_fleet
 from tasks.train import train_challengers
-from tasks.work.job import Job
+from tasks.workers.job import Job
 
 
 @pytest.fixture

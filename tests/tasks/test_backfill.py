@@ -16,7 +16,7 @@ from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.promote import restore_release
 from tasks.score import past_moments, score_fleet
-from tasks.work.job import Job
+from tasks.workers.job import Job
 
 OWN = "store=1/brand=amber"
 KEY = ["segment", "origin", "time", "release"]

@@ -9,10 +9,10 @@ from shop import DEAD, SHORT, STRANGE, UNSEEN, shop
 from adapters.runtime import predict_each
 from domain.data.tables import CHAMPIONS, PREDICTIONS
 from tasks.ingest import ingest_files
-from tasks.order import score_order
 from tasks.partition import partition_observations
 from tasks.score import score_fleet
-from tasks.work.score import score_bucket
+from tasks.score_request import score_order
+from tasks.workers.score import score_bucket
 
 OWN = "store=1/brand=amber"
 KEPT = ["status", "fallback_level", "candidate"]
@@ -60,7 +60,7 @@ def test_the_interval_of_a_fallback_holds_what_segments_stray(trained, monkeypat
         return run.table(PREDICTIONS).read_files(files).to_pandas()
 
     wide = rows()
-    monkeypatch.setattr("tasks.work.fallback.spread", lambda *arguments: 0.0)
+    monkeypatch.setattr("tasks.workers.fallback.spread", lambda *arguments: 0.0)
     plain = rows()
     both = wide.merge(plain, on=["segment", "time"], suffixes=("", "_plain"))
     assert len(both) == len(wide)
@@ -143,7 +143,7 @@ def test_a_model_without_a_finite_number_takes_the_chain(trained, monkeypatch):
     run = trained.run()
     rows = run.table(CHAMPIONS).read(["segment", "onnx"]).to_pylist()
     broken = {row["onnx"] for row in rows if row["segment"] == OWN}
-    monkeypatch.setattr("tasks.work.forecasting.predict_each", huge)
+    monkeypatch.setattr("tasks.workers.run_models.predict_each", huge)
     score_fleet.fn(run)
     own = first_rows(run).loc[OWN]
     assert own.fallback_level == "brand"

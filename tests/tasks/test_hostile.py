@@ -51,7 +51,7 @@ from tasks.promote import promote_challengers
 from tasks.register import register_challengers
 from tasks.score import score_fleet
 from tasks.train import train_challengers
-from tasks.work.job import Job
+from tasks.workers.job import Job
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ from domain.errors import SourceError
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
-from tasks.work import land
-from tasks.work.job import Job
-from tasks.work.land import reading
+from tasks.workers import ingest as land
+from tasks.workers.ingest import reading
+from tasks.workers.job import Job
 
 HEADER = "store,brand,day,units,price\n"
 

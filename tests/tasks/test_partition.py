@@ -16,8 +16,8 @@ from domain.errors import PartitionError, StaleTableError
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations, recorded_buckets
-from tasks.work.job import Job
-from tasks.work.vanished import vanished_segments
+from tasks.workers.job import Job
+from tasks.workers.vanished import vanished_segments
 
 HEADER = "store,brand,day,units,price\n"
 

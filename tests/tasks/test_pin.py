@@ -10,7 +10,7 @@ from domain.data.tables import CHALLENGERS, CHAMPIONS, VERDICTS
 from domain.errors import PromotionError, RegistryError, UnknownNameError
 from tasks.pin import pin_segment, unpin_segment
 from tasks.promote import current_release, promote_challengers, restore_release, sync_aliases
-from tasks.work.release import pinned_segments
+from tasks.workers.release import pinned_segments
 
 AMBER, CITRA, MODEL = "store=1/brand=amber", "store=1/brand=citra", "shop.1.amber"
 LENIENT = {"baseline_tolerance": 10.0, "champion_tolerance": 10.0}

@@ -14,7 +14,7 @@ from domain.data.tables import CHAMPIONS, REGISTRATIONS
 from domain.errors import RegistryError
 from tasks.pin import pin_segment
 from tasks.promote import current_release, promote_challengers, restore_release, sync_aliases
-from tasks.registry import sync_registry
+from tasks.sync_registry import sync_registry
 
 MODEL = "shop.1.amber"
 

@@ -15,7 +15,7 @@ from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.promote import promote_challengers
 from tasks.register import register_challengers
-from tasks.report import Stages, evaluate_predictions, write_report
+from tasks.reporting.report import Stages, evaluate_predictions, write_report
 from tasks.score import score_fleet
 from tasks.train import train_challengers
 

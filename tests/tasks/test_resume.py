@@ -19,10 +19,10 @@ from adapters.lake.table import Lake, StagedFile
 from domain.config.fleet import Source
 from domain.data.tables import OUTCOMES, PREDICTIONS, SEGMENTS, landed, observations
 from domain.errors import StaleTableError
+from tasks.checkpoint import finished, resumed
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
-from tasks.resume import finished, resumed
 from tasks.score import score_fleet
 
 
@@ -125,7 +125,7 @@ def test_another_basis_fleet_file_or_code_starts_again(run, tmp_path, monkeypatc
     work(run, calls, ["a"], basis={"version": 2})
     other = Run(replace(run.job, fleet=run.fleet.model_copy(update={"horizon": 7})), run.workers)
     work(other, calls, ["a"], basis={"version": 1})
-    monkeypatch.setattr("tasks.resume.code_digest", lambda: "another")
+    monkeypatch.setattr("tasks.checkpoint.code_digest", lambda: "another")
     work(run, calls, ["a"], basis={"version": 1})
     assert called(calls) == ["a"] * 4
     assert journals(run) == ["work"] * 4

@@ -128,7 +128,7 @@ def test_broken_champions_unseen_segments_and_rows_without_an_answer_harm_no_oth
                 found[place] = Scores(*(np.where((rows > 1e6).any(axis=1), np.inf, values) for values in parts))
         return found
 
-    monkeypatch.setattr("tasks.work.score_rows.predict_each", infinite_afar)
+    monkeypatch.setattr("tasks.workers.rows.predict_each", infinite_afar)
     run = rides_run
     change_champions(run, ["city=ulm/route=a"], onnx=b"no graph")
     today = rides(8, 3, [("ulm", "a"), ("ulm", "b/c"), ("wien", "x")])

@@ -15,8 +15,8 @@ from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.plan import estimate_training
-from tasks.size import size
-from tasks.work.job import Job
+from tasks.sizing.size import size
+from tasks.workers.job import Job
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.score import score_fleet
 from tasks.train import train_challengers
-from tasks.work import hashed
-from tasks.work.train import LEVELS
+from tasks.workers import bucket_reader as hashed
+from tasks.workers.train import LEVELS
 
 BUCKETS = 40
 

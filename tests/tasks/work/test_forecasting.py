@@ -7,7 +7,7 @@ from kit import series_of
 from domain.data.model_record import ModelRecord
 from models.features.contract import contract_of
 from models.training.forecast import train_forecast
-from tasks.work.forecasting import forecast_models
+from tasks.workers.run_models import forecast_models
 
 CANDIDATES = ["ses", "theta", "ridge"]
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from adapters.lake.table import Lake
 from domain.data.segments import bucket_of
 from domain.data.tables import landed
-from tasks.work import hashed
-from tasks.work.hashed import SPANS, bucket_rows, spans
+from tasks.workers import bucket_reader as hashed
+from tasks.workers.bucket_reader import SPANS, bucket_rows, spans
 
 
 @given(st.integers(0, 10**9), st.integers(1, 5_000), st.sampled_from([1, SPANS]))

@@ -10,11 +10,11 @@ from adapters.compute.dask import Workers
 from domain.capacity.cost_model import Piece, Rate, Rates, Work, fit_memory, fit_rate
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, PREDICTIONS
 from models.training.fingerprints import cost_fingerprint
-from tasks.size_sample import SizeSample, promote_sample
-from tasks.work.job import Job
-from tasks.work.measure import Measured, Measuring
-from tasks.work.score import ScoreReceipt, score_bucket
-from tasks.work.train import LEVELS, TrainReceipt, train_bucket
+from tasks.sizing.sample import SizeSample, promote_sample
+from tasks.workers.job import Job
+from tasks.workers.measure import Measured, Measuring
+from tasks.workers.score import ScoreReceipt, score_bucket
+from tasks.workers.train import LEVELS, TrainReceipt, train_bucket
 
 __all__ = ["MeasuredSample", "measure_sample"]
 

@@ -19,8 +19,8 @@ from models.features.training_rows import Window
 from models.smoothing.exponential import MEMBERS
 from models.training.candidates import SmoothingCandidate
 from models.training.metrics import point_weights, window_errors
-from tasks.work.hashed import bucket_rows
-from tasks.work.job import Job, in_bucket
+from tasks.workers.bucket_reader import bucket_rows
+from tasks.workers.job import Job, in_bucket
 
 __all__ = ["EvaluateReceipt", "evaluate_bucket"]
 

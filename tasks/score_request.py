@@ -11,8 +11,8 @@ from adapters.lake.table import StagedFile
 from domain.data.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observations
 from tasks.context import Run
 from tasks.partition import recorded_buckets
-from tasks.work.hashed import spans
-from tasks.work.order import ScoreOrder
+from tasks.workers.bucket_reader import spans
+from tasks.workers.score_request import ScoreOrder
 
 __all__ = ["score_order", "scoring_weight"]
 

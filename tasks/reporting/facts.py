@@ -21,7 +21,7 @@ from models.monitoring.accuracy import FIGURES
 from tasks.accuracy import accuracy_rows
 from tasks.context import Run
 from tasks.promote import kept_releases
-from tasks.work.train import LEVELS
+from tasks.workers.train import LEVELS
 
 __all__ = [
     "changes_since",

@@ -13,8 +13,8 @@ from domain.data.calendar import ordinals
 from domain.data.periods import period_starts
 from domain.data.tables import ACCURACY, PREDICTIONS, key_column, landed, observations
 from models.monitoring.accuracy import measured
-from tasks.work.hashed import bucket_rows
-from tasks.work.job import Job, stage_rows, with_constants
+from tasks.workers.bucket_reader import bucket_rows
+from tasks.workers.job import Job, stage_rows, with_constants
 
 __all__ = ["AccuracyReceipt", "BucketFiles", "measure_bucket"]
 

@@ -16,11 +16,11 @@ from domain.data.tables import OUTCOMES, levels
 from models.features.contract import Contract, contract_of
 from models.features.series import Series, build_series, future_covariates, lacking_columns
 from models.training.level_scaling import aligned, fit_one, spread
-from tasks.work.forecast_rows import ForecastRows, Times, model_lineage, notes
-from tasks.work.forecasting import forecast_each
-from tasks.work.future import Future, future_of, periods_ahead
-from tasks.work.job import Job, in_bucket
-from tasks.work.order import ScoreOrder
+from tasks.workers.covariates import Future, future_of, periods_ahead
+from tasks.workers.job import Job, in_bucket
+from tasks.workers.prediction_rows import ForecastRows, Times, model_lineage, notes
+from tasks.workers.run_models import forecast_each
+from tasks.workers.score_request import ScoreOrder
 
 __all__ = ["FallbackChain", "newest_outcomes", "why_without_model"]
 

@@ -22,8 +22,8 @@ from models.training.forecast import train_forecast
 from models.training.plan import Planned
 from models.training.regression import Tabular, train_regression
 from models.training.select import TrainedSegment
-from tasks.work.job import Job, in_bucket, stage_rows, with_constants
-from tasks.work.plan import LEVELS, former_models, planned_buckets, planned_levels
+from tasks.workers.job import Job, in_bucket, stage_rows, with_constants
+from tasks.workers.plan import LEVELS, former_models, planned_buckets, planned_levels
 
 __all__ = ["LEVELS", "Outcome", "TrainReceipt", "outcome_of", "stage_outcomes", "tabular_of", "train_bucket"]
 

@@ -17,7 +17,7 @@ from domain.config.fleet import Fleet, Source
 from domain.data.tables import QUARANTINE, landed
 from domain.data.validation import rejected_table, validate_rows
 from domain.errors import SourceError
-from tasks.work.job import Job, stage_rows, with_constants
+from tasks.workers.job import Job, stage_rows, with_constants
 
 __all__ = ["LandReceipt", "Role", "content_id", "land_file", "landing_table", "reading", "refuse_file"]
 

@@ -16,10 +16,10 @@ from domain.data.model_record import ModelRecord
 from domain.data.tables import CHALLENGERS, CHAMPIONS, REGISTRATIONS
 from models.promotion.releases import Difference, DifferenceKind, SyncSummary
 from tasks.context import Run
-from tasks.entries import model_entry
-from tasks.release import ALIAS, champion_rows, of_current, revise_release
-from tasks.work.job import in_bucket
-from tasks.work.release import renumbering
+from tasks.registry_entries import model_entry
+from tasks.releases import ALIAS, champion_rows, of_current, revise_release
+from tasks.workers.job import in_bucket
+from tasks.workers.release import renumbering
 
 __all__ = ["sync_registry"]
 

@@ -15,8 +15,8 @@ from domain.data.tables import SEGMENTS, observations
 from models.features.contract import Contract
 from models.features.series import build_series, encode_covariates, future_covariates, lacking_columns
 from models.training.metrics import window_errors
-from tasks.work.forecasting import forecast_models
-from tasks.work.job import Job, in_bucket
+from tasks.workers.job import Job, in_bucket
+from tasks.workers.run_models import forecast_models
 
 __all__ = ["LiveErrors", "live_errors"]
 

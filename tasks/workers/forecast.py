@@ -14,12 +14,12 @@ from domain.data.periods import period_of
 from domain.data.tables import observations
 from models.features.contract import Contract
 from models.features.series import build_series, future_covariates, lacking_columns
-from tasks.work.fallback import FallbackChain
-from tasks.work.forecast_rows import ForecastRows, Times, model_lineage, notes
-from tasks.work.forecasting import forecast_each
-from tasks.work.future import future_of, periods_ahead
-from tasks.work.job import Job, in_bucket
-from tasks.work.order import ScoreOrder
+from tasks.workers.covariates import future_of, periods_ahead
+from tasks.workers.fallback import FallbackChain
+from tasks.workers.job import Job, in_bucket
+from tasks.workers.prediction_rows import ForecastRows, Times, model_lineage, notes
+from tasks.workers.run_models import forecast_each
+from tasks.workers.score_request import ScoreOrder
 
 __all__ = ["score_forecast"]
 

@@ -17,9 +17,9 @@ from domain.data.segments import bucket_range
 from domain.data.tables import CHALLENGERS, CHAMPIONS, SEGMENTS, landed, levels, observations
 from models.features.contract import Contract
 from tasks.context import Run
-from tasks.work.job import Job, in_bucket, read_models, stage_rows
-from tasks.work.order import ScoreOrder
-from tasks.work.plan import LEVELS
+from tasks.workers.job import Job, in_bucket, read_models, stage_rows
+from tasks.workers.plan import LEVELS
+from tasks.workers.score_request import ScoreOrder
 
 __all__ = ["SizeSample", "promote_sample", "take_sample"]
 

@@ -7,8 +7,8 @@ from typing import Any
 from adapters.lake.table import StagedFile
 from domain.data.partitioning import partition_bucket
 from domain.data.tables import QUARANTINE, SEGMENTS, landed, levels, observations
-from tasks.work.hashed import SPANS, bucket_rows, forget
-from tasks.work.job import Job, stage_rows
+from tasks.workers.bucket_reader import SPANS, bucket_rows, forget
+from tasks.workers.job import Job, stage_rows
 
 __all__ = ["PartitionReceipt", "partition_span"]
 

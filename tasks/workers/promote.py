@@ -16,9 +16,9 @@ from domain.data.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATION
 from models.features.contract import Contract
 from models.features.series import lacking_columns
 from models.promotion.gates import Decision, Evidence, decide, failed, verdicts
-from tasks.work.evidence import LiveErrors, live_errors
-from tasks.work.job import Job, in_bucket, of_release, read_models, stage_rows
-from tasks.work.train import LEVELS
+from tasks.workers.job import Job, in_bucket, of_release, read_models, stage_rows
+from tasks.workers.live_evidence import LiveErrors, live_errors
+from tasks.workers.train import LEVELS
 
 __all__ = ["PromoteReceipt", "promote_bucket"]
 

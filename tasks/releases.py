@@ -13,7 +13,7 @@ from adapters.registry import Registry
 from domain.data.tables import CHAMPIONS
 from domain.errors import PromotionError, RegistryError
 from tasks.context import Run
-from tasks.work.release import Change, Revision, renumbering, revise_bucket
+from tasks.workers.release import Change, Revision, renumbering, revise_bucket
 
 __all__ = [
     "ALIAS",

@@ -11,12 +11,12 @@ from adapters.lake.table import StagedFile, Table
 from domain.data.model_record import Champion
 from domain.data.periods import period_of
 from domain.data.tables import CHAMPIONS, PREDICTIONS, landed
-from tasks.work.hashed import bucket_rows
-from tasks.work.job import Job, of_release, read_models, stage_rows
-from tasks.work.order import ScoreOrder
-from tasks.work.score_forecast import score_forecast
-from tasks.work.score_rows import score_rows
-from tasks.work.train import LEVELS
+from tasks.workers.bucket_reader import bucket_rows
+from tasks.workers.forecast import score_forecast
+from tasks.workers.job import Job, of_release, read_models, stage_rows
+from tasks.workers.rows import score_rows
+from tasks.workers.score_request import ScoreOrder
+from tasks.workers.train import LEVELS
 
 __all__ = ["ScoreOrder", "ScoreReceipt", "in_sample_rows", "level_counts", "score_bucket"]
 

@@ -52,7 +52,8 @@ from tasks.ingest import IngestReceipt, ingest_files
 from tasks.partition import recorded_buckets
 from tasks.promote import PromoteSummary
 from tasks.register import RegisterSummary
-from tasks.report_facts import (
+from tasks.reporting.examples import segment_traits, series_samples, test_rows
+from tasks.reporting.facts import (
     changes_since,
     former_summary,
     member_weights,
@@ -64,11 +65,10 @@ from tasks.report_facts import (
     segment_champions,
     settings_of,
 )
-from tasks.report_samples import segment_traits, series_samples, test_rows
 from tasks.score import ScoreSummary
 from tasks.train import TrainSummary
-from tasks.work.evaluate import evaluate_bucket
-from tasks.work.job import Job
+from tasks.workers.evaluate import evaluate_bucket
+from tasks.workers.job import Job
 
 __all__ = ["Stages", "evaluate_predictions", "write_report"]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from domain.data.tables import CHALLENGERS, SEGMENTS
 from models.training.plan import Former, Planned, plan_levels, plan_segments
-from tasks.work.job import Job, in_bucket
+from tasks.workers.job import Job, in_bucket
 
 __all__ = ["LEVELS", "former_models", "planned_buckets", "planned_levels"]
 

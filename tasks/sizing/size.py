@@ -22,10 +22,10 @@ from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations, recorded_buckets
 from tasks.plan import plan_training
-from tasks.size_measure import measure_sample
-from tasks.size_sample import take_sample
-from tasks.size_work import request_work, score_work, train_work
-from tasks.work.job import Job
+from tasks.sizing.measure import measure_sample
+from tasks.sizing.sample import take_sample
+from tasks.sizing.workload import request_work, score_work, train_work
+from tasks.workers.job import Job
 
 __all__ = ["size"]
 

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from domain.data.segments import parse_segment
 from domain.data.tables import QUARANTINE, SEGMENTS
-from tasks.work.job import Job
+from tasks.workers.job import Job
 
 __all__ = ["vanished_segments"]
 

@@ -17,9 +17,9 @@ from domain.data.tables import PREDICTIONS, key_column
 from domain.errors import ScoringError
 from models.features.contract import Contract
 from models.features.series import encode_covariates, lacking_columns
-from tasks.work.fallback import newest_outcomes, why_without_model
-from tasks.work.forecast_rows import JOB_COLUMNS
-from tasks.work.job import Job
+from tasks.workers.fallback import newest_outcomes, why_without_model
+from tasks.workers.job import Job
+from tasks.workers.prediction_rows import JOB_COLUMNS
 
 __all__ = ["score_rows"]
 

@@ -12,7 +12,7 @@ from adapters.lake.table import StagedFile, Table
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.tables import CHAMPIONS
 from models.promotion.releases import Pin
-from tasks.work.job import Job, of_release, read_models, stage_rows
+from tasks.workers.job import Job, of_release, read_models, stage_rows
 
 __all__ = [
     "Change",

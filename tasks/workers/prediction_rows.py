@@ -13,8 +13,8 @@ from domain.data.model_record import Champion
 from domain.data.periods import moment_text, period_of
 from domain.data.tables import PREDICTIONS
 from models.features.series import Series
-from tasks.work.job import Job
-from tasks.work.order import ScoreOrder
+from tasks.workers.job import Job
+from tasks.workers.score_request import ScoreOrder
 
 __all__ = ["JOB_COLUMNS", "ForecastRows", "Times", "model_lineage", "notes"]
 
