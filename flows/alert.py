@@ -9,7 +9,7 @@ from adapters.settings import Settings
 from adapters.sources.fleet_files import load_fleet
 from domain.gateway.fleet_events import News
 from flows.artifacts import summarise
-from flows.news import tell
+from flows.events import tell
 from flows.parameters import AlertSubject, AlertText, FleetFile, LakeRoot, RunId
 from flows.session import new_run_id, run_name
 

@@ -5,15 +5,15 @@ from dataclasses import replace
 from adapters.orchestration.deployments import Cadence, Deployment
 from flows.accuracy import accuracy
 from flows.alert import alert
+from flows.automations import triggers_of
 from flows.ingest import ingest
 from flows.maintain import maintain
 from flows.partition import partition
 from flows.pipeline import pipeline
 from flows.promote import pin, promote, rollback, unpin
-from flows.registry import sync_registry
 from flows.score import backfill, score
+from flows.sync_registry import sync_registry
 from flows.train import register, train
-from flows.triggers import triggers_of
 
 __all__ = ["deployments_of"]
 

@@ -3,7 +3,7 @@
 from prefect import flow
 
 from flows.artifacts import progress_artifacts, summarise
-from flows.news import tell_pin, tell_release
+from flows.events import tell_pin, tell_release
 from flows.parameters import FleetFile, LakeRoot, ModelVersion, ReleaseNumber, RunId, SegmentKey
 from flows.session import open_session, run_name
 from models.promotion.releases import PinSummary

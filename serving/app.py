@@ -8,11 +8,11 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from serving import audit, hooks, subscriptions
-from serving.batch import links, router
-from serving.problems import MEDIA_TYPE, Problem, answers, install
-from serving.security import BodyLimit, Doors, RateLimit
-from serving.services import Services
+from serving.auth import BodyLimit, Doors, RateLimit
+from serving.dependencies import Services
+from serving.problem_details import MEDIA_TYPE, Problem, answers, install
+from serving.routes import audit, hooks, subscriptions
+from serving.routes.jobs import links, router
 
 __all__ = ["Limits", "create_app"]
 

@@ -59,7 +59,7 @@ def serve(
         if url is None:
             raise OrchestratorError("no Prefect server is known; start one: myriad up, or set PREFECT_API_URL")
         from serving.app import create_app
-        from serving.start import open_services
+        from serving.factory import open_services
 
         app = create_app(open_services(settings, url))
         typer.echo(f"gateway   {'https' if cert else 'http'}://{host}:{port}   document /openapi.json   Prefect {url}")

@@ -86,7 +86,7 @@ def registry_sync(
     with told_errors(), interruptible():
         prepare(fleet)
         from cli.views.release import show_sync
-        from flows.registry import sync_registry
+        from flows.sync_registry import sync_registry
 
         with shown_progress(as_json):
             summary = sync_registry(fleet, lake=lake, dry_run=dry_run)
@@ -153,7 +153,7 @@ def up(
     from adapters.compute.interrupts import stopping_on_signals
     from adapters.orchestration.local_server import Stacks, described
     from adapters.settings import Settings
-    from flows.stack import bring_up, watch
+    from flows.local_server import bring_up, watch
 
     settings = Settings()
     stacks = Stacks(settings, dict(os.environ))
@@ -202,7 +202,7 @@ def deploy(
     """
     from adapters.orchestration.local_server import running_server
     from adapters.settings import Settings, embedded_defaults
-    from flows.stack import deploy_fleets, find_fleets
+    from flows.local_server import deploy_fleets, find_fleets
 
     with told_errors():
         settings = Settings()

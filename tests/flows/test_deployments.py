@@ -31,10 +31,10 @@ from adapters.compute.tls import make_certificates
 from adapters.orchestration.local_server import Stacks, healthy, join_server
 from adapters.settings import Settings
 from domain.errors import OrchestratorError
+from flows.automations import triggers_of
 from flows.deployments import deployments_of
+from flows.local_server import deploy_fleets
 from flows.schedules import kept
-from flows.stack import deploy_fleets
-from flows.triggers import triggers_of
 
 ROOT = Path(__file__).parents[2]
 ABOUT_A_DEPLOYMENT = (

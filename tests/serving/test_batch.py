@@ -14,7 +14,7 @@ import adapters.sources.precheck
 from adapters.lake.job_results import beating, last_beat, read_account, write_account
 from domain.data.tables import PREDICTIONS
 from domain.errors import LakeError, SourceError
-from serving import keeper
+from serving.background import job_reconciler as keeper
 
 ENDPOINT = {
     "deployments": {

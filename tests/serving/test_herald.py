@@ -10,7 +10,7 @@ from gateway import now, subscribe, subscribed
 from adapters.lake.fleet_events import has_news, put_news
 from adapters.lake.maintenance import drop_news
 from domain.gateway.fleet_events import News
-from serving.herald import Herald
+from serving.background.event_relay import Herald
 
 
 @pytest.fixture

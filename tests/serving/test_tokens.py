@@ -16,7 +16,7 @@ from adapters.gateway.jwks import Tokens, check_place_of_keys
 from adapters.settings import Settings
 from domain.errors import GatewayError, RequestError, SettingsError
 from domain.gateway.jwt_claims import TokenRules, rights_of
-from serving.start import open_services
+from serving.factory import open_services
 
 ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}}, "default": "blue"}
 RULES = TokenRules("https://id.example.org/", "myriad")

@@ -20,9 +20,9 @@ from adapters.orchestration.flow_runs import LogLine, RunState
 from domain.errors import OrchestratorError, UnknownNameError
 from domain.gateway.job_result import InputAccount, ScoreAccount
 from serving.app import Limits, create_app
-from serving.keeper import Keeper
-from serving.postman import Postman
-from serving.services import Services, Signer
+from serving.background.job_reconciler import Keeper
+from serving.background.webhook_dispatcher import Postman
+from serving.dependencies import Services, Signer
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SUBSCRIBER = "https://app.example.org/hooks/myriad"

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
-from serving.batch import Parts
-from serving.problems import answers
-from serving.security import Client, allow
+from serving.auth import Client, allow
+from serving.problem_details import answers
+from serving.routes.jobs import Parts
 
 __all__ = ["router"]
 

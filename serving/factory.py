@@ -11,9 +11,9 @@ from adapters.orchestration.flow_runs import FlowRuns
 from adapters.settings import Settings
 from domain.errors import SettingsError
 from domain.gateway.jwt_claims import TokenRules
-from serving.keeper import Keeper
-from serving.postman import Postman
-from serving.services import Services, Signer
+from serving.background.job_reconciler import Keeper
+from serving.background.webhook_dispatcher import Postman
+from serving.dependencies import Services, Signer
 
 __all__ = ["open_services"]
 

@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field
 
 from domain.errors import RequestError
 from domain.gateway.subscriptions import DeliveryState, Subscription, check_target
-from serving.batch import Operator, Parts
-from serving.problems import ProblemError, answers
-from serving.security import Client
-from serving.services import Services
+from serving.auth import Client
+from serving.dependencies import Services
+from serving.problem_details import ProblemError, answers
+from serving.routes.jobs import Operator, Parts
 
 __all__ = ["router"]
 

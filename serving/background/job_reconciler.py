@@ -26,7 +26,7 @@ from domain.gateway.file_events import FileEvent, wanted
 from domain.gateway.inbound_hooks import Hook
 from domain.gateway.job_result import account_json
 from domain.gateway.jobs import MOST_INPUTS, BatchDeployment, JobRequest
-from serving.herald import Herald
+from serving.background.event_relay import Herald
 
 __all__ = ["Keeper", "Runs"]
 

@@ -17,7 +17,7 @@ from adapters.gateway.store import GatewayStore
 from domain.errors import RequestError
 from domain.gateway.api_keys import Key, Scope, allows, matches, prefix_of
 from domain.gateway.jwt_claims import looks_like_token
-from serving.problems import ProblemError
+from serving.problem_details import ProblemError
 
 __all__ = ["BodyLimit", "Client", "Doors", "RateLimit", "allow"]
 
@@ -186,7 +186,7 @@ class _TooLargeError(Exception):
 def _too_large(most: int) -> Any:
     from fastapi.responses import JSONResponse
 
-    from serving.problems import MEDIA_TYPE, Problem
+    from serving.problem_details import MEDIA_TYPE, Problem
 
     problem = Problem(
         title="Content Too Large", status=413, detail=f"the body is larger than the {most:,} bytes that are allowed"

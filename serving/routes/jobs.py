@@ -20,10 +20,10 @@ from domain.config.fleet import Fleet
 from domain.errors import FleetError, RequestError
 from domain.gateway.job_result import parse_account
 from domain.gateway.jobs import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, check_place, request_digest
-from serving.problems import ProblemError, answers
-from serving.schemas import Endpoint, Endpoints, Job, Jobs, Line, Link, Log, Upload, job_view
-from serving.security import Client, allow
-from serving.services import Services
+from serving.auth import Client, allow
+from serving.dependencies import Services
+from serving.problem_details import ProblemError, answers
+from serving.routes.schemas import Endpoint, Endpoints, Job, Jobs, Line, Link, Log, Upload, job_view
 
 __all__ = ["Operator", "Parts", "Reader", "links", "router"]
 

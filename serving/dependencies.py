@@ -16,9 +16,9 @@ from adapters.lake.table import Lake
 from adapters.orchestration.flow_runs import FlowRuns
 from domain.config.fleet import Fleet
 from domain.gateway.jobs import source_root
-from serving.keeper import Keeper
-from serving.postman import Postman
-from serving.problems import ProblemError
+from serving.background.job_reconciler import Keeper
+from serving.background.webhook_dispatcher import Postman
+from serving.problem_details import ProblemError
 
 __all__ = ["Services", "Signer"]
 

@@ -13,10 +13,10 @@ from domain.errors import RequestError
 from domain.gateway.file_events import FileEvent, file_events, wanted
 from domain.gateway.inbound_hooks import Hook
 from domain.gateway.jobs import check_place
-from serving.batch import Operator, Parts, Reader
-from serving.problems import ProblemError, answers
-from serving.security import allow
-from serving.services import Services
+from serving.auth import allow
+from serving.dependencies import Services
+from serving.problem_details import ProblemError, answers
+from serving.routes.jobs import Operator, Parts, Reader
 
 __all__ = ["incoming", "router"]
 
