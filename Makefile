@@ -7,7 +7,7 @@ PEERS := statsforecast ray spark
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint check stack stack-down bench peers chaos help clean
+.PHONY: demo test test-fast lint check stack stack-down bench peers chaos help clean
 
 demo: $(RUNTIME) ## Install, then train, register, promote and score the 1,428 series of the M3 competition
 	$(BIN)/myriad sample m3
@@ -15,6 +15,9 @@ demo: $(RUNTIME) ## Install, then train, register, promote and score the 1,428 s
 
 test: $(DEV) ## Run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-fast: $(DEV) ## Run the unit tests that need no server, browser or kill (under two minutes)
+	$(BIN)/python -m pytest --numprocesses 2 --dist load -m "not server" tests/unit
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .

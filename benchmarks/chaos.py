@@ -27,8 +27,8 @@ from mlflow import MlflowClient
 
 from adapters.settings import quiet_telemetry
 from adapters.sources.fleet_files import load_fleet
-from benchmarks.identical import differences, tables_below
 from benchmarks.machine import describe
+from tests.support.compare_lakes import differences, tables_below
 
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 900.0

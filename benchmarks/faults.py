@@ -42,10 +42,10 @@ from adapters.lake.table import Lake
 from adapters.local_stack import ServerStack
 from adapters.sources.fleet_files import load_fleet
 from adapters.sources.simulated import simulate_fleet
-from benchmarks.identical import differences, tables_in
 from benchmarks.machine import describe
-from benchmarks.stacked import ROOT, scratch_stack
 from domain.data.tables import PREDICTIONS
+from tests.support.compare_lakes import differences, tables_in
+from tests.support.scratch_stack import ROOT, scratch_stack
 
 __all__ = ["Faults", "Kind", "Verdict"]
 

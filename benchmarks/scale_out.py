@@ -31,7 +31,6 @@ from adapters.sources.fleet_files import load_fleet
 from adapters.sources.simulated import simulate_fleet
 from benchmarks.fleet import SIZE
 from benchmarks.machine import describe
-from benchmarks.s3 import BUCKET, s3_server
 from benchmarks.timing import by_turns, ratio, timed
 from domain.data.tables import (
     CHALLENGERS,
@@ -55,6 +54,7 @@ from tasks.train import train_challengers
 from tasks.workers.job import Job
 from tasks.workers.score import score_bucket
 from tasks.workers.train import train_bucket
+from tests.support.s3_server import BUCKET, s3_server
 
 ROUNDS = 3
 WARM_UP = 4

@@ -43,10 +43,10 @@ from adapters.gateway.store import GatewayStore
 from adapters.lake.table import Lake
 from adapters.local_stack import ServerStack
 from benchmarks.machine import describe
-from benchmarks.stacked import ROOT, scratch_stack
 from benchmarks.timing import timed
 from domain.data.tables import PREDICTIONS
 from domain.gateway.api_keys import Key, make_key
+from tests.support.scratch_stack import ROOT, scratch_stack
 
 __all__ = ["Site", "main", "site"]
 

@@ -7,22 +7,22 @@ from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
+from s3_server import s3_server, weed_program
 
 from adapters.compute.dask import InlineWorkers
 from adapters.lake.table import Lake
 from adapters.settings import quiet_telemetry
-from benchmarks.s3 import s3_server, weed_program
 from domain.config.fleet import parse_fleet
 from tasks.context import Run
 from tasks.workers.job import Job
 
 quiet_telemetry()
 _LONGEST = (
-    *("tests/stack/", "tests/flows/test_deployments.py", "tests/tasks/test_kill.py", "tests/adapters/test_hosts.py"),
-    *("tests/infra/test_dask_cluster.py", "tests/adapters/test_elastic.py", "tests/tasks/test_concurrent.py"),
-    *("tests/flows/", "tests/serving/test_document.py", "tests/adapters/test_storage_faults.py"),
-    *("tests/models/test_report_in_browser.py", "tests/tasks/test_hostile.py", "tests/benchmarks/"),
+    *("integration/stack/", "integration/flows/test_deployments.py", "integration/faults/test_hosts.py"),
+    *("integration/faults/", "integration/flows/", "integration/infra/test_dask_cluster.py", "integration/"),
 )
+_SERVERS = frozenset({"s3", "s3_url"})
+"""Fixtures that start a server: who asks for one of them is not in the fast tier."""
 
 
 def pytest_collection_modifyitems(items):
@@ -30,6 +30,9 @@ def pytest_collection_modifyitems(items):
 
     With `--dist loadfile --no-loadscope-reorder`; the others by their number of tests.
     """
+    for item in items:
+        if "/unit/" not in item.path.as_posix() or _SERVERS.intersection(item.fixturenames):
+            item.add_marker("server")
     counts = Counter(item.path for item in items)
     first = {path: next((n for n, each in enumerate(_LONGEST) if each in str(path)), len(_LONGEST)) for path in counts}
     items.sort(key=lambda item: (first[item.path], -counts[item.path], str(item.path)))

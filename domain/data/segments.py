@@ -1,7 +1,7 @@
 """Segments: canonical keys, registered model names and hash buckets.
 
 Keys and buckets are stored in tables and names in the registry, so none of these functions may ever change its
-results: `tests/models/test_segments.py` pins golden values.
+results: `tests/unit/domain/data/test_segments.py` pins golden values.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Runs a fleet's stages with the workers of the settings, and tells after every bucket which hosts have had some.
 
 Usage: MYRIAD_DASK_ADDRESS=... python coordinator.py FOLDER, with a fleet file in the folder; see
-tests/adapters/test_hosts.py. Lines are JSON: stage, done, total, results and at_work by host.
+tests/integration/faults/test_hosts.py. Lines are JSON: stage, done, total, results and at_work by host.
 """
 
 import json

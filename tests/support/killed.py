@@ -1,4 +1,4 @@
-"""Runs the shop's stages in this process and kills it with SIGKILL at its n-th commit; see tests/tasks/test_kill.py.
+"""Runs the stages of the shop in this process and kills it with SIGKILL at its n-th commit; see faults/test_kill.py.
 
 Usage: python killed.py FOLDER COMMIT before|after RUN_ID
 """

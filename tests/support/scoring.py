@@ -1,4 +1,4 @@
-"""Scores the shop in several processes at the same moment; see tests/tasks/test_concurrent.py.
+"""Scores the shop in several processes at the same moment; see tests/integration/faults/test_concurrent.py.
 
 Usage: python scoring.py FOLDER LAKE PROCESSES
 """
