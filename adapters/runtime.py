@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from domain.arrays import Float32Array
 from domain.errors import ExportError, ScoringError
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.onnx_graphs.runtime import Predictions, run_each, run_graph
 
 __all__ = ["Scores", "predict", "predict_each"]
@@ -35,7 +35,7 @@ def predict(graph: bytes, features: Float32Array) -> Scores:
 
 
 def predict_each(
-    graphs: Sequence[bytes], features: Sequence[Float32Array], contract: Contract
+    graphs: Sequence[bytes], features: Sequence[Float32Array], contract: FeatureSpec
 ) -> list[Scores | ScoringError]:
     """Run every model on features of its own, [n, k] each; one that cannot be run gives an error instead."""
     found = run_each(graphs, features, contract)

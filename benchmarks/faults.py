@@ -39,7 +39,7 @@ import psycopg
 from mlflow import MlflowClient
 
 from adapters.lake.table import Lake
-from adapters.local_stack import ServerStack
+from adapters.local_stack import LocalStack
 from adapters.sources.fleet_files import load_fleet
 from adapters.sources.simulated import simulate_fleet
 from benchmarks.machine import describe
@@ -105,7 +105,7 @@ class _Reader:
 class Faults:
     """Runs of one fleet on a stack, each with a fault."""
 
-    def __init__(self, stack: ServerStack, fleet: str, scratch: Path, away_s: float = AWAY_S) -> None:
+    def __init__(self, stack: LocalStack, fleet: str, scratch: Path, away_s: float = AWAY_S) -> None:
         self.stack, self.fleet, self.scratch, self.away_s = stack, fleet, scratch, away_s
         self.name = load_fleet(fleet, ROOT).name
         self.client = stack.client_environment()

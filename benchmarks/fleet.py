@@ -30,13 +30,13 @@ from adapters.sources.fleet_files import load_fleet
 from benchmarks.machine import describe
 from benchmarks.timing import by_turns, ratio, timed
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, observations
-from models.features.contract import contract_of
+from models.features.feature_spec import feature_spec_of
 from models.features.series import Series, build_series
 from models.training.forecast import train_forecast
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.train import train_challengers
-from tasks.workers.job import Job, in_bucket
+from tasks.workers.run_context import RunContext, in_bucket
 
 SIZE = 11_973
 SCALE = (3_000, SIZE, 48_000)
@@ -137,7 +137,7 @@ def _against_floor(folder: Path) -> dict[str, list[float]]:
     for name in ("challengers", "leaderboard", "outcomes"):
         spec = {"challengers": CHALLENGERS, "leaderboard": LEADERBOARD, "outcomes": OUTCOMES}[name]
         job.table(spec).replace([], lambda file: True)
-    contract, clock, table = contract_of(job.fleet, {}), job.fleet.clock, job.table(observations(job.fleet))
+    contract, clock, table = feature_spec_of(job.fleet, {}), job.fleet.clock, job.table(observations(job.fleet))
     with open_workers(Settings()) as workers:
         run = Run(job, workers)
         buckets = [
@@ -161,15 +161,17 @@ def _against_floor(folder: Path) -> dict[str, list[float]]:
             return by_turns(ROUNDS, stage=stage, kernels=kernels)
 
 
-def _job(folder: Path) -> Job:
-    return Job(load_fleet(str(folder / "raw" / "fleet.yaml"), folder), Lake(str(folder / "lake")), "bench", folder)
+def _job(folder: Path) -> RunContext:
+    return RunContext(
+        load_fleet(str(folder / "raw" / "fleet.yaml"), folder), Lake(str(folder / "lake")), "bench", folder
+    )
 
 
 def _count(run: Run) -> int:
     return recorded_buckets(run)
 
 
-def _trainable(job: Job, series: Series) -> Series:
+def _trainable(job: RunContext, series: Series) -> Series:
     """Segments that get a model of their own."""
     return series.take(np.flatnonzero(series.rows >= job.fleet.partition.min_rows))
 

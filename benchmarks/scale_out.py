@@ -49,9 +49,9 @@ from tasks.plan import plan_training
 from tasks.promote import current_release, promote_challengers
 from tasks.register import register_challengers
 from tasks.score import score_fleet
-from tasks.score_request import score_order
+from tasks.scoring_request import scoring_request
 from tasks.train import train_challengers
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 from tasks.workers.score import score_bucket
 from tasks.workers.train import train_bucket
 from tests.support.s3_server import BUCKET, s3_server
@@ -96,11 +96,11 @@ def _places(segments: int) -> Iterator[tuple[list[Run], Run]]:
         yield [Run(job, each) for each in workers], Run(replace(job, lake=kept), workers[1])
 
 
-def _prepared(segments: int, folder: Path, workers: Workers) -> Job:
+def _prepared(segments: int, folder: Path, workers: Workers) -> RunContext:
     """From raw files to a release and to input to score."""
     simulate_fleet(folder / "raw", segments, None, "parquet", {}, {})
     fleet = load_fleet(str(folder / "raw" / "fleet.yaml"), folder)
-    run = Run(Job(fleet, Lake(str(folder / "lake")), "bench", folder), workers)
+    run = Run(RunContext(fleet, Lake(str(folder / "lake")), "bench", folder), workers)
     ingest_files.fn(run, "observations", fleet.source)
     partition_observations.fn(run)
     train_challengers.fn(run)
@@ -138,7 +138,7 @@ def _bare(stage: str, run: Run) -> _Bare:
         plan = plan_training(run)
         order = sorted(plan.work, key=plan.weight, reverse=True)
         return _Bare(partial(train_bucket, run.job, plan.contract, plan.buckets), order)
-    covered = score_order(run, current_release(run), None)
+    covered = scoring_request(run, current_release(run), None)
     return _Bare(partial(score_bucket, run.job, covered), range(covered.buckets))
 
 

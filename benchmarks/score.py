@@ -23,8 +23,8 @@ from benchmarks.timing import by_turns, ratio, timed
 from benchmarks.workload import BUCKET, Workload, workload
 from domain.arrays import Float32Array
 from domain.data.tables import CHAMPIONS
-from models.features.contract import Contract
-from models.onnx_graphs.batched import stack_graphs
+from models.features.feature_spec import FeatureSpec
+from models.onnx_graphs.batched import batch_graphs
 from models.training.forecast import train_forecast
 from tasks.workers.run_models import features_at_end
 
@@ -43,7 +43,7 @@ _FAMILIES = {
 class _Models:
     """Graphs and their features [8, k], and the contract that they have in common."""
 
-    contract: Contract
+    contract: FeatureSpec
     graphs: list[bytes]
     features: list[Float32Array]
 
@@ -109,7 +109,7 @@ def _stacked(models: _Models) -> Callable[[], int]:
     """Runs of stacks that were made before, sessions too."""
     kept = []
     for graphs, features in models.buckets:
-        stack = stack_graphs(graphs, models.contract)
+        stack = batch_graphs(graphs, models.contract)
         assert stack is not None
         assert len(stack.places) == len(graphs)
         kept.append((_session(stack.graph), features))

@@ -41,7 +41,7 @@ import yaml
 
 from adapters.gateway.store import GatewayStore
 from adapters.lake.table import Lake
-from adapters.local_stack import ServerStack
+from adapters.local_stack import LocalStack
 from benchmarks.machine import describe
 from benchmarks.timing import timed
 from domain.data.tables import PREDICTIONS
@@ -62,7 +62,7 @@ _KILLED = ("gateway", "prefect-server", "prefect-worker")
 class Site:
     """A stack with a fleet that has a release, an endpoint for it, and a hook that the store's events reach."""
 
-    def __init__(self, stack: ServerStack, key: str, scratch: Path, subscriber: int) -> None:
+    def __init__(self, stack: LocalStack, key: str, scratch: Path, subscriber: int) -> None:
         self.stack, self.scratch = stack, scratch
         self.environment = _clean(os.environ) | stack.client_environment()
         self.environment |= {"MYRIAD_HOME": str(ROOT), "PREFECT_HOME": str(scratch / "prefect")}
@@ -391,7 +391,7 @@ def _trips(count: int, seed: int) -> pd.DataFrame:
     return frame.assign(minutes=5 + 3 * frame.distance + dice.normal(0, 0.5, count))
 
 
-def _knows(stack: ServerStack, environment: Mapping[str, str], text: str) -> None:
+def _knows(stack: LocalStack, environment: Mapping[str, str], text: str) -> None:
     """Let the gateway know the key that its store was started with."""
     made = environment["MYRIAD_GATEWAY_DATABASE"]
     password, port = stack.variables["POSTGRES_PASSWORD"], stack.variables["POSTGRES_PORT"]

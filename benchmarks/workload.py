@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from domain.config.fleet import Fleet, parse_fleet
 from domain.data.simulation import SimulationSpec, simulate
-from models.features.contract import Contract, contract_of
+from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.series import Series, build_series
 
 __all__ = ["BUCKET", "Workload", "peer_rows", "workload"]
@@ -33,7 +33,7 @@ class Workload:
     """Segments of 122 weeks, all of one length."""
 
     fleet: Fleet
-    contract: Contract
+    contract: FeatureSpec
     series: Series
 
     @property
@@ -46,7 +46,7 @@ class Workload:
 def workload(segments: int, candidates: list[str]) -> Workload:
     """A fleet of `segments` segments, as it is after partitioning."""
     fleet = parse_fleet({**_FLEET, "candidates": candidates}, "benchmarks/workload.py")
-    contract = contract_of(fleet, {})
+    contract = feature_spec_of(fleet, {})
     chunks = [chunk.sales for chunk in simulate(_spec(segments))]
     parts = [build_series(_observations(sales), contract, fleet.clock) for sales in chunks]
     return Workload(fleet, contract, _joined(parts))

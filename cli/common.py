@@ -25,11 +25,11 @@ __all__ = [
     "INTERRUPTED",
     "interruptible",
     "prepare",
+    "report_errors",
     "settings_of",
     "show",
     "shown_progress",
     "tables_of",
-    "told_errors",
 ]
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ BAD_INPUT = (FleetError, SourceError, PartitionError, RequestError, SettingsErro
 
 
 @contextmanager
-def told_errors() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Errors of ours as one clear message and an exit code; others keep their traceback."""
     try:
         yield

@@ -7,9 +7,9 @@ from prefect import flow, get_run_logger
 from adapters.lake.table import Lake
 from adapters.settings import Settings
 from adapters.sources.fleet_files import load_fleet
-from domain.gateway.fleet_events import News
+from domain.gateway.fleet_events import FleetEvent
 from flows.artifacts import summarise
-from flows.events import tell
+from flows.events import publish
 from flows.parameters import AlertSubject, AlertText, FleetFile, LakeRoot, RunId
 from flows.session import new_run_id, run_name
 
@@ -24,6 +24,6 @@ def alert(
     settings = Settings(lake=lake) if lake else Settings()
     name, run = load_fleet(fleet, settings.home).name, run_id or new_run_id()
     get_run_logger().error("%s: %s %s", name, what, about)
-    news = News.of("alert.raised", name, run, datetime.now(UTC), {"what": what, "about": about}, run)
-    tell(Lake(settings.lake_uri), news, "alert")
+    news = FleetEvent.of("alert.raised", name, run, datetime.now(UTC), {"what": what, "about": about}, run)
+    publish(Lake(settings.lake_uri), news, "alert")
     summarise(name, "alert", {"what": what, "about": about or "-"})

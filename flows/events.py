@@ -6,17 +6,17 @@ from typing import Any
 
 from prefect.events import emit_event
 
-from adapters.lake.fleet_events import has_news, put_news
+from adapters.lake.fleet_events import has_events, put_event
 from adapters.lake.table import Lake
-from domain.gateway.fleet_events import News, NewsEvent
+from domain.gateway.fleet_events import FleetEvent, FleetEventType
 from flows.session import Session
 from models.promotion.releases import PinSummary
 from tasks.promote import PromoteSummary
 
-__all__ = ["tell", "tell_pin", "tell_release"]
+__all__ = ["publish", "publish_pin", "publish_release"]
 
 
-def tell_release(session: Session, summary: PromoteSummary) -> None:
+def publish_release(session: Session, summary: PromoteSummary) -> None:
     """Of the release in force, unless that was told, and of challengers that were held.
 
     A run that died between its release and the news is made up for by the next one.
@@ -30,7 +30,7 @@ def tell_release(session: Session, summary: PromoteSummary) -> None:
         _tell(session, "release.held", figures | {"segments": held}, session.run.job.run_id)
 
 
-def tell_pin(session: Session, summary: PinSummary) -> None:
+def publish_pin(session: Session, summary: PinSummary) -> None:
     """Of the release that a pin, or its end, has made."""
     told = "pinned" if summary.pinned else "no longer pinned"
     figures: dict[str, object] = {
@@ -42,9 +42,9 @@ def tell_pin(session: Session, summary: PinSummary) -> None:
     _tell_release(session, figures | {"reason": f"{summary.segment}: {told}"})
 
 
-def tell(lake: Lake, news: News, root: str) -> None:
+def publish(lake: Lake, news: FleetEvent, root: str) -> None:
     """root : the flow that began it all. Raises an OSError if the storage refuses."""
-    put_news(lake, news)
+    put_event(lake, news)
     emit_event(
         event=f"myriad.{news.event}",
         resource={
@@ -60,8 +60,8 @@ def _tell_release(session: Session, data: Mapping[str, Any]) -> None:
     _tell(session, "release.promoted", data, f"release-{data['release']}", once=True)
 
 
-def _tell(session: Session, event: NewsEvent, data: Mapping[str, Any], about: str, *, once: bool = False) -> None:
+def _tell(session: Session, event: FleetEventType, data: Mapping[str, Any], about: str, *, once: bool = False) -> None:
     job = session.run.job
-    news = News.of(event, job.fleet.name, job.run_id, datetime.now(UTC), data, about)
-    if not (once and has_news(job.lake, job.fleet.name, news.id)):
-        tell(job.lake, news, session.root)
+    news = FleetEvent.of(event, job.fleet.name, job.run_id, datetime.now(UTC), data, about)
+    if not (once and has_events(job.lake, job.fleet.name, news.id)):
+        publish(job.lake, news, session.root)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.orchestration.local_server import WORKER, Stack, Stacks, healthy
+from adapters.orchestration.local_server import WORKER, LocalServer, Stacks, healthy
 from adapters.settings import Settings, embedded_defaults
 from adapters.sources.fleet_files import load_fleet
 from domain.errors import FleetError, OrchestratorError
@@ -70,7 +70,7 @@ def _planned(fleets: Mapping[str, str]) -> "list[Deployment]":
 
 def bring_up(
     stacks: Stacks, settings: Settings, port: int | None, references: Sequence[str], tell: Callable[[str], None]
-) -> Stack:
+) -> LocalServer:
     """Starts what is missing of the stack, deploys the fleets, and waits until all of it works.
 
     references : fleets to deploy; without any, those in `fleets/`, unless all runs already.
@@ -85,22 +85,22 @@ def bring_up(
         return before
     fleets = find_fleets(settings, references, tell)
     try:
-        return _completed(stacks, before or Stack(port or DEFAULT_PORT), settings, fleets, tell)
+        return _completed(stacks, before or LocalServer(port or DEFAULT_PORT), settings, fleets, tell)
     except BaseException:
         if before is None:
             stacks.stop()
         raise
 
 
-def _check_health(stacks: Stacks, stack: Stack) -> None:
+def _check_health(stacks: Stacks, stack: LocalServer) -> None:
     if not healthy(stack.api_url, limit_s=10.0):
         log = stacks.logs["server"]
         raise OrchestratorError(f"the Prefect server does not answer at {stack.api_url}; see {log}, then: myriad down")
 
 
 def _completed(
-    stacks: Stacks, stack: Stack, settings: Settings, fleets: Mapping[str, str], tell: Callable[[str], None]
-) -> Stack:
+    stacks: Stacks, stack: LocalServer, settings: Settings, fleets: Mapping[str, str], tell: Callable[[str], None]
+) -> LocalServer:
     api_url = stack.api_url
     if stack.child("server") is None:
         tell(f"starting the Prefect server at port {stack.port} ...")
@@ -126,7 +126,7 @@ def _completed(
     return stack
 
 
-def watch(stacks: Stacks, stack: Stack) -> None:
+def watch(stacks: Stacks, stack: LocalServer) -> None:
     """Until the server or the worker ends, which raises OrchestratorError."""
     while all(stack.child(child.role) for child in stack.children):
         time.sleep(_WATCH_S)

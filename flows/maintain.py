@@ -8,7 +8,7 @@ from adapters.lake.table import Lake
 from adapters.settings import Settings
 from flows.artifacts import log_progress
 from flows.parameters import DryRun, FleetName, LakeRoot, RetentionHours
-from tasks.maintain import Upkeep, maintain_fleet
+from tasks.maintain import MaintenanceSummary, maintain_fleet
 
 __all__ = ["maintain"]
 
@@ -20,7 +20,7 @@ def _run_name() -> str:
 @flow(name="maintain", flow_run_name=_run_name)
 def maintain(
     fleet: FleetName, lake: LakeRoot = None, retention_hours: RetentionHours = None, dry_run: DryRun = False
-) -> Upkeep:
+) -> MaintenanceSummary:
     """Merge small files, delete what nobody reads, shorten logs, abort unfinished uploads."""
     settings = Settings(lake=lake) if lake else Settings()
     with subscribed(log_progress):

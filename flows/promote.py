@@ -3,7 +3,7 @@
 from prefect import flow
 
 from flows.artifacts import progress_artifacts, summarise
-from flows.events import tell_pin, tell_release
+from flows.events import publish_pin, publish_release
 from flows.parameters import FleetFile, LakeRoot, ModelVersion, ReleaseNumber, RunId, SegmentKey
 from flows.session import open_session, run_name
 from models.promotion.releases import PinSummary
@@ -19,7 +19,7 @@ def promote(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> Pr
     with open_session(fleet, lake, run_id, exclusive=True) as session, progress_artifacts(session.run.fleet.name):
         summary = promote_challengers(session.run)
         sync_aliases(session.run, session.registry)
-        tell_release(session, summary)
+        publish_release(session, summary)
         figures = {"release": summary.release, "promoted": summary.promoted, "held": summary.held}
         gates = {
             f"gate {gate}": f"{summary.gates.get((gate, True, decisive), 0)} passed, "
@@ -37,7 +37,7 @@ def rollback(fleet: FleetFile, to: ReleaseNumber, lake: LakeRoot = None, run_id:
     with open_session(fleet, lake, run_id, exclusive=True) as session:
         summary = restore_release(session.run, to, session.registry)
         sync_aliases(session.run, session.registry)
-        tell_release(session, summary)
+        publish_release(session, summary)
         figures = {"release": summary.release, "restored": to, "segments": summary.promoted, "why": summary.reason}
         summarise(session.run.fleet.name, "rollback", figures)
     return summary
@@ -51,7 +51,7 @@ def pin(
     with open_session(fleet, lake, run_id, exclusive=True) as session:
         summary = pin_segment(session.run, session.registry, segment, version)
         sync_aliases(session.run, session.registry)
-        tell_pin(session, summary)
+        publish_pin(session, summary)
         _summarise_pin(session.run.fleet.name, "pin", summary)
     return summary
 
@@ -62,7 +62,7 @@ def unpin(fleet: FleetFile, segment: SegmentKey, lake: LakeRoot = None, run_id: 
     with open_session(fleet, lake, run_id, exclusive=True) as session:
         summary = unpin_segment(session.run, segment)
         sync_aliases(session.run, session.registry)
-        tell_pin(session, summary)
+        publish_pin(session, summary)
         _summarise_pin(session.run.fleet.name, "unpin", summary)
     return summary
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from prefect import flow
 
-from adapters.lake.job_results import beating
+from adapters.lake.job_results import heartbeat
 from domain.errors import RequestError
 from flows.artifacts import progress_artifacts, summarise
 from flows.parameters import (
@@ -26,7 +26,7 @@ from flows.parameters import (
 from flows.session import Session, open_session, run_name
 from tasks.context import Run
 from tasks.ingest import ingest_files
-from tasks.job_result import account_for, deliver_output
+from tasks.job_result import deliver_output, job_result_of
 from tasks.promote import current_release
 from tasks.score import ScoreSummary, past_moments, score_fleet
 
@@ -56,13 +56,13 @@ def score(
     ):
         session = _limited(whole, [each for each in (workers, concurrency) if each is not None])
         job = session.run.job
-        alive = beating(job.lake, job.fleet.name, run_id) if run_id else nullcontext()
+        alive = heartbeat(job.lake, job.fleet.name, run_id) if run_id else nullcontext()
         with alive:
             moment = past_moments(session.run, as_of)[0] if as_of else None
             _ingest_requests(session, inputs, max_rejected_share)
             summary = score_fleet(session.run, release, moment)
             if run_id or output:
-                account = account_for(session.run, summary, inputs or ())
+                account = job_result_of(session.run, summary, inputs or ())
                 if output:
                     deliver_output(session.run, account, output)
         summarise(session.run.fleet.name, "score", _figures([summary]))

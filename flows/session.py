@@ -14,14 +14,14 @@ from prefect.runtime import flow_run
 from adapters.compute.dask import open_workers
 from adapters.compute.progress import subscribed
 from adapters.health import preflight
-from adapters.lake.lease import held
+from adapters.lake.lease import hold_lease
 from adapters.lake.table import Lake
-from adapters.registry import Behind, Registry
+from adapters.registry import DirectAccess, Registry
 from adapters.settings import Settings
 from adapters.sources.fleet_files import load_fleet
 from flows.artifacts import log_progress
 from tasks.context import Run
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 __all__ = ["Session", "new_run_id", "open_session", "run_name"]
 
@@ -72,10 +72,10 @@ def open_session(
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     definition = load_fleet(fleet, settings.home)
     preflight(settings, registers=exclusive)
-    job = Job(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
+    job = RunContext(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
     if settings.mlflow_uri.startswith("sqlite:///"):
         Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    behind = Behind(settings.registry_database, settings.registry_files)
+    behind = DirectAccess(settings.registry_database, settings.registry_files)
     registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts, behind=behind)
     with _alone(job, exclusive), subscribed(log_progress), open_workers(settings) as opened:
         root = str(flow_run.flow_name or "command")
@@ -87,6 +87,6 @@ def open_session(
             _present.reset(token)
 
 
-def _alone(job: Job, exclusive: bool) -> AbstractContextManager[None]:
+def _alone(job: RunContext, exclusive: bool) -> AbstractContextManager[None]:
     what = str(flow_run.flow_name or "run")
-    return held(job.lake, job.fleet.name, job.run_id, what) if exclusive else nullcontext()
+    return hold_lease(job.lake, job.fleet.name, job.run_id, what) if exclusive else nullcontext()

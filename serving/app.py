@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from serving.auth import BodyLimit, Doors, RateLimit
-from serving.dependencies import Services
+from serving.auth import Authenticator, BodyLimit, RateLimit
+from serving.dependencies import Dependencies
 from serving.problem_details import MEDIA_TYPE, Problem, answers, install
 from serving.routes import audit, hooks, subscriptions
 from serving.routes.jobs import links, router
@@ -41,7 +41,7 @@ class Limits:
         self.strangers = RateLimit(strangers_per_second, strangers_at_once)
 
 
-def create_app(services: Services, limits: Limits | None = None) -> FastAPI:
+def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
     """The app over its parts; it starts and stops the keeper of its jobs."""
     limits = limits or Limits()
 
@@ -65,7 +65,7 @@ def create_app(services: Services, limits: Limits | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    app.state.doors = Doors(services.store, limits.clients, limits.strangers, services.tokens)
+    app.state.doors = Authenticator(services.store, limits.clients, limits.strangers, services.tokens)
     app.add_middleware(BodyLimit, most_bytes=limits.body_bytes, most_upload_bytes=limits.upload_bytes)
     install(app)
     app.include_router(router)

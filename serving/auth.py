@@ -12,14 +12,14 @@ from typing import Any
 from fastapi import Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from adapters.gateway.jwks import Tokens
+from adapters.gateway.jwks import TokenVerifier
 from adapters.gateway.store import GatewayStore
 from domain.errors import RequestError
 from domain.gateway.api_keys import Key, Scope, allows, matches, prefix_of
 from domain.gateway.jwt_claims import looks_like_token
 from serving.problem_details import ProblemError
 
-__all__ = ["BodyLimit", "Client", "Doors", "RateLimit", "allow"]
+__all__ = ["Authenticator", "BodyLimit", "Client", "RateLimit", "allow"]
 
 _ASK = {"WWW-Authenticate": 'Bearer realm="myriad"'}
 _REFUSED = {"WWW-Authenticate": 'Bearer realm="myriad", error="invalid_token"'}
@@ -61,11 +61,11 @@ class RateLimit:
             return wait
 
 
-class Doors:
+class Authenticator:
     """Knows clients by their keys, or by tokens of an identity provider."""
 
     def __init__(
-        self, store: GatewayStore, limit: RateLimit, strangers: RateLimit, tokens: Tokens | None = None
+        self, store: GatewayStore, limit: RateLimit, strangers: RateLimit, tokens: TokenVerifier | None = None
     ) -> None:
         """limit : of each client. strangers : of each address that comes with a wrong key, or with none."""
         self._store, self._limit, self._strangers, self._tokens = store, limit, strangers, tokens
@@ -88,7 +88,7 @@ class Doors:
         self._wait(self._limit.take(found.client, now))
         return Client(found.client, f"key {found.prefix}", found.scopes, found.endpoints)
 
-    def _of_token(self, tokens: Tokens, token: str, address: str, now: float) -> Client:
+    def _of_token(self, tokens: TokenVerifier, token: str, address: str, now: float) -> Client:
         try:
             found = tokens.rights(token)
         except RequestError as exc:
@@ -124,7 +124,7 @@ def allow(scope: Scope) -> Callable[..., Awaitable[Client]]:
 
         bearer = await _bearer(request)
         key = bearer.credentials if bearer else await _header(request)
-        doors: Doors = request.app.state.doors
+        doors: Authenticator = request.app.state.doors
         address = request.client.host if request.client else ""
         client = await run_in_threadpool(doors.client, key, address)
         if not allows(client.scopes, scope):

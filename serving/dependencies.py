@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.gateway.jwks import Tokens
+from adapters.gateway.jwks import TokenVerifier
 from adapters.gateway.store import GatewayStore
 from adapters.gateway.webhook_client import check_secret
 from adapters.lake.table import Lake
 from adapters.orchestration.flow_runs import FlowRuns
 from domain.config.fleet import Fleet
 from domain.gateway.jobs import source_root
-from serving.background.job_reconciler import Keeper
-from serving.background.webhook_dispatcher import Postman
+from serving.background.job_reconciler import JobReconciler
+from serving.background.webhook_dispatcher import WebhookDispatcher
 from serving.problem_details import ProblemError
 
-__all__ = ["Services", "Signer"]
+__all__ = ["Dependencies", "Signer"]
 
 
 class Signer:
@@ -47,7 +47,7 @@ class Signer:
 
 
 @dataclass(frozen=True)
-class Services:
+class Dependencies:
     """The gateway's parts. roots : places that any job may read from, besides what its fleet reads anyway.
 
     local : whether input may lie on this machine. hosts : that outgoing webhooks may go to.
@@ -57,8 +57,8 @@ class Services:
 
     store: GatewayStore
     runs: FlowRuns
-    keeper: Keeper
-    postman: Postman
+    keeper: JobReconciler
+    postman: WebhookDispatcher
     lake: Lake
     home: Path
     signer: Signer
@@ -66,7 +66,7 @@ class Services:
     local: bool
     hosts: tuple[str, ...] = ()
     can_sign: bool = False
-    tokens: Tokens | None = None
+    tokens: TokenVerifier | None = None
     outputs: tuple[str, ...] = ()
 
     def roots_of(self, fleet: Fleet) -> list[str]:

@@ -3,7 +3,7 @@
 import os
 import secrets
 
-from adapters.gateway.jwks import Tokens, check_place_of_keys
+from adapters.gateway.jwks import TokenVerifier, check_place_of_keys
 from adapters.gateway.store import GatewayStore
 from adapters.gateway.webhook_client import check_secret, send
 from adapters.lake.table import Lake
@@ -11,25 +11,25 @@ from adapters.orchestration.flow_runs import FlowRuns
 from adapters.settings import Settings
 from domain.errors import SettingsError
 from domain.gateway.jwt_claims import TokenRules
-from serving.background.job_reconciler import Keeper
-from serving.background.webhook_dispatcher import Postman
-from serving.dependencies import Services, Signer
+from serving.background.job_reconciler import JobReconciler
+from serving.background.webhook_dispatcher import WebhookDispatcher
+from serving.dependencies import Dependencies, Signer
 
-__all__ = ["open_services"]
+__all__ = ["open_dependencies"]
 
 
-def open_services(settings: Settings, api_url: str) -> Services:
+def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
     """The parts of one gateway. api_url : of the Prefect server."""
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
     if secret is not None:
         check_secret("MYRIAD_WEBHOOK_SECRET", secret)
     hosts = _list(settings.webhook_hosts)
     store, runs, lake = GatewayStore(settings.gateway_url), FlowRuns(api_url), Lake(settings.lake_uri)
-    return Services(
+    return Dependencies(
         store=store,
         runs=runs,
-        keeper=Keeper(store, runs, lake, settings.home.resolve()),
-        postman=Postman(store, send, secret, hosts),
+        keeper=JobReconciler(store, runs, lake, settings.home.resolve()),
+        postman=WebhookDispatcher(store, send, secret, hosts),
         lake=lake,
         home=settings.home.resolve(),
         signer=Signer(_secret(settings)),
@@ -42,7 +42,7 @@ def open_services(settings: Settings, api_url: str) -> Services:
     )
 
 
-def _tokens(settings: Settings) -> Tokens | None:
+def _tokens(settings: Settings) -> TokenVerifier | None:
     """Raises SettingsError where some of the settings are there, and others are not."""
     given = {"MYRIAD_JWT_ISSUER": settings.jwt_issuer, "MYRIAD_JWT_AUDIENCE": settings.jwt_audience}
     given |= {"MYRIAD_JWT_KEYS": settings.jwt_keys}
@@ -54,7 +54,7 @@ def _tokens(settings: Settings) -> Tokens | None:
     check_place_of_keys(settings.jwt_keys)
     claim, prefix = settings.jwt_scope_claim, settings.jwt_scope_prefix
     rules = TokenRules(settings.jwt_issuer, settings.jwt_audience, scope_claim=claim, scope_prefix=prefix)
-    return Tokens(rules, settings.jwt_keys)
+    return TokenVerifier(rules, settings.jwt_keys)
 
 
 def _list(text: str) -> tuple[str, ...]:

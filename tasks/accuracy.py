@@ -16,7 +16,7 @@ from models.monitoring.accuracy import accuracy_by
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.workers.accuracy import AccuracyReceipt, BucketFiles, measure_bucket
-from tasks.workers.job import in_bucket
+from tasks.workers.run_context import in_bucket
 
 __all__ = ["AccuracySummary", "accuracy_rows", "measure_accuracy"]
 

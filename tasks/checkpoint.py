@@ -1,8 +1,8 @@
 """Resume: what a stage's workers finished before the run was interrupted is not done again.
 
-A worker keeps the receipt of every item that it has done in the stage's journal. A run that does the same work again
-takes the receipts whose staged files are still there, and maps the rest. The commit ends it: `finished` deletes the
-journal.
+A worker keeps the receipt of every item that it has done in the checkpoints of the stage. A run that does the same
+work again takes the receipts whose staged files are still there, and maps the rest. The commit ends it:
+`clear_checkpoints` deletes them.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from adapters.compute.code_version import code_digest
 from adapters.compute.progress import Progress, emit
-from adapters.lake.checkpoints import Journal
+from adapters.lake.checkpoints import Checkpoints
 from adapters.lake.table import StagedFile
 from domain.errors import LakeError
 from tasks.context import Run
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:
     R = TypeVar("R")
 
-__all__ = ["finished", "resumed"]
+__all__ = ["clear_checkpoints", "map_with_checkpoints"]
 
 T = TypeVar("T")
 _THREADS = 16
@@ -40,7 +40,7 @@ _THREADS = 16
 class _Recorded(Generic[T, R]):
     """Runs on workers: does an item and keeps its receipt."""
 
-    journal: Journal
+    journal: Checkpoints
     function: Callable[[T], R]
     receipt_type: type[R]
     key: Callable[[T], str]
@@ -58,7 +58,7 @@ def _always(receipt: object) -> bool:
     return True
 
 
-def resumed(
+def map_with_checkpoints(
     run: Run,
     stage: str,
     basis: object,
@@ -94,16 +94,16 @@ def resumed(
     return [found[key(item)] for item in items]
 
 
-def finished(run: Run, stage: str, part: str = "") -> None:
+def clear_checkpoints(run: Run, stage: str, part: str = "") -> None:
     """The stage's work is committed, or shall not be taken up again: delete its journals, whatever their basis."""
     _journal(run, stage, part, None).clear()
 
 
-def _journal(run: Run, stage: str, part: str, basis: object) -> Journal:
+def _journal(run: Run, stage: str, part: str, basis: object) -> Checkpoints:
     content = json.dumps([basis, run.fleet.model_dump(mode="json"), code_digest()], sort_keys=True, default=str)
     digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     name = f"{stage}-{part}" if part else stage
-    return Journal(f"{run.job.lake.folder(run.fleet.name)}/_journal", name, digest)
+    return Checkpoints(f"{run.job.lake.folder(run.fleet.name)}/_journal", name, digest)
 
 
 @cache
@@ -111,7 +111,7 @@ def _adapter(receipt_type: type[Any]) -> TypeAdapter[Any]:
     return TypeAdapter(receipt_type)
 
 
-def _load(run: Run, journal: Journal, keys: set[str], receipt_type: type[R]) -> dict[str, R]:
+def _load(run: Run, journal: Checkpoints, keys: set[str], receipt_type: type[R]) -> dict[str, R]:
     """Receipts by key that can be taken over."""
     names = journal.names()
     kept = sorted(key for key in keys if journal.name(key) in names)

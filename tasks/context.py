@@ -4,7 +4,7 @@ from adapters.compute.dask import Workers
 from adapters.lake.table import Table
 from domain.config.fleet import Fleet
 from domain.data.tables import TableSpec
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 __all__ = ["Run"]
 
@@ -15,7 +15,7 @@ class Run:
     Not a dataclass: Prefect walks through dataclasses among a task's parameters and would rebuild it.
     """
 
-    def __init__(self, job: Job, workers: Workers) -> None:
+    def __init__(self, job: RunContext, workers: Workers) -> None:
         self.job = job
         self.workers = workers
 

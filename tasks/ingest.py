@@ -16,9 +16,9 @@ from adapters.lake.table import StagedFile, Table
 from domain.config.fleet import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed
 from domain.errors import SourceError
-from tasks.checkpoint import finished, resumed
+from tasks.checkpoint import clear_checkpoints, map_with_checkpoints
 from tasks.context import Run
-from tasks.workers.ingest import LandReceipt, Role, content_id, land_file, landing_table, reading, refuse_file
+from tasks.workers.ingest import FileReceipt, Role, content_id, ingest_file, landing_table, reading, refuse_file
 
 __all__ = ["IngestReceipt", "ingest_files"]
 
@@ -58,13 +58,13 @@ def ingest_files(
         raise SourceError("\n".join(missing))
     files = [replace(file, stamp=f"{file.stamp}-{how}") for file in listed]
     fresh = _fresh(run, role, files)
-    receipts = resumed(
+    receipts = map_with_checkpoints(
         run,
         "ingest",
         [source.model_dump(mode="json"), list(paths or ())],
-        partial(land_file, run.job, role, source),
+        partial(ingest_file, run.job, role, source),
         fresh,
-        LandReceipt,
+        FileReceipt,
         key=_place_and_stamp,
         keep=_could_be_read,
         part=role,
@@ -79,7 +79,7 @@ def ingest_files(
     # Why a file was refused is forgotten when it is gone; where only some were looked for, nobody knows.
     gone = None if paths else {file.path_id for file in files}
     _commit(run, role, receipts, taken, gone)
-    finished(run, "ingest", role)
+    clear_checkpoints(run, "ingest", role)
     reasons: Counter[str] = Counter()
     for receipt in receipts:
         reasons.update(receipt.reasons)
@@ -105,7 +105,7 @@ def _listed(run: Run, paths: Sequence[str]) -> tuple[list[RawFile], list[str]]:
     return list(found.values()), missing
 
 
-def _refuse_rejected(receipts: Sequence[LandReceipt], allowed: float) -> None:
+def _refuse_rejected(receipts: Sequence[FileReceipt], allowed: float) -> None:
     read, rejected = (sum(getattr(receipt, name) for receipt in receipts) for name in ("read", "rejected"))
     if read and rejected / read > allowed:
         reasons = sum((Counter(receipt.reasons) for receipt in receipts), Counter[str]())
@@ -120,7 +120,7 @@ def _place_and_stamp(file: RawFile) -> str:
     return f"{file.path_id}-{file.stamp}"
 
 
-def _could_be_read(receipt: LandReceipt) -> bool:
+def _could_be_read(receipt: FileReceipt) -> bool:
     return not receipt.error
 
 
@@ -142,8 +142,8 @@ def _known(run: Run, role: Role) -> list[dict[str, Any]]:
 
 
 def _once(
-    run: Run, role: Role, files: Sequence[RawFile], receipts: Sequence[LandReceipt]
-) -> tuple[list[LandReceipt], set[str]]:
+    run: Run, role: Role, files: Sequence[RawFile], receipts: Sequence[FileReceipt]
+) -> tuple[list[FileReceipt], set[str]]:
     """Receipts with copies refused, and the path ids that lose their rows: of copies, and of files that were moved.
 
     The path whose rows are there keeps them while its file has that content; else the first by name gets them.
@@ -166,7 +166,7 @@ def _once(
     return settled, moved | copies.keys()
 
 
-def _refused_copy(run: Run, role: Role, receipt: LandReceipt, of: str | None) -> LandReceipt:
+def _refused_copy(run: Run, role: Role, receipt: FileReceipt, of: str | None) -> FileReceipt:
     if of is None:
         return receipt
     error = f"{receipt.file.uri}: same content as {of}; it counts once"
@@ -177,7 +177,7 @@ def _table(run: Run, role: Role) -> Table:
     return run.table(landed(run.fleet, landing_table(role)))
 
 
-def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt], taken: Set[str], listed: Set[str] | None) -> None:
+def _commit(run: Run, role: Role, receipts: Sequence[FileReceipt], taken: Set[str], listed: Set[str] | None) -> None:
     """Rejected rows and the ledger's details first, the rows last: only they make an input count as ingested.
 
     A file that cannot be read now keeps what it gave before: accepted rows, rejected rows, and their counts.
@@ -213,7 +213,7 @@ def _commit(run: Run, role: Role, receipts: Sequence[LandReceipt], taken: Set[st
     _table(run, role).replace(rows, lambda file: file.partition["path_id"] in replaced, note=note)
 
 
-def _input_row(receipt: LandReceipt, before: Mapping[str, Any] | None) -> pa.Table:
+def _input_row(receipt: FileReceipt, before: Mapping[str, Any] | None) -> pa.Table:
     if receipt.error and before:
         return pa.Table.from_pylist([dict(before) | {"error": receipt.error}], INPUTS.file_schema)
     row = {

@@ -9,21 +9,21 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.files import list_files, put_path
-from adapters.lake.job_results import write_account
+from adapters.lake.job_results import write_job_result
 from adapters.queries.job_output import FORMATS, write_output
 from domain.data.tables import INPUTS, PREDICTIONS
 from domain.errors import RequestError, SourceError
-from domain.gateway.job_result import InputAccount, ScoreAccount
+from domain.gateway.job_result import InputResult, JobResult
 from tasks.context import Run
 from tasks.score import ScoreSummary
 
-__all__ = ["account_for", "deliver_output"]
+__all__ = ["deliver_output", "job_result_of"]
 
 
 @task(name="account for inputs", cache_policy=NO_CACHE)
-def account_for(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) -> ScoreAccount:
+def job_result_of(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) -> JobResult:
     """Write the account of a run, and return it. paths : files, folders or globs that the run was asked to score."""
-    account = ScoreAccount(
+    account = JobResult(
         fleet=run.fleet.name,
         run_id=run.job.run_id,
         job_id=summary.job_id,
@@ -36,12 +36,12 @@ def account_for(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) -> S
         repeated=summary.repeated,
         inputs=tuple(_inputs(run, paths)),
     )
-    write_account(run.job.lake, account)
+    write_job_result(run.job.lake, account)
     return account
 
 
 @task(name="deliver output", cache_policy=NO_CACHE)
-def deliver_output(run: Run, account: ScoreAccount, place: str) -> int:
+def deliver_output(run: Run, account: JobResult, place: str) -> int:
     """Write the predictions that a run stands for to a file as well, which appears whole; returns how many.
 
     place : ends in .csv or .parquet. Raises RequestError for another end.
@@ -57,14 +57,14 @@ def deliver_output(run: Run, account: ScoreAccount, place: str) -> int:
     return rows
 
 
-def _inputs(run: Run, paths: Sequence[str]) -> list[InputAccount]:
+def _inputs(run: Run, paths: Sequence[str]) -> list[InputResult]:
     """Each file once, in the order in which they were asked for."""
-    wanted, missing = dict[str, str](), list[InputAccount]()
+    wanted, missing = dict[str, str](), list[InputResult]()
     for path in paths:
         try:
             wanted |= {file.path_id: file.uri for file in list_files(path, run.job.home)}
         except SourceError as exc:
-            missing.append(InputAccount(path, "", 0, 0, 0, 0, {}, str(exc)))
+            missing.append(InputResult(path, "", 0, 0, 0, 0, {}, str(exc)))
     if not wanted:
         return missing
     rows = run.table(INPUTS).read(
@@ -80,7 +80,7 @@ def _inputs(run: Run, paths: Sequence[str]) -> list[InputAccount]:
             continue  # Gone before it could be read; the ingest has told so.
         counts = statuses.get(row["input_id"], Counter())
         numbers = (row["rows_read"] or 0, row["rows_accepted"] or 0, row["rows_quarantined"] or 0)
-        found.append(InputAccount(uri, row["input_id"], *numbers, counts.total(), dict(counts), row["error"] or ""))
+        found.append(InputResult(uri, row["input_id"], *numbers, counts.total(), dict(counts), row["error"] or ""))
     return found
 
 

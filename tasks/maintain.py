@@ -10,29 +10,29 @@ from prefect.cache_policies import NO_CACHE
 from adapters.compute.progress import Progress, emit
 from adapters.lake.maintenance import (
     MERGED,
-    Journals,
-    TableUpkeep,
+    CheckpointFolders,
+    TableMaintenance,
     abort_uploads,
     compact_table,
-    drop_journals,
-    drop_news,
+    drop_checkpoints,
+    drop_events,
     drop_sent,
     fleet_tables,
-    read_journals,
-    tidy_table,
+    read_checkpoints,
+    vacuum_table,
 )
 from adapters.lake.table import Lake
 from domain.errors import RequestError
 from domain.reporting.formatting import format_bytes
 
-__all__ = ["LEAST_HOURS", "Upkeep", "maintain_fleet"]
+__all__ = ["LEAST_HOURS", "MaintenanceSummary", "maintain_fleet"]
 
 LEAST_HOURS = 24
 """Staged files that are younger may belong to a run that is at work."""
 
 
 @dataclass(frozen=True)
-class Upkeep:
+class MaintenanceSummary:
     """What was done for a fleet, or would be. tables : those with which something was.
 
     uploads : unfinished ones on S3 that were aborted. sent : files of the gateway's clients that were deleted.
@@ -40,7 +40,7 @@ class Upkeep:
 
     fleet: str
     dry_run: bool
-    tables: Sequence[TableUpkeep]
+    tables: Sequence[TableMaintenance]
     journals: int
     uploads: int
     sent: int = 0
@@ -55,7 +55,7 @@ class Upkeep:
 
 
 @task(name="maintain fleet", cache_policy=NO_CACHE)
-def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: bool = False) -> Upkeep:
+def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: bool = False) -> MaintenanceSummary:
     """Merge small files, delete what nobody reads, shorten logs, drop old journals, abort unfinished uploads.
 
     Raises RequestError for a retention under a day.
@@ -65,32 +65,38 @@ def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: boo
             f"retention: {retention_hours} hours is not allowed; give at least {LEAST_HOURS}, and more than your "
             "longest run takes: files that a run has staged and not committed yet are deleted with the others"
         )
-    retention, names, journals = timedelta(hours=retention_hours), fleet_tables(lake, fleet), read_journals(lake, fleet)
+    retention, names, journals = (
+        timedelta(hours=retention_hours),
+        fleet_tables(lake, fleet),
+        read_checkpoints(lake, fleet),
+    )
     emit(Progress("maintain", 0, len(names) + 1))
     found = _compact(lake, fleet, names, journals, dry_run)
     for done, name in enumerate(names, start=1):
         uri = f"{lake.folder(fleet)}/{name}"
-        tidied = tidy_table(uri, name, retention, kept=journals.files, dry_run=dry_run)
-        merged = found.get(name, TableUpkeep(name))
+        tidied = vacuum_table(uri, name, retention, kept=journals.files, dry_run=dry_run)
+        merged = found.get(name, TableMaintenance(name))
         found[name] = replace(merged, removed=tidied.removed, freed_bytes=tidied.freed_bytes)
         emit(Progress("maintain", done, len(names) + 1))
     # After the tables: what an old journal names stays until the next time, since a run may be taking it over now.
-    dropped = drop_journals(lake, fleet, retention, dry_run=dry_run)
+    dropped = drop_checkpoints(lake, fleet, retention, dry_run=dry_run)
     uploads = abort_uploads(lake.folder(fleet), retention, dry_run=dry_run)
     sent = drop_sent(lake, fleet, retention, dry_run=dry_run)
-    drop_news(lake, fleet, retention, dry_run=dry_run)
-    changed = [table for table in found.values() if table != TableUpkeep(table.table)]
-    result = Upkeep(fleet, dry_run, changed, dropped, uploads, sent)
+    drop_events(lake, fleet, retention, dry_run=dry_run)
+    changed = [table for table in found.values() if table != TableMaintenance(table.table)]
+    result = MaintenanceSummary(fleet, dry_run, changed, dropped, uploads, sent)
     emit(Progress("maintain", len(names) + 1, len(names) + 1, f"{fleet}: {format_bytes(result.freed_bytes)} freed"))
     return result
 
 
-def _compact(lake: Lake, fleet: str, names: Sequence[str], journals: Journals, dry_run: bool) -> dict[str, TableUpkeep]:
+def _compact(
+    lake: Lake, fleet: str, names: Sequence[str], journals: CheckpointFolders, dry_run: bool
+) -> dict[str, TableMaintenance]:
     """By table. One on whose version a run counts is left for the next time."""
     found = {}
     for spec, stage in MERGED.items():
         if stage and journals.of(stage):
-            found[spec.name] = TableUpkeep(spec.name, waits=True)
+            found[spec.name] = TableMaintenance(spec.name, waits=True)
         elif spec.name in names:
             found[spec.name] = compact_table(lake, fleet, spec, dry_run=dry_run)
     return found

@@ -20,7 +20,7 @@ from domain.data.partitioning import bucket_count
 from domain.data.segments import bucket_of, told_lookalikes
 from domain.data.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from domain.errors import PartitionError
-from tasks.checkpoint import finished, resumed
+from tasks.checkpoint import clear_checkpoints, map_with_checkpoints
 from tasks.context import Run
 from tasks.workers.bucket_reader import SPANS, spans
 from tasks.workers.partition import PartitionReceipt, partition_span
@@ -68,10 +68,12 @@ def partition_observations(run: Run) -> PartitionSummary:
         work = partial(partition_span, run.job, buckets, files)
         by_bucket = np.bincount(bucket_of(hashes, buckets), rows, buckets)
         basis, weight = [version, buckets], partial(_span_rows, by_bucket)
-        receipts = resumed(run, "partition", basis, work, parts, PartitionReceipt, key=_span_key, weight=weight)
+        receipts = map_with_checkpoints(
+            run, "partition", basis, work, parts, PartitionReceipt, key=_span_key, weight=weight
+        )
         _refuse_most(run, receipts)
         _commit(run, receipts, marks, based_on)
-    finished(run, "partition")
+    clear_checkpoints(run, "partition")
     summary = _summary(run, sum(file.rows for file in files))
     for warning in summary.warnings:
         emit(Progress("partition", 0, 0, f"warning: {warning}"))

@@ -12,12 +12,12 @@ from domain.data.model_record import ModelRecord
 from domain.data.segment_search import closest, find_segment
 from domain.data.tables import CHALLENGERS, CHAMPIONS, SEGMENTS
 from domain.errors import PromotionError, UnknownNameError
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.promotion.releases import PinSummary
 from tasks.context import Run
 from tasks.releases import champion_rows, of_current, revise_release
-from tasks.workers.job import in_bucket
 from tasks.workers.release import pinned_segments, pinning, unpinning
+from tasks.workers.run_context import in_bucket
 
 __all__ = ["pin_segment", "unpin_segment"]
 
@@ -121,7 +121,7 @@ def _model(run: Run, registry: Registry, place: _Place, stored: StoredVersion) -
 
 def _usable(run: Run, model: ModelRecord, stored: StoredVersion) -> ModelRecord:
     """The model, if the fleet still has the features that it reads and asks no more steps of it."""
-    contract, features = Contract.from_json(model.contract), run.fleet.features
+    contract, features = FeatureSpec.from_json(model.contract), run.fleet.features
     gone = ({*contract.numeric} - {*features.numeric}) | ({*contract.categories} - {*features.categorical})
     what = f"segment {model.segment!r}: version {stored.version} of {stored.name}"
     if gone:

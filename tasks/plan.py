@@ -9,14 +9,14 @@ import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from adapters.compute.measured_costs import full_run, read_rates
+from adapters.compute.measured_costs import full_run, read_cost_model
 from adapters.compute.progress import Progress, emit
-from domain.capacity.calibrated_estimate import by_former_run, by_rates, is_newer
+from domain.capacity.calibrated_estimate import by_cost_model, by_former_run, is_newer
 from domain.capacity.estimate import estimate_run
 from domain.checks.findings import Estimate
 from domain.data.tables import category_column, observations
 from domain.reporting.formatting import format_bytes, format_count, format_duration
-from models.features.contract import Contract, contract_of
+from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.training.fingerprints import cost_fingerprint, settings_fingerprint
 from models.training.plan import Planned
 from tasks.context import Run
@@ -36,7 +36,7 @@ class TrainingPlan:
     quarantined. stale : buckets that hold challengers of segments that are gone.
     """
 
-    contract: Contract
+    contract: FeatureSpec
     buckets: int
     segments: Mapping[int, Sequence[Planned]]
     levels: Sequence[Planned]
@@ -71,7 +71,7 @@ class TrainingPlan:
 def plan_training(run: Run) -> TrainingPlan:
     """The plan of a training on the tables as they are; an empty one before the first partition."""
     buckets = recorded_buckets(run)
-    contract = contract_of(run.fleet, _categories(run))
+    contract = feature_spec_of(run.fleet, _categories(run))
     settings = settings_fingerprint(run.fleet, contract)
     former = former_models(run.job)
     segments = planned_buckets(run.job, former, settings)
@@ -112,10 +112,10 @@ def _learnt(run: Run, plan: TrainingPlan, plain: Estimate, folder: Path) -> Esti
     """The estimate by what is known of this fleet, the newest first; the built-in figures where nothing is."""
     settings = cost_fingerprint(run.fleet)
     plain = replace(plain, settings=settings)
-    rates, former = read_rates(folder, settings), full_run(folder, settings)
+    rates, former = read_cost_model(folder, settings), full_run(folder, settings)
     if rates and not (former and is_newer(former, rates)):
         train = train_work(run, plan.segments, plan.levels)
-        return by_rates(plain, rates, train, score_work(run, plan.buckets))
+        return by_cost_model(plain, rates, train, score_work(run, plan.buckets))
     if former is None or former.estimate is None:
         return plain
     then = estimate_run(

@@ -26,9 +26,9 @@ from tasks.releases import (
     revise_release,
     sync_aliases,
 )
-from tasks.workers.job import stage_rows, with_constants
 from tasks.workers.promote import PromoteReceipt, promote_bucket
 from tasks.workers.release import Versions, restoring
+from tasks.workers.run_context import stage_rows, with_constants
 
 __all__ = [
     "ALIAS",

@@ -15,8 +15,8 @@ from domain.data.model_record import ModelRecord
 from domain.data.tables import CHALLENGERS, REGISTRATIONS, TableSpec
 from tasks.context import Run
 from tasks.registry_entries import model_entry
-from tasks.workers.job import in_bucket, read_models
 from tasks.workers.plan import LEVELS
+from tasks.workers.run_context import in_bucket, read_models
 
 __all__ = ["RegisterSummary", "register_challengers"]
 

@@ -12,15 +12,15 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.table import StagedFile
-from domain.data.periods import moment_text, parse_moment, period_ends, period_of
+from domain.data.periods import parse_time_span, period_ends, period_of, time_span_text
 from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, SEGMENTS, landed, levels, observations
 from domain.errors import RequestError, ScoringError, StaleTableError
-from tasks.checkpoint import finished, resumed
+from tasks.checkpoint import clear_checkpoints, map_with_checkpoints
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.promote import current_release, kept_releases
-from tasks.score_request import score_order, scoring_weight
-from tasks.workers.score import ScoreOrder, ScoreReceipt, in_sample_rows, level_counts, score_bucket
+from tasks.scoring_request import scoring_request, scoring_weight
+from tasks.workers.score import ScoreReceipt, ScoringRequest, in_sample_rows, level_counts, score_bucket
 
 __all__ = ["ScoreSummary", "past_moments", "score_fleet"]
 
@@ -71,23 +71,25 @@ def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = N
     for attempt in range(_ATTEMPTS):
         seen = run.pinned(PREDICTIONS, CHAMPIONS, OUTCOMES, observations(run.fleet), levels(run.fleet))
         based_on = seen.table(PREDICTIONS).version()
-        order, part = score_order(seen, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
+        order, part = scoring_request(seen, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
         if run.table(PREDICTIONS).has_transaction(order.job_id, 1):
-            finished(run, "score", part)
+            clear_checkpoints(run, "score", part)
             return _repeated(run, order)
         if not order.inputs and run.fleet.task != "forecast":
-            finished(run, "score")
+            clear_checkpoints(run, "score")
             return _standing(run, order)
         work, basis = partial(score_bucket, seen.job, order), _basis(seen, order, based_on)
         weight = scoring_weight(seen, order)
-        receipts = resumed(run, "score", basis, work, range(order.buckets), ScoreReceipt, part=part, weight=weight)
+        receipts = map_with_checkpoints(
+            run, "score", basis, work, range(order.buckets), ScoreReceipt, part=part, weight=weight
+        )
         try:
             ours = _commit(run, order, receipts, based_on)
         except StaleTableError:
             if attempt + 1 == _ATTEMPTS:
                 raise
         else:
-            finished(run, "score", part)
+            clear_checkpoints(run, "score", part)
             # Another process may have committed the same job a moment before.
             return _summary(run, order, receipts) if ours else _repeated(run, order)
     raise AssertionError("unreachable")
@@ -105,8 +107,8 @@ def past_moments(run: Run, first: str, last: str | None = None) -> list[datetime
             "scoring input once, whatever its time"
         )
     clock, name = fleet.clock, "as_of" if last is None else "from"
-    start = parse_moment(first, clock, name)
-    end = start if last is None else parse_moment(last, clock, "to")
+    start = parse_time_span(first, clock, name)
+    end = start if last is None else parse_time_span(last, clock, "to")
     if start.first > end.last:
         raise RequestError(f"from {first} to {last}: the first date is after the last one")
     profiles = run.table(SEGMENTS).read(["first_time", "last_time"])
@@ -119,20 +121,20 @@ def past_moments(run: Run, first: str, last: str | None = None) -> list[datetime
         told = last if outside and last is not None else first
         raise RequestError(
             f"fleet {fleet.name}: {told} is outside the observations, which are from "
-            f"{moment_text(oldest, clock.frequency)} to {moment_text(newest, clock.frequency)}"
+            f"{time_span_text(oldest, clock.frequency)} to {time_span_text(newest, clock.frequency)}"
         )
     if len(moments) > _MOST_JOBS:
         raise RequestError(f"from {first} to {last} are {len(moments):,} periods; at most {_MOST_JOBS:,} a backfill")
     return moments
 
 
-def _basis(run: Run, order: ScoreOrder, based_on: int) -> object:
+def _basis(run: Run, order: ScoringRequest, based_on: int) -> object:
     """All that a bucket's predictions depend on: the order but for its time, and the tables as they are."""
     pinned = asdict(replace(order, scored_at=datetime.min.replace(tzinfo=UTC)))
     return [pinned, based_on, run.table(observations(run.fleet)).version()]
 
 
-def _commit(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt], based_on: int) -> bool:
+def _commit(run: Run, order: ScoringRequest, receipts: list[ScoreReceipt], based_on: int) -> bool:
     """All predictions of the job and what they replace, in one transaction; whether it was made now."""
     table = run.table(PREDICTIONS)
     replaced = {path for receipt in receipts for path in receipt.replaces}
@@ -152,7 +154,7 @@ def _commit(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt], based_on:
     return table.replace(staged, removes, transaction=(order.job_id, 1), based_on=checked, note=note)
 
 
-def _summary(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt]) -> ScoreSummary:
+def _summary(run: Run, order: ScoringRequest, receipts: list[ScoreReceipt]) -> ScoreSummary:
     statuses: Counter[str] = Counter()
     levels: Counter[str] = Counter()
     for receipt in receipts:
@@ -174,13 +176,13 @@ def _summary(run: Run, order: ScoreOrder, receipts: list[ScoreReceipt]) -> Score
     )
 
 
-def _as_of_text(run: Run, order: ScoreOrder) -> str | None:
+def _as_of_text(run: Run, order: ScoringRequest) -> str | None:
     if order.as_of is None:
         return None
     return f"{order.as_of:%Y-%m-%d}" if run.fleet.clock.frequency != "h" else order.as_of.isoformat(timespec="minutes")
 
 
-def _standing(run: Run, order: ScoreOrder) -> ScoreSummary:
+def _standing(run: Run, order: ScoringRequest) -> ScoreSummary:
     """No new input: the predictions that were committed before stand."""
     requested = {file.partition["input_id"] for file in run.table(landed(run.fleet, "requests")).files()}
     parts = {f"input-{input_id}" for input_id in requested}
@@ -188,11 +190,11 @@ def _standing(run: Run, order: ScoreOrder) -> ScoreSummary:
     return _figures(run, order, rows)
 
 
-def _repeated(run: Run, order: ScoreOrder) -> ScoreSummary:
+def _repeated(run: Run, order: ScoringRequest) -> ScoreSummary:
     return _figures(run, order, run.table(PREDICTIONS).read(_FIGURES, rows=pc.field("job_id") == order.job_id))
 
 
-def _figures(run: Run, order: ScoreOrder, rows: pa.Table) -> ScoreSummary:
+def _figures(run: Run, order: ScoringRequest, rows: pa.Table) -> ScoreSummary:
     statuses, levels = Counter(rows["status"].to_pylist()), level_counts(rows)
     segments = len(pc.unique(rows["segment"]))
     return ScoreSummary(

@@ -18,8 +18,8 @@ from models.promotion.releases import Difference, DifferenceKind, SyncSummary
 from tasks.context import Run
 from tasks.registry_entries import model_entry
 from tasks.releases import ALIAS, champion_rows, of_current, revise_release
-from tasks.workers.job import in_bucket
 from tasks.workers.release import renumbering
+from tasks.workers.run_context import in_bucket
 
 __all__ = ["sync_registry"]
 

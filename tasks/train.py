@@ -14,7 +14,7 @@ from domain.data.segments import bucket_of, hash_segments
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from domain.errors import TrainingError
 from models.training.plan import Planned
-from tasks.checkpoint import finished, resumed
+from tasks.checkpoint import clear_checkpoints, map_with_checkpoints
 from tasks.context import Run
 from tasks.plan import TrainingPlan, plan_training
 from tasks.workers.plan import LEVELS
@@ -51,13 +51,13 @@ def train_challengers(run: Run) -> TrainSummary:
     summary = _summary(plan, settled, receipts)
     failed = summary.outcomes.get("failed", 0)
     if failed and failed / summary.segments > run.fleet.max_failed_share:
-        finished(run, "train")
+        clear_checkpoints(run, "train")
         raise TrainingError(
             f"fleet {run.fleet.name}: {failed} of {summary.segments} segments failed, more than max_failed_share = "
             f"{run.fleet.max_failed_share:g}; the reasons are in the outcomes table (run_id {run.job.run_id})"
         )
     _commit_models(run, receipts, version)
-    finished(run, "train")
+    clear_checkpoints(run, "train")
     return summary
 
 
@@ -67,7 +67,7 @@ def _trained(run: Run, plan: TrainingPlan) -> list[TrainReceipt]:
     tables = [run.table(spec).version() for spec in (observations(run.fleet), SEGMENTS, CHALLENGERS)]
     work = partial(train_bucket, run.job, plan.contract, plan.buckets)
     basis = [*tables, plan.contract.to_json()]
-    return resumed(run, "train", basis, work, plan.work, TrainReceipt, weight=plan.weight)
+    return map_with_checkpoints(run, "train", basis, work, plan.work, TrainReceipt, weight=plan.weight)
 
 
 def _summary(

@@ -14,7 +14,7 @@ from adapters.lake.table import Lake
 from adapters.settings import quiet_telemetry
 from domain.config.fleet import parse_fleet
 from tasks.context import Run
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 quiet_telemetry()
 _LONGEST = (
@@ -94,7 +94,7 @@ def workers():
 def run(tmp_path, fleet, workers):
     """A run of the forecast fleet; raw files go below `tmp_path / "in"`."""
     (tmp_path / "in").mkdir()
-    return Run(Job(fleet.forecast(), Lake(str(tmp_path / "lake")), "run-1", tmp_path), workers)
+    return Run(RunContext(fleet.forecast(), Lake(str(tmp_path / "lake")), "run-1", tmp_path), workers)
 
 
 @pytest.fixture(scope="session")

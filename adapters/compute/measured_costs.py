@@ -5,30 +5,30 @@ from pathlib import Path
 
 from adapters.lake.files import replacing
 from domain.capacity.calibrated_estimate import trains_most
-from domain.capacity.cost_model import Rates, parse_rates, rates_json
+from domain.capacity.cost_model import CostModel, cost_model_json, parse_cost_model
 from domain.reporting.summary import Summary, parse_summary
 
-__all__ = ["full_run", "read_rates", "write_rates"]
+__all__ = ["full_run", "read_cost_model", "write_cost_model"]
 
 _FILE = "sizing.json"
 _RUNS = 20
 """Reports that are looked through, newest first."""
 
 
-def read_rates(folder: Path, settings: str) -> Rates | None:
+def read_cost_model(folder: Path, settings: str) -> CostModel | None:
     """What `myriad size` measured last; None where there is nothing, or only for other settings.
 
     folder : of the fleet's reports. settings : their fingerprint.
     """
     path = folder / _FILE
-    rates = parse_rates(path.read_text("utf-8")) if path.exists() else None
+    rates = parse_cost_model(path.read_text("utf-8")) if path.exists() else None
     return rates if rates and rates.settings == settings else None
 
 
-def write_rates(folder: Path, rates: Rates) -> Path:
+def write_cost_model(folder: Path, rates: CostModel) -> Path:
     """Keep measured figures in place of former ones."""
     with replacing(folder / _FILE) as temporary:
-        temporary.write_text(rates_json(rates), encoding="utf-8")
+        temporary.write_text(cost_model_json(rates), encoding="utf-8")
     return folder / _FILE
 
 

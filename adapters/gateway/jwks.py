@@ -16,7 +16,7 @@ import jwt
 from domain.errors import GatewayError, RequestError, SettingsError
 from domain.gateway.jwt_claims import ALGORITHMS, TokenRights, TokenRules, rights_of
 
-__all__ = ["Tokens", "check_place_of_keys"]
+__all__ = ["TokenVerifier", "check_place_of_keys"]
 
 _LOG = logging.getLogger("myriad.gateway")
 _FRESH_S = 600.0
@@ -26,7 +26,7 @@ _MOST_BYTES = 1 << 20
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class Tokens:
+class TokenVerifier:
     """Tokens of one issuer. keys : address of its key set, https://... or a file."""
 
     def __init__(self, rules: TokenRules, keys: str, clock: Callable[[], float] = time.monotonic) -> None:

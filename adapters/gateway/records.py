@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from domain.gateway.api_keys import Key
-from domain.gateway.job_result import parse_account
+from domain.gateway.job_result import parse_job_result
 from domain.gateway.jobs import FINAL, BatchDeployment, JobRequest, JobState
 from domain.gateway.subscriptions import DeliveryState
 
@@ -110,7 +110,7 @@ class Page:
 
 def job_facts(job: JobRecord) -> dict[str, Any]:
     """What others are told of a job's end; the rest is behind its address."""
-    account = parse_account(job.account) if job.account else None
+    account = parse_job_result(job.account) if job.account else None
     return {
         "id": job.id,
         "endpoint": job.endpoint,

@@ -46,7 +46,7 @@ from adapters.gateway.tables import (
 from domain.errors import GatewayError
 from domain.gateway.api_keys import Key
 from domain.gateway.file_events import FileEvent
-from domain.gateway.fleet_events import News
+from domain.gateway.fleet_events import FleetEvent
 from domain.gateway.inbound_hooks import Hook
 from domain.gateway.jobs import FINAL, BatchEndpoint, request_digest
 from domain.gateway.subscriptions import DeliveryState, Subscription
@@ -173,7 +173,7 @@ class GatewayStore:
             if event in wish.events and wish.endpoint in (None, job.endpoint):
                 self._post(connection, row["name"], f"{job.id}.{job.state}", body, moment)
 
-    def tell_news(self, subscription: str, news: News) -> bool:
+    def tell_news(self, subscription: str, news: FleetEvent) -> bool:
         """Put a message about news on record, unless the subscriber was told before; whether it is new."""
         data = {"fleet": news.fleet, "run_id": news.run_id, **news.data}
         body = json.dumps({"type": news.event, "timestamp": text_of(news.at), "data": data})

@@ -90,14 +90,14 @@ def _s3(bucket: Bucket) -> Iterator[Check]:
 
 def registry(settings: Settings) -> Iterator[Check]:
     """Reachable, version, account, and by which path models are registered."""
-    from adapters.registry import Behind, Registry
+    from adapters.registry import DirectAccess, Registry
 
     if settings.mlflow_uri.startswith(("http://", "https://")):
         yield Check("registry", "server", "ok", f"MLflow {check_tracking_server(settings.mlflow_uri)}")
     elif not settings.tracking_uri and not settings.path("var/mlflow/mlflow.db").exists():
         yield Check("registry", "database", "unused", "made by the first run, below var/mlflow")
         return
-    behind = Behind(settings.registry_database, settings.registry_files)
+    behind = DirectAccess(settings.registry_database, settings.registry_files)
     path = Registry(settings.mlflow_uri, settings.mlflow_artifacts, behind=behind).path
     slow = path == "api"
     found = "one model after another, by MLflow's API" if slow else "in bulk"

@@ -12,11 +12,11 @@ import pyarrow.fs as pafs
 
 from adapters.lake.files import STORAGE_ERRORS, arrow_filesystem, put_file
 
-__all__ = ["Journal"]
+__all__ = ["Checkpoints"]
 
 
 @dataclass(frozen=True)
-class Journal:
+class Checkpoints:
     """Entries by key below `<root>/<stage>-<basis>/`. Cheap to send to workers.
 
     basis : what the entries were made from; hex digits. A folder with another basis is not looked at.

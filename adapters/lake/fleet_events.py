@@ -5,24 +5,24 @@ from datetime import UTC, datetime
 
 from adapters.lake.files import RawFile, files_below, open_file, put_file
 from adapters.lake.table import Lake, unusable
-from domain.gateway.fleet_events import News, news_json, parse_news
+from domain.gateway.fleet_events import FleetEvent, event_json, parse_event
 
-__all__ = ["has_news", "news_since", "put_news"]
+__all__ = ["events_since", "has_events", "put_event"]
 
 _FOLDER = "_news"
 
 
-def put_news(lake: Lake, news: News) -> None:
+def put_event(lake: Lake, news: FleetEvent) -> None:
     """Keep it, in place of the same news told before. Raises an OSError if the storage refuses."""
-    put_file(_folder(lake, news.fleet), f"{news.id}.json", news_json(news).encode())
+    put_file(_folder(lake, news.fleet), f"{news.id}.json", event_json(news).encode())
 
 
-def has_news(lake: Lake, fleet: str, identity: str) -> bool:
+def has_events(lake: Lake, fleet: str, identity: str) -> bool:
     """Whether news of this id are kept. Raises LakeError if the lake cannot be read."""
     return any(file.uri.endswith(f"/{identity}.json") for file in _files(lake, fleet))
 
 
-def news_since(lake: Lake, fleet: str, since: datetime, but: set[str]) -> Iterator[tuple[str, News]]:
+def events_since(lake: Lake, fleet: str, since: datetime, but: set[str]) -> Iterator[tuple[str, FleetEvent]]:
     """Address and content of what was kept since a moment, the oldest first, but for these addresses.
 
     Raises LakeError if the lake cannot be read.
@@ -33,7 +33,7 @@ def news_since(lake: Lake, fleet: str, since: datetime, but: set[str]) -> Iterat
             if datetime.fromtimestamp(file.modified, UTC) < since:
                 continue
             with open_file(file.uri) as stream:
-                news = parse_news(stream.read())
+                news = parse_event(stream.read())
             if news is not None:
                 yield file.uri, news
 

@@ -8,29 +8,29 @@ from datetime import UTC, datetime
 
 from adapters.lake.files import STORAGE_ERRORS, arrow_filesystem, open_file, put_file
 from adapters.lake.table import Lake, unusable
-from domain.gateway.job_result import ScoreAccount, account_json, parse_account
+from domain.gateway.job_result import JobResult, job_result_json, parse_job_result
 
-__all__ = ["beating", "last_beat", "read_account", "write_account"]
+__all__ = ["heartbeat", "last_heartbeat", "read_job_result", "write_job_result"]
 
 _FOLDER = "_jobs"
 _ALIVE = "_alive"
-BEAT_S = 10.0
+HEARTBEAT_S = 10.0
 _LOG = logging.getLogger(__name__)
 
 
-def write_account(lake: Lake, account: ScoreAccount) -> None:
+def write_job_result(lake: Lake, account: JobResult) -> None:
     """Keep the account of a run, in place of a former one. Raises an OSError if the storage refuses."""
-    put_file(f"{lake.folder(account.fleet)}/{_FOLDER}", f"{account.run_id}.json", account_json(account).encode())
+    put_file(f"{lake.folder(account.fleet)}/{_FOLDER}", f"{account.run_id}.json", job_result_json(account).encode())
 
 
-def read_account(lake: Lake, fleet: str, run_id: str) -> ScoreAccount | None:
+def read_job_result(lake: Lake, fleet: str, run_id: str) -> JobResult | None:
     """The account of a run; None where it has left none. Raises LakeError if the lake cannot be read."""
     content = _content(f"{lake.folder(fleet)}/{_FOLDER}/{run_id}.json")
-    return None if content is None else parse_account(content)
+    return None if content is None else parse_job_result(content)
 
 
 @contextmanager
-def beating(lake: Lake, fleet: str, run_id: str) -> Iterator[None]:
+def heartbeat(lake: Lake, fleet: str, run_id: str) -> Iterator[None]:
     """While the block runs, a small file says that its process lives: who waits for it can tell it from a killed one.
 
     A beat that cannot be written is left out; it is no reason to end what runs.
@@ -43,7 +43,7 @@ def beating(lake: Lake, fleet: str, run_id: str) -> Iterator[None]:
                 put_file(_alive(lake, fleet), run_id, datetime.now(UTC).isoformat().encode())
             except STORAGE_ERRORS as exc:
                 _LOG.debug("no sign of life of %s: %s", run_id, exc)
-            if over.wait(BEAT_S):
+            if over.wait(HEARTBEAT_S):
                 return
 
     thread = threading.Thread(target=beat, name="beat", daemon=True)
@@ -52,13 +52,13 @@ def beating(lake: Lake, fleet: str, run_id: str) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join(BEAT_S)
+        thread.join(HEARTBEAT_S)
         with suppress(*STORAGE_ERRORS):
             filesystem, path = arrow_filesystem(f"{_alive(lake, fleet)}/{run_id}")
             filesystem.delete_file(path)
 
 
-def last_beat(lake: Lake, fleet: str, run_id: str) -> datetime | None:
+def last_heartbeat(lake: Lake, fleet: str, run_id: str) -> datetime | None:
     """When a run gave its last sign of life; None where there is none. Raises LakeError if the lake cannot be read."""
     content = _content(f"{_alive(lake, fleet)}/{run_id}")
     return None if content is None else datetime.fromisoformat(content.decode())

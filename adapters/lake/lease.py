@@ -20,7 +20,7 @@ from adapters.lake.table import Lake, Table
 from domain.data.tables import LEASES
 from domain.errors import BusyError, LakeError, StaleTableError
 
-__all__ = ["at_work", "check_lease", "held"]
+__all__ = ["at_work", "check_lease", "hold_lease"]
 
 LEASE_S = 240.0
 RENEW_S = 60.0
@@ -116,7 +116,7 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def held(lake: Lake, fleet: str, run_id: str, what: str) -> Iterator[None]:
+def hold_lease(lake: Lake, fleet: str, run_id: str, what: str) -> Iterator[None]:
     """The fleet's lease for the block; a block of the same run inside another one shares it.
 
     what : the kind of run, for people. Raises BusyError if another run has it.

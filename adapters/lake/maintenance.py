@@ -24,16 +24,16 @@ from domain.errors import StaleTableError
 
 __all__ = [
     "MERGED",
-    "Journals",
-    "TableUpkeep",
+    "CheckpointFolders",
+    "TableMaintenance",
     "abort_uploads",
     "compact_table",
-    "drop_journals",
-    "drop_news",
+    "drop_checkpoints",
+    "drop_events",
     "drop_sent",
     "fleet_tables",
-    "read_journals",
-    "tidy_table",
+    "read_checkpoints",
+    "vacuum_table",
 ]
 
 MERGED: Mapping[TableSpec, str] = {PREDICTIONS: "score", VERDICTS: ""}
@@ -55,7 +55,7 @@ _MOST_ROWS = 5_000_000
 
 
 @dataclass(frozen=True)
-class TableUpkeep:
+class TableMaintenance:
     """What was done with a table. merged : files that others took the place of, `into` of them. removed : files that
     nobody read any more, of `freed_bytes`. busy : another writer came first, so that nothing was merged. newer : the
     same because a newer version of Myriad has added columns, which merging would lose. waits : the same because a run
@@ -73,7 +73,7 @@ class TableUpkeep:
 
 
 @dataclass(frozen=True)
-class Journals:
+class CheckpointFolders:
     """What the journals of a fleet hold. files : paths that they name. stages : whose they are."""
 
     files: frozenset[str]
@@ -93,12 +93,12 @@ def fleet_tables(lake: Lake, fleet: str) -> list[str]:
         return [name for name in names if DeltaTable.is_deltatable(f"{lake.folder(fleet)}/{name}")]
 
 
-def read_journals(lake: Lake, fleet: str) -> Journals:
+def read_checkpoints(lake: Lake, fleet: str) -> CheckpointFolders:
     """To be asked before a table is looked at: a file that has left the journals by then has been committed."""
     with unusable(lake.folder(fleet), "tidied"), ThreadPoolExecutor(_THREADS) as pool:
         entries = [file.uri for file in files_below(f"{lake.folder(fleet)}/_journal")]
         named = [path.decode() for content in pool.map(_entry, entries) for path in _STAGED.findall(content)]
-    return Journals(frozenset(named), frozenset(uri.split("/")[-2].rpartition("-")[0] for uri in entries))
+    return CheckpointFolders(frozenset(named), frozenset(uri.split("/")[-2].rpartition("-")[0] for uri in entries))
 
 
 def _entry(uri: str) -> bytes:
@@ -109,7 +109,7 @@ def _entry(uri: str) -> bytes:
         return b""  # Its stage has been committed meanwhile.
 
 
-def compact_table(lake: Lake, fleet: str, spec: TableSpec, *, dry_run: bool) -> TableUpkeep:
+def compact_table(lake: Lake, fleet: str, spec: TableSpec, *, dry_run: bool) -> TableMaintenance:
     """Merge the small files of each partition of a table in `MERGED`, in one commit.
 
     Rows, partitions, and the time at which the newest of them was committed stay as they were. Whoever decided on the
@@ -117,11 +117,11 @@ def compact_table(lake: Lake, fleet: str, spec: TableSpec, *, dry_run: bool) -> 
     """
     table = lake.table(fleet, spec)
     if table.columns() - set(spec.schema.names):
-        return TableUpkeep(spec.name, newer=True)
+        return TableMaintenance(spec.name, newer=True)
     version, groups = table.version(), list(_groups(table.files()))
     merged = sum(map(len, groups))
     if dry_run or not groups:
-        return TableUpkeep(spec.name, merged, len(groups))
+        return TableMaintenance(spec.name, merged, len(groups))
     staged, names = [], spec.file_schema.names
     for files in groups:
         file = table.stage(table.read_files(files, names), **files[0].partition)
@@ -130,8 +130,8 @@ def compact_table(lake: Lake, fleet: str, spec: TableSpec, *, dry_run: bool) -> 
     try:
         table.replace(staged, lambda file: file.path in gone, based_on=version, note={"upkeep": "compact"})
     except StaleTableError:
-        return TableUpkeep(spec.name, busy=True)
-    return TableUpkeep(spec.name, merged, len(groups))
+        return TableMaintenance(spec.name, busy=True)
+    return TableMaintenance(spec.name, merged, len(groups))
 
 
 def _groups(files: Sequence[StagedFile]) -> Iterator[list[StagedFile]]:
@@ -150,12 +150,12 @@ def _groups(files: Sequence[StagedFile]) -> Iterator[list[StagedFile]]:
         yield from [group] if len(group) > 1 else []
 
 
-def tidy_table(
+def vacuum_table(
     uri: str, name: str, retention: timedelta, *, kept: frozenset[str] = frozenset(), dry_run: bool
-) -> TableUpkeep:
+) -> TableMaintenance:
     """Delete files that no version within the retention has, and shorten the table's log.
 
-    kept : paths of files that stay, of `read_journals` before this.
+    kept : paths of files that stay, of `read_checkpoints` before this.
     """
     with unusable(uri, "tidied"):
         handle, hours = DeltaTable(uri), int(retention.total_seconds() // 3600)
@@ -170,7 +170,7 @@ def tidy_table(
             there = _delete(uri, there)
             handle.create_checkpoint()
             handle.cleanup_metadata()
-    return TableUpkeep(name, removed=len(there), freed_bytes=sum(info.size or 0 for info in there))
+    return TableMaintenance(name, removed=len(there), freed_bytes=sum(info.size or 0 for info in there))
 
 
 def _delete(uri: str, found: Sequence[pafs.FileInfo]) -> list[pafs.FileInfo]:
@@ -190,7 +190,7 @@ def _delete(uri: str, found: Sequence[pafs.FileInfo]) -> list[pafs.FileInfo]:
     return deleted
 
 
-def drop_journals(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool) -> int:
+def drop_checkpoints(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool) -> int:
     """Delete journals of runs that nobody has gone on with within the retention; returns how many."""
     limit, newest = (datetime.now(UTC) - retention).timestamp(), dict[str, float]()
     with unusable(lake.folder(fleet), "tidied"):
@@ -209,7 +209,7 @@ def drop_sent(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool) ->
     return _drop_old(lake, fleet, "_uploads", retention, dry_run=dry_run)
 
 
-def drop_news(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool) -> int:
+def drop_events(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool) -> int:
     """Delete news that everybody has heard of by now; returns how many."""
     return _drop_old(lake, fleet, "_news", retention, dry_run=dry_run)
 

@@ -26,7 +26,7 @@ from adapters.lake.files import STORAGE_ERRORS, arrow_filesystem, file_sizes, ge
 from domain.data.tables import TableSpec
 from domain.errors import LakeError, StaleTableError
 
-__all__ = ["Lake", "Pin", "StagedFile", "Table", "unusable"]
+__all__ = ["Lake", "Snapshot", "StagedFile", "Table", "unusable"]
 
 ROW_GROUP_ROWS = 16_384
 WHOLE_BYTES, TOGETHER_BYTES = 2 << 20, 128 << 20
@@ -68,7 +68,7 @@ class StagedFile:
 
 
 @dataclass(frozen=True)
-class Pin:
+class Snapshot:
     """One state of a table, whatever is committed after it.
 
     look : of whoever looked, and nobody else's: a lake that is put back from a backup gives the same numbers again.
@@ -96,7 +96,7 @@ class Lake:
         """Where the fleet's tables lie."""
         return f"{self.uri.rstrip('/')}/{fleet}"
 
-    def table(self, fleet: str, spec: TableSpec, pinned: Pin | None = None) -> "Table":
+    def table(self, fleet: str, spec: TableSpec, pinned: Snapshot | None = None) -> "Table":
         return Table(f"{self.folder(fleet)}/{spec.name}", spec, dict(self.storage), pinned)
 
     def holds(self, fleet: str, file: StagedFile) -> bool:
@@ -126,7 +126,7 @@ class Table:
     uri: str
     spec: TableSpec
     storage: Mapping[str, str] = field(default_factory=dict)
-    pinned: Pin | None = None
+    pinned: Snapshot | None = None
 
     @property
     def _options(self) -> dict[str, str]:
@@ -145,12 +145,12 @@ class Table:
         handle = self._open()
         return handle.version() if handle else -1
 
-    def pin(self) -> Pin:
+    def pin(self) -> Snapshot:
         """The state that is read: the newest, unless the table is pinned."""
         if self.pinned is not None:
             return self.pinned
         handle = self._open()
-        pin = Pin(handle.version() if handle else -1, uuid.uuid4().hex)
+        pin = Snapshot(handle.version() if handle else -1, uuid.uuid4().hex)
         _keep(pin, self._active(handle))
         return pin
 
@@ -407,11 +407,11 @@ class Table:
 
 
 _PINNED_TABLES = 32
-_pinned_files: dict[Pin, list[StagedFile]] = {}
+_pinned_files: dict[Snapshot, list[StagedFile]] = {}
 """Files of pinned tables, which never change; those that were looked up last."""
 
 
-def _keep(pin: Pin, files: list[StagedFile]) -> None:
+def _keep(pin: Snapshot, files: list[StagedFile]) -> None:
     while len(_pinned_files) >= _PINNED_TABLES:
         _pinned_files.pop(next(iter(_pinned_files)), None)
     _pinned_files[pin] = files

@@ -2,7 +2,7 @@
 
 from adapters.local_stack.compose_file import Service, read_compose
 from adapters.local_stack.process import Translation
-from adapters.local_stack.stack import ServerStack
+from adapters.local_stack.stack import LocalStack
 from adapters.local_stack.supervisor import Supervisor
 
-__all__ = ["ServerStack", "Service", "Supervisor", "Translation", "read_compose"]
+__all__ = ["LocalStack", "Service", "Supervisor", "Translation", "read_compose"]

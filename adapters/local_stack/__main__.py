@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from adapters.compute.interrupts import stopping_on_signals
-from adapters.local_stack import ServerStack
+from adapters.local_stack import LocalStack
 
 if __name__ == "__main__":
     with stopping_on_signals():
         home, state = map(Path, sys.argv[1:])
-        ServerStack(home, dict(os.environ), state).supervise(lambda: False, print)
+        LocalStack(home, dict(os.environ), state).supervise(lambda: False, print)

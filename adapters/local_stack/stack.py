@@ -21,7 +21,7 @@ from adapters.local_stack.process import LOOPBACK, Translation
 from adapters.local_stack.supervisor import RECORD, Entry, Supervisor, read_record
 from domain.errors import OrchestratorError, SettingsError
 
-__all__ = ["CLIENT", "ServerStack"]
+__all__ = ["CLIENT", "LocalStack"]
 
 CLIENT = "prefect-worker"
 """The service whose environment is what any client of the stack needs."""
@@ -39,7 +39,7 @@ _STOP_LIMIT_S = 90.0
 _POLL_S = 0.2
 
 
-class ServerStack:
+class LocalStack:
     """The services of `docker-compose.yml` as processes below one supervisor, with data and logs in `var/stack`.
 
     variables : fill the file's variables, before those of `.env`. state : another folder than `var/stack`.

@@ -22,7 +22,7 @@ from adapters.compute.processes import Known, end_family
 from adapters.settings import Settings, stack_environment
 from domain.errors import OrchestratorError
 
-__all__ = ["WORKER", "Child", "Stack", "Stacks", "described", "healthy", "join_server", "running_server"]
+__all__ = ["WORKER", "Child", "LocalServer", "Stacks", "described", "healthy", "join_server", "running_server"]
 
 HOST = "127.0.0.1"
 WORKER = "myriad"
@@ -52,7 +52,7 @@ class Child:
 
 
 @dataclass(frozen=True)
-class Stack:
+class LocalServer:
     """What runs, and where it listens."""
 
     port: int
@@ -109,7 +109,7 @@ def join_server(settings: Settings) -> None:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 
-def described(stack: Stack, logs: Mapping[Role, Path]) -> Iterator[str]:
+def described(stack: LocalServer, logs: Mapping[Role, Path]) -> Iterator[str]:
     """What a person needs of a running stack: links, processes, logs, and how to use and stop it."""
     yield f"Prefect      {stack.ui_url}"
     yield f"deployments  {stack.ui_url}/deployments"
@@ -143,17 +143,17 @@ class Stacks:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def found(self) -> Stack | None:
+    def found(self) -> LocalServer | None:
         """The stack on record with the processes that are still alive; None where there are none."""
         try:
             content = json.loads(self._record.read_text(encoding="utf-8"))
             children = tuple(Child(**child) for child in content["children"])
-            stack = Stack(content["port"], tuple(child for child in children if child.process()))
+            stack = LocalServer(content["port"], tuple(child for child in children if child.process()))
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return stack if stack.children else None
 
-    def start(self, stack: Stack, role: Role) -> Stack:
+    def start(self, stack: LocalServer, role: Role) -> LocalServer:
         """The stack with one process more, in a session of its own, on record from its first moment."""
         if role == "server":
             _check_port(stack.port)
@@ -174,11 +174,11 @@ class Stacks:
             )
         started.returncode = 0  # It outlives us: Popen need not warn that nobody waits for it.
         child = Child(role, started.pid, Known.of(started.pid).started)
-        stack = Stack(stack.port, (*stack.children, child))
+        stack = LocalServer(stack.port, (*stack.children, child))
         self._write(stack)
         return stack
 
-    def await_ready(self, stack: Stack, role: Role, ready: Callable[[], bool]) -> None:
+    def await_ready(self, stack: LocalServer, role: Role, ready: Callable[[], bool]) -> None:
         """Until it is ready; raises OrchestratorError with the end of its log as soon as it has ended."""
         end = time.monotonic() + _START_LIMIT_S
         while not ready():
@@ -200,7 +200,7 @@ class Stacks:
         self._record.unlink(missing_ok=True)
         return tuple(stopped)
 
-    def _write(self, stack: Stack) -> None:
+    def _write(self, stack: LocalServer) -> None:
         draft = self._record.with_suffix(".new")
         draft.write_text(json.dumps(asdict(stack), indent=2), encoding="utf-8")
         draft.replace(self._record)

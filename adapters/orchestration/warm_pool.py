@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["Hub"]
+__all__ = ["WarmPool"]
 
 _LOG = logging.getLogger("myriad.resident")
 _HERE = Path(__file__).parent
@@ -25,7 +25,7 @@ _PAUSE_S = 30.0
 """Between attempts to start a standby process where one has ended before it was ready."""
 
 
-class Hub:
+class WarmPool:
     """Listens at a socket that this user alone can reach."""
 
     def __init__(self, spares: int = 1, module: str = _ENGINE, imports: Sequence[str] = _IMPORTS) -> None:
@@ -55,7 +55,7 @@ class Hub:
         with self._lock:
             return len(self._ready)
 
-    def __enter__(self) -> "Hub":
+    def __enter__(self) -> "WarmPool":
         self._listening.bind(str(self.path))
         self._listening.listen(64)
         for thread in self._threads:

@@ -9,7 +9,7 @@ import anyio
 from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
-from adapters.orchestration.warm_pool import Hub
+from adapters.orchestration.warm_pool import WarmPool
 
 __all__ = ["serve_pool"]
 
@@ -40,7 +40,7 @@ def serve_pool(pool: str, name: str, limit: int, spares: int, tell: Callable[[st
     pool : made if it is not there. limit : runs at a time. spares : standby processes.
     """
     setup_signal_handlers_worker(os.getpid(), "the worker", tell)
-    with Hub(spares) as hub:
+    with WarmPool(spares) as hub:
         _Configuration.client = shlex.join(hub.client)
         worker = _Worker(work_pool_name=pool, name=name, limit=limit)
         anyio.run(_serve, worker, tell)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.queries.fleet_status import FleetTables
-from domain.data.current_forecasts import current_rows
+from domain.data.current_forecasts import latest_forecasts
 from domain.data.tables import CHAMPIONS, PREDICTIONS
 
 __all__ = ["current_forecasts", "release_in_force"]
@@ -32,6 +32,6 @@ def current_forecasts(
     files = table.files(lambda partition: partition["part"].startswith("bucket-"))
     for part in sorted({file.partition["part"] for file in files}, key=lambda part: int(part.removeprefix("bucket-"))):
         of_bucket = [file for file in files if file.partition["part"] == part]
-        rows = current_rows(table.read_files(of_bucket, rows=wanted))
+        rows = latest_forecasts(table.read_files(of_bucket, rows=wanted))
         if rows.num_rows:
             yield rows

@@ -12,14 +12,14 @@ from domain.config.fleet import Fleet
 from domain.data.flatten import flat_text, split_segments
 from domain.data.tables import PREDICTIONS
 from domain.errors import UnknownNameError
-from domain.gateway.job_result import ScoreAccount
+from domain.gateway.job_result import JobResult
 
 __all__ = ["FORMATS", "write_output"]
 
 FORMATS: tuple[Format, ...] = ("csv", "parquet")
 
 
-def write_output(lake: Lake, fleet: Fleet, account: ScoreAccount, form: Format, path: Path) -> int:
+def write_output(lake: Lake, fleet: Fleet, account: JobResult, form: Format, path: Path) -> int:
     """Write the predictions of a job to a local file; returns how many.
 
     Those of its inputs, whatever run made them; without inputs those that its run committed.
@@ -48,7 +48,7 @@ def _shaped(part: pa.Table, fleet: Fleet, form: Format) -> pa.Table:
     return flat_text(table) if form == "csv" else table
 
 
-def _parts(lake: Lake, account: ScoreAccount) -> Iterator[pa.Table]:
+def _parts(lake: Lake, account: JobResult) -> Iterator[pa.Table]:
     table = lake.table(account.fleet, PREDICTIONS)
     by_input = account.inputs and account.task != "forecast"
     parts = {f"input-{one.input_id}" for one in account.inputs}

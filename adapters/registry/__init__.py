@@ -1,13 +1,13 @@
 """The model registry (MLflow): one registered model a segment, one version a change, aliases for releases."""
 
-from adapters.registry.direct_access import Behind
+from adapters.registry.direct_access import DirectAccess
 from adapters.registry.registry import Registry
 from adapters.registry.types import FINGERPRINT_TAG, Batch, FetchedModel, ModelEntry, Registration, StoredVersion
 
 __all__ = [
     "FINGERPRINT_TAG",
     "Batch",
-    "Behind",
+    "DirectAccess",
     "FetchedModel",
     "ModelEntry",
     "Registration",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from adapters.registry.direct_access import Behind
+from adapters.registry.direct_access import DirectAccess
 from adapters.registry.mlflow_client import is_error
 from adapters.registry.mlmodel import RECORD_KEY, ModelDirectory, model_directory, write_directories
 from adapters.registry.types import FetchedModel, ModelEntry, StoredVersion
@@ -27,7 +27,7 @@ _LISTINGS_AT_ONCE = 16
 class Artifacts:
     """The artifact stores that a tracking server or database points at."""
 
-    def __init__(self, client: "MlflowClient", tracking_uri: str, behind: Behind) -> None:
+    def __init__(self, client: "MlflowClient", tracking_uri: str, behind: DirectAccess) -> None:
         self._client = client
         self._tracking_uri = tracking_uri
         self._behind = behind

@@ -9,13 +9,13 @@ from adapters.lake.files import STORAGE_ERRORS, put_objects
 from adapters.registry.mlmodel import ModelDirectory, local_path, write_directories
 from domain.errors import RegistryError
 
-__all__ = ["Behind"]
+__all__ = ["DirectAccess"]
 
 _PROXIED = "mlflow-artifacts"
 
 
 @dataclass(frozen=True)
-class Behind:
+class DirectAccess:
     """The server's parts; an empty one is used through the server.
 
     database : its database, in which models are registered in bulk. files : where it keeps what it calls

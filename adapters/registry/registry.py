@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from adapters.registry.artifacts import Artifacts
-from adapters.registry.direct_access import Behind
+from adapters.registry.direct_access import DirectAccess
 from adapters.registry.mlflow_client import client, domain_errors, one_at_a_time, redacted
 from adapters.registry.mlmodel import directory_name, model_directory
 from adapters.registry.runs import FLEET_TAG, BucketRuns, Runs
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["auto", "bulk", "api"]
 log = logging.getLogger(__name__)
-_NOTHING = Behind()
+_NOTHING = DirectAccess()
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ class Registry:
         tracking_uri: str,
         artifact_root: str | None = None,
         mode: Mode = "auto",
-        behind: Behind = _NOTHING,
+        behind: DirectAccess = _NOTHING,
     ) -> None:
         self.tracking_uri = tracking_uri
         self.artifact_root = artifact_root
         self.mode: Mode = mode
         self.behind = behind
 
-    def __reduce__(self) -> tuple[type["Registry"], tuple[str, str | None, Mode, Behind]]:
+    def __reduce__(self) -> tuple[type["Registry"], tuple[str, str | None, Mode, DirectAccess]]:
         return type(self), (self.tracking_uri, self.artifact_root, self.mode, self.behind)
 
     def __repr__(self) -> str:
@@ -240,7 +240,7 @@ class Registry:
         import mlflow
         from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
 
-        from adapters.registry.sql_store import BulkStore, column_obstacle, obstacle
+        from adapters.registry.sql_store import SqlStore, column_obstacle, obstacle
 
         workspaces = bool(MLFLOW_ENABLE_WORKSPACES.get())  # type: ignore[no-untyped-call]
         database = self.behind.database or self.tracking_uri
@@ -251,4 +251,4 @@ class Registry:
 
         with domain_errors(f"cannot open {redacted(database)}", database):
             store = SqlAlchemyStore(database)  # type: ignore[no-untyped-call]
-        return column_obstacle(store.engine) or BulkStore(store.ManagedSessionMaker)
+        return column_obstacle(store.engine) or SqlStore(store.ManagedSessionMaker)

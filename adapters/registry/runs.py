@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.registry.direct_access import Behind
+from adapters.registry.direct_access import DirectAccess
 from adapters.registry.mlflow_client import is_error
 from adapters.registry.mlmodel import ModelDirectory, write_directories
 from adapters.registry.types import fitted
@@ -28,7 +28,7 @@ _METRICS_PER_CALL = 1000  # MLflow's limit
 class Runs:
     """The runs of one MLflow store. Each is found by its tags first, so that every step may be repeated."""
 
-    def __init__(self, client: "MlflowClient", artifact_root: str | None, behind: Behind) -> None:
+    def __init__(self, client: "MlflowClient", artifact_root: str | None, behind: DirectAccess) -> None:
         self._client = client
         self._artifact_root = artifact_root
         self._behind = behind

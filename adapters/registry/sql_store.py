@@ -67,7 +67,7 @@ def column_obstacle(engine: sa.Engine) -> str | None:
     return None
 
 
-class BulkStore:
+class SqlStore:
     """All models of a call in one transaction: all of them are registered, or none.
 
     Two writers at once: a name's versions and fingerprints are read in one statement, and a new version is numbered

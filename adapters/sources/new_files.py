@@ -8,10 +8,10 @@ from domain.config.fleet import Fleet
 from domain.data.tables import INPUTS
 from domain.errors import SourceError
 
-__all__ = ["unknown_files"]
+__all__ = ["new_files"]
 
 
-def unknown_files(lake: Lake, fleet: Fleet, home: Path) -> list[RawFile]:
+def new_files(lake: Lake, fleet: Fleet, home: Path) -> list[RawFile]:
     """Files of the fleet's scoring source that were never taken in, or have changed since; none without such a source.
 
     Those that were refused as they are now are known too: the ledger has the reason.

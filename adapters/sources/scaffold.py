@@ -19,7 +19,7 @@ from domain.config.fleet import Source, parse_fleet
 from domain.errors import FleetError, SourceError
 from domain.scaffold.csv_dialect import sniff_dialect, sniff_encoding
 from domain.scaffold.draft import draft_fleet
-from domain.scaffold.source_profile import Draft, Origin, Wishes
+from domain.scaffold.source_profile import Draft, SourceProfile, UserOptions
 from domain.scaffold.yaml import render_draft
 
 __all__ = ["Drafted", "draft_file"]
@@ -44,7 +44,7 @@ class Drafted:
 
 
 def draft_file(
-    data: str, wishes: Wishes, home: Path, workers: int, *, out: str | None = None, force: bool = False
+    data: str, wishes: UserOptions, home: Path, workers: int, *, out: str | None = None, force: bool = False
 ) -> Drafted:
     """Look at the files of `data` and write a fleet file for them, `fleets/NAME.yaml` unless `out` says otherwise.
 
@@ -140,7 +140,7 @@ def _start(uri: str) -> bytes:
         raise SourceError(f"{uri}: cannot be read: {exc}") from exc
 
 
-def _read(source: Source, files: Sequence[RawFile], limits: Limits) -> tuple[pa.Table, Origin]:
+def _read(source: Source, files: Sequence[RawFile], limits: Limits) -> tuple[pa.Table, SourceProfile]:
     """The rows of the files, or of as many as the limits allow, without columns that are of no use."""
     names = _common_columns(source, files)
     head = head_rows(files[0].uri, source, HEAD_ROWS)
@@ -148,7 +148,7 @@ def _read(source: Source, files: Sequence[RawFile], limits: Limits) -> tuple[pa.
     if len(wanted) > _MOST_COLUMNS:
         # A wide table is told by its first rows; reading all of it would only take long.
         table = head.select(wanted)
-        return table, Origin(source, len(files), table.num_rows, False)
+        return table, SourceProfile(source, len(files), table.num_rows, False)
     rows = SampledRows(limits, wanted if source.decimal == "," else ())
     rows.read(source, spread(files), wanted)
     if rows.errors:
@@ -156,7 +156,7 @@ def _read(source: Source, files: Sequence[RawFile], limits: Limits) -> tuple[pa.
     if not rows.rows:
         raise SourceError(f"{source.path}: its files have no rows")
     table = pa.concat_tables(rows.chunks, promote_options="permissive").unify_dictionaries()
-    return table, Origin(source, len(files), table.num_rows, rows.whole, _notes(source, names, head, rows))
+    return table, SourceProfile(source, len(files), table.num_rows, rows.whole, _notes(source, names, head, rows))
 
 
 def _common_columns(source: Source, files: Sequence[RawFile]) -> list[str]:

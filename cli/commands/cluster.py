@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.common import settings_of, told_errors
+from cli.common import report_errors, settings_of
 from domain.errors import OrchestratorError, SettingsError
 
 __all__ = ["tls", "worker", "workers"]
@@ -28,7 +28,7 @@ def tls(
     """
     from adapters.compute.tls import make_certificates
 
-    with told_errors():
+    with report_errors():
         end = make_certificates(folder, host or ["localhost", "127.0.0.1"], days)
         typer.echo(f"{folder}: ca.pem, cert.pem and key.pem, valid until {end:%Y-%m-%d}")
         typer.echo(f"use       export MYRIAD_DASK_TLS={folder.resolve()}")
@@ -46,7 +46,7 @@ def worker(
 
     Example: myriad worker --limit 4 --spares 2
     """
-    with told_errors():
+    with report_errors():
         from adapters.orchestration.local_server import running_server
         from adapters.settings import quiet_telemetry
 
@@ -78,7 +78,7 @@ def workers(
     from adapters.settings import Settings, quiet_telemetry
 
     given = {"min_workers": minimum, "workers": maximum}
-    with told_errors(), stopping_on_signals():
+    with report_errors(), stopping_on_signals():
         quiet_telemetry()
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
         if not settings.dask_address:

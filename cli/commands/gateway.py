@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import settings_of, show, told_errors
+from cli.common import report_errors, settings_of, show
 from cli.options import AsJson
 from domain.errors import OrchestratorError, RequestError, SettingsError, UnknownNameError
 from domain.gateway.api_keys import SCOPES, Scope
@@ -39,7 +39,7 @@ def serve(
 
     Example: myriad serve --port 8700
     """
-    with told_errors():
+    with report_errors():
         if (cert is None) != (key is None):
             raise SettingsError("--cert and --key go together; give both, or neither")
         if host not in _LOOPBACK and cert is None and not behind_proxy:
@@ -59,9 +59,9 @@ def serve(
         if url is None:
             raise OrchestratorError("no Prefect server is known; start one: myriad up, or set PREFECT_API_URL")
         from serving.app import create_app
-        from serving.factory import open_services
+        from serving.factory import open_dependencies
 
-        app = create_app(open_services(settings, url))
+        app = create_app(open_dependencies(settings, url))
         typer.echo(f"gateway   {'https' if cert else 'http'}://{host}:{port}   document /openapi.json   Prefect {url}")
         proxies = {"proxy_headers": True, "forwarded_allow_ips": "*"} if behind_proxy else {"proxy_headers": False}
         uvicorn.run(
@@ -91,7 +91,7 @@ def create(
 
     Example: myriad keys create webshop --scope score --endpoint rides --days 90
     """
-    with told_errors():
+    with report_errors():
         from adapters.gateway.api_keys import create_key
 
         text, key = create_key(_store(), client, [_scope(one) for one in scope], endpoint or [], days)
@@ -104,7 +104,7 @@ def rotate(client: ClientName, days: Days = None, as_json: AsJson = False) -> No
 
     Example: myriad keys rotate webshop --days 90
     """
-    with told_errors():
+    with report_errors():
         from adapters.gateway.api_keys import rotate_key
 
         text, key = rotate_key(_store(), client, days)
@@ -120,7 +120,7 @@ def revoke(
 
     Example: myriad keys revoke 0f3a9c51d2e7
     """
-    with told_errors():
+    with report_errors():
         from adapters.gateway.api_keys import revoke_key
 
         revoke_key(_store(), prefix)
@@ -133,7 +133,7 @@ def list_keys(as_json: AsJson = False) -> None:
 
     Example: myriad keys list
     """
-    with told_errors():
+    with report_errors():
         from cli.views.keys import show_keys
 
         show([_public(key) for key in _store().all_keys()], show_keys, as_json)
@@ -149,7 +149,7 @@ def list_messages(
 
     Example: myriad hooks list --dead
     """
-    with told_errors():
+    with report_errors():
         from cli.views.keys import show_messages
 
         show(_store().deliveries(subscription, "dead" if dead else None, 200), show_messages, as_json)
@@ -165,7 +165,7 @@ def replay(
 
     Example: myriad hooks replay app
     """
-    with told_errors():
+    with report_errors():
         store = _store()
         known = store.subscriptions()
         if subscription not in known:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.common import interruptible, prepare, settings_of, show, shown_progress, tables_of, told_errors
+from cli.common import interruptible, prepare, report_errors, settings_of, show, shown_progress, tables_of
 from cli.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
 
 __all__ = ["accuracy", "doctor", "explain", "export", "report", "status"]
@@ -33,7 +33,7 @@ def status(
     from adapters.queries.fleet_status import read_fleets, read_segments, read_status
     from cli.views.status import show_fleets, show_segment_lines, show_status
 
-    with told_errors():
+    with report_errors():
         settings = settings_of(lake)
         place, reports = Lake(settings.lake_uri), settings.path(settings.reports)
         if fleet is None:
@@ -72,7 +72,7 @@ def explain(
     from adapters.queries.segment_view import explain_prediction, explain_segment, resolve_segment
     from cli.views.explain import show_explanation, show_lineage
 
-    with told_errors():
+    with report_errors():
         tables, definition = tables_of(settings_of(lake), fleet)
         key = resolve_segment(tables, segment, fleet)
         if time is None and row is None:
@@ -96,7 +96,7 @@ def report(
     from adapters.lake.report_files import find_report, list_reports, open_report
     from cli.views.status import show_report, show_reports
 
-    with told_errors():
+    with report_errors():
         settings = settings_of(lake)
         folder = settings.path(settings.reports) / tables_of(settings, fleet)[0].fleet
         found = find_report(folder, fleet, run)
@@ -119,7 +119,7 @@ def accuracy(
 
     Example: myriad accuracy m3 --by segment
     """
-    with told_errors(), interruptible():
+    with report_errors(), interruptible():
         prepare(fleet)
         from cli.views.accuracy import accuracy_document, show_accuracy
         from flows.accuracy import accuracy as flow
@@ -153,7 +153,7 @@ def export(
 
     Example: myriad export m3 forecasts --to forecasts.csv
     """
-    with told_errors():
+    with report_errors():
         from adapters.queries.export import export_table
         from adapters.queries.segment_view import resolve_segment
         from adapters.sources.fleet_files import load_fleet
@@ -178,7 +178,7 @@ def doctor(lake: LakePath = None, as_json: AsJson = False) -> None:
     from cli.views.doctor import show_checks
     from domain.checks.health import counts
 
-    with told_errors():
+    with report_errors():
         quiet_telemetry()
         checks = examine(settings_of(lake))
         show(checks, show_checks, as_json)

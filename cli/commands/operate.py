@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.common import interruptible, prepare, settings_of, show, shown_progress, tables_of, told_errors
+from cli.common import interruptible, prepare, report_errors, settings_of, show, shown_progress, tables_of
 from cli.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
 from domain.errors import OrchestratorError
 
@@ -21,7 +21,7 @@ def rollback(
 
     Example: myriad rollback m3 --to 2
     """
-    with told_errors(), interruptible():
+    with report_errors(), interruptible():
         prepare(fleet)
         from flows.promote import rollback as flow
         from flows.stages import document
@@ -57,7 +57,7 @@ def pin(
         raise typer.BadParameter("give SEGMENT VERSION, or SEGMENT --off, or --list")
     from cli.views.release import show_pin, show_pins
 
-    with told_errors(), interruptible():
+    with report_errors(), interruptible():
         if segment is None:
             from domain.data.tables import CHAMPIONS
             from tasks.workers.release import pinned_segments
@@ -83,7 +83,7 @@ def registry_sync(
 
     Example: myriad registry sync m3 --dry-run
     """
-    with told_errors(), interruptible():
+    with report_errors(), interruptible():
         prepare(fleet)
         from cli.views.release import show_sync
         from flows.sync_registry import sync_registry
@@ -118,9 +118,9 @@ def maintain(
     from adapters.orchestration.local_server import join_server
     from adapters.settings import embedded_defaults
     from adapters.sources.fleet_files import known_fleet
-    from cli.views.maintain import show_upkeep
+    from cli.views.maintain import show_maintenance
 
-    with told_errors(), interruptible():
+    with report_errors(), interruptible():
         settings = settings_of(lake)
         found = Lake(settings.lake_uri)
         names = found.fleets() if fleet is None else [known_fleet(fleet, settings.home, found)[0]]
@@ -130,7 +130,7 @@ def maintain(
 
         with shown_progress(as_json):
             done = [flow(name, lake=lake, retention_hours=retention_hours, dry_run=dry_run) for name in names]
-        show(done, show_upkeep, as_json)
+        show(done, show_maintenance, as_json)
 
 
 def up(
@@ -157,7 +157,7 @@ def up(
 
     settings = Settings()
     stacks = Stacks(settings, dict(os.environ))
-    with told_errors(), stopping_on_signals():
+    with report_errors(), stopping_on_signals():
         with stacks.locked():
             stack = bring_up(stacks, settings, port, fleet or (), typer.echo)
         typer.echo("\n".join(described(stack, stacks.logs)))
@@ -180,7 +180,7 @@ def down() -> None:
     from adapters.settings import Settings
 
     stacks = Stacks(Settings(), dict(os.environ))
-    with told_errors(), stacks.locked():
+    with report_errors(), stacks.locked():
         stopped = stacks.stop()
     for child in stopped:
         typer.echo(f"stopped the {child.role} (pid {child.pid})")
@@ -204,7 +204,7 @@ def deploy(
     from adapters.settings import Settings, embedded_defaults
     from flows.local_server import deploy_fleets, find_fleets
 
-    with told_errors():
+    with report_errors():
         settings = Settings()
         found = find_fleets(settings, fleets or (), typer.echo)
         url = running_server(settings)

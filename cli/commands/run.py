@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import interruptible, prepare, show, shown_progress, told_errors
+from cli.common import interruptible, prepare, report_errors, show, shown_progress
 from cli.options import AsJson, FleetPath, LakePath
 from domain.errors import RequestError
 
@@ -19,7 +19,7 @@ def run(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> Non
 
     Example: myriad run fleets/m3.yaml
     """
-    with told_errors(), interruptible():
+    with report_errors(), interruptible():
         prepare(fleet, reads_input=True)
         from cli.views.progress import closing_table
         from flows.pipeline import pipeline
@@ -87,7 +87,7 @@ def score(
 
     Example: myriad score m3 --release 2 --as-of 1990-12
     """
-    with told_errors(), interruptible():
+    with report_errors(), interruptible():
         prepare(fleet)
         from cli.views.accuracy import show_scores
         from flows.score import backfill
@@ -107,7 +107,7 @@ def score(
 
 def _stage(name: "StageName", fleet: str, lake: str | None, as_json: bool) -> None:
     """Run one stage with its progress, and tell what came of it."""
-    with told_errors(), interruptible():
+    with report_errors(), interruptible():
         prepare(fleet, reads_input=name == "ingest")
         from cli.views.tables import show_figures
         from flows.stages import run_stage

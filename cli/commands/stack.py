@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.common import told_errors
+from cli.common import report_errors
 from cli.options import AsJson
 
 if TYPE_CHECKING:
-    from adapters.local_stack import ServerStack
+    from adapters.local_stack import LocalStack
 
 __all__ = ["stack"]
 
@@ -17,13 +17,13 @@ stack = typer.Typer(
 )
 
 
-def _stack() -> "ServerStack":
+def _stack() -> "LocalStack":
     import os
 
-    from adapters.local_stack import ServerStack
+    from adapters.local_stack import LocalStack
     from adapters.settings import Settings
 
-    return ServerStack(Settings().home, dict(os.environ))
+    return LocalStack(Settings().home, dict(os.environ))
 
 
 @stack.command("init")
@@ -32,7 +32,7 @@ def init() -> None:
 
     Example: myriad stack init
     """
-    with told_errors():
+    with report_errors():
         typer.echo(f"wrote {_stack().initialise()}; next: myriad stack up")
 
 
@@ -42,7 +42,7 @@ def up() -> None:
 
     Example: myriad stack up
     """
-    with told_errors():
+    with report_errors():
         _stack().up(typer.echo)
         typer.echo("use       myriad stack env > var/stack/env; . var/stack/env\nstop      myriad stack down")
 
@@ -53,7 +53,7 @@ def down() -> None:
 
     Example: myriad stack down
     """
-    with told_errors():
+    with report_errors():
         stopped = _stack().down()
     for entry in stopped:
         typer.echo(f"stopped {entry.name} (pid {entry.pid})")
@@ -69,7 +69,7 @@ def status(as_json: AsJson = False) -> None:
     """
     from datetime import UTC, datetime
 
-    with told_errors():
+    with report_errors():
         entries = _stack().entries()
         if as_json:
             from cli.views.tables import show_json
@@ -95,6 +95,6 @@ def env() -> None:
     """
     import shlex
 
-    with told_errors():
+    with report_errors():
         for name, value in sorted(_stack().client_environment().items()):
             typer.echo(f"export {name}={shlex.quote(value)}")

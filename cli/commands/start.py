@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli.common import interruptible, settings_of, show, shown_progress, told_errors
+from cli.common import interruptible, report_errors, settings_of, show, shown_progress
 from cli.options import AsJson, FleetPath, LakePath
 from domain.errors import SourceError
 
@@ -34,15 +34,15 @@ def new(
 
     Example: myriad new data/sales.csv
     """
-    with told_errors():
+    with report_errors():
         from adapters.settings import Settings
         from adapters.sources.scaffold import draft_file
         from cli.views.new import show_draft
-        from domain.scaffold.source_profile import Wishes
+        from domain.scaffold.source_profile import UserOptions
 
         settings = Settings()
         segments = None if segment_by is None else tuple(part.strip() for part in segment_by.split(",") if part.strip())
-        wishes = Wishes(name, target, segments, time, horizon, task)
+        wishes = UserOptions(name, target, segments, time, horizon, task)
         drafted = draft_file(data, wishes, settings.home, settings.workers, out=out, force=force)
         show_draft(drafted, settings.home, as_json=as_json)
 
@@ -57,7 +57,7 @@ def sample(
     """
     from adapters.sources.samples import Sample, write_sample
 
-    with told_errors():
+    with report_errors():
         wanted: list[Sample] = [_sample(name) for name in names or ("m3", "flights")]
         for name in wanted:
             files = write_sample(name, folder)
@@ -91,7 +91,7 @@ def simulate(
     kinds = {"short": short, "intermittent": intermittent, "dead": dead, "gappy": gappy, "unseen": unseen}
     dirt = {"duplicate": duplicate, "null": null, "outlier": outlier, "unparsable": unparsable}
     sizes = {"weeks": weeks, "horizon": horizon, "seed": seed}
-    with told_errors():
+    with report_errors():
         written = simulate_fleet(folder, segments, files, format, sizes, kinds | dirt)
         size = sum(path.stat().st_size for path in written)
         typer.echo(f"{segments:,} segments of {weeks} weeks: {len(written)} files, {size:,} bytes below {folder}")
@@ -108,7 +108,7 @@ def check(
 
     Example: myriad check fleets/flights.yaml
     """
-    with told_errors():
+    with report_errors():
         from adapters.settings import Settings
         from adapters.sources.fleet_files import load_fleet
         from adapters.sources.sampling import check_fleet
@@ -133,7 +133,7 @@ def size(
 
     Example: myriad size m3 --sample 500
     """
-    with told_errors(), interruptible():
+    with report_errors(), interruptible():
         import os
 
         from adapters.compute.dask import open_workers
@@ -147,11 +147,11 @@ def size(
         embedded_defaults(settings)
         from tasks.context import Run
         from tasks.sizing.size import size as measure
-        from tasks.workers.job import Job
+        from tasks.workers.run_context import RunContext
 
         # One worker of our own: the sample lies on this machine.
         alone = settings.model_copy(update={"workers": 1, "dask_address": "", "worker_memory": "auto"})
-        job = Job(definition, Lake(settings.lake_uri), "size", settings.home)
+        job = RunContext(definition, Lake(settings.lake_uri), "size", settings.home)
         with shown_progress(as_json), open_workers(alone) as workers:
             folder = settings.path(settings.reports) / definition.name
             found = measure(Run(job, workers), folder, sample, os.cpu_count() or 1)

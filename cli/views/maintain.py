@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from adapters.lake.maintenance import TableUpkeep
+from adapters.lake.maintenance import TableMaintenance
 from cli.views.tables import Section, counted, show_sections
 from domain.reporting.formatting import format_bytes
 
-__all__ = ["show_upkeep"]
+__all__ = ["show_maintenance"]
 
 
-class FleetUpkeep(Protocol):
+class FleetMaintenance(Protocol):
     """What was done for a fleet."""
 
     @property
@@ -18,7 +18,7 @@ class FleetUpkeep(Protocol):
     @property
     def dry_run(self) -> bool: ...
     @property
-    def tables(self) -> Sequence[TableUpkeep]: ...
+    def tables(self) -> Sequence[TableMaintenance]: ...
     @property
     def journals(self) -> int: ...
     @property
@@ -27,7 +27,7 @@ class FleetUpkeep(Protocol):
     def sent(self) -> int: ...
 
 
-def show_upkeep(found: Sequence[FleetUpkeep]) -> None:
+def show_maintenance(found: Sequence[FleetMaintenance]) -> None:
     """Print a table a fleet, and a line that sums it up."""
     for fleet in found:
         header = ("table", "files merged", "into", "files deleted", "freed", "")
@@ -41,7 +41,7 @@ def show_upkeep(found: Sequence[FleetUpkeep]) -> None:
         print("no fleets in the lake")
 
 
-def _row(table: TableUpkeep) -> tuple[str, ...]:
+def _row(table: TableMaintenance) -> tuple[str, ...]:
     counts = (table.merged, table.into, table.removed)
     told = "another writer came first; the next one merges" if table.busy else ""
     told = "not merged: a newer version of Myriad wrote to it; upgrade this one" if table.newer else told

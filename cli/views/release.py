@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cli.views.tables import Section, counted, show_sections
-from models.promotion.releases import DifferenceKind, Pin, PinSummary, SyncSummary
+from models.promotion.releases import DifferenceKind, PinnedSegment, PinSummary, SyncSummary
 
 __all__ = ["show_pin", "show_pins", "show_sync"]
 
@@ -27,7 +27,7 @@ def show_pin(summary: PinSummary) -> None:
         print(f"release {summary.release} is in force: {summary.segment} keeps {model}, and challengers compete again")
 
 
-def show_pins(pins: Sequence[Pin]) -> None:
+def show_pins(pins: Sequence[PinnedSegment]) -> None:
     """One line a pin."""
     if not pins:
         print("no segment is pinned")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from cli.views.tables import Section, counted, show_sections
-from domain.capacity.cost_model import Rate
+from domain.capacity.cost_model import StageCost
 from domain.capacity.recommendation import Option, Recommendation, Sizing
 from domain.reporting.formatting import format_bytes, format_duration, format_number, format_percent
 
@@ -38,7 +38,7 @@ def _sampled(found: Sizing) -> Iterator[tuple[str, str]]:
     yield "idle worker", format_bytes(rates.idle_bytes)
 
 
-def _rate(rate: Rate) -> str:
+def _rate(rate: StageCost) -> str:
     """Milliseconds of what there is: `300 ms a bucket + 4.20 ms a segment`."""
     parts = ((rate.fixed, "bucket"), (rate.per_segment, "segment"), (rate.per_row, "row"))
     return " + ".join(f"{format_number(1e3 * seconds)} ms a {what}" for seconds, what in parts if seconds) or "no time"

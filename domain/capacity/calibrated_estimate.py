@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from domain.capacity.cost_model import Rates, Work
+from domain.capacity.cost_model import CostModel, Work
 from domain.capacity.estimate import OWN_BYTES, STAGE_SECONDS
+from domain.capacity.makespan import makespan
 from domain.capacity.recommendation import SerialPart
-from domain.capacity.schedule import makespan
 from domain.checks.findings import Estimate
 from domain.reporting.formatting import format_moment
 from domain.reporting.summary import Compared, Stage, Summary
 
-__all__ = ["against_actual", "by_former_run", "by_rates", "is_newer", "serial_parts", "trains_most"]
+__all__ = ["against_actual", "by_cost_model", "by_former_run", "is_newer", "serial_parts", "trains_most"]
 
 _REGISTER_MS = 1.2
 _PROMOTE_MS = 0.2
@@ -24,7 +24,7 @@ _MOST = 20.0
 """Factor by which a former run may correct the built-in figures."""
 
 
-def by_rates(plain: Estimate, rates: Rates, train: Sequence[Work], score: Sequence[Work]) -> Estimate:
+def by_cost_model(plain: Estimate, rates: CostModel, train: Sequence[Work], score: Sequence[Work]) -> Estimate:
     """The estimate by measured rates. train, score : tasks of the run that is estimated."""
     seconds = [rates.train.of(work) for work in train]
     begin = rates.first_seconds if seconds else 0.0
@@ -66,7 +66,7 @@ def trains_most(run: Summary) -> bool:
     return 2 * run.outcomes.trained >= run.segments > 0
 
 
-def is_newer(run: Summary, rates: Rates) -> bool:
+def is_newer(run: Summary, rates: CostModel) -> bool:
     """Whether the run ended after the rates were measured."""
     return datetime.fromisoformat(run.finished_at) > datetime.fromisoformat(rates.measured_at)
 

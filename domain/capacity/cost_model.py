@@ -9,7 +9,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from domain.data.jsonable import json_text
 
-__all__ = ["Piece", "Rate", "Rates", "Work", "fit_memory", "fit_rate", "parse_rates", "rates_json"]
+__all__ = [
+    "CostModel",
+    "Measurement",
+    "StageCost",
+    "Work",
+    "cost_model_json",
+    "fit_memory",
+    "fit_stage_cost",
+    "parse_cost_model",
+]
 
 _WORTH = 0.98
 """A further term must make the error this much smaller, or it would only follow the noise."""
@@ -24,7 +33,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Measurement:
     """A task that was done. peak_bytes : resident memory of its worker at the most."""
 
     work: Work
@@ -33,7 +42,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Rate:
+class StageCost:
     """Seconds or bytes: of a task whatever it is given, of each of its segments, and of each of its rows."""
 
     fixed: float
@@ -46,7 +55,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Rates:
+class CostModel:
     """Measured figures of a fleet on one machine.
 
     settings : fingerprint of the settings that they hold for. score, score_bytes : None where nothing was scored.
@@ -56,10 +65,10 @@ class Rates:
 
     settings: str
     measured_at: str
-    train: Rate
-    score: Rate | None
-    train_bytes: Rate
-    score_bytes: Rate | None
+    train: StageCost
+    score: StageCost | None
+    train_bytes: StageCost
+    score_bytes: StageCost | None
     idle_bytes: int
     first_seconds: float
     commit_seconds: float
@@ -71,16 +80,16 @@ class Rates:
         return [self.idle_bytes + round(size) for size in sorted(growth or [0.0], reverse=True)]
 
 
-def fit_rate(works: Sequence[Work], amounts: Sequence[float]) -> Rate:
+def fit_stage_cost(works: Sequence[Work], amounts: Sequence[float]) -> StageCost:
     """The rate of measured tasks: least squares of the relative errors, no term below 0, their sum as measured."""
     known = [(work, amount) for work, amount in zip(works, amounts, strict=True) if amount > 0]
     if not known:
-        return Rate(0.0, 0.0, 0.0)
+        return StageCost(0.0, 0.0, 0.0)
     measured = np.array([amount for _, amount in known])
     terms = np.array([[1.0, work.segments, work.rows] for work, _ in known])
     chosen = _non_negative(terms / measured[:, None])
     chosen *= measured.sum() / (terms @ chosen).sum()
-    return Rate(*chosen.tolist())
+    return StageCost(*chosen.tolist())
 
 
 def _non_negative(terms: np.ndarray) -> np.ndarray:
@@ -98,23 +107,23 @@ def _non_negative(terms: np.ndarray) -> np.ndarray:
     return best
 
 
-def fit_memory(pieces: Sequence[Piece], idle_bytes: int) -> Rate:
+def fit_memory(pieces: Sequence[Measurement], idle_bytes: int) -> StageCost:
     """The rate of what tasks hold beyond an idle worker; no measured one holds more than it says."""
     growth = [max(piece.peak_bytes - idle_bytes, 0) for piece in pieces]
-    rate = fit_rate([piece.work for piece in pieces], growth)
+    rate = fit_stage_cost([piece.work for piece in pieces], growth)
     short = [size / rate.of(piece.work) for piece, size in zip(pieces, growth, strict=True) if size]
     raised = max(short, default=1.0)
-    return Rate(rate.fixed * raised, rate.per_segment * raised, rate.per_row * raised)
+    return StageCost(rate.fixed * raised, rate.per_segment * raised, rate.per_row * raised)
 
 
-def rates_json(rates: Rates) -> str:
-    """The rates as JSON; `parse_rates` gives them back."""
+def cost_model_json(rates: CostModel) -> str:
+    """The rates as JSON; `parse_cost_model` gives them back."""
     return json_text(rates) + "\n"
 
 
-def parse_rates(text: str) -> Rates | None:
+def parse_cost_model(text: str) -> CostModel | None:
     """The rates of a JSON text; None if it is none, or one of a version that measured other figures."""
     try:
-        return TypeAdapter(Rates).validate_json(text)
+        return TypeAdapter(CostModel).validate_json(text)
     except ValidationError:
         return None

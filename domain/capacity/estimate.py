@@ -2,7 +2,7 @@
 
 from domain.checks.findings import Estimate
 from domain.config.candidates import SMOOTHING
-from domain.config.fleet import Candidate, Fleet
+from domain.config.fleet import CandidateConfig, Fleet
 from domain.data.levels import MAX_LEVEL_ROWS
 from domain.data.partitioning import bucket_count
 
@@ -77,16 +77,16 @@ def _task_bytes(fleet: Fleet, segments: int, rows: int, level_rows: int, busy: i
     return held * values * 8 * _COPIES
 
 
-def _is_slow(candidate: Candidate) -> bool:
+def _is_slow(candidate: CandidateConfig) -> bool:
     return candidate.name not in {*_FIT_MS, *_ROWS_FIT_MS, *SMOOTHING}
 
 
-def _fit_ms(candidate: Candidate, fleet: Fleet) -> float:
+def _fit_ms(candidate: CandidateConfig, fleet: Fleet) -> float:
     if _is_slow(candidate):
         return _SLOW_FIT_MS
     quick = _FIT_MS if fleet.task == "forecast" else _ROWS_FIT_MS
     return quick.get(candidate.name, _SMOOTHING_FIT_MS)
 
 
-def _row_us(candidate: Candidate) -> float:
+def _row_us(candidate: CandidateConfig) -> float:
     return _SLOW_ROW_FIT_US if _is_slow(candidate) else _ROW_FIT_US.get(candidate.name, 0.0)

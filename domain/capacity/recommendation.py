@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.capacity.cost_model import Rates, Work
-from domain.capacity.schedule import enough_workers, makespan
+from domain.capacity.cost_model import CostModel, Work
+from domain.capacity.makespan import enough_workers, makespan
 
 __all__ = ["FleetTasks", "MemorySize", "Option", "Recommendation", "Sampled", "SerialPart", "Sizing", "size_fleet"]
 
@@ -92,7 +92,7 @@ class Sizing:
     fleet: str
     tasks: FleetTasks
     sampled: Sampled
-    rates: Rates
+    rates: CostModel
     options: tuple[Option, ...]
     memory: tuple[MemorySize, ...]
     peak_bytes: int
@@ -110,7 +110,7 @@ def size_fleet(
     fleet: str,
     tasks: FleetTasks,
     sampled: Sampled,
-    rates: Rates,
+    rates: CostModel,
     serial: Sequence[SerialPart],
     cores: int,
     notes: Sequence[str] = (),

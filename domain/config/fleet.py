@@ -124,7 +124,7 @@ class Features(_Strict):
         return (*self.known, *self.static)
 
 
-class Candidate(_Strict):
+class CandidateConfig(_Strict):
     """A kind of model that competes: a built-in name, or any scikit-learn regressor by import path."""
 
     name: str = Field(min_length=1, description="Name of a built-in candidate, or of your own.")
@@ -254,7 +254,7 @@ class Fleet(_Strict):
     )
     features: Features = Field(Features(), description="What a prediction is made from.")
     horizon: int | None = Field(None, ge=1, le=1000, description="Periods to forecast.")
-    candidates: list[Annotated[Candidate, BeforeValidator(_named)]] = Field(
+    candidates: list[Annotated[CandidateConfig, BeforeValidator(_named)]] = Field(
         min_length=1, description="Kinds of models that compete; a name alone stands for {name: ...}."
     )
     combine: bool = Field(True, description="Let the weighted combination of the candidates compete too.")

@@ -3,10 +3,10 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["current_rows"]
+__all__ = ["latest_forecasts"]
 
 
-def current_rows(rows: pa.Table) -> pa.Table:
+def latest_forecasts(rows: pa.Table) -> pa.Table:
     """The current ones of a release's prediction rows, sorted by segment and time.
 
     rows : all rows of their segments, with segment, origin, time and scored_at. Rows without a model have no origin:

@@ -9,24 +9,24 @@ from pathlib import PurePath
 
 import numpy as np
 
-__all__ = ["json_text", "plain"]
+__all__ = ["json_text", "to_jsonable"]
 
 
 def json_text(value: object) -> str:
     """One strict JSON document."""
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(to_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def plain(value: object) -> object:
+def to_jsonable(value: object) -> object:
     """The value in dicts, lists, texts and numbers; keys that are tuples are joined with spaces."""
     if is_dataclass(value):
-        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+        return {item.name: to_jsonable(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
-        return {_key(key): plain(item) for key, item in value.items()}
+        return {_key(key): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_jsonable(item) for item in value]
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return to_jsonable(value.item())
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, PurePath):

@@ -16,7 +16,7 @@ from domain.config.fleet import Frequency, Time
 from domain.data.calendar import ordinals
 from domain.errors import RequestError
 
-__all__ = ["Moment", "moment_text", "parse_moment", "period_ends", "period_of", "period_starts"]
+__all__ = ["TimeSpan", "parse_time_span", "period_ends", "period_of", "period_starts", "time_span_text"]
 
 _YEAR, _MONTH = re.compile(r"^(\d{4})$"), re.compile(r"^(\d{4})-(\d{1,2})$")
 _QUARTER, _WEEK = re.compile(r"^(\d{4})-?Q([1-4])$"), re.compile(r"^(\d{4})-?W(\d{1,2})$")
@@ -26,14 +26,14 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimeSpan:
     """What a text such as `2024-06` covers: its first and its last time, both inclusive."""
 
     first: datetime
     last: datetime
 
 
-def parse_moment(text: str, time: Time, name: str) -> Moment:
+def parse_time_span(text: str, time: Time, name: str) -> TimeSpan:
     """What a date covers in the fleet's zone; a time of day is that instant.
 
     name : of the option, for messages. A date alone lasts until its end: as of `2024-06` includes all of June.
@@ -48,21 +48,21 @@ def parse_moment(text: str, time: Time, name: str) -> Moment:
         ) from exc
 
 
-def _parse(text: str, time: Time) -> Moment:
+def _parse(text: str, time: Time) -> TimeSpan:
     span = _span(text)
     if span is not None:
         first, after = span
         if time.frequency == "h":
             zone = ZoneInfo(time.zone)
             start, end = (datetime(d.year, d.month, d.day, tzinfo=zone).astimezone(UTC) for d in (first, after))
-            return Moment(start, end - _MICROSECOND)
-        return Moment(_midnight(first), _midnight(after - timedelta(days=1)))
+            return TimeSpan(start, end - _MICROSECOND)
+        return TimeSpan(_midnight(first), _midnight(after - timedelta(days=1)))
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=ZoneInfo(time.zone))
     instant = instant.astimezone(UTC if time.frequency == "h" else ZoneInfo(time.zone))
     instant = instant if time.frequency == "h" else _midnight(instant.date())
-    return Moment(instant, instant)
+    return TimeSpan(instant, instant)
 
 
 def _span(text: str) -> tuple[date, date] | None:
@@ -107,14 +107,14 @@ def period_starts(periods: npt.NDArray[np.int64], frequency: Frequency) -> npt.N
     return days.astype("datetime64[D]").astype("datetime64[us]")
 
 
-def period_ends(first: Moment, last: Moment, frequency: Frequency) -> list[datetime]:
+def period_ends(first: TimeSpan, last: TimeSpan, frequency: Frequency) -> list[datetime]:
     """The last time of every period from the one that `first` begins in to the one that `last` ends in."""
     numbers = np.arange(period_of(first.first, frequency), period_of(last.last, frequency) + 1) + 1
     step = _MICROSECOND if frequency == "h" else timedelta(days=1)
     return [start.replace(tzinfo=UTC) - step for start in period_starts(numbers, frequency).tolist()]
 
 
-def moment_text(moment: datetime, frequency: Frequency) -> str:
+def time_span_text(moment: datetime, frequency: Frequency) -> str:
     """A time as precise as the fleet's periods: `2024-06`, `2024-06-30`, `2024-06-30 17:00 UTC`."""
     if frequency in _MONTHS:
         return f"{moment:%Y-%m}"

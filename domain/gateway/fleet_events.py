@@ -10,26 +10,28 @@ from pydantic import TypeAdapter, ValidationError
 
 from domain.data.jsonable import json_text
 
-__all__ = ["NEWS", "News", "NewsEvent", "news_json", "parse_news"]
+__all__ = ["NEWS", "FleetEvent", "FleetEventType", "event_json", "parse_event"]
 
-NewsEvent = Literal["release.promoted", "release.held", "alert.raised"]
-NEWS: tuple[NewsEvent, ...] = get_args(NewsEvent)
+FleetEventType = Literal["release.promoted", "release.held", "alert.raised"]
+NEWS: tuple[FleetEventType, ...] = get_args(FleetEventType)
 _LONGEST_ID = 120
 
 
 @dataclass(frozen=True)
-class News:
+class FleetEvent:
     """id : names it wherever it is told, and stays. run_id : of the run that tells it. data : figures of the event."""
 
     id: str
-    event: NewsEvent
+    event: FleetEventType
     fleet: str
     run_id: str
     at: datetime
     data: Mapping[str, Any]
 
     @classmethod
-    def of(cls, event: NewsEvent, fleet: str, run_id: str, at: datetime, data: Mapping[str, Any], about: str) -> "News":
+    def of(
+        cls, event: FleetEventType, fleet: str, run_id: str, at: datetime, data: Mapping[str, Any], about: str
+    ) -> "FleetEvent":
         """about : what there is one such event of, such as a release: told twice, it is the same news."""
         name = f"{fleet}.{about}.{event}"
         if len(name) > _LONGEST_ID:
@@ -37,14 +39,14 @@ class News:
         return cls(name, event, fleet, run_id, at, dict(data))
 
 
-def news_json(news: News) -> str:
-    """As JSON; `parse_news` gives it back."""
+def event_json(news: FleetEvent) -> str:
+    """As JSON; `parse_event` gives it back."""
     return json_text(news) + "\n"
 
 
-def parse_news(text: str | bytes) -> News | None:
+def parse_event(text: str | bytes) -> FleetEvent | None:
     """The news of a JSON text; None if it is none."""
     try:
-        return TypeAdapter(News).validate_json(text)
+        return TypeAdapter(FleetEvent).validate_json(text)
     except ValidationError:
         return None

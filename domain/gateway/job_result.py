@@ -7,11 +7,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from domain.data.jsonable import json_text
 
-__all__ = ["InputAccount", "ScoreAccount", "account_json", "parse_account"]
+__all__ = ["InputResult", "JobResult", "job_result_json", "parse_job_result"]
 
 
 @dataclass(frozen=True)
-class InputAccount:
+class InputResult:
     """One file. read = accepted + quarantined. predictions : rows of it in the table, by status.
 
     error : why the file as a whole was refused; what it held before stays then.
@@ -28,7 +28,7 @@ class InputAccount:
 
 
 @dataclass(frozen=True)
-class ScoreAccount:
+class JobResult:
     """One run. job_id : of the commit that made the predictions. rows : predictions that the run stands for.
 
     inputs : files that it was asked to score; none where it took what the fleet's source had.
@@ -44,17 +44,17 @@ class ScoreAccount:
     statuses: Mapping[str, int]
     levels: Mapping[str, int]
     repeated: bool
-    inputs: tuple[InputAccount, ...] = ()
+    inputs: tuple[InputResult, ...] = ()
 
 
-def account_json(account: ScoreAccount) -> str:
-    """As JSON; `parse_account` gives it back."""
+def job_result_json(account: JobResult) -> str:
+    """As JSON; `parse_job_result` gives it back."""
     return json_text(account) + "\n"
 
 
-def parse_account(text: str | bytes) -> ScoreAccount | None:
+def parse_job_result(text: str | bytes) -> JobResult | None:
     """The account of a JSON text; None if it is none."""
     try:
-        return TypeAdapter(ScoreAccount).validate_json(text)
+        return TypeAdapter(JobResult).validate_json(text)
     except ValidationError:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from domain.scaffold.columns import Column
 from domain.scaffold.segments import Grouping
-from domain.scaffold.source_profile import Origin
+from domain.scaffold.source_profile import SourceProfile
 from domain.scaffold.timestamps import Clock
 
 __all__ = ["joined_dates", "melted_columns", "melted_periods", "since_1970", "summed_up"]
@@ -13,7 +13,7 @@ _SHOWN = 4
 _TURN = "A fleet needs one row a segment and period; turn it with pandas"
 
 
-def melted_columns(wide: Sequence[Column], clock: Clock, origin: Origin) -> str:
+def melted_columns(wide: Sequence[Column], clock: Clock, origin: SourceProfile) -> str:
     """A column a segment."""
     time = clock.column.name
     told = (
@@ -25,7 +25,7 @@ def melted_columns(wide: Sequence[Column], clock: Clock, origin: Origin) -> str:
     return _snippet(told, [melt], origin, ways_out)
 
 
-def melted_periods(periods: Sequence[Column], columns: Sequence[Column], origin: Origin) -> str:
+def melted_periods(periods: Sequence[Column], columns: Sequence[Column], origin: SourceProfile) -> str:
     """A column a period."""
     keys = [column.name for column in columns if column not in periods]
     told = (
@@ -42,7 +42,7 @@ def melted_periods(periods: Sequence[Column], columns: Sequence[Column], origin:
     )
 
 
-def joined_dates(year: Column, month: Column, columns: Sequence[Column], origin: Origin) -> str:
+def joined_dates(year: Column, month: Column, columns: Sequence[Column], origin: SourceProfile) -> str:
     """Columns that are parts of one date."""
     days = [
         column for column in columns if column.meaning == "date_part" and column is not month and column is not year
@@ -56,7 +56,7 @@ def joined_dates(year: Column, month: Column, columns: Sequence[Column], origin:
     return _snippet(told, [join], origin, f"or, if a row is a whole year: --time {year.name}")
 
 
-def since_1970(column: Column, origin: Origin) -> str:
+def since_1970(column: Column, origin: SourceProfile) -> str:
     """Times as numbers of seconds."""
     unit = "s" if column.distinct_numbers.max() < 1e10 else "ms"
     told = f"{column.name!r} looks like times in {unit} since 1970, which are not read; write them as dates with pandas"
@@ -65,7 +65,7 @@ def since_1970(column: Column, origin: Origin) -> str:
     return _snippet(told, [step, "frame"], origin, "or, if they are no times: --task regression")
 
 
-def summed_up(clock: Clock, grouping: Grouping, target: Column, origin: Origin, *, fine: bool) -> str:
+def summed_up(clock: Clock, grouping: Grouping, target: Column, origin: SourceProfile, *, fine: bool) -> str:
     """Several rows a period. fine : the rows are series, but closer than an hour."""
     time = clock.column.name
     keys = [*grouping.columns, time]
@@ -83,7 +83,7 @@ def summed_up(clock: Clock, grouping: Grouping, target: Column, origin: Origin, 
     return _snippet(told, [floor, total], origin, "or predict each row from its other columns: --task regression")
 
 
-def _snippet(told: str, steps: Sequence[str], origin: Origin, then: str) -> str:
+def _snippet(told: str, steps: Sequence[str], origin: SourceProfile, then: str) -> str:
     *before, last = steps
     lines = ["import pandas as pd", origin.reading(), *before, f'{last}.to_csv("long.csv", index=False)']
     code = "\n".join(f"    {line}" for line in lines)

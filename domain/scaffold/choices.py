@@ -9,7 +9,7 @@ from domain.reporting.formatting import format_percent
 from domain.scaffold.columns import Column
 from domain.scaffold.defaults import Shape, min_rows_of
 from domain.scaffold.segments import Grouping
-from domain.scaffold.source_profile import Choice, Origin, Wishes
+from domain.scaffold.source_profile import Choice, SourceProfile, UserOptions
 from domain.scaffold.timestamps import Clock
 
 __all__ = [
@@ -30,7 +30,7 @@ SERIES = "all"
 _OTHERS = 4
 
 
-def source_content(origin: Origin, grouping: Grouping, columns: Sequence[Column]) -> dict[str, Any]:
+def source_content(origin: SourceProfile, grouping: Grouping, columns: Sequence[Column]) -> dict[str, Any]:
     """The source section: only what differs from the defaults."""
     content = origin.source.model_dump(exclude_defaults=True)
     return content if grouping.columns else content | {"constants": {constant_column(columns): SERIES}}
@@ -42,7 +42,7 @@ def constant_column(columns: Sequence[Column]) -> str:
     return next(name for name in ("series", "all_rows", "myriad_series") if name not in names)
 
 
-def source_choice(origin: Origin, grouping: Grouping) -> Choice:
+def source_choice(origin: SourceProfile, grouping: Grouping) -> Choice:
     """How the files are read."""
     looked = "all of them" if origin.whole else "a sample of all"
     parts = [f"{origin.rows:,} rows of {origin.files:,} file{'s' * (origin.files != 1)} were looked at, {looked}."]
@@ -60,7 +60,7 @@ def target_content(target: Column, shape: Shape) -> dict[str, Any]:
     return content if shape.minimum is None else content | {"minimum": 0}
 
 
-def target_choice(targets: Sequence[Column], shape: Shape, wishes: Wishes) -> Choice:
+def target_choice(targets: Sequence[Column], shape: Shape, wishes: UserOptions) -> Choice:
     """Which column is predicted, and on which scale."""
     target, others = targets[0], [f"{column.name}" for column in targets[1 : 1 + _OTHERS]]
     numbers = target.distinct_numbers[~np.isnan(target.distinct_numbers)]
@@ -84,7 +84,7 @@ def target_choice(targets: Sequence[Column], shape: Shape, wishes: Wishes) -> Ch
     return Choice("target", target.name, why, tuple(others), sure)
 
 
-def time_choice(clocks: Sequence[Clock], why: str, frequency: str, wishes: Wishes) -> Choice:
+def time_choice(clocks: Sequence[Clock], why: str, frequency: str, wishes: UserOptions) -> Choice:
     """Which column is the time, and how it is read."""
     clock, others = clocks[0], tuple(other.column.name for other in clocks[1 : 1 + _OTHERS])
     parts = [

@@ -21,7 +21,7 @@ from domain.scaffold.segments import (
     series_groupings,
     series_like,
 )
-from domain.scaffold.source_profile import Draft, Origin, Wishes
+from domain.scaffold.source_profile import Draft, SourceProfile, UserOptions
 from domain.scaffold.timestamps import Clock, is_epoch, read_clock, time_columns
 
 __all__ = ["draft_fleet"]
@@ -34,8 +34,8 @@ class _Table:
     columns: Sequence[Column]
     clocks: Sequence[Clock]
     targets: Sequence[Column]
-    origin: Origin
-    wishes: Wishes
+    origin: SourceProfile
+    wishes: UserOptions
 
     @property
     def clock(self) -> Clock | None:
@@ -55,7 +55,7 @@ class _Table:
         return self.wishes.task == "forecast" or self.wishes.horizon is not None
 
 
-def draft_fleet(table: pa.Table, origin: Origin, wishes: Wishes, name: str) -> Draft:
+def draft_fleet(table: pa.Table, origin: SourceProfile, wishes: UserOptions, name: str) -> Draft:
     """The fleet file of a table that nobody has described.
 
     table : rows of the files, text or typed; CSV columns are text. name : of the fleet.
@@ -82,7 +82,7 @@ def draft_fleet(table: pa.Table, origin: Origin, wishes: Wishes, name: str) -> D
     return _regression(looked, name)
 
 
-def _check_wishes(columns: Sequence[Column], origin: Origin, wishes: Wishes) -> None:
+def _check_wishes(columns: Sequence[Column], origin: SourceProfile, wishes: UserOptions) -> None:
     names = [column.name for column in columns]
     for name, option in wishes.columns.items():
         if name not in names:
@@ -97,7 +97,7 @@ def _check_wishes(columns: Sequence[Column], origin: Origin, wishes: Wishes) -> 
         raise SourceError(f"column {', '.join(repeated)} is named twice; --target, --time and --segment-by differ")
 
 
-def _clocks(columns: Sequence[Column], origin: Origin, wishes: Wishes) -> list[Clock]:
+def _clocks(columns: Sequence[Column], origin: SourceProfile, wishes: UserOptions) -> list[Clock]:
     """Columns of times, the one that is wanted first."""
     found = time_columns(
         [column for column in columns if column.name not in (wishes.target, *(wishes.segment_by or ()))]
@@ -125,7 +125,7 @@ def _is_month(column: Column) -> bool:
     )
 
 
-def _refuse_wide(columns: Sequence[Column], clocks: Sequence[Clock], origin: Origin) -> None:
+def _refuse_wide(columns: Sequence[Column], clocks: Sequence[Clock], origin: SourceProfile) -> None:
     """Tables that have to be melted before."""
     periods = period_named(columns)
     if periods:
@@ -135,7 +135,9 @@ def _refuse_wide(columns: Sequence[Column], clocks: Sequence[Clock], origin: Ori
         raise SourceError(f"{origin.path}: {melted_columns(wide, clocks[0], origin)}")
 
 
-def _targets(columns: Sequence[Column], clocks: Sequence[Clock], origin: Origin, wishes: Wishes) -> list[Column]:
+def _targets(
+    columns: Sequence[Column], clocks: Sequence[Clock], origin: SourceProfile, wishes: UserOptions
+) -> list[Column]:
     taken = {*(wishes.segment_by or ()), *([wishes.time] if wishes.time else [])}
     found = [column for column in target_columns(columns, clocks[0] if clocks else None) if column.name not in taken]
     if wishes.target is not None:

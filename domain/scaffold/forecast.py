@@ -31,7 +31,7 @@ from domain.scaffold.defaults import (
 )
 from domain.scaffold.roles import Features
 from domain.scaffold.segments import Grouping
-from domain.scaffold.source_profile import Choice, Draft, Origin, Wishes
+from domain.scaffold.source_profile import Choice, Draft, SourceProfile, UserOptions
 from domain.scaffold.timestamps import Clock
 
 __all__ = ["forecast_draft"]
@@ -47,8 +47,8 @@ def forecast_draft(
     found: Sequence[Grouping],
     features: Features,
     columns: Sequence[Column],
-    origin: Origin,
-    wishes: Wishes,
+    origin: SourceProfile,
+    wishes: UserOptions,
 ) -> Draft:
     """found : groupings whose segments are series, the best first."""
     grouping, shape, target = found[0], shape_of(targets[0], found[0]), targets[0]
@@ -95,7 +95,7 @@ def _time_content(clock: Clock, frequency: Frequency, grouping: Grouping, shape:
     return content | ({"gaps": "zero"} if fills_with_zero(grouping, shape) else {})
 
 
-def _segment_choice(found: Sequence[Grouping], features: Features, wishes: Wishes) -> Choice:
+def _segment_choice(found: Sequence[Grouping], features: Features, wishes: UserOptions) -> Choice:
     grouping = found[0]
     others = [other.told for other in found[1 : 1 + _OTHERS]]
     if wishes.segment_by is not None:
@@ -127,7 +127,7 @@ def _frequency_why(frequency: Frequency, grouping: Grouping, shape: Shape) -> st
     return f"{told}. These are interpolated; gaps: zero or previous would fill them otherwise."
 
 
-def _horizon_choice(frequency: Frequency, horizon: int, grouping: Grouping, wishes: Wishes) -> Choice:
+def _horizon_choice(frequency: Frequency, horizon: int, grouping: Grouping, wishes: UserOptions) -> Choice:
     if wishes.horizon is not None:
         return Choice("horizon", str(horizon), f"As you said: {horizon} {_PERIODS[frequency]}.")
     why = f"A usual horizon for {_PERIODS[frequency]}; set what your decisions need."

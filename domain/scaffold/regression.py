@@ -18,7 +18,7 @@ from domain.scaffold.columns import Column
 from domain.scaffold.defaults import metric_of, min_rows_of, shape_of
 from domain.scaffold.roles import Features
 from domain.scaffold.segments import Grouping
-from domain.scaffold.source_profile import Choice, Draft, Origin, Wishes
+from domain.scaffold.source_profile import Choice, Draft, SourceProfile, UserOptions
 from domain.scaffold.timestamps import Clock
 
 __all__ = ["regression_draft"]
@@ -34,8 +34,8 @@ def regression_draft(
     found: Sequence[Grouping],
     features: Features,
     columns: Sequence[Column],
-    origin: Origin,
-    wishes: Wishes,
+    origin: SourceProfile,
+    wishes: UserOptions,
 ) -> Draft:
     """found : groupings, the best first."""
     grouping, target = found[0], targets[0]
@@ -77,7 +77,7 @@ def regression_draft(
     return Draft(content, choices, {"score": {"source": {"path": "path/of/rows/to/score.csv"}}})
 
 
-def _task_choice(clocks: Sequence[Clock], wishes: Wishes) -> Choice:
+def _task_choice(clocks: Sequence[Clock], wishes: UserOptions) -> Choice:
     if wishes.task is not None:
         return Choice("task", "regression", "As you said: each row is predicted from its other columns.")
     if not clocks:
@@ -91,7 +91,7 @@ def _task_choice(clocks: Sequence[Clock], wishes: Wishes) -> Choice:
     return Choice("task", "regression", why, ("forecast",), sure=False)
 
 
-def _segment_choice(found: Sequence[Grouping], wishes: Wishes) -> Choice:
+def _segment_choice(found: Sequence[Grouping], wishes: UserOptions) -> Choice:
     grouping = found[0]
     if wishes.segment_by is not None:
         return Choice("segment_by", ", ".join(grouping.columns), f"As you said: {grouping.described}.")

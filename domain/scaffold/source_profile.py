@@ -7,11 +7,11 @@ from typing import Any
 from domain.config.candidates import Task
 from domain.config.fleet import Source
 
-__all__ = ["Choice", "Draft", "Origin", "Wishes"]
+__all__ = ["Choice", "Draft", "SourceProfile", "UserOptions"]
 
 
 @dataclass(frozen=True)
-class Origin:
+class SourceProfile:
     """Raw files and how they are read.
 
     files : how many there are. rows : how many rows were looked at. whole : all there are.
@@ -39,7 +39,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class UserOptions:
     """What the user says; None where the data are to tell."""
 
     name: str | None = None

@@ -12,7 +12,7 @@ from domain.config.fleet import Time
 from domain.data.calendar import ordinals
 from domain.data.partitioning import runs_of
 from domain.data.tables import category_column, feature_column
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.panel import Panel
 
 __all__ = ["Series", "build_series", "encode_covariates", "future_covariates", "lacking_columns"]
@@ -45,7 +45,7 @@ class Series:
         )
 
 
-def build_series(observations: pa.Table, contract: Contract, time: Time) -> Series:
+def build_series(observations: pa.Table, contract: FeatureSpec, time: Time) -> Series:
     """Series of the segments in `observations` (sorted by segment and time); excluded rows count as gaps.
 
     A period is one column; histories longer than MAX_PERIODS periods keep their newest part.
@@ -77,7 +77,7 @@ def build_series(observations: pa.Table, contract: Contract, time: Time) -> Seri
     return Series(tuple(names), filled, _carry(covariates), last, lengths)
 
 
-def encode_covariates(rows: pa.Table, contract: Contract) -> FloatArray:
+def encode_covariates(rows: pa.Table, contract: FeatureSpec) -> FloatArray:
     """Covariates of rows, float64 [n, K]: numeric columns as they are, an indicator a known category value."""
     columns: list[FloatArray] = [rows[feature_column(name)].to_numpy() for name in contract.numeric]
     for name, known in contract.categories.items():
@@ -91,7 +91,7 @@ def encode_covariates(rows: pa.Table, contract: Contract) -> FloatArray:
     return stacked
 
 
-def lacking_columns(rows: pa.Table, contract: Contract) -> list[str]:
+def lacking_columns(rows: pa.Table, contract: FeatureSpec) -> list[str]:
     """Features of a contract that rows have no column for, by their names in the fleet file."""
     columns = {name: feature_column(name) for name in contract.numeric}
     columns |= {name: category_column(name) for name in contract.categories}

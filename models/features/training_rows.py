@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray, IntArray
-from models.features.contract import Contract, base_features
+from models.features.feature_spec import FeatureSpec, base_features
 from models.features.panel import Panel
 from models.features.series import Series
 
@@ -30,7 +30,7 @@ class Window:
     """What is known as of an origin `shift` periods before the end of the series, and how far to forecast."""
 
     series: Series
-    contract: Contract
+    contract: FeatureSpec
     rows: Rows | None
     shift: int
     horizon: int
@@ -72,7 +72,7 @@ class Window:
         return self.table.base[:, at, : self.horizon]
 
 
-def build_rows(series: Series, contract: Contract, shifts: list[int]) -> Rows:
+def build_rows(series: Series, contract: FeatureSpec, shifts: list[int]) -> Rows:
     """Rows at the newest origins, MAX_ROWS a segment at most, and at the backtest origins."""
     panel, horizon = series.panel, contract.horizon
     width = panel.values.shape[1]

@@ -16,10 +16,17 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
-from models.features.contract import STATES, Contract
-from models.onnx_graphs.builder import GraphBuilder, bounded_linear, bounded_outputs, design_columns, frame, step_index
+from models.features.feature_spec import STATES, FeatureSpec
+from models.onnx_graphs.builder import (
+    GraphBuilder,
+    bounded_linear,
+    bounded_outputs,
+    design_columns,
+    graph_template,
+    step_index,
+)
 
-__all__ = ["Stack", "stack_graphs"]
+__all__ = ["BatchedGraph", "batch_graphs"]
 
 _Variables = Mapping[str, npt.NDArray[Any]]
 _FAMILIES = ((True, True), (True, False), (False, True))
@@ -27,14 +34,14 @@ _FAMILIES = ((True, True), (True, False), (False, True))
 
 
 @dataclass(frozen=True)
-class Stack:
+class BatchedGraph:
     """One graph for the models at `places` of the list that it was made from: row i of its tables is `places[i]`."""
 
     graph: bytes
     places: tuple[int, ...]
 
 
-def stack_graphs(graphs: Sequence[bytes], contract: Contract) -> Stack | None:
+def batch_graphs(graphs: Sequence[bytes], contract: FeatureSpec) -> BatchedGraph | None:
     """The graphs that can be stacked, as one; None where fewer than two can.
 
     Those with trees, and those that this version of `build_graph` would not make, must be run by themselves.
@@ -48,7 +55,7 @@ def stack_graphs(graphs: Sequence[bytes], contract: Contract) -> Stack | None:
         if variables is not None:
             places.append(place)
             found.append(variables)
-    return Stack(_build(found, contract), tuple(places)) if len(found) > 1 else None
+    return BatchedGraph(_build(found, contract), tuple(places)) if len(found) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -64,13 +71,13 @@ _frames: dict[str, tuple[_Frame, ...]] = {}
 _MOST_FRAMES = 64
 
 
-def _frames_of(contract: Contract) -> tuple[_Frame, ...]:
+def _frames_of(contract: FeatureSpec) -> tuple[_Frame, ...]:
     """The frames of a contract's families; made once."""
     key = contract.to_json()
     if key not in _frames:
         if len(_frames) >= _MOST_FRAMES:
             _frames.clear()
-        protos = [frame(contract, *families) for families in _FAMILIES if contract.states or not families[0]]
+        protos = [graph_template(contract, *families) for families in _FAMILIES if contract.states or not families[0]]
         _frames[key] = tuple(
             _Frame(proto.SerializeToString(deterministic=True), len(proto.graph.initializer), len(proto.graph.node))
             for proto in protos
@@ -100,7 +107,7 @@ def _values(tensor: onnx.TensorProto) -> npt.NDArray[Any]:
     return values.reshape(tuple(tensor.dims))
 
 
-def _build(found: Sequence[_Variables], contract: Contract) -> bytes:
+def _build(found: Sequence[_Variables], contract: FeatureSpec) -> bytes:
     smoothing = sorted({int(column) for each in found if "growth" in each for column in each["level_at"]})
     n_linear = max((each["intercept"].shape[1] for each in found if "intercept" in each), default=0)
     graph = GraphBuilder()
@@ -126,7 +133,7 @@ def _place_of_step(graph: GraphBuilder, step: str, horizon: int) -> str:
 
 
 def _smoothing(
-    graph: GraphBuilder, found: Sequence[_Variables], columns: Sequence[int], at_step: str, contract: Contract
+    graph: GraphBuilder, found: Sequence[_Variables], columns: Sequence[int], at_step: str, contract: FeatureSpec
 ) -> str:
     """Weighted sum of the smoothing members, [n, 1]. columns : of the members' levels in the features."""
     growth = np.zeros((len(found), contract.horizon, len(columns)), dtype=np.float32)
@@ -146,7 +153,7 @@ def _smoothing(
     return _weighted(graph, graph.add("Add", [seasonal, addend], "smoothing"), weights, "smoothing")
 
 
-def _linear(graph: GraphBuilder, found: Sequence[_Variables], members: int, contract: Contract) -> str:
+def _linear(graph: GraphBuilder, found: Sequence[_Variables], members: int, contract: FeatureSpec) -> str:
     """Weighted sum of the linear members, [n, 1]."""
     width = contract.design.width
     coefficients = np.zeros((len(found), members, width), dtype=np.float32)

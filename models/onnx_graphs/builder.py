@@ -19,20 +19,20 @@ import onnx
 from onnx import TensorProto, compose, helper
 
 from domain.arrays import FloatArray
-from models.features.contract import STATES, Contract
+from models.features.feature_spec import STATES, FeatureSpec
 from models.regressors.estimators import TreeArrays
 
 __all__ = [
     "ML_OPSET",
     "OPSET",
     "GraphBuilder",
-    "Linear",
-    "Member",
-    "Model",
-    "Smoothing",
-    "Trees",
+    "GraphMember",
+    "GraphSpec",
+    "LinearMember",
+    "SmoothingMember",
+    "TreesMember",
     "build_graph",
-    "frame",
+    "graph_template",
     "tensor",
 ]
 
@@ -40,7 +40,7 @@ OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
 
 
 @dataclass(frozen=True)
-class Smoothing:
+class SmoothingMember:
     """A smoothing candidate: (level + growth[step] * trend) * multiplier + addend. growth [H]."""
 
     name: str
@@ -48,7 +48,7 @@ class Smoothing:
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearMember:
     """A linear candidate on the design columns: coefficients [d], bounds of its prediction in the target's unit."""
 
     name: str
@@ -59,7 +59,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Trees:
+class TreesMember:
     """A tree candidate: nodes of a LightGBM ensemble, or the ONNX model of a scikit-learn regressor."""
 
     name: str
@@ -67,15 +67,15 @@ class Trees:
     converted: bytes = b""
 
 
-Member = Smoothing | Linear | Trees
+GraphMember = SmoothingMember | LinearMember | TreesMember
 
 
 @dataclass(frozen=True)
-class Model:
+class GraphSpec:
     """All of one segment's model: members with weights [M], interval half widths [H], and what made it."""
 
-    contract: Contract
-    members: tuple[Member, ...]
+    contract: FeatureSpec
+    members: tuple[GraphMember, ...]
     weights: FloatArray
     half_width: FloatArray
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class GraphBuilder:
     def columns(self, indices: Sequence[int], output: str) -> str:
         return self.add("Gather", ["features", self.constant(f"{output}_at", indices, np.int64)], output, axis=1)
 
-    def model(self, contract: Contract, *further: onnx.ValueInfoProto) -> onnx.ModelProto:
+    def model(self, contract: FeatureSpec, *further: onnx.ValueInfoProto) -> onnx.ModelProto:
         """What was collected, as a model of this face. further : inputs beside `features`."""
         features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", len(contract.names)])
         names = ("prediction", "lower", "upper")
@@ -113,17 +113,17 @@ class GraphBuilder:
         return proto
 
 
-def build_graph(model: Model) -> bytes:
+def build_graph(model: GraphSpec) -> bytes:
     """The model as a serialised ONNX graph."""
-    smoothing = [member for member in model.members if isinstance(member, Smoothing)]
-    linear = [member for member in model.members if isinstance(member, Linear)]
-    trees = tuple(member for member in model.members if isinstance(member, Trees))
+    smoothing = [member for member in model.members if isinstance(member, SmoothingMember)]
+    linear = [member for member in model.members if isinstance(member, LinearMember)]
+    trees = tuple(member for member in model.members if isinstance(member, TreesMember))
     proto = onnx.ModelProto()
     if trees:
         proto.CopyFrom(_frame(model.contract, bool(smoothing), bool(linear), trees))
     else:
-        proto.CopyFrom(frame(model.contract, bool(smoothing), bool(linear)))
-    order: list[Member] = [*smoothing, *linear, *trees]
+        proto.CopyFrom(graph_template(model.contract, bool(smoothing), bool(linear)))
+    order: list[GraphMember] = [*smoothing, *linear, *trees]
     weights = {member.name: weight for member, weight in zip(model.members, model.weights, strict=True)}
     variables = _smoothing_variables(smoothing, model.contract) if smoothing else {}
     variables |= _linear_variables(linear) if linear else {}
@@ -144,7 +144,7 @@ def tensor(name: str, values: npt.NDArray[Any]) -> onnx.TensorProto:
     return TensorProto(name=name, data_type=kind, dims=values.shape, raw_data=content)
 
 
-def frame(contract: Contract, smoothing: bool, linear: bool) -> onnx.ModelProto:
+def graph_template(contract: FeatureSpec, smoothing: bool, linear: bool) -> onnx.ModelProto:
     """What all models of a contract with these families have in common: all but their variables. Made once."""
     key = contract.to_json(), smoothing, linear
     if key not in _frames:
@@ -158,7 +158,7 @@ _frames: dict[tuple[str, bool, bool], onnx.ModelProto] = {}
 _MOST_FRAMES = 64
 
 
-def _frame(contract: Contract, smoothing: bool, linear: bool, trees: Sequence[Trees]) -> onnx.ModelProto:
+def _frame(contract: FeatureSpec, smoothing: bool, linear: bool, trees: Sequence[TreesMember]) -> onnx.ModelProto:
     graph = GraphBuilder()
     step = step_index(graph, contract)
     outputs = []
@@ -174,12 +174,12 @@ def _frame(contract: Contract, smoothing: bool, linear: bool, trees: Sequence[Tr
     return graph.model(contract)
 
 
-def _smoothing_variables(members: Sequence[Smoothing], contract: Contract) -> dict[str, npt.NDArray[Any]]:
+def _smoothing_variables(members: Sequence[SmoothingMember], contract: FeatureSpec) -> dict[str, npt.NDArray[Any]]:
     at = {f"{s}_at": np.array([contract.column(f"{member.name}.{s}") for member in members]) for s in STATES}
     return {**at, "growth": np.stack([member.growth for member in members], axis=1)}
 
 
-def _linear_variables(members: Sequence[Linear]) -> dict[str, npt.NDArray[Any]]:
+def _linear_variables(members: Sequence[LinearMember]) -> dict[str, npt.NDArray[Any]]:
     return {
         "coefficients": np.stack([member.coefficients for member in members], axis=1),
         "intercept": np.array([[member.intercept for member in members]]),
@@ -188,7 +188,7 @@ def _linear_variables(members: Sequence[Linear]) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def step_index(graph: GraphBuilder, contract: Contract) -> str:
+def step_index(graph: GraphBuilder, contract: FeatureSpec) -> str:
     """Row of the per-step tables for each row of features; steps past the horizon use its last row."""
     if contract.task != "forecast":
         return ""
@@ -209,14 +209,14 @@ def _smoothing(graph: GraphBuilder, step: str) -> str:
     return graph.add("Add", [seasonal, addend], "smoothing")
 
 
-def _linear(graph: GraphBuilder, contract: Contract) -> str:
+def _linear(graph: GraphBuilder, contract: FeatureSpec) -> str:
     design, anchor = design_columns(graph, contract, contract.transform, "linear")
     product = graph.add("MatMul", [design, "coefficients"], "product")
     return bounded_linear(graph, product, anchor, ("intercept", "low_bound", "high_bound"), contract)
 
 
 def bounded_linear(
-    graph: GraphBuilder, product: str, anchor: str, variables: tuple[str, str, str], contract: Contract
+    graph: GraphBuilder, product: str, anchor: str, variables: tuple[str, str, str], contract: FeatureSpec
 ) -> str:
     """Linear predictions in the target's unit. variables : names of intercept and bounds."""
     intercept, low, high = variables
@@ -227,7 +227,7 @@ def bounded_linear(
     return graph.add("Min", [graph.add("Max", [value, low], "above"), high], "linear")
 
 
-def _trees(graph: GraphBuilder, member: Trees, contract: Contract, number: int) -> str:
+def _trees(graph: GraphBuilder, member: TreesMember, contract: FeatureSpec, number: int) -> str:
     prefix = f"trees{number}"
     design, anchor = design_columns(graph, contract, "none", prefix)
     if member.nodes is not None:
@@ -273,7 +273,7 @@ def _inline(graph: GraphBuilder, converted: bytes, design: str, prefix: str) -> 
     return graph.add("Reshape", [inner.graph.output[0].name, shape], f"{prefix}_raw")
 
 
-def design_columns(graph: GraphBuilder, contract: Contract, transform: str, prefix: str) -> tuple[str, str]:
+def design_columns(graph: GraphBuilder, contract: FeatureSpec, transform: str, prefix: str) -> tuple[str, str]:
     design = contract.design
     others = graph.columns(design.others, f"{prefix}_others")
     if design.anchor is None:
@@ -298,14 +298,14 @@ def _from_scale(graph: GraphBuilder, value: str, transform: str, output: str) ->
     return graph.add("Sub", [graph.add("Exp", [capped], f"{output}_exp"), graph.constant("unit", 1.0)], output)
 
 
-def bounded_outputs(graph: GraphBuilder, combined: str, width: str, contract: Contract) -> None:
+def bounded_outputs(graph: GraphBuilder, combined: str, width: str, contract: FeatureSpec) -> None:
     """The three outputs of every graph."""
     _bounded(graph, combined, "prediction", contract)
     _bounded(graph, graph.add("Sub", ["prediction", width], "low"), "lower", contract)
     _bounded(graph, graph.add("Add", ["prediction", width], "high"), "upper", contract)
 
 
-def _bounded(graph: GraphBuilder, value: str, output: str, contract: Contract) -> str:
+def _bounded(graph: GraphBuilder, value: str, output: str, contract: FeatureSpec) -> str:
     if contract.minimum is None:
         return graph.add("Identity", [value], output)
     return graph.add("Max", [value, graph.constant("minimum", contract.minimum)], output)

@@ -13,8 +13,8 @@ import onnxruntime as ort
 
 from domain.arrays import Float32Array
 from domain.errors import ExportError, first_line
-from models.features.contract import Contract
-from models.onnx_graphs.batched import stack_graphs
+from models.features.feature_spec import FeatureSpec
+from models.onnx_graphs.batched import batch_graphs
 
 __all__ = ["Predictions", "Verified", "run_each", "run_graph", "run_verified"]
 
@@ -47,14 +47,14 @@ def run_graph(graph: bytes, features: Float32Array) -> Predictions:
 
 
 def run_each(
-    graphs: Sequence[bytes], features: Sequence[Float32Array], contract: Contract
+    graphs: Sequence[bytes], features: Sequence[Float32Array], contract: FeatureSpec
 ) -> list[Predictions | ExportError]:
     """Run every graph on features of its own, [n, k] each; what can be stacked, in one session.
 
     A graph that cannot be run gives its error, and no other one is affected.
     """
     results: dict[int, Predictions | ExportError] = {}
-    stack = stack_graphs(graphs, contract)
+    stack = batch_graphs(graphs, contract)
     if stack is not None:
         try:
             stacked = _run_stack(stack.graph, [features[place] for place in stack.places])
@@ -75,7 +75,7 @@ def run_each(
 def run_verified(
     graphs: Sequence[bytes],
     features: Sequence[Float32Array],
-    contract: Contract,
+    contract: FeatureSpec,
     families: Sequence[Hashable],
     units: Sequence[float],
 ) -> list[Verified]:

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-__all__ = ["Difference", "DifferenceKind", "Pin", "PinSummary", "SyncSummary"]
+__all__ = ["Difference", "DifferenceKind", "PinSummary", "PinnedSegment", "SyncSummary"]
 
 DifferenceKind = Literal["missing_versions", "missing_files", "changed_numbers", "wrong_aliases", "stray_aliases"]
 
 
 @dataclass(frozen=True)
-class Pin:
+class PinnedSegment:
     """A segment or level that is pinned in a release."""
 
     segment: str

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.arrays import FloatArray
-from domain.config.fleet import Candidate, Fleet
+from domain.config.fleet import CandidateConfig, Fleet
 from domain.errors import ExportError, FleetError
 
 __all__ = ["Regressor", "TreeArrays", "make_regressor", "tree_arrays"]
@@ -40,7 +40,7 @@ class Regressor(Protocol):
     def predict(self, X: FloatArray32) -> FloatArray: ...
 
 
-def make_regressor(candidate: Candidate, fleet: Fleet) -> Callable[[], Regressor]:
+def make_regressor(candidate: CandidateConfig, fleet: Fleet) -> Callable[[], Regressor]:
     """A maker of fresh regressors for a candidate.
 
     Whatever has a `random_state` gets the fleet's seed, so that two trainings yield the same model.
@@ -53,7 +53,7 @@ def make_regressor(candidate: Candidate, fleet: Fleet) -> Callable[[], Regressor
     return _maker(candidate.estimator, candidate, {"random_state": fleet.seed})
 
 
-def _maker(path: str, candidate: Candidate, defaults: Mapping[str, object]) -> Callable[[], Regressor]:
+def _maker(path: str, candidate: CandidateConfig, defaults: Mapping[str, object]) -> Callable[[], Regressor]:
     module, _, name = path.rpartition(".")
     try:
         kind = getattr(importlib.import_module(module), name)

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray, IntArray
-from models.features.contract import Design
+from models.features.feature_spec import Design
 from models.features.target_transform import to_scale
 from models.features.training_rows import Rows
 
@@ -20,10 +20,10 @@ __all__ = [
     "HISTORY_PENALTIES",
     "PENALTIES",
     "LinearRows",
-    "Moments",
+    "SufficientStatistics",
     "design_matrix",
-    "moments",
     "solve_ridge",
+    "sufficient_statistics",
 ]
 
 PENALTIES = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
@@ -38,7 +38,7 @@ COVARIATE_PENALTY = 0.05
 
 
 @dataclass(frozen=True)
-class Moments:
+class SufficientStatistics:
     """Sums over the rows of each segment: all that least squares needs.
 
     rows [S], x [S, d], y [S], xx [S, d, d], xy [S, d].
@@ -68,12 +68,12 @@ def design_matrix(base: FloatArray, design: Design, transform: str) -> tuple[Flo
     return np.concatenate([values, others], axis=-1), anchor
 
 
-def moments(x: FloatArray, y: FloatArray, weight: FloatArray) -> Moments:
+def sufficient_statistics(x: FloatArray, y: FloatArray, weight: FloatArray) -> SufficientStatistics:
     """Moments of rows x [S, n, d], y [S, n] with weights [S, n] (0 leaves a row out)."""
     weighted = x * weight[..., None]
     flipped = np.swapaxes(weighted, 1, 2)
     used = np.where(weight > 0, y, 0.0)
-    return Moments(
+    return SufficientStatistics(
         weight.sum(axis=1),
         weighted.sum(axis=1),
         (used * weight).sum(axis=1),
@@ -106,19 +106,19 @@ class LinearRows:
         usable = rows.usable.reshape(n_segments, -1)
         return cls(x.reshape(n_segments, -1, x.shape[-1]), y.reshape(n_segments, -1), usable, origin, target)
 
-    def moments(self, cutoffs: Iterable[int]) -> dict[int, Moments]:
+    def sufficient_statistics(self, cutoffs: Iterable[int]) -> dict[int, SufficientStatistics]:
         """Moments of the usable rows whose target lies at or before each cutoff; every row is summed up once."""
-        found: dict[int, Moments] = {}
+        found: dict[int, SufficientStatistics] = {}
         before, total = -1, None
         for cutoff in sorted(set(cutoffs)):
             columns = np.flatnonzero((self.target > before) & (self.target <= cutoff))
-            part = moments(self.x[:, columns], self.y[:, columns], self.usable[:, columns].astype(float))
+            part = sufficient_statistics(self.x[:, columns], self.y[:, columns], self.usable[:, columns].astype(float))
             total = part if total is None else total + part
             found[cutoff], before = total, cutoff
         return found
 
 
-def solve_ridge(found: Moments, penalties: FloatArray) -> tuple[FloatArray, FloatArray]:
+def solve_ridge(found: SufficientStatistics, penalties: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Coefficients [S, d] and intercepts [S] in the columns' own units.
 
     penalties : of each column, [S, d] or [S, 1], as multiples of the segment's rows. A constant column gets 0.

@@ -11,7 +11,16 @@ from domain.arrays import BoolArray, FloatArray
 from models.features.panel import Panel, by_absolute_phase, target_phases
 from models.smoothing.seasonality import deseasonalised, is_seasonal, multiplicative_indices
 
-__all__ = ["Member", "Parameters", "State", "adjusted", "damped_growth", "forecast", "plain_state", "seasonal_factors"]
+__all__ = [
+    "Parameters",
+    "SmoothingMethod",
+    "State",
+    "adjusted",
+    "damped_growth",
+    "forecast",
+    "plain_state",
+    "seasonal_factors",
+]
 
 Parameters: TypeAlias = dict[str, FloatArray]
 """Arrays by name, first axis S; frozen between retrainings. `damping` (phi, 0 = no trend) is always there."""
@@ -32,7 +41,7 @@ class State:
     addend: FloatArray
 
 
-class Member(Protocol):
+class SmoothingMethod(Protocol):
     """A batched univariate method: forecast = (level + growth * trend) * multiplier + addend."""
 
     @property
@@ -54,7 +63,7 @@ class Member(Protocol):
         """Mask [S] of the segments with the history that the method needs."""
 
 
-def forecast(member: Member, panel: Panel, parameters: Parameters, horizon: int) -> FloatArray:
+def forecast(member: SmoothingMethod, panel: Panel, parameters: Parameters, horizon: int) -> FloatArray:
     """Point forecasts [S, H] for the periods 1..H after each segment's origin, in the target's unit."""
     state = member.states(panel, parameters)
     phases = target_phases(panel, horizon)

@@ -10,8 +10,8 @@ from domain.arrays import BoolArray, FloatArray
 from models.features.panel import Panel, by_absolute_phase
 from models.smoothing.adida import Adida
 from models.smoothing.base import (
-    Member,
     Parameters,
+    SmoothingMethod,
     State,
     adjusted,
     damped_growth,
@@ -28,11 +28,11 @@ __all__ = [
     "MEMBERS",
     "Ets",
     "HoltDamped",
-    "Member",
     "MovingAverage",
     "Parameters",
     "SeasonalNaive",
     "Ses",
+    "SmoothingMethod",
     "State",
     "forecast",
 ]
@@ -219,7 +219,7 @@ class Ets:
         return (panel.lengths >= 2 * panel.season) & (panel.season > 1)
 
 
-MEMBERS: dict[str, Member] = {
+MEMBERS: dict[str, SmoothingMethod] = {
     member.name: member
     for member in (SeasonalNaive(), MovingAverage(), Ses(), HoltDamped(), Ets(), Theta(), Adida(), Croston())
 }

@@ -7,10 +7,10 @@ import numpy as np
 
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Fleet
-from models.training.ensemble import combination_weights, combine
+from models.training.ensemble import combination_weights, ensemble
 from models.training.metrics import point_weights, window_errors
 
-__all__ = ["Backtest", "Folds", "combine_folds", "judge"]
+__all__ = ["Backtest", "Folds", "ensemble_folds", "evaluate_folds"]
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,19 @@ class Folds:
     scale: FloatArray
 
 
-def judge(names: Sequence[str], complexity: Sequence[int], folds: Folds, fleet: Fleet) -> tuple[Backtest, FloatArray]:
+def evaluate_folds(
+    names: Sequence[str], complexity: Sequence[int], folds: Folds, fleet: Fleet
+) -> tuple[Backtest, FloatArray]:
     """Errors of every candidate, and residuals [S, F, H, M + 1] of the candidates and of the combination."""
     actual, scale, metric = folds.actual, folds.scale[:, None], fleet.backtest.metric
     minimum = -np.inf if fleet.target.minimum is None else fleet.target.minimum
     each = np.maximum(folds.each, minimum)
     absolute = np.stack([window_errors(actual, e, "mae", scale) for e in np.moveaxis(each, -1, 0)], axis=-1)
-    weights = combine_folds(absolute)
+    weights = ensemble_folds(absolute)
     # Members are combined as they are: a graph, too, keeps only their sum above the minimum. Folds are taken for
     # segments here, since each has weights of its own.
     flat = np.moveaxis(folds.each, -1, 2).reshape(-1, each.shape[-1], each.shape[2])
-    combination = combine(flat, weights.reshape(-1, weights.shape[-1])).reshape(actual.shape)
+    combination = ensemble(flat, weights.reshape(-1, weights.shape[-1])).reshape(actual.shape)
     combination = np.maximum(combination, minimum)
     naive = window_errors(actual, np.maximum(folds.baseline, minimum), metric, scale)
     tested = Backtest(
@@ -80,7 +82,7 @@ def _known_mean(values: FloatArray) -> FloatArray:
     return np.where(count > 0, np.where(known, values, 0.0).sum(axis=-1) / np.maximum(count, 1), np.nan)
 
 
-def combine_folds(errors: FloatArray) -> FloatArray:
+def ensemble_folds(errors: FloatArray) -> FloatArray:
     """Weights [S, F, M] of each fold's combination, from the absolute errors [S, F, M] of the other folds.
 
     With one fold only, equal weights: a fold must not judge itself.

@@ -7,28 +7,27 @@ from typing import Protocol
 import numpy as np
 
 from domain.arrays import FloatArray
-from domain.config.fleet import Candidate, Fleet
+from domain.config.fleet import CandidateConfig, Fleet
 from domain.errors import ExportError, first_line
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.panel import Panel
 from models.features.target_transform import from_scale, to_scale
 from models.features.training_rows import Window
-from models.onnx_graphs.builder import ML_OPSET, OPSET, Linear, Member, Smoothing, Trees
+from models.onnx_graphs.builder import ML_OPSET, OPSET, GraphMember, LinearMember, SmoothingMember, TreesMember
 from models.regressors.estimators import Regressor, make_regressor, tree_arrays
 from models.regressors.ridge import (
     COVARIATE_PENALTY,
     HISTORY_PENALTIES,
     LinearRows,
-    Moments,
+    SufficientStatistics,
     design_matrix,
     solve_ridge,
 )
-from models.smoothing.base import Member as SmoothingMethod
-from models.smoothing.base import Parameters, forecast
+from models.smoothing.base import Parameters, SmoothingMethod, forecast
 from models.smoothing.exponential import MEMBERS
 from models.training.select import SegmentParameters
 
-__all__ = ["Competitor", "Fitted", "SmoothingCandidate", "competitors", "graph_member", "predicted"]
+__all__ = ["Candidate", "Fitted", "SmoothingCandidate", "candidates_of", "predicted", "tree_member"]
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,12 @@ class Fitted:
     """
 
     forecast: FloatArray
-    member: Callable[[int], Member]
+    member: Callable[[int], GraphMember]
     parameters: Callable[[int], SegmentParameters]
     failures: Mapping[int, str] = field(default_factory=dict)
 
 
-class Competitor(Protocol):
+class Candidate(Protocol):
     """A candidate. needs_rows : whether it trains on feature rows."""
 
     name: str
@@ -57,12 +56,12 @@ class Competitor(Protocol):
         """Fit to each window of the same segments."""
 
 
-def competitors(fleet: Fleet) -> list[Competitor]:
+def candidates_of(fleet: Fleet) -> list[Candidate]:
     """The fleet's candidates in the order of its file."""
-    return [_competitor(candidate, fleet) for candidate in fleet.candidates]
+    return [_candidate(candidate, fleet) for candidate in fleet.candidates]
 
 
-def _competitor(candidate: Candidate, fleet: Fleet) -> Competitor:
+def _candidate(candidate: CandidateConfig, fleet: Fleet) -> Candidate:
     if candidate.name in MEMBERS:
         return SmoothingCandidate(MEMBERS[candidate.name])
     if candidate.name == "ridge":
@@ -92,7 +91,7 @@ class SmoothingCandidate:
     def _fitted(self, values: FloatArray, growth: FloatArray, parameters: Parameters, start: int, step: int) -> Fitted:
         return Fitted(
             values[start : start + step],
-            lambda s: Smoothing(self.name, growth[start + s]),
+            lambda s: SmoothingMember(self.name, growth[start + s]),
             lambda s: _of_segment(parameters, start + s),
         )
 
@@ -121,10 +120,10 @@ class RidgeCandidate:
         contract, horizon = windows[0].contract, windows[0].horizon
         cutoffs = [window.cutoff for window in windows]
         rows = LinearRows.over(windows[0].table, contract.design, self._transform)
-        found = rows.moments([cutoff - back for cutoff in cutoffs for back in (0, horizon)])
+        found = rows.sufficient_statistics([cutoff - back for cutoff in cutoffs for back in (0, horizon)])
         return [self._fit(window, rows, found) for window in windows]
 
-    def _fit(self, window: Window, rows: LinearRows, found: Mapping[int, Moments]) -> Fitted:
+    def _fit(self, window: Window, rows: LinearRows, found: Mapping[int, SufficientStatistics]) -> Fitted:
         contract, cutoff = window.contract, window.cutoff
         known, earlier = found[cutoff], found[cutoff - window.horizon]
         penalty = self._penalty(window, rows, earlier)
@@ -136,11 +135,11 @@ class RidgeCandidate:
         applies = (known.rows >= 2 * rows.x.shape[-1]) & np.isfinite(values).all(axis=1)
         return Fitted(
             np.where(applies[:, None], values, np.nan),
-            lambda s: Linear("ridge", coefficients[s], float(intercept[s]), float(low[s]), float(high[s])),
+            lambda s: LinearMember("ridge", coefficients[s], float(intercept[s]), float(low[s]), float(high[s])),
             lambda s: {"penalty": penalty[s].tolist()},
         )
 
-    def _penalty(self, window: Window, rows: LinearRows, earlier: Moments) -> FloatArray:
+    def _penalty(self, window: Window, rows: LinearRows, earlier: SufficientStatistics) -> FloatArray:
         """Penalties [S, d] with the smallest squared error on the targets of the newest horizon before the origin."""
         split = window.cutoff - window.horizon
         columns = np.flatnonzero((rows.origin <= split) & (rows.target > split) & (rows.target <= window.cutoff))
@@ -156,7 +155,7 @@ class RidgeCandidate:
         return np.where(known[:, None], chosen, 0.1)
 
 
-def _penalty_options(contract: Contract) -> FloatArray:
+def _penalty_options(contract: FeatureSpec) -> FloatArray:
     """Penalties of the design columns that compete, [options, d]."""
     design = contract.design
     names = [contract.base[column] for column in (*design.values, *design.others)]
@@ -206,7 +205,7 @@ class EstimatorCandidate:
                 failures[s] = first_line(exc)
             else:
                 values[s] = from_scale(relative + origin[s], self._transform)
-        return Fitted(values, lambda s: graph_member(self.name, fitted[s], width), lambda s: {}, failures)
+        return Fitted(values, lambda s: tree_member(self.name, fitted[s], width), lambda s: {}, failures)
 
 
 def predicted(regressor: Regressor, x: FloatArray) -> FloatArray:
@@ -214,14 +213,14 @@ def predicted(regressor: Regressor, x: FloatArray) -> FloatArray:
     return np.asarray(regressor.predict(x.astype(np.float32)), dtype=np.float64).reshape(len(x))
 
 
-def graph_member(name: str, regressor: Regressor, width: int) -> Trees:
+def tree_member(name: str, regressor: Regressor, width: int) -> TreesMember:
     """A fitted regressor as a member of a graph; width : number of design columns.
 
     Raises ExportError if it cannot be converted.
     """
     booster = getattr(regressor, "booster_", None)
     if booster is not None:
-        return Trees(name, nodes=tree_arrays(booster))
+        return TreesMember(name, nodes=tree_arrays(booster))
     from skl2onnx import to_onnx  # Heavy, and needed only for winners of this kind.
 
     example = np.zeros((1, width), dtype=np.float32)
@@ -229,4 +228,4 @@ def graph_member(name: str, regressor: Regressor, width: int) -> Trees:
         converted = to_onnx(regressor, example, target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET})
     except Exception as exc:
         raise ExportError(f"{type(regressor).__name__} has no ONNX form: {first_line(exc)}") from exc
-    return Trees(name, converted=converted.SerializeToString())
+    return TreesMember(name, converted=converted.SerializeToString())

@@ -6,7 +6,7 @@ import numpy as np
 
 from domain.arrays import FloatArray, IntArray
 
-__all__ = ["COMBINED", "choose", "combination_weights", "combine", "conformal_quantile", "fold_drops"]
+__all__ = ["COMBINED", "choose", "combination_weights", "conformal_quantile", "cutoffs", "ensemble"]
 
 COMBINED = -1
 _POWER = 2.0  # Inverse squared error; on the M3 validation window any power from 1 to 2 is within 0.3 %.
@@ -14,7 +14,7 @@ _LEAST_WEIGHT = 0.01
 _SPREAD = 0.5  # Interval widths grow with the square root of the step, as for a random walk.
 
 
-def fold_drops(horizon: int, folds: int = 3) -> tuple[int, ...]:
+def cutoffs(horizon: int, folds: int = 3) -> tuple[int, ...]:
     """Periods to drop for each backtest origin, latest first: (6, 12, 18) for a horizon of 18.
 
     A fold with fewer periods left than the horizon is judged on those it has, so that short histories lose little.
@@ -48,7 +48,7 @@ def combination_weights(errors: FloatArray) -> FloatArray:
     return result
 
 
-def combine(forecasts: FloatArray, weights: FloatArray) -> FloatArray:
+def ensemble(forecasts: FloatArray, weights: FloatArray) -> FloatArray:
     """Weighted mean [S, ...] of members' forecasts [S, M, ...].
 
     Where a member has no forecast (NaN: not applicable in an early fold) the others share its weight; NaN where none

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 
 from domain.config.fleet import Fleet
-from models.features.contract import Contract, contract_of
+from models.features.feature_spec import FeatureSpec, feature_spec_of
 
 __all__ = ["TRAINING_VERSION", "cost_fingerprint", "level_fingerprint", "settings_fingerprint", "training_fingerprint"]
 
@@ -20,7 +20,7 @@ _GATES = {"baseline_tolerance", "max_parity_error"}
 """Gates that training anticipates when it chooses a winner."""
 
 
-def settings_fingerprint(fleet: Fleet, contract: Contract) -> str:
+def settings_fingerprint(fleet: Fleet, contract: FeatureSpec) -> str:
     """Hash of everything but a segment's rows that its model depends on."""
     settings = fleet.model_dump(mode="json", exclude=_IRRELEVANT)
     settings["gates"] = fleet.gates.model_dump(mode="json", include=_GATES)
@@ -30,7 +30,7 @@ def settings_fingerprint(fleet: Fleet, contract: Contract) -> str:
 
 def cost_fingerprint(fleet: Fleet) -> str:
     """Hash of the settings that decide what a segment costs to train and to score; the data are not among them."""
-    return settings_fingerprint(fleet, contract_of(fleet, {}))
+    return settings_fingerprint(fleet, feature_spec_of(fleet, {}))
 
 
 def training_fingerprint(rows: str, settings: str) -> str:

@@ -6,15 +6,15 @@ import numpy as np
 
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Fleet
-from models.features.contract import STATES, Contract, base_features, state_columns
+from models.features.feature_spec import STATES, FeatureSpec, base_features, state_columns
 from models.features.panel import Panel, target_phases
 from models.features.series import Series
 from models.features.training_rows import Window, build_rows
 from models.smoothing.base import Parameters
 from models.smoothing.exponential import MEMBERS
-from models.training.backtest import Backtest, Folds, judge
-from models.training.candidates import Competitor, Fitted, SmoothingCandidate, competitors
-from models.training.ensemble import conformal_quantile, fold_drops
+from models.training.backtest import Backtest, Folds, evaluate_folds
+from models.training.candidates import Candidate, Fitted, SmoothingCandidate, candidates_of
+from models.training.ensemble import conformal_quantile, cutoffs
 from models.training.select import Refit, SegmentParameters, TrainedSegment, assemble, competing, untrained
 
 __all__ = ["fold_plan", "forecast_features", "train_forecast"]
@@ -28,14 +28,14 @@ def fold_plan(length: int, horizon: int, folds: int, spacing: int | str) -> tupl
     """
     if length < 2:
         return ()
-    wanted = fold_drops(horizon, folds) if spacing == "auto" else tuple(int(spacing) * (f + 1) for f in range(folds))
+    wanted = cutoffs(horizon, folds) if spacing == "auto" else tuple(int(spacing) * (f + 1) for f in range(folds))
     room = max(1, length - max(2, length // 3))
     if wanted[-1] <= room:
         return wanted
     return tuple(sorted({max(1, drop * room // wanted[-1]) for drop in wanted}))
 
 
-def train_forecast(series: Series, fleet: Fleet, contract: Contract, winner: str = "") -> list[TrainedSegment]:
+def train_forecast(series: Series, fleet: Fleet, contract: FeatureSpec, winner: str = "") -> list[TrainedSegment]:
     """Train every segment of `series`; results in their order. A segment of one period has no model but a reason.
 
     winner : refits this candidate, or the combination, without a choice.
@@ -57,9 +57,9 @@ def train_forecast(series: Series, fleet: Fleet, contract: Contract, winner: str
 
 
 def _train_group(
-    series: Series, shifts: tuple[int, ...], fleet: Fleet, contract: Contract, winner: str
+    series: Series, shifts: tuple[int, ...], fleet: Fleet, contract: FeatureSpec, winner: str
 ) -> list[TrainedSegment]:
-    found = competitors(fleet)
+    found = candidates_of(fleet)
     needs_rows = any(candidate.needs_rows for candidate in found)
     rows = build_rows(series, contract, [0, *shifts]) if needs_rows else None
     windows = [Window(series, contract, rows, shift, contract.horizon) for shift in (0, *shifts)]
@@ -71,7 +71,7 @@ def _train_group(
 
 def _backtest(
     series: Series,
-    found: Sequence[Competitor],
+    found: Sequence[Candidate],
     windows: Sequence[Window],
     fitted: Sequence[Sequence[Fitted]],
     fleet: Fleet,
@@ -88,7 +88,7 @@ def _backtest(
         size=_mean_size(series.panel.values),
         scale=_scale(series.panel, fleet),
     )
-    return judge([c.name for c in found], [c.complexity for c in found], folds, fleet)
+    return evaluate_folds([c.name for c in found], [c.complexity for c in found], folds, fleet)
 
 
 def _mean_size(values: FloatArray) -> FloatArray:
@@ -108,11 +108,11 @@ def _scale(panel: Panel, fleet: Fleet) -> FloatArray:
 
 def _refit(
     series: Series,
-    found: Sequence[Competitor],
+    found: Sequence[Candidate],
     fitted: Sequence[Fitted],
     residuals: FloatArray,
     fleet: Fleet,
-    contract: Contract,
+    contract: FeatureSpec,
 ) -> Refit:
     parameters = {
         candidate.name: [fit.parameters(s) for s in range(len(series.segments))]
@@ -134,7 +134,7 @@ def _refit(
 
 
 def forecast_features(
-    panel: Panel, covariates: FloatArray, contract: Contract, parameters: Mapping[str, Sequence[SegmentParameters]]
+    panel: Panel, covariates: FloatArray, contract: FeatureSpec, parameters: Mapping[str, Sequence[SegmentParameters]]
 ) -> FloatArray:
     """All columns of the contract at the panel's last column, [S, H, k].
 

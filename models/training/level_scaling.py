@@ -12,14 +12,14 @@ import numpy as np
 from domain.arrays import FloatArray, IntArray
 from models.features.series import Series
 
-__all__ = ["Fit", "aligned", "fit_one", "spread"]
+__all__ = ["GroupScaling", "aligned", "dispersion", "fit_group_scaling"]
 
 _LEAST = 20
 """Fewer residuals say too little about a quantile."""
 
 
 @dataclass(frozen=True)
-class Fit:
+class GroupScaling:
     """How a level is brought to a segment's size: level * factor + offset.
 
     size : mean absolute value of the level at that size, or as it is where that is 0. shared : periods that tell it.
@@ -45,13 +45,13 @@ def aligned(own: Series, levels: FloatArray, ends: IntArray) -> FloatArray:
     return result
 
 
-def fit_one(own: FloatArray, level: FloatArray) -> Fit:
+def fit_group_scaling(own: FloatArray, level: FloatArray) -> GroupScaling:
     """Fit of a level [1, T] to a segment [1, T] or [1, 0]; the level as it is where they share no period."""
     if own.shape[1] == 0:
         own = np.full_like(level, np.nan)
     factor, offset, shared = _fitted(own, level)
     expected = level * factor[:, None] + offset[:, None]
-    return Fit(float(factor[0]), float(offset[0]), float(_size(expected, level)[0]), int(shared[0]))
+    return GroupScaling(float(factor[0]), float(offset[0]), float(_size(expected, level)[0]), int(shared[0]))
 
 
 def _fitted(own: FloatArray, level: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -83,7 +83,7 @@ def _mean_size(values: FloatArray) -> FloatArray:
     return size
 
 
-def spread(own: FloatArray, level: FloatArray, shared: int, horizon: int, coverage: float) -> float:
+def dispersion(own: FloatArray, level: FloatArray, shared: int, horizon: int, coverage: float) -> float:
     """Quantile of how far segments [S, T] lie from their levels [S, T], relative to the level at their size.
 
     shared : periods to bring them to size on, 0 for not at all. Judged on the `horizon` periods after these; where too

@@ -7,15 +7,15 @@ from typing import TypeAlias
 import numpy as np
 
 from domain.arrays import FloatArray, IntArray
-from domain.config.fleet import Candidate, Fleet
+from domain.config.fleet import CandidateConfig, Fleet
 from domain.errors import ExportError, first_line
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.target_transform import from_scale, to_scale
-from models.onnx_graphs.builder import Linear, Member
+from models.onnx_graphs.builder import GraphMember, LinearMember
 from models.regressors.estimators import Regressor, make_regressor
-from models.regressors.ridge import PENALTIES, moments, solve_ridge
-from models.training.backtest import Backtest, Folds, judge
-from models.training.candidates import graph_member, predicted
+from models.regressors.ridge import PENALTIES, solve_ridge, sufficient_statistics
+from models.training.backtest import Backtest, Folds, evaluate_folds
+from models.training.candidates import predicted, tree_member
 from models.training.select import Refit, TrainedSegment, assemble, competing, untrained
 
 __all__ = ["Tabular", "train_regression"]
@@ -44,14 +44,14 @@ class _Fit:
     """One candidate fitted to one segment's rows."""
 
     predict: Callable[[FloatArray], FloatArray]
-    member: Callable[[], Member]
+    member: Callable[[], GraphMember]
 
 
 _Fitter: TypeAlias = Callable[[FloatArray, FloatArray], _Fit | str]
 """Fits a candidate to rows, or says why there is no fit."""
 
 
-def train_regression(rows: Tabular, fleet: Fleet, contract: Contract, winner: str = "") -> list[TrainedSegment]:
+def train_regression(rows: Tabular, fleet: Fleet, contract: FeatureSpec, winner: str = "") -> list[TrainedSegment]:
     """Train every segment; results in their order. A segment of one row has no model but a reason.
 
     winner : refits this candidate, or the combination, without a choice.
@@ -77,7 +77,7 @@ def _train_one(
     y: FloatArray,
     fitters: Sequence[_Fitter],
     fleet: Fleet,
-    contract: Contract,
+    contract: FeatureSpec,
     winner: str,
 ) -> TrainedSegment:
     # The same means fill gaps in the backtest and in the refit; they are not a model of the target.
@@ -110,7 +110,7 @@ def _why(fit: _Fit | str) -> str:
     return fit if isinstance(fit, str) else ""
 
 
-def _member(fit: _Fit | str) -> Member:
+def _member(fit: _Fit | str) -> GraphMember:
     if isinstance(fit, str):  # It has no finite prediction and is never chosen.
         raise ExportError(f"a candidate without a fit has no graph: {fit}")
     return fit.member()
@@ -152,7 +152,7 @@ def _backtest(x: FloatArray, y: FloatArray, fitters: Sequence[_Fitter], fleet: F
     size = np.array([np.mean(np.abs(y))])
     complexity = [_COMPLEXITY.get(candidate.name, 9) for candidate in fleet.candidates]
     names = [candidate.name for candidate in fleet.candidates]
-    tested, residuals = judge(names, complexity, Folds(actual, each, baseline, size, size), fleet)
+    tested, residuals = evaluate_folds(names, complexity, Folds(actual, each, baseline, size, size), fleet)
     return tested, residuals[~np.isnan(actual)]
 
 
@@ -168,7 +168,7 @@ def _half_widths(residuals: FloatArray, level: float) -> FloatArray:
     return widths
 
 
-def _fitter(candidate: Candidate, fleet: Fleet) -> _Fitter:
+def _fitter(candidate: CandidateConfig, fleet: Fleet) -> _Fitter:
     """How a candidate is fitted to rows x [n, k] without gaps; it gives None where it fails or has too few rows.
 
     Raises FleetError for an estimator that cannot be made.
@@ -185,7 +185,7 @@ def _fitter(candidate: Candidate, fleet: Fleet) -> _Fitter:
 def _fit_constant(name: str, x: FloatArray, y: FloatArray, transform: str) -> _Fit:
     value = float(np.mean(y) if name == "mean" else np.median(y))
     scaled = float(to_scale(np.array([value]), transform)[0])
-    constant = Linear(name, np.zeros(x.shape[1]), scaled, value, value)
+    constant = LinearMember(name, np.zeros(x.shape[1]), scaled, value, value)
     return _Fit(lambda rows: np.full(len(rows), value), lambda: constant)
 
 
@@ -194,17 +194,17 @@ def _fit_ridge(x: FloatArray, y: FloatArray, fleet: Fleet) -> _Fit | str:
         return "fewer than 8 rows"
     scaled = to_scale(y, fleet.target.transform)
     held_out = np.arange(len(y)) >= len(y) - max(1, len(y) // 5)
-    earlier = moments(x[None], scaled[None], (~held_out)[None].astype(float))
+    earlier = sufficient_statistics(x[None], scaled[None], (~held_out)[None].astype(float))
     losses = []
     for penalty in PENALTIES:
         coefficients, intercept = solve_ridge(earlier, np.array([[penalty]]))
         losses.append(np.mean((x[held_out] @ coefficients[0] + intercept[0] - scaled[held_out]) ** 2))
     best = PENALTIES[int(np.argmin(losses))]
-    found = moments(x[None], scaled[None], np.ones((1, len(y))))
+    found = sufficient_statistics(x[None], scaled[None], np.ones((1, len(y))))
     coefficients, intercept = solve_ridge(found, np.array([[best]]))
     spread = float(np.max(y) - np.min(y))
     low, high = float(np.min(y)) - spread, float(np.max(y)) + spread
-    model = Linear("ridge", coefficients[0], float(intercept[0]), low, high)
+    model = LinearMember("ridge", coefficients[0], float(intercept[0]), low, high)
 
     def predict(rows: FloatArray) -> FloatArray:
         values = from_scale(rows @ model.coefficients + model.intercept, fleet.target.transform)
@@ -230,4 +230,4 @@ def _fit_estimator(
         except Exception:  # noqa: BLE001 - as above
             return np.full(len(rows), np.nan)
 
-    return _Fit(predict, lambda: graph_member(name, regressor, x.shape[1]))
+    return _Fit(predict, lambda: tree_member(name, regressor, x.shape[1]))

@@ -15,8 +15,8 @@ from domain.arrays import FloatArray, IntArray
 from domain.config.candidates import COMBINATION
 from domain.config.fleet import Fleet
 from domain.errors import ExportError
-from models.features.contract import Contract
-from models.onnx_graphs.builder import Member, Model, build_graph
+from models.features.feature_spec import FeatureSpec
+from models.onnx_graphs.builder import GraphMember, GraphSpec, build_graph
 from models.onnx_graphs.runtime import Predictions, run_verified
 from models.training.backtest import Backtest
 from models.training.ensemble import COMBINED, choose, combination_weights
@@ -73,7 +73,7 @@ class Refit:
 
     features: FloatArray
     predictions: FloatArray
-    member: Callable[[int, int], Member]
+    member: Callable[[int, int], GraphMember]
     parameters: Callable[[int, int], SegmentParameters]
     half_width: Callable[[int, int], FloatArray]
     failure: Callable[[int, int], str] = lambda s, m: ""
@@ -87,7 +87,7 @@ def competing(fleet: Fleet, winner: str) -> Fleet:
 
 
 def assemble(
-    segments: Sequence[str], tested: Backtest, refit: Refit, fleet: Fleet, contract: Contract, winner: str = ""
+    segments: Sequence[str], tested: Backtest, refit: Refit, fleet: Fleet, contract: FeatureSpec, winner: str = ""
 ) -> list[TrainedSegment]:
     """Choose each segment's winner and export it; a segment whose every candidate failed says why.
 
@@ -149,7 +149,7 @@ class _Draft:
     choice: int
     used: Sequence[int]
     weights: FloatArray
-    family: frozenset[type[Member]]
+    family: frozenset[type[GraphMember]]
     parameters: str
     graph: bytes
 
@@ -162,7 +162,7 @@ class _Bench:
     tested: Backtest
     refit: Refit
     fleet: Fleet
-    contract: Contract
+    contract: FeatureSpec
     means: FloatArray
     weights: FloatArray
 
@@ -224,7 +224,7 @@ class _Bench:
             "myriad.parameters": parameters,
         }
         members = tuple(self.refit.member(s, m) for m in used)
-        graph = build_graph(Model(self.contract, members, shares, self.refit.half_width(s, choice), notes))
+        graph = build_graph(GraphSpec(self.contract, members, shares, self.refit.half_width(s, choice), notes))
         return _Draft(s, choice, used, shares, frozenset(map(type, members)), parameters, graph)
 
     def _checked(self, drafts: Sequence[_Draft]) -> list[TrainedSegment | str]:

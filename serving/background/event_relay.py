@@ -3,12 +3,12 @@
 from datetime import datetime, timedelta
 
 from adapters.gateway.store import GatewayStore
-from adapters.lake.fleet_events import news_since
+from adapters.lake.fleet_events import events_since
 from adapters.lake.table import Lake
 from domain.gateway.fleet_events import NEWS
 from domain.gateway.subscriptions import Subscription
 
-__all__ = ["Herald"]
+__all__ = ["EventRelay"]
 
 _EVERY = timedelta(seconds=5)
 _PER_FLEET = timedelta(milliseconds=50)
@@ -17,7 +17,7 @@ _BEFORE = timedelta(minutes=10)
 """Clocks of stores differ; news from so shortly before a subscription are told as well."""
 
 
-class Herald:
+class EventRelay:
     """News are told once to each subscriber, whatever dies: the database knows which messages there are."""
 
     def __init__(self, store: GatewayStore, lake: Lake) -> None:
@@ -44,7 +44,7 @@ class Herald:
         self._next += len(fleets) * _PER_FLEET
         told = 0
         for fleet in fleets:
-            for uri, news in news_since(self._lake, fleet, min(since.values()), self._seen):
+            for uri, news in events_since(self._lake, fleet, min(since.values()), self._seen):
                 asked = [name for name, wish in wishes.items() if fleet in heard[name] and news.event in wish.events]
                 told += sum(self._store.tell_news(name, news) for name in asked if news.at >= since[name])
                 self._seen.add(uri)

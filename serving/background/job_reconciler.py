@@ -15,20 +15,20 @@ from uuid import uuid4
 
 from adapters.gateway.records import JobRecord, new_job
 from adapters.gateway.store import GatewayStore
-from adapters.lake.job_results import last_beat, read_account
+from adapters.lake.job_results import last_heartbeat, read_job_result
 from adapters.lake.table import Lake
 from adapters.lake.uploads import SCHEME, place_of
 from adapters.orchestration.flow_runs import RunState
 from adapters.sources.fleet_files import load_fleet
-from adapters.sources.new_files import unknown_files
+from adapters.sources.new_files import new_files
 from domain.errors import GatewayError, MyriadError, OrchestratorError, UnknownNameError
 from domain.gateway.file_events import FileEvent, wanted
 from domain.gateway.inbound_hooks import Hook
-from domain.gateway.job_result import account_json
+from domain.gateway.job_result import job_result_json
 from domain.gateway.jobs import MOST_INPUTS, BatchDeployment, JobRequest
-from serving.background.event_relay import Herald
+from serving.background.event_relay import EventRelay
 
-__all__ = ["Keeper", "Runs"]
+__all__ = ["JobReconciler", "Runs"]
 
 FILES_LANDED = "myriad.files.landed"
 _LOG = logging.getLogger("myriad.gateway")
@@ -58,12 +58,12 @@ class Runs(Protocol):
     def crash(self, run_id: str, why: str) -> None: ...
 
 
-class Keeper:
+class JobReconciler:
     """Looks after all jobs that are not final, again and again."""
 
     def __init__(self, store: GatewayStore, runs: Runs, lake: Lake, home: Path, poll_s: float = 1.0) -> None:
         self._store, self._runs, self._lake, self._home, self._poll_s = store, runs, lake, home, poll_s
-        self._herald = Herald(store, lake)
+        self._herald = EventRelay(store, lake)
         self._swept: dict[str, datetime] = {}
         self._forget_at = _NEVER
         self._over, self._work = threading.Event(), threading.Event()
@@ -180,7 +180,7 @@ class Keeper:
         _, deployment = self._deployment(name, hook)
         noted, lost = self._store.newest_notes(name), list[FileEvent]()
         settled = now - timedelta(seconds=max(hook.debounce_seconds, _SETTLED_S))
-        for file in unknown_files(self._lake, load_fleet(deployment.fleet, self._home), self._home):
+        for file in new_files(self._lake, load_fleet(deployment.fleet, self._home), self._home):
             modified = datetime.fromtimestamp(file.modified, UTC)
             if wanted(file.uri, hook.include) and modified < settled and noted.get(file.uri, _NEVER) < modified:
                 lost.append(FileEvent(file.uri, file.stamp))
@@ -229,20 +229,20 @@ class Keeper:
                 self._store.change(job, state="running", progress=progress, started_at=state.started_at)
 
     def _complete(self, job: JobRecord, state: RunState, now: datetime) -> None:
-        account = read_account(self._lake, job.fleet, job.id)
+        account = read_job_result(self._lake, job.fleet, job.id)
         if account is None:
             self._again_or_fail(job, "the run has left no account of what it did", now)
             return
         ended = {"started_at": state.started_at, "finished_at": state.ended_at or now}
         progress = {"stage": "score", "percent": 100.0}
-        self._store.change(job, state="completed", account=account_json(account), progress=progress, **ended)
+        self._store.change(job, state="completed", account=job_result_json(account), progress=progress, **ended)
         self._store.record(job.client, "job.completed", job.id, {"predictions": account.rows})
 
     def _is_gone(self, job: JobRecord, state: RunState, now: datetime) -> bool:
         """Whether the run's process has died without telling Prefect, as one that is killed does."""
         if state.started_at is None or now - state.started_at < _SILENCE:
             return False
-        beat = last_beat(self._lake, job.fleet, job.id)
+        beat = last_heartbeat(self._lake, job.fleet, job.id)
         return beat is None or now - beat >= _SILENCE
 
     def _again_or_fail(self, job: JobRecord, why: str, now: datetime, *, lost: bool = False) -> None:

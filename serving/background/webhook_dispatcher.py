@@ -11,7 +11,7 @@ from adapters.gateway.store import GatewayStore
 from domain.errors import GatewayError, RequestError
 from domain.gateway.subscriptions import Subscription, check_target, pause
 
-__all__ = ["Postman", "Send"]
+__all__ = ["Send", "WebhookDispatcher"]
 
 Send = Callable[[str, str, str, str], str]
 """url, secret, id, body -> empty, or what went wrong."""
@@ -21,7 +21,7 @@ _LEASE = timedelta(seconds=60)
 """A gateway that dies with a message in its hand: another one sends it after this, or it does itself."""
 
 
-class Postman:
+class WebhookDispatcher:
     """Looks for messages that are due. A message may arrive twice, with the same id; none gets lost."""
 
     def __init__(

@@ -14,7 +14,7 @@ from domain.gateway.file_events import FileEvent, file_events, wanted
 from domain.gateway.inbound_hooks import Hook
 from domain.gateway.jobs import check_place
 from serving.auth import allow
-from serving.dependencies import Services
+from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
 from serving.routes.jobs import Operator, Parts, Reader
 
@@ -104,11 +104,11 @@ def _view(name: str, hook: Hook) -> NamedHook:
     return NamedHook(name=name, url=f"/v1/hooks/{name}", **hook.model_dump())
 
 
-def _of_name(parts: Services, name: str) -> Hook | None:
+def _of_name(parts: Dependencies, name: str) -> Hook | None:
     return parts.store.hooks().get(name)
 
 
-async def _sender(name: str, hook: Hook | None, request: Request, body: bytes, parts: Services) -> str:
+async def _sender(name: str, hook: Hook | None, request: Request, body: bytes, parts: Dependencies) -> str:
     """Who has sent this. An unknown hook is told to those alone who have a key."""
     if hook is not None and hook.verification == "signature":
         secret = parts.secret_of(name)
@@ -126,7 +126,9 @@ async def _sender(name: str, hook: Hook | None, request: Request, body: bytes, p
     return client.name
 
 
-def _take(name: str, hook: Hook | None, body: bytes, headers: dict[str, str], sender: str, parts: Services) -> Taken:
+def _take(
+    name: str, hook: Hook | None, body: bytes, headers: dict[str, str], sender: str, parts: Dependencies
+) -> Taken:
     if hook is None:
         raise ProblemError(404, f"hook {name}: there is none")
     try:
@@ -154,7 +156,7 @@ class _Noted:
 
 
 def _note(
-    name: str, hook: Hook, identity: str | None, document: object, headers: dict[str, str], parts: Services
+    name: str, hook: Hook, identity: str | None, document: object, headers: dict[str, str], parts: Dependencies
 ) -> _Noted:
     files, outside = _wanted(hook, document, parts)
     signed = headers.get("webhook-id") if hook.verification == "signature" else None
@@ -163,7 +165,7 @@ def _note(
     return _Noted(files, parts.store.take_files(name, message, files), outside)
 
 
-def _wanted(hook: Hook, document: object, parts: Services) -> tuple[list[FileEvent], list[str]]:
+def _wanted(hook: Hook, document: object, parts: Dependencies) -> tuple[list[FileEvent], list[str]]:
     """Files of a document that the hook wants, and why others are left out that lie where none may be read."""
     try:
         found = [event for event in file_events(document) if wanted(event.uri, hook.include)]
@@ -181,7 +183,7 @@ def _wanted(hook: Hook, document: object, parts: Services) -> tuple[list[FileEve
     return taken, outside
 
 
-def _roots(hook: Hook, parts: Services) -> list[str]:
+def _roots(hook: Hook, parts: Dependencies) -> list[str]:
     found = parts.store.endpoint(hook.endpoint)
     if found is None:
         raise ProblemError(404, f"endpoint {hook.endpoint}: there is none")

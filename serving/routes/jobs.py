@@ -18,10 +18,10 @@ from adapters.sources.fleet_files import load_fleet
 from adapters.sources.precheck import refusals
 from domain.config.fleet import Fleet
 from domain.errors import FleetError, RequestError
-from domain.gateway.job_result import parse_account
+from domain.gateway.job_result import parse_job_result
 from domain.gateway.jobs import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, check_place, request_digest
 from serving.auth import Client, allow
-from serving.dependencies import Services
+from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
 from serving.routes.schemas import Endpoint, Endpoints, Job, Jobs, Line, Link, Log, Upload, job_view
 
@@ -54,12 +54,12 @@ Scorer = Annotated[Client, Depends(allow("score"))]
 Operator = Annotated[Client, Depends(allow("operate"))]
 
 
-def _services(request: Request) -> Services:
-    found: Services = request.app.state.services
+def _services(request: Request) -> Dependencies:
+    found: Dependencies = request.app.state.services
     return found
 
 
-Parts = Annotated[Services, Depends(_services)]
+Parts = Annotated[Dependencies, Depends(_services)]
 
 
 # -- endpoints --------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def put_endpoint(
     return _view(endpoint, definition, version)
 
 
-def _check_deployment(parts: Services, name: str, deployment: BatchDeployment) -> None:
+def _check_deployment(parts: Dependencies, name: str, deployment: BatchDeployment) -> None:
     field = f"body.deployments.{name}.fleet"
     try:
         load_fleet(deployment.fleet, parts.home)
@@ -116,7 +116,7 @@ def _view(name: str, endpoint: BatchEndpoint, version: int) -> Endpoint:
     return Endpoint(name=name, version=version, deployments=endpoint.deployments, default=endpoint.default)
 
 
-def _known(parts: Services, endpoint: str) -> tuple[BatchEndpoint, int]:
+def _known(parts: Dependencies, endpoint: str) -> tuple[BatchEndpoint, int]:
     found = parts.store.endpoint(endpoint)
     if found is None:
         raise ProblemError(404, f"endpoint {endpoint}: there is none; make it with PUT /v1/batch/{endpoint}")
@@ -173,7 +173,7 @@ def _chosen(definition: BatchEndpoint, asked: JobRequest, header: str | None) ->
     return name
 
 
-def _placed(parts: Services, fleet: Fleet, job: JobRecord) -> None:
+def _placed(parts: Dependencies, fleet: Fleet, job: JobRecord) -> None:
     """Refuse inputs that may not be read, before the job is on record."""
     if job.request.inputs and fleet.score is None:
         told = f"body.inputs: fleet {fleet.name} takes no scoring input; its file has no `score.source`"
@@ -331,7 +331,7 @@ async def upload(
     return Upload(uri=kept.uri, bytes=kept.bytes, sha256=kept.sha256)
 
 
-def _job(parts: Services, endpoint: str, job_id: str) -> JobRecord:
+def _job(parts: Dependencies, endpoint: str, job_id: str) -> JobRecord:
     found = parts.store.job(job_id)
     if found is None or found.endpoint != endpoint:
         raise ProblemError(404, f"job {job_id}: endpoint {endpoint} has none of this id")
@@ -344,8 +344,8 @@ def _completed(job: JobRecord) -> JobRecord:
     return job
 
 
-def _output(parts: Services, job: JobRecord, form: Format) -> FileResponse:
-    account = parse_account(_completed(job).account or "")
+def _output(parts: Dependencies, job: JobRecord, form: Format) -> FileResponse:
+    account = parse_job_result(_completed(job).account or "")
     if account is None:
         raise ProblemError(404, f"job {job.id}: the account of its run cannot be read")
     folder = tempfile.TemporaryDirectory(prefix="myriad-output-")

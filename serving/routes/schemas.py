@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from adapters.gateway.records import JobRecord
 from adapters.lake.uploads import SCHEME
-from domain.gateway.job_result import parse_account
+from domain.gateway.job_result import parse_job_result
 from domain.gateway.jobs import BatchEndpoint, JobCounts, JobInput, JobOutput, JobProgress, JobState, Overrides
 
 __all__ = ["Endpoint", "Endpoints", "Job", "Jobs", "Line", "Link", "Log", "Upload", "job_view"]
@@ -99,7 +99,7 @@ class Link(BaseModel):
 
 def job_view(job: JobRecord) -> Job:
     """A job as its client sees it."""
-    account = parse_account(job.account) if job.account else None
+    account = parse_job_result(job.account) if job.account else None
     here = f"/v1/batch/{job.endpoint}/jobs/{job.id}"
     counts = None
     if account is not None:

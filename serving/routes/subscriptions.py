@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from domain.errors import RequestError
 from domain.gateway.subscriptions import DeliveryState, Subscription, check_target
 from serving.auth import Client
-from serving.dependencies import Services
+from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
 from serving.routes.jobs import Operator, Parts
 
@@ -129,7 +129,7 @@ def _view(name: str, subscription: Subscription) -> NamedSubscription:
     return NamedSubscription(name=name, **subscription.model_dump())
 
 
-def _known(parts: Services, client: Client, name: str) -> None:
+def _known(parts: Dependencies, client: Client, name: str) -> None:
     found = parts.store.subscriptions().get(name)
     if found is None or not _reaches(client, found):
         raise ProblemError(404, f"subscription {name}: there is none; make it with PUT /v1/subscriptions/{name}")

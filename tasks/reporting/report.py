@@ -68,7 +68,7 @@ from tasks.reporting.facts import (
 from tasks.score import ScoreSummary
 from tasks.train import TrainSummary
 from tasks.workers.evaluate import evaluate_bucket
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 __all__ = ["Stages", "evaluate_predictions", "write_report"]
 
@@ -98,7 +98,7 @@ def evaluate_predictions(run: Run, job_id: str) -> TestMetric | None:
     fleet = run.fleet
     if fleet.test is None:
         return None
-    truth = Run(Job(fleet.truth, run.job.lake, run.job.run_id, run.job.home), run.workers)
+    truth = Run(RunContext(fleet.truth, run.job.lake, run.job.run_id, run.job.home), run.workers)
     ingest_files.fn(truth, "actuals", fleet.test.source)
     profiles = run.table(SEGMENTS).read(["rows", "mean"])
     constant = float(np.average(profiles["mean"].to_numpy(), weights=profiles["rows"].to_numpy()))

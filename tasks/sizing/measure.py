@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from functools import partial
 
 from adapters.compute.dask import Workers
-from domain.capacity.cost_model import Piece, Rate, Rates, Work, fit_memory, fit_rate
+from domain.capacity.cost_model import CostModel, Measurement, StageCost, Work, fit_memory, fit_stage_cost
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, PREDICTIONS
 from models.training.fingerprints import cost_fingerprint
 from tasks.sizing.sample import SizeSample, promote_sample
-from tasks.workers.job import Job
 from tasks.workers.measure import Measured, Measuring
+from tasks.workers.run_context import RunContext
 from tasks.workers.score import ScoreReceipt, score_bucket
 from tasks.workers.train import LEVELS, TrainReceipt, train_bucket
 
@@ -25,7 +25,7 @@ _REASONS = 3
 class MeasuredSample:
     """What the sample cost. failed : segments that could not be trained, and the most frequent reasons."""
 
-    rates: Rates
+    rates: CostModel
     failed: int
     reasons: tuple[str, ...]
 
@@ -46,10 +46,10 @@ def measure_sample(sample: SizeSample, workers: Workers, *, remote: bool) -> Mea
     commit_seconds += _commit_scoring(job, [done.result for done in scored])
     idle = first.peak_bytes if not trained else min(done.before_bytes for done in trained)
     per_row = sample.read_seconds if remote else 0.0
-    training = [Piece(_trained(done.result), done.seconds, done.peak_bytes) for done in trained]
+    training = [Measurement(_trained(done.result), done.seconds, done.peak_bytes) for done in trained]
     training = [piece for piece in training if piece.work.segments]
     scoring = [piece for piece in _scored(sample, scored) if piece.work.segments]
-    rates = Rates(
+    rates = CostModel(
         settings=cost_fingerprint(job.fleet),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         train=_rate(training, per_row),
@@ -68,21 +68,21 @@ def _trained(receipt: TrainReceipt) -> Work:
     return Work(receipt.models + receipt.outcomes.get("failed", 0), receipt.rows)
 
 
-def _scored(sample: SizeSample, scored: Sequence[Measured[ScoreReceipt]]) -> list[Piece]:
+def _scored(sample: SizeSample, scored: Sequence[Measured[ScoreReceipt]]) -> list[Measurement]:
     """Segments and rows: observations of a forecast fleet, else those of the scoring input."""
     rows = [work.rows for work in sample.work] if sample.job.fleet.task == "forecast" else sample.requests
     return [
-        Piece(Work(done.result.segments, count), done.seconds, done.peak_bytes)
+        Measurement(Work(done.result.segments, count), done.seconds, done.peak_bytes)
         for done, count in zip(scored, rows, strict=True)
     ]
 
 
-def _rate(pieces: Sequence[Piece], per_row: float) -> Rate:
-    rate = fit_rate([piece.work for piece in pieces], [piece.seconds for piece in pieces])
+def _rate(pieces: Sequence[Measurement], per_row: float) -> StageCost:
+    rate = fit_stage_cost([piece.work for piece in pieces], [piece.seconds for piece in pieces])
     return replace(rate, per_row=rate.per_row + per_row)
 
 
-def _commit_training(job: Job, receipts: Sequence[TrainReceipt]) -> float:
+def _commit_training(job: RunContext, receipts: Sequence[TrainReceipt]) -> float:
     """The commits of a training, in the sample's lake; their seconds."""
     began = time.perf_counter()
     job.table(OUTCOMES).replace([file for receipt in receipts for file in receipt.ledger], lambda file: True)
@@ -91,13 +91,13 @@ def _commit_training(job: Job, receipts: Sequence[TrainReceipt]) -> float:
     return time.perf_counter() - began
 
 
-def _commit_scoring(job: Job, receipts: Sequence[ScoreReceipt]) -> float:
+def _commit_scoring(job: RunContext, receipts: Sequence[ScoreReceipt]) -> float:
     began = time.perf_counter()
     job.table(PREDICTIONS).replace([file for receipt in receipts for file in receipt.files], lambda file: True)
     return time.perf_counter() - began
 
 
-def _failures(job: Job) -> tuple[int, tuple[str, ...]]:
+def _failures(job: RunContext) -> tuple[int, tuple[str, ...]]:
     rows: list[Mapping[str, str]] = job.table(OUTCOMES).read(["outcome", "reason"]).to_pylist()
     reasons = [row["reason"] for row in rows if row["outcome"] == "failed"]
     return len(reasons), tuple(sorted(set(reasons), key=reasons.count, reverse=True)[:_REASONS])

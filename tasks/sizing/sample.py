@@ -10,16 +10,16 @@ import pyarrow.compute as pc
 
 from adapters.lake.table import Lake, StagedFile
 from domain.capacity.cost_model import Work
-from domain.capacity.workload import chosen_buckets, chosen_pieces
+from domain.capacity.workload import chosen_buckets, chosen_measurements
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.partitioning import level_keys
 from domain.data.segments import bucket_range
 from domain.data.tables import CHALLENGERS, CHAMPIONS, SEGMENTS, landed, levels, observations
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from tasks.context import Run
-from tasks.workers.job import Job, in_bucket, read_models, stage_rows
 from tasks.workers.plan import LEVELS
-from tasks.workers.score_request import ScoreOrder
+from tasks.workers.run_context import RunContext, in_bucket, read_models, stage_rows
+from tasks.workers.scoring_request import ScoringRequest
 
 __all__ = ["SizeSample", "promote_sample", "take_sample"]
 
@@ -34,8 +34,8 @@ class SizeSample:
     requests : rows of scoring input by piece. read_seconds : that a row took to be read from the fleet's lake.
     """
 
-    job: Job
-    contract: Contract
+    job: RunContext
+    contract: FeatureSpec
     work: tuple[Work, ...]
     requests: tuple[int, ...]
     read_seconds: float
@@ -53,20 +53,20 @@ class SizeSample:
     def rows(self) -> int:
         return sum(work.rows for work in self.work)
 
-    def order(self) -> ScoreOrder:
+    def order(self) -> ScoringRequest:
         """A scoring of the sample with its champions."""
         files = tuple(self.job.table(landed(self.job.fleet, "requests")).files())
         now, ids = datetime.now(UTC), (_PART,) if files else ()
-        return ScoreOrder("size", _RELEASE, self.pieces, files, ids, {}, _PART, now, newest=self.newest)
+        return ScoringRequest("size", _RELEASE, self.pieces, files, ids, {}, _PART, now, newest=self.newest)
 
 
-def take_sample(run: Run, requests: Run | None, lake: Lake, contract: Contract, segments: int) -> SizeSample:
+def take_sample(run: Run, requests: Run | None, lake: Lake, contract: FeatureSpec, segments: int) -> SizeSample:
     """Copy segments of a fleet, spread over buckets and sizes, with all that their training and scoring reads.
 
     run : whose lake has the observations. requests : whose lake has scoring input; None where there is none.
     lake : that the sample is written to. segments : how many; all where there are fewer.
     """
-    job = Job(run.fleet, lake, "size", run.job.home)
+    job = RunContext(run.fleet, lake, "size", run.job.home)
     profiles = run.table(SEGMENTS).read().to_pylist()
     numbers, chosen = _choose(profiles, segments)
     began = time.perf_counter()
@@ -91,11 +91,11 @@ def _choose(profiles: Sequence[Mapping[str, object]], segments: int) -> tuple[se
     sizes = [Work(len(known[number]), sum(known[number].values())) for number in numbers]
     read = [numbers[place] for place in chosen_buckets(sizes, segments)]
     rows = {segment: count for number in read for segment, count in known[number].items()}
-    return {str(number) for number in read}, chosen_pieces(rows, segments)
+    return {str(number) for number in read}, chosen_measurements(rows, segments)
 
 
 def _copy_observations(
-    job: Job, rows: pa.Table, profiles: Sequence[Mapping[str, object]], piece_of: Mapping[str, int]
+    job: RunContext, rows: pa.Table, profiles: Sequence[Mapping[str, object]], piece_of: Mapping[str, int]
 ) -> tuple[Work, ...]:
     """Observations and profiles, each piece as a bucket."""
     target, table = job.table(observations(job.fleet)), job.table(SEGMENTS)
@@ -115,7 +115,7 @@ def _copy_observations(
     return tuple(work)
 
 
-def _copy_levels(run: Run, job: Job, segments: list[str]) -> None:
+def _copy_levels(run: Run, job: RunContext, segments: list[str]) -> None:
     """All that the levels of the sampled segments are summed up from, so that their series are those of the fleet."""
     wanted = sorted({key for keys in level_keys(segments, job.fleet).values() for key in keys})
     if wanted:
@@ -124,7 +124,7 @@ def _copy_levels(run: Run, job: Job, segments: list[str]) -> None:
         table.replace(stage_rows(table, rows, bucket=0), lambda file: True)
 
 
-def _copy_requests(requests: Run, job: Job, piece_of: Mapping[str, int], pieces: int) -> list[int]:
+def _copy_requests(requests: Run, job: RunContext, piece_of: Mapping[str, int], pieces: int) -> list[int]:
     """Scoring input of the sampled segments, under hashes of the bucket that their piece is; its rows by piece."""
     table, segments = job.table(landed(job.fleet, "requests")), pa.array(list(piece_of), pa.string())
     rows = requests.table(table.spec).read(rows=pc.is_in(pc.field("segment"), segments))
@@ -135,7 +135,7 @@ def _copy_requests(requests: Run, job: Job, piece_of: Mapping[str, int], pieces:
     return [owners.count(piece) for piece in range(pieces)]
 
 
-def promote_sample(job: Job, pieces: int) -> None:
+def promote_sample(job: RunContext, pieces: int) -> None:
     """Every challenger of the sample as a champion, without a registry."""
     table, now = job.table(CHAMPIONS), datetime.now(UTC)
     staged: list[StagedFile] = []

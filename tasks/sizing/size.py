@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from adapters.compute.measured_costs import full_run, write_rates
+from adapters.compute.measured_costs import full_run, write_cost_model
 from adapters.compute.progress import Progress, emit
 from adapters.lake.table import Lake
 from domain.capacity.calibrated_estimate import serial_parts
-from domain.capacity.cost_model import Rates
+from domain.capacity.cost_model import CostModel
 from domain.capacity.recommendation import FleetTasks, Sampled, Sizing, size_fleet
 from domain.data.tables import SEGMENTS, landed
 from domain.errors import SourceError
@@ -25,7 +25,7 @@ from tasks.plan import plan_training
 from tasks.sizing.measure import measure_sample
 from tasks.sizing.sample import take_sample
 from tasks.sizing.workload import request_work, score_work, train_work
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 __all__ = ["size"]
 
@@ -66,14 +66,14 @@ def size(run: Run, folder: Path, segments: int, cores: int) -> Sizing:
     sampled = Sampled(sample.segments, sample.rows, measured.failed, source.origin)
     notes = [*source.notes, *_notes(sampled, measured.reasons, former, rates, tasks)]
     found = size_fleet(run.fleet.name, tasks, sampled, rates, serial, cores, notes)
-    write_rates(folder, rates)
+    write_cost_model(folder, rates)
     emit(Progress("sample", 1, 1, f"measured in {format_duration(time.perf_counter() - began)}"))
     return found
 
 
 def _source(run: Run, scratch: Lake) -> _Source:
     """The fleet's lake where it is partitioned, else its raw files in the scratch lake; and so for scoring input."""
-    apart, notes = Run(Job(run.fleet, scratch, run.job.run_id, run.job.home), run.workers), []
+    apart, notes = Run(RunContext(run.fleet, scratch, run.job.run_id, run.job.home), run.workers), []
     used, origin = run, f"the lake {run.job.lake.uri}"
     if not recorded_buckets(run) or not run.table(SEGMENTS).files():
         used, origin = apart, "the raw files, since nothing has been partitioned"
@@ -105,7 +105,7 @@ def _whole(source: _Source, settings: str) -> FleetTasks:
 
 
 def _notes(
-    sampled: Sampled, reasons: Sequence[str], former: Summary | None, rates: Rates, tasks: FleetTasks
+    sampled: Sampled, reasons: Sequence[str], former: Summary | None, rates: CostModel, tasks: FleetTasks
 ) -> list[str]:
     """What a reader must know besides the figures."""
     notes = []

@@ -14,7 +14,7 @@ from domain.data.periods import period_starts
 from domain.data.tables import ACCURACY, PREDICTIONS, key_column, landed, observations
 from models.monitoring.accuracy import measured
 from tasks.workers.bucket_reader import bucket_rows
-from tasks.workers.job import Job, stage_rows, with_constants
+from tasks.workers.run_context import RunContext, stage_rows, with_constants
 
 __all__ = ["AccuracyReceipt", "BucketFiles", "measure_bucket"]
 
@@ -41,7 +41,7 @@ class AccuracyReceipt:
     files: tuple[StagedFile, ...]
 
 
-def measure_bucket(job: Job, buckets: int, given: BucketFiles) -> AccuracyReceipt:
+def measure_bucket(job: RunContext, buckets: int, given: BucketFiles) -> AccuracyReceipt:
     """Measure all predictions of one bucket that have an actual value by now. buckets : of the fleet."""
     joined = _forecasts(job, given) if job.fleet.task == "forecast" else _rows(job, buckets, given)
     rows = with_constants(measured(joined), basis=given.basis)
@@ -51,7 +51,7 @@ def measure_bucket(job: Job, buckets: int, given: BucketFiles) -> AccuracyReceip
     )
 
 
-def _forecasts(job: Job, given: BucketFiles) -> pa.Table:
+def _forecasts(job: RunContext, given: BucketFiles) -> pa.Table:
     """Forecasts and observations of the same segment and period."""
     frequency = job.fleet.clock.frequency
     predicted = job.table(PREDICTIONS).read_files(given.predictions, _PREDICTED, pc.field("status") == "ok")
@@ -68,14 +68,14 @@ def _forecasts(job: Job, given: BucketFiles) -> pa.Table:
     return joined.append_column("in_sample", pc.fill_null(seen, False)).select(_JOINED)
 
 
-def _periods(job: Job, times: pa.ChunkedArray) -> pa.Array:
+def _periods(job: RunContext, times: pa.ChunkedArray) -> pa.Array:
     """Ordinals of times; null where there is none."""
     known = pc.is_valid(times)
     values = ordinals(times.to_numpy().astype("datetime64[us]"), job.fleet.clock.frequency)
     return pc.if_else(known.combine_chunks(), pa.array(values), None)
 
 
-def _rows(job: Job, buckets: int, given: BucketFiles) -> pa.Table:
+def _rows(job: RunContext, buckets: int, given: BucketFiles) -> pa.Table:
     """Predicted rows and observations of the same segment and `row_key`."""
     names = [key_column(name) for name in job.fleet.row_key]
     wanted = ["segment", "target", "excluded", "input_id", "row"]

@@ -10,7 +10,7 @@ from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Time
 from domain.data.calendar import ordinals
 from domain.data.partitioning import runs_of
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.series import encode_covariates
 
 __all__ = ["Future", "future_of", "periods_ahead"]
@@ -34,7 +34,7 @@ class Future:
         return [known.get(period, self.source) for period in periods.tolist()]
 
 
-def future_of(rows: pa.Table, contract: Contract, time: Time, source: str) -> Future:
+def future_of(rows: pa.Table, contract: FeatureSpec, time: Time, source: str) -> Future:
     """Covariates of rows (of scoring input, with their rank) as a contract wants them."""
     # Where two inputs give the same period the newer one wins: rows are applied in order.
     rows = rows.sort_by([(name, "ascending") for name in ("segment", "rank", "path", "row")])

@@ -13,14 +13,14 @@ from domain.config.fleet import Metric
 from domain.data.calendar import ordinals
 from domain.data.partitioning import runs_of
 from domain.data.tables import PREDICTIONS, landed, observations
-from models.features.contract import contract_of
+from models.features.feature_spec import feature_spec_of
 from models.features.series import build_series
 from models.features.training_rows import Window
 from models.smoothing.exponential import MEMBERS
 from models.training.candidates import SmoothingCandidate
 from models.training.metrics import point_weights, window_errors
 from tasks.workers.bucket_reader import bucket_rows
-from tasks.workers.job import Job, in_bucket
+from tasks.workers.run_context import RunContext, in_bucket
 
 __all__ = ["EvaluateReceipt", "evaluate_bucket"]
 
@@ -37,7 +37,7 @@ class EvaluateReceipt:
 
 
 def evaluate_bucket(
-    job: Job, truth: Job, job_id: str, metric: Metric, buckets: int, constant: float, bucket: int
+    job: RunContext, truth: RunContext, job_id: str, metric: Metric, buckets: int, constant: float, bucket: int
 ) -> EvaluateReceipt:
     """truth : the job with the fleet as the actuals were landed. constant : baseline of a regression fleet."""
     table = truth.table(landed(truth.fleet, "actuals"))
@@ -53,13 +53,13 @@ def evaluate_bucket(
     return _measure(joined, baseline, metric)
 
 
-def _parts(job: Job, bucket: int) -> Callable[[Mapping[str, str]], bool]:
+def _parts(job: RunContext, bucket: int) -> Callable[[Mapping[str, str]], bool]:
     if job.fleet.task == "forecast":
         return lambda partition: partition["part"] == f"bucket-{bucket}"
     return lambda partition: partition["part"].startswith("input-")
 
 
-def _join(job: Job, actuals: pa.Table, predictions: pa.Table) -> pa.Table:
+def _join(job: RunContext, actuals: pa.Table, predictions: pa.Table) -> pa.Table:
     """Rows that have both a prediction and the truth, sorted by segment and period or row."""
     if job.fleet.task == "forecast":
         left = _with_period(job, actuals.select(["segment", "time", "target"]))
@@ -76,12 +76,12 @@ def _join(job: Job, actuals: pa.Table, predictions: pa.Table) -> pa.Table:
     return joined.sort_by([(key, "ascending") for key in keys])
 
 
-def _with_period(job: Job, rows: pa.Table) -> pa.Table:
+def _with_period(job: RunContext, rows: pa.Table) -> pa.Table:
     period = ordinals(rows["time"].to_numpy(), job.fleet.clock.frequency)
     return rows.append_column("period", pa.array(period, pa.int64()))
 
 
-def _unpacked(job: Job, predictions: pa.Table) -> pa.Table:
+def _unpacked(job: RunContext, predictions: pa.Table) -> pa.Table:
     parsed = [json.loads(text) for text in predictions["row_key"].to_pylist()]
     table = predictions.select(["segment", "prediction", "lower", "upper"])
     for name in job.fleet.row_key:
@@ -89,12 +89,12 @@ def _unpacked(job: Job, predictions: pa.Table) -> pa.Table:
     return table
 
 
-def _seasonal_naive(job: Job, bucket: int, joined: pa.Table) -> FloatArray:
+def _seasonal_naive(job: RunContext, bucket: int, joined: pa.Table) -> FloatArray:
     """What a seasonal naive forecast from each segment's last row would have said; NaN without rows."""
-    contract = contract_of(job.fleet, {})
+    contract = feature_spec_of(job.fleet, {})
     plain = job.fleet.model_copy(update={"features": job.fleet.features.model_copy(update={"known": [], "static": []})})
     rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
-    series = build_series(rows, contract_of(plain, {}), job.fleet.clock)
+    series = build_series(rows, feature_spec_of(plain, {}), job.fleet.clock)
     naive = SmoothingCandidate(MEMBERS["seasonal_naive"])
     forecast = naive.fit([Window(series, contract, None, 0, job.fleet.steps)])[0].forecast
     position = {segment: index for index, segment in enumerate(series.segments)}

@@ -13,14 +13,14 @@ from domain.data.levels import level_label, level_observations
 from domain.data.model_record import Champion
 from domain.data.partitioning import level_keys
 from domain.data.tables import OUTCOMES, levels
-from models.features.contract import Contract, contract_of
+from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.series import Series, build_series, future_covariates, lacking_columns
-from models.training.level_scaling import aligned, fit_one, spread
+from models.training.level_scaling import aligned, dispersion, fit_group_scaling
 from tasks.workers.covariates import Future, future_of, periods_ahead
-from tasks.workers.job import Job, in_bucket
 from tasks.workers.prediction_rows import ForecastRows, Times, model_lineage, notes
+from tasks.workers.run_context import RunContext, in_bucket
 from tasks.workers.run_models import forecast_each
-from tasks.workers.score_request import ScoreOrder
+from tasks.workers.scoring_request import ScoringRequest
 
 __all__ = ["FallbackChain", "newest_outcomes", "why_without_model"]
 
@@ -30,8 +30,8 @@ class FallbackChain:
 
     def __init__(
         self,
-        job: Job,
-        order: ScoreOrder,
+        job: RunContext,
+        order: ScoringRequest,
         bucket: int,
         rows: pa.Table,
         covariates: pa.Table,
@@ -43,7 +43,7 @@ class FallbackChain:
         self._models = level_models
         self._level_rows = _level_rows(job, order)
         self._outcomes = newest_outcomes(job, bucket)
-        self._prepared: dict[str, tuple[Contract, Series, Series, Future]] = {}
+        self._prepared: dict[str, tuple[FeatureSpec, Series, Series, Future]] = {}
         self._spreads: dict[tuple[str, str, int], float] = {}
 
     def score(self, segments: Mapping[str, str], output: ForecastRows) -> None:
@@ -58,14 +58,14 @@ class FallbackChain:
             if not any(self._from_level(segment, key, told, output) for key in usable):
                 self._without_level(segment, told, output)
 
-    def _prepare(self, text: str = "") -> tuple[Contract, Series, Series, Future]:
+    def _prepare(self, text: str = "") -> tuple[FeatureSpec, Series, Series, Future]:
         """Contract, series of segments and of levels, and future covariates; made once a contract.
 
         text : a model's contract; empty for that of the fleet file, which is enough where only the target matters.
         """
         if text not in self._prepared:
             clock = self._job.fleet.clock
-            contract = Contract.from_json(text) if text else contract_of(self._job.fleet, {})
+            contract = FeatureSpec.from_json(text) if text else feature_spec_of(self._job.fleet, {})
             own, by_level = (build_series(rows, contract, clock) for rows in (self._rows, self._level_rows))
             future = future_of(self._covariates, contract, clock, self._order.source)
             self._prepared[text] = contract, own, by_level, future
@@ -77,7 +77,7 @@ class FallbackChain:
         Returns whether there is one; why there is none is added to `told`.
         """
         model, label, job = self._models[key], level_label(key), self._job
-        if lacking := lacking_columns(self._level_rows, Contract.from_json(model.contract)):
+        if lacking := lacking_columns(self._level_rows, FeatureSpec.from_json(model.contract)):
             told.append(f"the {label} model needs {', '.join(lacking)}, which the fleet file no longer has")
             return False
         contract, every, by_level, future = self._prepare(model.contract)
@@ -103,7 +103,7 @@ class FallbackChain:
         return True
 
     def _strays(self, label: str, contract: str, shared: int) -> float:
-        """How far the bucket's segments lie from their levels of this kind; see `spread`. Found once a case."""
+        """How far the bucket's segments lie from their levels of this kind; see `dispersion`. Found once a case."""
         case = label, contract, shared
         if case not in self._spreads:
             _, every, by_level, _ = self._prepare(contract)
@@ -114,7 +114,7 @@ class FallbackChain:
             panel = by_level.panel.take(at)
             own = aligned(every.take(index), panel.values, panel.ends)
             fleet = self._job.fleet
-            self._spreads[case] = spread(own, panel.values, shared, fleet.steps, fleet.interval.level)
+            self._spreads[case] = dispersion(own, panel.values, shared, fleet.steps, fleet.interval.level)
         return self._spreads[case]
 
     def _without_level(self, segment: str, told: Sequence[str], output: ForecastRows) -> None:
@@ -160,7 +160,7 @@ def why_without_model(outcome: tuple[str, str] | None) -> str:
     return f"{name}: {reason}" if reason else name
 
 
-def newest_outcomes(job: Job, bucket: int) -> dict[str, tuple[str, str]]:
+def newest_outcomes(job: RunContext, bucket: int) -> dict[str, tuple[str, str]]:
     """Outcome and reason of every segment in the bucket's newest training."""
     table = job.table(OUTCOMES)
     files = table.files(in_bucket(bucket))
@@ -183,7 +183,7 @@ def _moved(
     strays : from shared periods to how far segments lie from the level, relative to its size; NaN where unknown.
     """
     mine = np.full((1, 0), np.nan) if own is None else aligned(own, level.panel.values, level.panel.ends)
-    fit = fit_one(mine, level.panel.values)
+    fit = fit_group_scaling(mine, level.panel.values)
     # Two sources of error that know nothing of each other: the level's forecast, and the segment about its level.
     away = np.nan_to_num(strays(fit.shared)) * fit.size
     point = scores.prediction * fit.factor + fit.offset
@@ -201,7 +201,7 @@ def _moved(
 _summed: dict[tuple[str, int, str, str], pa.Table] = {}
 
 
-def _level_rows(job: Job, order: ScoreOrder) -> pa.Table:
+def _level_rows(job: RunContext, order: ScoringRequest) -> pa.Table:
     """Series of the levels; every bucket of a job needs the same ones, so a worker adds them up once."""
     table = job.table(levels(job.fleet))
     key = (table.uri, table.version(), job.fleet.model_dump_json(), str(order.as_of))

@@ -12,14 +12,14 @@ from domain.data.model_record import Champion
 from domain.data.partitioning import runs_of
 from domain.data.periods import period_of
 from domain.data.tables import observations
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.series import build_series, future_covariates, lacking_columns
 from tasks.workers.covariates import future_of, periods_ahead
 from tasks.workers.fallback import FallbackChain
-from tasks.workers.job import Job, in_bucket
 from tasks.workers.prediction_rows import ForecastRows, Times, model_lineage, notes
+from tasks.workers.run_context import RunContext, in_bucket
 from tasks.workers.run_models import forecast_each
-from tasks.workers.score_request import ScoreOrder
+from tasks.workers.scoring_request import ScoringRequest
 
 __all__ = ["score_forecast"]
 
@@ -38,8 +38,8 @@ class _Known:
 
 
 def score_forecast(
-    job: Job,
-    order: ScoreOrder,
+    job: RunContext,
+    order: ScoringRequest,
     bucket: int,
     champions: Mapping[str, Champion],
     level_models: Mapping[str, Champion],
@@ -62,7 +62,7 @@ def score_forecast(
     return output.table()
 
 
-def _known(job: Job, order: ScoreOrder, bucket: int, requests: pa.Table) -> _Known:
+def _known(job: RunContext, order: ScoringRequest, bucket: int, requests: pa.Table) -> _Known:
     rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
     asked = requests
     if order.as_of is not None:
@@ -73,7 +73,7 @@ def _known(job: Job, order: ScoreOrder, bucket: int, requests: pa.Table) -> _Kno
     return _Known(order.known(rows), _covariates(job, order.later(rows), requests), _asked(asked))
 
 
-def _covariates(job: Job, later: pa.Table, requests: pa.Table) -> pa.Table:
+def _covariates(job: RunContext, later: pa.Table, requests: pa.Table) -> pa.Table:
     """Scoring input, and the observations after a past moment: theirs count where no input has the period."""
     if not later.num_rows or not (job.fleet.features.numeric or job.fleet.features.categorical):
         return requests
@@ -95,7 +95,7 @@ def _asked(requests: pa.Table) -> dict[str, Times]:
 
 
 def _score_own(
-    job: Job, order: ScoreOrder, known: _Known, champions: Mapping[str, Champion], output: ForecastRows
+    job: RunContext, order: ScoringRequest, known: _Known, champions: Mapping[str, Champion], output: ForecastRows
 ) -> dict[str, str]:
     """Forecasts of the champions; returns the segments whose champion gave none, and why."""
     # Champions of one release may come from trainings with other settings: each contract has columns of its own.
@@ -104,7 +104,7 @@ def _score_own(
         by_contract.setdefault(champion.contract, []).append(segment)
     failed: dict[str, str] = {}
     for text, segments in by_contract.items():
-        contract = Contract.from_json(text)
+        contract = FeatureSpec.from_json(text)
         if lacking := lacking_columns(known.rows, contract):
             why = f"its champion needs {', '.join(lacking)}, which the fleet file no longer has"
             failed |= dict.fromkeys(segments, why)
@@ -120,11 +120,11 @@ def _score_own(
 
 
 def _score_contract(
-    job: Job,
-    order: ScoreOrder,
+    job: RunContext,
+    order: ScoringRequest,
     known: _Known,
     rows: pa.Table,
-    contract: Contract,
+    contract: FeatureSpec,
     champions: Mapping[str, Champion],
     output: ForecastRows,
 ) -> dict[str, str]:

@@ -17,9 +17,9 @@ from domain.config.fleet import Fleet, Source
 from domain.data.tables import QUARANTINE, landed
 from domain.data.validation import rejected_table, validate_rows
 from domain.errors import SourceError
-from tasks.workers.job import Job, stage_rows, with_constants
+from tasks.workers.run_context import RunContext, stage_rows, with_constants
 
-__all__ = ["LandReceipt", "Role", "content_id", "land_file", "landing_table", "reading", "refuse_file"]
+__all__ = ["FileReceipt", "Role", "content_id", "ingest_file", "landing_table", "reading", "refuse_file"]
 
 Role = Literal["observations", "requests", "actuals"]
 """Rows to train on, rows to score, or truth that only reports read."""
@@ -54,7 +54,7 @@ def content_id(input_id: str) -> str:
 
 
 @dataclass(frozen=True)
-class LandReceipt:
+class FileReceipt:
     """What became of one file. error : why the file as a whole was refused, else empty."""
 
     file: RawFile
@@ -68,7 +68,7 @@ class LandReceipt:
     error: str = ""
 
 
-def land_file(job: Job, role: Role, source: Source, file: RawFile) -> LandReceipt:
+def ingest_file(job: RunContext, role: Role, source: Source, file: RawFile) -> FileReceipt:
     """Read and validate one file; a file that cannot be read is a receipt with an error, not an exception."""
     input_id = ""
     try:
@@ -82,16 +82,16 @@ def land_file(job: Job, role: Role, source: Source, file: RawFile) -> LandReceip
     return refuse_file(job, role, file, input_id, "unreadable_file", error)
 
 
-def refuse_file(job: Job, role: Role, file: RawFile, input_id: str, reason: str, error: str) -> LandReceipt:
+def refuse_file(job: RunContext, role: Role, file: RawFile, input_id: str, reason: str, error: str) -> FileReceipt:
     """A receipt without rows, and an entry in the quarantine that says why."""
     content = json.dumps({"file": file.uri})
     rejected = rejected_table([reason], [error], np.array([-1]), [content])
     rejected = with_constants(rejected, path=file.uri, input_id=input_id)
     staged = job.table(QUARANTINE).stage(rejected, stage=role, part=f"{file.path_id}-unreadable")
-    return LandReceipt(file, input_id, quarantined=(staged,), error=error)
+    return FileReceipt(file, input_id, quarantined=(staged,), error=error)
 
 
-def _land(job: Job, role: Role, source: Source, file: RawFile, input_id: str) -> LandReceipt:
+def _land(job: RunContext, role: Role, source: Source, file: RawFile, input_id: str) -> FileReceipt:
     fleet, table = job.fleet, job.table(landed(job.fleet, landing_table(role)))
     needed = [name for name in fleet.columns if name != fleet.target.column]
     target = [fleet.target.column]
@@ -115,6 +115,6 @@ def _land(job: Job, role: Role, source: Source, file: RawFile, input_id: str) ->
             counts.update(rejected["reason"].to_pylist())
             marked = with_constants(rejected, path=file.uri, input_id=input_id)
             quarantined += stage_rows(job.table(QUARANTINE), marked, stage=role, part=file.path_id)
-    return LandReceipt(
+    return FileReceipt(
         file, input_id, read, accepted, sum(counts.values()), dict(counts), tuple(rows), tuple(quarantined)
     )

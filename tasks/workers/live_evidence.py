@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from domain.data.calendar import ordinals
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.tables import SEGMENTS, observations
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.series import build_series, encode_covariates, future_covariates, lacking_columns
 from models.training.metrics import window_errors
-from tasks.workers.job import Job, in_bucket
+from tasks.workers.run_context import RunContext, in_bucket
 from tasks.workers.run_models import forecast_models
 
 __all__ = ["LiveErrors", "live_errors"]
@@ -31,7 +31,7 @@ class LiveErrors:
 
 
 def live_errors(
-    job: Job, bucket: int, challengers: Mapping[str, ModelRecord], champions: Mapping[str, Champion]
+    job: RunContext, bucket: int, challengers: Mapping[str, ModelRecord], champions: Mapping[str, Champion]
 ) -> dict[str, LiveErrors]:
     """Live errors of the segments that have a different champion and rows after both cut-offs."""
     if job.fleet.task != "forecast":
@@ -54,7 +54,9 @@ def live_errors(
     }
 
 
-def _compare(job: Job, rows: pa.Table, cutoff: datetime, challenger: ModelRecord, champion: ModelRecord) -> LiveErrors:
+def _compare(
+    job: RunContext, rows: pa.Table, cutoff: datetime, challenger: ModelRecord, champion: ModelRecord
+) -> LiveErrors:
     """Errors of both models; NaN of one that the rows have not all features for."""
     own = rows.filter(pc.equal(rows["segment"], challenger.segment))
     late = pc.greater(own["time"], pa.scalar(cutoff, own["time"].type))
@@ -62,7 +64,7 @@ def _compare(job: Job, rows: pa.Table, cutoff: datetime, challenger: ModelRecord
     errors: list[float] = []
     judged: list[int] = []
     for model in (challenger, champion):
-        contract = Contract.from_json(model.contract)
+        contract = FeatureSpec.from_json(model.contract)
         if lacking_columns(own, contract):  # A former champion, whose features have left the fleet file.
             errors.append(math.nan)
             continue

@@ -8,7 +8,7 @@ from adapters.lake.table import StagedFile
 from domain.data.partitioning import partition_bucket
 from domain.data.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from tasks.workers.bucket_reader import SPANS, bucket_rows, forget
-from tasks.workers.job import Job, stage_rows
+from tasks.workers.run_context import RunContext, stage_rows
 
 __all__ = ["PartitionReceipt", "partition_span"]
 
@@ -31,7 +31,7 @@ class PartitionReceipt:
     quarantined: tuple[StagedFile, ...]
 
 
-def partition_span(job: Job, buckets: int, files: Sequence[StagedFile], span: range) -> PartitionReceipt:
+def partition_span(job: RunContext, buckets: int, files: Sequence[StagedFile], span: range) -> PartitionReceipt:
     """files : committed files of the `landed` table; the rows of the span's hash range are read from each."""
     parts = [_partition(job, buckets, files, bucket) for bucket in span]
     forget()
@@ -45,7 +45,7 @@ def _total(values: Sequence[Any]) -> Any:
     return sum(values[1:], start=values[0])
 
 
-def _partition(job: Job, buckets: int, files: Sequence[StagedFile], bucket: int) -> PartitionReceipt:
+def _partition(job: RunContext, buckets: int, files: Sequence[StagedFile], bucket: int) -> PartitionReceipt:
     """The receipt of one bucket."""
     rows = bucket_rows(job.table(landed(job.fleet)), files, bucket, buckets, least=SPANS)
     result = partition_bucket(rows, job.fleet)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from domain.data.tables import CHALLENGERS, SEGMENTS
 from models.training.plan import Former, Planned, plan_levels, plan_segments
-from tasks.workers.job import Job, in_bucket
+from tasks.workers.run_context import RunContext, in_bucket
 
 __all__ = ["LEVELS", "former_models", "planned_buckets", "planned_levels"]
 
@@ -15,7 +15,7 @@ _PROFILE = ["segment", "rows", "excluded", "fingerprint", "bucket"]
 _FORMER = ["segment", "fingerprint", "candidate", "refits", "rows", "bucket"]
 
 
-def former_models(job: Job, bucket: int | None = None) -> dict[int, dict[str, Former]]:
+def former_models(job: RunContext, bucket: int | None = None) -> dict[int, dict[str, Former]]:
     """What decides of the present challengers, by bucket and segment; of one bucket only if one is given."""
     found: dict[int, dict[str, Former]] = {}
     for row in job.table(CHALLENGERS).read(_FORMER, _of(bucket)).to_pylist():
@@ -25,7 +25,7 @@ def former_models(job: Job, bucket: int | None = None) -> dict[int, dict[str, Fo
 
 
 def planned_buckets(
-    job: Job, former: Mapping[int, Mapping[str, Former]], settings: str, bucket: int | None = None
+    job: RunContext, former: Mapping[int, Mapping[str, Former]], settings: str, bucket: int | None = None
 ) -> dict[int, Sequence[Planned]]:
     """Plans of the segments that have observations, by bucket; of one bucket only if one is given."""
     profiles: dict[int, list[dict[str, object]]] = {}
@@ -37,7 +37,7 @@ def planned_buckets(
     }
 
 
-def planned_levels(job: Job, former: Mapping[str, Former], settings: str) -> list[Planned]:
+def planned_levels(job: RunContext, former: Mapping[str, Former], settings: str) -> list[Planned]:
     """Plans of the fallback levels."""
     return plan_levels(job.table(SEGMENTS).read(_PROFILE).to_pylist(), former, job.fleet, settings)
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 from adapters.runtime import Scores
 from domain.arrays import FloatArray
 from domain.data.model_record import Champion
-from domain.data.periods import moment_text, period_of
+from domain.data.periods import period_of, time_span_text
 from domain.data.tables import PREDICTIONS
 from models.features.series import Series
-from tasks.workers.job import Job
-from tasks.workers.score_request import ScoreOrder
+from tasks.workers.run_context import RunContext
+from tasks.workers.scoring_request import ScoringRequest
 
 __all__ = ["JOB_COLUMNS", "ForecastRows", "Times", "model_lineage", "notes"]
 
@@ -59,7 +59,12 @@ def _values(values: FloatArray, good: npt.NDArray[np.bool_]) -> list[object]:
 
 
 def model_lineage(
-    model: Champion, level: str, carried: npt.NDArray[np.bool_], ids: Sequence[str], job: Job, told: Sequence[str]
+    model: Champion,
+    level: str,
+    carried: npt.NDArray[np.bool_],
+    ids: Sequence[str],
+    job: RunContext,
+    told: Sequence[str],
 ) -> dict[str, object]:
     """Status and lineage columns of a model's forecast; a step whose covariates are not known is told apart.
 
@@ -79,7 +84,9 @@ def model_lineage(
     }
 
 
-def notes(job: Job, order: ScoreOrder, series: Series, index: int, model: Champion | None, whose: str) -> list[str]:
+def notes(
+    job: RunContext, order: ScoringRequest, series: Series, index: int, model: Champion | None, whose: str
+) -> list[str]:
     """What is unusual about a forecast from the end of a series: it ended long ago, the model has seen the future.
 
     model : None where only the series matters. whose : what to call the series, such as `the segment`.
@@ -93,6 +100,6 @@ def notes(job: Job, order: ScoreOrder, series: Series, index: int, model: Champi
             since = "the date that was asked for" if order.as_of else "the fleet's newest"
             found.append(f"{whose}'s newest row is {age:,} periods older than {since}")
     if model is not None and model.cutoff is not None and period_of(model.cutoff, frequency) > end:
-        until = moment_text(model.cutoff, frequency)
+        until = time_span_text(model.cutoff, frequency)
         found.append(f"the model was trained on rows up to {until}, after the origin")
     return found

@@ -13,11 +13,11 @@ from adapters.lake.table import StagedFile
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.partitioning import level_keys
 from domain.data.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, SEGMENTS, VERDICTS, observations
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.series import lacking_columns
 from models.promotion.gates import Decision, Evidence, decide, failed, verdicts
-from tasks.workers.job import Job, in_bucket, of_release, read_models, stage_rows
 from tasks.workers.live_evidence import LiveErrors, live_errors
+from tasks.workers.run_context import RunContext, in_bucket, of_release, read_models, stage_rows
 from tasks.workers.train import LEVELS
 
 __all__ = ["PromoteReceipt", "promote_bucket"]
@@ -47,7 +47,7 @@ class PromoteReceipt:
         return self.bucket == LEVELS
 
 
-def promote_bucket(job: Job, current: int, release: int, promoted_at: datetime, bucket: int) -> PromoteReceipt:
+def promote_bucket(job: RunContext, current: int, release: int, promoted_at: datetime, bucket: int) -> PromoteReceipt:
     """current : the release in force, 0 for none. release : the number of the next one."""
     challengers = read_models(job, CHALLENGERS, in_bucket(bucket), ModelRecord)
     champions = read_models(job, CHAMPIONS, of_release(current, bucket), Champion)
@@ -89,7 +89,7 @@ def promote_bucket(job: Job, current: int, release: int, promoted_at: datetime, 
     )
 
 
-def _still_there(job: Job, bucket: int, champions: Mapping[str, Champion]) -> dict[str, Champion]:
+def _still_there(job: RunContext, bucket: int, champions: Mapping[str, Champion]) -> dict[str, Champion]:
     """Champions whose segment still has rows, and levels that the fleet still has and some segment belongs to."""
     segments = job.table(SEGMENTS)
     if bucket == LEVELS:
@@ -100,7 +100,7 @@ def _still_there(job: Job, bucket: int, champions: Mapping[str, Champion]) -> di
     return {segment: champion for segment, champion in champions.items() if segment in known}
 
 
-def _withdrawn(job: Job, bucket: int, champions: Mapping[str, Champion]) -> set[tuple[str, str]]:
+def _withdrawn(job: RunContext, bucket: int, champions: Mapping[str, Champion]) -> set[tuple[str, str]]:
     """Models (segment, fingerprint) of kept releases that a rollback, still in force for the segment, put out."""
     restored = {segment for segment, champion in champions.items() if champion.kind == "rollback"}
     if not restored:
@@ -110,13 +110,13 @@ def _withdrawn(job: Job, bucket: int, champions: Mapping[str, Champion]) -> set[
     return found - {(segment, champions[segment].fingerprint) for segment in restored}
 
 
-def _versions(job: Job, bucket: int) -> dict[tuple[str, str], int]:
+def _versions(job: RunContext, bucket: int) -> dict[tuple[str, str], int]:
     """Registered version of each (segment, fingerprint)."""
     rows = job.table(REGISTRATIONS).read(where=in_bucket(bucket)).to_pylist()
     return {(row["segment"], row["fingerprint"]): row["model_version"] for row in rows}
 
 
-def _kinds(job: Job, bucket: int, champions: Mapping[str, Champion]) -> dict[str, float]:
+def _kinds(job: RunContext, bucket: int, champions: Mapping[str, Champion]) -> dict[str, float]:
     """Error of each champion's kind of model in the challengers' backtest."""
     wanted = {(segment, champion.candidate) for segment, champion in champions.items()}
     board = job.table(LEADERBOARD).read(["segment", "candidate", "error"], in_bucket(bucket)).to_pylist()
@@ -124,7 +124,7 @@ def _kinds(job: Job, bucket: int, champions: Mapping[str, Champion]) -> dict[str
 
 
 def _evidence(
-    job: Job,
+    job: RunContext,
     bucket: int,
     challengers: Mapping[str, ModelRecord],
     champions: Mapping[str, Champion],
@@ -156,5 +156,7 @@ def _evidence(
             registered=(segment, challenger.fingerprint) in versions,
             withdrawn=(segment, challenger.fingerprint) in withdrawn,
             pinned_version=champion.model_version if champion and champion.is_pinned else None,
-            champion_lacks=tuple(lacking_columns(columns, Contract.from_json(champion.contract))) if champion else (),
+            champion_lacks=tuple(lacking_columns(columns, FeatureSpec.from_json(champion.contract)))
+            if champion
+            else (),
         )

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from adapters.lake.table import StagedFile, Table
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.tables import CHAMPIONS
-from models.promotion.releases import Pin
-from tasks.workers.job import Job, of_release, read_models, stage_rows
+from models.promotion.releases import PinnedSegment
+from tasks.workers.run_context import RunContext, of_release, read_models, stage_rows
 
 __all__ = [
     "Change",
@@ -40,16 +40,16 @@ class Revision:
     change: Change
 
 
-def pinned_segments(champions: Table) -> list[Pin]:
+def pinned_segments(champions: Table) -> list[PinnedSegment]:
     """Pins of the release in force, by segment. champions : the fleet's table."""
     current = max((int(file.partition["release"]) for file in champions.files()), default=0)
     columns = ["segment", "model_name", "model_version", "candidate", "promoted_at", "bucket", "release"]
     of_release = champions.read([*columns, "kind"], lambda partition: partition["release"] == str(current))
     pins = of_release.filter(pc.equal(of_release["kind"], "pin")).select(columns).to_pylist()
-    return sorted((Pin(*row.values()) for row in pins), key=lambda pin: pin.segment)
+    return sorted((PinnedSegment(*row.values()) for row in pins), key=lambda pin: pin.segment)
 
 
-def revise_bucket(job: Job, source: int, target: int, revision: Revision) -> tuple[StagedFile, ...]:
+def revise_bucket(job: RunContext, source: int, target: int, revision: Revision) -> tuple[StagedFile, ...]:
     """Stage the bucket of release `source`, changed, as a part of release `target`."""
     table, bucket = job.table(CHAMPIONS), revision.bucket
     champions = revision.change(read_models(job, CHAMPIONS, of_release(source, bucket), Champion))

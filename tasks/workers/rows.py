@@ -15,11 +15,11 @@ from domain.data.model_record import Champion
 from domain.data.partitioning import level_keys, runs_of
 from domain.data.tables import PREDICTIONS, key_column
 from domain.errors import ScoringError
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.series import encode_covariates, lacking_columns
 from tasks.workers.fallback import newest_outcomes, why_without_model
-from tasks.workers.job import Job
 from tasks.workers.prediction_rows import JOB_COLUMNS
+from tasks.workers.run_context import RunContext
 
 __all__ = ["score_rows"]
 
@@ -28,7 +28,11 @@ _Attempt: TypeAlias = tuple[Champion, str, FloatArray | str]
 
 
 def score_rows(
-    job: Job, bucket: int, champions: Mapping[str, Champion], level_models: Mapping[str, Champion], requests: pa.Table
+    job: RunContext,
+    bucket: int,
+    champions: Mapping[str, Champion],
+    level_models: Mapping[str, Champion],
+    requests: pa.Table,
 ) -> pa.Table:
     """Prediction rows (without the job's columns), one for each requested row."""
     rows = requests.sort_by([("segment", "ascending"), ("input_id", "ascending"), ("row", "ascending")])
@@ -62,7 +66,7 @@ def _attempts(models: Iterable[tuple[Champion, str]], rows: pa.Table) -> Iterato
         yield model, level, result
 
 
-def _predict(job: Job, rows: pa.Table, tried: Iterable[_Attempt], told: list[str]) -> pa.Table:
+def _predict(job: RunContext, rows: pa.Table, tried: Iterable[_Attempt], told: list[str]) -> pa.Table:
     """Predictions of the first model that gives any. told : why there is no model of its own."""
     n = rows.num_rows
     values: FloatArray | None = None
@@ -122,7 +126,7 @@ def _run_each(pairs: Sequence[tuple[Champion, pa.Table]]) -> dict[str, FloatArra
     results: dict[str, FloatArray | str] = {}
     by_contract: dict[str, list[tuple[Champion, Float32Array]]] = {}
     for model, rows in pairs:
-        contract = Contract.from_json(model.contract)
+        contract = FeatureSpec.from_json(model.contract)
         if lacking := lacking_columns(rows, contract):
             results[model.segment] = f" model needs {', '.join(lacking)}, which the fleet file no longer has"
             continue
@@ -131,7 +135,7 @@ def _run_each(pairs: Sequence[tuple[Champion, pa.Table]]) -> dict[str, FloatArra
         filled: Float32Array = np.where(np.isnan(x), np.array(fills[0]), x).astype(np.float32)
         by_contract.setdefault(model.contract, []).append((model, filled))
     for text, runs in by_contract.items():
-        scores = predict_each([model.onnx for model, _ in runs], [x for _, x in runs], Contract.from_json(text))
+        scores = predict_each([model.onnx for model, _ in runs], [x for _, x in runs], FeatureSpec.from_json(text))
         for (model, _), found in zip(runs, scores, strict=True):
             results[model.segment] = f": {found}" if isinstance(found, ScoringError) else _finite(found)
     return results

@@ -9,7 +9,7 @@ from adapters.runtime import Scores, predict_each
 from domain.arrays import Float32Array, FloatArray
 from domain.data.model_record import ModelRecord
 from domain.errors import ScoringError
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.series import Series
 from models.training.forecast import forecast_features
 from models.training.select import SegmentParameters
@@ -49,18 +49,20 @@ def _by_contract(series: Series, models: Sequence[ModelRecord], future: FloatArr
         part = [models[index] for index in indices]
         whole = len(indices) == len(models)
         own, ahead = (series, future) if whole else (series.take(indices), future[indices])
-        results.update(zip(indices, _same_contract(own, part, ahead, Contract.from_json(text)), strict=True))
+        results.update(zip(indices, _same_contract(own, part, ahead, FeatureSpec.from_json(text)), strict=True))
     return [results[index] for index in range(len(models))]
 
 
 def _same_contract(
-    series: Series, models: Sequence[ModelRecord], future: FloatArray, contract: Contract
+    series: Series, models: Sequence[ModelRecord], future: FloatArray, contract: FeatureSpec
 ) -> list[Scores | ScoringError]:
     features = features_at_end(series, [model.parameters for model in models], future, contract)
     return predict_each([model.onnx for model in models], list(features), contract)
 
 
-def features_at_end(series: Series, parameters: Sequence[str], future: FloatArray, contract: Contract) -> Float32Array:
+def features_at_end(
+    series: Series, parameters: Sequence[str], future: FloatArray, contract: FeatureSpec
+) -> Float32Array:
     """Features [S, H, k] of the periods after each series. parameters : frozen ones of each model, as JSON."""
     parsed: list[dict[str, SegmentParameters]] = [json.loads(text) for text in parameters]
     frozen = {name: [of_segment.get(name, {}) for of_segment in parsed] for name in contract.states}

@@ -13,12 +13,12 @@ from domain.data.periods import period_of
 from domain.data.tables import CHAMPIONS, PREDICTIONS, landed
 from tasks.workers.bucket_reader import bucket_rows
 from tasks.workers.forecast import score_forecast
-from tasks.workers.job import Job, of_release, read_models, stage_rows
 from tasks.workers.rows import score_rows
-from tasks.workers.score_request import ScoreOrder
+from tasks.workers.run_context import RunContext, of_release, read_models, stage_rows
+from tasks.workers.scoring_request import ScoringRequest
 from tasks.workers.train import LEVELS
 
-__all__ = ["ScoreOrder", "ScoreReceipt", "in_sample_rows", "level_counts", "score_bucket"]
+__all__ = ["ScoreReceipt", "ScoringRequest", "in_sample_rows", "level_counts", "score_bucket"]
 
 _KEY = ["segment", "origin", "time", "release", "as_of"]
 
@@ -53,7 +53,7 @@ class _Merged:
     replaces: list[str] = field(default_factory=list)
 
 
-def score_bucket(job: Job, order: ScoreOrder, bucket: int) -> ScoreReceipt:
+def score_bucket(job: RunContext, order: ScoringRequest, bucket: int) -> ScoreReceipt:
     """Score the segments of one bucket with the pinned release."""
     champions = read_models(job, CHAMPIONS, of_release(order.release, bucket), Champion)
     levels = _level_models(job, order)
@@ -84,7 +84,7 @@ def score_bucket(job: Job, order: ScoreOrder, bucket: int) -> ScoreReceipt:
 _levels: dict[tuple[str, ...], dict[str, Champion]] = {}
 
 
-def _level_models(job: Job, order: ScoreOrder) -> dict[str, Champion]:
+def _level_models(job: RunContext, order: ScoringRequest) -> dict[str, Champion]:
     """Models of the fallback levels, which every bucket of a job may need; a worker reads them once."""
     of_levels = of_release(order.release, LEVELS)
     key = tuple(file.path for file in job.table(CHAMPIONS).files(of_levels))
@@ -100,7 +100,7 @@ def level_counts(rows: pa.Table) -> Counter[str]:
     return Counter(level for level in rows["fallback_level"].to_pylist() if level is not None)
 
 
-def in_sample_rows(job: Job, rows: pa.Table) -> int:
+def in_sample_rows(job: RunContext, rows: pa.Table) -> int:
     """Forecasts of models that were trained on rows after the origin."""
     if job.fleet.task != "forecast":
         return 0
@@ -114,13 +114,13 @@ def in_sample_rows(job: Job, rows: pa.Table) -> int:
     )
 
 
-def _requests(job: Job, order: ScoreOrder, bucket: int) -> pa.Table:
+def _requests(job: RunContext, order: ScoringRequest, bucket: int) -> pa.Table:
     rows = bucket_rows(job.table(landed(job.fleet, "requests")), order.requests, bucket, order.buckets)
     ranks = [order.ranks.get(input_id, 0) for input_id in rows["input_id"].to_pylist()]
     return rows.append_column("rank", pa.array(ranks, pa.int64()))
 
 
-def _with_job(rows: pa.Table, order: ScoreOrder) -> pa.Table:
+def _with_job(rows: pa.Table, order: ScoringRequest) -> pa.Table:
     """Add the job's columns and give the rows the table's order of columns."""
     n, schema = rows.num_rows, PREDICTIONS.file_schema
     values = {"release": order.release, "job_id": order.job_id, "scored_at": order.scored_at, "as_of": order.as_of}
@@ -129,7 +129,7 @@ def _with_job(rows: pa.Table, order: ScoreOrder) -> pa.Table:
     return rows.select(schema.names)
 
 
-def _merge(table: Table, order: ScoreOrder, rows: pa.Table, part: str) -> _Merged:
+def _merge(table: Table, order: ScoringRequest, rows: pa.Table, part: str) -> _Merged:
     """The new forecasts take the place of committed ones of the same (segment, origin, release).
 
     But not those of a past moment that of forecasts of the newest rows: these stay, and the new ones are left out.

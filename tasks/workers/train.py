@@ -15,15 +15,15 @@ from domain.data.model_record import ModelRecord
 from domain.data.partitioning import runs_of
 from domain.data.segments import fallback_name, model_name
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.series import build_series, encode_covariates
 from models.training.fingerprints import settings_fingerprint
 from models.training.forecast import train_forecast
 from models.training.plan import Planned
 from models.training.regression import Tabular, train_regression
 from models.training.select import TrainedSegment
-from tasks.workers.job import Job, in_bucket, stage_rows, with_constants
 from tasks.workers.plan import LEVELS, former_models, planned_buckets, planned_levels
+from tasks.workers.run_context import RunContext, in_bucket, stage_rows, with_constants
 
 __all__ = ["LEVELS", "Outcome", "TrainReceipt", "outcome_of", "stage_outcomes", "tabular_of", "train_bucket"]
 
@@ -58,14 +58,14 @@ def outcome_of(planned: Planned) -> Outcome:
     return Outcome(planned.segment, name, planned.reason, planned.candidate)
 
 
-def stage_outcomes(job: Job, outcomes: Sequence[Outcome], bucket: int) -> tuple[StagedFile, ...]:
+def stage_outcomes(job: RunContext, outcomes: Sequence[Outcome], bucket: int) -> tuple[StagedFile, ...]:
     """Stage outcomes as rows of this run."""
     names = ("segment", "outcome", "reason", "candidate")
     rows = pa.table({name: pa.array([getattr(each, name) for each in outcomes], pa.string()) for name in names})
     return stage_rows(job.table(OUTCOMES), rows, run_id=job.run_id, bucket=bucket)
 
 
-def train_bucket(job: Job, contract: Contract, buckets: int, bucket: int) -> TrainReceipt:
+def train_bucket(job: RunContext, contract: FeatureSpec, buckets: int, bucket: int) -> TrainReceipt:
     """Train the segments of one bucket that need it; every segment gets exactly one outcome."""
     settings = settings_fingerprint(job.fleet, contract)
     former = former_models(job, bucket)
@@ -93,12 +93,14 @@ def _outcome(planned: Planned, result: TrainedSegment) -> Outcome:
     return Outcome(planned.segment, "trained", reason, result.candidate)
 
 
-def _rows(job: Job, bucket: int, segments: Sequence[str]) -> pa.Table:
+def _rows(job: RunContext, bucket: int, segments: Sequence[str]) -> pa.Table:
     rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
     return rows.filter(pc.is_in(rows["segment"], pa.array(segments, pa.string()))) if segments else rows.slice(0, 0)
 
 
-def _train(job: Job, contract: Contract, rows: pa.Table, planned: Sequence[Planned]) -> Mapping[str, TrainedSegment]:
+def _train(
+    job: RunContext, contract: FeatureSpec, rows: pa.Table, planned: Sequence[Planned]
+) -> Mapping[str, TrainedSegment]:
     """Results by segment: a candidate refitted, or chosen anew, as planned; where the refit fails, chosen anew too."""
     refits: dict[str, list[str]] = {}
     for each in planned:
@@ -114,7 +116,7 @@ def _train(job: Job, contract: Contract, rows: pa.Table, planned: Sequence[Plann
 
 
 def _fit(
-    job: Job, contract: Contract, rows: pa.Table, segments: Sequence[str], winner: str = ""
+    job: RunContext, contract: FeatureSpec, rows: pa.Table, segments: Sequence[str], winner: str = ""
 ) -> list[TrainedSegment]:
     """Train some of the segments that rows, sorted by segment, hold."""
     rows = rows.filter(pc.is_in(rows["segment"], pa.array(segments, pa.string())))
@@ -125,7 +127,7 @@ def _fit(
     return train_regression(tabular_of(rows, contract), job.fleet, contract, winner)
 
 
-def tabular_of(rows: pa.Table, contract: Contract) -> Tabular:
+def tabular_of(rows: pa.Table, contract: FeatureSpec) -> Tabular:
     """Observations (sorted by segment) as regression rows; excluded ones are left out."""
     rows = rows.filter(pc.invert(rows["excluded"]))
     starts, lengths = runs_of(rows["segment"])
@@ -133,7 +135,7 @@ def tabular_of(rows: pa.Table, contract: Contract) -> Tabular:
     return Tabular(tuple(names), encode_covariates(rows, contract), rows["target"].to_numpy(), starts, lengths)
 
 
-def _train_levels(job: Job, contract: Contract, buckets: int, planned: Sequence[Planned]) -> TrainReceipt:
+def _train_levels(job: RunContext, contract: FeatureSpec, buckets: int, planned: Sequence[Planned]) -> TrainReceipt:
     """Train the parents and the global model that need it; they get their own records, with the level's name."""
     wanted = {each.segment: each for each in planned if each.trains}
     rows = _level_rows(job, buckets)
@@ -150,7 +152,7 @@ def _train_levels(job: Job, contract: Contract, buckets: int, planned: Sequence[
     return _stage(job, LEVELS, list(trained.values()), records, planned, rows.num_rows)
 
 
-def _level_rows(job: Job, buckets: int) -> pa.Table:
+def _level_rows(job: RunContext, buckets: int) -> pa.Table:
     """Rows to train all levels on, sorted by level and time."""
     if job.fleet.task == "forecast":
         return level_observations(job.table(levels(job.fleet)).read(), job.fleet)
@@ -160,8 +162,8 @@ def _level_rows(job: Job, buckets: int) -> pa.Table:
 
 
 def _record(
-    job: Job,
-    contract: Contract,
+    job: RunContext,
+    contract: FeatureSpec,
     planned: Planned,
     result: TrainedSegment,
     level: str,
@@ -194,7 +196,7 @@ def _record(
 
 
 def _stage(
-    job: Job,
+    job: RunContext,
     bucket: int,
     trained: Sequence[TrainedSegment],
     records: Sequence[ModelRecord],
@@ -225,7 +227,7 @@ def _stage(
     )
 
 
-def _leaderboard(job: Job, trained: Sequence[TrainedSegment]) -> pa.Table:
+def _leaderboard(job: RunContext, trained: Sequence[TrainedSegment]) -> pa.Table:
     rows = []
     for result in trained:
         ordered = sorted(result.ranks, key=lambda rank: (np.isnan(rank.error), rank.error))

@@ -6,14 +6,14 @@ import pyarrow.compute as pc
 
 from domain.data.segments import parse_segment
 from domain.data.tables import QUARANTINE, SEGMENTS
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 __all__ = ["vanished_segments"]
 
 _STAGES = ("observations", "partition")
 
 
-def vanished_segments(job: Job) -> dict[str, str]:
+def vanished_segments(job: RunContext) -> dict[str, str]:
     """Segments none of whose rows is an observation -> what became of the rows, by name.
 
     Rows whose key columns could not be read belong to no segment. Costs little where few rows are quarantined.

@@ -23,12 +23,12 @@ from tasks.promote import promote_challengers, sync_aliases
 from tasks.register import register_challengers
 from tasks.score import score_fleet
 from tasks.train import train_challengers
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 
 def run_stages(folder, lake, workers):
     """From raw files to predictions."""
-    run = Run(Job(load_fleet(str(folder / "fleet.yaml"), folder), Lake(str(lake)), "run-1", folder), workers)
+    run = Run(RunContext(load_fleet(str(folder / "fleet.yaml"), folder), Lake(str(lake)), "run-1", folder), workers)
     registry = Registry(f"sqlite:///{lake}.db", f"{lake}-artifacts")
     ingest_files.fn(run, "observations", run.fleet.source)
     partition_observations.fn(run)

@@ -14,15 +14,15 @@ from rides import rides_fleet
 
 from adapters.gateway.api_keys import create_key
 from adapters.gateway.store import GatewayStore
-from adapters.lake.job_results import write_account
+from adapters.lake.job_results import write_job_result
 from adapters.lake.table import Lake
 from adapters.orchestration.flow_runs import LogLine, RunState
 from domain.errors import OrchestratorError, UnknownNameError
-from domain.gateway.job_result import InputAccount, ScoreAccount
+from domain.gateway.job_result import InputResult, JobResult
 from serving.app import Limits, create_app
-from serving.background.job_reconciler import Keeper
-from serving.background.webhook_dispatcher import Postman
-from serving.dependencies import Services, Signer
+from serving.background.job_reconciler import JobReconciler
+from serving.background.webhook_dispatcher import WebhookDispatcher
+from serving.dependencies import Dependencies, Signer
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SUBSCRIBER = "https://app.example.org/hooks/myriad"
@@ -94,7 +94,7 @@ def gateway(folder, limits=None, database=None):
         content = fleet.model_dump(mode="json", exclude_defaults=True)
         (folder / "fleets" / f"{fleet.name}.yaml").write_text(json.dumps(content))
     store, runs, lake = GatewayStore(database or f"sqlite:///{folder}/gateway.db"), Runs(), Lake(str(folder / "lake"))
-    keeper = Keeper(store, runs, lake, folder)
+    keeper = JobReconciler(store, runs, lake, folder)
     keeper.start = keeper.stop = lambda: None
     sent = []
 
@@ -102,10 +102,10 @@ def gateway(folder, limits=None, database=None):
         sent.append(message)
         return made.wrong
 
-    postman = Postman(store, send, SECRET, HOSTS)
+    postman = WebhookDispatcher(store, send, SECRET, HOSTS)
     postman.start = postman.stop = lambda: None
     signer = Signer(b"secret" * 8)
-    services = Services(
+    services = Dependencies(
         store, runs, keeper, postman, lake, folder, signer, ("extra",), True, HOSTS, True, outputs=("out",)
     )
     app = create_app(services, limits or Limits(per_second=10_000, at_once=10_000, strangers_at_once=10_000))
@@ -149,8 +149,8 @@ def served(app):
 
 def account(job, uri="today/a.csv", rows=10):
     """What the run of a job leaves."""
-    of_input = InputAccount(uri, "abc", rows, rows - 1, 1, rows - 1, {"ok": rows - 1})
-    return ScoreAccount(
+    of_input = InputResult(uri, "abc", rows, rows - 1, 1, rows - 1, {"ok": rows - 1})
+    return JobResult(
         job["fleet"],
         job["id"],
         "rides-123",
@@ -167,7 +167,7 @@ def account(job, uri="today/a.csv", rows=10):
 
 def complete(made, job, **changes):
     """As if the job's run had done its work."""
-    write_account(made.lake, account(job, **changes))
+    write_job_result(made.lake, account(job, **changes))
     made.runs.become("completed")
     made.keeper.step(datetime.now(UTC))
 

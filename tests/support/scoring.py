@@ -14,11 +14,11 @@ from adapters.compute.dask import InlineWorkers
 from adapters.lake.table import Lake
 from tasks.context import Run
 from tasks.score import score_fleet
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 
 def score(folder, lake, number, begin):
-    run = Run(Job(shop(), Lake(lake), f"job-{number}", folder), InlineWorkers())
+    run = Run(RunContext(shop(), Lake(lake), f"job-{number}", folder), InlineWorkers())
     time.sleep(max(0.0, begin - time.time()))
     summary = score_fleet.fn(run)
     (folder / f"done-{number}").write_text(f"{summary.job_id} {summary.repeated} {summary.rows}")

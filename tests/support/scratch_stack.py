@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.local_stack import ServerStack
+from adapters.local_stack import LocalStack
 
 __all__ = ["ROOT", "scratch_stack"]
 
@@ -22,12 +22,12 @@ _SIGNING = ("MLFLOW_FLASK_SERVER_SECRET_KEY", "MYRIAD_GATEWAY_SECRET")
 
 
 @contextmanager
-def scratch_stack(**settings: str) -> Iterator[ServerStack]:
+def scratch_stack(**settings: str) -> Iterator[LocalStack]:
     """The whole stack for the block. settings : further variables, such as MYRIAD_WORKERS."""
     # Not below a folder that only its owner may enter: PostgreSQL does not run as root.
     state = Path(tempfile.mkdtemp(prefix="myriad-stack-"))
     state.chmod(0o755)
-    stack = ServerStack(ROOT, _variables() | settings, state)
+    stack = LocalStack(ROOT, _variables() | settings, state)
     try:
         stack.up(lambda line: None)
         yield stack

@@ -10,7 +10,7 @@ from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.register import register_challengers
 from tasks.train import train_challengers
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 WEEKS = 60
 SHORT, DEAD, UNSEEN, STRANGE = "store=9/brand=amber", "store=8/brand=amber", "store=7/brand=citra", "store=7/brand=new"
@@ -76,7 +76,7 @@ def land_more_weeks(folder, weeks=1):
 
 
 def open_run(folder, workers, run_id="run-1", fleet=None):
-    return Run(Job(fleet or shop(), Lake(str(folder / "lake")), run_id, folder), workers)
+    return Run(RunContext(fleet or shop(), Lake(str(folder / "lake")), run_id, folder), workers)
 
 
 def train_all(run, registry):

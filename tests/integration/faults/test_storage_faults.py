@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from adapters.lake.lease import held
+from adapters.lake.lease import hold_lease
 from adapters.lake.table import Lake
 from domain.config.fleet import Source
 from domain.data.tables import INPUTS, LEASES, QUARANTINE, TableSpec, landed
@@ -127,10 +127,10 @@ def test_a_run_does_not_start_on_a_full_disk(disk):
     lake = Lake(str(disk.path))
     lake.table("shop", LEASES).create()
     disk.fill()
-    with pytest.raises(LakeError, match="No space left on device"), held(lake, "shop", "run-1", "train"):
+    with pytest.raises(LakeError, match="No space left on device"), hold_lease(lake, "shop", "run-1", "train"):
         pytest.fail("it started")
     disk.free()
-    with held(lake, "shop", "run-1", "train"):
+    with hold_lease(lake, "shop", "run-1", "train"):
         pass
 
 

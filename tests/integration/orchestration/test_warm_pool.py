@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from adapters.compute.processes import alive
-from adapters.orchestration.warm_pool import Hub
+from adapters.orchestration.warm_pool import WarmPool
 
 SUPPORT = str(Path(__file__).parents[2] / "support")
 
@@ -20,7 +20,7 @@ SUPPORT = str(Path(__file__).parents[2] / "support")
 @pytest.fixture
 def hub(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", SUPPORT)
-    with Hub(1, "resident_job", ("decimal", "slow_import")) as made:
+    with WarmPool(1, "resident_job", ("decimal", "slow_import")) as made:
         until(lambda: made.ready == 1)
         yield made
 
@@ -116,7 +116,7 @@ def test_a_standby_process_that_died_is_not_given_a_run(hub):
 
 def test_a_run_goes_on_without_the_hub_and_standby_processes_end_with_it(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", SUPPORT)
-    with Hub(1, "resident_job", ()) as made:
+    with WarmPool(1, "resident_job", ()) as made:
         until(lambda: made.ready == 1)
         process, _ = begin(made, "wait")
         until(lambda: made.ready == 1)
@@ -127,7 +127,7 @@ def test_a_run_goes_on_without_the_hub_and_standby_processes_end_with_it(monkeyp
 
 
 def test_a_standby_process_that_cannot_start_is_told_and_not_tried_without_end(monkeypatch, caplog):
-    with Hub(1, "resident_job", ("no_such_module",)) as made:
+    with WarmPool(1, "resident_job", ("no_such_module",)) as made:
         until(lambda: "has ended with code 1" in caplog.text)
         time.sleep(1)
         assert made.ready == 0

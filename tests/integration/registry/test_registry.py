@@ -26,7 +26,7 @@ from mlflow.exceptions import MlflowException
 from onnx import TensorProto, helper, numpy_helper
 
 import adapters.registry.sql_store as bulk
-from adapters.registry import FINGERPRINT_TAG, Batch, Behind, ModelEntry, Registration, Registry
+from adapters.registry import FINGERPRINT_TAG, Batch, DirectAccess, ModelEntry, Registration, Registry
 from adapters.registry.mlflow_client import domain_errors
 from adapters.registry.mlmodel import ModelDirectory
 from domain.errors import RegistryError
@@ -413,11 +413,11 @@ def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 if fault == "before rows":
     import adapters.registry.sql_store as module
-    module.BulkStore.register = die
+    module.SqlStore.register = die
 if fault == "before commit":
     import adapters.registry.sql_store as module
-    whole = module.BulkStore._insert_versions
-    module.BulkStore._insert_versions = lambda *a: (whole(*a), die())
+    whole = module.SqlStore._insert_versions
+    module.SqlStore._insert_versions = lambda *a: (whole(*a), die())
 if fault == "third version":
     import mlflow
     whole, calls = mlflow.MlflowClient.create_model_version, []
@@ -647,7 +647,7 @@ def test_behind_a_server_models_are_written_in_bulk_and_read_through_it(
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "server0"
     through = Registry(server)
-    direct = Registry(server, behind=Behind(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts")))
+    direct = Registry(server, behind=DirectAccess(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts")))
     assert (through.path, direct.path) == ("api", "bulk")
     # What was registered in one way is known in the other.
     made = fill(through, entries(5))
@@ -666,11 +666,11 @@ def test_behind_a_server_models_are_written_in_bulk_and_read_through_it(
 
 def test_a_place_behind_a_server_that_cannot_be_written_is_a_registry_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    behind = Behind("", str(tmp_path / "file"))
+    behind = DirectAccess("", str(tmp_path / "file"))
     with pytest.raises(RegistryError, match="cannot store 1 models under"):
         behind.write("mlflow-artifacts:/1/x", [ModelDirectory("m3.n0", {"MLmodel": b""})])
-    assert Behind().place("mlflow-artifacts:/1/x") == "mlflow-artifacts:/1/x"
-    assert not Behind().write("mlflow-artifacts:/1/x", [])
+    assert DirectAccess().place("mlflow-artifacts:/1/x") == "mlflow-artifacts:/1/x"
+    assert not DirectAccess().write("mlflow-artifacts:/1/x", [])
 
 
 def test_unknown_columns_turn_the_bulk_path_off(opened: Open, tmp_path: Path) -> None:

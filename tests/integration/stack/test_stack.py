@@ -14,7 +14,7 @@ import pytest
 import yaml
 from scratch_stack import ROOT, scratch_stack
 
-from adapters.local_stack import ServerStack
+from adapters.local_stack import LocalStack
 from adapters.local_stack.process import executable
 from adapters.sources.simulated import simulate_fleet
 from benchmarks.faults import Faults
@@ -130,7 +130,7 @@ def test_servers_refuse_whoever_has_no_account(stack):
 
 def test_a_password_that_the_databases_do_not_take_is_told_at_once_and_leaves_the_stack_alone(stack):
     before = {entry.name: entry.pid for entry in stack.entries()}
-    other = ServerStack(ROOT, stack.variables | {"POSTGRES_PASSWORD": "another"}, stack.log("x").parents[1])
+    other = LocalStack(ROOT, stack.variables | {"POSTGRES_PASSWORD": "another"}, stack.log("x").parents[1])
     began = time.monotonic()
     with pytest.raises(SettingsError, match="POSTGRES_PASSWORD: not the one that the databases below"):
         other.up(lambda line: None)

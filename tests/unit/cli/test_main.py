@@ -13,7 +13,7 @@ from shop import DEAD, shop
 from typer.testing import CliRunner
 
 from cli import main as cli
-from cli.common import told_errors
+from cli.common import report_errors
 from cli.completion import complete_segments
 from tasks.score import score_fleet
 
@@ -366,7 +366,7 @@ def test_a_segment_that_a_shell_would_take_apart_is_not_completed(monkeypatch, t
 
 
 def test_a_prefect_server_that_does_not_answer_is_told_in_one_line(capsys):
-    with pytest.raises(typer.Exit) as left, told_errors():
+    with pytest.raises(typer.Exit) as left, report_errors():
         httpx.get("http://127.0.0.1:9/api")
     assert left.value.exit_code == 1
     message = capsys.readouterr().err
@@ -375,7 +375,7 @@ def test_a_prefect_server_that_does_not_answer_is_told_in_one_line(capsys):
 
 
 def test_an_error_of_ours_that_nobody_foresaw_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError), told_errors():
+    with pytest.raises(ZeroDivisionError), report_errors():
         _ = 1 / 0
 
 

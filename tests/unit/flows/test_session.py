@@ -4,7 +4,7 @@ import pytest
 import yaml
 from shop import shop
 
-from adapters.lake.lease import held
+from adapters.lake.lease import hold_lease
 from adapters.lake.table import Lake
 from domain.data.tables import LEASES
 from domain.errors import BusyError
@@ -20,7 +20,7 @@ def project(tmp_path, monkeypatch, workers):
 
 
 def test_an_exclusive_session_is_refused_while_another_run_is_at_work(project):
-    with held(project, "shop", "run-1", "train"):
+    with hold_lease(project, "shop", "run-1", "train"):
         refused = pytest.raises(BusyError, match=r"fleet shop is busy: run run-1 \(train\)")
         with refused, open_session("shop.yaml", None, "run-2", exclusive=True):
             pytest.fail("two runs at once")
@@ -29,7 +29,7 @@ def test_an_exclusive_session_is_refused_while_another_run_is_at_work(project):
 
 
 def test_an_exclusive_session_within_one_that_is_not_takes_the_lease(project):
-    with open_session("shop.yaml", None, "run-1"), held(project, "shop", "run-2", "train"):
+    with open_session("shop.yaml", None, "run-1"), hold_lease(project, "shop", "run-2", "train"):
         refused = pytest.raises(BusyError, match="run run-2")
         with refused, open_session("shop.yaml", None, "run-1", exclusive=True):
             pytest.fail("two runs at once")

@@ -16,7 +16,7 @@ from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.promote import restore_release
 from tasks.score import past_moments, score_fleet
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 OWN = "store=1/brand=amber"
 KEY = ["segment", "origin", "time", "release"]
@@ -178,7 +178,7 @@ def test_a_date_that_cannot_be_is_refused_with_what_can(trained, dates, message)
 
 
 def test_a_regression_fleet_has_no_past_dates(tmp_path, workers, fleet):
-    run = Run(Job(fleet.regression(), Lake(str(tmp_path)), "run", tmp_path), workers)
+    run = Run(RunContext(fleet.regression(), Lake(str(tmp_path)), "run", tmp_path), workers)
     with pytest.raises(RequestError, match="a past date is for forecast fleets"):
         past_moments(run, "2024-10-07")
 

@@ -19,7 +19,7 @@ from adapters.lake.table import Lake, StagedFile
 from domain.config.fleet import Source
 from domain.data.tables import OUTCOMES, PREDICTIONS, SEGMENTS, landed, observations
 from domain.errors import StaleTableError
-from tasks.checkpoint import finished, resumed
+from tasks.checkpoint import clear_checkpoints, map_with_checkpoints
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
@@ -89,7 +89,7 @@ def somewhere(request, run, tmp_path):
 
 
 def work(run, calls, items, basis=1, **options):
-    return resumed(run, "work", basis, partial(counted, run.job, calls), items, Receipt, **options)
+    return map_with_checkpoints(run, "work", basis, partial(counted, run.job, calls), items, Receipt, **options)
 
 
 def called(calls):
@@ -113,7 +113,7 @@ def test_only_what_is_missing_is_done_and_receipts_come_in_order(somewhere, tmp_
     assert [(p.done, p.total, p.note) for p in told][:2] == [(2, 4, "resumed 2 of 4"), (2, 4, "")]
     assert (told[-1].done, told[-1].total) == (4, 4)
     assert journals(run) == ["work"]
-    finished(run, "work")
+    clear_checkpoints(run, "work")
     assert journals(run) == []
     work(run, calls, ["a"])
     assert called(calls) == ["a"]
@@ -129,7 +129,7 @@ def test_another_basis_fleet_file_or_code_starts_again(run, tmp_path, monkeypatc
     work(run, calls, ["a"], basis={"version": 1})
     assert called(calls) == ["a"] * 4
     assert journals(run) == ["work"] * 4
-    finished(run, "work")
+    clear_checkpoints(run, "work")
     assert journals(run) == []
 
 
@@ -137,9 +137,9 @@ def test_stages_and_parts_finish_by_themselves(run, tmp_path):
     calls = tmp_path / "calls"
     for part in ("", "one", "two"):
         work(run, calls, ["a"], part=part)
-    finished(run, "work", "one")
+    clear_checkpoints(run, "work", "one")
     assert journals(run) == ["work", "work-two"]
-    finished(run, "work")
+    clear_checkpoints(run, "work")
     assert journals(run) == ["work-two"]
 
 
@@ -196,7 +196,7 @@ def test_a_journal_that_cannot_be_written_fails_nothing(run, tmp_path):
     blocked.write_text("in the way")
     assert len(work(run, calls, ["a"])) == 1
     assert len(work(run, calls, ["a"])) == 1
-    finished(run, "work")
+    clear_checkpoints(run, "work")
     assert called(calls) == ["a", "a"]
 
 
@@ -323,7 +323,7 @@ def test_an_interrupted_scoring_job_scores_only_the_buckets_that_are_missing(tra
 def test_a_journal_that_a_kill_after_the_commit_left_is_cleared_by_the_next_run(trained, monkeypatch):
     run = trained.run()
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.score.finished", lambda *_: None)
+        patch.setattr("tasks.score.clear_checkpoints", lambda *_: None)
         score_fleet.fn(run)
     assert journals(run) == ["score"]
     assert score_fleet.fn(trained.run("run-3")).repeated

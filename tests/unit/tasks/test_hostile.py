@@ -51,7 +51,7 @@ from tasks.promote import promote_challengers
 from tasks.register import register_challengers
 from tasks.score import score_fleet
 from tasks.train import train_challengers
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def done(tmp_path_factory, workers):
     folder = tmp_path_factory.mktemp("hostile")
     rows, reasons = write_hostile(folder)
     write_future(folder)
-    run = Run(Job(hostile_fleet(), Lake(str(folder / "lake")), "run-1", folder), workers)
+    run = Run(RunContext(hostile_fleet(), Lake(str(folder / "lake")), "run-1", folder), workers)
     registry = Registry(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
     return SimpleNamespace(
         run=run,
@@ -179,7 +179,7 @@ def test_as_many_failures_as_allowed_pass_and_one_share_less_fails_the_run_with_
     shutil.copytree(job.lake.uri, tmp_path / "lake")
     for share, run_id in ((1 / segments, "at"), (math.nextafter(1 / segments, 0), "beyond")):
         fleet = job.fleet.model_copy(update={"max_failed_share": share})
-        run = Run(Job(fleet, Lake(str(tmp_path / "lake")), run_id, job.home), done.run.workers)
+        run = Run(RunContext(fleet, Lake(str(tmp_path / "lake")), run_id, job.home), done.run.workers)
         before = run.table(CHALLENGERS).version()
         if run_id == "at":
             assert train_challengers.fn(run).outcomes["failed"] == 1

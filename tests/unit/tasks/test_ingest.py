@@ -21,7 +21,7 @@ from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.workers import ingest as land
 from tasks.workers.ingest import reading
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 HEADER = "store,brand,day,units,price\n"
 
@@ -67,7 +67,7 @@ def assert_balanced(run):
 
 
 def with_fleet(run, fleet):
-    return Run(Job(fleet, run.job.lake, "run-2", run.job.home), run.workers)
+    return Run(RunContext(fleet, run.job.lake, "run-2", run.job.home), run.workers)
 
 
 def test_each_file_lands_exactly_once(run):
@@ -506,7 +506,7 @@ def test_many_chunks_of_one_file_land_together(run, monkeypatch):
 
 def test_the_whole_path_works_with_input_and_lake_on_s3(s3, fleet, workers, tmp_path):
     root, storage = f"lake/{uuid.uuid4().hex}", fsspec.filesystem("s3")
-    run = Run(Job(fleet.forecast(), Lake(f"s3://{root}/lake"), "run-1", tmp_path), workers)
+    run = Run(RunContext(fleet.forecast(), Lake(f"s3://{root}/lake"), "run-1", tmp_path), workers)
     storage.pipe(f"{root}/in/a.csv", (HEADER + lines(1) + "1,x,never,1,1\n" + lines(1)).encode())
     storage.pipe(f"{root}/in/b.csv.gz", gzip.compress((HEADER + lines(2)).encode()))
     storage.pipe(f"{root}/in/c.csv", b"")

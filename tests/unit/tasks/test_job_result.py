@@ -6,19 +6,19 @@ import pandas as pd
 import pytest
 from rides import PAIRS, rides, rides_fleet
 
-from adapters.lake.job_results import read_account
+from adapters.lake.job_results import read_job_result
 from adapters.lake.table import Lake
 from domain.data.tables import INPUTS, PREDICTIONS, QUARANTINE, landed
 from domain.errors import RequestError, SourceError
 from tasks.context import Run
 from tasks.ingest import ingest_files
-from tasks.job_result import account_for, deliver_output
+from tasks.job_result import deliver_output, job_result_of
 from tasks.partition import partition_observations
 from tasks.promote import promote_challengers
 from tasks.register import register_challengers
 from tasks.score import score_fleet
 from tasks.train import train_challengers
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def run(tmp_path, workers):
     for number in (1, 2, 3):
         rides(20 * number, number, PAIRS).drop(columns="minutes").to_csv(tmp_path / f"asked/{number}.csv", index=False)
     fleet = rides_fleet(gates={"baseline_tolerance": 10.0})
-    made = Run(Job(fleet, Lake(str(tmp_path / "lake")), "job-1", tmp_path), workers)
+    made = Run(RunContext(fleet, Lake(str(tmp_path / "lake")), "job-1", tmp_path), workers)
     ingest_files.fn(made, "observations", fleet.source)
     partition_observations.fn(made)
     train_challengers.fn(made)
@@ -42,9 +42,9 @@ def run(tmp_path, workers):
 
 
 def scored(run, *paths, run_id="job-1", share=1.0):
-    ours = Run(Job(run.fleet, run.job.lake, run_id, run.job.home), run.workers)
+    ours = Run(RunContext(run.fleet, run.job.lake, run_id, run.job.home), run.workers)
     ingest_files.fn(ours, "requests", run.fleet.score.source, list(paths), share)
-    return account_for.fn(ours, score_fleet.fn(ours), list(paths))
+    return job_result_of.fn(ours, score_fleet.fn(ours), list(paths))
 
 
 def test_only_the_files_of_a_job_are_scored_and_each_is_told(run):
@@ -55,8 +55,8 @@ def test_only_the_files_of_a_job_are_scored_and_each_is_told(run):
     ]
     assert (found.rows, found.release, found.statuses) == (60, 1, {"ok": 60})
     assert run.table(PREDICTIONS).read(["row"]).num_rows == 60
-    assert read_account(run.job.lake, "rides", "job-1") == found
-    assert read_account(run.job.lake, "rides", "job-2") is None
+    assert read_job_result(run.job.lake, "rides", "job-1") == found
+    assert read_job_result(run.job.lake, "rides", "job-2") is None
 
 
 def test_a_second_job_over_the_same_file_scores_it_no_more_and_tells_its_rows(run):

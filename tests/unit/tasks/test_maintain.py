@@ -40,9 +40,9 @@ def dying(plain):
 
 # Before and between everything that changes anything.
 Table.stage, Table._commit = dying(Table.stage), dying(Table._commit)
-upkeep.tidy_table = dying(upkeep.tidy_table)
+upkeep.vacuum_table = dying(upkeep.vacuum_table)
 import tasks.maintain
-tasks.maintain.tidy_table = dying(tasks.maintain.tidy_table)
+tasks.maintain.vacuum_table = dying(tasks.maintain.vacuum_table)
 maintain_fleet.fn(Lake(sys.argv[1]), "shop", 24)
 """
 
@@ -93,5 +93,5 @@ def test_a_kill_in_its_middle_leaves_what_was_there(seed, scored, trained):
     maintain_fleet.fn(lake, "shop", 24)
     assert sorted(map(str, table.read(names).to_pylist())) == before
     assert upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=True).merged == 0
-    upkeep.tidy_table(table.uri, "predictions", timedelta(0), dry_run=False)
+    upkeep.vacuum_table(table.uri, "predictions", timedelta(0), dry_run=False)
     assert sorted(map(str, table.read(names).to_pylist())) == before

@@ -16,7 +16,7 @@ from domain.errors import PartitionError, StaleTableError
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations, recorded_buckets
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 from tasks.workers.vanished import vanished_segments
 
 HEADER = "store,brand,day,units,price\n"
@@ -38,7 +38,7 @@ def grid(stores=6, brands="xy", days=5):
 
 
 @dataclass(frozen=True)
-class OlderJob(Job):
+class OlderJob(RunContext):
     """A job whose tables are as an older version made them."""
 
     specs: dict = field(default_factory=dict)
@@ -48,7 +48,7 @@ class OlderJob(Job):
 
 
 def with_fleet(run, fleet, workers=None):
-    return Run(Job(fleet, run.job.lake, "run-2", run.job.home), workers or run.workers)
+    return Run(RunContext(fleet, run.job.lake, "run-2", run.job.home), workers or run.workers)
 
 
 def specs(run):

@@ -12,11 +12,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from gateway import gateway
 
-from adapters.gateway.jwks import Tokens, check_place_of_keys
+from adapters.gateway.jwks import TokenVerifier, check_place_of_keys
 from adapters.settings import Settings
 from domain.errors import GatewayError, RequestError, SettingsError
 from domain.gateway.jwt_claims import TokenRules, rights_of
-from serving.factory import open_services
+from serving.factory import open_dependencies
 
 ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}}, "default": "blue"}
 RULES = TokenRules("https://id.example.org/", "myriad")
@@ -47,7 +47,7 @@ def made(tmp_path_factory):
     (folder / "keys.json").write_text(key_set(*KEYS))
     with gateway(folder) as found:
         found.client("operate").put("/v1/batch/rides", json=ENDPOINT)
-        found.app.state.doors._tokens = Tokens(RULES, str(folder / "keys.json"))
+        found.app.state.doors._tokens = TokenVerifier(RULES, str(folder / "keys.json"))
         yield found
 
 
@@ -160,7 +160,7 @@ def issuer():
 
 def test_keys_are_asked_for_again_where_they_have_changed_but_not_for_each_nonsense(issuer):
     clock = SimpleNamespace(now=0.0)
-    tokens = Tokens(RULES, issuer.url, lambda: clock.now)
+    tokens = TokenVerifier(RULES, issuer.url, lambda: clock.now)
     assert tokens.rights(token()).client == "jwt:alice"
     issuer.content = key_set("rsa", "ec")
     for _ in range(5):
@@ -174,19 +174,19 @@ def test_keys_are_asked_for_again_where_they_have_changed_but_not_for_each_nonse
 
 def test_a_provider_that_is_away_locks_nobody_out_whose_key_is_known(issuer):
     clock = SimpleNamespace(now=0.0)
-    tokens = Tokens(RULES, issuer.url, lambda: clock.now)
+    tokens = TokenVerifier(RULES, issuer.url, lambda: clock.now)
     tokens.rights(token())
     issuer.status, clock.now = 500, 3600.0
     assert tokens.rights(token()).client == "jwt:alice"
     with pytest.raises(GatewayError, match="status 500"):
-        Tokens(RULES, issuer.url).rights(token())
+        TokenVerifier(RULES, issuer.url).rights(token())
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}'])
 def test_a_key_set_without_a_public_key_is_told(tmp_path, content):
     (tmp_path / "keys.json").write_text(content)
     with pytest.raises(GatewayError, match=r"MYRIAD_JWT_KEYS: .*keys\.json cannot be used"):
-        Tokens(RULES, str(tmp_path / "keys.json")).rights(token())
+        TokenVerifier(RULES, str(tmp_path / "keys.json")).rights(token())
 
 
 @pytest.mark.parametrize("place", ["http://id.example.org/keys", "ftp://a/b", "/nowhere/keys.json"])
@@ -197,7 +197,9 @@ def test_keys_that_somebody_could_change_on_the_way_are_refused(place):
 
 def test_settings_of_tokens_go_together(tmp_path):
     with pytest.raises(SettingsError, match="MYRIAD_JWT_AUDIENCE, MYRIAD_JWT_KEYS: not set"):
-        open_services(Settings(home=tmp_path, lake=str(tmp_path / "lake"), jwt_issuer="x"), "http://127.0.0.1:9/api")
+        open_dependencies(
+            Settings(home=tmp_path, lake=str(tmp_path / "lake"), jwt_issuer="x"), "http://127.0.0.1:9/api"
+        )
 
 
 def test_a_long_subject_still_has_a_name_that_the_database_takes():

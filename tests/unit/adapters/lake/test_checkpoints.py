@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.lake.checkpoints import Journal
+from adapters.lake.checkpoints import Checkpoints
 
 KEY = "store=1/brand=Größe ≤ 5"
 
@@ -15,9 +15,9 @@ KEY = "store=1/brand=Größe ≤ 5"
 @pytest.fixture(params=["local", "s3"])
 def journal(request, tmp_path):
     if request.param == "local":
-        return Journal(str(tmp_path / "lake/shop/_journal"), "train", "0a1b")
+        return Checkpoints(str(tmp_path / "lake/shop/_journal"), "train", "0a1b")
     request.getfixturevalue("s3")
-    return Journal(f"s3://lake/{uuid.uuid4().hex}/_journal", "train", "0a1b")
+    return Checkpoints(f"s3://lake/{uuid.uuid4().hex}/_journal", "train", "0a1b")
 
 
 def test_entries_come_back_by_key(journal):
@@ -60,7 +60,7 @@ def test_runs_that_write_read_and_clear_at_once_do_not_break_each_other(journal)
 
 def test_a_storage_that_refuses_costs_nothing_but_the_entry(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    journal = Journal(str(tmp_path / "file/_journal"), "train", "0a1b")
+    journal = Checkpoints(str(tmp_path / "file/_journal"), "train", "0a1b")
     journal.write("a", b"1")
     assert journal.read("a") is None
     assert journal.names() == frozenset()

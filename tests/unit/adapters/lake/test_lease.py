@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from adapters.lake import lease
-from adapters.lake.lease import check_lease, held
+from adapters.lake.lease import check_lease, hold_lease
 from adapters.lake.table import Lake, Table
 from domain.data.tables import LEASES
 from domain.errors import BusyError, LakeError
@@ -26,14 +26,14 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from adapters.lake.table import Lake
-from adapters.lake.lease import held
+from adapters.lake.lease import hold_lease
 from domain.errors import BusyError
 uri, run_id, gate = sys.argv[1:]
 print("ready", flush=True)
 while gate != "-" and not Path(gate).exists():
     time.sleep(0.001)
 try:
-    with held(Lake(uri), "shop", run_id, "train"):
+    with hold_lease(Lake(uri), "shop", run_id, "train"):
         print("held", flush=True)
         sys.stdin.read()
 except BusyError as exc:
@@ -93,19 +93,19 @@ def pretend(lake, **changes):
 
 
 def test_a_lease_is_held_for_the_block_and_free_afterwards(lake):
-    with held(lake, "shop", "run-1", "train"):
+    with hold_lease(lake, "shop", "run-1", "train"):
         assert (row(lake)["run_id"], row(lake)["what"], row(lake)["pid"]) == ("run-1", "train", os.getpid())
         check_lease(lake, "shop")
     assert row(lake) is None
-    with held(lake, "shop", "run-2", "promote"):
+    with hold_lease(lake, "shop", "run-2", "promote"):
         assert row(lake)["run_id"] == "run-2"
 
 
 def test_another_run_is_refused_and_told_who_is_at_work(lake):
     with (
-        held(lake, "shop", "run-1", "train"),
+        hold_lease(lake, "shop", "run-1", "train"),
         pytest.raises(BusyError) as caught,
-        held(lake, "shop", "run-2", "promote"),
+        hold_lease(lake, "shop", "run-2", "promote"),
     ):
         pytest.fail("two runs at once")
     told = str(caught.value)
@@ -116,23 +116,23 @@ def test_another_run_is_refused_and_told_who_is_at_work(lake):
 
 
 def test_the_same_run_holds_it_several_times_over_until_the_outermost_ends(local):
-    with held(local, "shop", "run-1", "pipeline"):
-        with held(local, "shop", "run-1", "train"):
+    with hold_lease(local, "shop", "run-1", "pipeline"):
+        with hold_lease(local, "shop", "run-1", "train"):
             assert row(local)["what"] == "pipeline"
         assert row(local)["run_id"] == "run-1"
-        with pytest.raises(BusyError), held(local, "shop", "run-2", "train"):
+        with pytest.raises(BusyError), hold_lease(local, "shop", "run-2", "train"):
             pass
     assert row(local) is None
 
 
 def test_fleets_do_not_wait_for_each_other(local):
-    with held(local, "shop", "run-1", "train"), held(local, "other", "run-2", "train"):
+    with hold_lease(local, "shop", "run-1", "train"), hold_lease(local, "other", "run-2", "train"):
         check_lease(local, "shop")
         check_lease(local, "other")
 
 
 def test_an_error_in_the_block_frees_the_lease(local):
-    with pytest.raises(ValueError, match="broken"), held(local, "shop", "run-1", "train"):
+    with pytest.raises(ValueError, match="broken"), hold_lease(local, "shop", "run-1", "train"):
         raise ValueError("broken")
     assert row(local) is None
 
@@ -153,12 +153,12 @@ def test_of_two_processes_that_race_one_wins(lake, holders, tmp_path):
 def test_a_killed_holder_is_replaced_at_once(lake, holders):
     process = holders(lake, "run-1")
     assert [process.stdout.readline() for _ in range(2)] == ["ready\n", "held\n"]
-    with pytest.raises(BusyError, match=f"process {process.pid} on"), held(lake, "shop", "run-2", "train"):
+    with pytest.raises(BusyError, match=f"process {process.pid} on"), hold_lease(lake, "shop", "run-2", "train"):
         pass
     process.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # Dead, but a zombie still.
     assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
-    with held(lake, "shop", "run-2", "train"):
+    with hold_lease(lake, "shop", "run-2", "train"):
         assert row(lake)["run_id"] == "run-2"
     assert process.wait() == -signal.SIGKILL
 
@@ -166,7 +166,7 @@ def test_a_killed_holder_is_replaced_at_once(lake, holders):
 def test_a_process_that_got_the_id_of_a_dead_holder_is_not_the_holder(local):
     me = lease._this_process()
     pretend(local, host=me.host, boot=me.boot, pid=me.pid, started=me.started - 60)
-    with held(local, "shop", "run-2", "train"):
+    with hold_lease(local, "shop", "run-2", "train"):
         assert row(local)["run_id"] == "run-2"
 
 
@@ -175,17 +175,20 @@ def test_a_holder_elsewhere_is_waited_for_until_its_lease_expires(local, changes
     me = lease._this_process()
     changes = {name: getattr(me, name) for name in changes}
     pretend(local, **changes)
-    with pytest.raises(BusyError, match="its lease expires at 20") as caught, held(local, "shop", "run-2", "train"):
+    with (
+        pytest.raises(BusyError, match="its lease expires at 20") as caught,
+        hold_lease(local, "shop", "run-2", "train"),
+    ):
         pass
     assert "run run-elsewhere" in str(caught.value)
     pretend(local, expires_at=datetime.now(UTC) - timedelta(seconds=1), **changes)
-    with held(local, "shop", "run-2", "train"):
+    with hold_lease(local, "shop", "run-2", "train"):
         assert row(local)["run_id"] == "run-2"
 
 
 def test_a_holder_renews_its_lease(local, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_S", 0.05)
-    with held(local, "shop", "run-1", "train"):
+    with hold_lease(local, "shop", "run-1", "train"):
         first = row(local)
         until(lambda: row(local)["renewed_at"] > first["renewed_at"])
         assert row(local)["expires_at"] > first["expires_at"]
@@ -196,7 +199,7 @@ def test_a_holder_renews_its_lease(local, monkeypatch):
 
 
 def test_a_lease_that_another_run_took_is_lost(local, monkeypatch):
-    with held(local, "shop", "run-1", "train"):
+    with hold_lease(local, "shop", "run-1", "train"):
         pretend(local)
         with pytest.raises(BusyError, match=r"run run-1 \(train\) lost its lease.*run run-elsewhere"):
             check_lease(local, "shop")
@@ -205,7 +208,7 @@ def test_a_lease_that_another_run_took_is_lost(local, monkeypatch):
 
 def test_a_lease_that_could_not_be_renewed_is_lost_before_others_may_take_it(local, monkeypatch):
     monkeypatch.setattr(lease, "LEASE_S", lease.MARGIN_S + 0.3)
-    with held(local, "shop", "run-1", "train"):
+    with hold_lease(local, "shop", "run-1", "train"):
         check_lease(local, "shop")
         time.sleep(0.4)
         with pytest.raises(BusyError, match="could not be renewed since 20"):
@@ -223,7 +226,7 @@ def test_renewal_goes_on_after_the_storage_was_away(local, monkeypatch):
         return plain(self, *arguments, **options)
 
     monkeypatch.setattr(Table, "replace", failing)
-    with held(local, "shop", "run-1", "train"):
+    with hold_lease(local, "shop", "run-1", "train"):
         first = row(local)
         assert away.wait(10)
         until(lambda: row(local)["renewed_at"] > first["renewed_at"])
@@ -235,7 +238,7 @@ def test_many_runs_of_one_process_take_turns(local):
     def attempt(number):
         for _ in range(200):
             try:
-                with held(local, "shop", f"run-{number}", "train"):
+                with hold_lease(local, "shop", f"run-{number}", "train"):
                     at_work.append(number)
                     most.append(len(at_work))
                     time.sleep(0.01)

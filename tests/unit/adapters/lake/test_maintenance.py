@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from adapters.lake import maintenance as upkeep
-from adapters.lake.checkpoints import Journal
+from adapters.lake.checkpoints import Checkpoints
 from adapters.lake.table import Lake
 from adapters.lake.uploads import keep_upload, place_of
 from domain.data.tables import OUTCOMES, PREDICTIONS, VERDICTS, TableSpec
@@ -65,7 +65,7 @@ def test_small_files_of_a_part_become_one_and_rows_stay(lake):
     # Whoever asks whether predictions are newer than observations gets the same answer as before.
     assert max(file.committed_ms for file in files) == newest
     assert all(table.has_transaction(f"job-{job}", 1) for job in range(4))
-    assert upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=False) == upkeep.TableUpkeep("predictions")
+    assert upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=False) == upkeep.TableMaintenance("predictions")
 
 
 def test_a_writer_that_comes_first_wins(lake, monkeypatch):
@@ -89,45 +89,45 @@ def test_files_that_no_version_has_go_and_young_ones_stay(lake):
     upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=False)
     waiting = table.stage(rows("s=new"), part="bucket-0")
     before = content(table)
-    assert upkeep.tidy_table(table.uri, "predictions", WEEK, dry_run=False).removed == 0
+    assert upkeep.vacuum_table(table.uri, "predictions", WEEK, dry_run=False).removed == 0
     assert table.replace([waiting], lambda file: False)
     orphan = table.stage(rows("s=lost"), part="bucket-0")
     time.sleep(1.1)  # S3 tells times in whole seconds.
-    told = upkeep.tidy_table(table.uri, "predictions", NOW, dry_run=True)
+    told = upkeep.vacuum_table(table.uri, "predictions", NOW, dry_run=True)
     assert told.removed == 9
     assert lake.holds("shop", orphan)
     version = table.version()
-    done = upkeep.tidy_table(table.uri, "predictions", NOW, dry_run=False)
+    done = upkeep.vacuum_table(table.uri, "predictions", NOW, dry_run=False)
     # Versions of tables stand for what is in them: another one would be partitioned, trained and scored again.
     assert table.version() == version
     assert (done.removed, done.freed_bytes) == (told.removed, told.freed_bytes)
     assert done.freed_bytes > 0
     assert not lake.holds("shop", orphan)
     assert content(table) == sorted([*before, {"segment": "s=new", "part": "bucket-0"}], key=str)
-    assert upkeep.tidy_table(table.uri, "predictions", NOW, dry_run=False).removed == 0
+    assert upkeep.vacuum_table(table.uri, "predictions", NOW, dry_run=False).removed == 0
 
 
 def test_journals_of_runs_that_nobody_went_on_with_go(lake):
-    journal = Journal(f"{lake.folder('shop')}/_journal", "train", "abc")
+    journal = Checkpoints(f"{lake.folder('shop')}/_journal", "train", "abc")
     journal.write("1", b"{}")
-    assert upkeep.drop_journals(lake, "shop", WEEK, dry_run=False) == 0
+    assert upkeep.drop_checkpoints(lake, "shop", WEEK, dry_run=False) == 0
     assert journal.names()
     time.sleep(1.1)
-    assert upkeep.drop_journals(lake, "shop", NOW, dry_run=True) == 1
-    assert upkeep.drop_journals(lake, "shop", NOW, dry_run=False) == 1
+    assert upkeep.drop_checkpoints(lake, "shop", NOW, dry_run=True) == 1
+    assert upkeep.drop_checkpoints(lake, "shop", NOW, dry_run=False) == 1
     assert not journal.names()
 
 
 def test_what_a_journal_names_stays_until_its_run_has_committed_it(lake):
     table = predictions(lake)
     kept, lost = (table.stage(rows("s=x"), part="bucket-0") for _ in range(2))
-    journal = Journal(f"{lake.folder('shop')}/_journal", "score-first", "abc")
+    journal = Checkpoints(f"{lake.folder('shop')}/_journal", "score-first", "abc")
     journal.write("bucket-0", json.dumps({"files": [asdict(kept)]}, default=str).encode())
     time.sleep(1.1)
-    journals = upkeep.read_journals(lake, "shop")
+    journals = upkeep.read_checkpoints(lake, "shop")
     assert journals.files == {kept.path}
     assert (journals.of("score"), journals.of("train")) == (True, False)
-    assert upkeep.tidy_table(table.uri, "predictions", NOW, kept=journals.files, dry_run=False).removed == 1
+    assert upkeep.vacuum_table(table.uri, "predictions", NOW, kept=journals.files, dry_run=False).removed == 1
     assert (lake.holds("shop", kept), lake.holds("shop", lost)) == (True, False)
     # The run would have to look at every part again if the version changed below it.
     done = maintain_fleet.fn(lake, "shop", 24)
@@ -148,7 +148,7 @@ def test_what_is_committed_while_it_looks_stays(lake, monkeypatch):
         return plain(*arguments)
 
     monkeypatch.setattr(upkeep, "_delete", committed_meanwhile)
-    assert upkeep.tidy_table(table.uri, "predictions", NOW, dry_run=False).removed == 1
+    assert upkeep.vacuum_table(table.uri, "predictions", NOW, dry_run=False).removed == 1
     assert {"segment": "s=late", "part": "bucket-0"} in content(table)
     assert not lake.holds("shop", lost)
 
@@ -226,7 +226,7 @@ def test_old_files_are_known_by_their_age(tmp_path):
     young, old = (table.stage(rows("s=x"), part="bucket-0") for _ in range(2))
     past = (datetime.now(UTC) - timedelta(days=8)).timestamp()
     os.utime(Path(table.uri, old.path), (past, past))
-    assert upkeep.tidy_table(table.uri, "predictions", WEEK, dry_run=False).removed == 1
+    assert upkeep.vacuum_table(table.uri, "predictions", WEEK, dry_run=False).removed == 1
     assert lake.holds("shop", young)
     assert not lake.holds("shop", old)
 
@@ -237,7 +237,7 @@ def test_a_table_with_columns_of_a_newer_version_is_not_merged(lake):
     table = lake.table("shop", wider)
     new = rows("s=new").append_column("later", pa.array([1.0]))
     table.replace([table.stage(new, part="bucket-0")], lambda file: False)
-    assert upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=False) == upkeep.TableUpkeep(
+    assert upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=False) == upkeep.TableMaintenance(
         "predictions", newer=True
     )
     assert table.read(["later"])["later"].drop_null().to_pylist() == [1.0]
@@ -247,5 +247,5 @@ def test_what_somebody_else_has_put_there_stays(tmp_path):
     lake = Lake(str(tmp_path))
     notes = Path(predictions(lake).uri, "notes.txt")
     notes.write_text("ours")
-    upkeep.tidy_table(str(notes.parent), "predictions", NOW, dry_run=False)
+    upkeep.vacuum_table(str(notes.parent), "predictions", NOW, dry_run=False)
     assert notes.read_text() == "ours"

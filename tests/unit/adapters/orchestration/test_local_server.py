@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 
-from adapters.orchestration.local_server import Child, Stack, Stacks
+from adapters.orchestration.local_server import Child, LocalServer, Stacks
 from adapters.settings import Settings, stack_environment
 from domain.errors import OrchestratorError
 
@@ -42,7 +42,7 @@ def write_record(tmp_path, stack):
 
 
 def test_a_later_process_with_the_same_number_is_left_alone(stacks, sleeper, tmp_path):
-    write_record(tmp_path, Stack(4200, (Child("server", sleeper.pid, sleeper.create_time() - 60),)))
+    write_record(tmp_path, LocalServer(4200, (Child("server", sleeper.pid, sleeper.create_time() - 60),)))
     assert stacks.found() is None
     assert stacks.stop() == ()
     assert sleeper.is_running()
@@ -51,7 +51,7 @@ def test_a_later_process_with_the_same_number_is_left_alone(stacks, sleeper, tmp
 
 def test_a_process_that_does_not_stop_is_killed_with_its_children(stacks, sleeper, tmp_path):
     child = Child("worker", sleeper.pid, sleeper.create_time())
-    write_record(tmp_path, Stack(4200, (child,)))
+    write_record(tmp_path, LocalServer(4200, (child,)))
     [grandchild] = sleeper.children()
     assert stacks.stop(grace_s=0.5) == (child,)
     assert child.process() is None
@@ -71,7 +71,7 @@ def test_a_taken_port_is_told_with_who_has_it_and_the_way_out(stacks):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(OrchestratorError) as caught:
-            stacks.start(Stack(port), "server")
+            stacks.start(LocalServer(port), "server")
     told = str(caught.value)
     assert f"port {port} cannot be used: Address already in use by process {os.getpid()} (" in told
     assert told.endswith(f"or name another port: myriad up --port {port + 1}")

@@ -13,7 +13,7 @@ from adapters.sources.sampling import Limits, check_fleet
 from adapters.sources.scaffold import draft_file, fleet_name
 from cli import main as cli
 from domain.errors import FleetError, SourceError
-from domain.scaffold.source_profile import Wishes
+from domain.scaffold.source_profile import UserOptions
 
 DAYS = [str(day.date()) for day in pd.date_range("2024-01-01", periods=60)]
 
@@ -24,7 +24,7 @@ def rows(separator=",", decimal=".", header=("day", "Ort", "Menge"), days=DAYS):
 
 
 def drafted(folder, data, **wishes):
-    return draft_file(data, Wishes(**wishes), folder, 2)
+    return draft_file(data, UserOptions(**wishes), folder, 2)
 
 
 def content(done):
@@ -103,7 +103,7 @@ def test_a_fleet_file_is_overwritten_by_force_only(tmp_path):
     with pytest.raises(FleetError, match=r"a\.yaml: is there already; give --force"):
         drafted(tmp_path, "a.csv")
     assert first.path.read_text() == "mine"
-    draft_file("a.csv", Wishes(), tmp_path, 2, force=True)
+    draft_file("a.csv", UserOptions(), tmp_path, 2, force=True)
     assert first.path.read_text() == first.text
 
 

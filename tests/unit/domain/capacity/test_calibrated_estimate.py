@@ -5,33 +5,41 @@ from reports import summary
 
 from domain.capacity.calibrated_estimate import (
     against_actual,
+    by_cost_model,
     by_former_run,
-    by_rates,
     is_newer,
     serial_parts,
     trains_most,
 )
-from domain.capacity.cost_model import Rate, Rates, Work
+from domain.capacity.cost_model import CostModel, StageCost, Work
 from domain.capacity.estimate import STAGE_SECONDS
 from domain.checks.findings import Estimate
 from domain.reporting.summary import Outcomes, Stage
 
 PLAIN = Estimate(100, 2, 300, 20.0, 5.0, 10**9, 1000, 2)
-RATES = Rates(
-    "abc", "2026-01-07T10:15:02+00:00", Rate(1, 0, 0), Rate(0.5, 0, 0), Rate(0, 100, 0), None, 3 * 10**8, 2.0, 0.25
+RATES = CostModel(
+    "abc",
+    "2026-01-07T10:15:02+00:00",
+    StageCost(1, 0, 0),
+    StageCost(0.5, 0, 0),
+    StageCost(0, 100, 0),
+    None,
+    3 * 10**8,
+    2.0,
+    0.25,
 )
 
 
 def test_measured_tasks_are_shared_between_the_workers():
-    found = by_rates(PLAIN, RATES, [Work(10, 100)] * 5, [Work(10, 100)] * 4)
+    found = by_cost_model(PLAIN, RATES, [Work(10, 100)] * 5, [Work(10, 100)] * 4)
     assert found.train_seconds == pytest.approx(STAGE_SECONDS + 0.25 + 2.0 + 3 * 1.0)
     assert found.score_seconds == pytest.approx(STAGE_SECONDS + 2 * 0.5)
     assert found.basis == "myriad size of 7 Jan 2026, 10:15 UTC"
-    assert by_rates(PLAIN, replace(RATES, score=None), [], []).score_seconds == PLAIN.score_seconds
+    assert by_cost_model(PLAIN, replace(RATES, score=None), [], []).score_seconds == PLAIN.score_seconds
 
 
 def test_nothing_to_train_takes_no_first_task():
-    assert by_rates(PLAIN, RATES, [], []).train_seconds == pytest.approx(STAGE_SECONDS + 0.25)
+    assert by_cost_model(PLAIN, RATES, [], []).train_seconds == pytest.approx(STAGE_SECONDS + 0.25)
 
 
 def test_a_former_run_corrects_the_built_in_figures():

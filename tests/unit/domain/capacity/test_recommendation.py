@@ -5,18 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.capacity.cost_model import Rate, Rates, Work
+from domain.capacity.cost_model import CostModel, StageCost, Work
 from domain.capacity.recommendation import FleetTasks, Sampled, SerialPart, size_fleet
 
 GIB = 2**30
 SAMPLED = Sampled(200, 20_000, 0, "lake")
-RATES = Rates(
+RATES = CostModel(
     settings="abc",
     measured_at="2026-01-07T10:15:02+00:00",
-    train=Rate(0.5, 0.1, 0.0),
-    score=Rate(0.1, 0.01, 0.0),
-    train_bytes=Rate(0.0, 10**6, 0.0),
-    score_bytes=Rate(0.0, 10**5, 0.0),
+    train=StageCost(0.5, 0.1, 0.0),
+    score=StageCost(0.1, 0.01, 0.0),
+    train_bytes=StageCost(0.0, 10**6, 0.0),
+    score_bytes=StageCost(0.0, 10**5, 0.0),
     idle_bytes=3 * 10**8,
     first_seconds=2.0,
     commit_seconds=0.5,

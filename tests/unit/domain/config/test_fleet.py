@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from adapters.sources.fleet_files import load_fleet
 from domain.config.fleet import parse_fleet
 from domain.errors import FleetError
-from models.features.contract import contract_of
+from models.features.feature_spec import feature_spec_of
 from models.training.fingerprints import settings_fingerprint
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -246,5 +246,7 @@ def test_yaml_that_is_no_fleet_is_one_clear_error(tmp_path, text):
 )
 def test_a_model_is_out_of_date_only_where_its_settings_changed(change, retrained):
     before, after = parse_fleet(FORECAST, "here"), parse_fleet(FORECAST | change, "here")
-    same = settings_fingerprint(before, contract_of(before, {})) == settings_fingerprint(after, contract_of(after, {}))
+    same = settings_fingerprint(before, feature_spec_of(before, {})) == settings_fingerprint(
+        after, feature_spec_of(after, {})
+    )
     assert same is not retrained

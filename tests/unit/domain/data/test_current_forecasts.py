@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from domain.data.current_forecasts import current_rows
+from domain.data.current_forecasts import latest_forecasts
 from domain.data.flatten import flat_text, split_segments
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -23,7 +23,7 @@ def rows(*values):
 
 
 def found(table):
-    return [(row["segment"], row["time"].day) for row in current_rows(table).to_pylist()]
+    return [(row["segment"], row["time"].day) for row in latest_forecasts(table).to_pylist()]
 
 
 def test_the_newest_origin_of_each_segment_is_current_in_order():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.config.fleet import Time
 from domain.data.calendar import ordinals
-from domain.data.periods import moment_text, parse_moment, period_ends, period_of, period_starts
+from domain.data.periods import parse_time_span, period_ends, period_of, period_starts, time_span_text
 from domain.errors import RequestError
 
 
@@ -38,23 +38,23 @@ def utc(*parts):
     ],
 )
 def test_a_date_covers_all_of_what_it_names(text, first, last):
-    found = parse_moment(text, clock("D", "Europe/Berlin"), "as_of")
+    found = parse_time_span(text, clock("D", "Europe/Berlin"), "as_of")
     assert (found.first, found.last) == (utc(*first), utc(*last))
 
 
 def test_hours_are_instants_and_a_day_is_that_of_the_zone():
     hourly = clock("h", "America/New_York")
-    day = parse_moment("2024-03-10", hourly, "as_of")
+    day = parse_time_span("2024-03-10", hourly, "as_of")
     # The clocks go forward: the day has 23 hours.
     assert (day.first, day.last) == (utc(2024, 3, 10, 5), utc(2024, 3, 11, 3, 59, 59, 999999))
-    assert parse_moment("2024-06-30T17:00", hourly, "as_of").last == utc(2024, 6, 30, 21)
-    assert parse_moment("2024-06-30 17:00+02:00", hourly, "as_of").last == utc(2024, 6, 30, 15)
+    assert parse_time_span("2024-06-30T17:00", hourly, "as_of").last == utc(2024, 6, 30, 21)
+    assert parse_time_span("2024-06-30 17:00+02:00", hourly, "as_of").last == utc(2024, 6, 30, 15)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "30.06.2024", "2024-13", "2024-W60", "0000", "9999", "2024-06-31", "24"])
 def test_what_is_no_date_is_refused_with_what_is(text):
     with pytest.raises(RequestError, match=r"as_of: .* is not a date; allowed: 2024, 2024-Q2, .*zone, Europe/Berlin"):
-        parse_moment(text, clock("h", "Europe/Berlin"), "as_of")
+        parse_time_span(text, clock("h", "Europe/Berlin"), "as_of")
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_what_is_no_date_is_refused_with_what_is(text):
     ],
 )
 def test_a_range_has_the_end_of_every_period_that_it_touches(frequency, first, last, ends):
-    first, last = (parse_moment(text, clock(frequency), "from") for text in (first, last))
+    first, last = (parse_time_span(text, clock(frequency), "from") for text in (first, last))
     assert [f"{end:%Y-%m-%d}" for end in period_ends(first, last, frequency)] == ends
 
 
 def test_a_range_of_hours_ends_with_each_hour():
-    day = parse_moment("2024-06-30", clock("h"), "from")
+    day = parse_time_span("2024-06-30", clock("h"), "from")
     found = period_ends(day, day, "h")
     assert (len(found), found[0], found[-1]) == (24, utc(2024, 6, 30, 0, 59, 59, 999999), day.last)
 
@@ -87,5 +87,5 @@ def test_a_period_starts_where_its_ordinal_does(frequency, period):
 
 def test_times_are_told_as_precisely_as_the_periods():
     moment = utc(2024, 6, 30, 17)
-    assert [moment_text(moment, f) for f in ("M", "W", "h")] == ["2024-06", "2024-06-30", "2024-06-30 17:00 UTC"]
+    assert [time_span_text(moment, f) for f in ("M", "W", "h")] == ["2024-06", "2024-06-30", "2024-06-30 17:00 UTC"]
     assert period_of(moment, "M") == 12 * 54 + 5

@@ -11,7 +11,7 @@ import yaml
 from domain.config.fleet import Source, parse_fleet
 from domain.errors import SourceError
 from domain.scaffold.draft import draft_fleet
-from domain.scaffold.source_profile import Origin, Wishes
+from domain.scaffold.source_profile import SourceProfile, UserOptions
 from domain.scaffold.yaml import render_draft
 
 DAYS = [str(date(2023, 1, 1) + timedelta(days=d)) for d in range(120)]
@@ -33,8 +33,8 @@ def long(times, seed=0, time="date", target="units", value=None, **keys):
 def drafted(frame, *, typed=False, source=None, **wishes):
     """The draft; its text is parsed as a fleet file and says the same."""
     table = pa.Table.from_pandas(frame if typed else frame.astype(object).map(text), preserve_index=False)
-    origin = Origin(source or Source(path="data/a.csv"), 1, len(frame), True)
-    draft = draft_fleet(table, origin, Wishes(**wishes), "shop")
+    origin = SourceProfile(source or Source(path="data/a.csv"), 1, len(frame), True)
+    draft = draft_fleet(table, origin, UserOptions(**wishes), "shop")
     rendered = render_draft(draft)
     content = yaml.safe_load(rendered)
     assert content == dict(draft.content)

@@ -3,7 +3,7 @@
 import numpy as np
 from kit import panel_of, series_of
 
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.panel import Panel
 from models.features.training_rows import Window
 from models.smoothing.exponential import MEMBERS, forecast
@@ -33,7 +33,7 @@ def test_a_method_says_the_same_of_windows_joined_and_one_by_one():
 
 
 def test_a_bucket_without_segments_has_forecasts_of_none():
-    window = Window(series_of(), Contract("forecast", horizon=3), None, 0, 3)
+    window = Window(series_of(), FeatureSpec("forecast", horizon=3), None, 0, 3)
     for method in ("seasonal_naive", "theta", "ses"):
         first, second = SmoothingCandidate(MEMBERS[method]).fit([window, window])
         assert first.forecast.shape == second.forecast.shape == (0, 3)

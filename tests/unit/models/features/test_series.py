@@ -8,11 +8,11 @@ import pytest
 
 from domain.config.fleet import Time
 from models.features import series as module
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.series import build_series, encode_covariates, future_covariates
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-CONTRACT = Contract("forecast", season=7, numeric=("price",), categories={"promo": ("no", "yes")})
+CONTRACT = FeatureSpec("forecast", season=7, numeric=("price",), categories={"promo": ("no", "yes")})
 NAN = np.nan
 
 
@@ -123,7 +123,7 @@ def test_future_covariates_are_the_given_ones_or_the_last_known():
 
 
 def test_nothing_is_carried_where_a_fleet_has_no_covariates():
-    bare = Contract("forecast")
+    bare = FeatureSpec("forecast")
     found = built(rows_of(*plain("a", [0, 1], [1, 2])), contract=bare)
     covariates, carried = future_covariates(found, 3, {})
     assert covariates.shape == (1, 3, 0)

@@ -5,10 +5,10 @@ import pytest
 from kit import series_of
 
 from models.features import training_rows as module
-from models.features.contract import Contract
+from models.features.feature_spec import FeatureSpec
 from models.features.training_rows import Window, build_rows
 
-CONTRACT = Contract("forecast", horizon=3, lags=(1,), windows=(2,))
+CONTRACT = FeatureSpec("forecast", horizon=3, lags=(1,), windows=(2,))
 
 
 def test_rows_trained_on_have_their_target_at_or_before_the_origin():
@@ -23,7 +23,7 @@ def test_rows_trained_on_have_their_target_at_or_before_the_origin():
 
 def test_a_row_needs_a_history_of_four_periods_or_of_one_season():
     series = series_of(np.arange(20.0), season=7)
-    seasonal = Contract("forecast", season=7, horizon=3, lags=(1,), windows=(2,))
+    seasonal = FeatureSpec("forecast", season=7, horizon=3, lags=(1,), windows=(2,))
     for contract, first in ((CONTRACT, 3), (seasonal, 6)):
         shaped = series_of(np.arange(20.0), season=contract.season)
         rows = build_rows(shaped, contract, [0])

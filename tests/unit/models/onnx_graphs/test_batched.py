@@ -9,17 +9,17 @@ from sklearn.ensemble import AdaBoostRegressor, BaggingRegressor
 from sklearn.linear_model import TweedieRegressor
 
 from domain.errors import ExportError
-from models.features.contract import Contract
-from models.onnx_graphs.batched import stack_graphs
-from models.onnx_graphs.builder import Linear, Model, Smoothing, Trees, build_graph
+from models.features.feature_spec import FeatureSpec
+from models.onnx_graphs.batched import batch_graphs
+from models.onnx_graphs.builder import GraphSpec, LinearMember, SmoothingMember, TreesMember, build_graph
 from models.onnx_graphs.runtime import run_each, run_graph
 from models.regressors.estimators import TreeArrays
-from models.training.candidates import graph_member
+from models.training.candidates import tree_member
 
 HORIZON = 3
 SMOOTHING = ("ses", "theta")
 FACES = [
-    Contract("forecast", horizon=HORIZON, lags=(1,), windows=(2, 4), numeric=("price",), states=SMOOTHING, **more)
+    FeatureSpec("forecast", horizon=HORIZON, lags=(1,), windows=(2, 4), numeric=("price",), states=SMOOTHING, **more)
     for more in ({}, {"transform": "log1p", "minimum": 0.0})
 ]
 
@@ -28,13 +28,15 @@ def model(contract, random, names):
     members = []
     for name in names:
         if name in SMOOTHING:
-            members.append(Smoothing(name, random.uniform(0, 3, HORIZON)))
+            members.append(SmoothingMember(name, random.uniform(0, 3, HORIZON)))
         else:
             coefficients = random.normal(0, 0.3, contract.design.width)
-            members.append(Linear(name, coefficients, float(random.normal()), -50.0, 400.0))
+            members.append(LinearMember(name, coefficients, float(random.normal()), -50.0, 400.0))
     weights = random.uniform(0.1, 1, len(members))
     half = np.sort(random.uniform(0, 20, HORIZON if contract.task == "forecast" else 1))
-    return build_graph(Model(contract, tuple(members), weights / weights.sum(), half, {"myriad.segment": str(names)}))
+    return build_graph(
+        GraphSpec(contract, tuple(members), weights / weights.sum(), half, {"myriad.segment": str(names)})
+    )
 
 
 def features(contract, random, rows):
@@ -53,7 +55,7 @@ def test_a_stack_says_what_each_graph_says_by_itself(members, contract, seed):
     random = np.random.default_rng(seed)
     graphs = [model(contract, random, names) for names in members]
     rows = [features(contract, random, int(n)) for n in random.integers(1, 5, len(graphs))]
-    assert stack_graphs(graphs, contract).places == tuple(range(len(graphs)))
+    assert batch_graphs(graphs, contract).places == tuple(range(len(graphs)))
     for graph, own, found in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
         alone = run_graph(graph, own)
         for name in ("prediction", "lower", "upper"):
@@ -61,11 +63,11 @@ def test_a_stack_says_what_each_graph_says_by_itself(members, contract, seed):
 
 
 def test_regression_models_with_several_linear_members_are_stacked():
-    contract = Contract("regression", numeric=("a", "b"), transform="log1p")
+    contract = FeatureSpec("regression", numeric=("a", "b"), transform="log1p")
     random = np.random.default_rng(0)
     graphs = [model(contract, random, names) for names in (["ridge"], ["mean", "ridge"], ["median", "mean", "ridge"])]
     rows = [features(contract, random, n) for n in (3, 1, 2)]
-    assert stack_graphs(graphs, contract).places == (0, 1, 2)
+    assert batch_graphs(graphs, contract).places == (0, 1, 2)
     for graph, own, found in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
         np.testing.assert_allclose(found.prediction, run_graph(graph, own).prediction, rtol=1e-6)
 
@@ -79,12 +81,12 @@ def test_what_cannot_be_stacked_is_run_by_itself():
     random = np.random.default_rng(1)
     own = [model(contract, random, ["ses"]), model(contract, random, ["theta", "ridge"])]
     half = np.ones(HORIZON)
-    trees = build_graph(Model(contract, (Trees("trees", nodes=leaf(7.0)),), np.ones(1), half))
+    trees = build_graph(GraphSpec(contract, (TreesMember("trees", nodes=leaf(7.0)),), np.ones(1), half))
     other = onnx.load_model_from_string(own[0])
     next(node for node in other.graph.node if node.op_type == "Add").op_type = "Sub"
     changed = other.SerializeToString()
     graphs = [own[0], trees, changed, b"no graph", own[1], b""]
-    assert stack_graphs(graphs, contract).places == (0, 4)
+    assert batch_graphs(graphs, contract).places == (0, 4)
     rows = [features(contract, random, 2) for _ in graphs]
     found = run_each(graphs, rows, contract)
     for place in (0, 1, 2, 4):
@@ -100,15 +102,15 @@ def test_what_cannot_be_stacked_is_run_by_itself():
 def test_converted_regressors_are_run_by_themselves(regressor, transform):
     """Whatever their graphs are made of; some have as many nodes as a frame."""
     random = np.random.default_rng(6)
-    contract = Contract("regression", numeric=("a", "b"), transform=transform)
+    contract = FeatureSpec("regression", numeric=("a", "b"), transform=transform)
     x = random.uniform(0, 10, (60, 2)).astype(np.float32)
-    fitted = graph_member("guest", regressor.fit(x, 1 + x.sum(axis=1)), 2)
-    guest = build_graph(Model(contract, (fitted,), np.ones(1), np.ones(1)))
+    fitted = tree_member("guest", regressor.fit(x, 1 + x.sum(axis=1)), 2)
+    guest = build_graph(GraphSpec(contract, (fitted,), np.ones(1), np.ones(1)))
     own = [model(contract, random, ["ridge"]) for _ in range(2)]
     graphs, rows = [own[0], guest, own[1], guest], [x[:3], x[:2], x[3:4], x]
-    assert stack_graphs(graphs, contract).places == (0, 2)
-    assert stack_graphs([guest], contract) is None
-    assert stack_graphs([guest, guest], contract) is None
+    assert batch_graphs(graphs, contract).places == (0, 2)
+    assert batch_graphs([guest], contract) is None
+    assert batch_graphs([guest, guest], contract) is None
     for graph, own_rows, found in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
         np.testing.assert_allclose(found.prediction, run_graph(graph, own_rows).prediction, rtol=1e-6)
 
@@ -126,10 +128,10 @@ def test_a_member_that_a_model_lacks_cannot_spoil_it():
 
 def test_a_graph_of_another_contract_is_none_of_the_stack():
     random = np.random.default_rng(2)
-    other = Contract("forecast", horizon=HORIZON, lags=(1,), windows=(2, 4), states=SMOOTHING)
+    other = FeatureSpec("forecast", horizon=HORIZON, lags=(1,), windows=(2, 4), states=SMOOTHING)
     graphs = [model(FACES[0], random, ["ses"]), model(other, random, ["ses"]), model(FACES[0], random, ["ridge"])]
-    assert stack_graphs(graphs, FACES[0]).places == (0, 2)
-    assert stack_graphs(graphs[:2], FACES[0]) is None
+    assert batch_graphs(graphs, FACES[0]).places == (0, 2)
+    assert batch_graphs(graphs[:2], FACES[0]) is None
 
 
 def test_a_missing_value_of_one_segment_spoils_no_other():
@@ -154,5 +156,5 @@ def test_features_of_another_width_are_that_models_error_alone():
 @pytest.mark.parametrize("contract", FACES)
 def test_a_stack_is_a_valid_graph(contract):
     random = np.random.default_rng(5)
-    stack = stack_graphs([model(contract, random, ["ses", "ridge"]) for _ in range(3)], contract)
+    stack = batch_graphs([model(contract, random, ["ses", "ridge"]) for _ in range(3)], contract)
     onnx.checker.check_model(onnx.load_model_from_string(stack.graph), full_check=True)

@@ -16,13 +16,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from domain.errors import ExportError
-from models.features.contract import Contract, contract_of
+from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.training_rows import Window, build_rows
-from models.onnx_graphs.builder import Linear, Model, Smoothing, Trees, build_graph
+from models.onnx_graphs.builder import GraphSpec, LinearMember, SmoothingMember, TreesMember, build_graph
 from models.onnx_graphs.runtime import run_graph
 from models.regressors.estimators import tree_arrays
-from models.regressors.ridge import moments, solve_ridge
-from models.training.candidates import competitors, graph_member
+from models.regressors.ridge import solve_ridge, sufficient_statistics
+from models.training.candidates import candidates_of, tree_member
 from models.training.forecast import forecast_features
 
 SMOOTHING = ["seasonal_naive", "moving_average", "ses", "holt_damped", "ets", "theta", "adida", "croston"]
@@ -51,10 +51,10 @@ def graph_and_native(fleet, names, scale=100.0, transform="none", minimum=None, 
         time={"column": "day", "frequency": "M"},
         target={"column": "units", "transform": transform} | ({} if minimum is None else {"minimum": minimum}),
     )
-    contract = contract_of(chosen, {})
+    contract = feature_spec_of(chosen, {})
     series = series_of(history(scale, "croston" in names), season=12)
     window = Window(series, contract, build_rows(series, contract, [0]), 0, horizon)
-    found = competitors(chosen)
+    found = candidates_of(chosen)
     fitted = [candidate.fit([window])[0] for candidate in found]
     parameters = {c.name: [f.parameters(0)] for c, f in zip(found, fitted, strict=True) if c.name in SMOOTHING}
     covariates = np.zeros((1, 72 + horizon, 0))
@@ -62,7 +62,9 @@ def graph_and_native(fleet, names, scale=100.0, transform="none", minimum=None, 
     weights = np.arange(1.0, len(found) + 1)
     weights /= weights.sum()
     half = scale * np.sqrt(np.arange(1, horizon + 1))
-    graph = build_graph(Model(contract, tuple(f.member(0) for f in fitted), weights, half, {"myriad.fleet": "shop"}))
+    graph = build_graph(
+        GraphSpec(contract, tuple(f.member(0) for f in fitted), weights, half, {"myriad.fleet": "shop"})
+    )
     native = np.stack([f.forecast[0] for f in fitted], axis=-1) @ weights
     assert np.isfinite(native).all()
     return graph, features, native, half
@@ -113,8 +115,10 @@ def test_face_is_one_input_and_three_outputs(fleet):
 
 @given(st.floats(-50.0, 150.0), st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=5))
 def test_minimum_holds_for_all_outputs_and_they_are_in_order(minimum, levels):
-    contract = Contract("forecast", horizon=3, windows=(1,), states=("ses",), minimum=minimum)
-    graph = build_graph(Model(contract, (Smoothing("ses", np.ones(3)),), np.ones(1), np.array([0.0, 10.0, 60.0])))
+    contract = FeatureSpec("forecast", horizon=3, windows=(1,), states=("ses",), minimum=minimum)
+    graph = build_graph(
+        GraphSpec(contract, (SmoothingMember("ses", np.ones(3)),), np.ones(1), np.array([0.0, 10.0, 60.0]))
+    )
     rows = [[step, 0.0, level, 0.0, 1.0, 0.0] for level in levels for step in (1, 2, 3)]
     prediction, lower, upper = outputs_of(graph, rows)
     assert (lower <= prediction).all()
@@ -146,8 +150,8 @@ def tabular(n=400, k=4, missing=False):
 
 
 def regression_graph(member, k=4, transform="none"):
-    contract = Contract("regression", numeric=tuple(f"c{i}" for i in range(k)), transform=transform)
-    return build_graph(Model(contract, (member,), np.ones(1), np.ones(1)))
+    contract = FeatureSpec("regression", numeric=tuple(f"c{i}" for i in range(k)), transform=transform)
+    return build_graph(GraphSpec(contract, (member,), np.ones(1), np.ones(1)))
 
 
 def thresholds_of(model):
@@ -166,7 +170,7 @@ def test_lightgbm_graph_equals_the_booster_at_its_thresholds_and_with_nan(missin
     at[np.arange(len(at)), np.tile(features, 3)] = np.concatenate(near)
     holes = x.copy()
     holes[::2, 0], holes[::3, 1] = np.nan, np.nan
-    graph = regression_graph(graph_member("lightgbm", model, 4))
+    graph = regression_graph(tree_member("lightgbm", model, 4))
     for rows in (x, at, holes, np.full((1, 4), np.nan, np.float32)):
         native = model.booster_.predict(rows)
         np.testing.assert_allclose(outputs_of(graph, rows)[0][:, 0], native, atol=1e-4 * np.abs(y).mean())
@@ -183,7 +187,7 @@ def test_lightgbm_graph_equals_that_of_onnxmltools():
     )
     session = ort.InferenceSession(converted.SerializeToString(), providers=["CPUExecutionProvider"])
     theirs = session.run(None, {"x": x})[0].ravel()
-    ours = outputs_of(regression_graph(graph_member("lightgbm", model, 4)), x)[0][:, 0]
+    ours = outputs_of(regression_graph(tree_member("lightgbm", model, 4)), x)[0][:, 0]
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(y).mean())
 
 
@@ -193,7 +197,7 @@ def test_a_tree_of_a_single_leaf_is_a_constant(constant):
     y = np.full(30, 7.0) if constant else y
     model = lightgbm.LGBMRegressor(n_estimators=3, min_child_samples=100, verbosity=-1).fit(x, y)
     assert set(tree_arrays(model.booster_).mode) == {"LEAF"}
-    found = outputs_of(regression_graph(graph_member("lightgbm", model, 4)), x)[0][:, 0]
+    found = outputs_of(regression_graph(tree_member("lightgbm", model, 4)), x)[0][:, 0]
     np.testing.assert_allclose(found, model.predict(x), rtol=1e-6)
     np.testing.assert_allclose(found, y.mean(), rtol=1e-5)
 
@@ -202,7 +206,7 @@ def test_a_random_forest_of_lightgbm_is_the_mean_of_its_trees():
     x, y = tabular()
     bagging = {"boosting_type": "rf", "subsample": 0.6, "subsample_freq": 1}
     model = lightgbm.LGBMRegressor(**QUICK, **bagging, verbosity=-1, n_jobs=1).fit(x, y)
-    found = outputs_of(regression_graph(graph_member("lightgbm", model, 4)), x)[0][:, 0]
+    found = outputs_of(regression_graph(tree_member("lightgbm", model, 4)), x)[0][:, 0]
     np.testing.assert_allclose(found, model.booster_.predict(x), atol=1e-4 * np.abs(y).mean())
 
 
@@ -215,7 +219,7 @@ def test_splits_without_an_onnx_form_are_refused(odd):
     model = lightgbm.LGBMRegressor(**QUICK, **odd, verbosity=-1, n_jobs=1)
     model.fit(x, y, categorical_feature=categorical)
     with pytest.raises(ExportError, match="has no ONNX form"):
-        graph_member("lightgbm", model, 4)
+        tree_member("lightgbm", model, 4)
 
 
 # --- others
@@ -225,9 +229,9 @@ def test_ridge_graph_equals_skl2onnx_of_the_same_pipeline():
     x, y = tabular()
     wide = x.astype(np.float64)
     pipeline = make_pipeline(StandardScaler(), Ridge(alpha=0.1 * len(y), solver="cholesky")).fit(wide, y)
-    found = moments(wide[None], y[None], np.ones((1, len(y))))
+    found = sufficient_statistics(wide[None], y[None], np.ones((1, len(y))))
     coefficients, intercept = solve_ridge(found, np.array([[0.1]]))
-    ours = regression_graph(Linear("ridge", coefficients[0], float(intercept[0]), -1e9, 1e9))
+    ours = regression_graph(LinearMember("ridge", coefficients[0], float(intercept[0]), -1e9, 1e9))
     theirs = to_onnx(pipeline, x[:1], target_opset=17).SerializeToString()
     session = ort.InferenceSession(theirs, providers=["CPUExecutionProvider"])
     expected = session.run(None, {session.get_inputs()[0].name: x})[0].ravel()
@@ -243,28 +247,32 @@ def test_two_converted_regressors_live_in_one_graph():
         KNeighborsRegressor(3).fit(x, y),
         SVR().fit(x, y),
     ]
-    members = tuple(graph_member(f"m{i}", model, 4) for i, model in enumerate(models))
-    contract = Contract("regression", numeric=("a", "b", "c", "d"))
-    graph = build_graph(Model(contract, members, np.array([0.25, 0.75]), np.ones(1)))
+    members = tuple(tree_member(f"m{i}", model, 4) for i, model in enumerate(models))
+    contract = FeatureSpec("regression", numeric=("a", "b", "c", "d"))
+    graph = build_graph(GraphSpec(contract, members, np.array([0.25, 0.75]), np.ones(1)))
     native = 0.25 * models[0].predict(x) + 0.75 * models[1].predict(x)
     np.testing.assert_allclose(outputs_of(graph, x)[0][:, 0], native, atol=1e-3 * np.abs(y).mean())
 
 
 def test_members_are_weighted_by_name_whatever_their_order():
-    contract = Contract("forecast", horizon=1, windows=(1,), states=("ses", "theta"))
-    constant = Linear("ridge", np.zeros(2), 5.0, -1e9, 1e9)
-    members = (constant, Smoothing("theta", np.ones(1)), Smoothing("ses", np.zeros(1)))
-    graph = build_graph(Model(contract, members, np.array([0.5, 0.3, 0.2]), np.ones(1)))
+    contract = FeatureSpec("forecast", horizon=1, windows=(1,), states=("ses", "theta"))
+    constant = LinearMember("ridge", np.zeros(2), 5.0, -1e9, 1e9)
+    members = (constant, SmoothingMember("theta", np.ones(1)), SmoothingMember("ses", np.zeros(1)))
+    graph = build_graph(GraphSpec(contract, members, np.array([0.5, 0.3, 0.2]), np.ones(1)))
     row = [[1.0, 10.0, 100.0, 7.0, 1.0, 0.0, 1000.0, 7.0, 2.0, 3.0]]
     expected = 0.5 * (5.0 + 10.0) + 0.3 * ((1000.0 + 7.0) * 2.0 + 3.0) + 0.2 * 100.0
     assert outputs_of(graph, row)[0].item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_linear_prediction_stays_within_its_bounds_and_never_overflows():
-    contract = Contract("regression", numeric=("a",), transform="log1p")
-    graph = build_graph(Model(contract, (Linear("ridge", np.ones(1), 0.0, 2.0, 50.0),), np.ones(1), np.ones(1)))
+    contract = FeatureSpec("regression", numeric=("a",), transform="log1p")
+    graph = build_graph(
+        GraphSpec(contract, (LinearMember("ridge", np.ones(1), 0.0, 2.0, 50.0),), np.ones(1), np.ones(1))
+    )
     assert outputs_of(graph, [[-1e6], [1e6], [3.0]])[0][:, 0] == pytest.approx([2.0, 50.0, np.expm1(3.0)])
-    open_ended = build_graph(Model(contract, (Linear("ridge", np.ones(1), 0.0, 0.0, 3e38),), np.ones(1), np.ones(1)))
+    open_ended = build_graph(
+        GraphSpec(contract, (LinearMember("ridge", np.ones(1), 0.0, 0.0, 3e38),), np.ones(1), np.ones(1))
+    )
     assert np.isfinite(outputs_of(open_ended, [[1e30]])).all()
 
 
@@ -277,14 +285,16 @@ def test_a_regressor_without_converter_is_an_export_error():
     from regressors import Mean
 
     with pytest.raises(ExportError, match="Mean has no ONNX form"):
-        graph_member("mine", Mean().fit(np.zeros((2, 1)), np.zeros(2)), 1)
+        tree_member("mine", Mean().fit(np.zeros((2, 1)), np.zeros(2)), 1)
 
 
 def test_notes_are_kept_as_metadata():
-    contract = Contract("regression", numeric=("größe",))
-    model = Model(contract, (Linear("mean", np.zeros(1), 1.0, 1.0, 1.0),), np.ones(1), np.ones(1), {"note": "ja"})
+    contract = FeatureSpec("regression", numeric=("größe",))
+    model = GraphSpec(
+        contract, (LinearMember("mean", np.zeros(1), 1.0, 1.0, 1.0),), np.ones(1), np.ones(1), {"note": "ja"}
+    )
     graph = build_graph(model)
     assert names_of(graph) == ("größe",)
     assert metadata_of(graph)["note"] == "ja"
     assert json.loads(contract.to_json())["numeric"] == ["größe"]
-    assert Trees("empty").converted == b""
+    assert TreesMember("empty").converted == b""

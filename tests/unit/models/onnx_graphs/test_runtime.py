@@ -5,14 +5,16 @@ from kit import outputs_of
 
 from adapters.runtime import predict, predict_each
 from domain.errors import ScoringError
-from models.features.contract import Contract
-from models.onnx_graphs.builder import Model, Smoothing, build_graph
+from models.features.feature_spec import FeatureSpec
+from models.onnx_graphs.builder import GraphSpec, SmoothingMember, build_graph
 from models.onnx_graphs.runtime import run_graph
 
 
 def test_scores_are_the_outputs_of_the_graph_as_float64():
-    contract = Contract("forecast", horizon=2, windows=(1,), states=("ses",), minimum=0.0)
-    graph = build_graph(Model(contract, (Smoothing("ses", np.array([1.0, 2.0])),), np.ones(1), np.array([1.0, 30.0])))
+    contract = FeatureSpec("forecast", horizon=2, windows=(1,), states=("ses",), minimum=0.0)
+    graph = build_graph(
+        GraphSpec(contract, (SmoothingMember("ses", np.array([1.0, 2.0])),), np.ones(1), np.array([1.0, 30.0]))
+    )
     rows = np.array([[1, 0, 10, 2, 1, 0], [2, 0, 10, 2, 1, 5]], dtype=np.float32)
     scores = predict(graph, rows)
     assert scores.prediction.tolist() == [12.0, 19.0]
@@ -31,9 +33,11 @@ def test_scores_are_the_outputs_of_the_graph_as_float64():
 
 
 def test_models_run_together_are_scores_and_one_that_cannot_be_run_is_told():
-    contract = Contract("forecast", horizon=2, windows=(1,), states=("ses",), minimum=0.0)
+    contract = FeatureSpec("forecast", horizon=2, windows=(1,), states=("ses",), minimum=0.0)
     graphs = [
-        build_graph(Model(contract, (Smoothing("ses", np.array([1.0, 2.0])),), np.ones(1), np.array([half, 30.0])))
+        build_graph(
+            GraphSpec(contract, (SmoothingMember("ses", np.array([1.0, 2.0])),), np.ones(1), np.array([half, 30.0]))
+        )
         for half in (1.0, 2.0)
     ]
     rows = np.array([[1, 0, 10, 2, 1, 0], [2, 0, 10, 2, 1, 5]], dtype=np.float32)

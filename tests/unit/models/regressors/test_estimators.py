@@ -2,18 +2,18 @@
 
 import pytest
 
-from domain.config.fleet import Candidate
+from domain.config.fleet import CandidateConfig
 from domain.errors import FleetError
 from models.regressors.estimators import make_regressor
 
 
 def regressor(fleet, estimator, **params):
-    return make_regressor(Candidate(name="mine", estimator=estimator, params=params), fleet.forecast(seed=7))()
+    return make_regressor(CandidateConfig(name="mine", estimator=estimator, params=params), fleet.forecast(seed=7))()
 
 
 def test_an_import_path_makes_fresh_regressors_with_their_params(fleet):
     make = make_regressor(
-        Candidate(name="mine", estimator="sklearn.linear_model.Ridge", params={"alpha": 3.0}), fleet.forecast()
+        CandidateConfig(name="mine", estimator="sklearn.linear_model.Ridge", params={"alpha": 3.0}), fleet.forecast()
     )
     assert make().alpha == 3.0
     assert make() is not make()
@@ -43,6 +43,6 @@ def test_an_estimator_that_cannot_be_made_is_a_fleet_error(fleet, estimator, par
 
 @pytest.mark.parametrize(("metric", "objective"), [("mae", "l1"), ("wape", "l1"), ("rmse", "l2"), ("smape", "l2")])
 def test_lightgbm_of_regression_fleets_fits_what_the_metric_rewards(fleet, metric, objective):
-    made = make_regressor(Candidate(name="lightgbm"), fleet.regression(backtest={"metric": metric}))()
+    made = make_regressor(CandidateConfig(name="lightgbm"), fleet.regression(backtest={"metric": metric}))()
     assert made.objective == objective
-    assert make_regressor(Candidate(name="lightgbm"), fleet.forecast())().objective == "l2"
+    assert make_regressor(CandidateConfig(name="lightgbm"), fleet.forecast())().objective == "l2"

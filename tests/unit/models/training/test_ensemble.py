@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.training.ensemble import COMBINED, choose, combination_weights, combine, conformal_quantile, fold_drops
+from models.training.ensemble import COMBINED, choose, combination_weights, conformal_quantile, cutoffs, ensemble
 
 NAN = np.nan
 
@@ -52,8 +52,8 @@ def test_hopeless_member_gets_nothing() -> None:
 
 def test_combine_shares_the_weight_of_a_missing_forecast() -> None:
     forecasts = np.array([[[1.0, 2.0], [3.0, NAN], [NAN, NAN]]])
-    np.testing.assert_allclose(combine(forecasts, np.array([[0.25, 0.75, 0.0]])), [[2.5, 2.0]])
-    assert np.isnan(combine(forecasts, np.array([[0.0, 0.0, 1.0]]))).all()
+    np.testing.assert_allclose(ensemble(forecasts, np.array([[0.25, 0.75, 0.0]])), [[2.5, 2.0]])
+    assert np.isnan(ensemble(forecasts, np.array([[0.0, 0.0, 1.0]]))).all()
 
 
 def test_combination_wins_unless_a_member_leads_by_far() -> None:
@@ -75,14 +75,14 @@ def test_member_known_on_fewer_folds_is_not_chosen_alone() -> None:
 
 @pytest.mark.parametrize(("horizon", "drops"), [(18, (6, 12, 18)), (8, (3, 5, 8)), (2, (1, 2)), (1, (1,))])
 def test_fold_drops_end_at_the_horizon(horizon: int, drops: tuple[int, ...]) -> None:
-    assert fold_drops(horizon) == drops
+    assert cutoffs(horizon) == drops
 
 
 def test_interval_covers_ninety_per_cent_of_a_random_walk() -> None:
     rng = np.random.default_rng(1)
     walks = np.cumsum(rng.normal(0.0, 1.0, (2000, 37)), axis=1)
     residuals = np.full((2000, 3, 18), NAN)
-    for fold, drop in enumerate(fold_drops(18)):
+    for fold, drop in enumerate(cutoffs(18)):
         origin = 18 - drop
         residuals[:, fold, :drop] = walks[:, origin + 1 : 19] - walks[:, origin : origin + 1]
     half = conformal_quantile(residuals)

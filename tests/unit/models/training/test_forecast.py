@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import metadata_of, outputs_of, panel_of, series_of
 
-from models.features.contract import Contract, contract_of
+from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.onnx_graphs import runtime as execution
-from models.onnx_graphs.builder import Linear, Model, build_graph
+from models.onnx_graphs.builder import GraphSpec, LinearMember, build_graph
 from models.training import select as train
-from models.training.backtest import Folds, judge
+from models.training.backtest import Folds, evaluate_folds
 from models.training.forecast import fold_plan, forecast_features, train_forecast
 
 MONTHLY = {"column": "day", "frequency": "M"}
@@ -22,7 +22,7 @@ SMOOTHING = ["seasonal_naive", "moving_average", "ses", "holt_damped", "ets", "t
 
 
 def trained(fleet, series, contract=None):
-    return train_forecast(series, fleet, contract or contract_of(fleet, {}))
+    return train_forecast(series, fleet, contract or feature_spec_of(fleet, {}))
 
 
 def monthly(fleet, candidates, **changes):
@@ -38,7 +38,7 @@ def histories(*lengths, seed=0):
 
 def own_rows(result, series, index):
     """The features that a result's graph reads at the end of its series, [H, k]."""
-    contract = Contract.from_json(metadata_of(result.graph)["myriad.contract"])
+    contract = FeatureSpec.from_json(metadata_of(result.graph)["myriad.contract"])
     parameters = {name: [given] for name, given in json.loads(result.parameters).items()}
     one = series.take([index])
     last = np.repeat(one.covariates[:, -1:], contract.horizon, axis=1)
@@ -219,9 +219,9 @@ def test_a_graph_off_by_too_much_is_passed_over_and_the_last_reason_is_told(flee
         def build(model):
             names = {member.name for member in model.members}
             if only is None or only in names or (only == "combination" and len(names) > 1):
-                extra = Linear("off", np.zeros(model.contract.design.width), 50.0, 50.0, 50.0)
+                extra = LinearMember("off", np.zeros(model.contract.design.width), 50.0, 50.0, 50.0)
                 weights = np.append(model.weights, 1.0)
-                model = Model(model.contract, (*model.members, extra), weights, model.half_width, model.notes)
+                model = GraphSpec(model.contract, (*model.members, extra), weights, model.half_width, model.notes)
             return build_graph(model)
 
         return build
@@ -301,7 +301,7 @@ def test_members_are_combined_as_the_graph_does_before_the_minimum_applies(fleet
         scale=np.ones(1),
     )
     chosen = fleet.forecast(target={"column": "units", "minimum": 0}, backtest={"metric": "mae"})
-    tested, residuals = judge(["a", "b"], [0, 1], folds, chosen)
+    tested, residuals = evaluate_folds(["a", "b"], [0, 1], folds, chosen)
     assert tested.errors.tolist() == [[[10.0, 10.0], [10.0, 10.0]]]
     assert tested.combined.tolist() == [[10.0, 10.0]]
     assert residuals[0, 0, 0].tolist() == [10.0, -10.0, 10.0]
@@ -331,7 +331,7 @@ def test_a_forecast_follows_new_observations_without_retraining(fleet, name):
 
 
 def test_features_of_segments_without_parameters_are_zeros_where_states_would_be():
-    contract = Contract("forecast", season=4, horizon=2, windows=(2,), states=("ses", "theta"))
+    contract = FeatureSpec("forecast", season=4, horizon=2, windows=(2,), states=("ses", "theta"))
     panel = panel_of([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], season=4)
     given_one = {"ses": [{}, {"alpha": 0.5, "beta": 0.0, "damping": 0.0, "factors": [1.0] * 4}]}
     found = forecast_features(panel, np.zeros((2, 5, 0)), contract, given_one)

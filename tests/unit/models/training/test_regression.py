@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kit import outputs_of
 
 from domain.errors import FleetError
-from models.features.contract import contract_of
+from models.features.feature_spec import feature_spec_of
 from models.training.regression import Tabular, _folds, _half_widths, train_regression
 
 LIGHTGBM = {"name": "lightgbm", "params": {"n_estimators": 8, "min_child_samples": 5}}
@@ -34,7 +34,7 @@ def trained(fleet, data, candidates, categories=None, **changes):
     features = {"known": [f"c{i}" for i in range(data.x.shape[1] - sum(map(len, (categories or {}).values())))]}
     features |= {"categorical": list(categories or {})}
     chosen = fleet.regression(**({"candidates": candidates, "features": features} | changes))
-    return train_regression(data, chosen, contract_of(chosen, categories or {}))
+    return train_regression(data, chosen, feature_spec_of(chosen, categories or {}))
 
 
 def test_segments_of_all_sizes_get_a_model(fleet):

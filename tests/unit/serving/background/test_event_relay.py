@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from gateway import now, subscribe, subscribed
 
-from adapters.lake.fleet_events import has_news, put_news
-from adapters.lake.maintenance import drop_news
-from domain.gateway.fleet_events import News
-from serving.background.event_relay import Herald
+from adapters.lake.fleet_events import has_events, put_event
+from adapters.lake.maintenance import drop_events
+from domain.gateway.fleet_events import FleetEvent
+from serving.background.event_relay import EventRelay
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def made(tmp_path):
 
 
 def happen(made, event="release.promoted", fleet="rides", about="release-3", **data):
-    news = News.of(event, fleet, "run-1", now(), data, about)
-    put_news(made.lake, news)
+    news = FleetEvent.of(event, fleet, "run-1", now(), data, about)
+    put_event(made.lake, news)
     return news
 
 
@@ -47,12 +47,12 @@ def test_news_are_told_once_also_by_a_gateway_that_was_started_again(made):
     happen(made)
     assert len(told(made)) == 1
     happen(made)  # The same release, told once more.
-    again = Herald(made.store, made.lake)
+    again = EventRelay(made.store, made.lake)
     assert again.step(now()) == 0
     happen(made, "release.held", about="run-1", held=2)
     assert again.step(now(1)) == 0, "it looks every few seconds"
     assert again.step(now(10)) == 1
-    assert Herald(made.store, made.lake).step(now()) == 0
+    assert EventRelay(made.store, made.lake).step(now()) == 0
 
 
 def test_a_subscriber_hears_what_it_asked_for_of_its_fleets(made):
@@ -88,16 +88,16 @@ def test_an_odd_file_among_the_news_is_left_alone(made):
 
 
 def test_a_long_name_still_has_an_id_that_fits():
-    news = News.of("release.held", "f" * 64, "r", now(), {}, "r" * 64)
+    news = FleetEvent.of("release.held", "f" * 64, "r", now(), {}, "r" * 64)
     assert len(news.id) <= 128
-    assert news.id == News.of("release.held", "f" * 64, "r", now(), {}, "r" * 64).id
-    assert news.id != News.of("release.held", "f" * 64, "r", now(), {}, "s" * 64).id
+    assert news.id == FleetEvent.of("release.held", "f" * 64, "r", now(), {}, "r" * 64).id
+    assert news.id != FleetEvent.of("release.held", "f" * 64, "r", now(), {}, "s" * 64).id
 
 
 def test_old_news_are_dropped(made):
     news = happen(made)
-    assert has_news(made.lake, "rides", news.id)
-    assert drop_news(made.lake, "rides", timedelta(hours=1), dry_run=False) == 0
-    assert drop_news(made.lake, "rides", timedelta(seconds=-5), dry_run=True) == 1
-    assert drop_news(made.lake, "rides", timedelta(seconds=-5), dry_run=False) == 1
-    assert not has_news(made.lake, "rides", news.id)
+    assert has_events(made.lake, "rides", news.id)
+    assert drop_events(made.lake, "rides", timedelta(hours=1), dry_run=False) == 0
+    assert drop_events(made.lake, "rides", timedelta(seconds=-5), dry_run=True) == 1
+    assert drop_events(made.lake, "rides", timedelta(seconds=-5), dry_run=False) == 1
+    assert not has_events(made.lake, "rides", news.id)

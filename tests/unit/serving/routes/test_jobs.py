@@ -11,7 +11,7 @@ import pytest
 from gateway import account, complete, gateway
 
 import adapters.sources.precheck
-from adapters.lake.job_results import beating, last_beat, read_account, write_account
+from adapters.lake.job_results import heartbeat, last_heartbeat, read_job_result, write_job_result
 from domain.data.tables import PREDICTIONS
 from domain.errors import LakeError, SourceError
 from serving.background import job_reconciler as keeper
@@ -199,15 +199,15 @@ def test_a_run_whose_process_is_gone_is_run_again_though_nobody_says_so(client, 
     made.keeper.step(now())
     made.runs.become("running")
     (first,) = made.runs.started
-    with beating(made.lake, "rides", job["id"]):
+    with heartbeat(made.lake, "rides", job["id"]):
         deadline = time.monotonic() + 10
-        while last_beat(made.lake, "rides", job["id"]) is None and time.monotonic() < deadline:
+        while last_heartbeat(made.lake, "rides", job["id"]) is None and time.monotonic() < deadline:
             time.sleep(0.01)
         made.keeper.step(now() + timedelta(seconds=80))
         assert client.get(f"{JOBS}/{job['id']}").json()["state"] == "running"
         made.keeper.step(now() + timedelta(seconds=95))
         assert made.runs.now[first].kind == "crashed"
-    assert last_beat(made.lake, "rides", job["id"]) is None
+    assert last_heartbeat(made.lake, "rides", job["id"]) is None
     again = client.get(f"{JOBS}/{job['id']}").json()
     assert (again["state"], again["attempt"], again["reason"]) == ("queued", 1, "its process was killed")
     for attempt in (1, 2, 3):
@@ -232,16 +232,16 @@ def test_a_job_whose_account_cannot_be_read_now_is_looked_at_again_and_leaves_ot
     first, second = (client.post(JOBS, json={"overrides": {"retries": 0}}).json() for _ in range(2))
     made.keeper.step(now())
     for job in (first, second):
-        write_account(made.lake, account(job))
+        write_job_result(made.lake, account(job))
     made.runs.become("completed")
-    plain = keeper.read_account
+    plain = keeper.read_job_result
 
     def away(lake, fleet, job):
         if job == first["id"]:
             raise LakeError("s3://raw: cannot be read: connection refused")
         return plain(lake, fleet, job)
 
-    monkeypatch.setattr(keeper, "read_account", away)
+    monkeypatch.setattr(keeper, "read_job_result", away)
     made.keeper.step(now())
     states = [client.get(f"{JOBS}/{job['id']}").json()["state"] for job in (first, second)]
     assert states == ["queued", "completed"]
@@ -251,10 +251,10 @@ def test_a_job_whose_account_cannot_be_read_now_is_looked_at_again_and_leaves_ot
 
 
 def test_an_account_that_is_not_there_is_told_from_one_that_cannot_be_read(made, tmp_path):
-    assert read_account(made.lake, "rides", "nobody") is None
+    assert read_job_result(made.lake, "rides", "nobody") is None
     (tmp_path / "lake/rides/_jobs/job-1.json").mkdir(parents=True)
     with pytest.raises(LakeError, match="cannot be read"):
-        read_account(made.lake, "rides", "job-1")
+        read_job_result(made.lake, "rides", "job-1")
 
 
 def test_endpoints_that_are_made_at_the_same_moment_are_one(client):

@@ -7,7 +7,7 @@ import pytest
 from rides import PAIRS, rides, rides_fleet
 from shop import future, open_run, sales, shop
 
-from adapters.compute.measured_costs import read_rates
+from adapters.compute.measured_costs import read_cost_model
 from adapters.lake.table import Lake
 from domain.errors import SourceError
 from models.training.fingerprints import cost_fingerprint
@@ -16,7 +16,7 @@ from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.plan import estimate_training
 from tasks.sizing.size import size
-from tasks.workers.job import Job
+from tasks.workers.run_context import RunContext
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_the_next_estimate_goes_by_what_was_measured_until_settings_change(raw, 
     assert found.models == 7 + 3
     dearer = open_run(raw, workers, fleet=shop(candidates=["seasonal_naive"]))
     assert estimate_training.fn(dearer, 2, reports).basis == "built-in figures"
-    assert read_rates(reports, cost_fingerprint(dearer.fleet)) is None
+    assert read_cost_model(reports, cost_fingerprint(dearer.fleet)) is None
     (reports / "sizing.json").write_text("nonsense")
     assert estimate_training.fn(run, 2, reports).basis == "built-in figures"
 
@@ -96,7 +96,7 @@ def test_rows_to_score_count_in_a_regression_fleet(input_there, tmp_path, worker
     for name, frame in frames.items():
         (tmp_path / name).mkdir()
         pd.DataFrame(frame).to_csv(tmp_path / name / "a.csv", index=False)
-    run = Run(Job(rides_fleet(), Lake(str(tmp_path / "lake")), "run-1", tmp_path), workers)
+    run = Run(RunContext(rides_fleet(), Lake(str(tmp_path / "lake")), "run-1", tmp_path), workers)
     found = size(run, tmp_path / "reports", 200, 2)
     assert sum(work.rows for work in found.tasks.score) == (90 if input_there else 0)
     assert (found.rates.score is not None) == input_there

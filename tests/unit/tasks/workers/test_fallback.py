@@ -11,7 +11,7 @@ from domain.data.tables import CHAMPIONS, PREDICTIONS
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.score import score_fleet
-from tasks.score_request import score_order
+from tasks.scoring_request import scoring_request
 from tasks.workers.score import score_bucket
 
 OWN = "store=1/brand=amber"
@@ -53,14 +53,14 @@ def test_each_kind_of_segment_says_why_another_model_stands_in(trained):
 def test_the_interval_of_a_fallback_holds_what_segments_stray(trained, monkeypatch):
     """SHORT is brought to size, UNSEEN may be of any size: both are wider than the level's own interval."""
     run = trained.run()
-    order = score_order(run, 1, None)
+    order = scoring_request(run, 1, None)
 
     def rows():
         files = [file for bucket in range(3) for file in score_bucket(run.job, order, bucket).files]
         return run.table(PREDICTIONS).read_files(files).to_pandas()
 
     wide = rows()
-    monkeypatch.setattr("tasks.workers.fallback.spread", lambda *arguments: 0.0)
+    monkeypatch.setattr("tasks.workers.fallback.dispersion", lambda *arguments: 0.0)
     plain = rows()
     both = wide.merge(plain, on=["segment", "time"], suffixes=("", "_plain"))
     assert len(both) == len(wide)

@@ -5,7 +5,7 @@ import pytest
 from kit import series_of
 
 from domain.data.model_record import ModelRecord
-from models.features.contract import contract_of
+from models.features.feature_spec import feature_spec_of
 from models.training.forecast import train_forecast
 from tasks.workers.run_models import forecast_models
 
@@ -44,7 +44,7 @@ def trained(fleet, horizon, **changes):
     values[1, 20:] += 40.0
     series = series_of(values[0], values[1], values[2], season=7, ends=[700, 701, 702], covariates=price)
     chosen = fleet.forecast(candidates=CANDIDATES, horizon=horizon, **changes)
-    contract = contract_of(chosen, {})
+    contract = feature_spec_of(chosen, {})
     models = [record(result, contract) for result in train_forecast(series, chosen, contract)]
     return series, models
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.capacity.schedule import enough_workers, lower_bound, makespan
+from domain.capacity.makespan import enough_workers, lower_bound, makespan
 
 seconds = st.lists(st.floats(0.001, 1e4), max_size=40)
 counts = st.integers(1, 64)

@@ -12,12 +12,12 @@ from domain.data.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observatio
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.workers.bucket_reader import spans
-from tasks.workers.score_request import ScoreOrder
+from tasks.workers.scoring_request import ScoringRequest
 
-__all__ = ["score_order", "scoring_weight"]
+__all__ = ["scoring_request", "scoring_weight"]
 
 
-def score_order(run: Run, release: int, as_of: datetime | None) -> ScoreOrder:
+def scoring_request(run: Run, release: int, as_of: datetime | None) -> ScoringRequest:
     """What the job covers. Its id follows from that, so that a retry is the same job."""
     files = run.table(landed(run.fleet, "requests")).files()
     version = run.table(observations(run.fleet)).version()
@@ -32,7 +32,7 @@ def score_order(run: Run, release: int, as_of: datetime | None) -> ScoreOrder:
         inputs = sorted({file.partition["input_id"] for file in files})
         content = f"rows:{','.join(inputs)}"
     digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
-    return ScoreOrder(
+    return ScoringRequest(
         job_id=f"{run.fleet.name}-{digest}",
         release=release,
         buckets=recorded_buckets(run),
@@ -46,7 +46,7 @@ def score_order(run: Run, release: int, as_of: datetime | None) -> ScoreOrder:
     )
 
 
-def scoring_weight(run: Run, order: ScoreOrder) -> Callable[[int], int]:
+def scoring_weight(run: Run, order: ScoringRequest) -> Callable[[int], int]:
     """Observations of a bucket.
 
     Where input is too large to be read at once: those of all buckets whose input is read together, so that they stay

@@ -7,18 +7,18 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from adapters.lake.table import Lake, Pin, StagedFile, Table
+from adapters.lake.table import Lake, Snapshot, StagedFile, Table
 from domain.config.fleet import Fleet
 from domain.data.model_record import ModelRecord
 from domain.data.tables import TableSpec
 
-__all__ = ["Job", "in_bucket", "of_release", "read_models", "stage_rows", "with_constants"]
+__all__ = ["RunContext", "in_bucket", "of_release", "read_models", "stage_rows", "with_constants"]
 
 M = TypeVar("M", bound=ModelRecord)
 
 
 @dataclass(frozen=True)
-class Job:
+class RunContext:
     """One run of a fleet against a lake. run_id names it in every table that it writes.
 
     pins : table -> the state to read; of other tables the newest.
@@ -28,12 +28,12 @@ class Job:
     lake: Lake
     run_id: str
     home: Path
-    pins: Mapping[str, Pin] = field(default_factory=dict)
+    pins: Mapping[str, Snapshot] = field(default_factory=dict)
 
     def table(self, spec: TableSpec) -> Table:
         return self.lake.table(self.fleet.name, spec, self.pins.get(spec.name))
 
-    def pinned(self, *specs: TableSpec) -> "Job":
+    def pinned(self, *specs: TableSpec) -> "RunContext":
         """For workers: these tables as they are now, so that all buckets see the same and nobody looks twice."""
         return replace(self, pins={**self.pins, **{spec.name: self.table(spec).pin() for spec in specs}})
 
@@ -49,7 +49,9 @@ def of_release(release: int, bucket: int) -> Callable[[Mapping[str, str]], bool]
     return lambda partition: dict(partition) == wanted
 
 
-def read_models(job: Job, spec: TableSpec, where: Callable[[Mapping[str, str]], bool], kind: type[M]) -> dict[str, M]:
+def read_models(
+    job: RunContext, spec: TableSpec, where: Callable[[Mapping[str, str]], bool], kind: type[M]
+) -> dict[str, M]:
     """Stored models by segment."""
     rows = job.table(spec).read(where=where).to_pylist()
     return {row["segment"]: kind.from_row(row) for row in rows}

@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 
 from adapters.lake.table import StagedFile
 
-__all__ = ["ScoreOrder"]
+__all__ = ["ScoringRequest"]
 
 
 @dataclass(frozen=True)
-class ScoreOrder:
+class ScoringRequest:
     """What a scoring job was pinned to at its start.
 
     release : 0 where none is in force yet. inputs : ids of the scoring inputs that this job covers; ranks : input id ->

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import panel_of
 
-from models.features.contract import STATES, Contract, base_features, contract_of, state_columns
+from models.features.feature_spec import STATES, FeatureSpec, base_features, feature_spec_of, state_columns
 from models.features.panel import Panel
 
 
 def contract(**changes):
     plain = {"season": 4, "horizon": 5, "lags": (1, 3), "season_lags": 2, "windows": (2, 6), "harmonics": 2}
-    return Contract("forecast", **(plain | {"frequency": "Q", "numeric": ("price",)} | changes))
+    return FeatureSpec("forecast", **(plain | {"frequency": "Q", "numeric": ("price",)} | changes))
 
 
 def slow(values, ends, covariates, contract, origin, step):
@@ -131,12 +131,12 @@ def test_states_are_read_at_the_phase_of_the_target():
     ],
 )
 def test_contract_follows_the_season(fleet, time, season, lags, windows, harmonics):
-    found = contract_of(fleet.forecast(time={"column": "day"} | time), {})
+    found = feature_spec_of(fleet.forecast(time={"column": "day"} | time), {})
     assert (found.season, found.season_lags, found.windows, found.harmonics) == (season, lags, windows, harmonics)
 
 
 def test_the_anchor_is_the_longest_window_however_the_fleet_lists_them(fleet):
-    found = contract_of(fleet.forecast(features={"rolling": [12, 2, 12], "lags": [3, 1, 3]}), {})
+    found = feature_spec_of(fleet.forecast(features={"rolling": [12, 2, 12], "lags": [3, 1, 3]}), {})
     assert found.windows == (2, 12)
     assert found.lags == (1, 3)
     assert found.base[found.design.anchor] == "mean_12"
@@ -154,7 +154,7 @@ def test_design_holds_every_base_column_once_and_the_anchor_among_its_values(fle
 
 def test_categories_keep_their_order_through_json():
     chosen = contract(categories={"weather": ("wet", "dry"), "dest": ("LAX",)})
-    assert Contract.from_json(chosen.to_json()).covariates == ("price", "weather=wet", "weather=dry", "dest=LAX")
+    assert FeatureSpec.from_json(chosen.to_json()).covariates == ("price", "weather=wet", "weather=dry", "dest=LAX")
 
 
 def test_features_have_one_column_a_name():
@@ -166,7 +166,7 @@ def test_features_have_one_column_a_name():
 @settings(max_examples=40)
 @given(
     st.builds(
-        Contract,
+        FeatureSpec,
         st.just("forecast"),
         st.integers(1, 99),
         st.sampled_from(["D", None]),
@@ -183,7 +183,7 @@ def test_features_have_one_column_a_name():
     )
 )
 def test_contract_survives_json(chosen):
-    restored = Contract.from_json(chosen.to_json())
+    restored = FeatureSpec.from_json(chosen.to_json())
     assert restored == chosen
     assert restored.names == chosen.names
     assert json.loads(chosen.to_json())["horizon"] == chosen.horizon

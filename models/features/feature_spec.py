@@ -1,6 +1,6 @@
 """Features of a forecast: one row is (segment, origin, step). The same code serves training and every kind of scoring.
 
-A fleet has one superset of columns, described by its `Contract`; each model's graph selects what it needs.
+A fleet has one superset of columns, described by its `FeatureSpec`; each model's graph selects what it needs.
 Lags, rolling means and states are in the target's own unit; a graph applies the fleet's transform itself.
 """
 
@@ -16,7 +16,7 @@ from domain.config.candidates import SMOOTHING
 from domain.config.fleet import Fleet
 from models.features.panel import Panel
 
-__all__ = ["STATES", "Contract", "Design", "base_features", "contract_of", "state_columns"]
+__all__ = ["STATES", "Design", "FeatureSpec", "base_features", "feature_spec_of", "state_columns"]
 
 STATES = ("level", "trend", "multiplier", "addend")
 _HARMONICS = 3
@@ -36,7 +36,7 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Contract:
+class FeatureSpec:
     """The columns of `features`, in order, and what is needed to compute them. Stored beside every model."""
 
     task: str
@@ -95,7 +95,7 @@ class Contract:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Contract":
+    def from_json(cls, text: str) -> "FeatureSpec":
         raw = json.loads(text)
         for name in ("lags", "windows", "numeric", "states"):
             raw[name] = tuple(raw[name])
@@ -103,16 +103,16 @@ class Contract:
         return cls(**raw)
 
 
-def contract_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> Contract:
+def feature_spec_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> FeatureSpec:
     """The contract of a fleet. categories : values of each categorical column that get an indicator."""
     shared = {"numeric": fleet.features.numeric, "categories": dict(categories), "minimum": fleet.target.minimum}
     if fleet.task != "forecast":
-        return Contract(fleet.task, transform=fleet.target.transform, **shared)  # type: ignore[arg-type]
+        return FeatureSpec(fleet.task, transform=fleet.target.transform, **shared)  # type: ignore[arg-type]
     season, features = fleet.season, fleet.features
     lags = (1, 2, 3) if features.lags == "auto" else () if features.lags == "none" else _ascending(features.lags)
     auto = _ascending((3, season if 3 < season <= 26 else 8))
     windows = auto if features.rolling == "auto" else () if features.rolling == "none" else _ascending(features.rolling)
-    return Contract(
+    return FeatureSpec(
         fleet.task,
         season=season,
         frequency=fleet.clock.frequency,
@@ -131,7 +131,7 @@ def _ascending(periods: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(set(periods)))
 
 
-def base_features(panel: Panel, covariates: FloatArray, contract: Contract, origins: IntArray) -> FloatArray:
+def base_features(panel: Panel, covariates: FloatArray, contract: FeatureSpec, origins: IntArray) -> FloatArray:
     """Base columns for every segment, origin and step, float64 [S, O, H, k].
 
     covariates : [S, T + H, K], the last H periods lie after the panel. origins : columns of the panel, [O].
