@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cli.views.tables import Section, counted, show_sections
-from domain.reporting.formatting import format_number, format_percent
+from cli.views.tables import Section, show_sections
+from domain.reporting.formatting import format_count, format_number, format_percent
 
 __all__ = ["accuracy_document", "show_accuracy", "show_scores"]
 
@@ -45,7 +45,7 @@ def show_scores(summaries: Sequence[_Scored]) -> None:
     for summary in summaries:
         when = f"as of {summary.as_of}: " if summary.as_of else ""
         done = " (committed before)" if summary.repeated else ""
-        told = f"{counted(summary.rows, 'row')} of {counted(summary.segments, 'segment')}"
+        told = f"{format_count(summary.rows, 'row')} of {format_count(summary.segments, 'segment')}"
         print(f"{when}{told}, release {summary.release}, job {summary.job_id}{done}")
         for line in _details(summary):
             print(f"  {line}")
@@ -73,7 +73,7 @@ def show_accuracy(rows: pa.Table, by: str) -> None:
     lines = [_line(row, by) for row in shown.to_pylist()]
     numbers = _NUMBERS - {0} if by == "segment" else _NUMBERS
     show_sections(
-        [Section(f"accuracy by {by}, {counted(pc.sum(rows['rows']).as_py(), 'row')}", lines, header, numbers)]
+        [Section(f"accuracy by {by}, {format_count(pc.sum(rows['rows']).as_py(), 'row')}", lines, header, numbers)]
     )
     if rows.num_rows > len(lines):
         print(f"and {rows.num_rows - len(lines):,} more, with smaller errors: --json has all")

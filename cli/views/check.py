@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from cli.views.tables import Section, counted, show_json, show_sections
+from cli.views.tables import Section, show_json, show_sections
 from domain.checks.findings import ColumnFacts, Estimate, Findings, Role, SegmentFacts, SourceFacts, WindowFacts
-from domain.reporting.formatting import format_bytes, format_duration, format_number, format_percent
+from domain.reporting.formatting import format_bytes, format_count, format_duration, format_number, format_percent
 
 __all__ = ["show_findings"]
 
@@ -34,7 +34,8 @@ def show_findings(findings: Findings, *, as_json: bool) -> None:
 
 def _verdict(findings: Findings) -> str:
     warnings = len(findings.problems) - findings.errors
-    return f"fleet {findings.fleet}: {counted(findings.errors, 'error')}, {counted(warnings, 'warning')}"
+    counts = (format_count(findings.errors, "error", zero="no"), format_count(warnings, "warning", zero="no"))
+    return f"fleet {findings.fleet}: {', '.join(counts)}"
 
 
 def _sections(findings: Findings) -> Iterator[Section]:
@@ -62,7 +63,7 @@ def _source_rows(source: SourceFacts) -> Iterator[tuple[str, str]]:
     if not source.files:
         yield source.role, f"{source.path}: not readable"
         return
-    yield source.role, f"{source.path}: {counted(source.files, 'file')}, {_size(source.size_bytes)}, {read}"
+    yield source.role, f"{source.path}: {format_count(source.files, 'file')}, {_size(source.size_bytes)}, {read}"
     if source.rows:
         rejected = source.rows - source.accepted
         checked = f", {source.accepted:,} valid + {rejected:,} rejected" if source.accepted or source.rejected else ""
@@ -109,7 +110,7 @@ def _estimate_rows(estimate: Estimate) -> Iterator[tuple[str, str]]:
     own = estimate.models - estimate.levels
     yield "models", f"{estimate.models:,}: {own:,} of segments + {estimate.levels:,} of fallback levels"
     yield "backtest fits", f"{estimate.backtest_fits:,}"
-    yield "train", f"{format_duration(estimate.train_seconds)} with {counted(estimate.workers, 'worker')}"
+    yield "train", f"{format_duration(estimate.train_seconds)} with {format_count(estimate.workers, 'worker')}"
     yield "score", format_duration(estimate.score_seconds)
     yield "peak memory", format_bytes(estimate.peak_memory_bytes)
     yield "lake", _size(estimate.lake_bytes)

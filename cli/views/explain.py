@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from cli.views.status import moment, source_words
-from cli.views.tables import Section, bar, counted, show_sections
+from cli.views.tables import Section, bar, show_sections
 from domain.config.candidates import COMBINATION
-from domain.reporting.formatting import format_number, format_percent
+from domain.reporting.formatting import format_count, format_number, format_percent
 from domain.reporting.segment_view import (
     CandidateView,
     ChampionView,
@@ -42,7 +42,7 @@ def _explanation(view: SegmentView) -> Iterator[Section]:
     yield Section(f"{what} {view.segment} of fleet {view.fleet}", list(_data_rows(view)))
     rejected = [(each.reason, each.detail, f"{each.path} row {each.row}") for each in view.rejected[:_REJECTED]]
     more = len(view.rejected) - len(rejected)
-    title = f"{counted(len(view.rejected), 'quarantined row')}{f', {more:,} not shown' if more else ''}"
+    title = f"{format_count(len(view.rejected), 'quarantined row')}{f', {more:,} not shown' if more else ''}"
     yield Section(title, rejected, ("reason", "detail", "where"))
     ranks = [_rank_row(rank) for rank in view.leaderboard]
     metric = view.challenger.metric if view.challenger else ""
@@ -76,9 +76,9 @@ def _data_rows(view: SegmentView) -> Iterator[tuple[str, str]]:
         return
     data = view.data
     excluded = f", {data.excluded:,} excluded as outliers" if data.excluded else ""
-    gaps = f", {counted(data.gaps, 'gap')}" if data.first_time else ""
+    gaps = f", {format_count(data.gaps, 'gap', zero='no')}" if data.first_time else ""
     span = f", {moment(data.first_time)} to {moment(data.last_time)}" if data.first_time else ""
-    yield "data", f"{counted(data.rows, 'row')}{span}{gaps}{excluded}"
+    yield "data", f"{format_count(data.rows, 'row')}{span}{gaps}{excluded}"
     yield "target", f"mean {format_number(data.mean)}, std {format_number(data.std)}, {_demand(data)}"
     if data.first_time:
         yield "history", sparkline(data.targets)
@@ -149,7 +149,7 @@ def _file_rows(inputs: Sequence[InputView]) -> Iterator[tuple[str, str]]:
     for number, file in enumerate(inputs[:_FILES]):
         late = f", {file.rows - file.trained:,} after the model's cut-off" if file.trained < file.rows else ""
         name = file.path or f"input {file.input_id}, whose file is no longer known"
-        yield "input" if number == 0 else "", f"{name}: {counted(file.rows, 'row')}{late}"
+        yield "input" if number == 0 else "", f"{name}: {format_count(file.rows, 'row')}{late}"
     if len(inputs) > _FILES:
         yield "", f"and {len(inputs) - _FILES:,} more; --json names all"
 
@@ -199,7 +199,7 @@ def _steps_back(lineage: PredictionLineage) -> Iterator[tuple[str, str]]:
     if made_by:
         model = made_by.model
         cutoff = f" up to {moment(model.cutoff)}" if model.cutoff else ""
-        yield "trained", f"run {model.run_id}: {model.candidate} on {counted(model.rows, 'row')}{cutoff}"
+        yield "trained", f"run {model.run_id}: {model.candidate} on {format_count(model.rows, 'row')}{cutoff}"
         yield "graph", f"{model.size_bytes:,} bytes, sha256 {model.sha256}"
         yield "error", _error(model)
     if row.origin is not None:

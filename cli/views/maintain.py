@@ -1,17 +1,17 @@
-"""What `myriad maintain` shows: a line a table with which something was done."""
+"""Output of `myriad maintain`: one line per table that it changed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from adapters.lake.maintenance import TableMaintenance
-from cli.views.tables import Section, counted, show_sections
-from domain.reporting.formatting import format_bytes
+from cli.views.tables import Section, show_sections
+from domain.reporting.formatting import format_bytes, format_count
 
 __all__ = ["show_maintenance"]
 
 
 class FleetMaintenance(Protocol):
-    """What was done for a fleet."""
+    """Figures of one fleet."""
 
     @property
     def fleet(self) -> str: ...
@@ -27,23 +27,33 @@ class FleetMaintenance(Protocol):
     def sent(self) -> int: ...
 
 
-def show_maintenance(found: Sequence[FleetMaintenance]) -> None:
-    """Print a table a fleet, and a line that sums it up."""
-    for fleet in found:
+def show_maintenance(fleets: Sequence[FleetMaintenance]) -> None:
+    """Print one table and one summary line per fleet."""
+    for fleet in fleets:
         header = ("table", "files merged", "into", "files deleted", "freed", "")
         rows = [_row(table) for table in fleet.tables]
         show_sections([Section(f"fleet {fleet.fleet}", rows, header, numbers=frozenset({1, 2, 3, 4}))])
-        freed = format_bytes(sum(table.freed_bytes for table in fleet.tables))
-        done = (f"{counted(fleet.journals, 'journal')} dropped", f"{counted(fleet.uploads, 'upload')} aborted")
-        told = ", ".join((*done, f"{counted(fleet.sent, 'sent file')} deleted", f"{freed} freed"))
-        print(f"{fleet.fleet}: {'would be: ' if fleet.dry_run else ''}{told}")
-    if not found:
+        print(f"{fleet.fleet}: {'would be: ' if fleet.dry_run else ''}{', '.join(_totals(fleet))}")
+    if not fleets:
         print("no fleets in the lake")
+
+
+def _totals(fleet: FleetMaintenance) -> Iterator[str]:
+    yield f"{format_count(fleet.journals, 'checkpoint', zero='no')} deleted"
+    yield f"{format_count(fleet.uploads, 'upload', zero='no')} aborted"
+    yield f"{format_count(fleet.sent, 'sent file', zero='no')} deleted"
+    yield f"{format_bytes(sum(table.freed_bytes for table in fleet.tables))} freed"
 
 
 def _row(table: TableMaintenance) -> tuple[str, ...]:
     counts = (table.merged, table.into, table.removed)
-    told = "another writer came first; the next one merges" if table.busy else ""
-    told = "not merged: a newer version of Myriad wrote to it; upgrade this one" if table.newer else told
-    told = "not merged: a scoring job is at work or was interrupted; the next maintain merges" if table.waits else told
-    return (table.table, *map(str, counts), format_bytes(table.freed_bytes), told)
+    return (table.table, *map(str, counts), format_bytes(table.freed_bytes), _obstacle(table))
+
+
+def _obstacle(table: TableMaintenance) -> str:
+    """Say why the files were not merged; empty if they were."""
+    if table.waits:
+        return "not merged: a scoring job is running or was interrupted; the next maintenance run merges"
+    if table.newer:
+        return "not merged: a newer version of Myriad wrote to it; upgrade this one"
+    return "another writer was first; the next maintenance run merges" if table.busy else ""

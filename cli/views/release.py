@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from cli.views.tables import Section, counted, show_sections
+from cli.views.tables import Section, show_sections
+from domain.reporting.formatting import format_count
 from models.promotion.releases import DifferenceKind, PinnedSegment, PinSummary, SyncSummary
 
 __all__ = ["show_pin", "show_pins", "show_sync"]
@@ -36,12 +37,12 @@ def show_pins(pins: Sequence[PinnedSegment]) -> None:
         (pin.segment, pin.model_name, str(pin.version), pin.candidate, f"{pin.pinned_at:%Y-%m-%d %H:%M} UTC")
         for pin in pins
     ]
-    show_sections([Section(f"{counted(len(pins), 'pinned segment')}", rows, header, numbers=frozenset({2}))])
+    show_sections([Section(f"{format_count(len(pins), 'pinned segment')}", rows, header, numbers=frozenset({2}))])
 
 
 def show_sync(summary: SyncSummary) -> None:
     """What differed, by kind, with some names; or that nothing did."""
-    looked = f"registry of {summary.fleet}: {counted(summary.models, 'model')} of the lake"
+    looked = f"registry of {summary.fleet}: {format_count(summary.models, 'model')} of the lake"
     if not summary.differences:
         print(f"{looked}; nothing differed")
         return
@@ -50,6 +51,6 @@ def show_sync(summary: SyncSummary) -> None:
         state = "" if summary.dry_run else f": {done}"
         more = difference.count - len(difference.names)
         rows = [(name,) for name in (*difference.names, *([f"and {more:,} more"] if more else []))]
-        show_sections([Section(f"{counted(difference.count, 'model')} {what}{state}", rows)])
+        show_sections([Section(f"{format_count(difference.count, 'model')} {what}{state}", rows)])
     release = f"; release {summary.release} is in force" if summary.release else ""
     print(f"{looked}{'; nothing was changed (dry run)' if summary.dry_run else f' looked at{release}'}")

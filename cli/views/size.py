@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from cli.views.tables import Section, counted, show_sections
+from cli.views.tables import Section, show_sections
 from domain.capacity.cost_model import StageCost
 from domain.capacity.recommendation import Option, Recommendation, Sizing
-from domain.reporting.formatting import format_bytes, format_duration, format_number, format_percent
+from domain.reporting.formatting import format_bytes, format_count, format_duration, format_number, format_percent
 
 __all__ = ["show_sizing"]
 
@@ -31,8 +31,8 @@ def _sections(found: Sizing) -> Iterator[Section]:
 def _sampled(found: Sizing) -> Iterator[tuple[str, str]]:
     sampled, rates = found.sampled, found.rates
     share = format_percent(sampled.segments / max(found.tasks.segments, 1))
-    segments = f"{sampled.segments:,} of {found.tasks.segments:,} segments ({share}), {counted(sampled.rows, 'row')}"
-    yield "measured", f"{segments}, from {sampled.origin}"
+    segments = f"{sampled.segments:,} of {found.tasks.segments:,} segments ({share})"
+    yield "measured", f"{segments}, {format_count(sampled.rows, 'row')}, from {sampled.origin}"
     yield "train", _rate(rates.train)
     yield "score", _rate(rates.score) if rates.score else "nothing to score"
     yield "idle worker", format_bytes(rates.idle_bytes)
@@ -79,15 +79,15 @@ def _memory(found: Sizing) -> Iterator[tuple[str, str]]:
 
 def _limit(found: Sizing) -> str:
     tasks = len(found.tasks.train)
-    why = f"the largest of {counted(tasks, 'task')} of training takes {format_duration(found.largest_seconds)}"
-    return f"more than {counted(found.enough, 'worker')} make nothing faster: {why}"
+    why = f"the largest of {format_count(tasks, 'task')} of training takes {format_duration(found.largest_seconds)}"
+    return f"more than {format_count(found.enough, 'worker')} make nothing faster: {why}"
 
 
 def _advice(found: Sizing) -> Iterator[tuple[str, str]]:
     best, here = found.recommended, found.here
     yield "anywhere", _told(best)
     if here.workers != best.workers:
-        yield f"on {counted(found.cores, 'core')}", _told(here)
+        yield f"on {format_count(found.cores, 'core')}", _told(here)
     memory = f" MYRIAD_WORKER_MEMORY={_gb(here.memory_bytes).replace(' ', '')}" if here.memory_bytes else ""
     yield "settings", f"MYRIAD_WORKERS={here.workers}{memory}"
     if found.enough <= best.workers:
@@ -98,4 +98,4 @@ def _advice(found: Sizing) -> Iterator[tuple[str, str]]:
 def _told(advice: Recommendation) -> str:
     memory = f" with {_gb(advice.memory_bytes)}" if advice.memory_bytes else " with more than 128 GB"
     each = " each" if advice.workers > 1 else ""
-    return f"{counted(advice.workers, 'worker')}{memory}{each}: about {format_duration(advice.seconds)}"
+    return f"{format_count(advice.workers, 'worker')}{memory}{each}: about {format_duration(advice.seconds)}"

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from adapters.lake.report_files import ReportFile
-from cli.views.tables import Section, bar, counted, show_sections
+from cli.views.tables import Section, bar, show_sections
 from domain.reporting.fleet_status import FleetStatus, InputsView, PredictionsView, ReleaseView, RunView, SegmentLine
-from domain.reporting.formatting import format_duration, format_percent
+from domain.reporting.formatting import format_count, format_duration, format_percent
 from domain.reporting.segment_view import level_words
 
 __all__ = ["moment", "show_fleets", "show_report", "show_reports", "show_segment_lines", "show_status", "source_words"]
@@ -47,7 +47,7 @@ def show_segment_lines(lines: Sequence[SegmentLine]) -> None:
     """One line a segment."""
     header = ("segment", "outcome", "candidate", "reason", "held by")
     rows = [(line.segment, line.outcome, line.candidate, line.reason, line.held) for line in lines]
-    show_sections([Section(counted(len(lines), "segment"), rows or [("",) * len(header)], header)])
+    show_sections([Section(format_count(len(lines), "segment", zero="no"), rows or [("",) * len(header)], header)])
 
 
 def show_report(report: ReportFile) -> None:
@@ -58,7 +58,7 @@ def show_report(report: ReportFile) -> None:
 def show_reports(reports: Sequence[ReportFile]) -> None:
     """One line a report."""
     rows = [(report.run_id, moment(report.written_at), str(report.path)) for report in reports]
-    show_sections([Section(counted(len(rows), "report"), rows, ("run", "written", "path"))])
+    show_sections([Section(format_count(len(rows), "report"), rows, ("run", "written", "path"))])
 
 
 def moment(value: datetime | None) -> str:
@@ -90,20 +90,21 @@ def _sections(status: FleetStatus) -> Iterator[Section]:
 
 def _overview(status: FleetStatus) -> Iterator[tuple[str, str]]:
     yield "lake", status.lake
-    yield "data", f"{counted(status.segments, 'segment')}, {counted(status.rows, 'observation')}"
+    segments = format_count(status.segments, "segment", zero="no")
+    yield "data", f"{segments}, {format_count(status.rows, 'observation', zero='no')}"
     if status.at_work:
         yield "at work", status.at_work
     yield "release", _release_text(status.release) if status.release else "none"
     if status.release and status.release.pinned:
         yield "pinned", ", ".join(status.release.pinned)
     if status.held:
-        yield "held", f"{counted(status.held, 'challenger')} in the newest promotion"
+        yield "held", f"{format_count(status.held, 'challenger')} in the newest promotion"
 
 
 def _release_text(release: ReleaseView) -> str:
-    kept = f", {counted(len(release.kept), 'release')} kept" if len(release.kept) > 1 else ""
-    models = f"{counted(release.champions, 'champion')} + {counted(release.levels, 'fallback level')}"
-    how = f"{release.kind} of {counted(release.changed, 'model')}, from {source_words(release.source)}"
+    kept = f", {format_count(len(release.kept), 'release')} kept" if len(release.kept) > 1 else ""
+    models = f"{format_count(release.champions, 'champion')} + {format_count(release.levels, 'fallback level')}"
+    how = f"{release.kind} of {format_count(release.changed, 'model')}, from {source_words(release.source)}"
     return f"{release.number} since {moment(release.made_at)}: {how}; {models}{kept}"
 
 

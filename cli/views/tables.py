@@ -13,7 +13,7 @@ from rich.text import Text
 from domain.data.jsonable import json_text
 from domain.reporting.formatting import format_duration, format_number
 
-__all__ = ["Section", "bar", "counted", "show_figures", "show_json", "show_sections"]
+__all__ = ["Section", "bar", "show_figures", "show_json", "show_sections"]
 
 _LISTED = 5  # of a list of names or messages
 
@@ -73,11 +73,6 @@ def _show_lines(section: Section) -> None:
 def bar(share: float, width: int = 20) -> str:
     """A share as a bar; something that is there is never nothing."""
     return "█" * max(round(share * width), 1 if share > 0 else 0)
-
-
-def counted(count: int, noun: str) -> str:
-    """`no files`, `1 file`, `2,000 files`."""
-    return f"{f'{count:,}' if count else 'no'} {noun}{'' if count == 1 else 's'}"
 
 
 def show_figures(title: str, stages: Mapping[str, Mapping[str, object]], seconds: float) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from domain.reporting.formatting import format_count
+
 __all__ = [
     "FleetStatus",
     "InputsView",
@@ -139,15 +141,15 @@ def _missing(status: FleetStatus, file: str) -> Iterator[str]:
 def _troubles(status: FleetStatus, file: str) -> Iterator[str]:
     refused = sum(len(inputs.errors) for inputs in status.inputs)
     if refused:
-        yield f"{_counted(refused, 'file')} refused; mend or remove them, then: myriad ingest {file}"
+        yield f"{format_count(refused, 'file')} refused; mend or remove them, then: myriad ingest {file}"
     failed = status.runs[0].outcomes.get("failed", 0) if status.runs else 0
     if failed:
-        yield f"{_counted(failed, 'segment')} failed: myriad status {status.fleet} --segments --outcome failed"
+        yield f"{format_count(failed, 'segment')} failed: myriad status {status.fleet} --segments --outcome failed"
     if status.held:
-        yield f"{_counted(status.held, 'challenger')} held by gates: myriad status {status.fleet} --segments --held"
+        yield f"{format_count(status.held, 'challenger')} held by gates: myriad status {status.fleet} --segments --held"
     without = status.predictions.statuses.get("no_model", 0) if status.predictions else 0
     if without:
-        yield f"{_counted(without, 'prediction')} without a model; add a fallback level, such as fallback: [global]"
+        yield f"{format_count(without, 'prediction')} without a model; add a fallback level, such as fallback: [global]"
 
 
 def _outdated(status: FleetStatus, file: str) -> Iterator[str]:
@@ -163,7 +165,3 @@ def _outdated(status: FleetStatus, file: str) -> Iterator[str]:
             yield f"nothing has been scored: myriad score {file}"
         elif "predictions" in status.stale or status.predictions.release < status.release.number:
             yield f"predictions are older than release {status.release.number} or its rows: myriad score {file}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -21,9 +21,9 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 _METRICS = {"smape": "sMAPE", "wape": "WAPE", "mase": "MASE", "mae": "MAE", "rmse": "RMSE"}
 
 
-def format_count(count: int, noun: str, plural: str = "") -> str:
-    """`1 segment`, `1,428 segments`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+def format_count(count: int, noun: str, *, zero: str = "0") -> str:
+    """Format a count with its noun: `0 segments`, `1 segment`, `1,428 segments`; `zero` replaces the figure 0."""
+    return f"{f'{count:,}' if count else zero} {noun}{'' if count == 1 else 's'}"
 
 
 def format_metric(name: str, target: str = "") -> str:

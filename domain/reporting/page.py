@@ -158,7 +158,7 @@ def _template() -> Template:
     )
     environment.filters |= {
         "count": lambda value: f"{value:,}",
-        "counted": format_count,
+        "format_count": format_count,
         "number": format_number,
         "percent": format_percent,
         "duration": format_duration,

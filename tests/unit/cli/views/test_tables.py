@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from cli.views.tables import Section, bar, counted, show_figures, show_sections
+from cli.views.tables import Section, bar, show_figures, show_sections
 
 HOSTILE = "s=[red]a[/] b/日本%2F"
 
@@ -55,6 +55,5 @@ def test_long_lists_are_cut_and_say_so(capsys):
     assert "0.csv; 1.csv; 2.csv; 3.csv; 4.csv; and 2 more" in capsys.readouterr().out
 
 
-def test_shares_as_bars_and_counts_in_words():
+def test_shares_are_bars():
     assert (bar(0.0), bar(0.001), bar(1.0, 10)) == ("", "█", "█" * 10)
-    assert [counted(count, "file") for count in (0, 1, 2000)] == ["no files", "1 file", "2,000 files"]

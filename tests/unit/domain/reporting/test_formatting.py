@@ -48,7 +48,8 @@ def test_changes_are_relative_to_what_was(before, after, told):
 
 def test_counts_moments_and_metrics_read_like_text():
     assert [format_difference(5, after) for after in (5, 1_029, 2)] == ["same", "+1,024", "−3"]
-    assert [format_count(count, "segment") for count in (1, 1_428)] == ["1 segment", "1,428 segments"]
+    assert [format_count(count, "segment") for count in (0, 1, 1_428)] == ["0 segments", "1 segment", "1,428 segments"]
+    assert [format_count(count, "file", zero="no") for count in (0, 1, 2_000)] == ["no files", "1 file", "2,000 files"]
     assert [format_metric(name, "minutes") for name in ("smape", "mae", "wape", "own")] == [
         *("sMAPE (%)", "MAE (minutes)", "WAPE", "own")
     ]
