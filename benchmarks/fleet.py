@@ -133,18 +133,23 @@ def _told(results: dict[int, _Result]) -> list[str]:
 def _against_floor(folder: Path) -> dict[str, list[float]]:
     """Seconds of the train stage and of its kernels alone, by turns, on the lake of a run."""
     os.environ |= _environment(folder) | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    job = _job(folder)
+    context = _context(folder)
     for name in ("challengers", "leaderboard", "outcomes"):
         spec = {"challengers": CHALLENGERS, "leaderboard": LEADERBOARD, "outcomes": OUTCOMES}[name]
-        job.table(spec).replace([], lambda file: True)
-    contract, clock, table = feature_spec_of(job.fleet, {}), job.fleet.clock, job.table(observations(job.fleet))
+        context.table(spec).replace([], lambda file: True)
+    contract, clock, table = (
+        feature_spec_of(context.fleet, {}),
+        context.fleet.clock,
+        context.table(observations(context.fleet)),
+    )
     with open_workers(Settings()) as workers:
-        run = Run(job, workers)
+        run = Run(context, workers)
         buckets = [
-            _trainable(job, build_series(table.read(where=in_bucket(b)), contract, clock)) for b in range(_count(run))
+            _trainable(context, build_series(table.read(where=in_bucket(b)), contract, clock))
+            for b in range(_count(run))
         ]
         kept = folder / "series.pickle"  # Of our own making, a moment ago, for processes of our own.
-        kept.write_bytes(pickle.dumps((job.fleet, contract, buckets)))
+        kept.write_bytes(pickle.dumps((context.fleet, contract, buckets)))
         with ProcessPoolExecutor(2, get_context("spawn"), _load, (kept,)) as pool:
             list(pool.map(_kernel, range(2)))
 
@@ -154,14 +159,14 @@ def _against_floor(folder: Path) -> dict[str, list[float]]:
             def stage() -> float:
                 seconds = timed(lambda: train_challengers.fn(run))
                 for spec in (CHALLENGERS, LEADERBOARD, OUTCOMES):
-                    job.table(spec).replace([], lambda file: True)
+                    context.table(spec).replace([], lambda file: True)
                 return seconds
 
             stage()
             return by_turns(ROUNDS, stage=stage, kernels=kernels)
 
 
-def _job(folder: Path) -> RunContext:
+def _context(folder: Path) -> RunContext:
     return RunContext(
         load_fleet(str(folder / "raw" / "fleet.yaml"), folder), Lake(str(folder / "lake")), "bench", folder
     )
@@ -171,9 +176,9 @@ def _count(run: Run) -> int:
     return recorded_buckets(run)
 
 
-def _trainable(job: RunContext, series: Series) -> Series:
+def _trainable(context: RunContext, series: Series) -> Series:
     """Segments that get a model of their own."""
-    return series.take(np.flatnonzero(series.rows >= job.fleet.partition.min_rows))
+    return series.take(np.flatnonzero(series.rows >= context.fleet.partition.min_rows))
 
 
 _loaded: tuple[Any, Any, list[Series]] | None = None

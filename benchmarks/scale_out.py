@@ -90,10 +90,10 @@ def _places(segments: int) -> Iterator[tuple[list[Run], Run]]:
         (folder / "s3").mkdir()
         stack.enter_context(s3_server(folder / "s3"))
         workers = [stack.enter_context(start_workers(Settings(workers=count))) for count in (1, 2)]
-        job = _prepared(segments, folder, workers[1])
+        context = _prepared(segments, folder, workers[1])
         kept = Lake(f"s3://{BUCKET}/copy")
-        fsspec.filesystem("s3").put(f"{job.lake.uri}/", kept.uri, recursive=True)
-        yield [Run(job, each) for each in workers], Run(replace(job, lake=kept), workers[1])
+        fsspec.filesystem("s3").put(f"{context.lake.uri}/", kept.uri, recursive=True)
+        yield [Run(context, each) for each in workers], Run(replace(context, lake=kept), workers[1])
 
 
 def _prepared(segments: int, folder: Path, workers: Workers) -> RunContext:
@@ -108,7 +108,7 @@ def _prepared(segments: int, folder: Path, workers: Workers) -> RunContext:
     promote_challengers.fn(run)
     assert fleet.score is not None
     ingest_files.fn(run, "requests", fleet.score.source)
-    return run.job
+    return run.context
 
 
 def _measured(stage: str, local: Sequence[Run], remote: Run, rounds: int) -> dict[str, list[float]]:
@@ -133,13 +133,13 @@ def _measured(stage: str, local: Sequence[Run], remote: Run, rounds: int) -> dic
 
 
 def _bare(stage: str, run: Run) -> _Bare:
-    run = run.pinned(*_READ[stage], observations(run.fleet), levels(run.fleet))
+    run = run.at_snapshot(*_READ[stage], observations(run.fleet), levels(run.fleet))
     if stage == "train":
         plan = plan_training(run)
         order = sorted(plan.work, key=plan.weight, reverse=True)
-        return _Bare(partial(train_bucket, run.job, plan.contract, plan.buckets), order)
+        return _Bare(partial(train_bucket, run.context, plan.contract, plan.buckets), order)
     covered = scoring_request(run, current_release(run), None)
-    return _Bare(partial(score_bucket, run.job, covered), range(covered.buckets))
+    return _Bare(partial(score_bucket, run.context, covered), range(covered.buckets))
 
 
 def _ours(stage: str, run: Run) -> float:

@@ -27,7 +27,7 @@ def publish_release(session: Session, summary: PromoteSummary) -> None:
         _tell_release(session, figures)
     if summary.held:
         held = [{"segment": segment, "reason": reason} for segment, reason in summary.held_segments]
-        _tell(session, "release.held", figures | {"segments": held}, session.run.job.run_id)
+        _tell(session, "release.held", figures | {"segments": held}, session.run.context.run_id)
 
 
 def publish_pin(session: Session, summary: PinSummary) -> None:
@@ -61,7 +61,7 @@ def _tell_release(session: Session, data: Mapping[str, Any]) -> None:
 
 
 def _tell(session: Session, event: FleetEventType, data: Mapping[str, Any], about: str, *, once: bool = False) -> None:
-    job = session.run.job
-    news = FleetEvent.of(event, job.fleet.name, job.run_id, datetime.now(UTC), data, about)
-    if not (once and has_events(job.lake, job.fleet.name, news.id)):
-        publish(job.lake, news, session.root)
+    context = session.run.context
+    news = FleetEvent.of(event, context.fleet.name, context.run_id, datetime.now(UTC), data, about)
+    if not (once and has_events(context.lake, context.fleet.name, news.id)):
+        publish(context.lake, news, session.root)

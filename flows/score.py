@@ -55,8 +55,8 @@ def score(
         progress_artifacts(whole.run.fleet.name),
     ):
         session = _limited(whole, [each for each in (workers, concurrency) if each is not None])
-        job = session.run.job
-        alive = heartbeat(job.lake, job.fleet.name, run_id) if run_id else nullcontext()
+        context = session.run.context
+        alive = heartbeat(context.lake, context.fleet.name, run_id) if run_id else nullcontext()
         with alive:
             moment = past_moments(session.run, as_of)[0] if as_of else None
             _ingest_requests(session, inputs, max_rejected_share)
@@ -92,7 +92,7 @@ def backfill(
 def _limited(session: Session, limits: Sequence[int]) -> Session:
     """The session with no more than so many buckets at work at once."""
     run = session.run
-    return replace(session, run=Run(run.job, run.workers.limited(min(limits)))) if limits else session
+    return replace(session, run=Run(run.context, run.workers.limited(min(limits)))) if limits else session
 
 
 def _ingest_requests(session: Session, inputs: Sequence[str] | None = None, max_rejected_share: float = 1.0) -> None:

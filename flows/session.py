@@ -65,21 +65,21 @@ def open_session(
     """
     outer = _present.get()
     if outer is not None and outer.asked == (fleet, lake, run_id):
-        with _alone(outer.run.job, exclusive):
+        with _alone(outer.run.context, exclusive):
             yield outer
         return
     given = {"lake": lake or None, "workers": workers}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     definition = load_fleet(fleet, settings.home)
     preflight(settings, registers=exclusive)
-    job = RunContext(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
+    context = RunContext(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
     if settings.mlflow_uri.startswith("sqlite:///"):
         Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     behind = DirectAccess(settings.registry_database, settings.registry_files)
     registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts, behind=behind)
-    with _alone(job, exclusive), subscribed(log_progress), open_workers(settings) as opened:
+    with _alone(context, exclusive), subscribed(log_progress), open_workers(settings) as opened:
         root = str(flow_run.flow_name or "command")
-        session = Session(Run(job, opened), registry, settings, (fleet, lake, job.run_id), root)
+        session = Session(Run(context, opened), registry, settings, (fleet, lake, context.run_id), root)
         token = _present.set(session)
         try:
             yield session
@@ -87,6 +87,6 @@ def open_session(
             _present.reset(token)
 
 
-def _alone(job: RunContext, exclusive: bool) -> AbstractContextManager[None]:
+def _alone(context: RunContext, exclusive: bool) -> AbstractContextManager[None]:
     what = str(flow_run.flow_name or "run")
-    return hold_lease(job.lake, job.fleet.name, job.run_id, what) if exclusive else nullcontext()
+    return hold_lease(context.lake, context.fleet.name, context.run_id, what) if exclusive else nullcontext()

@@ -58,7 +58,7 @@ def measure_accuracy(run: Run) -> AccuracySummary:
     if table.mark(_BASIS) != mark:
         before = _bases(run)
         changed = [files for files in given if before.get(files.bucket) != files.basis]
-        receipts = run.workers.map("accuracy", partial(measure_bucket, run.job, buckets), changed)
+        receipts = run.workers.map("accuracy", partial(measure_bucket, run.context, buckets), changed)
         _commit(run, receipts, buckets, mark)
     return _summary(run, buckets, len(changed))
 
@@ -103,7 +103,7 @@ def _commit(run: Run, receipts: Sequence[AccuracyReceipt], buckets: int, mark: i
         return file.partition["bucket"] in done or int(file.partition["bucket"]) >= buckets
 
     staged = [file for receipt in receipts for file in receipt.files]
-    run.table(ACCURACY).replace(staged, outdated, marks={_BASIS: mark}, note={"run_id": run.job.run_id})
+    run.table(ACCURACY).replace(staged, outdated, marks={_BASIS: mark}, note={"run_id": run.context.run_id})
 
 
 def _summary(run: Run, buckets: int, changed: int) -> AccuracySummary:

@@ -103,7 +103,7 @@ def _journal(run: Run, stage: str, part: str, basis: object) -> Checkpoints:
     content = json.dumps([basis, run.fleet.model_dump(mode="json"), code_digest()], sort_keys=True, default=str)
     digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     name = f"{stage}-{part}" if part else stage
-    return Checkpoints(f"{run.job.lake.folder(run.fleet.name)}/_journal", name, digest)
+    return Checkpoints(f"{run.context.lake.folder(run.fleet.name)}/_journal", name, digest)
 
 
 @cache
@@ -127,7 +127,7 @@ def _take_over(run: Run, content: bytes | None, receipt_type: type[R]) -> R | No
     except (ValueError, ValidationError):
         return None
     try:
-        if not all(run.job.lake.holds(run.fleet.name, file) for _, files in _staged(receipt) for file in files):
+        if not all(run.context.lake.holds(run.fleet.name, file) for _, files in _staged(receipt) for file in files):
             return None
         ours = {name: tuple(_of_run(run, file) for file in files) for name, files in _staged(receipt)}
     except LakeError:
@@ -144,7 +144,7 @@ def _staged(receipt: R) -> Iterator[tuple[str, tuple[StagedFile, ...]]]:
 
 def _of_run(run: Run, file: StagedFile) -> StagedFile:
     """A copy, not the file itself: the interrupted run may have committed it under its own name."""
-    owner: Mapping[str, str] = {"run_id": run.job.run_id}
-    if file.partition.get("run_id", run.job.run_id) == run.job.run_id:
+    owner: Mapping[str, str] = {"run_id": run.context.run_id}
+    if file.partition.get("run_id", run.context.run_id) == run.context.run_id:
         return file
-    return run.job.lake.copy(run.fleet.name, file, {**file.partition, **owner})
+    return run.context.lake.copy(run.fleet.name, file, {**file.partition, **owner})

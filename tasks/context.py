@@ -15,17 +15,17 @@ class Run:
     Not a dataclass: Prefect walks through dataclasses among a task's parameters and would rebuild it.
     """
 
-    def __init__(self, job: RunContext, workers: Workers) -> None:
-        self.job = job
+    def __init__(self, context: RunContext, workers: Workers) -> None:
+        self.context = context
         self.workers = workers
 
     @property
     def fleet(self) -> Fleet:
-        return self.job.fleet
+        return self.context.fleet
 
     def table(self, spec: TableSpec) -> Table:
-        return self.job.table(spec)
+        return self.context.table(spec)
 
-    def pinned(self, *specs: TableSpec) -> "Run":
-        """The same run, which sees these tables as they are now; what it commits is judged by the newest."""
-        return Run(self.job.pinned(*specs), self.workers)
+    def at_snapshot(self, *specs: TableSpec) -> "Run":
+        """The same run, which reads these tables as they are now; its commits apply to the newest version."""
+        return Run(self.context.at_snapshot(*specs), self.workers)

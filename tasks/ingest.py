@@ -62,7 +62,7 @@ def ingest_files(
         run,
         "ingest",
         [source.model_dump(mode="json"), list(paths or ())],
-        partial(ingest_file, run.job, role, source),
+        partial(ingest_file, run.context, role, source),
         fresh,
         FileReceipt,
         key=_place_and_stamp,
@@ -99,7 +99,7 @@ def _listed(run: Run, paths: Sequence[str]) -> tuple[list[RawFile], list[str]]:
     found, missing = dict[str, RawFile](), list[str]()
     for path in paths:
         try:
-            found |= {file.uri: file for file in list_files(path, run.job.home)}
+            found |= {file.uri: file for file in list_files(path, run.context.home)}
         except SourceError as exc:
             missing.append(str(exc))
     return list(found.values()), missing
@@ -170,7 +170,7 @@ def _refused_copy(run: Run, role: Role, receipt: FileReceipt, of: str | None) ->
     if of is None:
         return receipt
     error = f"{receipt.file.uri}: same content as {of}; it counts once"
-    return refuse_file(run.job, role, receipt.file, receipt.input_id, "copied_file", error)
+    return refuse_file(run.context, role, receipt.file, receipt.input_id, "copied_file", error)
 
 
 def _table(run: Run, role: Role) -> Table:
@@ -209,7 +209,7 @@ def _commit(run: Run, role: Role, receipts: Sequence[FileReceipt], taken: Set[st
     details = [inputs.stage(row, role=role, path_id=path_id) for path_id, row in rows_of.items()]
     inputs.replace(details, details_of_these)
     rows = [file for receipt in receipts if not receipt.error for file in receipt.rows]
-    note = {"run_id": run.job.run_id, "files": str(len(landed_now))}
+    note = {"run_id": run.context.run_id, "files": str(len(landed_now))}
     _table(run, role).replace(rows, lambda file: file.partition["path_id"] in replaced, note=note)
 
 

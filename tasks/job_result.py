@@ -25,7 +25,7 @@ def job_result_of(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) ->
     """Write the account of a run, and return it. paths : files, folders or globs that the run was asked to score."""
     account = JobResult(
         fleet=run.fleet.name,
-        run_id=run.job.run_id,
+        run_id=run.context.run_id,
         job_id=summary.job_id,
         release=summary.release,
         task=run.fleet.task,
@@ -36,7 +36,7 @@ def job_result_of(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) ->
         repeated=summary.repeated,
         inputs=tuple(_inputs(run, paths)),
     )
-    write_job_result(run.job.lake, account)
+    write_job_result(run.context.lake, account)
     return account
 
 
@@ -52,8 +52,8 @@ def deliver_output(run: Run, account: JobResult, place: str) -> int:
         raise RequestError(f"output: {place}: give a name that ends in .{' or .'.join(FORMATS)}")
     with TemporaryDirectory(prefix="myriad-output-") as scratch:
         draft = Path(scratch) / name
-        rows = write_output(run.job.lake, run.fleet, account, form, draft)
-        put_path(folder if "://" in folder else str(run.job.home / folder), name, draft)
+        rows = write_output(run.context.lake, run.fleet, account, form, draft)
+        put_path(folder if "://" in folder else str(run.context.home / folder), name, draft)
     return rows
 
 
@@ -62,7 +62,7 @@ def _inputs(run: Run, paths: Sequence[str]) -> list[InputResult]:
     wanted, missing = dict[str, str](), list[InputResult]()
     for path in paths:
         try:
-            wanted |= {file.path_id: file.uri for file in list_files(path, run.job.home)}
+            wanted |= {file.path_id: file.uri for file in list_files(path, run.context.home)}
         except SourceError as exc:
             missing.append(InputResult(path, "", 0, 0, 0, 0, {}, str(exc)))
     if not wanted:

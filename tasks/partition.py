@@ -65,7 +65,7 @@ def partition_observations(run: Run) -> PartitionSummary:
         target.create({BUCKETS: str(chosen)})
         buckets, based_on = recorded_buckets(run), target.version()
         parts = spans(sum(file.rows for file in files), buckets, SPANS)
-        work = partial(partition_span, run.job, buckets, files)
+        work = partial(partition_span, run.context, buckets, files)
         by_bucket = np.bincount(bucket_of(hashes, buckets), rows, buckets)
         basis, weight = [version, buckets], partial(_span_rows, by_bucket)
         receipts = map_with_checkpoints(
@@ -196,5 +196,5 @@ def _commit(run: Run, receipts: Sequence[PartitionReceipt], marks: Mapping[str, 
     run.table(SEGMENTS).replace([file for receipt in receipts for file in receipt.profiles], everything)
     run.table(levels(run.fleet)).replace([file for receipt in receipts for file in receipt.levels], everything)
     staged = [file for receipt in receipts for file in receipt.observations]
-    note = {"run_id": run.job.run_id}
+    note = {"run_id": run.context.run_id}
     run.table(observations(run.fleet)).replace(staged, everything, marks=marks, based_on=based_on, note=note)

@@ -73,13 +73,13 @@ def plan_training(run: Run) -> TrainingPlan:
     buckets = recorded_buckets(run)
     contract = feature_spec_of(run.fleet, _categories(run))
     settings = settings_fingerprint(run.fleet, contract)
-    former = former_models(run.job)
-    segments = planned_buckets(run.job, former, settings)
-    levels = planned_levels(run.job, former.get(LEVELS, {}), settings)
+    former = former_models(run.context)
+    segments = planned_buckets(run.context, former, settings)
+    levels = planned_levels(run.context, former.get(LEVELS, {}), settings)
     kept = {bucket: {each.segment for each in planned if _keeps(each)} for bucket, planned in segments.items()}
     kept[LEVELS] = {each.segment for each in levels if _keeps(each)}
     stale = frozenset(bucket for bucket, models in former.items() if models.keys() - kept.get(bucket, set()))
-    return TrainingPlan(contract, buckets, segments, levels, vanished_segments(run.job), stale)
+    return TrainingPlan(contract, buckets, segments, levels, vanished_segments(run.context), stale)
 
 
 @task(name="estimate training", cache_policy=NO_CACHE)

@@ -71,7 +71,7 @@ def promote_challengers(run: Run) -> PromoteSummary:
     # Champions stay in force where a bucket has no challenger any more.
     in_force = run.table(CHAMPIONS).files(lambda partition: partition["release"] == str(current))
     now = datetime.now(UTC)
-    work = partial(promote_bucket, run.job, current, current + 1, now)
+    work = partial(promote_bucket, run.context, current, current + 1, now)
     receipts = run.workers.map("promote", work, sorted(challenged | _buckets(in_force)))
     of_segments = _decisions([receipt for receipt in receipts if not receipt.is_level])
     reason = _stop(run, receipts, sum(of_segments.values()))
@@ -129,8 +129,8 @@ def _keep_verdicts(run: Run, receipts: Sequence[PromoteReceipt], stop: str, now:
         stopped = run.table(CHAMPIONS).read_files(champions, ["segment"], promoted)
         constants = {"gate": "max_failed_share", "passed": False, "decisive": True, "reason": stop}
         figures = {"value": float("nan"), "limit": run.fleet.gates.max_failed_share}
-        staged += stage_rows(table, with_constants(stopped, **constants, **figures), run_id=run.job.run_id)
-    table.replace(staged, lambda file: file.partition["run_id"] == run.job.run_id)
+        staged += stage_rows(table, with_constants(stopped, **constants, **figures), run_id=run.context.run_id)
+    table.replace(staged, lambda file: file.partition["run_id"] == run.context.run_id)
 
 
 def _commit(run: Run, receipts: Sequence[PromoteReceipt], current: int) -> int:

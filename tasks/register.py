@@ -44,7 +44,7 @@ def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
     created = _register(run, registry, unsettled, standing) if unsettled else 0
     gone = standing.keys() - wanted.keys()
     if gone:
-        table.replace([], lambda file: int(file.partition["bucket"]) in gone, note={"run_id": run.job.run_id})
+        table.replace([], lambda file: int(file.partition["bucket"]) in gone, note={"run_id": run.context.run_id})
     levels = len(wanted.get(LEVELS, []))
     return RegisterSummary(sum(map(len, wanted.values())) - levels, created, levels)
 
@@ -79,7 +79,7 @@ def _register(
 
     standing : what the lake takes for registered; a version that the registry lost gets its number again if it is free.
     """
-    parent = registry.start_training(run.fleet.name, run.job.run_id, {"myriad.run_id": run.job.run_id})
+    parent = registry.start_training(run.fleet.name, run.context.run_id, {"myriad.run_id": run.context.run_id})
     table = run.table(REGISTRATIONS)
     staged: list[StagedFile] = []
     created = 0
@@ -96,13 +96,13 @@ def _register(
         created += sum(registration.created for registration in found)
         emit(Progress("register", done, len(buckets)))
     done_now = {str(bucket) for bucket in buckets}
-    table.replace(staged, lambda file: file.partition["bucket"] in done_now, note={"run_id": run.job.run_id})
+    table.replace(staged, lambda file: file.partition["bucket"] in done_now, note={"run_id": run.context.run_id})
     registry.finish_training(parent, {"created": float(created)})
     return created
 
 
 def _batch(run: Run, bucket: int, standing: Sequence[Mapping[str, Any]]) -> Batch:
-    models = list(read_models(run.job, CHALLENGERS, in_bucket(bucket), ModelRecord).values())
+    models = list(read_models(run.context, CHALLENGERS, in_bucket(bucket), ModelRecord).values())
     numbers = {(row["segment"], row["fingerprint"]): row["model_version"] for row in standing}
     entries = [model_entry(run.fleet, model, numbers.get((model.segment, model.fingerprint), 0)) for model in models]
     mean_error = sum(model.error for model in models) / max(1, len(models))

@@ -61,8 +61,8 @@ def commit_release(run: Run, staged: Sequence[StagedFile], release: int) -> None
     def taken(files: Sequence[StagedFile]) -> bool:
         return any(int(file.partition["release"]) >= release for file in files)
 
-    check_lease(run.job.lake, run.fleet.name)
-    note = {"run_id": run.job.run_id, "release": str(release)}
+    check_lease(run.context.lake, run.fleet.name)
+    note = {"run_id": run.context.run_id, "release": str(release)}
     if not run.table(CHAMPIONS).replace(staged, expired, skip_if=taken, note=note):
         raise PromotionError(
             f"fleet {run.fleet.name}: release {release} was made by another promotion meanwhile; run this one again"
@@ -77,7 +77,7 @@ def revise_release(run: Run, source: int, current: int, changes: Mapping[int, Ch
     files = run.table(CHAMPIONS).files(lambda partition: partition["release"] == str(source))
     buckets = sorted({int(file.partition["bucket"]) for file in files} | set(changes))
     revisions = [Revision(bucket, changes.get(bucket, renumbering({}))) for bucket in buckets]
-    work = partial(revise_bucket, run.job, source, current + 1)
+    work = partial(revise_bucket, run.context, source, current + 1)
     staged = [file for files in run.workers.map("release", work, revisions) for file in files]
     commit_release(run, staged, current + 1)
     return current + 1

@@ -69,29 +69,29 @@ def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = N
     if release is not None and release not in kept:
         raise ScoringError(f"fleet {run.fleet.name}: release {release} is not kept; choose one of {kept}")
     for attempt in range(_ATTEMPTS):
-        seen = run.pinned(PREDICTIONS, CHAMPIONS, OUTCOMES, observations(run.fleet), levels(run.fleet))
+        seen = run.at_snapshot(PREDICTIONS, CHAMPIONS, OUTCOMES, observations(run.fleet), levels(run.fleet))
         based_on = seen.table(PREDICTIONS).version()
-        order, part = scoring_request(seen, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
-        if run.table(PREDICTIONS).has_transaction(order.job_id, 1):
+        request, part = scoring_request(seen, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
+        if run.table(PREDICTIONS).has_transaction(request.job_id, 1):
             clear_checkpoints(run, "score", part)
-            return _repeated(run, order)
-        if not order.inputs and run.fleet.task != "forecast":
+            return _repeated(run, request)
+        if not request.inputs and run.fleet.task != "forecast":
             clear_checkpoints(run, "score")
-            return _standing(run, order)
-        work, basis = partial(score_bucket, seen.job, order), _basis(seen, order, based_on)
-        weight = scoring_weight(seen, order)
+            return _standing(run, request)
+        work, basis = partial(score_bucket, seen.context, request), _basis(seen, request, based_on)
+        weight = scoring_weight(seen, request)
         receipts = map_with_checkpoints(
-            run, "score", basis, work, range(order.buckets), ScoreReceipt, part=part, weight=weight
+            run, "score", basis, work, range(request.buckets), ScoreReceipt, part=part, weight=weight
         )
         try:
-            ours = _commit(run, order, receipts, based_on)
+            ours = _commit(run, request, receipts, based_on)
         except StaleTableError:
             if attempt + 1 == _ATTEMPTS:
                 raise
         else:
             clear_checkpoints(run, "score", part)
             # Another process may have committed the same job a moment before.
-            return _summary(run, order, receipts) if ours else _repeated(run, order)
+            return _summary(run, request, receipts) if ours else _repeated(run, request)
     raise AssertionError("unreachable")
 
 
@@ -128,13 +128,13 @@ def past_moments(run: Run, first: str, last: str | None = None) -> list[datetime
     return moments
 
 
-def _basis(run: Run, order: ScoringRequest, based_on: int) -> object:
-    """All that a bucket's predictions depend on: the order but for its time, and the tables as they are."""
-    pinned = asdict(replace(order, scored_at=datetime.min.replace(tzinfo=UTC)))
+def _basis(run: Run, request: ScoringRequest, based_on: int) -> object:
+    """All that a bucket's predictions depend on: the request but for its time, and the tables as they are."""
+    pinned = asdict(replace(request, scored_at=datetime.min.replace(tzinfo=UTC)))
     return [pinned, based_on, run.table(observations(run.fleet)).version()]
 
 
-def _commit(run: Run, order: ScoringRequest, receipts: list[ScoreReceipt], based_on: int) -> bool:
+def _commit(run: Run, request: ScoringRequest, receipts: list[ScoreReceipt], based_on: int) -> bool:
     """All predictions of the job and what they replace, in one transaction; whether it was made now."""
     table = run.table(PREDICTIONS)
     replaced = {path for receipt in receipts for path in receipt.replaces}
@@ -142,19 +142,19 @@ def _commit(run: Run, order: ScoringRequest, receipts: list[ScoreReceipt], based
     # An input without a single valid row is scored too: nothing would tell so but an empty file.
     covered = {file.partition["part"] for file in staged}
     if run.fleet.task != "forecast":
-        parts = [f"input-{input_id}" for input_id in order.inputs if f"input-{input_id}" not in covered]
+        parts = [f"input-{input_id}" for input_id in request.inputs if f"input-{input_id}" not in covered]
         staged += [table.stage(table.spec.file_schema.empty_table(), part=part) for part in parts]
 
     def removes(file: StagedFile) -> bool:
         return file.path in replaced
 
     table.create()
-    note = {"run_id": run.job.run_id, "job_id": order.job_id, "release": str(order.release)}
+    note = {"run_id": run.context.run_id, "job_id": request.job_id, "release": str(request.release)}
     checked = based_on if based_on >= 0 else None
-    return table.replace(staged, removes, transaction=(order.job_id, 1), based_on=checked, note=note)
+    return table.replace(staged, removes, transaction=(request.job_id, 1), based_on=checked, note=note)
 
 
-def _summary(run: Run, order: ScoringRequest, receipts: list[ScoreReceipt]) -> ScoreSummary:
+def _summary(run: Run, request: ScoringRequest, receipts: list[ScoreReceipt]) -> ScoreSummary:
     statuses: Counter[str] = Counter()
     levels: Counter[str] = Counter()
     for receipt in receipts:
@@ -163,49 +163,51 @@ def _summary(run: Run, order: ScoringRequest, receipts: list[ScoreReceipt]) -> S
     rows = sum(receipt.rows for receipt in receipts)
     segments = sum(receipt.segments for receipt in receipts)
     return ScoreSummary(
-        order.job_id,
-        order.release,
+        request.job_id,
+        request.release,
         rows,
         segments,
         statuses,
         levels,
-        len(order.inputs),
-        as_of=_as_of_text(run, order),
+        len(request.inputs),
+        as_of=_as_of_text(run, request),
         in_sample=sum(receipt.in_sample for receipt in receipts),
         standing=sum(receipt.standing for receipt in receipts),
     )
 
 
-def _as_of_text(run: Run, order: ScoringRequest) -> str | None:
-    if order.as_of is None:
+def _as_of_text(run: Run, request: ScoringRequest) -> str | None:
+    if request.as_of is None:
         return None
-    return f"{order.as_of:%Y-%m-%d}" if run.fleet.clock.frequency != "h" else order.as_of.isoformat(timespec="minutes")
+    return (
+        f"{request.as_of:%Y-%m-%d}" if run.fleet.clock.frequency != "h" else request.as_of.isoformat(timespec="minutes")
+    )
 
 
-def _standing(run: Run, order: ScoringRequest) -> ScoreSummary:
+def _standing(run: Run, request: ScoringRequest) -> ScoreSummary:
     """No new input: the predictions that were committed before stand."""
     requested = {file.partition["input_id"] for file in run.table(landed(run.fleet, "requests")).files()}
     parts = {f"input-{input_id}" for input_id in requested}
     rows = run.table(PREDICTIONS).read(_FIGURES, lambda partition: partition["part"] in parts)
-    return _figures(run, order, rows)
+    return _figures(run, request, rows)
 
 
-def _repeated(run: Run, order: ScoringRequest) -> ScoreSummary:
-    return _figures(run, order, run.table(PREDICTIONS).read(_FIGURES, rows=pc.field("job_id") == order.job_id))
+def _repeated(run: Run, request: ScoringRequest) -> ScoreSummary:
+    return _figures(run, request, run.table(PREDICTIONS).read(_FIGURES, rows=pc.field("job_id") == request.job_id))
 
 
-def _figures(run: Run, order: ScoringRequest, rows: pa.Table) -> ScoreSummary:
+def _figures(run: Run, request: ScoringRequest, rows: pa.Table) -> ScoreSummary:
     statuses, levels = Counter(rows["status"].to_pylist()), level_counts(rows)
     segments = len(pc.unique(rows["segment"]))
     return ScoreSummary(
-        order.job_id,
-        order.release,
+        request.job_id,
+        request.release,
         rows.num_rows,
         segments,
         statuses,
         levels,
-        len(order.inputs),
+        len(request.inputs),
         repeated=True,
-        as_of=_as_of_text(run, order),
-        in_sample=in_sample_rows(run.job, rows),
+        as_of=_as_of_text(run, request),
+        in_sample=in_sample_rows(run.context, rows),
     )

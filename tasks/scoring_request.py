@@ -46,7 +46,7 @@ def scoring_request(run: Run, release: int, as_of: datetime | None) -> ScoringRe
     )
 
 
-def scoring_weight(run: Run, order: ScoringRequest) -> Callable[[int], int]:
+def scoring_weight(run: Run, request: ScoringRequest) -> Callable[[int], int]:
     """Observations of a bucket.
 
     Where input is too large to be read at once: those of all buckets whose input is read together, so that they stay
@@ -55,7 +55,7 @@ def scoring_weight(run: Run, order: ScoringRequest) -> Callable[[int], int]:
     rows: Counter[int] = Counter()
     for file in run.table(observations(run.fleet)).files():
         rows[int(file.partition["bucket"])] += file.rows
-    together = spans(sum(file.rows for file in order.requests), order.buckets)
+    together = spans(sum(file.rows for file in request.requests), request.buckets)
     if len(together) == 1:
         return lambda bucket: rows[bucket]
     weights = {bucket: sum(rows[each] for each in span) for span in together for bucket in span}

@@ -130,8 +130,8 @@ def _register(run: Run, registry: Registry, missing: Sequence[_Model]) -> dict[K
     """Register the models again, oldest first; the version that each has now."""
     if not missing:
         return {}
-    tags = {"myriad.run_id": run.job.run_id, "myriad.purpose": "registry sync"}
-    parent = registry.start_training(run.fleet.name, run.job.run_id, tags)
+    tags = {"myriad.run_id": run.context.run_id, "myriad.purpose": "registry sync"}
+    parent = registry.start_training(run.fleet.name, run.context.run_id, tags)
     numbers = {model.key: model.version for model in missing}
     made: dict[Key, int] = {}
 
@@ -185,7 +185,7 @@ def _correct_registrations(
         table = run.table(REGISTRATIONS)
         schema = table.spec.file_schema
         staged = [table.stage(pa.Table.from_pylist(rows[bucket], schema), bucket=bucket) for bucket in sorted(stale)]
-        note = {"run_id": run.job.run_id}
+        note = {"run_id": run.context.run_id}
         table.replace(staged, lambda file: int(file.partition["bucket"]) in stale, note=note)
     return changed
 

@@ -40,7 +40,7 @@ def train_challengers(run: Run) -> TrainSummary:
 
     Raises TrainingError if more than `max_failed_share` of the segments failed; their outcomes are kept.
     """
-    seen = run.pinned(CHALLENGERS, LEADERBOARD, SEGMENTS, observations(run.fleet), levels(run.fleet))
+    seen = run.at_snapshot(CHALLENGERS, LEADERBOARD, SEGMENTS, observations(run.fleet), levels(run.fleet))
     plan = plan_training(seen)
     if not plan.buckets:
         raise TrainingError(f"fleet {run.fleet.name}: nothing to train on; ingest and partition first")
@@ -54,7 +54,7 @@ def train_challengers(run: Run) -> TrainSummary:
         clear_checkpoints(run, "train")
         raise TrainingError(
             f"fleet {run.fleet.name}: {failed} of {summary.segments} segments failed, more than max_failed_share = "
-            f"{run.fleet.max_failed_share:g}; the reasons are in the outcomes table (run_id {run.job.run_id})"
+            f"{run.fleet.max_failed_share:g}; the reasons are in the outcomes table (run_id {run.context.run_id})"
         )
     _commit_models(run, receipts, version)
     clear_checkpoints(run, "train")
@@ -65,7 +65,7 @@ def _trained(run: Run, plan: TrainingPlan) -> list[TrainReceipt]:
     if not plan.work:
         return []
     tables = [run.table(spec).version() for spec in (observations(run.fleet), SEGMENTS, CHALLENGERS)]
-    work = partial(train_bucket, run.job, plan.contract, plan.buckets)
+    work = partial(train_bucket, run.context, plan.contract, plan.buckets)
     basis = [*tables, plan.contract.to_json()]
     return map_with_checkpoints(run, "train", basis, work, plan.work, TrainReceipt, weight=plan.weight)
 
@@ -102,8 +102,8 @@ def _commit_outcomes(
         known.setdefault(bucket, []).append(Outcome(segment, "skipped", reason))
     staged = [file for receipt in receipts for file in receipt.ledger]
     for bucket, rows in known.items():
-        staged += stage_outcomes(run.job, rows, bucket)
-    run.table(OUTCOMES).replace(staged, lambda file: file.partition["run_id"] == run.job.run_id)
+        staged += stage_outcomes(run.context, rows, bucket)
+    run.table(OUTCOMES).replace(staged, lambda file: file.partition["run_id"] == run.context.run_id)
 
 
 def _commit_models(run: Run, receipts: Sequence[TrainReceipt], version: int) -> None:
@@ -114,9 +114,9 @@ def _commit_models(run: Run, receipts: Sequence[TrainReceipt], version: int) -> 
         return file.partition["bucket"] in done
 
     if receipts:
-        check_lease(run.job.lake, run.fleet.name)
+        check_lease(run.context.lake, run.fleet.name)
         run.table(LEADERBOARD).replace([file for receipt in receipts for file in receipt.leaderboard], outdated)
         staged = [file for receipt in receipts for file in receipt.challengers]
         based_on = version if version >= 0 else None
-        note = {"run_id": run.job.run_id}
+        note = {"run_id": run.context.run_id}
         run.table(CHALLENGERS).replace(staged, outdated, based_on=based_on, note=note)

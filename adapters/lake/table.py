@@ -96,8 +96,8 @@ class Lake:
         """Where the fleet's tables lie."""
         return f"{self.uri.rstrip('/')}/{fleet}"
 
-    def table(self, fleet: str, spec: TableSpec, pinned: Snapshot | None = None) -> "Table":
-        return Table(f"{self.folder(fleet)}/{spec.name}", spec, dict(self.storage), pinned)
+    def table(self, fleet: str, spec: TableSpec, at: Snapshot | None = None) -> "Table":
+        return Table(f"{self.folder(fleet)}/{spec.name}", spec, dict(self.storage), at)
 
     def holds(self, fleet: str, file: StagedFile) -> bool:
         """Whether a staged file is there as described."""
@@ -119,14 +119,14 @@ class Lake:
 class Table:
     """One Delta table. Cheap to make and to send to workers; opens a fresh handle for every operation.
 
-    pinned : rows and version are those of this state, which a process looks up once; default the newest. Commits, marks
-    and properties are always of the newest.
+    at : snapshot whose rows and version are read, and which a process looks up once; default the newest version.
+    Commits, marks and properties are always of the newest.
     """
 
     uri: str
     spec: TableSpec
     storage: Mapping[str, str] = field(default_factory=dict)
-    pinned: Snapshot | None = None
+    at: Snapshot | None = None
 
     @property
     def _options(self) -> dict[str, str]:
@@ -140,29 +140,29 @@ class Table:
 
     def version(self) -> int:
         """Version of the newest commit; -1 where the table does not exist yet."""
-        if self.pinned is not None:
-            return self.pinned.version
+        if self.at is not None:
+            return self.at.version
         handle = self._open()
         return handle.version() if handle else -1
 
-    def pin(self) -> Snapshot:
-        """The state that is read: the newest, unless the table is pinned."""
-        if self.pinned is not None:
-            return self.pinned
+    def snapshot(self) -> Snapshot:
+        """The version that is read: the newest, unless the table is at a snapshot already."""
+        if self.at is not None:
+            return self.at
         handle = self._open()
-        pin = Snapshot(handle.version() if handle else -1, uuid.uuid4().hex)
-        _keep(pin, self._active(handle))
-        return pin
+        snapshot = Snapshot(handle.version() if handle else -1, uuid.uuid4().hex)
+        _keep(snapshot, self._active(handle))
+        return snapshot
 
     def files(self, where: Callable[[Mapping[str, str]], bool] = lambda partition: True) -> list[StagedFile]:
         """Committed files whose partition values satisfy `where`."""
-        if self.pinned is None:
+        if self.at is None:
             active = self._active(self._open())
-        elif self.pinned in _pinned_files:
-            active = _pinned_files[self.pinned]
+        elif self.at in _snapshot_files:
+            active = _snapshot_files[self.at]
         else:
-            active = self._active(self._open(self.pinned.version))
-            _keep(self.pinned, active)
+            active = self._active(self._open(self.at.version))
+            _keep(self.at, active)
         return [file for file in active if where(file.partition)]
 
     def _active(self, handle: DeltaTable | None) -> list[StagedFile]:
@@ -406,15 +406,15 @@ class Table:
         return handle
 
 
-_PINNED_TABLES = 32
-_pinned_files: dict[Snapshot, list[StagedFile]] = {}
-"""Files of pinned tables, which never change; those that were looked up last."""
+_KEPT_SNAPSHOTS = 32
+_snapshot_files: dict[Snapshot, list[StagedFile]] = {}
+"""Files of the snapshots looked up last; they never change."""
 
 
-def _keep(pin: Snapshot, files: list[StagedFile]) -> None:
-    while len(_pinned_files) >= _PINNED_TABLES:
-        _pinned_files.pop(next(iter(_pinned_files)), None)
-    _pinned_files[pin] = files
+def _keep(snapshot: Snapshot, files: list[StagedFile]) -> None:
+    while len(_snapshot_files) >= _KEPT_SNAPSHOTS:
+        _snapshot_files.pop(next(iter(_snapshot_files)), None)
+    _snapshot_files[snapshot] = files
 
 
 @contextmanager

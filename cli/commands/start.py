@@ -151,10 +151,10 @@ def size(
 
         # One worker of our own: the sample lies on this machine.
         alone = settings.model_copy(update={"workers": 1, "dask_address": "", "worker_memory": "auto"})
-        job = RunContext(definition, Lake(settings.lake_uri), "size", settings.home)
+        context = RunContext(definition, Lake(settings.lake_uri), "size", settings.home)
         with shown_progress(as_json), open_workers(alone) as workers:
             folder = settings.path(settings.reports) / definition.name
-            found = measure(Run(job, workers), folder, sample, os.cpu_count() or 1)
+            found = measure(Run(context, workers), folder, sample, os.cpu_count() or 1)
         show(found, show_sizing, as_json)
 
 

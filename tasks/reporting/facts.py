@@ -81,7 +81,7 @@ def past_accuracy(run: Run) -> PastAccuracy:
     metric = run.fleet.backtest.metric if run.fleet.backtest.metric in FIGURES else "wape"
 
     def figures(by: str) -> tuple[LiveAccuracy, ...]:
-        rows = accuracy_rows(run.job.lake, run.fleet.name, by).to_pylist()
+        rows = accuracy_rows(run.context.lake, run.fleet.name, by).to_pylist()
         fair = [row for row in rows if not row["in_sample"] and row["rows"] and row[by] is not None]
         return tuple(
             LiveAccuracy(row[by], row["rows"], *(_known(row[name]) for name in (metric, "bias", "coverage")))
@@ -186,7 +186,7 @@ def _read_files(run: Run, started_at: datetime) -> list[InputFile]:
     """Files of the training input that this run read."""
     rows: pa.Table = run.table(INPUTS).read(where=lambda partition: partition["role"] == "observations")
     return [
-        InputFile(row["path"].removeprefix(f"{run.job.home}/"), row["rows_accepted"], row["rows_quarantined"])
+        InputFile(row["path"].removeprefix(f"{run.context.home}/"), row["rows_accepted"], row["rows_quarantined"])
         for row in rows.to_pylist()
         if not row["error"] and row["ingested_at"] >= started_at
     ]

@@ -98,13 +98,13 @@ def evaluate_predictions(run: Run, job_id: str) -> TestMetric | None:
     fleet = run.fleet
     if fleet.test is None:
         return None
-    truth = Run(RunContext(fleet.truth, run.job.lake, run.job.run_id, run.job.home), run.workers)
+    truth = Run(RunContext(fleet.truth, run.context.lake, run.context.run_id, run.context.home), run.workers)
     ingest_files.fn(truth, "actuals", fleet.test.source)
     profiles = run.table(SEGMENTS).read(["rows", "mean"])
     constant = float(np.average(profiles["mean"].to_numpy(), weights=profiles["rows"].to_numpy()))
     buckets = recorded_buckets(run)
     metric = fleet.test.metric or fleet.backtest.metric
-    work = partial(evaluate_bucket, run.job, truth.job, job_id, metric, buckets, constant)
+    work = partial(evaluate_bucket, run.context, truth.context, job_id, metric, buckets, constant)
     receipts = run.workers.map("evaluate", work, range(buckets))
     weights = np.array([weight for receipt in receipts for weight in receipt.weights])
     champion = np.array([error for receipt in receipts for error in receipt.champion])
@@ -134,7 +134,7 @@ def write_report(run: Run, stages: Stages, test: TestMetric | None, folder: Path
     target = folder / run.fleet.name
     report = _report(run, stages, test, target)
     target.mkdir(parents=True, exist_ok=True)
-    for name in (run.job.run_id, "latest"):
+    for name in (run.context.run_id, "latest"):
         for suffix, text in (("html", render_html(report)), ("json", summary_json(report.summary))):
             with replacing(target / f"{name}.{suffix}") as temporary:
                 temporary.write_text(text, encoding="utf-8")
@@ -144,9 +144,9 @@ def write_report(run: Run, stages: Stages, test: TestMetric | None, folder: Path
 def _report(run: Run, stages: Stages, test: TestMetric | None, folder: Path) -> RunReport:
     """folder : where the fleet's reports are."""
     champions = segment_champions(run, stages.promote.release, _CHAMPION)
-    former = former_summary(folder, run.job.run_id)
+    former = former_summary(folder, run.context.run_id)
     summary = _summary(run, stages, test, champions, former)
-    outcomes, reasons = outcomes_of(run, run.job.run_id)
+    outcomes, reasons = outcomes_of(run, run.context.run_id)
     traits = segment_traits(run, outcomes, champions, replaced_candidates(run, former, champions))
     if run.fleet.task == "forecast":
         rows, (samples, bad) = None, series_samples(run, stages.score.job_id, traits)
@@ -200,7 +200,7 @@ def _summary(
     specs = [INPUTS, QUARANTINE, observations(fleet), SEGMENTS, CHALLENGERS, LEADERBOARD, OUTCOMES, REGISTRATIONS]
     return Summary(
         fleet=fleet.name,
-        run_id=run.job.run_id,
+        run_id=run.context.run_id,
         release=stages.promote.release,
         segments=stages.train.segments,
         outcomes=Outcomes(**stages.train.outcomes),

@@ -36,21 +36,21 @@ def measure_sample(sample: SizeSample, workers: Workers, *, remote: bool) -> Mea
     workers : one, of this machine. remote : whether what the sample's rows took to be read counts too: in the fleet's
     lake every task reads its own.
     """
-    job, pieces = sample.job, list(range(sample.pieces))
-    train = Measuring(partial(train_bucket, job, sample.contract, sample.pieces))
+    context, pieces = sample.context, list(range(sample.pieces))
+    train = Measuring(partial(train_bucket, context, sample.contract, sample.pieces))
     first, *trained = workers.map("train sample", train, [pieces[0], *pieces, LEVELS])
-    commit_seconds = _commit_training(job, [done.result for done in trained])
-    promote_sample(job, sample.pieces)
-    score = Measuring(partial(score_bucket, job, sample.order()))
+    commit_seconds = _commit_training(context, [done.result for done in trained])
+    promote_sample(context, sample.pieces)
+    score = Measuring(partial(score_bucket, context, sample.request()))
     _, *scored = workers.map("score sample", score, [pieces[0], *pieces])
-    commit_seconds += _commit_scoring(job, [done.result for done in scored])
+    commit_seconds += _commit_scoring(context, [done.result for done in scored])
     idle = first.peak_bytes if not trained else min(done.before_bytes for done in trained)
     per_row = sample.read_seconds if remote else 0.0
     training = [Measurement(_trained(done.result), done.seconds, done.peak_bytes) for done in trained]
     training = [piece for piece in training if piece.work.segments]
     scoring = [piece for piece in _scored(sample, scored) if piece.work.segments]
     rates = CostModel(
-        settings=cost_fingerprint(job.fleet),
+        settings=cost_fingerprint(context.fleet),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         train=_rate(training, per_row),
         score=_rate(scoring, per_row) if scoring else None,
@@ -60,7 +60,7 @@ def measure_sample(sample: SizeSample, workers: Workers, *, remote: bool) -> Mea
         first_seconds=max(first.seconds - trained[0].seconds, 0.0),
         commit_seconds=commit_seconds,
     )
-    return MeasuredSample(rates, *_failures(job))
+    return MeasuredSample(rates, *_failures(context))
 
 
 def _trained(receipt: TrainReceipt) -> Work:
@@ -70,7 +70,7 @@ def _trained(receipt: TrainReceipt) -> Work:
 
 def _scored(sample: SizeSample, scored: Sequence[Measured[ScoreReceipt]]) -> list[Measurement]:
     """Segments and rows: observations of a forecast fleet, else those of the scoring input."""
-    rows = [work.rows for work in sample.work] if sample.job.fleet.task == "forecast" else sample.requests
+    rows = [work.rows for work in sample.work] if sample.context.fleet.task == "forecast" else sample.requests
     return [
         Measurement(Work(done.result.segments, count), done.seconds, done.peak_bytes)
         for done, count in zip(scored, rows, strict=True)
@@ -82,22 +82,26 @@ def _rate(pieces: Sequence[Measurement], per_row: float) -> StageCost:
     return replace(rate, per_row=rate.per_row + per_row)
 
 
-def _commit_training(job: RunContext, receipts: Sequence[TrainReceipt]) -> float:
+def _commit_training(context: RunContext, receipts: Sequence[TrainReceipt]) -> float:
     """The commits of a training, in the sample's lake; their seconds."""
     began = time.perf_counter()
-    job.table(OUTCOMES).replace([file for receipt in receipts for file in receipt.ledger], lambda file: True)
-    job.table(LEADERBOARD).replace([file for receipt in receipts for file in receipt.leaderboard], lambda file: True)
-    job.table(CHALLENGERS).replace([file for receipt in receipts for file in receipt.challengers], lambda file: True)
+    context.table(OUTCOMES).replace([file for receipt in receipts for file in receipt.ledger], lambda file: True)
+    context.table(LEADERBOARD).replace(
+        [file for receipt in receipts for file in receipt.leaderboard], lambda file: True
+    )
+    context.table(CHALLENGERS).replace(
+        [file for receipt in receipts for file in receipt.challengers], lambda file: True
+    )
     return time.perf_counter() - began
 
 
-def _commit_scoring(job: RunContext, receipts: Sequence[ScoreReceipt]) -> float:
+def _commit_scoring(context: RunContext, receipts: Sequence[ScoreReceipt]) -> float:
     began = time.perf_counter()
-    job.table(PREDICTIONS).replace([file for receipt in receipts for file in receipt.files], lambda file: True)
+    context.table(PREDICTIONS).replace([file for receipt in receipts for file in receipt.files], lambda file: True)
     return time.perf_counter() - began
 
 
-def _failures(job: RunContext) -> tuple[int, tuple[str, ...]]:
-    rows: list[Mapping[str, str]] = job.table(OUTCOMES).read(["outcome", "reason"]).to_pylist()
+def _failures(context: RunContext) -> tuple[int, tuple[str, ...]]:
+    rows: list[Mapping[str, str]] = context.table(OUTCOMES).read(["outcome", "reason"]).to_pylist()
     reasons = [row["reason"] for row in rows if row["outcome"] == "failed"]
     return len(reasons), tuple(sorted(set(reasons), key=reasons.count, reverse=True)[:_REASONS])

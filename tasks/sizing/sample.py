@@ -34,7 +34,7 @@ class SizeSample:
     requests : rows of scoring input by piece. read_seconds : that a row took to be read from the fleet's lake.
     """
 
-    job: RunContext
+    context: RunContext
     contract: FeatureSpec
     work: tuple[Work, ...]
     requests: tuple[int, ...]
@@ -53,9 +53,9 @@ class SizeSample:
     def rows(self) -> int:
         return sum(work.rows for work in self.work)
 
-    def order(self) -> ScoringRequest:
+    def request(self) -> ScoringRequest:
         """A scoring of the sample with its champions."""
-        files = tuple(self.job.table(landed(self.job.fleet, "requests")).files())
+        files = tuple(self.context.table(landed(self.context.fleet, "requests")).files())
         now, ids = datetime.now(UTC), (_PART,) if files else ()
         return ScoringRequest("size", _RELEASE, self.pieces, files, ids, {}, _PART, now, newest=self.newest)
 
@@ -66,19 +66,19 @@ def take_sample(run: Run, requests: Run | None, lake: Lake, contract: FeatureSpe
     run : whose lake has the observations. requests : whose lake has scoring input; None where there is none.
     lake : that the sample is written to. segments : how many; all where there are fewer.
     """
-    job = RunContext(run.fleet, lake, "size", run.job.home)
+    context = RunContext(run.fleet, lake, "size", run.context.home)
     profiles = run.table(SEGMENTS).read().to_pylist()
     numbers, chosen = _choose(profiles, segments)
     began = time.perf_counter()
     rows = run.table(observations(run.fleet)).read(where=lambda partition: partition["bucket"] in numbers)
     read_seconds = (time.perf_counter() - began) / max(rows.num_rows, 1)
     piece_of = {segment: piece for piece, names in enumerate(chosen) for segment in names}
-    work = _copy_observations(job, rows, profiles, piece_of)
+    work = _copy_observations(context, rows, profiles, piece_of)
     if run.fleet.task == "forecast":
-        _copy_levels(run, job, list(piece_of))
-    asked = _copy_requests(requests, job, piece_of, len(chosen)) if requests else [0] * len(chosen)
+        _copy_levels(run, context, list(piece_of))
+    asked = _copy_requests(requests, context, piece_of, len(chosen)) if requests else [0] * len(chosen)
     newest = max((row["last_time"] for row in profiles if row["last_time"]), default=None)
-    return SizeSample(job, contract, work, tuple(asked), read_seconds, newest)
+    return SizeSample(context, contract, work, tuple(asked), read_seconds, newest)
 
 
 def _choose(profiles: Sequence[Mapping[str, object]], segments: int) -> tuple[set[str], list[list[str]]]:
@@ -95,10 +95,10 @@ def _choose(profiles: Sequence[Mapping[str, object]], segments: int) -> tuple[se
 
 
 def _copy_observations(
-    job: RunContext, rows: pa.Table, profiles: Sequence[Mapping[str, object]], piece_of: Mapping[str, int]
+    context: RunContext, rows: pa.Table, profiles: Sequence[Mapping[str, object]], piece_of: Mapping[str, int]
 ) -> tuple[Work, ...]:
     """Observations and profiles, each piece as a bucket."""
-    target, table = job.table(observations(job.fleet)), job.table(SEGMENTS)
+    target, table = context.table(observations(context.fleet)), context.table(SEGMENTS)
     pieces = max(piece_of.values()) + 1
     staged: list[StagedFile] = []
     described: list[StagedFile] = []
@@ -115,18 +115,18 @@ def _copy_observations(
     return tuple(work)
 
 
-def _copy_levels(run: Run, job: RunContext, segments: list[str]) -> None:
+def _copy_levels(run: Run, context: RunContext, segments: list[str]) -> None:
     """All that the levels of the sampled segments are summed up from, so that their series are those of the fleet."""
-    wanted = sorted({key for keys in level_keys(segments, job.fleet).values() for key in keys})
+    wanted = sorted({key for keys in level_keys(segments, context.fleet).values() for key in keys})
     if wanted:
-        table = job.table(levels(job.fleet))
+        table = context.table(levels(context.fleet))
         rows = run.table(levels(run.fleet)).read(rows=pc.is_in(pc.field("level"), pa.array(wanted, pa.string())))
         table.replace(stage_rows(table, rows, bucket=0), lambda file: True)
 
 
-def _copy_requests(requests: Run, job: RunContext, piece_of: Mapping[str, int], pieces: int) -> list[int]:
+def _copy_requests(requests: Run, context: RunContext, piece_of: Mapping[str, int], pieces: int) -> list[int]:
     """Scoring input of the sampled segments, under hashes of the bucket that their piece is; its rows by piece."""
-    table, segments = job.table(landed(job.fleet, "requests")), pa.array(list(piece_of), pa.string())
+    table, segments = context.table(landed(context.fleet, "requests")), pa.array(list(piece_of), pa.string())
     rows = requests.table(table.spec).read(rows=pc.is_in(pc.field("segment"), segments))
     owners = [piece_of[segment] for segment in rows["segment"].to_pylist()]
     hashes = pa.array([bucket_range(piece, pieces)[0] for piece in owners], pa.int64())
@@ -135,13 +135,13 @@ def _copy_requests(requests: Run, job: RunContext, piece_of: Mapping[str, int], 
     return [owners.count(piece) for piece in range(pieces)]
 
 
-def promote_sample(job: RunContext, pieces: int) -> None:
+def promote_sample(context: RunContext, pieces: int) -> None:
     """Every challenger of the sample as a champion, without a registry."""
-    table, now = job.table(CHAMPIONS), datetime.now(UTC)
+    table, now = context.table(CHAMPIONS), datetime.now(UTC)
     staged: list[StagedFile] = []
     for bucket in (LEVELS, *range(pieces)):
-        models = read_models(job, CHALLENGERS, in_bucket(bucket), ModelRecord).values()
-        rows = [Champion.promoted(model, 1, now, job.run_id).to_row() for model in models]
+        models = read_models(context, CHALLENGERS, in_bucket(bucket), ModelRecord).values()
+        rows = [Champion.promoted(model, 1, now, context.run_id).to_row() for model in models]
         staged += stage_rows(table, pa.Table.from_pylist(rows, table.spec.file_schema), release=_RELEASE, bucket=bucket)
     table.replace(staged, lambda file: True)
 

@@ -59,7 +59,7 @@ def size(run: Run, folder: Path, segments: int, cores: int) -> Sizing:
         tasks = _whole(source, settings_fingerprint(run.fleet, contract))
         emit(Progress("sample", 0, 0, f"up to {segments:,} of {tasks.segments:,} segments, from {source.origin}"))
         sample = take_sample(source.run, source.requests, Lake(f"{place}/sample"), contract, segments)
-        measured = measure_sample(sample, run.workers, remote="://" in source.run.job.lake.uri)
+        measured = measure_sample(sample, run.workers, remote="://" in source.run.context.lake.uri)
     rates, former = measured.rates, full_run(folder, cost_fingerprint(run.fleet))
     models = sum(work.segments for work in tasks.train)
     serial = serial_parts(models, plan_seconds + rates.commit_seconds, former)
@@ -73,8 +73,8 @@ def size(run: Run, folder: Path, segments: int, cores: int) -> Sizing:
 
 def _source(run: Run, scratch: Lake) -> _Source:
     """The fleet's lake where it is partitioned, else its raw files in the scratch lake; and so for scoring input."""
-    apart, notes = Run(RunContext(run.fleet, scratch, run.job.run_id, run.job.home), run.workers), []
-    used, origin = run, f"the lake {run.job.lake.uri}"
+    apart, notes = Run(RunContext(run.fleet, scratch, run.context.run_id, run.context.home), run.workers), []
+    used, origin = run, f"the lake {run.context.lake.uri}"
     if not recorded_buckets(run) or not run.table(SEGMENTS).files():
         used, origin = apart, "the raw files, since nothing has been partitioned"
         ingest_files.fn(apart, "observations", run.fleet.source)

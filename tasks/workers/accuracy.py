@@ -41,47 +41,47 @@ class AccuracyReceipt:
     files: tuple[StagedFile, ...]
 
 
-def measure_bucket(job: RunContext, buckets: int, given: BucketFiles) -> AccuracyReceipt:
+def measure_bucket(context: RunContext, buckets: int, given: BucketFiles) -> AccuracyReceipt:
     """Measure all predictions of one bucket that have an actual value by now. buckets : of the fleet."""
-    joined = _forecasts(job, given) if job.fleet.task == "forecast" else _rows(job, buckets, given)
+    joined = _forecasts(context, given) if context.fleet.task == "forecast" else _rows(context, buckets, given)
     rows = with_constants(measured(joined), basis=given.basis)
     return AccuracyReceipt(
         bucket=given.bucket,
-        files=stage_rows(job.table(ACCURACY), rows, bucket=given.bucket),
+        files=stage_rows(context.table(ACCURACY), rows, bucket=given.bucket),
     )
 
 
-def _forecasts(job: RunContext, given: BucketFiles) -> pa.Table:
+def _forecasts(context: RunContext, given: BucketFiles) -> pa.Table:
     """Forecasts and observations of the same segment and period."""
-    frequency = job.fleet.clock.frequency
-    predicted = job.table(PREDICTIONS).read_files(given.predictions, _PREDICTED, pc.field("status") == "ok")
+    frequency = context.fleet.clock.frequency
+    predicted = context.table(PREDICTIONS).read_files(given.predictions, _PREDICTED, pc.field("status") == "ok")
     if not predicted.num_rows:
         return _empty()
-    predicted = predicted.append_column("period", _periods(job, predicted["time"]))
+    predicted = predicted.append_column("period", _periods(context, predicted["time"]))
     low = period_starts(np.array([pc.min(predicted["period"]).as_py()]), frequency)
     since = pc.field("time") >= pa.scalar(low[0].item(), pa.timestamp("us", tz="UTC"))
-    table = job.table(observations(job.fleet))
+    table = context.table(observations(context.fleet))
     actual = table.read_files(given.observations, ["segment", "time", "target", "excluded"], since)
-    actual = actual.append_column("period", _periods(job, actual["time"])).drop_columns(["time"])
+    actual = actual.append_column("period", _periods(context, actual["time"])).drop_columns(["time"])
     joined = predicted.join(actual, ["segment", "period"], join_type="inner")
-    seen = pc.less(_periods(job, joined["origin"]), _periods(job, joined["cutoff"]))
+    seen = pc.less(_periods(context, joined["origin"]), _periods(context, joined["cutoff"]))
     return joined.append_column("in_sample", pc.fill_null(seen, False)).select(_JOINED)
 
 
-def _periods(job: RunContext, times: pa.ChunkedArray) -> pa.Array:
+def _periods(context: RunContext, times: pa.ChunkedArray) -> pa.Array:
     """Ordinals of times; null where there is none."""
     known = pc.is_valid(times)
-    values = ordinals(times.to_numpy().astype("datetime64[us]"), job.fleet.clock.frequency)
+    values = ordinals(times.to_numpy().astype("datetime64[us]"), context.fleet.clock.frequency)
     return pc.if_else(known.combine_chunks(), pa.array(values), None)
 
 
-def _rows(job: RunContext, buckets: int, given: BucketFiles) -> pa.Table:
+def _rows(context: RunContext, buckets: int, given: BucketFiles) -> pa.Table:
     """Predicted rows and observations of the same segment and `row_key`."""
-    names = [key_column(name) for name in job.fleet.row_key]
+    names = [key_column(name) for name in context.fleet.row_key]
     wanted = ["segment", "target", "excluded", "input_id", "row"]
-    actual = job.table(observations(job.fleet)).read_files(given.observations, wanted)
+    actual = context.table(observations(context.fleet)).read_files(given.observations, wanted)
     segments = pc.is_in(pc.field("segment"), pc.unique(actual["segment"]))
-    predictions = job.table(PREDICTIONS)
+    predictions = context.table(PREDICTIONS)
     predicted = predictions.read_files(
         given.predictions, [*_PREDICTED, "row_key"], segments & (pc.field("status") == "ok")
     )
@@ -89,10 +89,10 @@ def _rows(job: RunContext, buckets: int, given: BucketFiles) -> pa.Table:
         return _empty()
     # Observations say which row of which file they are; that row has the key.
     wanted = ["input_id", "row", *names]
-    lines = bucket_rows(job.table(landed(job.fleet)), given.landed, given.bucket, buckets, wanted)
+    lines = bucket_rows(context.table(landed(context.fleet)), given.landed, given.bucket, buckets, wanted)
     actual = actual.join(_once(lines, ["input_id", "row"]), ["input_id", "row"], join_type="inner")
     parsed = [json.loads(text or "{}") for text in predicted["row_key"].to_pylist()]
-    for name in job.fleet.row_key:
+    for name in context.fleet.row_key:
         predicted = predicted.append_column(key_column(name), pa.array([row.get(name) for row in parsed], pa.string()))
     joined = predicted.join(actual, ["segment", *names], join_type="inner")
     seen = pc.less_equal(joined["time"], joined["cutoff"])

@@ -37,66 +37,68 @@ class EvaluateReceipt:
 
 
 def evaluate_bucket(
-    job: RunContext, truth: RunContext, job_id: str, metric: Metric, buckets: int, constant: float, bucket: int
+    context: RunContext, truth: RunContext, job_id: str, metric: Metric, buckets: int, constant: float, bucket: int
 ) -> EvaluateReceipt:
     """truth : the job with the fleet as the actuals were landed. constant : baseline of a regression fleet."""
     table = truth.table(landed(truth.fleet, "actuals"))
     actuals = bucket_rows(table, table.files(), bucket, buckets)
     # A forecast stands for its job; rows of files are predicted once, by whichever job came first.
-    of_job = pc.field("job_id") == job_id if job.fleet.task == "forecast" else None
-    predictions = job.table(PREDICTIONS).read(rows=of_job, where=_parts(job, bucket))
-    joined = _join(job, actuals, predictions)
-    if job.fleet.task == "forecast":
-        baseline = _seasonal_naive(job, bucket, joined)
+    of_job = pc.field("job_id") == job_id if context.fleet.task == "forecast" else None
+    predictions = context.table(PREDICTIONS).read(rows=of_job, where=_parts(context, bucket))
+    joined = _join(context, actuals, predictions)
+    if context.fleet.task == "forecast":
+        baseline = _seasonal_naive(context, bucket, joined)
     else:
         baseline = np.full(joined.num_rows, constant)
     return _measure(joined, baseline, metric)
 
 
-def _parts(job: RunContext, bucket: int) -> Callable[[Mapping[str, str]], bool]:
-    if job.fleet.task == "forecast":
+def _parts(context: RunContext, bucket: int) -> Callable[[Mapping[str, str]], bool]:
+    if context.fleet.task == "forecast":
         return lambda partition: partition["part"] == f"bucket-{bucket}"
     return lambda partition: partition["part"].startswith("input-")
 
 
-def _join(job: RunContext, actuals: pa.Table, predictions: pa.Table) -> pa.Table:
+def _join(context: RunContext, actuals: pa.Table, predictions: pa.Table) -> pa.Table:
     """Rows that have both a prediction and the truth, sorted by segment and period or row."""
-    if job.fleet.task == "forecast":
-        left = _with_period(job, actuals.select(["segment", "time", "target"]))
+    if context.fleet.task == "forecast":
+        left = _with_period(context, actuals.select(["segment", "time", "target"]))
         columns = ["segment", "time", "origin", "prediction", "lower", "upper"]
-        right = _with_period(job, predictions.select(columns)).drop_columns(["time"])
+        right = _with_period(context, predictions.select(columns)).drop_columns(["time"])
         keys = ["segment", "period"]
     else:
-        names = [f"k_{name}" for name in job.fleet.row_key]
+        names = [f"k_{name}" for name in context.fleet.row_key]
         left = actuals.select(["segment", "target", *names])
-        right = _unpacked(job, predictions)
+        right = _unpacked(context, predictions)
         keys = ["segment", *names]
     joined = left.join(right, keys, join_type="inner")
     joined = joined.filter(pc.is_valid(joined["prediction"]))
     return joined.sort_by([(key, "ascending") for key in keys])
 
 
-def _with_period(job: RunContext, rows: pa.Table) -> pa.Table:
-    period = ordinals(rows["time"].to_numpy(), job.fleet.clock.frequency)
+def _with_period(context: RunContext, rows: pa.Table) -> pa.Table:
+    period = ordinals(rows["time"].to_numpy(), context.fleet.clock.frequency)
     return rows.append_column("period", pa.array(period, pa.int64()))
 
 
-def _unpacked(job: RunContext, predictions: pa.Table) -> pa.Table:
+def _unpacked(context: RunContext, predictions: pa.Table) -> pa.Table:
     parsed = [json.loads(text) for text in predictions["row_key"].to_pylist()]
     table = predictions.select(["segment", "prediction", "lower", "upper"])
-    for name in job.fleet.row_key:
+    for name in context.fleet.row_key:
         table = table.append_column(f"k_{name}", pa.array([row[name] for row in parsed], pa.string()))
     return table
 
 
-def _seasonal_naive(job: RunContext, bucket: int, joined: pa.Table) -> FloatArray:
+def _seasonal_naive(context: RunContext, bucket: int, joined: pa.Table) -> FloatArray:
     """What a seasonal naive forecast from each segment's last row would have said; NaN without rows."""
-    contract = feature_spec_of(job.fleet, {})
-    plain = job.fleet.model_copy(update={"features": job.fleet.features.model_copy(update={"known": [], "static": []})})
-    rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
-    series = build_series(rows, feature_spec_of(plain, {}), job.fleet.clock)
+    contract = feature_spec_of(context.fleet, {})
+    plain = context.fleet.model_copy(
+        update={"features": context.fleet.features.model_copy(update={"known": [], "static": []})}
+    )
+    rows = context.table(observations(context.fleet)).read(where=in_bucket(bucket))
+    series = build_series(rows, feature_spec_of(plain, {}), context.fleet.clock)
     naive = SmoothingCandidate(MEMBERS["seasonal_naive"])
-    forecast = naive.fit([Window(series, contract, None, 0, job.fleet.steps)])[0].forecast
+    forecast = naive.fit([Window(series, contract, None, 0, context.fleet.steps)])[0].forecast
     position = {segment: index for index, segment in enumerate(series.segments)}
     result = np.full(joined.num_rows, np.nan)
     for row, (segment, period) in enumerate(
@@ -104,9 +106,9 @@ def _seasonal_naive(job: RunContext, bucket: int, joined: pa.Table) -> FloatArra
     ):
         if segment in position:
             step = period - int(series.panel.ends[position[segment]])
-            if 1 <= step <= job.fleet.steps:
+            if 1 <= step <= context.fleet.steps:
                 result[row] = forecast[position[segment], step - 1]
-    return result if job.fleet.target.minimum is None else np.maximum(result, job.fleet.target.minimum)
+    return result if context.fleet.target.minimum is None else np.maximum(result, context.fleet.target.minimum)
 
 
 def _measure(joined: pa.Table, baseline: FloatArray, metric: Metric) -> EvaluateReceipt:

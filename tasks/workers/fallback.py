@@ -30,8 +30,8 @@ class FallbackChain:
 
     def __init__(
         self,
-        job: RunContext,
-        order: ScoringRequest,
+        context: RunContext,
+        request: ScoringRequest,
         bucket: int,
         rows: pa.Table,
         covariates: pa.Table,
@@ -39,10 +39,10 @@ class FallbackChain:
         level_models: Mapping[str, Champion],
     ) -> None:
         """rows, covariates, asked : what the job knows of the bucket; see `score_forecast`."""
-        self._job, self._order, self._rows, self._covariates, self._asked = job, order, rows, covariates, asked
+        self._job, self._order, self._rows, self._covariates, self._asked = context, request, rows, covariates, asked
         self._models = level_models
-        self._level_rows = _level_rows(job, order)
-        self._outcomes = newest_outcomes(job, bucket)
+        self._level_rows = _level_rows(context, request)
+        self._outcomes = newest_outcomes(context, bucket)
         self._prepared: dict[str, tuple[FeatureSpec, Series, Series, Future]] = {}
         self._spreads: dict[tuple[str, str, int], float] = {}
 
@@ -76,7 +76,7 @@ class FallbackChain:
 
         Returns whether there is one; why there is none is added to `told`.
         """
-        model, label, job = self._models[key], level_label(key), self._job
+        model, label, context = self._models[key], level_label(key), self._job
         if lacking := lacking_columns(self._level_rows, FeatureSpec.from_json(model.contract)):
             told.append(f"the {label} model needs {', '.join(lacking)}, which the fleet file no longer has")
             return False
@@ -92,13 +92,13 @@ class FallbackChain:
             told.append(f"{label}: {scores}")
             return False
         strays = partial(self._strays, label, model.contract)
-        scores, how = _moved(scores, own, level, strays, job.fleet.target.minimum)
+        scores, how = _moved(scores, own, level, strays, context.fleet.target.minimum)
         reasons = [f"no model of its own ({'; '.join(told)})", f"{label} model{how}"]
-        reasons += notes(job, self._order, own, 0, None, "the segment") if own else []
-        reasons += notes(job, self._order, level, 0, model, "the level")
-        times = future_times(level.last_times, contract.horizon, job.fleet.clock.frequency)[0]
+        reasons += notes(context, self._order, own, 0, None, "the segment") if own else []
+        reasons += notes(context, self._order, level, 0, model, "the level")
+        times = future_times(level.last_times, contract.horizon, context.fleet.clock.frequency)[0]
         ids = future.input_ids(segment, periods_ahead(int(level.panel.ends[0]), contract.horizon))
-        lineage = model_lineage(model, label, carried[0], ids, job, reasons)
+        lineage = model_lineage(model, label, carried[0], ids, context, reasons)
         output.add(segment, level.last_times[0].item(), times, scores, lineage)
         return True
 
@@ -160,9 +160,9 @@ def why_without_model(outcome: tuple[str, str] | None) -> str:
     return f"{name}: {reason}" if reason else name
 
 
-def newest_outcomes(job: RunContext, bucket: int) -> dict[str, tuple[str, str]]:
+def newest_outcomes(context: RunContext, bucket: int) -> dict[str, tuple[str, str]]:
     """Outcome and reason of every segment in the bucket's newest training."""
-    table = job.table(OUTCOMES)
+    table = context.table(OUTCOMES)
     files = table.files(in_bucket(bucket))
     newest = max(files, key=lambda file: file.committed_ms, default=None)
     of_run = [file for file in files if newest and file.partition["run_id"] == newest.partition["run_id"]]
@@ -201,13 +201,13 @@ def _moved(
 _summed: dict[tuple[str, int, str, str], pa.Table] = {}
 
 
-def _level_rows(job: RunContext, order: ScoringRequest) -> pa.Table:
+def _level_rows(context: RunContext, request: ScoringRequest) -> pa.Table:
     """Series of the levels; every bucket of a job needs the same ones, so a worker adds them up once."""
-    table = job.table(levels(job.fleet))
-    key = (table.uri, table.version(), job.fleet.model_dump_json(), str(order.as_of))
+    table = context.table(levels(context.fleet))
+    key = (table.uri, table.version(), context.fleet.model_dump_json(), str(request.as_of))
     if key not in _summed:
         # Before they are added up by period: rows of one period may bear different dates.
-        rows = level_observations(order.known(table.read()), job.fleet)
+        rows = level_observations(request.known(table.read()), context.fleet)
         _summed.clear()
         _summed[key] = rows
     return _summed[key]

@@ -38,8 +38,8 @@ class _Known:
 
 
 def score_forecast(
-    job: RunContext,
-    order: ScoringRequest,
+    context: RunContext,
+    request: ScoringRequest,
     bucket: int,
     champions: Mapping[str, Champion],
     level_models: Mapping[str, Champion],
@@ -49,33 +49,33 @@ def score_forecast(
 
     Every segment gets rows with a status: of its own champion if that can be run, else of the fallback chain.
     """
-    known = _known(job, order, bucket, requests)
+    known = _known(context, request, bucket, requests)
     seen = pc.unique(known.rows["segment"]).to_pylist()
     segments = [*seen, *sorted(set(known.asked) - set(seen))]
     output = ForecastRows()
-    failed = _score_own(job, order, known, {key: champions[key] for key in seen if key in champions}, output)
+    failed = _score_own(context, request, known, {key: champions[key] for key in seen if key in champions}, output)
     rest = {segment: failed.get(segment, "") for segment in segments if segment in failed or segment not in champions}
     rest |= {segment: "" for segment in segments if segment not in seen}
     if rest:
-        chain = FallbackChain(job, order, bucket, known.rows, known.covariates, known.asked, level_models)
+        chain = FallbackChain(context, request, bucket, known.rows, known.covariates, known.asked, level_models)
         chain.score(rest, output)
     return output.table()
 
 
-def _known(job: RunContext, order: ScoringRequest, bucket: int, requests: pa.Table) -> _Known:
-    rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
+def _known(context: RunContext, request: ScoringRequest, bucket: int, requests: pa.Table) -> _Known:
+    rows = context.table(observations(context.fleet)).read(where=in_bucket(bucket))
     asked = requests
-    if order.as_of is not None:
-        requests = order.later(requests)
-        frequency = job.fleet.clock.frequency
-        last = period_of(order.as_of, frequency) + job.fleet.steps
+    if request.as_of is not None:
+        requests = request.later(requests)
+        frequency = context.fleet.clock.frequency
+        last = period_of(request.as_of, frequency) + context.fleet.steps
         asked = requests.filter(pa.array(ordinals(requests["time"].to_numpy(), frequency) <= last))
-    return _Known(order.known(rows), _covariates(job, order.later(rows), requests), _asked(asked))
+    return _Known(request.known(rows), _covariates(context, request.later(rows), requests), _asked(asked))
 
 
-def _covariates(job: RunContext, later: pa.Table, requests: pa.Table) -> pa.Table:
+def _covariates(context: RunContext, later: pa.Table, requests: pa.Table) -> pa.Table:
     """Scoring input, and the observations after a past moment: theirs count where no input has the period."""
-    if not later.num_rows or not (job.fleet.features.numeric or job.fleet.features.categorical):
+    if not later.num_rows or not (context.fleet.features.numeric or context.fleet.features.categorical):
         return requests
     n = later.num_rows
     later = later.append_column("rank", pa.array([-1] * n, pa.int64())).append_column("path", pa.array([""] * n))
@@ -95,7 +95,7 @@ def _asked(requests: pa.Table) -> dict[str, Times]:
 
 
 def _score_own(
-    job: RunContext, order: ScoringRequest, known: _Known, champions: Mapping[str, Champion], output: ForecastRows
+    context: RunContext, request: ScoringRequest, known: _Known, champions: Mapping[str, Champion], output: ForecastRows
 ) -> dict[str, str]:
     """Forecasts of the champions; returns the segments whose champion gave none, and why."""
     # Champions of one release may come from trainings with other settings: each contract has columns of its own.
@@ -111,7 +111,7 @@ def _score_own(
             continue
         failed |= dict.fromkeys(segments, "every row of its own is excluded")
         part = known.rows.filter(pc.is_in(known.rows["segment"], pa.array(segments, pa.string())))
-        for segment, why in _score_contract(job, order, known, part, contract, champions, output).items():
+        for segment, why in _score_contract(context, request, known, part, contract, champions, output).items():
             if why:
                 failed[segment] = why
             else:
@@ -120,8 +120,8 @@ def _score_own(
 
 
 def _score_contract(
-    job: RunContext,
-    order: ScoringRequest,
+    context: RunContext,
+    request: ScoringRequest,
     known: _Known,
     rows: pa.Table,
     contract: FeatureSpec,
@@ -129,9 +129,9 @@ def _score_contract(
     output: ForecastRows,
 ) -> dict[str, str]:
     """Segment -> why its champion gave no forecast; empty where it did."""
-    clock, horizon, results = job.fleet.clock, contract.horizon, {}
+    clock, horizon, results = context.fleet.clock, contract.horizon, {}
     series = build_series(rows, contract, clock)
-    future = future_of(known.covariates, contract, clock, order.source)
+    future = future_of(known.covariates, contract, clock, request.source)
     covariates, carried = future_covariates(series, horizon, future.rows)
     times = future_times(series.last_times, horizon, clock.frequency)
     models = [champions[segment] for segment in series.segments]
@@ -141,7 +141,7 @@ def _score_contract(
         if isinstance(scores, str):
             continue
         ids = future.input_ids(segment, periods_ahead(int(series.panel.ends[index]), horizon))
-        told = notes(job, order, series, index, models[index], "the segment")
-        lineage = model_lineage(models[index], "", carried[index], ids, job, told)
+        told = notes(context, request, series, index, models[index], "the segment")
+        lineage = model_lineage(models[index], "", carried[index], ids, context, told)
         output.add(segment, series.last_times[index].item(), times[index], scores, lineage)
     return results

@@ -68,31 +68,31 @@ class FileReceipt:
     error: str = ""
 
 
-def ingest_file(job: RunContext, role: Role, source: Source, file: RawFile) -> FileReceipt:
+def ingest_file(context: RunContext, role: Role, source: Source, file: RawFile) -> FileReceipt:
     """Read and validate one file; a file that cannot be read is a receipt with an error, not an exception."""
     input_id = ""
     try:
         with held_still(file.uri):
-            input_id = digest(file.uri) + reading(job.fleet, role, source)
-            return _land(job, role, source, file, input_id)
+            input_id = digest(file.uri) + reading(context.fleet, role, source)
+            return _land(context, role, source, file, input_id)
     except SourceError as exc:
         error = str(exc)
     except (*STORAGE_ERRORS, pa.ArrowException) as exc:
         error = f"{file.uri}: cannot be read: {exc}"
-    return refuse_file(job, role, file, input_id, "unreadable_file", error)
+    return refuse_file(context, role, file, input_id, "unreadable_file", error)
 
 
-def refuse_file(job: RunContext, role: Role, file: RawFile, input_id: str, reason: str, error: str) -> FileReceipt:
+def refuse_file(context: RunContext, role: Role, file: RawFile, input_id: str, reason: str, error: str) -> FileReceipt:
     """A receipt without rows, and an entry in the quarantine that says why."""
     content = json.dumps({"file": file.uri})
     rejected = rejected_table([reason], [error], np.array([-1]), [content])
     rejected = with_constants(rejected, path=file.uri, input_id=input_id)
-    staged = job.table(QUARANTINE).stage(rejected, stage=role, part=f"{file.path_id}-unreadable")
+    staged = context.table(QUARANTINE).stage(rejected, stage=role, part=f"{file.path_id}-unreadable")
     return FileReceipt(file, input_id, quarantined=(staged,), error=error)
 
 
-def _land(job: RunContext, role: Role, source: Source, file: RawFile, input_id: str) -> FileReceipt:
-    fleet, table = job.fleet, job.table(landed(job.fleet, landing_table(role)))
+def _land(context: RunContext, role: Role, source: Source, file: RawFile, input_id: str) -> FileReceipt:
+    fleet, table = context.fleet, context.table(landed(context.fleet, landing_table(role)))
     needed = [name for name in fleet.columns if name != fleet.target.column]
     target = [fleet.target.column]
     required = needed + target if role != "requests" else needed
@@ -114,7 +114,7 @@ def _land(job: RunContext, role: Role, source: Source, file: RawFile, input_id: 
         for rejected in (result.rejected, broken):
             counts.update(rejected["reason"].to_pylist())
             marked = with_constants(rejected, path=file.uri, input_id=input_id)
-            quarantined += stage_rows(job.table(QUARANTINE), marked, stage=role, part=file.path_id)
+            quarantined += stage_rows(context.table(QUARANTINE), marked, stage=role, part=file.path_id)
     return FileReceipt(
         file, input_id, read, accepted, sum(counts.values()), dict(counts), tuple(rows), tuple(quarantined)
     )

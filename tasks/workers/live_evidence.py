@@ -31,12 +31,12 @@ class LiveErrors:
 
 
 def live_errors(
-    job: RunContext, bucket: int, challengers: Mapping[str, ModelRecord], champions: Mapping[str, Champion]
+    context: RunContext, bucket: int, challengers: Mapping[str, ModelRecord], champions: Mapping[str, Champion]
 ) -> dict[str, LiveErrors]:
     """Live errors of the segments that have a different champion and rows after both cut-offs."""
-    if job.fleet.task != "forecast":
+    if context.fleet.task != "forecast":
         return {}
-    newest = {r["segment"]: r["last_time"] for r in job.table(SEGMENTS).read(where=in_bucket(bucket)).to_pylist()}
+    newest = {r["segment"]: r["last_time"] for r in context.table(SEGMENTS).read(where=in_bucket(bucket)).to_pylist()}
     cutoffs: dict[str, datetime] = {}
     for segment, champion in champions.items():
         challenger = challengers.get(segment)
@@ -47,15 +47,15 @@ def live_errors(
             cutoffs[segment] = max(both)
     if not cutoffs:
         return {}
-    rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
+    rows = context.table(observations(context.fleet)).read(where=in_bucket(bucket))
     return {
-        segment: _compare(job, rows, cutoff, challengers[segment], champions[segment])
+        segment: _compare(context, rows, cutoff, challengers[segment], champions[segment])
         for segment, cutoff in cutoffs.items()
     }
 
 
 def _compare(
-    job: RunContext, rows: pa.Table, cutoff: datetime, challenger: ModelRecord, champion: ModelRecord
+    context: RunContext, rows: pa.Table, cutoff: datetime, challenger: ModelRecord, champion: ModelRecord
 ) -> LiveErrors:
     """Errors of both models; NaN of one that the rows have not all features for."""
     own = rows.filter(pc.equal(rows["segment"], challenger.segment))
@@ -68,8 +68,8 @@ def _compare(
         if lacking_columns(own, contract):  # A former champion, whose features have left the fleet file.
             errors.append(math.nan)
             continue
-        series = build_series(own.filter(pc.invert(late)), contract, job.fleet.clock)
-        periods = ordinals(after["time"].to_numpy(), job.fleet.clock.frequency)
+        series = build_series(own.filter(pc.invert(late)), contract, context.fleet.clock)
+        periods = ordinals(after["time"].to_numpy(), context.fleet.clock.frequency)
         known = {challenger.segment: (periods, encode_covariates(after, contract))}
         future, _ = future_covariates(series, contract.horizon, known)
         prediction = forecast_models(series, [model], future)[0].prediction
@@ -77,6 +77,6 @@ def _compare(
         inside = (step >= 1) & (step <= contract.horizon)
         actual = after["target"].to_numpy()[inside]
         scale = np.array(model.scale)
-        errors.append(float(window_errors(actual, prediction[step[inside] - 1], job.fleet.backtest.metric, scale)))
+        errors.append(float(window_errors(actual, prediction[step[inside] - 1], context.fleet.backtest.metric, scale)))
         judged.append(int(inside.sum()))
     return LiveErrors(min(judged, default=0), *errors)

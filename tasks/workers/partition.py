@@ -31,9 +31,9 @@ class PartitionReceipt:
     quarantined: tuple[StagedFile, ...]
 
 
-def partition_span(job: RunContext, buckets: int, files: Sequence[StagedFile], span: range) -> PartitionReceipt:
+def partition_span(context: RunContext, buckets: int, files: Sequence[StagedFile], span: range) -> PartitionReceipt:
     """files : committed files of the `landed` table; the rows of the span's hash range are read from each."""
-    parts = [_partition(job, buckets, files, bucket) for bucket in span]
+    parts = [_partition(context, buckets, files, bucket) for bucket in span]
     forget()
     return PartitionReceipt(
         *(_total([getattr(part, item.name) for part in parts]) for item in fields(PartitionReceipt))
@@ -45,18 +45,18 @@ def _total(values: Sequence[Any]) -> Any:
     return sum(values[1:], start=values[0])
 
 
-def _partition(job: RunContext, buckets: int, files: Sequence[StagedFile], bucket: int) -> PartitionReceipt:
+def _partition(context: RunContext, buckets: int, files: Sequence[StagedFile], bucket: int) -> PartitionReceipt:
     """The receipt of one bucket."""
-    rows = bucket_rows(job.table(landed(job.fleet)), files, bucket, buckets, least=SPANS)
-    result = partition_bucket(rows, job.fleet)
+    rows = bucket_rows(context.table(landed(context.fleet)), files, bucket, buckets, least=SPANS)
+    result = partition_bucket(rows, context.fleet)
     return PartitionReceipt(
         segments=result.profiles.num_rows,
         landed=rows.num_rows,
         accepted=result.observations.num_rows,
         rejected=result.rejected.num_rows,
         foreign=result.foreign,
-        observations=stage_rows(job.table(observations(job.fleet)), result.observations, bucket=bucket),
-        profiles=stage_rows(job.table(SEGMENTS), result.profiles, bucket=bucket),
-        levels=stage_rows(job.table(levels(job.fleet)), result.levels, bucket=bucket),
-        quarantined=stage_rows(job.table(QUARANTINE), result.rejected, stage="partition", part=f"bucket-{bucket}"),
+        observations=stage_rows(context.table(observations(context.fleet)), result.observations, bucket=bucket),
+        profiles=stage_rows(context.table(SEGMENTS), result.profiles, bucket=bucket),
+        levels=stage_rows(context.table(levels(context.fleet)), result.levels, bucket=bucket),
+        quarantined=stage_rows(context.table(QUARANTINE), result.rejected, stage="partition", part=f"bucket-{bucket}"),
     )

@@ -15,31 +15,31 @@ _PROFILE = ["segment", "rows", "excluded", "fingerprint", "bucket"]
 _FORMER = ["segment", "fingerprint", "candidate", "refits", "rows", "bucket"]
 
 
-def former_models(job: RunContext, bucket: int | None = None) -> dict[int, dict[str, Former]]:
+def former_models(context: RunContext, bucket: int | None = None) -> dict[int, dict[str, Former]]:
     """What decides of the present challengers, by bucket and segment; of one bucket only if one is given."""
     found: dict[int, dict[str, Former]] = {}
-    for row in job.table(CHALLENGERS).read(_FORMER, _of(bucket)).to_pylist():
+    for row in context.table(CHALLENGERS).read(_FORMER, _of(bucket)).to_pylist():
         model = Former(row["fingerprint"], row["candidate"], row["refits"] or 0, row["rows"])
         found.setdefault(row["bucket"], {})[row["segment"]] = model
     return found
 
 
 def planned_buckets(
-    job: RunContext, former: Mapping[int, Mapping[str, Former]], settings: str, bucket: int | None = None
+    context: RunContext, former: Mapping[int, Mapping[str, Former]], settings: str, bucket: int | None = None
 ) -> dict[int, Sequence[Planned]]:
     """Plans of the segments that have observations, by bucket; of one bucket only if one is given."""
     profiles: dict[int, list[dict[str, object]]] = {}
-    for row in job.table(SEGMENTS).read(_PROFILE, _of(bucket)).to_pylist():
+    for row in context.table(SEGMENTS).read(_PROFILE, _of(bucket)).to_pylist():
         profiles.setdefault(row["bucket"], []).append(row)
     return {
-        number: plan_segments(rows, former.get(number, {}), job.fleet, settings)
+        number: plan_segments(rows, former.get(number, {}), context.fleet, settings)
         for number, rows in sorted(profiles.items())
     }
 
 
-def planned_levels(job: RunContext, former: Mapping[str, Former], settings: str) -> list[Planned]:
+def planned_levels(context: RunContext, former: Mapping[str, Former], settings: str) -> list[Planned]:
     """Plans of the fallback levels."""
-    return plan_levels(job.table(SEGMENTS).read(_PROFILE).to_pylist(), former, job.fleet, settings)
+    return plan_levels(context.table(SEGMENTS).read(_PROFILE).to_pylist(), former, context.fleet, settings)
 
 
 def _of(bucket: int | None) -> Callable[[Mapping[str, str]], bool]:

@@ -63,14 +63,14 @@ def model_lineage(
     level: str,
     carried: npt.NDArray[np.bool_],
     ids: Sequence[str],
-    job: RunContext,
+    context: RunContext,
     told: Sequence[str],
 ) -> dict[str, object]:
     """Status and lineage columns of a model's forecast; a step whose covariates are not known is told apart.
 
     level : '' for the segment's own champion. carried, ids : of each step. told : what holds for all steps.
     """
-    reject = job.fleet.score is not None and job.fleet.score.missing_covariates == "reject"
+    reject = context.fleet.score is not None and context.fleet.score.missing_covariates == "reject"
     why = "covariates are not known" if reject else "covariates carried forward from the last known period"
     return {
         "status": ["missing_covariates" if reject and flag else "ok" for flag in carried],
@@ -85,19 +85,19 @@ def model_lineage(
 
 
 def notes(
-    job: RunContext, order: ScoringRequest, series: Series, index: int, model: Champion | None, whose: str
+    context: RunContext, request: ScoringRequest, series: Series, index: int, model: Champion | None, whose: str
 ) -> list[str]:
     """What is unusual about a forecast from the end of a series: it ended long ago, the model has seen the future.
 
     model : None where only the series matters. whose : what to call the series, such as `the segment`.
     """
-    fleet, found = job.fleet, []
+    fleet, found = context.fleet, []
     frequency, end = fleet.clock.frequency, int(series.panel.ends[index])
-    reference = order.as_of or order.newest
+    reference = request.as_of or request.newest
     if reference is not None:
         age = period_of(reference, frequency) - end
         if age > max(fleet.season, fleet.steps):
-            since = "the date that was asked for" if order.as_of else "the fleet's newest"
+            since = "the date that was asked for" if request.as_of else "the fleet's newest"
             found.append(f"{whose}'s newest row is {age:,} periods older than {since}")
     if model is not None and model.cutoff is not None and period_of(model.cutoff, frequency) > end:
         until = time_span_text(model.cutoff, frequency)

@@ -47,19 +47,21 @@ class PromoteReceipt:
         return self.bucket == LEVELS
 
 
-def promote_bucket(job: RunContext, current: int, release: int, promoted_at: datetime, bucket: int) -> PromoteReceipt:
+def promote_bucket(
+    context: RunContext, current: int, release: int, promoted_at: datetime, bucket: int
+) -> PromoteReceipt:
     """current : the release in force, 0 for none. release : the number of the next one."""
-    challengers = read_models(job, CHALLENGERS, in_bucket(bucket), ModelRecord)
-    champions = read_models(job, CHAMPIONS, of_release(current, bucket), Champion)
-    versions = _versions(job, bucket)
+    challengers = read_models(context, CHALLENGERS, in_bucket(bucket), ModelRecord)
+    champions = read_models(context, CHAMPIONS, of_release(current, bucket), Champion)
+    versions = _versions(context, bucket)
     decisions: Counter[Decision] = Counter()
     gates: Counter[tuple[str, bool, bool]] = Counter()
     held: list[tuple[str, str]] = []
     ledger: list[dict[str, object]] = []
-    release_rows = _still_there(job, bucket, champions)
+    release_rows = _still_there(context, bucket, champions)
     amended, failures = len(champions) - len(release_rows), 0
-    for evidence in _evidence(job, bucket, challengers, champions, versions):
-        segment, found = evidence.segment, list(verdicts(evidence, job.fleet.gates))
+    for evidence in _evidence(context, bucket, challengers, champions, versions):
+        segment, found = evidence.segment, list(verdicts(evidence, context.fleet.gates))
         decision = decide(evidence, found)
         decisions[decision] += 1
         version = versions.get((segment, evidence.fingerprint))
@@ -67,16 +69,16 @@ def promote_bucket(job: RunContext, current: int, release: int, promoted_at: dat
             held.append((segment, "; ".join(v.reason for v in found if v.decisive and not v.passed)))
             failures += failed(found)
         elif version is not None and decision == "promote":
-            release_rows[segment] = Champion.promoted(challengers[segment], version, promoted_at, job.run_id)
+            release_rows[segment] = Champion.promoted(challengers[segment], version, promoted_at, context.run_id)
         elif version is not None and champions[segment].model_version != version:
             # The registry was made anew: the same model has another version there.
             release_rows[segment] = champions[segment].renumbered(version)
             amended += 1
         gates.update((verdict.gate, verdict.passed, verdict.decisive) for verdict in found)
         ledger += [{"segment": segment, **asdict(verdict)} for verdict in found]
-    schema = job.table(CHAMPIONS).spec.file_schema
+    schema = context.table(CHAMPIONS).spec.file_schema
     rows = pa.Table.from_pylist([champion.to_row() for champion in release_rows.values()], schema)
-    kept = pa.Table.from_pylist(ledger, job.table(VERDICTS).spec.file_schema)
+    kept = pa.Table.from_pylist(ledger, context.table(VERDICTS).spec.file_schema)
     return PromoteReceipt(
         bucket=bucket,
         decisions=decisions,
@@ -84,58 +86,58 @@ def promote_bucket(job: RunContext, current: int, release: int, promoted_at: dat
         held=tuple(held[:_HELD_TOLD]),
         failed=failures,
         amended=amended,
-        champions=stage_rows(job.table(CHAMPIONS), rows, release=release, bucket=bucket),
-        verdicts=stage_rows(job.table(VERDICTS), kept, run_id=job.run_id),
+        champions=stage_rows(context.table(CHAMPIONS), rows, release=release, bucket=bucket),
+        verdicts=stage_rows(context.table(VERDICTS), kept, run_id=context.run_id),
     )
 
 
-def _still_there(job: RunContext, bucket: int, champions: Mapping[str, Champion]) -> dict[str, Champion]:
+def _still_there(context: RunContext, bucket: int, champions: Mapping[str, Champion]) -> dict[str, Champion]:
     """Champions whose segment still has rows, and levels that the fleet still has and some segment belongs to."""
-    segments = job.table(SEGMENTS)
+    segments = context.table(SEGMENTS)
     if bucket == LEVELS:
-        keys = level_keys(segments.read(["segment"])["segment"].to_pylist(), job.fleet)
+        keys = level_keys(segments.read(["segment"])["segment"].to_pylist(), context.fleet)
         known = set(chain.from_iterable(keys.values()))
     else:
         known = set(segments.read(["segment"], in_bucket(bucket))["segment"].to_pylist())
     return {segment: champion for segment, champion in champions.items() if segment in known}
 
 
-def _withdrawn(job: RunContext, bucket: int, champions: Mapping[str, Champion]) -> set[tuple[str, str]]:
+def _withdrawn(context: RunContext, bucket: int, champions: Mapping[str, Champion]) -> set[tuple[str, str]]:
     """Models (segment, fingerprint) of kept releases that a rollback, still in force for the segment, put out."""
     restored = {segment for segment, champion in champions.items() if champion.kind == "rollback"}
     if not restored:
         return set()
-    former = job.table(CHAMPIONS).read(["segment", "fingerprint"], in_bucket(bucket)).to_pylist()
+    former = context.table(CHAMPIONS).read(["segment", "fingerprint"], in_bucket(bucket)).to_pylist()
     found = {(row["segment"], row["fingerprint"]) for row in former if row["segment"] in restored}
     return found - {(segment, champions[segment].fingerprint) for segment in restored}
 
 
-def _versions(job: RunContext, bucket: int) -> dict[tuple[str, str], int]:
+def _versions(context: RunContext, bucket: int) -> dict[tuple[str, str], int]:
     """Registered version of each (segment, fingerprint)."""
-    rows = job.table(REGISTRATIONS).read(where=in_bucket(bucket)).to_pylist()
+    rows = context.table(REGISTRATIONS).read(where=in_bucket(bucket)).to_pylist()
     return {(row["segment"], row["fingerprint"]): row["model_version"] for row in rows}
 
 
-def _kinds(job: RunContext, bucket: int, champions: Mapping[str, Champion]) -> dict[str, float]:
+def _kinds(context: RunContext, bucket: int, champions: Mapping[str, Champion]) -> dict[str, float]:
     """Error of each champion's kind of model in the challengers' backtest."""
     wanted = {(segment, champion.candidate) for segment, champion in champions.items()}
-    board = job.table(LEADERBOARD).read(["segment", "candidate", "error"], in_bucket(bucket)).to_pylist()
+    board = context.table(LEADERBOARD).read(["segment", "candidate", "error"], in_bucket(bucket)).to_pylist()
     return {row["segment"]: row["error"] for row in board if (row["segment"], row["candidate"]) in wanted}
 
 
 def _evidence(
-    job: RunContext,
+    context: RunContext,
     bucket: int,
     challengers: Mapping[str, ModelRecord],
     champions: Mapping[str, Champion],
     versions: Mapping[tuple[str, str], int],
 ) -> Iterator[Evidence]:
     """What is known of each challenger of the bucket."""
-    live = live_errors(job, bucket, challengers, champions)
-    kinds = _kinds(job, bucket, champions)
-    withdrawn = _withdrawn(job, bucket, champions)
+    live = live_errors(context, bucket, challengers, champions)
+    kinds = _kinds(context, bucket, champions)
+    withdrawn = _withdrawn(context, bucket, champions)
     unknown = LiveErrors(0, math.nan, math.nan)
-    columns = observations(job.fleet).file_schema.empty_table()
+    columns = observations(context.fleet).file_schema.empty_table()
     for segment, challenger in challengers.items():
         champion, errors = champions.get(segment), live.get(segment, unknown)
         yield Evidence(
@@ -146,7 +148,7 @@ def _evidence(
             model_bytes=len(challenger.onnx),
             latency_ms=challenger.latency_ms,
             rows=challenger.rows,
-            min_rows=job.fleet.partition.min_rows,
+            min_rows=context.fleet.partition.min_rows,
             fingerprint=challenger.fingerprint,
             champion_fingerprint=champion.fingerprint if champion else None,
             champion_error=kinds.get(segment, math.nan),

@@ -49,10 +49,10 @@ def pinned_segments(champions: Table) -> list[PinnedSegment]:
     return sorted((PinnedSegment(*row.values()) for row in pins), key=lambda pin: pin.segment)
 
 
-def revise_bucket(job: RunContext, source: int, target: int, revision: Revision) -> tuple[StagedFile, ...]:
+def revise_bucket(context: RunContext, source: int, target: int, revision: Revision) -> tuple[StagedFile, ...]:
     """Stage the bucket of release `source`, changed, as a part of release `target`."""
-    table, bucket = job.table(CHAMPIONS), revision.bucket
-    champions = revision.change(read_models(job, CHAMPIONS, of_release(source, bucket), Champion))
+    table, bucket = context.table(CHAMPIONS), revision.bucket
+    champions = revision.change(read_models(context, CHAMPIONS, of_release(source, bucket), Champion))
     rows = pa.Table.from_pylist([champion.to_row() for champion in champions.values()], table.spec.file_schema)
     return stage_rows(table, rows, release=target, bucket=bucket)
 

@@ -28,7 +28,7 @@ _Attempt: TypeAlias = tuple[Champion, str, FloatArray | str]
 
 
 def score_rows(
-    job: RunContext,
+    context: RunContext,
     bucket: int,
     champions: Mapping[str, Champion],
     level_models: Mapping[str, Champion],
@@ -42,8 +42,8 @@ def score_rows(
         segment: rows.slice(int(start), int(length))
         for segment, start, length in zip(segments, starts, lengths, strict=True)
     }
-    chains = level_keys(segments, job.fleet)
-    outcomes = newest_outcomes(job, bucket) if set(segments) - set(champions) else {}
+    chains = level_keys(segments, context.fleet)
+    outcomes = newest_outcomes(context, bucket) if set(segments) - set(champions) else {}
     own = _run_each([(champions[segment], by_segment[segment]) for segment in segments if segment in champions])
     parts = []
     for number, (segment, part) in enumerate(by_segment.items()):
@@ -54,7 +54,7 @@ def score_rows(
             told: list[str] = []
         else:
             tried, told = chain(_attempts(further, part)), [why_without_model(outcomes.get(segment))]
-        parts.append(_predict(job, part, tried, told))
+        parts.append(_predict(context, part, tried, told))
     empty = pa.schema([item for item in PREDICTIONS.file_schema if item.name not in JOB_COLUMNS])
     return pa.concat_tables(parts) if parts else empty.empty_table()
 
@@ -66,7 +66,7 @@ def _attempts(models: Iterable[tuple[Champion, str]], rows: pa.Table) -> Iterato
         yield model, level, result
 
 
-def _predict(job: RunContext, rows: pa.Table, tried: Iterable[_Attempt], told: list[str]) -> pa.Table:
+def _predict(context: RunContext, rows: pa.Table, tried: Iterable[_Attempt], told: list[str]) -> pa.Table:
     """Predictions of the first model that gives any. told : why there is no model of its own."""
     n = rows.num_rows
     values: FloatArray | None = None
@@ -83,7 +83,7 @@ def _predict(job: RunContext, rows: pa.Table, tried: Iterable[_Attempt], told: l
     if values is None:
         values = np.full((3, n), np.nan)
         lineage = {"status": "no_model", "reason": f"no model of its own ({'; '.join(told)}) and no level has one"}
-    keys = [rows[key_column(name)].to_pylist() for name in job.fleet.row_key]
+    keys = [rows[key_column(name)].to_pylist() for name in context.fleet.row_key]
     columns: dict[str, object] = {
         "segment": rows["segment"],
         "time": rows["time"],
@@ -92,7 +92,7 @@ def _predict(job: RunContext, rows: pa.Table, tried: Iterable[_Attempt], told: l
         "upper": pa.array(values[2], from_pandas=True),
         "input_id": rows["input_id"],
         "row": rows["row"],
-        "row_key": [json.dumps(dict(zip(job.fleet.row_key, key, strict=True))) for key in zip(*keys, strict=True)]
+        "row_key": [json.dumps(dict(zip(context.fleet.row_key, key, strict=True))) for key in zip(*keys, strict=True)]
         if keys
         else [None] * n,
     }

@@ -21,21 +21,22 @@ M = TypeVar("M", bound=ModelRecord)
 class RunContext:
     """One run of a fleet against a lake. run_id names it in every table that it writes.
 
-    pins : table -> the state to read; of other tables the newest.
+    snapshots : table -> the version to read; of other tables the newest.
     """
 
     fleet: Fleet
     lake: Lake
     run_id: str
     home: Path
-    pins: Mapping[str, Snapshot] = field(default_factory=dict)
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
 
     def table(self, spec: TableSpec) -> Table:
-        return self.lake.table(self.fleet.name, spec, self.pins.get(spec.name))
+        return self.lake.table(self.fleet.name, spec, self.snapshots.get(spec.name))
 
-    def pinned(self, *specs: TableSpec) -> "RunContext":
-        """For workers: these tables as they are now, so that all buckets see the same and nobody looks twice."""
-        return replace(self, pins={**self.pins, **{spec.name: self.table(spec).pin() for spec in specs}})
+    def at_snapshot(self, *specs: TableSpec) -> "RunContext":
+        """For workers: these tables as they are now, so that all buckets read one version, looked up once."""
+        taken = {spec.name: self.table(spec).snapshot() for spec in specs}
+        return replace(self, snapshots={**self.snapshots, **taken})
 
 
 def in_bucket(bucket: int) -> Callable[[Mapping[str, str]], bool]:
@@ -50,10 +51,10 @@ def of_release(release: int, bucket: int) -> Callable[[Mapping[str, str]], bool]
 
 
 def read_models(
-    job: RunContext, spec: TableSpec, where: Callable[[Mapping[str, str]], bool], kind: type[M]
+    context: RunContext, spec: TableSpec, where: Callable[[Mapping[str, str]], bool], kind: type[M]
 ) -> dict[str, M]:
     """Stored models by segment."""
-    rows = job.table(spec).read(where=where).to_pylist()
+    rows = context.table(spec).read(where=where).to_pylist()
     return {row["segment"]: kind.from_row(row) for row in rows}
 
 

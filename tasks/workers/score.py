@@ -53,20 +53,20 @@ class _Merged:
     replaces: list[str] = field(default_factory=list)
 
 
-def score_bucket(job: RunContext, order: ScoringRequest, bucket: int) -> ScoreReceipt:
+def score_bucket(context: RunContext, request: ScoringRequest, bucket: int) -> ScoreReceipt:
     """Score the segments of one bucket with the pinned release."""
-    champions = read_models(job, CHAMPIONS, of_release(order.release, bucket), Champion)
-    levels = _level_models(job, order)
-    requests = _requests(job, order, bucket)
-    table = job.table(PREDICTIONS)
-    if job.fleet.task == "forecast":
-        rows = _with_job(score_forecast(job, order, bucket, champions, levels, requests), order)
-        merged = _merge(table, order, rows, f"bucket-{bucket}")
+    champions = read_models(context, CHAMPIONS, of_release(request.release, bucket), Champion)
+    levels = _level_models(context, request)
+    requests = _requests(context, request, bucket)
+    table = context.table(PREDICTIONS)
+    if context.fleet.task == "forecast":
+        rows = _with_job(score_forecast(context, request, bucket, champions, levels, requests), request)
+        merged = _merge(table, request, rows, f"bucket-{bucket}")
         files = (*merged.kept, *stage_rows(table, merged.rows, part=f"bucket-{bucket}"))
     else:
-        rows = _with_job(score_rows(job, bucket, champions, levels, requests), order)
+        rows = _with_job(score_rows(context, bucket, champions, levels, requests), request)
         merged = _Merged(rows, 0)
-        parts = {input_id: rows.filter(pc.equal(rows["input_id"], input_id)) for input_id in order.inputs}
+        parts = {input_id: rows.filter(pc.equal(rows["input_id"], input_id)) for input_id in request.inputs}
         files = tuple(file for key, part in parts.items() for file in stage_rows(table, part, part=f"input-{key}"))
     return ScoreReceipt(
         bucket=bucket,
@@ -76,7 +76,7 @@ def score_bucket(job: RunContext, order: ScoringRequest, bucket: int) -> ScoreRe
         levels=level_counts(merged.rows),
         files=files,
         replaces=tuple(merged.replaces),
-        in_sample=in_sample_rows(job, merged.rows),
+        in_sample=in_sample_rows(context, merged.rows),
         standing=merged.standing,
     )
 
@@ -84,12 +84,12 @@ def score_bucket(job: RunContext, order: ScoringRequest, bucket: int) -> ScoreRe
 _levels: dict[tuple[str, ...], dict[str, Champion]] = {}
 
 
-def _level_models(job: RunContext, order: ScoringRequest) -> dict[str, Champion]:
+def _level_models(context: RunContext, request: ScoringRequest) -> dict[str, Champion]:
     """Models of the fallback levels, which every bucket of a job may need; a worker reads them once."""
-    of_levels = of_release(order.release, LEVELS)
-    key = tuple(file.path for file in job.table(CHAMPIONS).files(of_levels))
+    of_levels = of_release(request.release, LEVELS)
+    key = tuple(file.path for file in context.table(CHAMPIONS).files(of_levels))
     if key not in _levels:
-        found = read_models(job, CHAMPIONS, of_levels, Champion)
+        found = read_models(context, CHAMPIONS, of_levels, Champion)
         _levels.clear()
         _levels[key] = found
     return _levels[key]
@@ -100,11 +100,11 @@ def level_counts(rows: pa.Table) -> Counter[str]:
     return Counter(level for level in rows["fallback_level"].to_pylist() if level is not None)
 
 
-def in_sample_rows(job: RunContext, rows: pa.Table) -> int:
+def in_sample_rows(context: RunContext, rows: pa.Table) -> int:
     """Forecasts of models that were trained on rows after the origin."""
-    if job.fleet.task != "forecast":
+    if context.fleet.task != "forecast":
         return 0
-    frequency = job.fleet.clock.frequency
+    frequency = context.fleet.clock.frequency
     pairs = rows.select(["origin", "cutoff"]).group_by(["origin", "cutoff"]).aggregate([([], "count_all")]).to_pylist()
     known = [pair for pair in pairs if pair["origin"] is not None and pair["cutoff"] is not None]
     return sum(
@@ -114,30 +114,35 @@ def in_sample_rows(job: RunContext, rows: pa.Table) -> int:
     )
 
 
-def _requests(job: RunContext, order: ScoringRequest, bucket: int) -> pa.Table:
-    rows = bucket_rows(job.table(landed(job.fleet, "requests")), order.requests, bucket, order.buckets)
-    ranks = [order.ranks.get(input_id, 0) for input_id in rows["input_id"].to_pylist()]
+def _requests(context: RunContext, request: ScoringRequest, bucket: int) -> pa.Table:
+    rows = bucket_rows(context.table(landed(context.fleet, "requests")), request.requests, bucket, request.buckets)
+    ranks = [request.ranks.get(input_id, 0) for input_id in rows["input_id"].to_pylist()]
     return rows.append_column("rank", pa.array(ranks, pa.int64()))
 
 
-def _with_job(rows: pa.Table, order: ScoringRequest) -> pa.Table:
+def _with_job(rows: pa.Table, request: ScoringRequest) -> pa.Table:
     """Add the job's columns and give the rows the table's order of columns."""
     n, schema = rows.num_rows, PREDICTIONS.file_schema
-    values = {"release": order.release, "job_id": order.job_id, "scored_at": order.scored_at, "as_of": order.as_of}
+    values = {
+        "release": request.release,
+        "job_id": request.job_id,
+        "scored_at": request.scored_at,
+        "as_of": request.as_of,
+    }
     for name, value in values.items():
         rows = rows.append_column(name, pa.array([value] * n, schema.field(name).type))
     return rows.select(schema.names)
 
 
-def _merge(table: Table, order: ScoringRequest, rows: pa.Table, part: str) -> _Merged:
+def _merge(table: Table, request: ScoringRequest, rows: pa.Table, part: str) -> _Merged:
     """The new forecasts take the place of committed ones of the same (segment, origin, release).
 
     But not those of a past moment that of forecasts of the newest rows: these stay, and the new ones are left out.
     """
     files = table.files(lambda partition: partition["part"] == part)
-    before = {file.path: table.read_files([file], _KEY, pc.field("release") == order.release) for file in files}
+    before = {file.path: table.read_files([file], _KEY, pc.field("release") == request.release) for file in files}
     standing = pa.array([], pa.string())
-    if order.as_of is not None:
+    if request.as_of is not None:
         lasting = [_keys(found.filter(pc.is_null(found["as_of"]))) for found in before.values()]
         standing = pa.concat_arrays([standing, *lasting])
     stood = pc.is_in(_keys(rows), standing)
@@ -147,7 +152,7 @@ def _merge(table: Table, order: ScoringRequest, rows: pa.Table, part: str) -> _M
         if not pc.any(pc.is_in(_keys(before[file.path]), keys)).as_py():
             continue
         every = table.read_files([file], table.spec.file_schema.names)
-        superseded = pc.and_(pc.equal(every["release"], order.release), pc.is_in(_keys(every), keys))
+        superseded = pc.and_(pc.equal(every["release"], request.release), pc.is_in(_keys(every), keys))
         merged.kept += stage_rows(table, every.filter(pc.invert(superseded)), part=part)
         merged.replaces.append(file.path)
     return merged

@@ -58,23 +58,23 @@ def outcome_of(planned: Planned) -> Outcome:
     return Outcome(planned.segment, name, planned.reason, planned.candidate)
 
 
-def stage_outcomes(job: RunContext, outcomes: Sequence[Outcome], bucket: int) -> tuple[StagedFile, ...]:
+def stage_outcomes(context: RunContext, outcomes: Sequence[Outcome], bucket: int) -> tuple[StagedFile, ...]:
     """Stage outcomes as rows of this run."""
     names = ("segment", "outcome", "reason", "candidate")
     rows = pa.table({name: pa.array([getattr(each, name) for each in outcomes], pa.string()) for name in names})
-    return stage_rows(job.table(OUTCOMES), rows, run_id=job.run_id, bucket=bucket)
+    return stage_rows(context.table(OUTCOMES), rows, run_id=context.run_id, bucket=bucket)
 
 
-def train_bucket(job: RunContext, contract: FeatureSpec, buckets: int, bucket: int) -> TrainReceipt:
+def train_bucket(context: RunContext, contract: FeatureSpec, buckets: int, bucket: int) -> TrainReceipt:
     """Train the segments of one bucket that need it; every segment gets exactly one outcome."""
-    settings = settings_fingerprint(job.fleet, contract)
-    former = former_models(job, bucket)
+    settings = settings_fingerprint(context.fleet, contract)
+    former = former_models(context, bucket)
     if bucket == LEVELS:
-        return _train_levels(job, contract, buckets, planned_levels(job, former.get(LEVELS, {}), settings))
-    planned = planned_buckets(job, former, settings, bucket).get(bucket, [])
-    profiles = {row["segment"]: row for row in job.table(SEGMENTS).read(where=in_bucket(bucket)).to_pylist()}
-    rows = _rows(job, bucket, [each.segment for each in planned if each.trains])
-    trained = _train(job, contract, rows, planned)
+        return _train_levels(context, contract, buckets, planned_levels(context, former.get(LEVELS, {}), settings))
+    planned = planned_buckets(context, former, settings, bucket).get(bucket, [])
+    profiles = {row["segment"]: row for row in context.table(SEGMENTS).read(where=in_bucket(bucket)).to_pylist()}
+    rows = _rows(context, bucket, [each.segment for each in planned if each.trains])
+    trained = _train(context, contract, rows, planned)
     outcomes, records = [], []
     for each in planned:
         result = trained.get(each.segment)
@@ -82,8 +82,8 @@ def train_bucket(job: RunContext, contract: FeatureSpec, buckets: int, bucket: i
         if result is not None and not result.failed:
             profile = profiles[each.segment]
             count, cutoff = profile["rows"] - profile["excluded"], profile["last_time"]
-            records.append(_record(job, contract, each, result, "segment", count, cutoff))
-    return _stage(job, bucket, list(trained.values()), records, planned, rows.num_rows, outcomes)
+            records.append(_record(context, contract, each, result, "segment", count, cutoff))
+    return _stage(context, bucket, list(trained.values()), records, planned, rows.num_rows, outcomes)
 
 
 def _outcome(planned: Planned, result: TrainedSegment) -> Outcome:
@@ -93,13 +93,13 @@ def _outcome(planned: Planned, result: TrainedSegment) -> Outcome:
     return Outcome(planned.segment, "trained", reason, result.candidate)
 
 
-def _rows(job: RunContext, bucket: int, segments: Sequence[str]) -> pa.Table:
-    rows = job.table(observations(job.fleet)).read(where=in_bucket(bucket))
+def _rows(context: RunContext, bucket: int, segments: Sequence[str]) -> pa.Table:
+    rows = context.table(observations(context.fleet)).read(where=in_bucket(bucket))
     return rows.filter(pc.is_in(rows["segment"], pa.array(segments, pa.string()))) if segments else rows.slice(0, 0)
 
 
 def _train(
-    job: RunContext, contract: FeatureSpec, rows: pa.Table, planned: Sequence[Planned]
+    context: RunContext, contract: FeatureSpec, rows: pa.Table, planned: Sequence[Planned]
 ) -> Mapping[str, TrainedSegment]:
     """Results by segment: a candidate refitted, or chosen anew, as planned; where the refit fails, chosen anew too."""
     refits: dict[str, list[str]] = {}
@@ -109,22 +109,22 @@ def _train(
     selected = [each.segment for each in planned if each.action == "select"]
     found: dict[str, TrainedSegment] = {}
     for candidate, segments in sorted(refits.items()):
-        results = _fit(job, contract, rows, segments, candidate)
+        results = _fit(context, contract, rows, segments, candidate)
         found |= {result.segment: result for result in results if not result.failed}
         selected += [result.segment for result in results if result.failed]
-    return found | {result.segment: result for result in _fit(job, contract, rows, selected)}
+    return found | {result.segment: result for result in _fit(context, contract, rows, selected)}
 
 
 def _fit(
-    job: RunContext, contract: FeatureSpec, rows: pa.Table, segments: Sequence[str], winner: str = ""
+    context: RunContext, contract: FeatureSpec, rows: pa.Table, segments: Sequence[str], winner: str = ""
 ) -> list[TrainedSegment]:
     """Train some of the segments that rows, sorted by segment, hold."""
     rows = rows.filter(pc.is_in(rows["segment"], pa.array(segments, pa.string())))
     if rows.num_rows == 0:
         return []
-    if job.fleet.task == "forecast":
-        return train_forecast(build_series(rows, contract, job.fleet.clock), job.fleet, contract, winner)
-    return train_regression(tabular_of(rows, contract), job.fleet, contract, winner)
+    if context.fleet.task == "forecast":
+        return train_forecast(build_series(rows, contract, context.fleet.clock), context.fleet, contract, winner)
+    return train_regression(tabular_of(rows, contract), context.fleet, contract, winner)
 
 
 def tabular_of(rows: pa.Table, contract: FeatureSpec) -> Tabular:
@@ -135,34 +135,34 @@ def tabular_of(rows: pa.Table, contract: FeatureSpec) -> Tabular:
     return Tabular(tuple(names), encode_covariates(rows, contract), rows["target"].to_numpy(), starts, lengths)
 
 
-def _train_levels(job: RunContext, contract: FeatureSpec, buckets: int, planned: Sequence[Planned]) -> TrainReceipt:
+def _train_levels(context: RunContext, contract: FeatureSpec, buckets: int, planned: Sequence[Planned]) -> TrainReceipt:
     """Train the parents and the global model that need it; they get their own records, with the level's name."""
     wanted = {each.segment: each for each in planned if each.trains}
-    rows = _level_rows(job, buckets)
+    rows = _level_rows(context, buckets)
     rows = rows.filter(pc.is_in(rows["segment"], pa.array(list(wanted), pa.string())))
     counted = Counter(rows["segment"].to_pylist())
-    enough = {key: each for key, each in wanted.items() if counted[key] >= job.fleet.partition.min_rows}
+    enough = {key: each for key, each in wanted.items() if counted[key] >= context.fleet.partition.min_rows}
     rows = rows.filter(pc.is_in(rows["segment"], pa.array(list(enough), pa.string())))
-    trained = _train(job, contract, rows, list(enough.values()))
+    trained = _train(context, contract, rows, list(enough.values()))
     records = []
     for key, result in trained.items():
         if not result.failed:
             last = pc.max(rows.filter(pc.equal(rows["segment"], key))["time"]).as_py()
-            records.append(_record(job, contract, enough[key], result, level_label(key), counted[key], last))
-    return _stage(job, LEVELS, list(trained.values()), records, planned, rows.num_rows)
+            records.append(_record(context, contract, enough[key], result, level_label(key), counted[key], last))
+    return _stage(context, LEVELS, list(trained.values()), records, planned, rows.num_rows)
 
 
-def _level_rows(job: RunContext, buckets: int) -> pa.Table:
+def _level_rows(context: RunContext, buckets: int) -> pa.Table:
     """Rows to train all levels on, sorted by level and time."""
-    if job.fleet.task == "forecast":
-        return level_observations(job.table(levels(job.fleet)).read(), job.fleet)
-    table, share = job.table(observations(job.fleet)), max(1, MAX_LEVEL_ROWS // buckets)
-    parts = [sampled_levels(table.read(where=in_bucket(bucket)), job.fleet, share) for bucket in range(buckets)]
+    if context.fleet.task == "forecast":
+        return level_observations(context.table(levels(context.fleet)).read(), context.fleet)
+    table, share = context.table(observations(context.fleet)), max(1, MAX_LEVEL_ROWS // buckets)
+    parts = [sampled_levels(table.read(where=in_bucket(bucket)), context.fleet, share) for bucket in range(buckets)]
     return pa.concat_tables(parts).sort_by([("segment", "ascending"), ("time", "ascending")])
 
 
 def _record(
-    job: RunContext,
+    context: RunContext,
     contract: FeatureSpec,
     planned: Planned,
     result: TrainedSegment,
@@ -174,9 +174,9 @@ def _record(
     return ModelRecord(
         segment=result.segment,
         level=level,
-        model_name=name(job.fleet.name, result.segment),
+        model_name=name(context.fleet.name, result.segment),
         candidate=result.candidate,
-        metric=job.fleet.backtest.metric,
+        metric=context.fleet.backtest.metric,
         error=result.error,
         baseline_error=result.baseline_error,
         weight=result.weight,
@@ -190,13 +190,13 @@ def _record(
         sha256=result.sha256,
         parity_error=result.parity_error,
         latency_ms=result.latency_ms,
-        run_id=job.run_id,
+        run_id=context.run_id,
         refits=planned.refits if result.candidate == planned.candidate else 0,
     )
 
 
 def _stage(
-    job: RunContext,
+    context: RunContext,
     bucket: int,
     trained: Sequence[TrainedSegment],
     records: Sequence[ModelRecord],
@@ -205,15 +205,15 @@ def _stage(
     outcomes: Sequence[Outcome] = (),
 ) -> TrainReceipt:
     """Stage the bucket's part of every table: new models, and those that are reused as they are."""
-    table = job.table(CHALLENGERS)
+    table = context.table(CHALLENGERS)
     schema = table.spec.file_schema
     models = pa.Table.from_pylist([record.to_row() for record in records], schema=schema)
     reused = pa.array([each.segment for each in planned if each.action == "reuse"], pa.string())
-    board = _leaderboard(job, trained)
+    board = _leaderboard(context, trained)
     if len(reused):
         before = table.read(schema.names, in_bucket(bucket))
         models = pa.concat_tables([models, before.filter(pc.is_in(before["segment"], reused))])
-        standing = job.table(LEADERBOARD).read(board.column_names, in_bucket(bucket))
+        standing = context.table(LEADERBOARD).read(board.column_names, in_bucket(bucket))
         board = pa.concat_tables([board, standing.filter(pc.is_in(standing["segment"], reused))])
     return TrainReceipt(
         bucket=bucket,
@@ -222,19 +222,19 @@ def _stage(
         rows=rows,
         models=len(records),
         challengers=stage_rows(table, models, bucket=bucket),
-        leaderboard=stage_rows(job.table(LEADERBOARD), board, bucket=bucket),
-        ledger=stage_outcomes(job, outcomes, bucket),
+        leaderboard=stage_rows(context.table(LEADERBOARD), board, bucket=bucket),
+        ledger=stage_outcomes(context, outcomes, bucket),
     )
 
 
-def _leaderboard(job: RunContext, trained: Sequence[TrainedSegment]) -> pa.Table:
+def _leaderboard(context: RunContext, trained: Sequence[TrainedSegment]) -> pa.Table:
     rows = []
     for result in trained:
         ordered = sorted(result.ranks, key=lambda rank: (np.isnan(rank.error), rank.error))
         for place, rank in enumerate(ordered, start=1):
             row = {"segment": result.segment, "candidate": rank.candidate, "error": rank.error, "rank": place}
             rows.append(row | {"selected": rank.selected, "weight": rank.weight})
-    schema = job.table(LEADERBOARD).spec.file_schema
+    schema = context.table(LEADERBOARD).spec.file_schema
     names = [name for name in schema.names if name != "run_id"]
     table = pa.Table.from_pylist(rows, schema=pa.schema([schema.field(name) for name in names]))
-    return with_constants(table, run_id=job.run_id).select(schema.names)
+    return with_constants(table, run_id=context.run_id).select(schema.names)

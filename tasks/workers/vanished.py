@@ -13,16 +13,16 @@ __all__ = ["vanished_segments"]
 _STAGES = ("observations", "partition")
 
 
-def vanished_segments(job: RunContext) -> dict[str, str]:
+def vanished_segments(context: RunContext) -> dict[str, str]:
     """Segments none of whose rows is an observation -> what became of the rows, by name.
 
     Rows whose key columns could not be read belong to no segment. Costs little where few rows are quarantined.
     """
-    quarantine = job.table(QUARANTINE)
+    quarantine = context.table(QUARANTINE)
     files = quarantine.files(lambda partition: partition["stage"] in _STAGES)
     if not files:
         return {}
-    profiled = job.table(SEGMENTS).read(["segment"])["segment"]
+    profiled = context.table(SEGMENTS).read(["segment"])["segment"]
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for file in files:
         rows = quarantine.read_files([file], ["segment", "reason"], pc.is_valid(pc.field("segment")))
@@ -31,7 +31,7 @@ def vanished_segments(job: RunContext) -> dict[str, str]:
         for row in found.to_pylist():
             counts[row["segment"]][row["reason"]] += row["count_all"]
     # A deleted file keeps its entries, also under the keys that its rows had when segment_by was another.
-    ours = [segment for segment in counts if list(parse_segment(segment)) == job.fleet.segment_by]
+    ours = [segment for segment in counts if list(parse_segment(segment)) == context.fleet.segment_by]
     return {segment: _reason(counts[segment]) for segment in sorted(ours)}
 
 

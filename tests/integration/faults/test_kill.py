@@ -70,7 +70,7 @@ def test_a_killed_run_that_is_repeated_leaves_the_same_tables(seed, uninterrupte
 def test_a_run_that_lost_its_lease_makes_no_release(trained):
     run = trained.run()
     before = run.table(CHAMPIONS).version()
-    with lease.hold_lease(run.job.lake, "shop", "run-2", "promote"):
+    with lease.hold_lease(run.context.lake, "shop", "run-2", "promote"):
         run.table(LEASES).replace([], lambda file: True)
         with pytest.raises(BusyError, match=r"run run-2 \(promote\) lost its lease"):
             restore_release.fn(run, 1, trained.registry)

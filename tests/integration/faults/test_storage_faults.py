@@ -108,8 +108,8 @@ def test_a_table_that_cannot_be_made_on_a_full_disk_can_be_made_later(disk):
 def test_an_ingest_that_fills_the_disk_lands_everything_once_there_is_room(disk, run):
     for number in range(3):
         lines = [f"{number},x,2024-01-{day:02d},{day},1.5" for day in range(1, 29)]
-        (run.job.home / "in" / f"{number}.csv").write_text("\n".join(["store,brand,day,units,price", *lines]))
-    run = Run(replace(run.job, lake=Lake(str(disk.path))), run.workers)
+        (run.context.home / "in" / f"{number}.csv").write_text("\n".join(["store,brand,day,units,price", *lines]))
+    run = Run(replace(run.context, lake=Lake(str(disk.path))), run.workers)
     source, table = Source(path="in"), run.table(landed(run.fleet))
     for spec in (QUARANTINE, INPUTS, table.spec):
         run.table(spec).create()

@@ -25,7 +25,7 @@ def test_an_exclusive_session_is_refused_while_another_run_is_at_work(project):
         with refused, open_session("shop.yaml", None, "run-2", exclusive=True):
             pytest.fail("two runs at once")
         with open_session("shop.yaml", None, "run-2") as session:
-            assert session.run.job.run_id == "run-2"
+            assert session.run.context.run_id == "run-2"
 
 
 def test_an_exclusive_session_within_one_that_is_not_takes_the_lease(project):

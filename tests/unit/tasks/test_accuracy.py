@@ -55,7 +55,7 @@ def test_forecasts_are_measured_once_what_they_forecast_has_come(trained):
     )
     error = (predicted.prediction - predicted.units).abs()
     assert found.absolute_error.sum() == pytest.approx(error.sum())
-    overall = accuracy_rows(run.job.lake, "shop", "release").to_pylist()
+    overall = accuracy_rows(run.context.lake, "shop", "release").to_pylist()
     assert [row["wape"] for row in overall] == [pytest.approx(error.sum() / predicted.units.sum())]
 
 
@@ -94,7 +94,7 @@ def test_a_backfill_by_a_model_that_had_seen_the_future_is_told_apart(trained):
     measure_accuracy.fn(run)
     found = table(run)
     assert found.groupby("in_sample").rows.sum().to_dict() == {False: 7, True: 6 * 4 * 2}
-    by_step = accuracy_rows(run.job.lake, "shop", "step").to_pandas()
+    by_step = accuracy_rows(run.context.lake, "shop", "step").to_pandas()
     assert by_step[["step", "in_sample"]].to_numpy().tolist() == [
         [1, False],
         [1, True],
@@ -102,7 +102,7 @@ def test_a_backfill_by_a_model_that_had_seen_the_future_is_told_apart(trained):
         [3, True],
         [4, True],
     ]
-    assert accuracy_rows(run.job.lake, "shop", "step", release=9).num_rows == 0
+    assert accuracy_rows(run.context.lake, "shop", "step", release=9).num_rows == 0
 
 
 def test_outliers_and_rows_without_a_number_do_not_count(trained):
@@ -154,7 +154,7 @@ def dated_rides(tmp_path, workers):
 def test_rows_of_a_regression_fleet_are_found_by_their_key(dated_rides):
     run = dated_rides
     assert measure_accuracy.fn(run).rows == 0
-    (run.job.home / "history" / "b.csv").write_text((run.job.home / "today" / "a.csv").read_text())
+    (run.context.home / "history" / "b.csv").write_text((run.context.home / "today" / "a.csv").read_text())
     ingest_files.fn(run, "observations", run.fleet.source)
     partition_observations.fn(run)
     summary = measure_accuracy.fn(run)

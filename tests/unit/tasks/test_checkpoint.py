@@ -55,7 +55,7 @@ class Receipt:
 
 def journals(run):
     """Journals that have an entry, by stage."""
-    root = f"{run.job.lake.folder(run.fleet.name)}/_journal"
+    root = f"{run.context.lake.folder(run.fleet.name)}/_journal"
     filesystem = fsspec.core.url_to_fs(root)[0]
     filesystem.invalidate_cache()
     folders = {name.split("/")[-2] for name in filesystem.find(root) if name.endswith(".json")}
@@ -63,19 +63,19 @@ def journals(run):
 
 
 def entries(run):
-    return sorted(Path(run.job.lake.folder(run.fleet.name), "_journal").rglob("*.json"))
+    return sorted(Path(run.context.lake.folder(run.fleet.name), "_journal").rglob("*.json"))
 
 
 def of_run(run, run_id, workers=None):
-    return Run(replace(run.job, run_id=run_id), workers or run.workers)
+    return Run(replace(run.context, run_id=run_id), workers or run.workers)
 
 
-def counted(job, calls, item):
+def counted(context, calls, item):
     """A worker's function: an outcome of the item, and a line in a file that tells that it was called."""
     with calls.open("a") as stream:
         stream.write(f"{item}\n")
     rows = pa.table({name: [item] for name in ("segment", "outcome", "reason", "candidate")})
-    staged = job.table(OUTCOMES).stage(rows, run_id=job.run_id, bucket=0)
+    staged = context.table(OUTCOMES).stage(rows, run_id=context.run_id, bucket=0)
     return Receipt(item, {"trained": 1}, math.nan, (staged,))
 
 
@@ -85,11 +85,11 @@ def somewhere(request, run, tmp_path):
     if request.param == "local":
         return run
     request.getfixturevalue("s3")
-    return Run(replace(run.job, lake=Lake(f"s3://lake/{tmp_path.name}")), run.workers)
+    return Run(replace(run.context, lake=Lake(f"s3://lake/{tmp_path.name}")), run.workers)
 
 
 def work(run, calls, items, basis=1, **options):
-    return map_with_checkpoints(run, "work", basis, partial(counted, run.job, calls), items, Receipt, **options)
+    return map_with_checkpoints(run, "work", basis, partial(counted, run.context, calls), items, Receipt, **options)
 
 
 def called(calls):
@@ -123,7 +123,7 @@ def test_another_basis_fleet_file_or_code_starts_again(run, tmp_path, monkeypatc
     calls = tmp_path / "calls"
     work(run, calls, ["a"], basis={"version": 1})
     work(run, calls, ["a"], basis={"version": 2})
-    other = Run(replace(run.job, fleet=run.fleet.model_copy(update={"horizon": 7})), run.workers)
+    other = Run(replace(run.context, fleet=run.fleet.model_copy(update={"horizon": 7})), run.workers)
     work(other, calls, ["a"], basis={"version": 1})
     monkeypatch.setattr("tasks.checkpoint.code_digest", lambda: "another")
     work(run, calls, ["a"], basis={"version": 1})
@@ -191,7 +191,7 @@ def test_receipts_that_are_not_worth_keeping_are_not(run, tmp_path):
 
 def test_a_journal_that_cannot_be_written_fails_nothing(run, tmp_path):
     calls = tmp_path / "calls"
-    blocked = Path(run.job.lake.folder(run.fleet.name), "_journal")
+    blocked = Path(run.context.lake.folder(run.fleet.name), "_journal")
     blocked.parent.mkdir(parents=True)
     blocked.write_text("in the way")
     assert len(work(run, calls, ["a"])) == 1
@@ -217,7 +217,7 @@ def land(run):
 
 def put(run, name, store):
     lines = [f"{store},x,2024-01-{day:02d},{day},1.5" for day in range(1, 6)]
-    (run.job.home / "in" / name).write_text("\n".join(["store,brand,day,units,price", *lines]))
+    (run.context.home / "in" / name).write_text("\n".join(["store,brand,day,units,price", *lines]))
 
 
 def test_an_interrupted_ingest_reads_only_the_files_that_are_missing(run):
@@ -227,7 +227,7 @@ def test_an_interrupted_ingest_reads_only_the_files_that_are_missing(run):
         land(of_run(run, "run-1", Interrupted("ingest", 3)))
     # A file that changed since is read again, whatever had been staged of it.
     put(run, "0.csv", 9)
-    os.utime(run.job.home / "in" / "0.csv", ns=(1, 1))
+    os.utime(run.context.home / "in" / "0.csv", ns=(1, 1))
     counting = Interrupted()
     receipt = land(of_run(run, "run-2", counting))
     assert counting.done == {"ingest": 3}
@@ -241,7 +241,7 @@ def test_an_interrupted_ingest_reads_only_the_files_that_are_missing(run):
 
 def test_a_file_that_could_not_be_read_is_tried_again(run):
     put(run, "a.csv", 1)
-    (run.job.home / "in" / "b.csv").write_text("nonsense")
+    (run.context.home / "in" / "b.csv").write_text("nonsense")
     with pytest.raises(Killed):
         land(of_run(run, "run-1", Interrupted("ingest", 2)))
     counting = Interrupted()
@@ -254,7 +254,7 @@ def test_an_interrupted_partition_builds_only_the_buckets_that_are_missing(run, 
         put(run, f"{number}.csv", number)
     land(run)
     shutil.copytree(tmp_path / "lake", tmp_path / "other")
-    whole = Run(replace(run.job, lake=Lake(str(tmp_path / "other"))), run.workers)
+    whole = Run(replace(run.context, lake=Lake(str(tmp_path / "other"))), run.workers)
     partition_observations.fn(whole)
     with pytest.raises(Killed):
         partition_observations.fn(of_run(run, "run-1", Interrupted("partition", 3)))
@@ -308,7 +308,7 @@ def test_two_partitions_at_once_that_share_what_was_staged_lose_no_row(run):
 def test_an_interrupted_scoring_job_scores_only_the_buckets_that_are_missing(trained):
     shutil.copytree(trained.folder / "lake", trained.folder / "other")
     run, whole = trained.run(), trained.run()
-    whole = Run(replace(whole.job, lake=Lake(str(trained.folder / "other"))), whole.workers)
+    whole = Run(replace(whole.context, lake=Lake(str(trained.folder / "other"))), whole.workers)
     expected = score_fleet.fn(whole)
     with pytest.raises(Killed):
         score_fleet.fn(of_run(run, "run-2", Interrupted("score", 2)))

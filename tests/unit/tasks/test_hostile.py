@@ -175,11 +175,11 @@ def test_two_rows_for_one_period_count_once_and_the_first_counts(done):
 
 
 def test_as_many_failures_as_allowed_pass_and_one_share_less_fails_the_run_with_its_outcomes_kept(done, tmp_path):
-    job, segments = done.run.job, done.trained.segments
-    shutil.copytree(job.lake.uri, tmp_path / "lake")
+    context, segments = done.run.context, done.trained.segments
+    shutil.copytree(context.lake.uri, tmp_path / "lake")
     for share, run_id in ((1 / segments, "at"), (math.nextafter(1 / segments, 0), "beyond")):
-        fleet = job.fleet.model_copy(update={"max_failed_share": share})
-        run = Run(RunContext(fleet, Lake(str(tmp_path / "lake")), run_id, job.home), done.run.workers)
+        fleet = context.fleet.model_copy(update={"max_failed_share": share})
+        run = Run(RunContext(fleet, Lake(str(tmp_path / "lake")), run_id, context.home), done.run.workers)
         before = run.table(CHALLENGERS).version()
         if run_id == "at":
             assert train_challengers.fn(run).outcomes["failed"] == 1

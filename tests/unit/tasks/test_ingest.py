@@ -31,7 +31,7 @@ def lines(store, count=3, first=1):
 
 
 def put(run, name, content, stamp_ns=None):
-    path = run.job.home / "in" / name
+    path = run.context.home / "in" / name
     path.write_bytes(content if isinstance(content, bytes) else (HEADER + content).encode())
     if stamp_ns:
         os.utime(path, ns=(stamp_ns, stamp_ns))
@@ -67,7 +67,7 @@ def assert_balanced(run):
 
 
 def with_fleet(run, fleet):
-    return Run(RunContext(fleet, run.job.lake, "run-2", run.job.home), run.workers)
+    return Run(RunContext(fleet, run.context.lake, "run-2", run.context.home), run.workers)
 
 
 def test_each_file_lands_exactly_once(run):
@@ -101,7 +101,7 @@ def test_a_touched_file_with_the_same_content_changes_no_row(run):
     put(run, "a.csv", lines(1) + "2,x,never,1,1\n")
     ingest(run)
     before, rejected = rows(run), quarantine(run)
-    os.utime(run.job.home / "in/a.csv", ns=(1, 1))
+    os.utime(run.context.home / "in/a.csv", ns=(1, 1))
     ingest(run)
     assert (rows(run), quarantine(run)) == (before, rejected)
     assert len(inputs(run)) == 1
@@ -158,7 +158,7 @@ def test_names_that_are_rotated_or_swapped_double_and_lose_nothing(run):
     put(run, "b.csv", content[0], stamp_ns=5)
     assert ingest(run).refused == ()
     assert rows(run) == before
-    (run.job.home / "in/a.csv").rename(run.job.home / "in/c.csv")
+    (run.context.home / "in/a.csv").rename(run.context.home / "in/c.csv")
     put(run, "a.csv", lines(3))
     assert ingest(run).refused == ()
     assert rows(run) == before + [row for row in rows(run) if "store=3" in row[0]]
@@ -184,7 +184,7 @@ def test_a_copy_is_refused_while_its_original_is_there(run, role):
     ingest(run, role)
     before = rows(run, table)
     copy = put(run, "a.csv", lines(1) + "1,x,never,1,1\n")
-    home = run.job.home
+    home = run.context.home
     for _ in range(2):
         receipt = ingest(run, role)
         assert receipt.refused == (f"{home}/in/a.csv: same content as {home}/in/b.csv; it counts once",)
@@ -233,7 +233,7 @@ def test_rows_of_a_deleted_file_stay(run):
     put(run, "a.csv", lines(1))
     put(run, "b.csv", lines(2))
     ingest(run)
-    (run.job.home / "in/b.csv").unlink()
+    (run.context.home / "in/b.csv").unlink()
     put(run, "c.csv", lines(3))
     ingest(run)
     assert len(rows(run)) == 9
@@ -383,7 +383,7 @@ def test_a_folder_of_another_shape_every_day_lands_what_fits_and_names_what_does
         pa.table(
             {"day": [date(2024, 1, 2)], "units": [5], "price": [2], "store": [1], "brand": ["x"], "tags": [["new"]]}
         ),
-        run.job.home / "in/b.parquet",
+        run.context.home / "in/b.parquet",
     )
     put(run, "c.csv", b"store,brand,day,units\n1,x,2024-01-03,6\n")
     receipt = ingest(run)
@@ -422,7 +422,7 @@ def test_a_header_without_rows_counts_as_ingested(run):
 def test_roles_keep_their_rows_and_ledgers_apart(run):
     put(run, "a.csv", lines(1))
     ingest(run)
-    (run.job.home / "in/a.csv").write_text("store,brand,day,price\n1,x,2024-02-01,2\n1,x,never,2\n")
+    (run.context.home / "in/a.csv").write_text("store,brand,day,price\n1,x,2024-02-01,2\n1,x,never,2\n")
     assert ingest(run, "requests").read == 2
     assert rows(run, "requests")[0][2] is None
     assert len(rows(run)) == 3
@@ -496,8 +496,8 @@ def test_an_ingest_that_stopped_before_its_last_commit_is_made_up_for(run, monke
 def test_many_chunks_of_one_file_land_together(run, monkeypatch):
     monkeypatch.setattr("adapters.sources.reader.CHUNK_ROWS", 2)
     put(run, "a.csv", lines(1, count=5))
-    pq.write_table(pacsv.read_csv(run.job.home / "in/a.csv"), run.job.home / "in/b.parquet")
-    (run.job.home / "in/a.csv").unlink()
+    pq.write_table(pacsv.read_csv(run.context.home / "in/a.csv"), run.context.home / "in/b.parquet")
+    (run.context.home / "in/a.csv").unlink()
     assert ingest(run).read == 5
     assert len(rows(run)) == 5
     assert ingest(run).unchanged == 1

@@ -42,7 +42,7 @@ def run(tmp_path, workers):
 
 
 def scored(run, *paths, run_id="job-1", share=1.0):
-    ours = Run(RunContext(run.fleet, run.job.lake, run_id, run.job.home), run.workers)
+    ours = Run(RunContext(run.fleet, run.context.lake, run_id, run.context.home), run.workers)
     ingest_files.fn(ours, "requests", run.fleet.score.source, list(paths), share)
     return job_result_of.fn(ours, score_fleet.fn(ours), list(paths))
 
@@ -55,8 +55,8 @@ def test_only_the_files_of_a_job_are_scored_and_each_is_told(run):
     ]
     assert (found.rows, found.release, found.statuses) == (60, 1, {"ok": 60})
     assert run.table(PREDICTIONS).read(["row"]).num_rows == 60
-    assert read_job_result(run.job.lake, "rides", "job-1") == found
-    assert read_job_result(run.job.lake, "rides", "job-2") is None
+    assert read_job_result(run.context.lake, "rides", "job-1") == found
+    assert read_job_result(run.context.lake, "rides", "job-2") is None
 
 
 def test_a_second_job_over_the_same_file_scores_it_no_more_and_tells_its_rows(run):

@@ -63,7 +63,7 @@ def scored(trained):
 
 def test_after_it_nothing_is_done_again(scored, trained):
     before = tables_below(trained.folder / "lake" / "shop")
-    done = maintain_fleet.fn(scored.job.lake, "shop", 24)
+    done = maintain_fleet.fn(scored.context.lake, "shop", 24)
     assert sum(one.merged for one in done.tables) >= 4
     assert differences(tables_below(trained.folder / "lake" / "shop"), before, ()) == []
     again = trained.run("run-4")
@@ -77,7 +77,7 @@ def test_after_it_nothing_is_done_again(scored, trained):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_kill_in_its_middle_leaves_what_was_there(seed, scored, trained):
-    lake, table = scored.job.lake, scored.table(PREDICTIONS)
+    lake, table = scored.context.lake, scored.table(PREDICTIONS)
     names = ["segment", "time", "release", "prediction", "part"]
     before = sorted(map(str, table.read(names).to_pylist()))
     moment = random.Random(seed).randint(1 + 4 * seed, 4 + 4 * seed)

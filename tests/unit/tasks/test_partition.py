@@ -24,7 +24,7 @@ HEADER = "store,brand,day,units,price\n"
 
 def put(run, name, rows):
     text = "".join(f"{store},{brand},2024-01-{day:02d},{units},1\n" for store, brand, day, units in rows)
-    (run.job.home / "in" / name).write_text(HEADER + text)
+    (run.context.home / "in" / name).write_text(HEADER + text)
 
 
 def ingest(run):
@@ -48,7 +48,7 @@ class OlderJob(RunContext):
 
 
 def with_fleet(run, fleet, workers=None):
-    return Run(RunContext(fleet, run.job.lake, "run-2", run.job.home), workers or run.workers)
+    return Run(RunContext(fleet, run.context.lake, "run-2", run.context.home), workers or run.workers)
 
 
 def specs(run):
@@ -171,21 +171,21 @@ def test_rows_of_deleted_files_with_other_segment_columns_are_quarantined_until_
     put(run, "b.csv", [*((9, "z", day, 5) for day in range(1, 4)), (8, "z", 1, "")])
     ingest(run)
     partition_observations.fn(run)
-    assert list(vanished_segments(run.job)) == ["store=8/brand=z"]
-    content = (run.job.home / "in/b.csv").read_text()
-    (run.job.home / "in/b.csv").unlink()
+    assert list(vanished_segments(run.context)) == ["store=8/brand=z"]
+    content = (run.context.home / "in/b.csv").read_text()
+    (run.context.home / "in/b.csv").unlink()
     by_brand = with_fleet(run, fleet.forecast(segment_by=["brand"], fallback=["global"]))
     ingest(by_brand)
     summary = partition_observations.fn(by_brand)
     assert (summary.segments, summary.landed, summary.accepted, summary.rejected) == (2, 13, 10, 3)
-    assert vanished_segments(by_brand.job) == {}
+    assert vanished_segments(by_brand.context) == {}
     rejected = run.table(QUARANTINE).read(where=lambda partition: partition["stage"] == "partition").to_pylist()
     assert {(row["reason"], row["segment"], row["path"].rsplit("/", 1)[-1]) for row in rejected} == {
         ("other_segment", None, "b.csv")
     }
     assert "put it back" in rejected[0]["detail"]
-    (run.job.home / "in/a.csv").unlink()
-    (run.job.home / "in/b.csv").write_text(content)
+    (run.context.home / "in/a.csv").unlink()
+    (run.context.home / "in/b.csv").write_text(content)
     by_store = with_fleet(run, fleet.forecast(segment_by=["store"], fallback=["global"]))
     ingest(by_store)
     with pytest.raises(PartitionError, match=r"10 of 13 rows were read when segment_by was another, .* another name"):
@@ -211,23 +211,23 @@ def test_segments_without_an_observation_are_found_with_what_became_of_their_row
     put(run, "a.csv", grid(stores=1))
     ingest(run)
     partition_observations.fn(run)
-    assert vanished_segments(run.job) == {}
+    assert vanished_segments(run.context) == {}
     bad = ["5,x,2024-01-01,,1", "5,x,2024-01-02,,1", "5,x,never,1,1", "6,x,2024-01-01,inf,1"]
     bad += ["0,x,2024-01-09,,1", ",x,2024-01-01,1,1"]
-    (run.job.home / "in/b.csv").write_text("\n".join([HEADER.strip(), *bad, ""]))
+    (run.context.home / "in/b.csv").write_text("\n".join([HEADER.strip(), *bad, ""]))
     ingest(run)
-    (run.job.home / "future").mkdir()
-    (run.job.home / "future/f.csv").write_text(HEADER + "7,x,never,,1\n")
+    (run.context.home / "future").mkdir()
+    (run.context.home / "future/f.csv").write_text(HEADER + "7,x,never,,1\n")
     ingest_files.fn(run, "requests", Source(path="future"))
     partition_observations.fn(run)
-    assert vanished_segments(run.job) == {
+    assert vanished_segments(run.context) == {
         "store=5/brand=x": "all 3 rows are quarantined: 2 null target, 1 unparsable; see the quarantine table",
         "store=6/brand=x": "the only row is quarantined: 1 non finite target; see the quarantine table",
     }
-    (run.job.home / "in/b.csv").write_text(HEADER + "5,x,2024-01-01,1,1\n")
+    (run.context.home / "in/b.csv").write_text(HEADER + "5,x,2024-01-01,1,1\n")
     ingest(run)
     partition_observations.fn(run)
-    assert vanished_segments(run.job) == {}
+    assert vanished_segments(run.context) == {}
 
 
 def older(spec, *columns):
@@ -237,19 +237,19 @@ def older(spec, *columns):
 
 def test_a_lake_from_before_newer_columns_and_formats_is_read_on_and_widened(run):
     put(run, "a.csv", [*grid(stores=1), (0, "x", 1, 1)])
-    (run.job.home / "in/b.csv").write_text(HEADER + "5,x,never,1,1\n")
+    (run.context.home / "in/b.csv").write_text(HEADER + "5,x,never,1,1\n")
     specs = {"quarantine": older(QUARANTINE, "segment"), "inputs": older(INPUTS, "modified_at")}
-    before = Run(OlderJob(run.job.fleet, run.job.lake, "run-0", run.job.home, specs=specs), run.workers)
+    before = Run(OlderJob(run.context.fleet, run.context.lake, "run-0", run.context.home, specs=specs), run.workers)
     ingest(before)
     partition_observations.fn(before)
     assert "segment" not in {field.name for field in specs["quarantine"].schema}
     assert ingest(run).unchanged == 2
     assert run.table(QUARANTINE).read()["segment"].to_pylist() == [None, None]
-    assert vanished_segments(run.job) == {}
+    assert vanished_segments(run.context) == {}
     put(run, "c.csv", [(6, "x", 1, "")])
     ingest(run)
     partition_observations.fn(run)
-    assert set(vanished_segments(run.job)) == {"store=6/brand=x"}
+    assert set(vanished_segments(run.context)) == {"store=6/brand=x"}
     assert run.table(QUARANTINE).read().num_rows == 3
 
 
@@ -299,7 +299,7 @@ def test_more_segments_than_the_limit_are_refused_at_the_first_and_at_every_late
 
 
 def test_nothing_valid_is_an_error_that_points_to_the_quarantine(run):
-    (run.job.home / "in/a.csv").write_text(HEADER + "1,x,never,1,1\n")
+    (run.context.home / "in/a.csv").write_text(HEADER + "1,x,never,1,1\n")
     ingest(run)
     with pytest.raises(PartitionError, match=r"no valid row .*: 1 unparsable \(day is not a time\); look at"):
         partition_observations.fn(run)

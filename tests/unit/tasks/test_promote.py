@@ -18,7 +18,7 @@ def champions(run, release):
 
 
 def verdicts(run):
-    return run.table(VERDICTS).read(where=lambda partition: partition["run_id"] == run.job.run_id).to_pylist()
+    return run.table(VERDICTS).read(where=lambda partition: partition["run_id"] == run.context.run_id).to_pylist()
 
 
 def alias(trained, name):

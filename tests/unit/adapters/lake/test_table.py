@@ -102,32 +102,32 @@ def test_files_are_read_in_their_order_whatever_memory_holds(table, monkeypatch,
     assert table.read_files(files, ["units"], ds.field("units") > 102).to_pylist() == [{"units": 103}, {"units": 104}]
 
 
-def test_a_pinned_table_stays_as_it_was(table, monkeypatch):
-    before = dataclasses.replace(table, pinned=table.pin())
+def test_a_table_at_a_snapshot_stays_as_it_was(table, monkeypatch):
+    before = dataclasses.replace(table, at=table.snapshot())
     put(table, 0, 1)
-    pinned = dataclasses.replace(table, pinned=table.pin())
+    frozen = dataclasses.replace(table, at=table.snapshot())
     put(table, 0, 2)
     for _ in range(2):
-        assert (units(before), units(pinned), units(table)) == ([], [1], [2])
-        assert (before.version(), pinned.version()) == (-1, 1)
+        assert (units(before), units(frozen), units(table)) == ([], [1], [2])
+        assert (before.version(), frozen.version()) == (-1, 1)
         # As in another process, which looks up by itself.
-        monkeypatch.setattr(lake, "_pinned_files", {})
-    assert pinned.pin() == pinned.pinned
+        monkeypatch.setattr(lake, "_snapshot_files", {})
+    assert frozen.snapshot() == frozen.at
     # What is committed replaces what is there now.
-    put(pinned, 0, 3)
-    assert (units(pinned), units(table)) == ([1], [3])
+    put(frozen, 0, 3)
+    assert (units(frozen), units(table)) == ([1], [3])
 
 
-def test_a_table_that_took_the_place_of_another_has_pins_of_its_own(tmp_path):
+def test_a_table_that_took_the_place_of_another_has_snapshots_of_its_own(tmp_path):
     table = Lake(str(tmp_path)).table("shop", SPEC)
     put(table, 0, 1)
     shutil.copytree(tmp_path / "shop", tmp_path / "saved")
     put(table, 0, 2)
-    assert units(dataclasses.replace(table, pinned=table.pin())) == [2]
+    assert units(dataclasses.replace(table, at=table.snapshot())) == [2]
     shutil.rmtree(tmp_path / "shop")
     (tmp_path / "saved").rename(tmp_path / "shop")
     put(table, 0, 3)  # Another commit of the same number.
-    assert units(dataclasses.replace(table, pinned=table.pin())) == [3]
+    assert units(dataclasses.replace(table, at=table.snapshot())) == [3]
 
 
 def test_a_repeated_transaction_is_skipped(table):

@@ -72,7 +72,7 @@ def test_quarantined_rows_of_the_segment_and_of_no_other_are_told(trained):
     run = trained.run()
     ingest_files.fn(run, "observations", run.fleet.source)
     partition_observations.fn(run)
-    tables = FleetTables(run.job.lake, "shop")
+    tables = FleetTables(run.context.lake, "shop")
     rejected = explain_segment(tables, AMBER).rejected
     assert [(each.stage, each.reason, each.row) for each in rejected] == [
         ("observations", "null_target", 3),
@@ -158,7 +158,7 @@ def test_hostile_names_are_explained_each_as_itself(tmp_path, workers):
     train_all(run, Registry(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts")))
     promote_challengers.fn(run)
     score_fleet.fn(run)
-    tables = FleetTables(run.job.lake, "shop")
+    tables = FleetTables(run.context.lake, "shop")
     for place, name in enumerate(HOSTILE):
         key = segment_key({"store": name, "brand": "2"})
         assert resolve_segment(tables, [key], "shop") == key

@@ -53,10 +53,10 @@ def test_each_kind_of_segment_says_why_another_model_stands_in(trained):
 def test_the_interval_of_a_fallback_holds_what_segments_stray(trained, monkeypatch):
     """SHORT is brought to size, UNSEEN may be of any size: both are wider than the level's own interval."""
     run = trained.run()
-    order = scoring_request(run, 1, None)
+    request = scoring_request(run, 1, None)
 
     def rows():
-        files = [file for bucket in range(3) for file in score_bucket(run.job, order, bucket).files]
+        files = [file for bucket in range(3) for file in score_bucket(run.context, request, bucket).files]
         return run.table(PREDICTIONS).read_files(files).to_pandas()
 
     wide = rows()

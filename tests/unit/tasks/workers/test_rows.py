@@ -40,7 +40,7 @@ def rides_run(_trained_rides, workers):
 
 
 def land(run, name, frame):
-    frame.drop(columns="minutes").to_csv(run.job.home / "today" / name, index=False)
+    frame.drop(columns="minutes").to_csv(run.context.home / "today" / name, index=False)
     ingest_files.fn(run, "requests", run.fleet.score.source)
 
 
@@ -91,7 +91,7 @@ def test_unseen_segments_take_the_parent_then_the_global_model(rides_run):
 
 
 def test_without_a_chain_an_unseen_segment_has_no_model_and_no_number(rides_run, workers):
-    run = open_run(rides_run.job.home, workers, "run-2", rides_fleet(fallback=[]))
+    run = open_run(rides_run.context.home, workers, "run-2", rides_fleet(fallback=[]))
     land(run, "one.csv", rides(4, 3, [("wien", "a")]))
     summary = score_fleet.fn(run)
     assert summary.statuses == {"no_model": 4}
@@ -111,7 +111,7 @@ def test_missing_and_unknown_values_are_predicted_with_what_training_knew(rides_
 
 
 def test_an_input_without_a_valid_row_counts_as_scored(rides_run):
-    (rides_run.job.home / "today" / "empty.csv").write_text("ride,city,route,distance,weather\n")
+    (rides_run.context.home / "today" / "empty.csv").write_text("ride,city,route,distance,weather\n")
     ingest_files.fn(rides_run, "requests", rides_run.fleet.score.source)
     assert score_fleet.fn(rides_run).rows == 0
     version = rides_run.table(PREDICTIONS).version()
@@ -133,7 +133,7 @@ def test_broken_champions_unseen_segments_and_rows_without_an_answer_harm_no_oth
     change_champions(run, ["city=ulm/route=a"], onnx=b"no graph")
     today = rides(8, 3, [("ulm", "a"), ("ulm", "b/c"), ("wien", "x")])
     today.loc[1, "distance"] = 1e9
-    today.drop(columns="minutes").to_csv(run.job.home / "today" / "one.csv", index=False)
+    today.drop(columns="minutes").to_csv(run.context.home / "today" / "one.csv", index=False)
     ingest_files.fn(run, "requests", run.fleet.score.source)
     assert score_fleet.fn(run).rows == 8
     rows = run.table(PREDICTIONS).read().to_pandas().set_index("row").sort_index()
