@@ -145,6 +145,15 @@ def trained(_trained_shop, tmp_path, workers):
 
 
 @pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory):
+    """API url of a Prefect server for commands that need not start one of their own."""
+    from prefect_server import prefect_server
+
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def s3(tmp_path_factory):
     """Storage options of a real S3 server with a bucket `lake`; AWS_* say the same while the tests run."""
     if weed_program() is None:

@@ -34,8 +34,8 @@ def kill_at(commit, moment):
     return seen
 
 
-def main(folder, commit, moment, run_id):
-    seen = kill_at(commit, moment)
+def run_stages(folder, run_id):
+    """From raw files to predictions."""
     run = open_run(folder, InlineWorkers(), run_id)
     registry = Registry(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
     train_all(run, registry)
@@ -43,8 +43,9 @@ def main(folder, commit, moment, run_id):
     promote_challengers.fn(run)
     sync_aliases.fn(run, registry)
     score_fleet.fn(run)
-    print(len(seen))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])
+    commits = kill_at(int(sys.argv[2]), sys.argv[3])
+    run_stages(Path(sys.argv[1]), sys.argv[4])
+    print(len(commits))

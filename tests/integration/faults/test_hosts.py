@@ -23,6 +23,7 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 SEGMENTS, BUCKETS, PORT = 40, 16, 8786
 WORKERS = ("worker-1", "worker-2", "worker-3")
 LOST = "worker-2"
+TIME_TO_LIVE = "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,10 +46,12 @@ def folder(tmp_path):
 
 
 def scheduler_environment(folder):
-    """That of docker-compose.yml: it decides when a host is lost."""
+    """That of docker-compose.yml, which decides when a host is lost; a quarter of the time will do here."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     given = services["dask-scheduler"]["environment"]
-    return {name: value.replace("/tls/", f"{folder}/tls/") for name, value in given.items()}
+    environment = {name: value.replace("/tls/", f"{folder}/tls/") for name, value in given.items()}
+    assert environment[TIME_TO_LIVE] == "60 seconds"
+    return environment | {TIME_TO_LIVE: "15 seconds"}
 
 
 def begin(host, command, folder, environment):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,13 +19,18 @@ from shop import future, sales, shop
 ROOT = Path(__file__).parents[3]
 
 
-def myriad(folder, *arguments):
+def myriad(folder, *arguments, **more):
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("MYRIAD_", "PREFECT_", "MLFLOW_"))
     }
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *arguments], cwd=folder, env=clean, capture_output=True, text=True, timeout=300
-    )
+    command = [sys.executable, "-m", "cli", *arguments]
+    return subprocess.run(command, cwd=folder, env=clean | more, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def again(project, prefect_server):
+    """Further commands in the project, which share a Prefect server: one of their own takes each of them seconds."""
+    return partial(myriad, project, PREFECT_API_URL=prefect_server, MYRIAD_WORKERS="1")
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +112,9 @@ def test_the_report_opens_offline_and_is_small(project):
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
 
 
-def test_a_second_run_reuses_everything_and_predicts_nothing_twice(project):
+def test_a_second_run_reuses_everything_and_predicts_nothing_twice(project, again):
     before = DeltaTable(project / "var/lake/shop/predictions").to_pandas()
-    done = myriad(project, "run", "fleets/shop.yaml", "--json")
+    done = again("run", "fleets/shop.yaml", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = summary(project)
     assert json.loads(done.stdout) == found
@@ -120,33 +126,33 @@ def test_a_second_run_reuses_everything_and_predicts_nothing_twice(project):
     assert np.isfinite(after.prediction).all()
 
 
-def test_a_stage_by_itself_tells_what_it_did_in_one_document(project):
-    done = myriad(project, "train", "shop", "--json")
+def test_a_stage_by_itself_tells_what_it_did_in_one_document(project, again):
+    done = again("train", "shop", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     assert found["fleet"] == "shop"
     assert list(found["stages"]) == ["train", "register"]
     assert found["stages"]["train"]["outcomes"] == {"reused": 7, "fallback": 1}
     assert (found["stages"]["register"]["registered"], found["stages"]["register"]["created"]) == (7, 0)
-    status = json.loads(myriad(project, "status", "shop", "--json").stdout)
+    status = json.loads(again("status", "shop", "--json").stdout)
     assert status["runs"][0]["run_id"] == found["run_id"]
 
 
-def test_rollback_makes_a_new_release_of_an_old_one(project):
-    done = myriad(project, "rollback", "fleets/shop.yaml", "--to", "1")
+def test_rollback_makes_a_new_release_of_an_old_one(project, again):
+    done = again("rollback", "fleets/shop.yaml", "--to", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "release 2 is in force" in done.stdout
-    refused = myriad(project, "rollback", "fleets/shop.yaml", "--to", "9")
+    refused = again("rollback", "fleets/shop.yaml", "--to", "9")
     assert refused.returncode == 1
     assert "release 9 is not kept" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_a_fleet_whose_gates_hold_everything_still_predicts_and_reports(project):
+def test_a_fleet_whose_gates_hold_everything_still_predicts_and_reports(project, again):
     content = yaml.safe_load((project / "fleets/shop.yaml").read_text())
     content |= {"name": "strict", "gates": {"worst_metric": 1e-9}}
     (project / "fleets/strict.yaml").write_text(yaml.safe_dump(content))
-    done = myriad(project, "run", "fleets/strict.yaml")
+    done = again("run", "fleets/strict.yaml")
     (project / "fleets/strict.yaml").unlink()
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((project / "var/reports/strict/latest.json").read_text())
@@ -157,16 +163,16 @@ def test_a_fleet_whose_gates_hold_everything_still_predicts_and_reports(project)
     assert set(frame.candidate.dropna()) == {"naive"}
 
 
-def test_past_dates_are_forecast_measured_and_exported(project):
-    done = myriad(project, "score", "shop", "--release", "1", "--from", "2025-01-06", "--to", "2025-01-19", "--json")
+def test_past_dates_are_forecast_measured_and_exported(project, again):
+    done = again("score", "shop", "--release", "1", "--from", "2025-01-06", "--to", "2025-01-19", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = json.loads(done.stdout)
     assert [(job["as_of"], job["in_sample"]) for job in jobs] == [("2025-01-12", 24), ("2025-01-19", 28)]
-    assert "the fleet's zone, UTC" in myriad(project, "score", "shop", "--as-of", "soon").stderr
-    done = myriad(project, "accuracy", "shop")
+    assert "the fleet's zone, UTC" in again("score", "shop", "--as-of", "soon").stderr
+    done = again("accuracy", "shop")
     assert done.returncode == 0, done.stdout + done.stderr
     assert next(line.split()[:3] for line in done.stdout.splitlines() if " in sample " in line) == ["1", "in", "sample"]
-    done = myriad(project, "export", "shop", "predictions", "--to", "var/out.csv", "--segment", "store=1/brand=amber")
+    done = again("export", "shop", "predictions", "--to", "var/out.csv", "--segment", "store=1/brand=amber")
     assert done.returncode == 0, done.stdout + done.stderr
     frame = pd.read_csv(project / "var/out.csv")
     assert set(frame.brand) == {"amber"}
@@ -185,10 +191,10 @@ def test_nothing_is_written_outside_var(project):
         ({"test": {"source": {"path": "nowhere/*.csv"}}}, "nowhere/*.csv: no file matches"),
     ],
 )
-def test_bad_input_is_one_clear_message_and_exit_code_2(project, change, told):
+def test_bad_input_is_one_clear_message_and_exit_code_2(project, again, change, told):
     content = yaml.safe_load((project / "fleets/shop.yaml").read_text()) | change
     (project / "fleets/bad.yaml").write_text(yaml.safe_dump(content | {"name": "bad"}))
-    done = myriad(project, "run", "fleets/bad.yaml")
+    done = again("run", "fleets/bad.yaml")
     (project / "fleets/bad.yaml").unlink()
     assert done.returncode == 2, done.stdout + done.stderr
     assert told in done.stderr

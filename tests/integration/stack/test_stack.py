@@ -227,11 +227,11 @@ def test_a_cancelled_run_stops_its_workers_and_the_next_one_does_only_what_is_mi
 
 
 def _slow_fleet(folder):
-    """Trees for every segment: a training of a minute."""
-    file = simulate_fleet(folder / "raw", 120, 4, "parquet", {"weeks": 104, "horizon": 8, "seed": 1}, {})[-1]
+    """Trees for every segment: a training of half a minute, so that it can be cancelled in its middle."""
+    file = simulate_fleet(folder / "raw", 64, 4, "parquet", {"weeks": 104, "horizon": 8, "seed": 1}, {})[-1]
     content = yaml.safe_load(file.read_text())
     content |= {"name": "slow", "candidates": ["seasonal_naive", "lightgbm"], "fallback": ["global"]}
-    content["partition"] = {"buckets": 24}
+    content["partition"] = {"buckets": 16}
     content.pop("test")
     file.write_text(yaml.safe_dump(content))
     return str(file)
