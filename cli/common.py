@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INTERRUPTED",
+    "display_progress",
     "interruptible",
-    "prepare",
+    "prepare_run",
+    "print_result",
     "report_errors",
     "settings_of",
-    "show",
-    "shown_progress",
     "tables_of",
 ]
 
@@ -75,7 +75,7 @@ def interruptible() -> Iterator[None]:
         yield
 
 
-def prepare(fleet: str, *, reads_input: bool = False) -> None:
+def prepare_run(fleet: str, *, reads_input: bool = False) -> None:
     """Defaults for a run without servers, and a look at what it needs before anything heavy is started."""
     from adapters.lake.files import list_files
     from adapters.orchestration.local_server import join_server
@@ -93,22 +93,22 @@ def prepare(fleet: str, *, reads_input: bool = False) -> None:
 
 
 @contextmanager
-def shown_progress(as_json: bool) -> Iterator[None]:
+def display_progress(as_json: bool) -> Iterator[None]:
     """Progress of the stages; beside the document, on stderr, where stdout is for that alone."""
     import sys
     from contextlib import nullcontext, redirect_stdout
 
     from cli.views import progress as console
 
-    with redirect_stdout(sys.stderr) if as_json else nullcontext(), console.shown_progress():
+    with redirect_stdout(sys.stderr) if as_json else nullcontext(), console.display_progress():
         yield
 
 
-def show(value: T, printed: Callable[[T], None], as_json: bool) -> None:
+def print_result(value: T, printed: Callable[[T], None], as_json: bool) -> None:
     """One JSON document, or what people read."""
-    from cli.views.tables import show_json
+    from cli.views.tables import print_json
 
-    show_json(value) if as_json else printed(value)
+    print_json(value) if as_json else printed(value)
 
 
 def settings_of(lake: str | None) -> "Settings":

@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from adapters.compute.progress import PeakMemory, Progress, emit
 from adapters.registry import Registry
 from domain.errors import RegistryError
-from domain.reporting.summary import Stage
+from domain.reporting.summary import StageTime
 from flows.accuracy import accuracy
 from flows.ingest import ingest
 from flows.parameters import FleetFile, LakeRoot, RunId
@@ -46,13 +46,13 @@ class _Timings:
     """Runs stages one after another and keeps how long each took."""
 
     def __init__(self) -> None:
-        self.stages: list[Stage] = []
+        self.stages: list[StageTime] = []
 
     def run(self, name: str, work: Callable[[], T], rows: Callable[[T], int]) -> T:
         began = time.perf_counter()
         emit(Progress(name, 0, 0))
         result = work()
-        self.stages.append(Stage(name, round(time.perf_counter() - began, 3), rows(result)))
+        self.stages.append(StageTime(name, round(time.perf_counter() - began, 3), rows(result)))
         return result
 
 

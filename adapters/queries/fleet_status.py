@@ -33,7 +33,7 @@ from domain.reporting.fleet_status import (
     ReleaseView,
     RunView,
     SegmentLine,
-    advice,
+    next_steps,
 )
 from models.promotion.gates import WILLED
 
@@ -83,7 +83,7 @@ def read_status(tables: FleetTables, reports: Path, file: str) -> FleetStatus:
         at_work=at_work(tables.lake, tables.fleet),
         stale=tuple(_stale(tables, observations, release)),
     )
-    return replace(status, next=advice(status, file))
+    return replace(status, next=next_steps(status, file))
 
 
 def read_fleets(lake: Lake, reports: Path, home: Path) -> list[FleetStatus]:

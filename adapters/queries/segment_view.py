@@ -37,7 +37,7 @@ from domain.reporting.segment_view import (
     RejectedView,
     SegmentView,
     VerdictView,
-    choice_words,
+    explain_choice,
 )
 
 __all__ = ["explain_prediction", "explain_segment", "resolve_segment"]
@@ -100,7 +100,7 @@ def explain_segment(tables: FleetTables, segment: str, fleet: Fleet | None = Non
         data=_data(tables, bucket, wanted, observed),
         rejected=_rejected(tables, wanted),
         leaderboard=ranks,
-        choice=choice_words(ranks, challenger.baseline_error if challenger else math.nan, fleet),
+        choice=explain_choice(ranks, challenger.baseline_error if challenger else math.nan, fleet),
         outcomes=_outcomes(tables, bucket, wanted),
         verdicts=_verdicts(tables, wanted),
         challenger=challenger,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import report_errors, settings_of, show
+from cli.common import print_result, report_errors, settings_of
 from cli.options import AsJson
 from domain.errors import OrchestratorError, RequestError, SettingsError, UnknownNameError
 from domain.gateway.api_keys import SCOPES, Scope
@@ -124,7 +124,7 @@ def revoke(
         from adapters.gateway.api_keys import revoke_key
 
         revoke_key(_store(), prefix)
-        show({"revoked": prefix}, lambda _: typer.echo(f"key {prefix} is revoked"), as_json)
+        print_result({"revoked": prefix}, lambda _: typer.echo(f"key {prefix} is revoked"), as_json)
 
 
 @keys.command("list")
@@ -134,9 +134,9 @@ def list_keys(as_json: AsJson = False) -> None:
     Example: myriad keys list
     """
     with report_errors():
-        from cli.views.keys import show_keys
+        from cli.views.keys import print_keys
 
-        show([_public(key) for key in _store().all_keys()], show_keys, as_json)
+        print_result([_public(key) for key in _store().all_keys()], print_keys, as_json)
 
 
 @hooks.command("list")
@@ -150,9 +150,9 @@ def list_messages(
     Example: myriad hooks list --dead
     """
     with report_errors():
-        from cli.views.keys import show_messages
+        from cli.views.keys import print_deliveries
 
-        show(_store().deliveries(subscription, "dead" if dead else None, 200), show_messages, as_json)
+        print_result(_store().deliveries(subscription, "dead" if dead else None, 200), print_deliveries, as_json)
 
 
 @hooks.command("replay")
@@ -176,7 +176,7 @@ def replay(
         if message is not None and not count:
             raise UnknownNameError(f"message {message}: there is none to {subscription}")
         store.record("cli", "subscription.replay", subscription, {"messages": count})
-        show({"messages": count}, lambda _: typer.echo(f"{count:,} messages will be sent again"), as_json)
+        print_result({"messages": count}, lambda _: typer.echo(f"{count:,} messages will be sent again"), as_json)
 
 
 def _store() -> "GatewayStore":
@@ -200,4 +200,4 @@ def _show_new(text: str, key: "Key", as_json: bool) -> None:
     def told(_: object) -> None:
         typer.echo(f"{key.slot} key of {key.client}, scopes {', '.join(key.scopes)}; it is not shown again:\n{text}")
 
-    show({"key": text, **_public(key)}, told, as_json)
+    print_result({"key": text, **_public(key)}, told, as_json)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.common import interruptible, prepare, report_errors, settings_of, show, shown_progress, tables_of
+from cli.common import display_progress, interruptible, prepare_run, print_result, report_errors, settings_of, tables_of
 from cli.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
 
 __all__ = ["accuracy", "doctor", "explain", "export", "report", "status"]
@@ -31,19 +31,19 @@ def status(
     """
     from adapters.lake.table import Lake
     from adapters.queries.fleet_status import read_fleets, read_segments, read_status
-    from cli.views.status import show_fleets, show_segment_lines, show_status
+    from cli.views.status import print_fleets, print_segment_lines, print_status
 
     with report_errors():
         settings = settings_of(lake)
         place, reports = Lake(settings.lake_uri), settings.path(settings.reports)
         if fleet is None:
-            show(read_fleets(place, reports, settings.home), partial(show_fleets, place.uri), as_json)
+            print_result(read_fleets(place, reports, settings.home), partial(print_fleets, place.uri), as_json)
             return
         tables, definition = tables_of(settings, fleet)
         if segments or outcome or held:
-            show(read_segments(tables, outcome, held=held), show_segment_lines, as_json)
+            print_result(read_segments(tables, outcome, held=held), print_segment_lines, as_json)
         else:
-            show(read_status(tables, reports, fleet if definition else "FLEET_FILE"), show_status, as_json)
+            print_result(read_status(tables, reports, fleet if definition else "FLEET_FILE"), print_status, as_json)
 
 
 def explain(
@@ -70,15 +70,15 @@ def explain(
     Example: myriad explain m3 n1402 --time 2000-07-01
     """
     from adapters.queries.segment_view import explain_prediction, explain_segment, resolve_segment
-    from cli.views.explain import show_explanation, show_lineage
+    from cli.views.explain import print_lineage, print_segment
 
     with report_errors():
         tables, definition = tables_of(settings_of(lake), fleet)
         key = resolve_segment(tables, segment, fleet)
         if time is None and row is None:
-            show(explain_segment(tables, key, definition), show_explanation, as_json)
+            print_result(explain_segment(tables, key, definition), print_segment, as_json)
         else:
-            show(explain_prediction(tables, key, time, row), show_lineage, as_json)
+            print_result(explain_prediction(tables, key, time, row), print_lineage, as_json)
 
 
 def report(
@@ -94,16 +94,16 @@ def report(
     Example: myriad report m3 --open
     """
     from adapters.lake.report_files import find_report, list_reports, open_report
-    from cli.views.status import show_report, show_reports
+    from cli.views.status import print_report, print_reports
 
     with report_errors():
         settings = settings_of(lake)
         folder = settings.path(settings.reports) / tables_of(settings, fleet)[0].fleet
         found = find_report(folder, fleet, run)
         if listed:
-            show(list_reports(folder), show_reports, as_json)
+            print_result(list_reports(folder), print_reports, as_json)
             return
-        show(found, show_report, as_json)
+        print_result(found, print_report, as_json)
         if opened:
             open_report(found)
 
@@ -120,21 +120,21 @@ def accuracy(
     Example: myriad accuracy m3 --by segment
     """
     with report_errors(), interruptible():
-        prepare(fleet)
-        from cli.views.accuracy import accuracy_document, show_accuracy
+        prepare_run(fleet)
+        from cli.views.accuracy import accuracy_document, print_accuracy
         from flows.accuracy import accuracy as flow
         from tasks.accuracy import accuracy_rows
 
-        with shown_progress(as_json):
+        with display_progress(as_json):
             summary = flow(fleet, lake=lake)
         tables, _ = tables_of(settings_of(lake), fleet)
         rows = accuracy_rows(tables.lake, tables.fleet, by, release)
         if not rows.num_rows and not as_json:
             typer.echo(summary.reason or "no prediction has an actual value yet")
         elif as_json:
-            show(accuracy_document(rows, by, tables.fleet, release), typer.echo, as_json)
+            print_result(accuracy_document(rows, by, tables.fleet, release), typer.echo, as_json)
         else:
-            show_accuracy(rows, by)
+            print_accuracy(rows, by)
 
 
 def export(
@@ -163,7 +163,7 @@ def export(
         tables, _ = tables_of(settings, fleet)
         key = None if segment is None else resolve_segment(tables, [segment], fleet)
         done = export_table(tables, definition, table, to, settings.home, form=form, release=release, segment=key)
-        show(done, lambda it: typer.echo(f"{it.rows:,} rows of {it.table}: {it.path}"), as_json)
+        print_result(done, lambda it: typer.echo(f"{it.rows:,} rows of {it.table}: {it.path}"), as_json)
 
 
 def doctor(lake: LakePath = None, as_json: AsJson = False) -> None:
@@ -175,12 +175,12 @@ def doctor(lake: LakePath = None, as_json: AsJson = False) -> None:
     """
     from adapters.health import examine
     from adapters.settings import quiet_telemetry
-    from cli.views.doctor import show_checks
+    from cli.views.doctor import print_checks
     from domain.checks.health import counts
 
     with report_errors():
         quiet_telemetry()
         checks = examine(settings_of(lake))
-        show(checks, show_checks, as_json)
+        print_result(checks, print_checks, as_json)
     if counts(checks)["failed"]:
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.common import interruptible, prepare, report_errors, settings_of, show, shown_progress, tables_of
+from cli.common import display_progress, interruptible, prepare_run, print_result, report_errors, settings_of, tables_of
 from cli.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
 from domain.errors import OrchestratorError
 
@@ -22,15 +22,15 @@ def rollback(
     Example: myriad rollback m3 --to 2
     """
     with report_errors(), interruptible():
-        prepare(fleet)
+        prepare_run(fleet)
         from flows.promote import rollback as flow
         from flows.stages import document
 
-        with shown_progress(as_json):
+        with display_progress(as_json):
             summary = flow(fleet, to, lake=lake)
         told = f"release {summary.release} is in force: the {summary.promoted} champions of release {to}"
         more = f"\n{summary.reason}" if "pinned" in summary.reason else ""
-        show(document(summary), lambda _: typer.echo(told + more), as_json)
+        print_result(document(summary), lambda _: typer.echo(told + more), as_json)
 
 
 def pin(
@@ -55,22 +55,22 @@ def pin(
     """
     if listed == (segment is not None) or (segment is not None and off == (version is not None)):
         raise typer.BadParameter("give SEGMENT VERSION, or SEGMENT --off, or --list")
-    from cli.views.release import show_pin, show_pins
+    from cli.views.release import print_pin, print_pins
 
     with report_errors(), interruptible():
         if segment is None:
             from domain.data.tables import CHAMPIONS
             from tasks.workers.release import pinned_segments
 
-            show(pinned_segments(tables_of(settings_of(lake), fleet)[0][CHAMPIONS]), show_pins, as_json)
+            print_result(pinned_segments(tables_of(settings_of(lake), fleet)[0][CHAMPIONS]), print_pins, as_json)
             return
-        prepare(fleet)
+        prepare_run(fleet)
         from flows.promote import pin as flow
         from flows.promote import unpin
 
-        with shown_progress(as_json):
+        with display_progress(as_json):
             summary = unpin(fleet, segment, lake=lake) if version is None else flow(fleet, segment, version, lake=lake)
-        show(summary, show_pin, as_json)
+        print_result(summary, print_pin, as_json)
 
 
 def registry_sync(
@@ -84,13 +84,13 @@ def registry_sync(
     Example: myriad registry sync m3 --dry-run
     """
     with report_errors(), interruptible():
-        prepare(fleet)
-        from cli.views.release import show_sync
+        prepare_run(fleet)
+        from cli.views.release import print_sync
         from flows.sync_registry import sync_registry
 
-        with shown_progress(as_json):
+        with display_progress(as_json):
             summary = sync_registry(fleet, lake=lake, dry_run=dry_run)
-        show(summary, show_sync, as_json)
+        print_result(summary, print_sync, as_json)
 
 
 def maintain(
@@ -118,7 +118,7 @@ def maintain(
     from adapters.orchestration.local_server import join_server
     from adapters.settings import embedded_defaults
     from adapters.sources.fleet_files import known_fleet
-    from cli.views.maintain import show_maintenance
+    from cli.views.maintain import print_maintenance
 
     with report_errors(), interruptible():
         settings = settings_of(lake)
@@ -128,9 +128,9 @@ def maintain(
         embedded_defaults(settings)
         from flows.maintain import maintain as flow
 
-        with shown_progress(as_json):
+        with display_progress(as_json):
             done = [flow(name, lake=lake, retention_hours=retention_hours, dry_run=dry_run) for name in names]
-        show(done, show_maintenance, as_json)
+        print_result(done, print_maintenance, as_json)
 
 
 def up(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import interruptible, prepare, report_errors, show, shown_progress
+from cli.common import display_progress, interruptible, prepare_run, print_result, report_errors
 from cli.options import AsJson, FleetPath, LakePath
 from domain.errors import RequestError
 
@@ -20,17 +20,17 @@ def run(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> Non
     Example: myriad run fleets/m3.yaml
     """
     with report_errors(), interruptible():
-        prepare(fleet, reads_input=True)
-        from cli.views.progress import closing_table
+        prepare_run(fleet, reads_input=True)
+        from cli.views.progress import print_summary
         from flows.pipeline import pipeline
 
-        with shown_progress(as_json):
+        with display_progress(as_json):
             result = pipeline(fleet, lake=lake)
         summary = result.report.with_suffix(".json")
         if as_json:
             typer.echo(summary.read_text(encoding="utf-8"), nl=False)
         else:
-            closing_table(summary)
+            print_summary(summary)
 
 
 def ingest(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
@@ -88,8 +88,8 @@ def score(
     Example: myriad score m3 --release 2 --as-of 1990-12
     """
     with report_errors(), interruptible():
-        prepare(fleet)
-        from cli.views.accuracy import show_scores
+        prepare_run(fleet)
+        from cli.views.accuracy import print_scores
         from flows.score import backfill
         from flows.score import score as flow
 
@@ -97,22 +97,22 @@ def score(
             raise RequestError("--input is for one job: leave out --from and --to")
         if (first is None) != (last is None) or (first is not None and as_of is not None):
             raise RequestError("a span needs both --from and --to, and no --as-of beside them")
-        with shown_progress(as_json):
+        with display_progress(as_json):
             if first is not None and last is not None:
                 summaries = backfill(fleet, first, last, lake=lake, release=release)
             else:
                 summaries = [flow(fleet, lake=lake, release=release, as_of=as_of, inputs=inputs)]
-        show(summaries, show_scores, as_json)
+        print_result(summaries, print_scores, as_json)
 
 
 def _stage(name: "StageName", fleet: str, lake: str | None, as_json: bool) -> None:
     """Run one stage with its progress, and tell what came of it."""
     with report_errors(), interruptible():
-        prepare(fleet, reads_input=name == "ingest")
-        from cli.views.tables import show_figures
+        prepare_run(fleet, reads_input=name == "ingest")
+        from cli.views.tables import print_figures
         from flows.stages import run_stage
 
-        with shown_progress(as_json):
+        with display_progress(as_json):
             result = run_stage(name, fleet, lake)
         title = f"{name} of {result.fleet}, run {result.run_id}"
-        show(result, lambda done: show_figures(title, done.stages, done.seconds), as_json)
+        print_result(result, lambda done: print_figures(title, done.stages, done.seconds), as_json)

@@ -72,9 +72,9 @@ def status(as_json: AsJson = False) -> None:
     with report_errors():
         entries = _stack().entries()
         if as_json:
-            from cli.views.tables import show_json
+            from cli.views.tables import print_json
 
-            show_json(entries)
+            print_json(entries)
             return
         for entry in entries:
             since = f"{datetime.fromtimestamp(entry.started, UTC):%Y-%m-%d %H:%M} UTC" if entry.pid else ""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli.common import interruptible, report_errors, settings_of, show, shown_progress
+from cli.common import display_progress, interruptible, print_result, report_errors, settings_of
 from cli.options import AsJson, FleetPath, LakePath
 from domain.errors import SourceError
 
@@ -37,14 +37,14 @@ def new(
     with report_errors():
         from adapters.settings import Settings
         from adapters.sources.scaffold import draft_file
-        from cli.views.new import show_draft
+        from cli.views.new import print_draft
         from domain.scaffold.source_profile import UserOptions
 
         settings = Settings()
         segments = None if segment_by is None else tuple(part.strip() for part in segment_by.split(",") if part.strip())
         wishes = UserOptions(name, target, segments, time, horizon, task)
         drafted = draft_file(data, wishes, settings.home, settings.workers, out=out, force=force)
-        show_draft(drafted, settings.home, as_json=as_json)
+        print_draft(drafted, settings.home, as_json=as_json)
 
 
 def sample(
@@ -112,11 +112,11 @@ def check(
         from adapters.settings import Settings
         from adapters.sources.fleet_files import load_fleet
         from adapters.sources.sampling import check_fleet
-        from cli.views.check import show_findings
+        from cli.views.check import print_findings
 
         settings = Settings()
         findings = check_fleet(load_fleet(fleet, settings.home), settings.home, settings.workers)
-        show_findings(findings, as_json=as_json)
+        print_findings(findings, as_json=as_json)
         if findings.errors:
             raise typer.Exit(2)
 
@@ -140,7 +140,7 @@ def size(
         from adapters.lake.table import Lake
         from adapters.settings import embedded_defaults
         from adapters.sources.fleet_files import load_fleet
-        from cli.views.size import show_sizing
+        from cli.views.size import print_sizing
 
         settings = settings_of(lake)
         definition = load_fleet(fleet, settings.home)
@@ -152,10 +152,10 @@ def size(
         # One worker of our own: the sample lies on this machine.
         alone = settings.model_copy(update={"workers": 1, "dask_address": "", "worker_memory": "auto"})
         context = RunContext(definition, Lake(settings.lake_uri), "size", settings.home)
-        with shown_progress(as_json), open_workers(alone) as workers:
+        with display_progress(as_json), open_workers(alone) as workers:
             folder = settings.path(settings.reports) / definition.name
             found = measure(Run(context, workers), folder, sample, os.cpu_count() or 1)
-        show(found, show_sizing, as_json)
+        print_result(found, print_sizing, as_json)
 
 
 def _sample(name: str) -> Literal["m3", "flights"]:

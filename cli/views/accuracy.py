@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cli.views.tables import Section, show_sections
+from cli.views.tables import Section, print_sections
 from domain.reporting.formatting import format_count, format_number, format_percent
 
-__all__ = ["accuracy_document", "show_accuracy", "show_scores"]
+__all__ = ["accuracy_document", "print_accuracy", "print_scores"]
 
 _SHOWN = 20
 _NUMBERS = frozenset({0, 2, 3, 4, 5, 6, 7, 8})
@@ -40,7 +40,7 @@ class _Scored(Protocol):
     def standing(self) -> int: ...
 
 
-def show_scores(summaries: Sequence[_Scored]) -> None:
+def print_scores(summaries: Sequence[_Scored]) -> None:
     """A line a job, and what deserves to be known of it."""
     for summary in summaries:
         when = f"as of {summary.as_of}: " if summary.as_of else ""
@@ -64,7 +64,7 @@ def _details(summary: _Scored) -> Iterator[str]:
         yield f"{summary.standing:,} rows left out: newest forecasts of the same origin stand"
 
 
-def show_accuracy(rows: pa.Table, by: str) -> None:
+def print_accuracy(rows: pa.Table, by: str) -> None:
     """A line a step, segment or release; of segments those with the largest error first."""
     if by == "segment":
         rows = rows.sort_by([("absolute_error", "descending"), ("segment", "ascending")])
@@ -72,7 +72,7 @@ def show_accuracy(rows: pa.Table, by: str) -> None:
     header = (by, "model", "rows", "wape", "mae", "rmse", "bias", "smape", "covered")
     lines = [_line(row, by) for row in shown.to_pylist()]
     numbers = _NUMBERS - {0} if by == "segment" else _NUMBERS
-    show_sections(
+    print_sections(
         [Section(f"accuracy by {by}, {format_count(pc.sum(rows['rows']).as_py(), 'row')}", lines, header, numbers)]
     )
     if rows.num_rows > len(lines):

@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from cli.views.tables import Section, show_json, show_sections
+from cli.views.tables import Section, print_json, print_sections
 from domain.checks.findings import ColumnFacts, Estimate, Findings, Role, SegmentFacts, SourceFacts, WindowFacts
 from domain.reporting.formatting import format_bytes, format_count, format_duration, format_number, format_percent
 
-__all__ = ["show_findings"]
+__all__ = ["print_findings"]
 
 _COLORS = {"error": "red", "warning": "yellow"}
 _WINDOWS: dict[Role, str] = {"score.source": "scoring", "test.source": "test"}
 
 
-def show_findings(findings: Findings, *, as_json: bool) -> None:
+def print_findings(findings: Findings, *, as_json: bool) -> None:
     """Print findings to standard output."""
     if as_json:
-        show_json(findings)
+        print_json(findings)
         return
-    show_sections(_sections(findings))
+    print_sections(_sections(findings))
     console = Console(highlight=False)
     for problem in findings.problems:
         if sys.stdout.isatty():

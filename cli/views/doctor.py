@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-from cli.views.tables import Section, show_sections
+from cli.views.tables import Section, print_sections
 from domain.checks.health import Check, counts
 from domain.reporting.formatting import format_count
 
-__all__ = ["show_checks"]
+__all__ = ["print_checks"]
 
 
-def show_checks(checks: Sequence[Check]) -> None:
+def print_checks(checks: Sequence[Check]) -> None:
     """Print the checks, the remedy for each that failed or warns, and the verdict."""
     rows = [(check.part, check.name, check.verdict, check.found) for check in checks]
-    show_sections([Section("set-up", rows, ("part", "check", "verdict", "found"))])
+    print_sections([Section("set-up", rows, ("part", "check", "verdict", "found"))])
     for check in checks:
         if check.way_out:
             print(f"{check.verdict}: {check.part}, {check.name}: {check.way_out}")

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from cli.views.status import moment, source_words
-from cli.views.tables import Section, bar, show_sections
+from cli.views.status import describe_source, time_text
+from cli.views.tables import Section, print_sections, text_bar
 from domain.config.candidates import COMBINATION
 from domain.reporting.formatting import format_count, format_number, format_percent
 from domain.reporting.segment_view import (
@@ -16,25 +16,25 @@ from domain.reporting.segment_view import (
     PredictionLineage,
     PredictionView,
     SegmentView,
-    level_words,
+    describe_level,
     sparkline,
 )
 
-__all__ = ["show_explanation", "show_lineage"]
+__all__ = ["print_lineage", "print_segment"]
 
 _REJECTED, _OUTCOMES, _FILES, _OTHERS = 10, 10, 10, 10
 _ROW = ("time", "step", "prediction", "lower", "upper", "model", "made by", "release", "note")
 _FIGURES = frozenset({1, 2, 3, 4})
 
 
-def show_explanation(view: SegmentView) -> None:
+def print_segment(view: SegmentView) -> None:
     """Everything of one segment, from its rows to its predictions."""
-    show_sections(_explanation(view))
+    print_sections(_explanation(view))
 
 
-def show_lineage(lineage: PredictionLineage) -> None:
+def print_lineage(lineage: PredictionLineage) -> None:
     """Which model made a number, and from what."""
-    show_sections(_lineage(lineage))
+    print_sections(_lineage(lineage))
 
 
 def _explanation(view: SegmentView) -> Iterator[Section]:
@@ -49,7 +49,7 @@ def _explanation(view: SegmentView) -> Iterator[Section]:
     header = ("", "candidate", f"{metric} in the backtest".strip(), "weight", "")
     yield Section("candidates", ranks, header, numbers=frozenset({2, 3}))
     yield Section("why", [(view.choice,)] if view.choice else [])
-    history = [(each.run_id, moment(each.at), each.outcome, each.reason or each.candidate) for each in view.outcomes]
+    history = [(each.run_id, time_text(each.at), each.outcome, each.reason or each.candidate) for each in view.outcomes]
     yield Section("outcomes, newest first", history[:_OUTCOMES], ("training", "ended", "outcome", "reason"))
     verdicts = [
         (verdict.gate, "passed" if verdict.passed else "failed" if verdict.decisive else "noted", verdict.reason)
@@ -65,7 +65,7 @@ def _rank_row(rank: CandidateView) -> tuple[str, ...]:
     """The weights are shares in the chosen model, so the combination has none itself."""
     weight = 0.0 if rank.candidate == COMBINATION else rank.weight
     share = format_percent(weight) if weight else ""
-    return ("→" if rank.selected else "", rank.candidate, format_number(rank.error), share, bar(weight, 10))
+    return ("→" if rank.selected else "", rank.candidate, format_number(rank.error), share, text_bar(weight, 10))
 
 
 def _data_rows(view: SegmentView) -> Iterator[tuple[str, str]]:
@@ -77,7 +77,7 @@ def _data_rows(view: SegmentView) -> Iterator[tuple[str, str]]:
     data = view.data
     excluded = f", {data.excluded:,} excluded as outliers" if data.excluded else ""
     gaps = f", {format_count(data.gaps, 'gap', zero='no')}" if data.first_time else ""
-    span = f", {moment(data.first_time)} to {moment(data.last_time)}" if data.first_time else ""
+    span = f", {time_text(data.first_time)} to {time_text(data.last_time)}" if data.first_time else ""
     yield "data", f"{format_count(data.rows, 'row')}{span}{gaps}{excluded}"
     yield "target", f"mean {format_number(data.mean)}, std {format_number(data.std)}, {_demand(data)}"
     if data.first_time:
@@ -104,9 +104,9 @@ def _champion_rows(view: SegmentView) -> Iterator[tuple[str, str]]:
 
 
 def _release(champion: ChampionView) -> str:
-    source = source_words(champion.source)
+    source = describe_source(champion.source)
     since = f", in force since release {champion.since_release}" if champion.since_release < champion.release else ""
-    return f"{champion.release}{since}; {champion.kind} of {moment(champion.promoted_at)} from {source}"
+    return f"{champion.release}{since}; {champion.kind} of {time_text(champion.promoted_at)} from {source}"
 
 
 def _error(model: ModelView) -> str:
@@ -123,7 +123,7 @@ def _chain(view: SegmentView) -> Iterator[tuple[str, str]]:
     if view.data is not None:
         yield "rows", f"{view.data.rows:,} observations in bucket {view.bucket}"
     if challenger := view.challenger:
-        cutoff = f" up to {moment(challenger.cutoff)}" if challenger.cutoff else ""
+        cutoff = f" up to {time_text(challenger.cutoff)}" if challenger.cutoff else ""
         trained = f"{challenger.candidate} on {challenger.rows:,} rows{cutoff}"
         yield "challenger", f"run {challenger.run_id}: {trained}"
         yield "version", _registered(challenger)
@@ -161,7 +161,7 @@ def _forecast_title(view: SegmentView) -> str:
     if first.step is None:
         return f"newest predictions, {len(view.predictions):,} of {view.predicted_rows:,}"
     line = sparkline([*(view.data.targets[-40:] if view.data else ()), *(row.prediction for row in view.predictions)])
-    return f"forecast from {moment(first.origin)}: {line}"
+    return f"forecast from {time_text(first.origin)}: {line}"
 
 
 def _prediction_row(row: PredictionView) -> tuple[str, ...]:
@@ -169,19 +169,19 @@ def _prediction_row(row: PredictionView) -> tuple[str, ...]:
     numbers = tuple(format_number(value) for value in (row.prediction, row.lower, row.upper))
     model = f"{row.model_name} v{row.model_version}" if row.model_name else row.candidate or row.status
     note = row.reason or row.row_key or ""
-    return (moment(row.time), step, *numbers, model, level_words(row.fallback_level), str(row.release), note)
+    return (time_text(row.time), step, *numbers, model, describe_level(row.fallback_level), str(row.release), note)
 
 
 def _made_by(row: PredictionView) -> str:
     named = f" {row.model_name} version {row.model_version}" if row.model_name else ""
-    return f"{level_words(row.fallback_level)}{named}"
+    return f"{describe_level(row.fallback_level)}{named}"
 
 
 def _lineage(lineage: PredictionLineage) -> Iterator[Section]:
     row, made_by = lineage.prediction, lineage.made_by
     yield Section(f"prediction of {row.segment}", [_prediction_row(row)], _ROW, _FIGURES)
     yield Section("lineage, from the number back to the files", list(_steps_back(lineage)))
-    others = [(moment(each.origin), str(each.release), *_prediction_row(each)) for each in lineage.others[:_OTHERS]]
+    others = [(time_text(each.origin), str(each.release), *_prediction_row(each)) for each in lineage.others[:_OTHERS]]
     title = f"also predicted: {len(lineage.others):,}"
     yield Section(title, others, ("origin", "of", *_ROW), frozenset(place + 2 for place in _FIGURES))
     if made_by is None and row.model_name:
@@ -193,17 +193,17 @@ def _steps_back(lineage: PredictionLineage) -> Iterator[tuple[str, str]]:
     row, made_by = lineage.prediction, lineage.made_by
     number = format_number(row.prediction) if row.prediction is not None else f"no number, {row.status}"
     yield "number", f"{number}{f' ({row.reason})' if row.reason else ''}"
-    yield "job", f"{row.job_id}, scored {moment(row.scored_at)}"
+    yield "job", f"{row.job_id}, scored {time_text(row.scored_at)}"
     yield "made by", f"{_made_by(row)}{f', {row.candidate}' if row.candidate else ''}"
     yield "release", _release(made_by) if made_by else str(row.release or "none")
     if made_by:
         model = made_by.model
-        cutoff = f" up to {moment(model.cutoff)}" if model.cutoff else ""
+        cutoff = f" up to {time_text(model.cutoff)}" if model.cutoff else ""
         yield "trained", f"run {model.run_id}: {model.candidate} on {format_count(model.rows, 'row')}{cutoff}"
         yield "graph", f"{model.size_bytes:,} bytes, sha256 {model.sha256}"
         yield "error", _error(model)
     if row.origin is not None:
-        yield "origin", f"{moment(row.origin)}, step {row.step}"
+        yield "origin", f"{time_text(row.origin)}, step {row.step}"
     if lineage.covariates is not None:
         yield "features", lineage.covariates.path
     elif row.input_id.startswith("observations@"):

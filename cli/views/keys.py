@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from adapters.gateway.records import Delivery
-from cli.views.tables import Section, show_sections
+from cli.views.tables import Section, print_sections
 
-__all__ = ["show_keys", "show_messages"]
+__all__ = ["print_deliveries", "print_keys"]
 
 
-def show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
+def print_keys(keys: Sequence[Mapping[str, Any]]) -> None:
     """A line a key."""
     rows: list[tuple[str, ...]] = [
         (
@@ -25,17 +25,17 @@ def show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
         for key in keys
     ]
     header = ("key", "client", "slot", "scopes", "endpoints", "made", "holds until")
-    show_sections([Section("keys", rows or [("none yet: myriad keys create CLIENT --scope score",)], header)])
+    print_sections([Section("keys", rows or [("none yet: myriad keys create CLIENT --scope score",)], header)])
 
 
-def show_messages(messages: Sequence[Delivery]) -> None:
+def print_deliveries(messages: Sequence[Delivery]) -> None:
     """A line a message."""
     rows: list[tuple[str, ...]] = [
         (one.message, one.subscription, one.state, str(one.attempts), f"{one.due_at:%Y-%m-%d %H:%M}", one.reason)
         for one in messages
     ]
     header = ("message", "to", "state", "attempts", "due or sent", "reason")
-    show_sections([Section("messages", rows or [("none",)], header, frozenset({3}))])
+    print_sections([Section("messages", rows or [("none",)], header, frozenset({3}))])
 
 
 def _day(moment: datetime) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from adapters.lake.maintenance import TableMaintenance
-from cli.views.tables import Section, show_sections
+from cli.views.tables import Section, print_sections
 from domain.reporting.formatting import format_bytes, format_count
 
-__all__ = ["show_maintenance"]
+__all__ = ["print_maintenance"]
 
 
 class FleetMaintenance(Protocol):
@@ -27,12 +27,12 @@ class FleetMaintenance(Protocol):
     def sent(self) -> int: ...
 
 
-def show_maintenance(fleets: Sequence[FleetMaintenance]) -> None:
+def print_maintenance(fleets: Sequence[FleetMaintenance]) -> None:
     """Print one table and one summary line per fleet."""
     for fleet in fleets:
         header = ("table", "files merged", "into", "files deleted", "freed", "")
         rows = [_row(table) for table in fleet.tables]
-        show_sections([Section(f"fleet {fleet.fleet}", rows, header, numbers=frozenset({1, 2, 3, 4}))])
+        print_sections([Section(f"fleet {fleet.fleet}", rows, header, numbers=frozenset({1, 2, 3, 4}))])
         print(f"{fleet.fleet}: {'would be: ' if fleet.dry_run else ''}{', '.join(_totals(fleet))}")
     if not fleets:
         print("no fleets in the lake")

@@ -9,10 +9,10 @@ from rich.text import Text
 from adapters.sources.scaffold import Drafted
 from domain.reporting.formatting import format_bytes, format_duration
 
-__all__ = ["show_draft"]
+__all__ = ["print_draft"]
 
 
-def show_draft(drafted: Drafted, home: Path, *, as_json: bool) -> None:
+def print_draft(drafted: Drafted, home: Path, *, as_json: bool) -> None:
     """Print a summary to standard output."""
     name = drafted.draft.content["name"]
     path = str(drafted.path.relative_to(home) if drafted.path.is_relative_to(home) else drafted.path)

@@ -16,13 +16,13 @@ from rich.text import Text
 from adapters.compute.progress import Progress, subscribed
 from domain.reporting.formatting import format_bytes, format_duration
 
-__all__ = ["closing_table", "shown_progress"]
+__all__ = ["display_progress", "print_summary"]
 
 _REFUSED = 5  # messages of refused files that the closing table shows
 
 
 @contextmanager
-def shown_progress() -> Iterator[None]:
+def display_progress() -> Iterator[None]:
     """Progress bars in a terminal, one plain line a stage elsewhere."""
     if not sys.stdout.isatty():
         with subscribed(_Lines()):
@@ -72,7 +72,7 @@ class _Bars:
             self._bars.update(task, completed=progress.done, total=progress.total)
 
 
-def closing_table(summary: Path) -> None:
+def print_summary(summary: Path) -> None:
     """The run's figures, from its JSON summary."""
     content = json.loads(summary.read_text(encoding="utf-8"))
     table = Table(title=f"{content['fleet']}  run {content['run_id']}", show_header=False, title_justify="left")

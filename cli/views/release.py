@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from cli.views.tables import Section, show_sections
+from cli.views.tables import Section, print_sections
 from domain.reporting.formatting import format_count
 from models.promotion.releases import DifferenceKind, PinnedSegment, PinSummary, SyncSummary
 
-__all__ = ["show_pin", "show_pins", "show_sync"]
+__all__ = ["print_pin", "print_pins", "print_sync"]
 
 _KINDS: Mapping[DifferenceKind, tuple[str, str]] = {
     "missing_versions": ("that the registry did not have", "registered again"),
@@ -17,7 +17,7 @@ _KINDS: Mapping[DifferenceKind, tuple[str, str]] = {
 }
 
 
-def show_pin(summary: PinSummary) -> None:
+def print_pin(summary: PinSummary) -> None:
     """One line: what holds now."""
     model = f"version {summary.version} of {summary.model_name}"
     if not summary.changed:
@@ -28,7 +28,7 @@ def show_pin(summary: PinSummary) -> None:
         print(f"release {summary.release} is in force: {summary.segment} keeps {model}, and challengers compete again")
 
 
-def show_pins(pins: Sequence[PinnedSegment]) -> None:
+def print_pins(pins: Sequence[PinnedSegment]) -> None:
     """One line a pin."""
     if not pins:
         print("no segment is pinned")
@@ -37,10 +37,10 @@ def show_pins(pins: Sequence[PinnedSegment]) -> None:
         (pin.segment, pin.model_name, str(pin.version), pin.candidate, f"{pin.pinned_at:%Y-%m-%d %H:%M} UTC")
         for pin in pins
     ]
-    show_sections([Section(f"{format_count(len(pins), 'pinned segment')}", rows, header, numbers=frozenset({2}))])
+    print_sections([Section(f"{format_count(len(pins), 'pinned segment')}", rows, header, numbers=frozenset({2}))])
 
 
-def show_sync(summary: SyncSummary) -> None:
+def print_sync(summary: SyncSummary) -> None:
     """What differed, by kind, with some names; or that nothing did."""
     looked = f"registry of {summary.fleet}: {format_count(summary.models, 'model')} of the lake"
     if not summary.differences:
@@ -51,6 +51,6 @@ def show_sync(summary: SyncSummary) -> None:
         state = "" if summary.dry_run else f": {done}"
         more = difference.count - len(difference.names)
         rows = [(name,) for name in (*difference.names, *([f"and {more:,} more"] if more else []))]
-        show_sections([Section(f"{format_count(difference.count, 'model')} {what}{state}", rows)])
+        print_sections([Section(f"{format_count(difference.count, 'model')} {what}{state}", rows)])
     release = f"; release {summary.release} is in force" if summary.release else ""
     print(f"{looked}{'; nothing was changed (dry run)' if summary.dry_run else f' looked at{release}'}")

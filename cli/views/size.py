@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator
 
-from cli.views.tables import Section, show_sections
+from cli.views.tables import Section, print_sections
 from domain.capacity.cost_model import StageCost
 from domain.capacity.recommendation import Option, Recommendation, Sizing
 from domain.reporting.formatting import format_bytes, format_count, format_duration, format_number, format_percent
 
-__all__ = ["show_sizing"]
+__all__ = ["print_sizing"]
 
 _GB = 10**9
 _HEADER = ("workers", "train", "worker-hours", "score", "worker-hours", "in all", "memory")
 
 
-def show_sizing(found: Sizing) -> None:
+def print_sizing(found: Sizing) -> None:
     """The recommendation comes last."""
-    show_sections(_sections(found))
+    print_sections(_sections(found))
 
 
 def _sections(found: Sizing) -> Iterator[Section]:

@@ -4,29 +4,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from adapters.lake.report_files import ReportFile
-from cli.views.tables import Section, bar, show_sections
+from cli.views.tables import Section, print_sections, text_bar
 from domain.reporting.fleet_status import FleetStatus, InputsView, PredictionsView, ReleaseView, RunView, SegmentLine
 from domain.reporting.formatting import format_count, format_duration, format_percent
-from domain.reporting.segment_view import level_words
+from domain.reporting.segment_view import describe_level
 
-__all__ = ["moment", "show_fleets", "show_report", "show_reports", "show_segment_lines", "show_status", "source_words"]
+__all__ = [
+    "describe_source",
+    "print_fleets",
+    "print_report",
+    "print_reports",
+    "print_segment_lines",
+    "print_status",
+    "time_text",
+]
 
-_REFUSED = 5  # files that are named
+_MAX_REFUSED = 5  # refused files listed by name
 _ROLES = {"observations": "to train on", "requests": "to score", "actuals": "actuals"}
 
 
-def show_status(status: FleetStatus) -> None:
+def print_status(status: FleetStatus) -> None:
     """Everything of one fleet; what to do next comes last."""
-    show_sections(_sections(status))
+    print_sections(_sections(status))
 
 
-def show_fleets(lake: str, statuses: Sequence[FleetStatus]) -> None:
+def print_fleets(lake: str, statuses: Sequence[FleetStatus]) -> None:
     """One line a fleet."""
     if not statuses:
         print(f"no fleets in {lake}; make one: myriad new DATA, or myriad sample m3 and myriad run m3")
     header = ("fleet", "segments", "release", "since", "newest training", "predictions", "quarantined", "next")
     rows = [_fleet_row(status) for status in statuses]
-    show_sections([Section(f"lake {lake}", rows, header, numbers=frozenset({1, 5, 6}))])
+    print_sections([Section(f"lake {lake}", rows, header, numbers=frozenset({1, 5, 6}))])
 
 
 def _fleet_row(status: FleetStatus) -> tuple[str, ...]:
@@ -35,7 +43,7 @@ def _fleet_row(status: FleetStatus) -> tuple[str, ...]:
         status.fleet,
         f"{status.segments:,}",
         str(release.number) if release else "none",
-        moment(release.made_at) if release else "",
+        time_text(release.made_at) if release else "",
         _outcomes(status.runs[0].outcomes) if status.runs else "none",
         f"{status.predictions.rows if status.predictions else 0:,}",
         f"{sum(count.rows for count in status.quarantine):,}",
@@ -43,25 +51,25 @@ def _fleet_row(status: FleetStatus) -> tuple[str, ...]:
     )
 
 
-def show_segment_lines(lines: Sequence[SegmentLine]) -> None:
+def print_segment_lines(lines: Sequence[SegmentLine]) -> None:
     """One line a segment."""
     header = ("segment", "outcome", "candidate", "reason", "held by")
     rows = [(line.segment, line.outcome, line.candidate, line.reason, line.held) for line in lines]
-    show_sections([Section(format_count(len(lines), "segment", zero="no"), rows or [("",) * len(header)], header)])
+    print_sections([Section(format_count(len(lines), "segment", zero="no"), rows or [("",) * len(header)], header)])
 
 
-def show_report(report: ReportFile) -> None:
+def print_report(report: ReportFile) -> None:
     """Its path alone, for other commands."""
     print(report.path)
 
 
-def show_reports(reports: Sequence[ReportFile]) -> None:
+def print_reports(reports: Sequence[ReportFile]) -> None:
     """One line a report."""
-    rows = [(report.run_id, moment(report.written_at), str(report.path)) for report in reports]
-    show_sections([Section(format_count(len(rows), "report"), rows, ("run", "written", "path"))])
+    rows = [(report.run_id, time_text(report.written_at), str(report.path)) for report in reports]
+    print_sections([Section(format_count(len(rows), "report"), rows, ("run", "written", "path"))])
 
 
-def moment(value: datetime | None) -> str:
+def time_text(value: datetime | None) -> str:
     """A time in UTC to the minute; a date where it is midnight sharp."""
     if value is None:
         return "–"
@@ -104,11 +112,11 @@ def _overview(status: FleetStatus) -> Iterator[tuple[str, str]]:
 def _release_text(release: ReleaseView) -> str:
     kept = f", {format_count(len(release.kept), 'release')} kept" if len(release.kept) > 1 else ""
     models = f"{format_count(release.champions, 'champion')} + {format_count(release.levels, 'fallback level')}"
-    how = f"{release.kind} of {format_count(release.changed, 'model')}, from {source_words(release.source)}"
-    return f"{release.number} since {moment(release.made_at)}: {how}; {models}{kept}"
+    how = f"{release.kind} of {format_count(release.changed, 'model')}, from {describe_source(release.source)}"
+    return f"{release.number} since {time_text(release.made_at)}: {how}; {models}{kept}"
 
 
-def source_words(source: str) -> str:
+def describe_source(source: str) -> str:
     return source if source.startswith(("release ", "version ")) else f"run {source}"
 
 
@@ -119,19 +127,19 @@ def _outcomes(outcomes: Mapping[str, int]) -> str:
 def _shares(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     total, width = sum(counts.values()), max((len(f"{count:,}") for count in counts.values()), default=1)
     return [
-        (name, f"{count:>{width},}  {format_percent(count / total):>7}  {bar(count / total)}")
+        (name, f"{count:>{width},}  {format_percent(count / total):>7}  {text_bar(count / total)}")
         for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 
 def _prediction_rows(predictions: PredictionsView) -> Iterator[tuple[str, str]]:
-    scored = f"scored {moment(predictions.scored_at)} with release {predictions.release or 'none'}"
+    scored = f"scored {time_text(predictions.scored_at)} with release {predictions.release or 'none'}"
     yield "rows", f"{predictions.job_rows:,} of {predictions.rows:,}, {scored}"
     if predictions.first_origin is not None:
-        first, last = moment(predictions.first_origin), moment(predictions.last_origin)
+        first, last = time_text(predictions.first_origin), time_text(predictions.last_origin)
         yield "origin", first if first == last else f"{first} to {last}"
     yield "status", _outcomes(predictions.statuses)
-    yield "made by", ", ".join(f"{count:,} {level_words(level)}" for level, count in predictions.levels.items())
+    yield "made by", ", ".join(f"{count:,} {describe_level(level)}" for level, count in predictions.levels.items())
 
 
 def _stage(stage: str) -> str:
@@ -140,19 +148,19 @@ def _stage(stage: str) -> str:
 
 def _input_row(inputs: InputsView) -> tuple[str, ...]:
     figures = (f"{inputs.files:,}", f"{inputs.rows_read:,}", f"{inputs.rows_accepted:,}")
-    return (_ROLES.get(inputs.role, inputs.role), *figures, inputs.newest, moment(inputs.ingested_at))
+    return (_ROLES.get(inputs.role, inputs.role), *figures, inputs.newest, time_text(inputs.ingested_at))
 
 
 def _refused(inputs: Sequence[InputsView]) -> Iterator[tuple[str, str]]:
     errors = [(each.role, error) for each in inputs for _, error in each.errors]
-    yield from ((_ROLES.get(role, role), error) for role, error in errors[:_REFUSED])
-    if len(errors) > _REFUSED:
-        yield "", f"and {len(errors) - _REFUSED:,} more; --json names all"
+    yield from ((_ROLES.get(role, role), error) for role, error in errors[:_MAX_REFUSED])
+    if len(errors) > _MAX_REFUSED:
+        yield "", f"and {len(errors) - _MAX_REFUSED:,} more; --json names all"
 
 
 def _run_row(run: RunView) -> tuple[str, ...]:
     took = format_duration(run.seconds) if run.seconds is not None else "–"
-    return (run.run_id, moment(run.finished_at), _outcomes(run.outcomes), took, _ratios(run.against_estimate))
+    return (run.run_id, time_text(run.finished_at), _outcomes(run.outcomes), took, _ratios(run.against_estimate))
 
 
 def _ratios(ratios: Mapping[str, float]) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 from domain.data.jsonable import json_text
 from domain.reporting.formatting import format_duration, format_number
 
-__all__ = ["Section", "bar", "show_figures", "show_json", "show_sections"]
+__all__ = ["Section", "print_figures", "print_json", "print_sections", "text_bar"]
 
 _LISTED = 5  # of a list of names or messages
 
@@ -28,7 +28,7 @@ class Section:
     numbers: frozenset[int] = frozenset()
 
 
-def show_sections(sections: Iterable[Section]) -> None:
+def print_sections(sections: Iterable[Section]) -> None:
     """Print sections to standard output; those without rows are left out."""
     show = _show_table if sys.stdout.isatty() else _show_lines
     for section in sections:
@@ -36,7 +36,7 @@ def show_sections(sections: Iterable[Section]) -> None:
             show(section)
 
 
-def show_json(value: object) -> None:
+def print_json(value: object) -> None:
     """Print one JSON document and nothing else."""
     print(json_text(value))
 
@@ -70,15 +70,15 @@ def _show_lines(section: Section) -> None:
         print("  " + "  ".join(cells).rstrip())
 
 
-def bar(share: float, width: int = 20) -> str:
+def text_bar(share: float, width: int = 20) -> str:
     """A share as a bar; something that is there is never nothing."""
     return "█" * max(round(share * width), 1 if share > 0 else 0)
 
 
-def show_figures(title: str, stages: Mapping[str, Mapping[str, object]], seconds: float) -> None:
+def print_figures(title: str, stages: Mapping[str, Mapping[str, object]], seconds: float) -> None:
     """Figures of stages one below the other, and the time that they took."""
     rows = [row for figures in stages.values() for row in _figure_rows(figures)]
-    show_sections([Section(title, [*rows, ("time", format_duration(seconds))])])
+    print_sections([Section(title, [*rows, ("time", format_duration(seconds))])])
 
 
 def _figure_rows(figures: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -12,8 +12,8 @@ from domain.capacity.estimate import OWN_BYTES, STAGE_SECONDS
 from domain.capacity.makespan import makespan
 from domain.capacity.recommendation import SerialPart
 from domain.checks.findings import Estimate
-from domain.reporting.formatting import format_moment
-from domain.reporting.summary import Compared, Stage, Summary
+from domain.reporting.formatting import format_timestamp
+from domain.reporting.summary import EstimatedFigure, StageTime, Summary
 
 __all__ = ["against_actual", "by_cost_model", "by_former_run", "is_newer", "serial_parts", "trains_most"]
 
@@ -33,7 +33,7 @@ def by_cost_model(plain: Estimate, rates: CostModel, train: Sequence[Work], scor
         plain,
         train_seconds=STAGE_SECONDS + rates.commit_seconds + begin + makespan(seconds, plain.workers),
         peak_memory_bytes=OWN_BYTES + sum(peaks) + (plain.workers - len(peaks)) * rates.idle_bytes,
-        basis=f"myriad size of {format_moment(rates.measured_at)}",
+        basis=f"myriad size of {format_timestamp(rates.measured_at)}",
     )
     if rates.score is None:
         return found
@@ -71,7 +71,9 @@ def is_newer(run: Summary, rates: CostModel) -> bool:
     return datetime.fromisoformat(run.finished_at) > datetime.fromisoformat(rates.measured_at)
 
 
-def against_actual(estimate: Estimate | None, stages: Sequence[Stage], peak_bytes: int) -> dict[str, Compared]:
+def against_actual(
+    estimate: Estimate | None, stages: Sequence[StageTime], peak_bytes: int
+) -> dict[str, EstimatedFigure]:
     """Each estimated figure beside what it came to; those of stages that did not take place are left out."""
     if estimate is None:
         return {}
@@ -82,7 +84,7 @@ def against_actual(estimate: Estimate | None, stages: Sequence[Stage], peak_byte
         "peak_memory_bytes": (estimate.peak_memory_bytes, peak_bytes),
     }
     return {
-        name: Compared(told, actual, actual / told if told else None)
+        name: EstimatedFigure(told, actual, actual / told if told else None)
         for name, (told, actual) in pairs.items()
         if actual is not None
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from domain.reporting.formatting import format_metric, format_number, format_short
-from domain.reporting.svg import HIT, Frame, ticks
+from domain.reporting.svg import HIT_AREA, Axes, ticks
 
 __all__ = ["LiveAccuracy", "PastAccuracy", "step_chart"]
 
@@ -44,13 +44,15 @@ def step_chart(past: PastAccuracy) -> Markup:
         return Markup("")
     label = format_metric(past.metric)
     places, values = [float(item.key) for item in known], [item.error for item in known]
-    frame = Frame(480, 300, (28, 14, 44, 58), (min(places) - 0.5, max(places) + 0.5), (0.0, max(values) * 1.08 or 1.0))
-    parts = frame.y_axis([(tick, format_short(tick)) for tick in ticks(*frame.y_range, 4)])
-    whole = [tick for tick in ticks(*frame.x_range, 6) if tick == int(tick)]
-    parts += frame.x_axis([(tick, f"{tick:.0f}") for tick in whole], "periods ahead")
-    parts += [frame.y_title(label), frame.path("line champion", places, values), frame.dots("dots", places, values)]
-    width = float(frame.x(1.0) - frame.x(0.0))
-    for item, place in zip(known, frame.x(places), strict=True):
+    axes = Axes(480, 300, (28, 14, 44, 58), (min(places) - 0.5, max(places) + 0.5), (0.0, max(values) * 1.08 or 1.0))
+    parts = axes.y_axis([(tick, format_short(tick)) for tick in ticks(*axes.y_range, 4)])
+    whole = [tick for tick in ticks(*axes.x_range, 6) if tick == int(tick)]
+    parts += axes.x_axis([(tick, f"{tick:.0f}") for tick in whole], "periods ahead")
+    parts += [axes.y_title(label), axes.path("line champion", places, values), axes.dots("dots", places, values)]
+    width = float(axes.x(1.0) - axes.x(0.0))
+    for item, place in zip(known, axes.x(places), strict=True):
         told = f"{item.key} ahead: {label} {format_number(item.error)}, {item.rows:,} rows"
-        parts.append(HIT.format(float(place) - width / 2, frame.margins[0], width, frame.base - frame.margins[0], told))
-    return frame.svg("wide", "Error of past predictions by periods ahead", parts)
+        parts.append(
+            HIT_AREA.format(float(place) - width / 2, axes.margins[0], width, axes.base - axes.margins[0], told)
+        )
+    return axes.svg("wide", "Error of past predictions by periods ahead", parts)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from domain.reporting.summary import Summary
 
-__all__ = ["Check", "balance"]
+__all__ = ["BalanceCheck", "balance_checks"]
 
 
 @dataclass(frozen=True)
-class Check:
+class BalanceCheck:
     """Two counts that must be equal: what there was, and the parts that it went to."""
 
     name: str
@@ -26,20 +26,20 @@ class Check:
         return self.whole == self.total
 
 
-def balance(summary: Summary) -> tuple[Check, ...]:
+def balance_checks(summary: Summary) -> tuple[BalanceCheck, ...]:
     """Every check that the run's figures allow."""
     return tuple(_checks(summary))
 
 
-def _checks(s: Summary) -> Iterator[Check]:
-    yield Check("rows read", s.rows.read, (("accepted", s.rows.accepted), ("quarantined", s.rows.quarantined)))
+def _checks(s: Summary) -> Iterator[BalanceCheck]:
+    yield BalanceCheck("rows read", s.rows.read, (("accepted", s.rows.accepted), ("quarantined", s.rows.quarantined)))
     outcomes = ("trained", "reused", "fallback", "skipped", "failed")
-    yield Check("segments", s.segments, tuple((name, getattr(s.outcomes, name)) for name in outcomes))
+    yield BalanceCheck("segments", s.segments, tuple((name, getattr(s.outcomes, name)) for name in outcomes))
     challengers = s.outcomes.trained + s.outcomes.reused
-    yield Check("challengers to register", challengers, (("registered", s.registered),))
+    yield BalanceCheck("challengers to register", challengers, (("registered", s.registered),))
     decisions = (("promoted", s.promoted), ("held", s.held), ("unchanged", s.unchanged))
-    yield Check("challengers to judge", challengers, decisions)
+    yield BalanceCheck("challengers to judge", challengers, decisions)
     if s.statuses:
-        yield Check("predictions", s.predictions, tuple(sorted(s.statuses.items())))
+        yield BalanceCheck("predictions", s.predictions, tuple(sorted(s.statuses.items())))
         levels = ((name or "own model", rows) for name, rows in sorted(s.fallbacks.items()))
-        yield Check("predictions with a value", s.statuses.get("ok", 0), tuple(levels))
+        yield BalanceCheck("predictions with a value", s.statuses.get("ok", 0), tuple(levels))

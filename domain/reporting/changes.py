@@ -8,12 +8,12 @@ from domain.reporting.summary import Outcome, Summary
 
 __all__ = [
     "ChampionFigures",
-    "Change",
     "Changes",
+    "ErrorChange",
     "InputFile",
+    "OutcomeTransition",
     "Replacement",
-    "Shift",
-    "Transition",
+    "SettingChange",
     "changes_between",
 ]
 
@@ -25,7 +25,7 @@ _CONCERN = ("failed", "gone", "skipped", "fallback", "new", "trained", "reused")
 
 
 @dataclass(frozen=True)
-class Change:
+class SettingChange:
     """One setting or version that is not what it was; '–' where there was or is none."""
 
     name: str
@@ -34,7 +34,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Transition:
+class OutcomeTransition:
     """Segments that went from one outcome to another; before is `new` and after `gone` where there is no outcome."""
 
     before: Outcome | str
@@ -67,7 +67,7 @@ class Replacement:
 
 
 @dataclass(frozen=True)
-class Shift:
+class ErrorChange:
     """A replaced champion whose backtest error moved."""
 
     segment: str
@@ -94,20 +94,20 @@ class Changes:
 
     transitions : by what deserves attention first; empty where the lake does not know the former run.
     replaced : champions that are not those of the former release; None where that release is no longer kept.
-    better, same, worse : of the replaced ones, by backtest error. gains, losses : the largest of them.
+    better, equal, worse : of the replaced ones, by backtest error. gains, losses : the largest of them.
     """
 
     former: Summary
-    transitions: tuple[Transition, ...] = ()
+    transitions: tuple[OutcomeTransition, ...] = ()
     replacements: tuple[Replacement, ...] = ()
     replaced: int | None = None
     better: int = 0
-    same: int = 0
+    equal: int = 0
     worse: int = 0
-    gains: tuple[Shift, ...] = ()
-    losses: tuple[Shift, ...] = ()
-    settings: tuple[Change, ...] = ()
-    versions: tuple[Change, ...] = ()
+    gains: tuple[ErrorChange, ...] = ()
+    losses: tuple[ErrorChange, ...] = ()
+    settings: tuple[SettingChange, ...] = ()
+    versions: tuple[SettingChange, ...] = ()
     files: tuple[InputFile, ...] = ()
     files_left: int = 0
 
@@ -137,7 +137,7 @@ def changes_between(
         replacements=replacements,
         replaced=None if old is None else sum(replacement.segments for replacement in replacements),
         better=len(gains),
-        same=len(shifts) - len(moved),
+        equal=len(shifts) - len(moved),
         worse=len(losses),
         gains=tuple(gains[:_SHIFTS]),
         losses=tuple(losses[:_SHIFTS]),
@@ -148,11 +148,11 @@ def changes_between(
     )
 
 
-def _transitions(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Transition, ...]:
+def _transitions(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[OutcomeTransition, ...]:
     segments: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for segment in sorted(before.keys() | after.keys()):
         segments[before.get(segment, "new"), after.get(segment, "gone")].append(segment)
-    found = [Transition(*pair, len(names), tuple(names[:_EXAMPLES])) for pair, names in segments.items()]
+    found = [OutcomeTransition(*pair, len(names), tuple(names[:_EXAMPLES])) for pair, names in segments.items()]
     return tuple(sorted(found, key=lambda t: (not t.moved, _CONCERN.index(t.after), -t.segments, t.before)))
 
 
@@ -168,19 +168,19 @@ def _replacements(
     return tuple(Replacement(*pair, segments) for pair, segments in ordered)
 
 
-def _shifts(before: Mapping[str, ChampionFigures], after: Mapping[str, ChampionFigures]) -> list[Shift]:
+def _shifts(before: Mapping[str, ChampionFigures], after: Mapping[str, ChampionFigures]) -> list[ErrorChange]:
     """Segments that had a champion and have another one."""
     both = before.keys() & after.keys()
-    return [Shift(s, before[s], after[s]) for s in both if before[s].fingerprint != after[s].fingerprint]
+    return [ErrorChange(s, before[s], after[s]) for s in both if before[s].fingerprint != after[s].fingerprint]
 
 
-def _same(shift: Shift) -> bool:
+def _same(shift: ErrorChange) -> bool:
     """Also where an error is unknown: nothing can be said then."""
     size = max(abs(shift.before.error), abs(shift.after.error))
     return not abs(shift.delta) > _SAME_SHARE * size
 
 
-def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[SettingChange, ...]:
     names = [*after, *(name for name in before if name not in after)]
     pairs = ((name, before.get(name, "–"), after.get(name, "–")) for name in names)
-    return tuple(Change(*pair) for pair in pairs if pair[1] != pair[2])
+    return tuple(SettingChange(*pair) for pair in pairs if pair[1] != pair[2])

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from domain.reporting.svg import BAR, FloatArray, Frame, labels, ticks
+from domain.reporting.svg import BAR, Axes, FloatArray, tick_labels, ticks
 
-__all__ = ["SAME", "Comparison", "compare", "ecdf_chart", "ratio_chart"]
+__all__ = ["TIE_TOLERANCE", "Comparison", "compare_errors", "ecdf_chart", "ratio_chart"]
 
-SAME = 0.025
+TIE_TOLERANCE = 0.025
 """Champion and baseline are called equal within this share; half a bin of the ratio chart."""
 _BINS = 41  # centred on 0, 0.05, ... 2.0; the last one takes everything above
 _CURVE_POINTS = 200
@@ -36,16 +36,16 @@ class Comparison:
 
     @property
     def better(self) -> int:
-        """Segments whose champion is better than the baseline by more than `SAME`."""
-        return int((self.ratio < 1 - SAME).sum())
+        """Segments whose champion is better than the baseline by more than `TIE_TOLERANCE`."""
+        return int((self.ratio < 1 - TIE_TOLERANCE).sum())
 
     @property
     def worse(self) -> int:
-        """Segments whose champion is worse than the baseline by more than `SAME`."""
-        return int((self.ratio > 1 + SAME).sum())
+        """Segments whose champion is worse than the baseline by more than `TIE_TOLERANCE`."""
+        return int((self.ratio > 1 + TIE_TOLERANCE).sum())
 
     @property
-    def same(self) -> int:
+    def equal(self) -> int:
         """The other segments."""
         return len(self.ratio) - self.better - self.worse
 
@@ -58,7 +58,7 @@ class Comparison:
         return champion, baseline, ratio
 
 
-def compare(champion: Sequence[float | None], baseline: Sequence[float | None]) -> Comparison:
+def compare_errors(champion: Sequence[float | None], baseline: Sequence[float | None]) -> Comparison:
     """Pair the errors of all segments, one each; None and NaN mean unknown."""
     ours, naive = (np.array([math.nan if x is None else x for x in part], dtype=float) for part in (champion, baseline))
     known = np.isfinite(ours) & np.isfinite(naive)
@@ -72,35 +72,37 @@ def ecdf_chart(comparison: Comparison, metric: str) -> Markup:
     """Share of segments (y) whose error is at most x, champion and baseline; the axis ends at the 97th percentile."""
     pooled = np.concatenate([comparison.champion, comparison.baseline])
     edge = float(np.quantile(pooled, 0.97)) or 1.0
-    frame = Frame(480, 300, (28, 14, 44, 58), (0.0, edge), (0.0, 1.0))
-    parts = frame.y_axis([(share / 4, f"{25 * share} %") for share in range(5)])
-    parts += frame.x_axis(labels(ticks(0.0, edge, 5)), f"{metric} of a segment")
-    parts.append(frame.y_title("share of segments"))
+    axes = Axes(480, 300, (28, 14, 44, 58), (0.0, edge), (0.0, 1.0))
+    parts = axes.y_axis([(share / 4, f"{25 * share} %") for share in range(5)])
+    parts += axes.x_axis(tick_labels(ticks(0.0, edge, 5)), f"{metric} of a segment")
+    parts.append(axes.y_title("share of segments"))
     for kind, values in (("line baseline", comparison.baseline), ("line champion", comparison.champion)):
         order = np.sort(values)
         shares = np.arange(1, len(order) + 1) / len(order)
         inside = int(np.searchsorted(order, edge, side="right"))
         kept = np.unique(np.linspace(0, inside - 1, min(inside, _CURVE_POINTS)).astype(int))
         end = shares[inside - 1] if inside else 0.0
-        parts.append(frame.path(kind, [0.0, *order[kept], edge], [0.0, *shares[kept], end]))
-    return frame.svg("wide", f"Share of segments by {metric}: champion and baseline", parts)
+        parts.append(axes.path(kind, [0.0, *order[kept], edge], [0.0, *shares[kept], end]))
+    return axes.svg("wide", f"Share of segments by {metric}: champion and baseline", parts)
 
 
 def ratio_chart(comparison: Comparison) -> Markup:
     """Histogram of champion / baseline: better left of 1, worse right of it; the last bar takes all above 1.975."""
-    place = np.clip(np.floor(np.minimum(comparison.ratio, 2.0) / (2 * SAME) + 0.5), 0, _BINS - 1).astype(int)
+    place = np.clip(np.floor(np.minimum(comparison.ratio, 2.0) / (2 * TIE_TOLERANCE) + 0.5), 0, _BINS - 1).astype(int)
     counts = np.bincount(place, minlength=_BINS)
-    frame = Frame(480, 300, (28, 14, 44, 58), (-SAME, 2 + SAME), (0.0, float(max(counts.max(), 1)) * 1.05))
-    parts = frame.y_axis(labels([tick for tick in ticks(*frame.y_range, 4) if tick == int(tick)]))
-    width = float(frame.x(2 * SAME) - frame.x(0.0)) - 1.0
+    axes = Axes(
+        480, 300, (28, 14, 44, 58), (-TIE_TOLERANCE, 2 + TIE_TOLERANCE), (0.0, float(max(counts.max(), 1)) * 1.05)
+    )
+    parts = axes.y_axis(tick_labels([tick for tick in ticks(*axes.y_range, 4) if tick == int(tick)]))
+    width = float(axes.x(2 * TIE_TOLERANCE) - axes.x(0.0)) - 1.0
     for index in np.flatnonzero(counts):
-        centre, top = 2 * SAME * index, float(frame.y(counts[index]))
+        centre, top = 2 * TIE_TOLERANCE * index, float(axes.y(counts[index]))
         kind = "same" if index == _BINS // 2 else "better" if index < _BINS // 2 else "worse"
-        low, high = max(centre - SAME, 0.0), centre + SAME
+        low, high = max(centre - TIE_TOLERANCE, 0.0), centre + TIE_TOLERANCE
         span = f"above {low:.3f}" if index == _BINS - 1 else f"{low:.3f} to {high:.3f}"
-        left, height = float(frame.x(centre - SAME)) + 0.5, float(frame.y(0)) - top
+        left, height = float(axes.x(centre - TIE_TOLERANCE)) + 0.5, float(axes.y(0)) - top
         parts.append(BAR.format(kind, left, top, width, height, f"{span}: {counts[index]:,} segments"))
     places = [(0.0, "0"), (0.5, "0.5"), (1.0, "1"), (1.5, "1.5"), (2.0, "2+")]
-    parts += frame.x_axis(places, "champion error ÷ baseline error")
-    parts.append(frame.y_title("segments"))
-    return frame.svg("wide", "Number of segments by champion error divided by baseline error", parts)
+    parts += axes.x_axis(places, "champion error ÷ baseline error")
+    parts.append(axes.y_title("segments"))
+    return axes.svg("wide", "Number of segments by champion error divided by baseline error", parts)

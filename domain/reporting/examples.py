@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from domain.reporting.formatting import format_number, format_percent
 
-__all__ = ["Pick", "Traits", "choose", "worst"]
+__all__ = ["Example", "SegmentProfile", "choose_examples", "worst_segments"]
 
 _SHARES = (0.25, 0.75, 0.1, 0.9, 0.4, 0.6, 0.33, 0.67, 0.2, 0.8, 0.05, 0.95)
 
 
 @dataclass(frozen=True)
-class Traits:
+class SegmentProfile:
     """What is known of a segment. candidate : empty without a champion, as are the errors then (NaN).
 
     level : fallback level that predicted for it, if any. former : candidate of the champion that this run replaced.
@@ -37,70 +37,72 @@ class Traits:
 
 
 @dataclass(frozen=True)
-class Pick:
+class Example:
     """A segment to show, and what it is an example of."""
 
-    traits: Traits
-    why: str
+    profile: SegmentProfile
+    caption: str
 
 
-def worst(segments: Sequence[Traits], count: int) -> list[Pick]:
+def worst_segments(segments: Sequence[SegmentProfile], count: int) -> list[Example]:
     """The segments with the largest errors."""
     ordered = sorted((s for s in segments if math.isfinite(s.error)), key=lambda s: (-s.error, s.segment))
-    return [Pick(segment, _place(number)) for number, segment in enumerate(ordered[:count], start=1)]
+    return [Example(segment, _place(number)) for number, segment in enumerate(ordered[:count], start=1)]
 
 
 def _place(number: int) -> str:
     return "Largest error" if number == 1 else f"Number {number} by error, from the largest"
 
 
-def choose(segments: Sequence[Traits], count: int) -> list[Pick]:
+def choose_examples(segments: Sequence[SegmentProfile], count: int) -> list[Example]:
     """Up to `count` segments: best, median and worst, then what is special, then evenly spread errors."""
-    found: dict[str, Pick] = {}
-    for pick in _wanted(segments):
-        found.setdefault(pick.traits.segment, pick)
+    found: dict[str, Example] = {}
+    for example in _wanted(segments):
+        found.setdefault(example.profile.segment, example)
         if len(found) == count:
             break
     return list(found.values())
 
 
-def _wanted(segments: Sequence[Traits]) -> Iterator[Pick]:
+def _wanted(segments: Sequence[SegmentProfile]) -> Iterator[Example]:
     known = sorted((s for s in segments if math.isfinite(s.error)), key=lambda s: (s.error, s.segment))
     own = [s for s in segments if s.candidate]
     if known:
-        yield Pick(known[0], "Smallest error")
-        yield Pick(known[len(known) // 2], "Median error")
-        yield Pick(known[-1], "Largest error")
+        yield Example(known[0], "Smallest error")
+        yield Example(known[len(known) // 2], "Median error")
+        yield Example(known[-1], "Largest error")
     yield from _specials(known, own, segments)
     if known:
         for share in _SHARES:
-            yield Pick(known[round(share * (len(known) - 1))], f"{format_percent(share)} of the errors are smaller")
+            yield Example(known[round(share * (len(known) - 1))], f"{format_percent(share)} of the errors are smaller")
     rest = sorted(segments, key=lambda s: (not s.candidate, s.segment))
-    yield from (Pick(s, "One more segment" if s.candidate else "Without a model of its own") for s in rest)
+    yield from (Example(s, "One more segment" if s.candidate else "Without a model of its own") for s in rest)
 
 
-def _specials(known: Sequence[Traits], own: Sequence[Traits], segments: Sequence[Traits]) -> Iterator[Pick]:
+def _specials(
+    known: Sequence[SegmentProfile], own: Sequence[SegmentProfile], segments: Sequence[SegmentProfile]
+) -> Iterator[Example]:
     against = [s for s in known if math.isfinite(s.ratio)]
     if best := _first(against, lambda s: s.ratio):
-        yield Pick(best, f"Beats the baseline most: error ÷ baseline {format_number(best.ratio)}")
+        yield Example(best, f"Beats the baseline most: error ÷ baseline {format_number(best.ratio)}")
     if (behind := _first(against, lambda s: -s.ratio)) and behind.ratio > 1:
-        yield Pick(behind, f"Furthest behind the baseline: error ÷ baseline {format_number(behind.ratio)}")
+        yield Example(behind, f"Furthest behind the baseline: error ÷ baseline {format_number(behind.ratio)}")
     if (large := _first(own, lambda s: -s.size)) and large.size > 0:
-        yield Pick(large, "Largest volume")
+        yield Example(large, "Largest volume")
     if (sparse := _first(own, lambda s: -s.zero_share)) and sparse.zero_share >= 0.2:
-        yield Pick(sparse, f"Intermittent: {format_percent(sparse.zero_share)} of the values are 0")
+        yield Example(sparse, f"Intermittent: {format_percent(sparse.zero_share)} of the values are 0")
     short, long = (_first(own, lambda s, sign=sign: sign * s.rows) for sign in (1, -1))  # type: ignore[misc]
     if short and long and short.rows < long.rows:
-        yield Pick(short, f"Shortest history with a model: {short.rows:,} rows")
+        yield Example(short, f"Shortest history with a model: {short.rows:,} rows")
     if (gappy := _first(own, lambda s: -s.gaps)) and gappy.gaps:
-        yield Pick(gappy, f"Most gaps: {gappy.gaps:,} periods without a row")
+        yield Example(gappy, f"Most gaps: {gappy.gaps:,} periods without a row")
     for outcome, why in (("fallback", "On fallback: too few rows"), ("failed", "Failed"), ("skipped", "Skipped")):
         if found := _first([s for s in segments if s.outcome == outcome], lambda s: 0.0):
-            yield Pick(found, f"{why}, {found.rows:,} rows" if outcome != "fallback" else f"{why} ({found.rows:,})")
+            yield Example(found, f"{why}, {found.rows:,} rows" if outcome != "fallback" else f"{why} ({found.rows:,})")
     if swapped := _first([s for s in known if s.former and s.former != s.candidate], lambda s: s.error):
-        yield Pick(swapped, f"Champion replaced: {swapped.former} → {swapped.candidate}")
+        yield Example(swapped, f"Champion replaced: {swapped.former} → {swapped.candidate}")
 
 
-def _first(segments: Sequence[Traits], key: Callable[[Traits], float]) -> Traits | None:
+def _first(segments: Sequence[SegmentProfile], key: Callable[[SegmentProfile], float]) -> SegmentProfile | None:
     """The segment with the smallest key; among equals the first by name."""
     return min(segments, key=lambda s: (key(s), s.segment), default=None)

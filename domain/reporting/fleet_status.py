@@ -14,7 +14,7 @@ __all__ = [
     "ReleaseView",
     "RunView",
     "SegmentLine",
-    "advice",
+    "next_steps",
 ]
 
 
@@ -124,7 +124,7 @@ class SegmentLine:
     held: str
 
 
-def advice(status: FleetStatus, file: str) -> tuple[str, ...]:
+def next_steps(status: FleetStatus, file: str) -> tuple[str, ...]:
     """What to do next, most urgent first; each names the command. file : the fleet file, or its name, for commands."""
     return (*_missing(status, file), *_troubles(status, file), *_outdated(status, file))
 

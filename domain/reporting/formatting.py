@@ -11,10 +11,10 @@ __all__ = [
     "format_difference",
     "format_duration",
     "format_metric",
-    "format_moment",
     "format_number",
     "format_percent",
     "format_short",
+    "format_timestamp",
 ]
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -96,7 +96,7 @@ def format_bytes(size: int) -> str:
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
 
 
-def format_moment(text: str) -> str:
+def format_timestamp(text: str) -> str:
     """An ISO 8601 time to the minute, such as `7 Jan 2026, 10:15 UTC`; another text as it is."""
     try:
         time = datetime.fromisoformat(text)

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from domain.reporting.balance import Check
+from domain.reporting.balance import BalanceCheck
 from domain.reporting.changes import Changes
 from domain.reporting.comparison_charts import Comparison
 from domain.reporting.formatting import format_count, format_metric, format_number, format_percent
-from domain.reporting.summary import Metric, Summary, TestMetric
+from domain.reporting.summary import BacktestMetric, Summary, TestMetric
 
 __all__ = ["Alert", "alerts", "headline"]
 
@@ -52,7 +52,7 @@ def _kind(s: Summary) -> str:
     return "predictions" if s.config.get("task") == "regression" else "forecasts"
 
 
-def _against(where: str, metric: Metric | TestMetric) -> str:
+def _against(where: str, metric: BacktestMetric | TestMetric) -> str:
     ours, naive = metric.champion, metric.baseline
     if ours is None or not math.isfinite(ours):
         return ""
@@ -78,7 +78,7 @@ def _doings(s: Summary) -> Iterator[str]:
 
 
 def alerts(
-    summary: Summary, comparison: Comparison, checks: Sequence[Check], changes: Changes | None, interval: float
+    summary: Summary, comparison: Comparison, checks: Sequence[BalanceCheck], changes: Changes | None, interval: float
 ) -> tuple[Alert, ...]:
     """The most serious first. interval : nominal coverage."""
     found = [*_faults(summary, checks), *_promotion(summary), *_quality(summary, comparison, interval)]
@@ -87,7 +87,7 @@ def alerts(
     return tuple(sorted(found, key=lambda alert: alert.tone != "bad"))
 
 
-def _faults(s: Summary, checks: Sequence[Check]) -> Iterator[Alert]:
+def _faults(s: Summary, checks: Sequence[BalanceCheck]) -> Iterator[Alert]:
     for check in checks:
         if not check.ok:
             text = f"The counts do not balance: {check.whole:,} {check.name}, but {check.total:,} accounted for."

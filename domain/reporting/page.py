@@ -13,9 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from domain.reporting.accuracy import PastAccuracy, step_chart
-from domain.reporting.balance import balance
+from domain.reporting.balance import balance_checks
 from domain.reporting.changes import Changes
-from domain.reporting.comparison_charts import compare, ecdf_chart, ratio_chart
+from domain.reporting.comparison_charts import compare_errors, ecdf_chart, ratio_chart
 from domain.reporting.formatting import (
     format_bytes,
     format_change,
@@ -23,19 +23,26 @@ from domain.reporting.formatting import (
     format_difference,
     format_duration,
     format_metric,
-    format_moment,
     format_number,
     format_percent,
+    format_timestamp,
 )
 from domain.reporting.narrative import alerts, headline
-from domain.reporting.reasons import ADVICE
-from domain.reporting.row_charts import RowsSample, TestRows, calibration_chart, residual_chart, rows_chart, slices
-from domain.reporting.series_charts import SeriesSample, forecast_chart
+from domain.reporting.reasons import REMEDIES
+from domain.reporting.row_charts import (
+    RowsExample,
+    TestRows,
+    calibration_bins,
+    calibration_chart,
+    residual_chart,
+    rows_chart,
+)
+from domain.reporting.series_charts import SeriesExample, forecast_chart
 from domain.reporting.summary import (
     GateCount,
     HeldSegment,
+    OutcomeCounts,
     OutcomeReason,
-    Outcomes,
     QuarantineReason,
     SegmentError,
     Summary,
@@ -65,8 +72,8 @@ class RunReport:
     reasons: Sequence[OutcomeReason] = ()
     gates: Sequence[GateCount] = ()
     held: Sequence[HeldSegment] = ()
-    samples: Sequence[SeriesSample | RowsSample] = ()
-    worst: Sequence[SeriesSample | RowsSample] = ()
+    examples: Sequence[SeriesExample | RowsExample] = ()
+    worst_examples: Sequence[SeriesExample | RowsExample] = ()
     quarantine: Sequence[QuarantineReason] = ()
     test_rows: TestRows | None = None
     past: PastAccuracy = field(default_factory=PastAccuracy)
@@ -82,9 +89,9 @@ def render_html(report: RunReport) -> str:
     Its size does not grow with the fleet: distributions are aggregated, lists are cut and say so.
     """
     s, errors = report.summary, report.errors
-    comparison = compare([error.champion for error in errors], [error.baseline for error in errors])
+    comparison = compare_errors([error.champion for error in errors], [error.baseline for error in errors])
     known = bool(len(comparison.ratio))
-    checks = balance(s)
+    checks = balance_checks(s)
     label = format_metric(s.metric.name, report.target)
     return _template().render(
         r=report,
@@ -93,7 +100,7 @@ def render_html(report: RunReport) -> str:
         headline=headline(s, comparison),
         alerts=alerts(s, comparison, checks, report.changes, report.interval),
         checks=checks,
-        advice=ADVICE,
+        advice=REMEDIES,
         metric_label=label,
         comparison=comparison,
         quantiles=[(share, *comparison.quantiles(share)) for share in (0.1, 0.25, 0.5, 0.75, 0.9)] if known else [],
@@ -101,7 +108,7 @@ def render_html(report: RunReport) -> str:
         ratios=ratio_chart(comparison) if known else "",
         candidates=sorted(report.candidates.items(), key=lambda item: (-item[1], item[0])),
         members=sorted(report.members.items(), key=lambda item: (-item[1], item[0])),
-        outcomes=[(item.name, getattr(s.outcomes, item.name)) for item in fields(Outcomes)],
+        outcomes=[(item.name, getattr(s.outcomes, item.name)) for item in fields(OutcomeCounts)],
         reasons=report.reasons[:_REASONS],
         reasons_left=max(len(report.reasons) - _REASONS, 0),
         worst=sorted(filter(_measured, errors), key=_badness, reverse=True)[:_WORST],
@@ -109,8 +116,8 @@ def render_html(report: RunReport) -> str:
         gates=report.gates,
         held=report.held[:_HELD],
         quarantine=report.quarantine[:_REASONS],
-        samples=[(sample, _chart(sample)) for sample in report.samples[:_SAMPLES]],
-        worst_samples=[(sample, _chart(sample)) for sample in report.worst[:_SHOWN_WORST]],
+        examples=[(example, _chart(example)) for example in report.examples[:_SAMPLES]],
+        worst_examples=[(example, _chart(example)) for example in report.worst_examples[:_SHOWN_WORST]],
         test_part=_test_part(report),
         step_accuracy=step_chart(report.past),
         most=_CHANGES,
@@ -118,17 +125,17 @@ def render_html(report: RunReport) -> str:
     )
 
 
-def _chart(sample: SeriesSample | RowsSample) -> Markup:
-    return forecast_chart(sample) if isinstance(sample, SeriesSample) else rows_chart(sample)
+def _chart(example: SeriesExample | RowsExample) -> Markup:
+    return forecast_chart(example) if isinstance(example, SeriesExample) else rows_chart(example)
 
 
 def _test_part(report: RunReport) -> dict[str, Any] | None:
     rows = report.test_rows
     if rows is None or not len(rows.actual):
         return None
-    groups = slices(rows)
+    groups = calibration_bins(rows)
     return {
-        "slices": groups,
+        "calibration_bins": groups,
         "every": rows.every,
         "rows": len(rows.actual),
         "calibration": calibration_chart(groups, report.target),
@@ -163,7 +170,7 @@ def _template() -> Template:
         "percent": format_percent,
         "duration": format_duration,
         "bytes": format_bytes,
-        "moment": format_moment,
+        "moment": format_timestamp,
         "metric": format_metric,
         "share": lambda part, whole: part / whole if whole else math.nan,
         "quoted": lambda text: json.dumps(text, ensure_ascii=False),

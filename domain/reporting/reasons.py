@@ -7,12 +7,12 @@ from typing import get_args
 
 from domain.reporting.summary import Outcome, OutcomeReason
 
-__all__ = ["ADVICE", "group_reasons"]
+__all__ = ["REMEDIES", "group_reasons"]
 
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.])")
 _EXAMPLES = 3
 
-ADVICE = {
+REMEDIES = {
     "fallback": "Nothing to do while they are young: a parent or the global model predicts for them. To model them "
     "with fewer rows, lower partition.min_rows.",
     "skipped": "Look at their rows: if they are right, set validation.outliers: keep or raise outlier_threshold; "

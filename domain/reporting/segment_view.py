@@ -22,8 +22,8 @@ __all__ = [
     "RejectedView",
     "SegmentView",
     "VerdictView",
-    "choice_words",
-    "level_words",
+    "describe_level",
+    "explain_choice",
     "sparkline",
 ]
 
@@ -204,7 +204,7 @@ class SegmentView:
     predictions: tuple[PredictionView, ...]
 
 
-def choice_words(ranks: Sequence[CandidateView], baseline_error: float, fleet: Fleet | None) -> str:
+def explain_choice(ranks: Sequence[CandidateView], baseline_error: float, fleet: Fleet | None) -> str:
     """Why the selected candidate won. fleet : for the margins in figures; its file may have changed since."""
     chosen = next((rank for rank in ranks if rank.selected), None)
     if chosen is None:
@@ -230,7 +230,7 @@ def choice_words(ranks: Sequence[CandidateView], baseline_error: float, fleet: F
     return f"{told}: {theirs}, but its graph did not pass the parity check or could not be exported"
 
 
-def level_words(level: str | None) -> str:
+def describe_level(level: str | None) -> str:
     """A fallback level of a prediction in words."""
     if level is None:
         return "no model"

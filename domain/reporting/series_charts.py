@@ -11,9 +11,9 @@ import numpy as np
 from markupsafe import Markup
 
 from domain.reporting.formatting import MONTHS, format_number, format_short
-from domain.reporting.svg import HIT, LINE, TEXT, FloatArray, Frame, ticks
+from domain.reporting.svg import HIT_AREA, LINE, TEXT, Axes, FloatArray, ticks
 
-__all__ = ["SeriesSample", "forecast_chart"]
+__all__ = ["SeriesExample", "forecast_chart"]
 
 _HISTORY_POINTS = (36, 160)  # at least and at most; four horizons in between, or nobody sees the forecast
 _TOOLTIPS = 60  # of a forecast; a longer one has none
@@ -21,16 +21,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class SeriesSample:
+class SeriesExample:
     """One segment's history and forecast; every sequence in the order of its times.
 
-    why : what the segment is an example of. model : what made the forecast. note : figures of the backtest.
+    caption : what the segment is an example of. model : what made the forecast. note : figures of the backtest.
     times, history : up to the origin. forecast_times, prediction, lower, upper : after it.
     actual : at `forecast_times`, where known; empty or NaN where not.
     """
 
     segment: str
-    why: str
+    caption: str
     times: Sequence[datetime]
     history: Sequence[float]
     forecast_times: Sequence[datetime]
@@ -60,7 +60,7 @@ def _y_range(values: FloatArray, bounds: FloatArray) -> tuple[float, float]:
     return (low, high) if high > low else (low - room / 2, high + room / 2)
 
 
-def forecast_chart(sample: SeriesSample) -> Markup:
+def forecast_chart(sample: SeriesExample) -> Markup:
     """History, prediction with interval and, where known, the actual values; only the recent part of a long history."""
     past = slice(-int(np.clip(4 * len(sample.forecast_times), *_HISTORY_POINTS)), None)
     before, after = _seconds(sample.times[past]), _seconds(sample.forecast_times)
@@ -72,29 +72,29 @@ def forecast_chart(sample: SeriesSample) -> Markup:
     if not len(moments):
         return Markup("")
     y_range = _y_range(np.concatenate([history, prediction, actual]), np.concatenate([lower, upper]))
-    frame = Frame(360, 190, (10, 12, 24, 50), (float(moments.min()), float(moments.max())), y_range)
-    parts = frame.y_axis([(tick, format_short(tick)) for tick in ticks(*y_range, 4)])
-    parts += _time_axis(frame)
+    axes = Axes(360, 190, (10, 12, 24, 50), (float(moments.min()), float(moments.max())), y_range)
+    parts = axes.y_axis([(tick, format_short(tick)) for tick in ticks(*y_range, 4)])
+    parts += _time_axis(axes)
     inside = np.isfinite(lower) & np.isfinite(upper)
     if inside.any():
         edges = np.concatenate([after[inside], after[inside][::-1]])
-        parts.append(frame.path("band", edges, np.concatenate([upper[inside], lower[inside][::-1]])))
+        parts.append(axes.path("band", edges, np.concatenate([upper[inside], lower[inside][::-1]])))
     if len(before):
-        origin = float(frame.x(before[-1]))
-        parts.append(LINE.format("origin", origin, origin, frame.margins[0], frame.base))
-    parts += [frame.path("line history", before, history), frame.path("line champion", after, prediction)]
+        origin = float(axes.x(before[-1]))
+        parts.append(LINE.format("origin", origin, origin, axes.margins[0], axes.base))
+    parts += [axes.path("line history", before, history), axes.path("line champion", after, prediction)]
     if len(actual):
-        parts.append(frame.path("line actual", after[: len(actual)], actual))
+        parts.append(axes.path("line actual", after[: len(actual)], actual))
     span_s = float(np.ptp(moments))
     if 0 < len(after) <= _TOOLTIPS:
-        parts += _tooltips(frame, sample, after, span_s)
-    first, last = (_moment(float(edge), span_s) for edge in frame.x_range)
-    return frame.svg("small", f"{sample.segment}: history and forecast from {first} to {last}", parts)
+        parts += _tooltips(axes, sample, after, span_s)
+    first, last = (_moment(float(edge), span_s) for edge in axes.x_range)
+    return axes.svg("small", f"{sample.segment}: history and forecast from {first} to {last}", parts)
 
 
-def _tooltips(frame: Frame, sample: SeriesSample, after: FloatArray, span_s: float) -> Iterator[Markup]:
+def _tooltips(axes: Axes, sample: SeriesExample, after: FloatArray, span_s: float) -> Iterator[Markup]:
     """One a step: time, forecast, interval and actual in words."""
-    places = frame.x(after)
+    places = axes.x(after)
     width = max(float(np.ptp(places)) / max(len(places) - 1, 1), 2.0)
     for step, place in enumerate(places):
         told = f"{_moment(float(after[step]), span_s)}: forecast {format_number(sample.prediction[step])}"
@@ -102,18 +102,18 @@ def _tooltips(frame: Frame, sample: SeriesSample, after: FloatArray, span_s: flo
             told += f" ({format_number(sample.lower[step])} to {format_number(sample.upper[step])})"
         if step < len(sample.actual) and math.isfinite(sample.actual[step]):
             told += f", actual {format_number(sample.actual[step])}"
-        height = frame.base - frame.margins[0]
-        yield HIT.format(float(place) - width / 2, frame.margins[0], width, height, told)
+        height = axes.base - axes.margins[0]
+        yield HIT_AREA.format(float(place) - width / 2, axes.margins[0], width, height, told)
 
 
-def _time_axis(frame: Frame) -> Iterator[Markup]:
-    _, right, _, left = frame.margins
-    yield LINE.format("axis", left, frame.width - right, frame.base, frame.base)
-    for seconds, name in _time_ticks(*frame.x_range):
-        place = float(frame.x(seconds))
-        yield LINE.format("axis", place, place, frame.base, frame.base + 4)
-        side = "end" if place > frame.width - 36 else "mid"
-        yield TEXT.format(side, min(place, frame.width - 2.0), frame.base + 17, name)
+def _time_axis(axes: Axes) -> Iterator[Markup]:
+    _, right, _, left = axes.margins
+    yield LINE.format("axis", left, axes.width - right, axes.base, axes.base)
+    for seconds, name in _time_ticks(*axes.x_range):
+        place = float(axes.x(seconds))
+        yield LINE.format("axis", place, place, axes.base, axes.base + 4)
+        side = "end" if place > axes.width - 36 else "mid"
+        yield TEXT.format(side, min(place, axes.width - 2.0), axes.base + 17, name)
 
 
 def _time_ticks(low_s: float, high_s: float) -> list[tuple[float, str]]:

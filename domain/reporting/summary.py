@@ -12,18 +12,18 @@ from domain.checks.findings import Estimate
 from domain.data.jsonable import json_text
 
 __all__ = [
-    "Compared",
-    "Files",
+    "BacktestMetric",
+    "EstimatedFigure",
+    "FileCounts",
     "GateCount",
     "HeldSegment",
-    "Metric",
     "Outcome",
+    "OutcomeCounts",
     "OutcomeReason",
-    "Outcomes",
     "QuarantineReason",
-    "Rows",
+    "RowCounts",
     "SegmentError",
-    "Stage",
+    "StageTime",
     "Summary",
     "TestMetric",
     "parse_summary",
@@ -34,7 +34,7 @@ Outcome = Literal["trained", "reused", "fallback", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class OutcomeCounts:
     """Segments by outcome; together they are all segments."""
 
     trained: int = 0
@@ -65,7 +65,7 @@ class TestMetric:
 
 
 @dataclass(frozen=True)
-class Metric:
+class BacktestMetric:
     """The fleet's backtest metric over all segments, champions against the naive baseline."""
 
     name: str
@@ -75,7 +75,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageTime:
     """Wall time of one stage and the rows it went through; 0 where rows mean nothing."""
 
     name: str
@@ -84,7 +84,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Compared:
+class EstimatedFigure:
     """A figure as it was estimated before the run and as it came out. ratio : actual over estimated."""
 
     estimated: float
@@ -93,7 +93,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowCounts:
     """Balance of the raw rows; accepted and quarantined together are those read."""
 
     read: int
@@ -102,7 +102,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Files:
+class FileCounts:
     """Files of the training input that were found; refused : why some of them gave no rows in this run."""
 
     found: int = 0
@@ -126,21 +126,21 @@ class Summary:
     run_id: str
     release: int | None
     segments: int
-    outcomes: Outcomes
+    outcomes: OutcomeCounts
     registered: int
     promoted: int
     held: int
     predictions: int
-    metric: Metric
-    stages: tuple[Stage, ...]
+    metric: BacktestMetric
+    stages: tuple[StageTime, ...]
     peak_rss_bytes: int
-    rows: Rows
+    rows: RowCounts
     tables: Mapping[str, str]
     started_at: str
     finished_at: str
     config: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
-    files: Files = Files()
+    files: FileCounts = FileCounts()
     description: str = ""
     champions: int = 0
     unchanged: int = 0
@@ -149,7 +149,7 @@ class Summary:
     fallbacks: Mapping[str, int] = field(default_factory=dict)
     former_run: str | None = None
     estimate: Estimate | None = None
-    against_estimate: Mapping[str, Compared] = field(default_factory=dict)
+    against_estimate: Mapping[str, EstimatedFigure] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -226,14 +226,14 @@ def parse_summary(text: str) -> Summary | None:
         test = metric.pop("test")
         files, estimate = dict(content.get("files", {})), content.get("estimate")
         nested = {
-            "outcomes": Outcomes(**content["outcomes"]),
-            "metric": Metric(**metric, test=TestMetric(**test) if test else None),
-            "stages": tuple(Stage(**stage) for stage in content["stages"]),
-            "rows": Rows(**content["rows"]),
-            "files": Files(**files | {"refused": tuple(files.get("refused", ()))}),
+            "outcomes": OutcomeCounts(**content["outcomes"]),
+            "metric": BacktestMetric(**metric, test=TestMetric(**test) if test else None),
+            "stages": tuple(StageTime(**stage) for stage in content["stages"]),
+            "rows": RowCounts(**content["rows"]),
+            "files": FileCounts(**files | {"refused": tuple(files.get("refused", ()))}),
             "estimate": Estimate(**estimate) if estimate else None,
             "against_estimate": {
-                name: Compared(**figure) for name, figure in content.get("against_estimate", {}).items()
+                name: EstimatedFigure(**figure) for name, figure in content.get("against_estimate", {}).items()
             },
         }
         return Summary(**content | nested)

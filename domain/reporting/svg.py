@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BAR", "HIT", "LINE", "TEXT", "FloatArray", "Frame", "labels", "ticks"]
+__all__ = ["BAR", "HIT_AREA", "LINE", "TEXT", "Axes", "FloatArray", "tick_labels", "ticks"]
 
 FloatArray = NDArray[np.float64]
 
@@ -22,12 +22,12 @@ LINE = Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/
 TEXT = Markup('<text class="tick {}" x="{:.1f}" y="{:.1f}">{}</text>')
 PATH = Markup('<path class="{}" d="{}"/>')
 BAR = Markup('<rect class="bar {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>')
-HIT = Markup('<rect class="hit" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>')
+HIT_AREA = Markup('<rect class="hit" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>')
 """Invisible; only there for its tooltip."""
 
 
 @dataclass(frozen=True)
-class Frame:
+class Axes:
     """Pixel box of a chart and the ranges that it shows."""
 
     width: int
@@ -104,5 +104,5 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     return [step * index for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def labels(values: Sequence[float]) -> list[tuple[float, str]]:
+def tick_labels(values: Sequence[float]) -> list[tuple[float, str]]:
     return [(value, f"{value:,.6g}") for value in values]

@@ -10,27 +10,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.data.tables import PREDICTIONS, SEGMENTS, key_column, landed, observations
-from domain.reporting.examples import Pick, Traits, choose, worst
+from domain.reporting.examples import Example, SegmentProfile, choose_examples, worst_segments
 from domain.reporting.formatting import format_metric, format_number
-from domain.reporting.row_charts import RowsSample, TestRows
-from domain.reporting.series_charts import SeriesSample
+from domain.reporting.row_charts import RowsExample, TestRows
+from domain.reporting.series_charts import SeriesExample
 from tasks.context import Run
 
-__all__ = ["Samples", "segment_traits", "series_samples", "test_rows"]
+__all__ = ["Examples", "segment_profiles", "series_examples", "test_rows"]
 
-Samples = tuple[Sequence[SeriesSample | RowsSample], Sequence[SeriesSample | RowsSample]]
+Examples = tuple[Sequence[SeriesExample | RowsExample], Sequence[SeriesExample | RowsExample]]
 """A dozen telling segments, and the worst ones."""
 
-_SAMPLES, _WORST = 12, 3
+_EXAMPLES, _WORST = 12, 3
 _MAX_TEST_ROWS = 300_000
 
 
-def segment_traits(
+def segment_profiles(
     run: Run,
     outcomes: Mapping[str, str],
     champions: Sequence[Mapping[str, Any]],
     former: Mapping[str, str],
-) -> list[Traits]:
+) -> list[SegmentProfile]:
     """What samples are chosen by. outcomes : of this run. former : replaced candidates, by segment."""
     columns = ["segment", "bucket", "rows", "mean", "zero_share", "gaps"]
     profiles = run.table(SEGMENTS).read(columns).to_pylist()
@@ -40,7 +40,7 @@ def segment_traits(
         segment, model = row["segment"], models.get(row["segment"], {})
         size = abs(row["mean"]) * row["rows"]
         found.append(
-            Traits(
+            SegmentProfile(
                 segment=segment,
                 bucket=row["bucket"],
                 outcome=outcomes.get(segment, ""),
@@ -61,12 +61,12 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def series_samples(run: Run, job_id: str, traits: Sequence[Traits]) -> Samples:
+def series_examples(run: Run, job_id: str, profiles: Sequence[SegmentProfile]) -> Examples:
     """History, forecast and, where published, the truth of the chosen segments; each table is read once."""
-    chosen, bad = choose(traits, _SAMPLES), worst(traits, _WORST)
-    segments = {pick.traits.segment for pick in (*chosen, *bad)}
+    chosen, worst = choose_examples(profiles, _EXAMPLES), worst_segments(profiles, _WORST)
+    segments = {example.profile.segment for example in (*chosen, *worst)}
     wanted = pc.field("segment").isin(sorted(segments))
-    buckets = {str(pick.traits.bucket) for pick in (*chosen, *bad)}
+    buckets = {str(example.profile.bucket) for example in (*chosen, *worst)}
     history = _by_segment(
         run.table(observations(run.fleet)).read(
             ["segment", "time", "target"], lambda partition: partition["bucket"] in buckets, wanted
@@ -87,11 +87,11 @@ def series_samples(run: Run, job_id: str, traits: Sequence[Traits]) -> Samples:
         actuals = landed(run.fleet.truth, "actuals")
         truth = _by_segment(run.table(actuals).read(["segment", "time", "target"], rows=wanted))
 
-    def sample(pick: Pick) -> SeriesSample:
-        name = pick.traits.segment
-        return _series(run, pick, history.get(name, []), forecast.get(name, []), truth.get(name, []))
+    def chart_example(example: Example) -> SeriesExample:
+        name = example.profile.segment
+        return _series(run, example, history.get(name, []), forecast.get(name, []), truth.get(name, []))
 
-    return [sample(pick) for pick in chosen], [sample(pick) for pick in bad]
+    return [chart_example(example) for example in chosen], [chart_example(example) for example in worst]
 
 
 def _by_segment(rows: pa.Table) -> dict[str, list[dict[str, Any]]]:
@@ -103,15 +103,15 @@ def _by_segment(rows: pa.Table) -> dict[str, list[dict[str, Any]]]:
 
 def _series(
     run: Run,
-    pick: Pick,
+    example: Example,
     history: Sequence[Mapping[str, Any]],
     forecast: Sequence[Mapping[str, Any]],
     truth: Sequence[Mapping[str, Any]],
-) -> SeriesSample:
+) -> SeriesExample:
     actual = {row["time"]: row["target"] for row in truth}
-    return SeriesSample(
-        segment=pick.traits.segment,
-        why=pick.why,
+    return SeriesExample(
+        segment=example.profile.segment,
+        caption=example.caption,
         times=[row["time"] for row in history],
         history=[_number(row["target"]) for row in history],
         forecast_times=[row["time"] for row in forecast],
@@ -120,7 +120,7 @@ def _series(
         upper=[_number(row["upper"]) for row in forecast],
         actual=[_number(actual.get(row["time"])) for row in forecast] if actual else (),
         model=_model(forecast[0] if forecast else {}),
-        note=_note(run, pick),
+        note=_note(run, example),
     )
 
 
@@ -132,14 +132,14 @@ def _model(row: Mapping[str, Any]) -> str:
     return f"{row['candidate']}{level} · {row['model_name']}{version}"
 
 
-def _note(run: Run, pick: Pick) -> str:
-    error, baseline = pick.traits.error, pick.traits.baseline
+def _note(run: Run, example: Example) -> str:
+    error, baseline = example.profile.error, example.profile.baseline
     if not math.isfinite(error):
         return ""
     return f"{format_metric(run.fleet.backtest.metric)} {format_number(error)}, baseline {format_number(baseline)}"
 
 
-def test_rows(run: Run, traits: Sequence[Traits]) -> tuple[TestRows | None, Samples]:
+def test_rows(run: Run, profiles: Sequence[SegmentProfile]) -> tuple[TestRows | None, Examples]:
     """Predictions of a regression fleet beside the published truth: all rows, and those of the chosen segments.
 
     Of very many rows every n-th one counts. Nothing where the fleet names no truth or its rows no key.
@@ -166,15 +166,18 @@ def test_rows(run: Run, traits: Sequence[Traits]) -> tuple[TestRows | None, Samp
     if not joined.num_rows:
         return None, ((), ())
     present = set(joined["segment"].unique().to_pylist())
-    scored = [trait for trait in traits if trait.segment in present]
+    scored = [profile for profile in profiles if profile.segment in present]
 
-    def sample(pick: Pick) -> RowsSample:
-        part = joined.filter(pc.equal(joined["segment"], pick.traits.segment))
+    def chart_example(example: Example) -> RowsExample:
+        part = joined.filter(pc.equal(joined["segment"], example.profile.segment))
         model = _model(part.select([*columns[5:], "model_version"]).slice(0, 1).to_pylist()[0])
-        return RowsSample(pick.traits.segment, pick.why, _rows(part, every), model, _note(run, pick))
+        return RowsExample(example.profile.segment, example.caption, _rows(part, every), model, _note(run, example))
 
-    chosen, bad = choose(scored, _SAMPLES), worst(scored, _WORST)
-    return _rows(joined, every), ([sample(pick) for pick in chosen], [sample(pick) for pick in bad])
+    chosen, worst = choose_examples(scored, _EXAMPLES), worst_segments(scored, _WORST)
+    return _rows(joined, every), (
+        [chart_example(example) for example in chosen],
+        [chart_example(example) for example in worst],
+    )
 
 
 def _lists(rows: pa.Table, names: Sequence[str]) -> list[list[Any]]:

@@ -16,7 +16,7 @@ from domain.data.tables import CHAMPIONS, INPUTS, LEADERBOARD, OUTCOMES, QUARANT
 from domain.reporting.accuracy import LiveAccuracy, PastAccuracy
 from domain.reporting.changes import ChampionFigures, Changes, InputFile, changes_between
 from domain.reporting.reasons import group_reasons
-from domain.reporting.summary import OutcomeReason, QuarantineReason, Rows, Summary, parse_summary
+from domain.reporting.summary import OutcomeReason, QuarantineReason, RowCounts, Summary, parse_summary
 from models.monitoring.accuracy import FIGURES
 from tasks.accuracy import accuracy_rows
 from tasks.context import Run
@@ -57,14 +57,14 @@ def outcomes_of(run: Run, run_id: str) -> tuple[dict[str, str], tuple[OutcomeRea
     return {row["segment"]: row["outcome"] for row in rows}, told
 
 
-def row_balance(run: Run) -> Rows:
+def row_balance(run: Run) -> RowCounts:
     """Rows of all inputs in the lake: what was read is either an observation or in quarantine."""
     inputs = run.table(INPUTS).read(where=lambda partition: partition["role"] == "observations")
     read = pc.sum(inputs["rows_read"]).as_py() or 0
     accepted = sum(file.rows for file in run.table(observations(run.fleet)).files())
     rejected = run.table(QUARANTINE).files(lambda partition: partition["stage"] in ("observations", "partition"))
     refused = [row for row in inputs.to_pylist() if row["error"]]
-    return Rows(read, accepted, sum(file.rows for file in rejected) - len(refused))
+    return RowCounts(read, accepted, sum(file.rows for file in rejected) - len(refused))
 
 
 def member_weights(run: Run) -> dict[str, float]:

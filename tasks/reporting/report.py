@@ -35,13 +35,13 @@ from domain.data.tables import (
 from domain.errors import EmptyWindowError
 from domain.reporting.page import RunReport, render_html
 from domain.reporting.summary import (
-    Files,
+    BacktestMetric,
+    FileCounts,
     GateCount,
     HeldSegment,
-    Metric,
-    Outcomes,
+    OutcomeCounts,
     SegmentError,
-    Stage,
+    StageTime,
     Summary,
     TestMetric,
     summary_json,
@@ -52,7 +52,7 @@ from tasks.ingest import IngestReceipt, ingest_files
 from tasks.partition import recorded_buckets
 from tasks.promote import PromoteSummary
 from tasks.register import RegisterSummary
-from tasks.reporting.examples import segment_traits, series_samples, test_rows
+from tasks.reporting.examples import segment_profiles, series_examples, test_rows
 from tasks.reporting.facts import (
     changes_since,
     former_summary,
@@ -85,7 +85,7 @@ class Stages:
     register: RegisterSummary
     promote: PromoteSummary
     score: ScoreSummary
-    timings: tuple[Stage, ...]
+    timings: tuple[StageTime, ...]
     started_at: datetime
     peak_rss_bytes: int
     ingest: IngestReceipt | None = None
@@ -147,11 +147,11 @@ def _report(run: Run, stages: Stages, test: TestMetric | None, folder: Path) -> 
     former = former_summary(folder, run.context.run_id)
     summary = _summary(run, stages, test, champions, former)
     outcomes, reasons = outcomes_of(run, run.context.run_id)
-    traits = segment_traits(run, outcomes, champions, replaced_candidates(run, former, champions))
+    profiles = segment_profiles(run, outcomes, champions, replaced_candidates(run, former, champions))
     if run.fleet.task == "forecast":
-        rows, (samples, bad) = None, series_samples(run, stages.score.job_id, traits)
+        rows, (examples, worst) = None, series_examples(run, stages.score.job_id, profiles)
     else:
-        rows, (samples, bad) = test_rows(run, traits)
+        rows, (examples, worst) = test_rows(run, profiles)
     changes = changes_since(run, former, summary, outcomes, champions, stages.started_at) if former else None
     counts = stages.promote.gates
     return RunReport(
@@ -168,8 +168,8 @@ def _report(run: Run, stages: Stages, test: TestMetric | None, folder: Path) -> 
             for gate, decisive in dict.fromkeys((gate, decisive) for gate, _, decisive in counts)
         ),
         held=tuple(HeldSegment(segment, reason) for segment, reason in stages.promote.held_segments),
-        samples=samples,
-        worst=bad,
+        examples=examples,
+        worst_examples=worst,
         quarantine=quarantine_reasons(run),
         test_rows=rows,
         past=past_accuracy(run),
@@ -191,7 +191,7 @@ def _summary(
         return np.array([row[name] for row in champions], dtype=float)
 
     fleet, weights = run.fleet, column("weight")
-    metric = Metric(
+    metric = BacktestMetric(
         fleet.backtest.metric,
         _overall(column("error"), weights, fleet.backtest.metric),
         _overall(column("baseline_error"), weights, fleet.backtest.metric),
@@ -203,7 +203,7 @@ def _summary(
         run_id=run.context.run_id,
         release=stages.promote.release,
         segments=stages.train.segments,
-        outcomes=Outcomes(**stages.train.outcomes),
+        outcomes=OutcomeCounts(**stages.train.outcomes),
         registered=stages.register.registered,
         promoted=stages.promote.promoted,
         held=stages.promote.held,
@@ -230,8 +230,8 @@ def _summary(
     )
 
 
-def _files(receipt: IngestReceipt | None) -> Files:
-    return Files(receipt.files, receipt.unchanged, receipt.refused) if receipt else Files()
+def _files(receipt: IngestReceipt | None) -> FileCounts:
+    return FileCounts(receipt.files, receipt.unchanged, receipt.refused) if receipt else FileCounts()
 
 
 def _config(run: Run, stages: Stages) -> dict[str, str]:

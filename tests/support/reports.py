@@ -9,19 +9,19 @@ from domain.checks.findings import Estimate
 from domain.reporting.accuracy import LiveAccuracy, PastAccuracy
 from domain.reporting.changes import ChampionFigures, InputFile, changes_between
 from domain.reporting.page import RunReport
-from domain.reporting.row_charts import RowsSample, TestRows
-from domain.reporting.series_charts import SeriesSample
+from domain.reporting.row_charts import RowsExample, TestRows
+from domain.reporting.series_charts import SeriesExample
 from domain.reporting.summary import (
-    Compared,
+    BacktestMetric,
+    EstimatedFigure,
     GateCount,
     HeldSegment,
-    Metric,
+    OutcomeCounts,
     OutcomeReason,
-    Outcomes,
     QuarantineReason,
-    Rows,
+    RowCounts,
     SegmentError,
-    Stage,
+    StageTime,
     Summary,
     TestMetric,
 )
@@ -35,15 +35,15 @@ def summary(**changes):
         run_id="20260107-1",
         release=3,
         segments=6,
-        outcomes=Outcomes(trained=3, reused=1, fallback=1, failed=1),
+        outcomes=OutcomeCounts(trained=3, reused=1, fallback=1, failed=1),
         registered=4,
         promoted=2,
         held=1,
         predictions=108,
-        metric=Metric("smape", 13.5, 16.0, TestMetric("smape", 13.25, 16.5, 0.893, 100, 5, "test/*.csv")),
-        stages=(Stage("ingest", 1.5, 700), Stage("train", 8.25, 690)),
+        metric=BacktestMetric("smape", 13.5, 16.0, TestMetric("smape", 13.25, 16.5, 0.893, 100, 5, "test/*.csv")),
+        stages=(StageTime("ingest", 1.5, 700), StageTime("train", 8.25, 690)),
         peak_rss_bytes=3 * 2**30,
-        rows=Rows(700, 690, 10),
+        rows=RowCounts(700, 690, 10),
         tables={"outcomes": "/lake/m3/outcomes", "predictions": "/lake/m3/predictions"},
         started_at="2026-01-07T10:15:02+00:00",
         finished_at="2026-01-07T10:15:12+00:00",
@@ -57,31 +57,31 @@ def summary(**changes):
         fallbacks={"": 90, "global": 10},
         estimate=Estimate(4, 1, 12, 10.0, 2.0, 2 * 2**30, 1000, 2),
         against_estimate={
-            "train_seconds": Compared(10.0, 8.25, 0.825),
-            "peak_memory_bytes": Compared(2 * 2**30, 3 * 2**30, 1.5),
+            "train_seconds": EstimatedFigure(10.0, 8.25, 0.825),
+            "peak_memory_bytes": EstimatedFigure(2 * 2**30, 3 * 2**30, 1.5),
         },
     )
     return replace(plain, **changes)
 
 
-def sample(segment="series=n1", actual=(), history=(3.0, 4.0, 5.0), **changes):
+def series_example(segment="series=n1", actual=(), history=(3.0, 4.0, 5.0), **changes):
     start = datetime(2024, 1, 1)
     times = [start + timedelta(days=7 * week) for week in range(len(history) + 2)]
     past, future = times[: len(history)], times[len(history) :]
-    plain = SeriesSample(segment, "Best", past, history, future, (5.0, 6.0), (4.0, 4.5), (6.0, 7.5), actual, "theta")
+    plain = SeriesExample(segment, "Best", past, history, future, (5.0, 6.0), (4.0, 4.5), (6.0, 7.5), actual, "theta")
     return replace(plain, **changes)
 
 
-def long_sample(number, points=1000):
+def long_example(number, points=1000):
     """As much as one chart can hold."""
     times = [datetime(2000, 1, 1) + timedelta(hours=hour) for hour in range(2 * points)]
     values = np.random.default_rng(number).normal(1e6, 1e5, points)
     forecast = (values, values - 1e5, values + 1e5, values + 1.0)
-    return SeriesSample(f"series=n{number}", "Long", times[:points], values, times[points:], *forecast, "ridge")
+    return SeriesExample(f"series=n{number}", "Long", times[:points], values, times[points:], *forecast, "ridge")
 
 
-def rows_sample(segment="route=a", rows=100):
-    return RowsSample(segment, "Worst", measured_rows(rows), "ridge", "RMSE 3.2")
+def rows_example(segment="route=a", rows=100):
+    return RowsExample(segment, "Worst", measured_rows(rows), "ridge", "RMSE 3.2")
 
 
 def measured_rows(count, seed=0):
@@ -104,7 +104,7 @@ def champion(error, candidate="theta", fingerprint=None):
 def changes(segment="series=n1", now=None):
     """Everything that can change did."""
     former = summary(
-        run_id="20260106-1", release=2, config={"task": "forecast"}, metric=Metric("smape", 12.0, 16.0, None)
+        run_id="20260106-1", release=2, config={"task": "forecast"}, metric=BacktestMetric("smape", 12.0, 16.0, None)
     )
     champions = ({segment: champion(1.0), "b": champion(1.0)}, {segment: champion(2.0, segment), "b": champion(0.5)})
     outcomes = ({segment: "trained", "b": "trained", "old": "reused"}, {segment: "failed", "b": "reused"})
@@ -121,8 +121,8 @@ def full(segment="series=n1"):
         (OutcomeReason("failed", f"{segment}: not finite", 1, (segment,)),),
         (GateCount("beats_baseline", 3, 1), GateCount("latency", 2, 2, decisive=False)),
         (HeldSegment(segment, f"{segment} is worse"),),
-        (sample(segment, actual=(5.5, NAN)),),
-        (sample(segment),),
+        (series_example(segment, actual=(5.5, NAN)),),
+        (series_example(segment),),
         (QuarantineReason("observations", "unparsable", 10, (f"a.csv:3: units: {segment}",)),),
         None,
         PastAccuracy(

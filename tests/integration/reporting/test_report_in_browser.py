@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from browser import Browser
-from reports import errors, full, measured_rows, rows_sample, summary
+from reports import errors, full, measured_rows, rows_example, summary
 
 from domain.reporting.page import RunReport, render_html
 
@@ -14,8 +14,8 @@ REPORTS = {
     "regression": RunReport(
         summary(config={"task": "regression"}),
         errors(40),
-        samples=(rows_sample(LONG), rows_sample()),
-        worst=(rows_sample(),),
+        examples=(rows_example(LONG), rows_example()),
+        worst_examples=(rows_example(),),
         test_rows=measured_rows(2_000),
         target="delay",
     ),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cli.views.progress import closing_table
+from cli.views.progress import print_summary
 
 SUMMARY = {
     "fleet": "shop",
@@ -31,7 +31,7 @@ def shown(tmp_path, capsys, monkeypatch):
     def show(*refused):
         content = SUMMARY | {"files": {"found": 9, "unchanged": 0, "refused": refused}}
         (tmp_path / "run.json").write_text(json.dumps(content))
-        closing_table(tmp_path / "run.json")
+        print_summary(tmp_path / "run.json")
         return capsys.readouterr().out
 
     return show
@@ -46,7 +46,7 @@ def test_an_estimate_stands_beside_what_it_came_to(tmp_path, capsys, monkeypatch
     }
     content = SUMMARY | {"files": {"found": 9, "unchanged": 0, "refused": []}, "against_estimate": figures}
     (tmp_path / "run.json").write_text(json.dumps(content))
-    closing_table(tmp_path / "run.json")
+    print_summary(tmp_path / "run.json")
     assert "train 6.00 s (took × 0.90), peak 2.00 GiB (took × 0.50)" in capsys.readouterr().out
 
 
@@ -64,5 +64,5 @@ def test_a_run_without_a_release_says_why(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     content = SUMMARY | {"release": None, "config": {"promotion": "7 of 7 challengers failed a gate"}}
     (tmp_path / "run.json").write_text(json.dumps(content | {"files": {"found": 1, "unchanged": 0, "refused": []}}))
-    closing_table(tmp_path / "run.json")
+    print_summary(tmp_path / "run.json")
     assert "none: 7 of 7 challengers failed a gate" in capsys.readouterr().out

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from cli.views.tables import Section, bar, show_figures, show_sections
+from cli.views.tables import Section, print_figures, print_sections, text_bar
 
 HOSTILE = "s=[red]a[/] b/日本%2F"
 
@@ -15,7 +15,7 @@ def shown(request, capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: request.param)
 
     def show(*sections):
-        show_sections(sections)
+        print_sections(sections)
         return capsys.readouterr().out
 
     return show
@@ -40,7 +40,7 @@ def test_numbers_end_below_each_other(shown):
 def test_figures_of_a_stage_are_read_by_people(capsys):
     gates = {"rows": {"passed": 7, "failed": 0}, "latency": {"passed": 5, "noted": 2}}
     figures = {"release": None, "held_segments": (), "gates": gates, "outcomes": {"trained": 1200, "failed": 0}}
-    show_figures("promote of shop", {"promote": {"repeated": True, **figures}}, 61.0)
+    print_figures("promote of shop", {"promote": {"repeated": True, **figures}}, 61.0)
     assert capsys.readouterr().out.splitlines() == [
         "promote of shop",
         "  repeated  yes",
@@ -51,9 +51,9 @@ def test_figures_of_a_stage_are_read_by_people(capsys):
 
 
 def test_long_lists_are_cut_and_say_so(capsys):
-    show_figures("ingest", {"ingest": {"refused": tuple(f"{place}.csv" for place in range(7))}}, 1.0)
+    print_figures("ingest", {"ingest": {"refused": tuple(f"{place}.csv" for place in range(7))}}, 1.0)
     assert "0.csv; 1.csv; 2.csv; 3.csv; 4.csv; and 2 more" in capsys.readouterr().out
 
 
 def test_shares_are_bars():
-    assert (bar(0.0), bar(0.001), bar(1.0, 10)) == ("", "█", "█" * 10)
+    assert (text_bar(0.0), text_bar(0.001), text_bar(1.0, 10)) == ("", "█", "█" * 10)

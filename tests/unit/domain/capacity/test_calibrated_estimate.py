@@ -14,7 +14,7 @@ from domain.capacity.calibrated_estimate import (
 from domain.capacity.cost_model import CostModel, StageCost, Work
 from domain.capacity.estimate import STAGE_SECONDS
 from domain.checks.findings import Estimate
-from domain.reporting.summary import Outcomes, Stage
+from domain.reporting.summary import OutcomeCounts, StageTime
 
 PLAIN = Estimate(100, 2, 300, 20.0, 5.0, 10**9, 1000, 2)
 RATES = CostModel(
@@ -43,7 +43,7 @@ def test_nothing_to_train_takes_no_first_task():
 
 
 def test_a_former_run_corrects_the_built_in_figures():
-    former = summary(stages=(Stage("train", STAGE_SECONDS + 30.0), Stage("score", STAGE_SECONDS + 8.0)))
+    former = summary(stages=(StageTime("train", STAGE_SECONDS + 30.0), StageTime("score", STAGE_SECONDS + 8.0)))
     then = replace(PLAIN, train_seconds=STAGE_SECONDS + 15.0, score_seconds=STAGE_SECONDS + 16.0)
     found = by_former_run(PLAIN, former, then)
     assert found.train_seconds == pytest.approx(STAGE_SECONDS + 2 * (20.0 - STAGE_SECONDS))
@@ -53,15 +53,15 @@ def test_a_former_run_corrects_the_built_in_figures():
 
 
 def test_a_stage_that_took_no_time_or_did_not_take_place_corrects_nothing():
-    former = summary(stages=(Stage("train", STAGE_SECONDS),))
+    former = summary(stages=(StageTime("train", STAGE_SECONDS),))
     found = by_former_run(PLAIN, former, PLAIN)
     assert (found.train_seconds, found.score_seconds) == (PLAIN.train_seconds, PLAIN.score_seconds)
 
 
 def test_only_a_run_that_trained_most_of_the_fleet_tells_of_it():
     assert trains_most(summary())
-    assert not trains_most(summary(outcomes=Outcomes(trained=2, reused=4)))
-    assert not trains_most(summary(segments=0, outcomes=Outcomes()))
+    assert not trains_most(summary(outcomes=OutcomeCounts(trained=2, reused=4)))
+    assert not trains_most(summary(segments=0, outcomes=OutcomeCounts()))
 
 
 def test_the_newer_knowledge_counts():
@@ -70,16 +70,18 @@ def test_the_newer_knowledge_counts():
 
 
 def test_figures_stand_beside_what_they_came_to():
-    found = against_actual(PLAIN, [Stage("train", 10.0)], 2 * 10**9)
+    found = against_actual(PLAIN, [StageTime("train", 10.0)], 2 * 10**9)
     assert {name: each.ratio for name, each in found.items()} == {"train_seconds": 0.5, "peak_memory_bytes": 2.0}
-    assert against_actual(None, [Stage("train", 10.0)], 1) == {}
-    assert against_actual(replace(PLAIN, train_seconds=0.0), [Stage("train", 1.0)], 1)["train_seconds"].ratio is None
+    assert against_actual(None, [StageTime("train", 10.0)], 1) == {}
+    assert (
+        against_actual(replace(PLAIN, train_seconds=0.0), [StageTime("train", 1.0)], 1)["train_seconds"].ratio is None
+    )
 
 
 def test_what_one_process_does_is_as_in_the_last_run_or_typical():
     typical = {part.name: part for part in serial_parts(1000, 0.5, None)}
     assert typical["register"].seconds == pytest.approx(STAGE_SECONDS + 1.2)
     assert "not measured" in typical["register"].source
-    known = {part.name: part for part in serial_parts(1000, 0.5, summary(stages=(Stage("register", 7.0),)))}
+    known = {part.name: part for part in serial_parts(1000, 0.5, summary(stages=(StageTime("register", 7.0),)))}
     assert (known["register"].seconds, known["register"].source) == (7.0, "as in run 20260107-1")
     assert known["promote"] == typical["promote"]

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from reports import NAN, champion, summary
 
-from domain.reporting.changes import Change, InputFile, Replacement, changes_between
+from domain.reporting.changes import InputFile, Replacement, SettingChange, changes_between
 
 NOTHING = ({}, {})
 
@@ -47,7 +47,7 @@ def test_champions_with_another_fingerprint_are_replaced():
         Replacement("theta", "", 1),
         Replacement("", "theta", 1),
     }
-    assert (found.better, found.same, found.worse) == (1, 0, 1)
+    assert (found.better, found.equal, found.worse) == (1, 0, 1)
     assert [shift.segment for shift in found.gains + found.losses] == ["c", "b"]
 
 
@@ -57,7 +57,7 @@ def test_gains_and_losses_are_the_largest_moves_and_hold_no_small_or_unknown_one
     after = {f"s{i:02}": champion(10.0 + i - 9, fingerprint="y") for i in range(count)} | {"none": champion(1.0)}
     after["s09"] = champion(10.04, fingerprint="y")
     found = between(champions=(before, after))
-    assert (found.better, found.same, found.worse) == (9, 2, 10)
+    assert (found.better, found.equal, found.worse) == (9, 2, 10)
     assert [shift.segment for shift in found.gains] == ["s00", "s01", "s02", "s03", "s04"]
     assert [shift.segment for shift in found.losses] == ["s19", "s18", "s17", "s16", "s15"]
 
@@ -71,8 +71,12 @@ def test_settings_and_versions_are_told_where_they_differ():
     former = summary(config={"horizon": "8", "gone": "1", "task": "forecast"}, versions={"numpy": "2.1"})
     now = summary(config={"horizon": "9", "task": "forecast", "new": "2"}, versions={"numpy": "2.2"})
     found = between(former=former, now=now)
-    assert found.settings == (Change("horizon", "8", "9"), Change("new", "–", "2"), Change("gone", "1", "–"))
-    assert found.versions == (Change("numpy", "2.1", "2.2"),)
+    assert found.settings == (
+        SettingChange("horizon", "8", "9"),
+        SettingChange("new", "–", "2"),
+        SettingChange("gone", "1", "–"),
+    )
+    assert found.versions == (SettingChange("numpy", "2.1", "2.2"),)
     assert between(former=now, now=replace(now)).settings == ()
 
 

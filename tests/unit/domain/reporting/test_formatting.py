@@ -7,9 +7,9 @@ from domain.reporting.formatting import (
     format_difference,
     format_duration,
     format_metric,
-    format_moment,
     format_number,
     format_percent,
+    format_timestamp,
 )
 
 
@@ -53,5 +53,5 @@ def test_counts_moments_and_metrics_read_like_text():
     assert [format_metric(name, "minutes") for name in ("smape", "mae", "wape", "own")] == [
         *("sMAPE (%)", "MAE (minutes)", "WAPE", "own")
     ]
-    assert format_moment("2026-01-07T10:15:02+00:00") == "7 Jan 2026, 10:15 UTC"
-    assert format_moment("yesterday") == "yesterday"
+    assert format_timestamp("2026-01-07T10:15:02+00:00") == "7 Jan 2026, 10:15 UTC"
+    assert format_timestamp("yesterday") == "yesterday"

@@ -2,23 +2,25 @@ from dataclasses import replace
 
 from reports import changes, summary
 
-from domain.reporting.balance import balance
-from domain.reporting.comparison_charts import compare
+from domain.reporting.balance import balance_checks
+from domain.reporting.comparison_charts import compare_errors
 from domain.reporting.narrative import alerts, headline
-from domain.reporting.summary import Files, Metric, Outcomes, TestMetric
+from domain.reporting.summary import BacktestMetric, FileCounts, OutcomeCounts, TestMetric
 
-NONE = compare([], [])
-GOOD = compare([0.5, 0.5, 1.0, 2.0], [1.0, 1.0, 1.0, 1.0])
+NONE = compare_errors([], [])
+GOOD = compare_errors([0.5, 0.5, 1.0, 2.0], [1.0, 1.0, 1.0, 1.0])
 
 
 def told(s, comparison=GOOD, found=None, interval=0.9):
-    return [(alert.tone, alert.text, alert.anchor) for alert in alerts(s, comparison, balance(s), found, interval)]
+    return [
+        (alert.tone, alert.text, alert.anchor) for alert in alerts(s, comparison, balance_checks(s), found, interval)
+    ]
 
 
 def quiet(**changes):
     clean = {
         "segments": 4,
-        "outcomes": Outcomes(trained=4),
+        "outcomes": OutcomeCounts(trained=4),
         "promoted": 4,
         "held": 0,
         "unchanged": 0,
@@ -43,9 +45,9 @@ def test_headline_says_what_the_fleet_is_worth_and_what_the_run_did():
 
 def test_headline_without_test_part_tells_the_backtest_and_without_figures_nothing():
     assert "In the backtest, the total error (WAPE) is 0.2000 against 0.1000: 100 % higher." in " ".join(
-        headline(summary(metric=Metric("wape", 0.2, 0.1)), GOOD)
+        headline(summary(metric=BacktestMetric("wape", 0.2, 0.1)), GOOD)
     )
-    assert headline(summary(champions=0, metric=Metric("wape", None, None)), NONE)[0] == (
+    assert headline(summary(champions=0, metric=BacktestMetric("wape", None, None)), NONE)[0] == (
         "0 of 6 segments have a model in production."
     )
     assert "predictions beat" in headline(summary(config={"task": "regression"}), GOOD)[0]
@@ -56,7 +58,7 @@ def test_a_run_without_trouble_has_no_alerts():
 
 
 def test_what_went_wrong_is_told_most_serious_first():
-    found = told(summary(files=Files(3, 0, ("a",))))
+    found = told(summary(files=FileCounts(3, 0, ("a",))))
     assert [(tone, anchor) for tone, _, anchor in found] == [
         ("bad", "problems"),
         ("bad", "files"),
@@ -76,8 +78,8 @@ def test_no_release_and_a_stopped_promotion_are_told():
 
 
 def test_quality_below_the_baseline_or_beside_the_interval_is_told():
-    weak = quiet(metric=Metric("wape", 0.2, 0.3, TestMetric("wape", 0.5, 0.4, 0.7, 10, 2, "x")))
-    assert [text for _, text, _ in told(weak, compare([2.0, 1.0], [1.0, 1.0]))] == [
+    weak = quiet(metric=BacktestMetric("wape", 0.2, 0.3, TestMetric("wape", 0.5, 0.4, 0.7, 10, 2, "x")))
+    assert [text for _, text, _ in told(weak, compare_errors([2.0, 1.0], [1.0, 1.0]))] == [
         "On unseen data the naive baseline is better in total.",
         "The baseline is better in 50 % of the segments.",
         "The 90 % interval covers 70.0 % of the unseen rows.",

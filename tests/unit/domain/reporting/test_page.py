@@ -4,22 +4,30 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from reports import NAN, changes, errors, full, long_sample, measured_rows, rows_sample, sample, summary
+from reports import NAN, changes, errors, full, long_example, measured_rows, rows_example, series_example, summary
 
 from domain.reporting.page import RunReport, render_html
 from domain.reporting.row_charts import TestRows
-from domain.reporting.summary import Files, HeldSegment, Metric, OutcomeReason, QuarantineReason, Rows, SegmentError
+from domain.reporting.summary import (
+    BacktestMetric,
+    FileCounts,
+    HeldSegment,
+    OutcomeReason,
+    QuarantineReason,
+    RowCounts,
+    SegmentError,
+)
 
 HOSTILE = """store=<script>alert("1")</script>' onload='x/brand={{ 7 * 7 }}&amp;"""
 REGRESSION = RunReport(
     summary(config={"task": "regression"}),
     errors(5),
-    samples=(rows_sample(),),
-    worst=(rows_sample("route=<b>"),),
+    examples=(rows_example(),),
+    worst_examples=(rows_example("route=<b>"),),
     test_rows=measured_rows(500),
     target="<delay>",
 )
-EMPTY = RunReport(summary(metric=Metric("wape", None, None), release=None, stages=(), tables={}, statuses={}))
+EMPTY = RunReport(summary(metric=BacktestMetric("wape", None, None), release=None, stages=(), tables={}, statuses={}))
 
 
 class Page(HTMLParser):
@@ -92,7 +100,7 @@ def test_page_says_who_wins_and_what_failed():
 
 
 def test_page_compares_no_missing_figure():
-    html = re.sub(r"\s+", " ", render_html(RunReport(summary(metric=Metric("wape", NAN, 16.0)))))
+    html = re.sub(r"\s+", " ", render_html(RunReport(summary(metric=BacktestMetric("wape", NAN, 16.0)))))
     assert "baseline 16.00</dd>" in html
     assert not re.search(r"\bnan\b", html.split("</style>")[1].lower())
 
@@ -100,7 +108,7 @@ def test_page_compares_no_missing_figure():
 def test_refused_files_are_on_the_page():
     assert "refused" not in words(RunReport(summary()))
     messages = tuple(f"/in/<{number:02d}>.csv: no column price" for number in range(23))
-    html = render_html(RunReport(summary(files=Files(30, 5, messages))))
+    html = render_html(RunReport(summary(files=FileCounts(30, 5, messages))))
     assert "23 of 30 files were refused" in html
     assert "/in/&lt;19&gt;.csv: no column price" in html
     assert "/in/&lt;20&gt;.csv" not in html
@@ -117,7 +125,7 @@ def test_every_count_is_balanced_before_the_readers_eyes():
 
 
 def test_page_warns_where_counts_do_not_balance():
-    text = words(RunReport(summary(segments=7, rows=Rows(700, 690, 9))))
+    text = words(RunReport(summary(segments=7, rows=RowCounts(700, 690, 9))))
     assert "The counts do not balance: 7 segments, but 6 accounted for." in text
     assert "They do not balance: 699 in all, 1 missing." in text
     assert text.count("✗") == 2
@@ -153,7 +161,7 @@ def test_page_says_what_it_cannot_compare():
 def test_an_incremental_run_is_complete_and_says_how_little_it_trained():
     outcomes = replace(summary().outcomes, trained=0, reused=6, fallback=0, failed=0)
     quiet = summary(outcomes=outcomes, registered=6, promoted=0, held=0, unchanged=6, champions=6)
-    text = words(RunReport(quiet, errors(6), {"ridge": 6}, samples=(sample(),)))
+    text = words(RunReport(quiet, errors(6), {"ridge": 6}, examples=(series_example(),)))
     assert "6 of 6 segments have a model in production" in text
     assert "This run trained nothing: no segment has changed, all 6 models were reused; no model was replaced" in text
     assert "Backtest sMAPE (%) of 6 champions" in text
@@ -213,16 +221,19 @@ def test_page_lists_the_worst_segments_first_and_none_without_a_figure():
 def test_page_does_not_grow_with_the_fleet():
     held = tuple(HeldSegment(f"series=h{i}", "worse") for i in range(5_000))
     reasons = tuple(OutcomeReason("failed", f"reason {i}", 1) for i in range(5_000))
-    small = RunReport(summary(), errors(500), held=held[:20], samples=(sample(),) * 12, reasons=reasons[:25])
-    large = replace(small, errors=errors(20_000), held=held, samples=(sample(),) * 500, reasons=reasons)
+    small = RunReport(summary(), errors(500), held=held[:20], examples=(series_example(),) * 12, reasons=reasons[:25])
+    large = replace(small, errors=errors(20_000), held=held, examples=(series_example(),) * 500, reasons=reasons)
     assert len(render_html(large)) < 1.05 * len(render_html(small))
     assert "4,975 rarer reasons" in render_html(large)
 
 
 def test_page_of_ten_thousand_segments_with_the_longest_charts_stays_below_3_mb():
-    samples = tuple(long_sample(number) for number in range(12))
-    assert len(render_html(replace(full(), errors=errors(10_000), samples=samples, worst=samples)).encode()) < 3e6
-    rows = replace(REGRESSION, test_rows=measured_rows(300_000), samples=(rows_sample(rows=10_000),) * 12)
+    examples = tuple(long_example(number) for number in range(12))
+    assert (
+        len(render_html(replace(full(), errors=errors(10_000), examples=examples, worst_examples=examples)).encode())
+        < 3e6
+    )
+    rows = replace(REGRESSION, test_rows=measured_rows(300_000), examples=(rows_example(rows=10_000),) * 12)
     assert len(render_html(rows).encode()) < 3e5
 
 

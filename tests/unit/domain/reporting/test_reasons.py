@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from domain.reporting.reasons import ADVICE, group_reasons
+from domain.reporting.reasons import REMEDIES, group_reasons
 from domain.reporting.summary import Outcome
 
 
@@ -36,4 +36,4 @@ def test_thousands_of_distinct_figures_are_still_one_reason():
 
 
 def test_every_outcome_that_is_no_model_has_advice():
-    assert set(get_args(Outcome)) - {"trained", "reused"} <= ADVICE.keys()
+    assert set(get_args(Outcome)) - {"trained", "reused"} <= REMEDIES.keys()

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from domain.reporting.segment_view import CandidateView, choice_words, level_words, sparkline
+from domain.reporting.segment_view import CandidateView, describe_level, explain_choice, sparkline
 
 
 def ranks(chosen, **errors):
@@ -23,19 +23,19 @@ def ranks(chosen, **errors):
     ],
 )
 def test_why_a_candidate_won(fleet, chosen, errors, told):
-    words = choice_words(ranks(chosen, **errors), 0.8, fleet.forecast())
+    words = explain_choice(ranks(chosen, **errors), 0.8, fleet.forecast())
     assert words.startswith(f"{chosen} with error ")
     assert told in words
 
 
 def test_without_the_fleet_file_the_settings_are_named_instead_of_their_values():
-    words = choice_words(ranks("combination", combination=0.3, ridge=0.2), 0.8, None)
+    words = explain_choice(ranks("combination", combination=0.3, ridge=0.2), 0.8, None)
     assert words.endswith("would have to be better by more than backtest.combination_margin")
 
 
 def test_a_segment_without_a_model_has_no_winner():
-    assert choice_words([], math.nan, None) == ""
-    assert choice_words(ranks("", ridge=math.nan), math.nan, None) == "no candidate gave a model"
+    assert explain_choice([], math.nan, None) == ""
+    assert explain_choice(ranks("", ridge=math.nan), math.nan, None) == "no candidate gave a model"
 
 
 def test_sparklines_fit_show_gaps_and_take_anything():
@@ -47,7 +47,7 @@ def test_sparklines_fit_show_gaps_and_take_anything():
 
 
 def test_levels_in_words():
-    assert [level_words(level) for level in ("", "brand", "naive", None)] == [
+    assert [describe_level(level) for level in ("", "brand", "naive", None)] == [
         "own champion",
         "fallback brand",
         "last value",

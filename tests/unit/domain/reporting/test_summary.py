@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from reports import NAN, full, summary
 
-from domain.reporting.summary import Files, Metric, Outcomes, Stage, parse_summary, summary_json
+from domain.reporting.summary import BacktestMetric, FileCounts, OutcomeCounts, StageTime, parse_summary, summary_json
 
 
 def test_summary_has_exactly_the_agreed_keys():
@@ -25,9 +25,9 @@ def test_summary_has_exactly_the_agreed_keys():
 
 
 def test_summary_has_null_where_there_is_no_number():
-    metric = Metric("wape", NAN, float("inf"), None)
+    metric = BacktestMetric("wape", NAN, float("inf"), None)
     text = summary_json(
-        summary(release=None, metric=metric, registered=np.int64(4), stages=(Stage("x", np.float64(NAN)),))
+        summary(release=None, metric=metric, registered=np.int64(4), stages=(StageTime("x", np.float64(NAN)),))
     )
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert content["metric"] == {"name": "wape", "champion": None, "baseline": None, "test": None}
@@ -36,9 +36,9 @@ def test_summary_has_null_where_there_is_no_number():
     assert content["stages"][0]["seconds"] is None
 
 
-@pytest.mark.parametrize("metric", [full().summary.metric, Metric("wape", None, None)])
+@pytest.mark.parametrize("metric", [full().summary.metric, BacktestMetric("wape", None, None)])
 def test_a_summary_is_read_back_as_it_was(metric):
-    written = summary(metric=metric, files=Files(3, 1, ("a.csv: empty",)), former_run="before")
+    written = summary(metric=metric, files=FileCounts(3, 1, ("a.csv: empty",)), former_run="before")
     assert parse_summary(summary_json(written)) == written
 
 
@@ -48,7 +48,7 @@ def test_a_summary_of_a_former_version_lacks_what_it_did_not_know():
         del content[name]
     found = parse_summary(json.dumps(content))
     assert found is not None
-    assert (found.outcomes, found.champions) == (Outcomes(3, 1, 1, 0, 1), 0)
+    assert (found.outcomes, found.champions) == (OutcomeCounts(3, 1, 1, 0, 1), 0)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "null", '{"metric": 3}', summary_json(summary())[:-20]])

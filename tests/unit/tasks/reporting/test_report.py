@@ -9,7 +9,7 @@ from rides import PAIRS, rides, rides_fleet
 from shop import SHORT, future, open_run, sales
 
 from adapters.registry import Registry
-from domain.reporting.summary import Stage
+from domain.reporting.summary import StageTime
 from tasks.accuracy import measure_accuracy
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
@@ -32,7 +32,7 @@ def report_of(run, registry, folder):
     scored = score_fleet.fn(run)
     measure_accuracy.fn(run)
     test = evaluate_predictions.fn(run, scored.job_id)
-    stages = Stages(trained, registered, promoted, scored, (Stage("train", 1.0),), began, 2**30, read)
+    stages = Stages(trained, registered, promoted, scored, (StageTime("train", 1.0),), began, 2**30, read)
     return written(write_report.fn(run, stages, test, folder)), stages, test
 
 
