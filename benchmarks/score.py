@@ -24,9 +24,9 @@ from benchmarks.workload import BUCKET, Workload, workload
 from domain.arrays import Float32Array
 from domain.data.tables import CHAMPIONS
 from models.features.feature_spec import FeatureSpec
+from models.features.forecast_features import features_at_end
 from models.onnx_graphs.batched import batch_graphs
 from models.training.forecast import train_forecast
-from tasks.workers.run_models import features_at_end
 
 MODELS = 11_973
 TREES = 500

@@ -10,6 +10,7 @@ from domain.arrays import FloatArray
 from domain.config.fleet import CandidateConfig, Fleet
 from domain.errors import ExportError, first_line
 from models.features.feature_spec import FeatureSpec
+from models.features.forecast_features import SegmentParameters
 from models.features.panel import Panel
 from models.features.target_transform import from_scale, to_scale
 from models.features.training_rows import Window
@@ -25,7 +26,6 @@ from models.regressors.ridge import (
 )
 from models.smoothing.base import Parameters, SmoothingMethod, forecast
 from models.smoothing.exponential import MEMBERS
-from models.training.select import SegmentParameters
 
 __all__ = ["Candidate", "Fitted", "SmoothingCandidate", "candidates_of", "predicted", "tree_member"]
 

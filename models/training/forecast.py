@@ -1,23 +1,23 @@
 """Train forecast segments: rolling-origin backtest over a whole bucket at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from domain.arrays import FloatArray, IntArray
+from domain.arrays import FloatArray
 from domain.config.fleet import Fleet
-from models.features.feature_spec import STATES, FeatureSpec, base_features, state_columns
-from models.features.panel import Panel, target_phases
+from models.features.feature_spec import FeatureSpec
+from models.features.forecast_features import forecast_features
+from models.features.panel import Panel
 from models.features.series import Series
 from models.features.training_rows import Window, build_rows
-from models.smoothing.base import Parameters
 from models.smoothing.exponential import MEMBERS
 from models.training.backtest import Backtest, Folds, evaluate_folds
 from models.training.candidates import Candidate, Fitted, SmoothingCandidate, candidates_of
 from models.training.ensemble import conformal_quantile, cutoffs
-from models.training.select import Refit, SegmentParameters, TrainedSegment, assemble, competing, untrained
+from models.training.select import Refit, TrainedSegment, assemble, competing, untrained
 
-__all__ = ["fold_plan", "forecast_features", "train_forecast"]
+__all__ = ["fold_plan", "train_forecast"]
 
 
 def fold_plan(length: int, horizon: int, folds: int, spacing: int | str) -> tuple[int, ...]:
@@ -131,33 +131,3 @@ def _refit(
         half_width=lambda s, winner: widths[winner][s],
         failure=lambda s, m: fitted[m].failures.get(s, ""),
     )
-
-
-def forecast_features(
-    panel: Panel, covariates: FloatArray, contract: FeatureSpec, parameters: Mapping[str, Sequence[SegmentParameters]]
-) -> FloatArray:
-    """All columns of the contract at the panel's last column, [S, H, k].
-
-    covariates : [S, T + H, K]. parameters : smoothing candidate -> parameters of each segment; a segment that lacks
-    them gets zeros, since its graph does not read them.
-    """
-    n_segments, width = panel.values.shape
-    base = base_features(panel, covariates, contract, np.array([width - 1]))[:, 0]
-    phases = target_phases(panel, contract.horizon)
-    parts = [base]
-    for name in contract.states:
-        columns = np.zeros((n_segments, contract.horizon, len(STATES)))
-        frozen = parameters.get(name, ())
-        having = [s for s, of_segment in enumerate(frozen) if of_segment]
-        if having:
-            stacked = _stack([frozen[s] for s in having])
-            state = MEMBERS[name].states(panel.take(having), stacked)
-            index: IntArray = np.array(having)
-            columns[index] = state_columns(state.level, state.trend, state.multiplier, state.addend, phases[index])
-        parts.append(columns)
-    return np.concatenate(parts, axis=-1)
-
-
-def _stack(parameters: Sequence[SegmentParameters]) -> Parameters:
-    """Parameters of several segments as arrays with a first axis S."""
-    return {name: np.array([of_segment[name] for of_segment in parameters]) for name in parameters[0]}

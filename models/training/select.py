@@ -5,9 +5,8 @@ The same records come out for forecast and regression fleets, and for the fallba
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 
@@ -16,15 +15,13 @@ from domain.config.candidates import COMBINATION
 from domain.config.fleet import Fleet
 from domain.errors import ExportError
 from models.features.feature_spec import FeatureSpec
+from models.features.forecast_features import SegmentParameters
 from models.onnx_graphs.builder import GraphMember, GraphSpec, build_graph
 from models.onnx_graphs.runtime import Predictions, run_verified
 from models.training.backtest import Backtest
 from models.training.ensemble import COMBINED, choose, combination_weights
 
-__all__ = ["Rank", "Refit", "SegmentParameters", "TrainedSegment", "assemble", "competing", "untrained"]
-
-SegmentParameters: TypeAlias = Mapping[str, float | list[float]]
-"""Frozen parameters of one candidate for one segment; JSON-able."""
+__all__ = ["Rank", "Refit", "TrainedSegment", "assemble", "competing", "untrained"]
 
 _NO_WEIGHT = 1e-6
 _NAN = float("nan")

@@ -15,7 +15,7 @@ from domain.data.partitioning import level_keys
 from domain.data.tables import OUTCOMES, levels
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.series import Series, build_series, future_covariates, lacking_columns
-from models.training.level_scaling import aligned, dispersion, fit_group_scaling
+from models.inference.group_scaling import aligned, dispersion, fit_group_scaling
 from tasks.workers.covariates import Future, future_of, periods_ahead
 from tasks.workers.prediction_rows import ForecastRows, Times, model_lineage, notes
 from tasks.workers.run_context import RunContext, in_bucket

@@ -1,20 +1,18 @@
 """Forecasts of stored models at the end of given series: features from the contract, then each segment's graph."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 
 from adapters.runtime import Scores, predict_each
-from domain.arrays import Float32Array, FloatArray
+from domain.arrays import FloatArray
 from domain.data.model_record import ModelRecord
 from domain.errors import ScoringError
 from models.features.feature_spec import FeatureSpec
+from models.features.forecast_features import features_at_end
 from models.features.series import Series
-from models.training.forecast import forecast_features
-from models.training.select import SegmentParameters
 
-__all__ = ["features_at_end", "forecast_each", "forecast_models"]
+__all__ = ["forecast_each", "forecast_models"]
 
 
 def forecast_models(series: Series, models: Sequence[ModelRecord], future: FloatArray) -> list[Scores]:
@@ -58,13 +56,3 @@ def _same_contract(
 ) -> list[Scores | ScoringError]:
     features = features_at_end(series, [model.parameters for model in models], future, contract)
     return predict_each([model.onnx for model in models], list(features), contract)
-
-
-def features_at_end(
-    series: Series, parameters: Sequence[str], future: FloatArray, contract: FeatureSpec
-) -> Float32Array:
-    """Features [S, H, k] of the periods after each series. parameters : frozen ones of each model, as JSON."""
-    parsed: list[dict[str, SegmentParameters]] = [json.loads(text) for text in parameters]
-    frozen = {name: [of_segment.get(name, {}) for of_segment in parsed] for name in contract.states}
-    covariates = np.concatenate([series.covariates, future], axis=1)
-    return forecast_features(series.panel, np.nan_to_num(covariates), contract, frozen).astype(np.float32)

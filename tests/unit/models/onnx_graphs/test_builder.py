@@ -17,13 +17,13 @@ from sklearn.preprocessing import StandardScaler
 
 from domain.errors import ExportError
 from models.features.feature_spec import FeatureSpec, feature_spec_of
+from models.features.forecast_features import forecast_features
 from models.features.training_rows import Window, build_rows
 from models.onnx_graphs.builder import GraphSpec, LinearMember, SmoothingMember, TreesMember, build_graph
 from models.onnx_graphs.runtime import run_graph
 from models.regressors.estimators import tree_arrays
 from models.regressors.ridge import solve_ridge, sufficient_statistics
 from models.training.candidates import candidates_of, tree_member
-from models.training.forecast import forecast_features
 
 SMOOTHING = ["seasonal_naive", "moving_average", "ses", "holt_damped", "ets", "theta", "adida", "croston"]
 QUICK = {"n_estimators": 12, "min_child_samples": 5}

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from kit import metadata_of, outputs_of, panel_of, series_of
 
 from models.features.feature_spec import FeatureSpec, feature_spec_of
+from models.features.forecast_features import forecast_features
 from models.onnx_graphs import runtime as execution
 from models.onnx_graphs.builder import GraphSpec, LinearMember, build_graph
 from models.training import select as train
 from models.training.backtest import Folds, evaluate_folds
-from models.training.forecast import fold_plan, forecast_features, train_forecast
+from models.training.forecast import fold_plan, train_forecast
 
 MONTHLY = {"column": "day", "frequency": "M"}
 LIGHTGBM = {"name": "lightgbm", "params": {"n_estimators": 8, "min_child_samples": 5}}

@@ -5,7 +5,7 @@ import pytest
 
 from models.features.panel import Panel
 from models.features.series import Series
-from models.training.level_scaling import aligned, dispersion, fit_group_scaling
+from models.inference.group_scaling import aligned, dispersion, fit_group_scaling
 
 H = 4
 
