@@ -22,6 +22,8 @@ HOME = "/srv/myriad"
 """Where the checkout is in our image."""
 _INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TZ")
 """Of our own environment; all else a service has from the compose file alone, as in a container."""
+_KERNELS = ("MKL_", "OMP_", "OPENBLAS_")
+"""Also inherited: these choose the kernels of linear algebra, and other kernels give other last digits."""
 _WEED_PORTS = ("master.port", "volume.port", "filer.port", "admin.port")
 _POSTGRES_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 
@@ -50,7 +52,9 @@ class Translation:
 
     def process(self, service: Service) -> Process:
         """How the service is started here. Raises SettingsError if its program is not installed."""
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        environment = {
+            name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_KERNELS)
+        }
         environment |= {name: self._value(service, name, value) for name, value in service.environment.items()}
         program, *arguments = service.command
         command = (executable(program), *(self._argument(service, each) for each in arguments))
