@@ -27,7 +27,8 @@ from benchmarks.timing import by_turns, installed, peer, peer_seconds, ratio, ti
 from benchmarks.workload import Workload, peer_rows, workload
 from domain.arrays import FloatArray
 from models.features.panel import Panel
-from models.smoothing.exponential import MEMBERS, forecast
+from models.smoothing.base import forecast
+from models.smoothing.methods import smoothing_method
 from models.training.forecast import train_forecast
 
 SEGMENTS = 1_024
@@ -163,7 +164,8 @@ def _fit(name: str, panel: Panel) -> tuple[float, FloatArray]:
     began, found = time.perf_counter(), []
     for start in range(0, len(panel.lengths), BATCH):
         part = panel.take(np.arange(start, min(start + BATCH, len(panel.lengths))))
-        found.append(forecast(MEMBERS[name], part, MEMBERS[name].fit(part, HORIZON), HORIZON))
+        method = smoothing_method(name)
+        found.append(forecast(method, part, method.fit(part, HORIZON), HORIZON))
     return time.perf_counter() - began, np.maximum(np.concatenate(found), 0.0)
 
 

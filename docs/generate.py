@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from domain.config.candidates import BUILT_IN, COMBINATION
+from domain.config.candidates import CANDIDATES, COMBINATION
 from domain.config.fleet import SEASON, Fleet
 
 __all__ = ["TARGET", "fleet_reference"]
@@ -71,21 +71,6 @@ forecast fleet, `mase` divides by the mean absolute target instead.
 | `rmse` | root of the mean squared error | the target's | number of points, on the squares |
 | `mase` | mean absolute error over the in-sample error of the seasonal naive forecast | ratio | 1 for each window |
 """
-
-_CANDIDATES = {
-    "seasonal_naive": "The last season repeated; the last value where there is no season. Also the naive baseline.",
-    "moving_average": "Mean of the last 3, 6 or 12 deseasonalised periods.",
-    "ses": "Simple exponential smoothing of the deseasonalised series.",
-    "holt_damped": "Exponential smoothing with a damped trend, deseasonalised.",
-    "ets": "Exponential smoothing with a damped trend and a season, additive or multiplicative.",
-    "theta": "The dynamic optimised theta model.",
-    "adida": "Damped trend on the means of blocks of periods, deseasonalised.",
-    "croston": "Croston's method for intermittent demand, with the correction of Syntetos and Boylan.",
-    "mean": "Mean of the segment's target.",
-    "median": "Median of the segment's target.",
-    "ridge": "Ridge regression; the penalty is chosen on the newest part of the training rows.",
-    "lightgbm": "LightGBM, one segment at a time; 100 trees of at most 15 leaves unless `params` says otherwise.",
-}
 
 
 def fleet_reference() -> str:
@@ -184,9 +169,9 @@ def _candidates() -> Iterator[str]:
     yield from ("", "```yaml", "candidates:", "- ridge", "- {name: lightgbm, params: {n_estimators: 50}}")
     yield "- {name: forest, estimator: sklearn.ensemble.RandomForestRegressor, params: {n_estimators: 20}}"
     yield from ("```", "", "| candidate | forecast | regression | what it is |", "|---|---|---|---|")
-    for name, tasks in BUILT_IN.items():
-        marks = " | ".join("yes" if task in tasks else "no" for task in ("forecast", "regression"))
-        yield f"| `{name}` | {marks} | {_CANDIDATES[name]} |"
+    for name, spec in CANDIDATES.items():
+        marks = " | ".join("yes" if task in spec.tasks else "no" for task in ("forecast", "regression"))
+        yield f"| `{name}` | {marks} | {spec.summary} |"
     yield ""
 
 

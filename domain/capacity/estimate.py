@@ -1,24 +1,14 @@
 """What a run will take: a linear model of segments, candidates, folds and rows, good to a factor of about two."""
 
 from domain.checks.findings import Estimate
-from domain.config.candidates import SMOOTHING
-from domain.config.fleet import CandidateConfig, Fleet
+from domain.config.fleet import Fleet
 from domain.data.levels import MAX_LEVEL_ROWS
 from domain.data.partitioning import bucket_count
 
 __all__ = ["OWN_BYTES", "STAGE_SECONDS", "estimate_run"]
 
-# Milliseconds of one core, measured on the 2-core cloud machine that Myriad is developed on (M3, oj, flights and
-# simulated fleets). A fit is one segment at one origin: every candidate is fitted at each fold and once on all rows.
-# Forecast fleets fit whole buckets at once, regression fleets one segment after another.
-_FIT_MS = {"seasonal_naive": 0.03, "moving_average": 0.05, "ridge": 0.3}
-_ROWS_FIT_MS = {"mean": 0.1, "median": 0.1, "ridge": 1.5}
-_SMOOTHING_FIT_MS = 0.25
-_SLOW_FIT_MS = 45.0
-"""LightGBM, and estimators by import path until somebody knows better."""
-_ROW_FIT_US = {"ridge": 5.0}
-_SLOW_ROW_FIT_US = 2.0
-"""Microseconds a row and fit of a regression fleet, on top: its segments are large."""
+# Measured on the machine that the costs in `domain/config/candidates.py` were measured on. A fit is one segment at one
+# forecast origin: every candidate is fitted at each fold and once on all rows.
 _EXPORT_MS = 0.6
 _SCORE_MS = 1.5
 STAGE_SECONDS = 0.5
@@ -51,10 +41,12 @@ def estimate_run(
     scoring = models if scoring is None else scoring
     level_rows = 0 if fleet.task == "forecast" else len(fleet.fallback) * min(rows, MAX_LEVEL_ROWS)
     heavy_rows = 0 if fleet.task == "forecast" else rows + level_rows
-    per_fit = sum(models * _fit_ms(c, fleet) / 1e3 + heavy_rows * _row_us(c) / 1e6 for c in fleet.candidates)
+    costs = [candidate.spec.cost[fleet.task] for candidate in fleet.candidates]
+    per_fit = sum(models * cost.fit_ms / 1e3 + heavy_rows * cost.row_us / 1e6 for cost in costs)
     busy = max(1, min(workers, models))
     columns = 3 + len(fleet.features.numeric) + len(fleet.features.categorical)
-    model_bytes = _TREES_DISK_BYTES if any(_is_slow(c) for c in fleet.candidates) else _MODEL_DISK_BYTES
+    families = {candidate.spec.family for candidate in fleet.candidates}
+    model_bytes = _TREES_DISK_BYTES if "estimator" in families else _MODEL_DISK_BYTES
     return Estimate(
         models=models,
         levels=levels,
@@ -70,23 +62,8 @@ def estimate_run(
 def _task_bytes(fleet: Fleet, segments: int, rows: int, level_rows: int, busy: int) -> int:
     """Rows that the workers hold at the same time."""
     values = len(fleet.features.numeric) + fleet.features.max_levels * len(fleet.features.categorical) + 3
-    if fleet.task == "forecast" and not all(c.name in SMOOTHING for c in fleet.candidates):
+    if fleet.task == "forecast" and any(c.spec.family != "smoothing" for c in fleet.candidates):
         values += fleet.steps * (values + _OWN_FEATURES)
     per_task = rows // bucket_count(max(segments, 1), rows)
     held = min(rows, busy * per_task) if not level_rows else level_rows + (busy - 1) * per_task
     return held * values * 8 * _COPIES
-
-
-def _is_slow(candidate: CandidateConfig) -> bool:
-    return candidate.name not in {*_FIT_MS, *_ROWS_FIT_MS, *SMOOTHING}
-
-
-def _fit_ms(candidate: CandidateConfig, fleet: Fleet) -> float:
-    if _is_slow(candidate):
-        return _SLOW_FIT_MS
-    quick = _FIT_MS if fleet.task == "forecast" else _ROWS_FIT_MS
-    return quick.get(candidate.name, _SMOOTHING_FIT_MS)
-
-
-def _row_us(candidate: CandidateConfig) -> float:
-    return _SLOW_ROW_FIT_US if _is_slow(candidate) else _ROW_FIT_US.get(candidate.name, 0.0)

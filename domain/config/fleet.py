@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from domain.config.candidates import BUILT_IN, COMBINATION
+from domain.config.candidates import CANDIDATES, COMBINATION, ESTIMATOR, CandidateSpec
 from domain.config.messages import explain
 from domain.errors import FleetError
 
@@ -132,6 +132,11 @@ class CandidateConfig(_Strict):
         None, description="Import path of a scikit-learn compatible regressor.", pattern=r"^[\w.]+\.\w+$"
     )
     params: dict[str, str | int | float | bool | None] = Field({}, description="Arguments of the estimator.")
+
+    @property
+    def spec(self) -> CandidateSpec:
+        """Its entry in the registry; an estimator by import path has none of its own."""
+        return CANDIDATES[self.name] if self.estimator is None else ESTIMATOR
 
 
 def _named(value: object) -> object:
@@ -346,11 +351,11 @@ def _task_contradictions(fleet: Fleet) -> Iterator[str]:
 def _candidate_contradictions(fleet: Fleet) -> Iterator[str]:
     names = [candidate.name for candidate in fleet.candidates]
     yield from (f"candidates: '{name}' is named twice" for name in dict.fromkeys(names) if names.count(name) > 1)
-    allowed = sorted(name for name, tasks in BUILT_IN.items() if fleet.task in tasks)
+    allowed = sorted(name for name, spec in CANDIDATES.items() if fleet.task in spec.tasks)
     for candidate in fleet.candidates:
         name = candidate.name
         if candidate.estimator is not None:
-            if name in BUILT_IN or name == COMBINATION:
+            if name in CANDIDATES or name == COMBINATION:
                 yield f"candidates: '{name}' is built in; give an estimator another name"
             continue
         if name not in allowed:
@@ -358,9 +363,13 @@ def _candidate_contradictions(fleet: Fleet) -> Iterator[str]:
                 f"candidates: '{name}' is not a candidate for task {fleet.task}; allowed: {', '.join(allowed)}, "
                 "or give `estimator:`"
             )
-        elif candidate.params and name != "lightgbm":
-            told = ", ".join(candidate.params)
-            yield f"candidates: '{name}' takes no params, but has {told}; allowed for lightgbm and for estimators"
+        elif candidate.params and candidate.spec.family != "estimator":
+            params, takers = ", ".join(candidate.params), ", ".join(_takers_of_params())
+            yield f"candidates: '{name}' takes no params, but has {params}; allowed for {takers} and for estimators"
+
+
+def _takers_of_params() -> list[str]:
+    return [name for name, spec in CANDIDATES.items() if spec.family == "estimator"]
 
 
 def _column_clashes(fleet: Fleet) -> Iterator[str]:

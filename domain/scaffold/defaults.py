@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.arrays import FloatArray
+from domain.config.candidates import TypicalSegment, proposed
 from domain.config.fleet import SEASON, Frequency
 from domain.scaffold.columns import Column
 from domain.scaffold.segments import Grouping
@@ -21,7 +22,6 @@ _GAPPY = 0.7
 _PARENTS = 2
 _MOST_PARENTS = 1_000
 _CHILDREN = 3
-_LONG = 2_000
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,8 @@ def is_intermittent(grouping: Grouping, shape: Shape) -> bool:
 
 def candidates_of(frequency: Frequency, grouping: Grouping, shape: Shape) -> list[str]:
     """Candidates that suit a frequency, the length of the segments and how often they are zero."""
-    season, rows = SEASON[frequency], grouping.median_rows / max(grouping.filled, 0.01)
-    names = ["seasonal_naive", "moving_average", "ses"]
-    if is_intermittent(grouping, shape):
-        return [*names, "croston", "adida", *(["ridge"] if rows >= 3 * season else [])]
-    names += ["holt_damped", "theta"]
-    if season > 1 and 3 * season <= rows <= _LONG:
-        names.append("ets")
-    return [*names, "ridge"] if rows >= max(3 * season, 40) else names
+    periods = grouping.median_rows / max(grouping.filled, 0.01)
+    return proposed(TypicalSegment("forecast", periods, SEASON[frequency], is_intermittent(grouping, shape)))
 
 
 def metric_of(shape: Shape) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from domain.config.candidates import TypicalSegment, proposed
 from domain.scaffold.choices import (
     SERIES,
     constant_column,
@@ -48,13 +49,14 @@ def regression_draft(
         "source": source_content(origin, grouping, columns),
         "segment_by": segment_by,
     }
+    candidates = proposed(TypicalSegment("regression", grouping.median_rows))
     choices = [
         source_choice(origin, grouping),
         _task_choice(clocks, wishes),
         _segment_choice(found, wishes),
         target_choice(targets, shape, wishes),
         _feature_choice(features, grouping),
-        Choice("candidates", "median, ridge, lightgbm", "median is the naive baseline; lightgbm is the slow one."),
+        Choice("candidates", ", ".join(candidates), "median is the naive baseline; lightgbm is the slow one."),
         Choice("backtest", metric_of(shape), _metric_why(metric_of(shape))),
         min_rows_choice(grouping),
         Choice("fallback", "global", "A segment without a model of its own takes that of the whole fleet."),
@@ -70,7 +72,7 @@ def regression_draft(
         choices.append(_key_choice(features))
     named = (("known", features.known), ("static", features.static), ("categorical", features.categorical))
     content["features"] = {key: list(names) for key, names in named if names}
-    content["candidates"] = ["median", "ridge", "lightgbm"]
+    content["candidates"] = candidates
     content["backtest"] = {"metric": metric_of(shape)}
     content["partition"] = {"min_rows": min_rows_of(grouping)}
     content["fallback"] = ["global"]

@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 
 from domain.arrays import FloatArray, IntArray
-from domain.config.candidates import SMOOTHING
 from domain.config.fleet import Fleet
 from models.features.panel import Panel
 
@@ -122,7 +121,7 @@ def feature_spec_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> 
         season_lags=0 if season == 1 or features.lags == "none" else 2 if season <= 26 else 1,
         windows=windows or (1,),
         harmonics=min(_HARMONICS, season // 2) if features.calendar == "auto" else 0,
-        states=tuple(candidate.name for candidate in fleet.candidates if candidate.name in SMOOTHING),
+        states=tuple(candidate.name for candidate in fleet.candidates if candidate.spec.family == "smoothing"),
         **shared,  # type: ignore[arg-type]
     )
 

@@ -11,7 +11,7 @@ from models.features.feature_spec import STATES, FeatureSpec, base_features, sta
 from models.features.panel import Panel, target_phases
 from models.features.series import Series
 from models.smoothing.base import Parameters
-from models.smoothing.exponential import MEMBERS
+from models.smoothing.methods import smoothing_method
 
 __all__ = ["SegmentParameters", "features_at_end", "forecast_features"]
 
@@ -53,7 +53,7 @@ def forecast_features(
         having = [s for s, of_segment in enumerate(frozen) if of_segment]
         if having:
             stacked = _stack([frozen[s] for s in having])
-            state = MEMBERS[name].states(panel.take(having), stacked)
+            state = smoothing_method(name).states(panel.take(having), stacked)
             index: IntArray = np.array(having)
             columns[index] = state_columns(state.level, state.trend, state.multiplier, state.addend, phases[index])
         parts.append(columns)

@@ -20,7 +20,7 @@ from onnx import TensorProto, compose, helper
 
 from domain.arrays import FloatArray
 from models.features.feature_spec import STATES, FeatureSpec
-from models.regressors.estimators import TreeArrays
+from models.regressors.tree_arrays import TreeArrays
 
 __all__ = [
     "ML_OPSET",

@@ -1,35 +1,26 @@
-"""Gradient-boosted trees and other scikit-learn regressors, one segment at a time."""
+"""Regressors with scikit-learn's interface, fitted one segment at a time."""
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from domain.arrays import FloatArray
 from domain.config.fleet import CandidateConfig, Fleet
-from domain.errors import ExportError, FleetError
+from domain.errors import ExportError, FleetError, first_line
+from models.features.design import design_matrix
+from models.features.target_transform import from_scale, to_scale
+from models.features.training_rows import Window
+from models.onnx_graphs.builder import ML_OPSET, OPSET, TreesMember
+from models.regressors.tree_arrays import tree_arrays
+from models.training.base import Fitted, RowFit
 
-__all__ = ["Regressor", "TreeArrays", "make_regressor", "tree_arrays"]
+__all__ = ["Estimator", "Regressor", "predicted", "tree_member"]
 
 FloatArray32 = npt.NDArray[np.float32]
-
-LIGHTGBM = {
-    "n_estimators": 100,
-    "learning_rate": 0.05,
-    "num_leaves": 15,
-    "min_child_samples": 10,
-    "subsample": 0.8,
-    "subsample_freq": 1,
-    "colsample_bytree": 0.8,
-    "n_jobs": 1,
-    "verbosity": -1,
-    "deterministic": True,
-    "force_row_wise": True,
-}
 
 
 class Regressor(Protocol):
@@ -40,20 +31,8 @@ class Regressor(Protocol):
     def predict(self, X: FloatArray32) -> FloatArray: ...
 
 
-def make_regressor(candidate: CandidateConfig, fleet: Fleet) -> Callable[[], Regressor]:
-    """A maker of fresh regressors for a candidate.
-
-    Whatever has a `random_state` gets the fleet's seed, so that two trainings yield the same model.
-    Raises FleetError if its import path does not lead to a class, or its parameters are refused.
-    """
-    if candidate.estimator is None:
-        objective = "l1" if fleet.backtest.metric in ("mae", "wape") and fleet.task == "regression" else "l2"
-        defaults = {**LIGHTGBM, "objective": objective, "random_state": fleet.seed}
-        return _maker("lightgbm.LGBMRegressor", candidate, defaults)
-    return _maker(candidate.estimator, candidate, {"random_state": fleet.seed})
-
-
 def _maker(path: str, candidate: CandidateConfig, defaults: Mapping[str, object]) -> Callable[[], Regressor]:
+    """A maker of fresh regressors; of the defaults, those that the regressor takes."""
     module, _, name = path.rpartition(".")
     try:
         kind = getattr(importlib.import_module(module), name)
@@ -71,84 +50,88 @@ def _maker(path: str, candidate: CandidateConfig, defaults: Mapping[str, object]
     return lambda: cast("Regressor", kind(**arguments))
 
 
-@dataclass(frozen=True)
-class TreeArrays:
-    """Nodes of a tree ensemble in the flat form of ONNX's TreeEnsembleRegressor; one entry a node, or a leaf."""
+class Estimator:
+    """Any scikit-learn compatible regressor, fitted one segment at a time on the untransformed design.
 
-    tree: list[int]
-    node: list[int]
-    feature: list[int]
-    threshold: FloatArray32
-    mode: list[str]
-    true_child: list[int]
-    false_child: list[int]
-    missing_true: list[int]
-    leaf_tree: list[int]
-    leaf_node: list[int]
-    leaf_weight: FloatArray32
-
-
-def tree_arrays(booster: Any) -> TreeArrays:
-    """Nodes of a LightGBM booster with numeric splits.
-
-    Thresholds are float64, inputs float32: rounding towards minus infinity keeps the meaning of `x <= threshold`.
-    Raises ExportError for a booster that has no such form.
+    Whatever takes a `random_state` gets the fleet's seed, so that two trainings yield the same model.
+    Raises FleetError if its import path does not lead to a regressor, or the regressor refuses its parameters.
     """
-    dump = booster.dump_model()
-    trees: list[Mapping[str, Any]] = [info["tree_structure"] for info in dump["tree_info"]] or [{"leaf_value": 0.0}]
-    nodes = [node for tree, root in enumerate(trees) for node in _flatten(tree, root)]
-    exact = np.array([node.threshold for node in nodes], dtype=np.float64)
-    rounded = exact.astype(np.float32)
-    rounded = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
-    leaves = [node for node in nodes if node.mode == "LEAF"]
-    share = len(trees) if dump.get("average_output") else 1  # A random forest takes the mean of its trees.
-    return TreeArrays(
-        tree=[node.tree for node in nodes],
-        node=[node.number for node in nodes],
-        feature=[node.feature for node in nodes],
-        threshold=rounded,
-        mode=[node.mode for node in nodes],
-        true_child=[node.left for node in nodes],
-        false_child=[node.right for node in nodes],
-        missing_true=[node.missing for node in nodes],
-        leaf_tree=[leaf.tree for leaf in leaves],
-        leaf_node=[leaf.number for leaf in leaves],
-        leaf_weight=np.array([leaf.weight / share for leaf in leaves], dtype=np.float32),
-    )
+
+    needs_rows = True
+
+    def __init__(self, config: CandidateConfig, fleet: Fleet) -> None:
+        path, defaults = self.regressor(config, fleet)
+        self.make = _maker(path, config, defaults | {"random_state": fleet.seed})
+        self._name, self._transform = config.name, fleet.target.transform
+
+    @staticmethod
+    def regressor(config: CandidateConfig, fleet: Fleet) -> tuple[str, dict[str, object]]:
+        """Import path of the regressor, and its default arguments."""
+        return str(config.estimator), {}
+
+    def fit(self, windows: Sequence[Window]) -> list[Fitted]:
+        return [self._fit(window) for window in windows]
+
+    def _fit(self, window: Window) -> Fitted:
+        rows, contract = window.table, window.contract
+        design, raw_anchor = design_matrix(rows.base.astype(np.float32), contract.design, "none")
+        anchor = to_scale(raw_anchor, self._transform)
+        y = to_scale(np.nan_to_num(rows.target), self._transform) - anchor
+        at, raw = design_matrix(window.base_at_origin().astype(np.float32), contract.design, "none")
+        origin = to_scale(raw, self._transform)
+        training = window.training()
+        values = np.full((len(training), window.horizon), np.nan)
+        fitted: dict[int, Regressor] = {}
+        failures: dict[int, str] = {}
+        width = design.shape[-1]
+        for s, used in enumerate(training):
+            if used.sum() < 2 * width:
+                continue
+            try:
+                fitted[s] = self.make().fit(design[s][used].astype(np.float32), y[s][used])
+                relative = predicted(fitted[s], at[s])
+            except Exception as exc:  # noqa: BLE001 - foreign code: whatever it raises, the segment has other candidates
+                failures[s] = first_line(exc)
+            else:
+                values[s] = from_scale(relative + origin[s], self._transform)
+        return Fitted(values, lambda s: tree_member(self._name, fitted[s], width), lambda s: {}, failures)
+
+    def fit_rows(self, x: FloatArray, y: FloatArray) -> RowFit | str:
+        if len(y) < 20:
+            return "fewer than 20 rows"
+        try:
+            regressor = self.make().fit(x.astype(np.float32), to_scale(y, self._transform))
+            predicted(regressor, x[:1])
+        except Exception as exc:  # noqa: BLE001 - foreign code: whatever it raises, the segment has other candidates
+            return first_line(exc)
+
+        def predict(rows: FloatArray) -> FloatArray:
+            try:
+                return from_scale(predicted(regressor, rows), self._transform)
+            except Exception:  # noqa: BLE001 - as above
+                return np.full(len(rows), np.nan)
+
+        return RowFit(predict, lambda: tree_member(self._name, regressor, x.shape[1]))
 
 
-class _Node(NamedTuple):
-    """A split `feature <= threshold`, or a leaf; missing : 1 where NaN goes left."""
-
-    tree: int
-    number: int
-    mode: str = "LEAF"
-    feature: int = 0
-    threshold: float = 0.0
-    left: int = 0
-    right: int = 0
-    missing: int = 0
-    weight: float = 0.0
+def predicted(regressor: Regressor, x: FloatArray) -> FloatArray:
+    """Predictions [n] of a regressor for rows x [n, d]; raises what it raises, or ValueError for another shape."""
+    return np.asarray(regressor.predict(x.astype(np.float32)), dtype=np.float64).reshape(len(x))
 
 
-def _flatten(tree: int, root: Mapping[str, Any]) -> Iterator[_Node]:
-    """Depth-first numbering without recursion: trees can be deep.
+def tree_member(name: str, regressor: Regressor, width: int) -> TreesMember:
+    """A fitted regressor as a member of a graph; width : number of design columns.
 
-    Raises ExportError for a split that is not `feature <= threshold`.
+    Raises ExportError if it cannot be converted.
     """
-    pending: list[tuple[Mapping[str, Any], int]] = [(root, 0)]
-    next_node = 1
-    while pending:
-        node, number = pending.pop()
-        if "split_feature" not in node:
-            yield _Node(tree, number, weight=node["leaf_value"])
-            continue
-        kind, threshold = node["missing_type"], node["threshold"]
-        if node["decision_type"] != "<=" or kind == "Zero":
-            raise ExportError(f"LightGBM: split {node['decision_type']!r} with missing type {kind} has no ONNX form")
-        left, right = next_node, next_node + 1
-        next_node += 2
-        # Without missing values in training, LightGBM takes NaN for 0.
-        missing = node["default_left"] if kind == "NaN" else threshold >= 0.0
-        yield _Node(tree, number, "BRANCH_LEQ", node["split_feature"], threshold, left, right, int(missing))
-        pending += [(node["right_child"], right), (node["left_child"], left)]
+    booster = getattr(regressor, "booster_", None)
+    if booster is not None:
+        return TreesMember(name, nodes=tree_arrays(booster))
+    from skl2onnx import to_onnx  # Heavy, and needed only for winners of this kind.
+
+    example = np.zeros((1, width), dtype=np.float32)
+    try:
+        converted = to_onnx(regressor, example, target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET})
+    except Exception as exc:
+        raise ExportError(f"{type(regressor).__name__} has no ONNX form: {first_line(exc)}") from exc
+    return TreesMember(name, converted=converted.SerializeToString())

@@ -4,24 +4,28 @@ Source: Hoerl & Kennard, Technometrics 12 (1970). Columns are standardised withi
 free, so the penalty acts on comparable coefficients.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray, IntArray
-from models.features.feature_spec import Design
-from models.features.target_transform import to_scale
-from models.features.training_rows import Rows
+from domain.config.fleet import CandidateConfig, Fleet
+from models.features.design import design_matrix
+from models.features.feature_spec import Design, FeatureSpec
+from models.features.target_transform import from_scale, to_scale
+from models.features.training_rows import Rows, Window
+from models.onnx_graphs.builder import LinearMember
+from models.training.base import Fitted, RowFit
 
 __all__ = [
     "COVARIATE_PENALTY",
     "HISTORY_PENALTIES",
     "PENALTIES",
     "LinearRows",
+    "Ridge",
     "SufficientStatistics",
-    "design_matrix",
     "solve_ridge",
     "sufficient_statistics",
 ]
@@ -53,19 +57,6 @@ class SufficientStatistics:
     def __add__(self, other: Self) -> Self:
         """Moments of the rows of both."""
         return type(self)(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
-
-
-def design_matrix(base: FloatArray, design: Design, transform: str) -> tuple[FloatArray, FloatArray]:
-    """What a linear model or a tree sees of base features [..., k]: columns [..., d] and the anchor [...].
-
-    Values are taken relative to the anchor on the fitting scale; predictions are too.
-    """
-    others = base[..., list(design.others)]
-    if design.anchor is None:
-        return others, np.zeros(base.shape[:-1])
-    anchor = to_scale(base[..., design.anchor], transform)
-    values = to_scale(base[..., list(design.values)], transform) - anchor[..., None]
-    return np.concatenate([values, others], axis=-1), anchor
 
 
 def sufficient_statistics(x: FloatArray, y: FloatArray, weight: FloatArray) -> SufficientStatistics:
@@ -135,3 +126,93 @@ def solve_ridge(found: SufficientStatistics, penalties: FloatArray) -> tuple[Flo
     ridge = scaled + (np.broadcast_to(penalties, mean_x.shape) + 1e-9)[:, :, None] * np.eye(scaled.shape[1])
     coefficients = np.linalg.solve(ridge, target[..., None])[..., 0] / spread
     return coefficients, mean_y - np.einsum("sd,sd->s", coefficients, mean_x)
+
+
+class Ridge:
+    """Ridge on the design columns, for all steps of a forecast at once.
+
+    The penalty is chosen on the newest horizon of a series, or on the last fifth of the rows of a regression segment.
+    """
+
+    needs_rows = True
+
+    def __init__(self, config: CandidateConfig, fleet: Fleet) -> None:
+        self._name, self._transform = config.name, fleet.target.transform
+
+    def fit(self, windows: Sequence[Window]) -> list[Fitted]:
+        contract, horizon = windows[0].contract, windows[0].horizon
+        cutoffs = [window.cutoff for window in windows]
+        rows = LinearRows.over(windows[0].table, contract.design, self._transform)
+        found = rows.sufficient_statistics([cutoff - back for cutoff in cutoffs for back in (0, horizon)])
+        return [self._fit(window, rows, found) for window in windows]
+
+    def _fit(self, window: Window, rows: LinearRows, found: Mapping[int, SufficientStatistics]) -> Fitted:
+        contract, cutoff = window.contract, window.cutoff
+        known, earlier = found[cutoff], found[cutoff - window.horizon]
+        penalty = self._penalty(window, rows, earlier)
+        coefficients, intercept = solve_ridge(known, penalty)
+        low, high = _bounds(window)
+        at, anchor = design_matrix(window.base_at_origin(), contract.design, self._transform)
+        scaled = np.einsum("shd,sd->sh", at, coefficients) + intercept[:, None] + anchor
+        values = np.clip(from_scale(scaled, self._transform), low[:, None], high[:, None])
+        applies = (known.rows >= 2 * rows.x.shape[-1]) & np.isfinite(values).all(axis=1)
+        return Fitted(
+            np.where(applies[:, None], values, np.nan),
+            lambda s: LinearMember(self._name, coefficients[s], float(intercept[s]), float(low[s]), float(high[s])),
+            lambda s: {"penalty": penalty[s].tolist()},
+        )
+
+    def _penalty(self, window: Window, rows: LinearRows, earlier: SufficientStatistics) -> FloatArray:
+        """Penalties [S, d] with the smallest squared error on the targets of the newest horizon before the origin."""
+        split = window.cutoff - window.horizon
+        columns = np.flatnonzero((rows.origin <= split) & (rows.target > split) & (rows.target <= window.cutoff))
+        x, y, held_out = rows.x[:, columns], rows.y[:, columns], rows.usable[:, columns]
+        losses = []
+        options = _penalty_options(window.contract)
+        for penalty in options:
+            coefficients, intercept = solve_ridge(earlier, penalty[None])
+            fitted = (x @ coefficients[..., None])[..., 0] + intercept[:, None]
+            losses.append((((fitted - y) ** 2) * held_out).sum(axis=1))
+        known = held_out.any(axis=1) & (earlier.rows >= 2 * x.shape[-1])
+        chosen = options[np.argmin(np.stack(losses), axis=0)]
+        return np.where(known[:, None], chosen, 0.1)
+
+    def fit_rows(self, x: FloatArray, y: FloatArray) -> RowFit | str:
+        if len(y) < 8:
+            return "fewer than 8 rows"
+        scaled = to_scale(y, self._transform)
+        held_out = np.arange(len(y)) >= len(y) - max(1, len(y) // 5)
+        earlier = sufficient_statistics(x[None], scaled[None], (~held_out)[None].astype(float))
+        losses = []
+        for penalty in PENALTIES:
+            coefficients, intercept = solve_ridge(earlier, np.array([[penalty]]))
+            losses.append(np.mean((x[held_out] @ coefficients[0] + intercept[0] - scaled[held_out]) ** 2))
+        best = PENALTIES[int(np.argmin(losses))]
+        found = sufficient_statistics(x[None], scaled[None], np.ones((1, len(y))))
+        coefficients, intercept = solve_ridge(found, np.array([[best]]))
+        spread = float(np.max(y) - np.min(y))
+        low, high = float(np.min(y)) - spread, float(np.max(y)) + spread
+        model = LinearMember(self._name, coefficients[0], float(intercept[0]), low, high)
+
+        def predict(rows: FloatArray) -> FloatArray:
+            values = from_scale(rows @ model.coefficients + model.intercept, self._transform)
+            return np.clip(values, low, high)
+
+        return RowFit(predict, lambda: model)
+
+
+def _penalty_options(contract: FeatureSpec) -> FloatArray:
+    """Penalties of the design columns that compete, [options, d]."""
+    design = contract.design
+    names = [contract.base[column] for column in (*design.values, *design.others)]
+    chosen = np.array([name in contract.covariates for name in names])
+    return np.stack([np.where(chosen, COVARIATE_PENALTY, penalty) for penalty in HISTORY_PENALTIES])
+
+
+def _bounds(window: Window) -> tuple[FloatArray, FloatArray]:
+    """Predictions stay within the segment's range, widened by the range itself on both sides."""
+    values = window.panel.values
+    low = np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf)
+    high = np.where(np.isnan(values), -np.inf, values).max(axis=1, initial=-np.inf)
+    spread = np.where(np.isfinite(high - low), np.maximum(high - low, 1e-9), 0.0)
+    return np.where(np.isfinite(low), low, 0.0) - spread, np.where(np.isfinite(high), high, 0.0) + spread

@@ -8,8 +8,9 @@ import numpy as np
 
 from domain.arrays import BoolArray, FloatArray
 from models.features.panel import Panel
-from models.smoothing.base import Parameters, State, adjusted, plain_state, seasonal_factors
-from models.smoothing.ets_recursion import ALPHA, BETA, DAMPING, Recursion, Space, optimise
+from models.smoothing.base import Parameters, adjusted
+from models.smoothing.ets_recursion import Recursion, Space
+from models.smoothing.exponential import ExponentialSmoothing
 
 __all__ = ["Adida"]
 
@@ -21,33 +22,18 @@ _SPACE = Space(
 
 
 @dataclass(frozen=True)
-class Adida:
+class Adida(ExponentialSmoothing):
     """Damped trend on the means of blocks of half a season (2 to 6 periods), counted back from the origin.
 
     Source: Nikolopoulos, Syntetos, Boylan, Petropoulos & Assimakopoulos, J. Oper. Res. Soc. 62 (2011);
     Kourentzes, Petropoulos & Trapero, Int. J. Forecasting 30 (2014).
     """
 
-    name: str = "adida"
-    complexity: int = 4
+    space: Space = _SPACE
 
     def fit(self, panel: Panel, horizon: int) -> Parameters:
-        factors, size = seasonal_factors(panel), block_size(panel.season)
-        best, _ = optimise(self._recursion(panel, factors), _SPACE)
-        return {
-            "alpha": best[ALPHA],
-            "beta": best[BETA],
-            "damping": best[DAMPING],
-            "factors": factors,
-            "block": np.full(len(factors), float(size)),
-        }
-
-    def states(self, panel: Panel, parameters: Parameters) -> State:
-        factors = parameters["factors"]
-        zeros = np.zeros(len(factors))
-        best = np.stack([parameters["alpha"], parameters["beta"], zeros, parameters["damping"]])
-        final = self._recursion(panel, factors).final(best)
-        return plain_state(final.level, final.trend, factors)
+        block = np.full(len(panel.lengths), float(block_size(panel.season)))
+        return super().fit(panel, horizon) | {"block": block}
 
     def growth(self, parameters: Parameters, horizon: int) -> FloatArray:
         """The block's damped sums, read off where step h lies: (h + (k - 1) / 2) / k blocks after the last one."""
@@ -61,8 +47,7 @@ class Adida:
     def applicable(self, panel: Panel) -> BoolArray:
         return panel.lengths >= 5 * block_size(panel.season)
 
-    @staticmethod
-    def _recursion(panel: Panel, factors: FloatArray) -> Recursion:
+    def recursion(self, panel: Panel, factors: FloatArray) -> Recursion:
         size = block_size(panel.season)
         blocks = panel.values.shape[1] // size
         values = adjusted(panel, factors)[:, panel.values.shape[1] - blocks * size :]

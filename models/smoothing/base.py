@@ -44,12 +44,6 @@ class State:
 class SmoothingMethod(Protocol):
     """A batched univariate method: forecast = (level + growth * trend) * multiplier + addend."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def complexity(self) -> int: ...
-
     def fit(self, panel: Panel, horizon: int) -> Parameters:
         """Choose the parameters of every segment; horizon in periods."""
 

@@ -22,8 +22,6 @@ class Croston:
     Source: Croston, Oper. Res. Quarterly 23 (1972); bias correction of Syntetos & Boylan, IJF 21 (2005), "SBA".
     """
 
-    name: str = "croston"
-    complexity: int = 2
     alphas: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.3)
 
     def fit(self, panel: Panel, horizon: int) -> Parameters:

@@ -82,9 +82,6 @@ class Theta:
     theta of Assimakopoulos & Nikolopoulos (2000) is theta = 2.
     """
 
-    name: str = "theta"
-    complexity: int = 3
-
     def fit(self, panel: Panel, horizon: int) -> Parameters:
         factors = seasonal_factors(panel)
         lines = _Lines.over(panel, factors)

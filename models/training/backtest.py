@@ -1,6 +1,5 @@
 """Errors of candidates on the folds of a backtest, of their combination, and of the naive baseline."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +46,8 @@ class Folds:
     scale: FloatArray
 
 
-def evaluate_folds(
-    names: Sequence[str], complexity: Sequence[int], folds: Folds, fleet: Fleet
-) -> tuple[Backtest, FloatArray]:
-    """Errors of every candidate, and residuals [S, F, H, M + 1] of the candidates and of the combination."""
+def evaluate_folds(folds: Folds, fleet: Fleet) -> tuple[Backtest, FloatArray]:
+    """Errors of the fleet's candidates, and residuals [S, F, H, M + 1] of the candidates and of the combination."""
     actual, scale, metric = folds.actual, folds.scale[:, None], fleet.backtest.metric
     minimum = -np.inf if fleet.target.minimum is None else fleet.target.minimum
     each = np.maximum(folds.each, minimum)
@@ -63,8 +60,8 @@ def evaluate_folds(
     combination = np.maximum(combination, minimum)
     naive = window_errors(actual, np.maximum(folds.baseline, minimum), metric, scale)
     tested = Backtest(
-        names=tuple(names),
-        complexity=np.array(complexity),
+        names=tuple(candidate.name for candidate in fleet.candidates),
+        complexity=np.array([candidate.spec.complexity for candidate in fleet.candidates]),
         errors=np.stack([window_errors(actual, e, metric, scale) for e in np.moveaxis(each, -1, 0)], axis=-1),
         absolute=absolute,
         combined=window_errors(actual, combination, metric, scale),

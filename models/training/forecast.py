@@ -11,9 +11,11 @@ from models.features.forecast_features import forecast_features
 from models.features.panel import Panel
 from models.features.series import Series
 from models.features.training_rows import Window, build_rows
-from models.smoothing.exponential import MEMBERS
+from models.smoothing.candidate import SmoothingCandidate
+from models.smoothing.naive import SeasonalNaive
 from models.training.backtest import Backtest, Folds, evaluate_folds
-from models.training.candidates import Candidate, Fitted, SmoothingCandidate, candidates_of
+from models.training.base import Fitted
+from models.training.candidates import candidates_of
 from models.training.ensemble import conformal_quantile, cutoffs
 from models.training.select import Refit, TrainedSegment, assemble, competing, untrained
 
@@ -64,23 +66,19 @@ def _train_group(
     rows = build_rows(series, contract, [0, *shifts]) if needs_rows else None
     windows = [Window(series, contract, rows, shift, contract.horizon) for shift in (0, *shifts)]
     fitted = [candidate.fit(windows) for candidate in found]
-    tested, residuals = _backtest(series, found, windows[1:], [fits[1:] for fits in fitted], fleet)
-    refit = _refit(series, found, [fits[0] for fits in fitted], residuals, fleet, contract)
+    tested, residuals = _backtest(series, windows[1:], [fits[1:] for fits in fitted], fleet)
+    refit = _refit(series, [fits[0] for fits in fitted], residuals, fleet, contract)
     return assemble(series.segments, tested, refit, fleet, contract, winner)
 
 
 def _backtest(
-    series: Series,
-    found: Sequence[Candidate],
-    windows: Sequence[Window],
-    fitted: Sequence[Sequence[Fitted]],
-    fleet: Fleet,
+    series: Series, windows: Sequence[Window], fitted: Sequence[Sequence[Fitted]], fleet: Fleet
 ) -> tuple[Backtest, FloatArray]:
     """Errors of every candidate, and residuals [S, F, H, M + 1] of the candidates and of the combination.
 
     fitted : of each candidate, in each window.
     """
-    naive = SmoothingCandidate(MEMBERS["seasonal_naive"]).fit(windows)
+    naive = SmoothingCandidate("seasonal_naive", SeasonalNaive()).fit(windows)
     folds = Folds(
         actual=np.stack([window.actual() for window in windows], axis=1),
         each=np.stack([np.stack([fit.forecast for fit in fits], axis=1) for fits in fitted], axis=-1),
@@ -88,7 +86,7 @@ def _backtest(
         size=_mean_size(series.panel.values),
         scale=_scale(series.panel, fleet),
     )
-    return evaluate_folds([c.name for c in found], [c.complexity for c in found], folds, fleet)
+    return evaluate_folds(folds, fleet)
 
 
 def _mean_size(values: FloatArray) -> FloatArray:
@@ -108,7 +106,6 @@ def _scale(panel: Panel, fleet: Fleet) -> FloatArray:
 
 def _refit(
     series: Series,
-    found: Sequence[Candidate],
     fitted: Sequence[Fitted],
     residuals: FloatArray,
     fleet: Fleet,
@@ -116,8 +113,8 @@ def _refit(
 ) -> Refit:
     parameters = {
         candidate.name: [fit.parameters(s) for s in range(len(series.segments))]
-        for candidate, fit in zip(found, fitted, strict=True)
-        if isinstance(candidate, SmoothingCandidate)
+        for candidate, fit in zip(fleet.candidates, fitted, strict=True)
+        if candidate.spec.family == "smoothing"
     }
     last = series.covariates[:, -1:, :]
     covariates = np.concatenate([series.covariates, np.repeat(last, contract.horizon, axis=1)], axis=1)

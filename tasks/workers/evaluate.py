@@ -16,8 +16,8 @@ from domain.data.tables import PREDICTIONS, landed, observations
 from models.features.feature_spec import feature_spec_of
 from models.features.series import build_series
 from models.features.training_rows import Window
-from models.smoothing.exponential import MEMBERS
-from models.training.candidates import SmoothingCandidate
+from models.smoothing.candidate import SmoothingCandidate
+from models.smoothing.naive import SeasonalNaive
 from models.training.metrics import point_weights, window_errors
 from tasks.workers.bucket_reader import bucket_rows
 from tasks.workers.run_context import RunContext, in_bucket
@@ -97,7 +97,7 @@ def _seasonal_naive(context: RunContext, bucket: int, joined: pa.Table) -> Float
     )
     rows = context.table(observations(context.fleet)).read(where=in_bucket(bucket))
     series = build_series(rows, feature_spec_of(plain, {}), context.fleet.clock)
-    naive = SmoothingCandidate(MEMBERS["seasonal_naive"])
+    naive = SmoothingCandidate("seasonal_naive", SeasonalNaive())
     forecast = naive.fit([Window(series, contract, None, 0, context.fleet.steps)])[0].forecast
     position = {segment: index for index, segment in enumerate(series.segments)}
     result = np.full(joined.num_rows, np.nan)

@@ -3,11 +3,13 @@
 import numpy as np
 from kit import panel_of, series_of
 
+from domain.config.candidates import CANDIDATES
 from models.features.feature_spec import FeatureSpec
 from models.features.panel import Panel
 from models.features.training_rows import Window
-from models.smoothing.exponential import MEMBERS, forecast
-from models.training.candidates import SmoothingCandidate
+from models.smoothing.base import forecast
+from models.smoothing.candidate import SmoothingCandidate
+from models.smoothing.methods import smoothing_method
 
 
 def test_joined_panels_keep_their_right_ends():
@@ -23,17 +25,19 @@ def test_a_method_says_the_same_of_windows_joined_and_one_by_one():
     season = 1 + 0.4 * np.sin(np.arange(60) * np.pi / 6)
     panel = panel_of(*(80 * season[n:] * random.lognormal(0, 0.1, 60 - n) for n in (0, 7, 30)), season=12)
     windows = [panel.truncate(shift) for shift in (0, 4, 20, 45)]
-    for method in MEMBERS.values():
+    names = [name for name, spec in CANDIDATES.items() if spec.family == "smoothing"]
+    for name in names:
+        method = smoothing_method(name)
         joined = Panel.join(windows)
         together = forecast(method, joined, method.fit(joined, 4), 4)
         alone = np.concatenate([forecast(method, one, method.fit(one, 4), 4) for one in windows])
         usable = np.concatenate([method.applicable(one) for one in windows])
         np.testing.assert_array_equal(method.applicable(joined), usable)
-        np.testing.assert_allclose(together[usable], alone[usable], rtol=1e-6, err_msg=method.name)
+        np.testing.assert_allclose(together[usable], alone[usable], rtol=1e-6, err_msg=name)
 
 
 def test_a_bucket_without_segments_has_forecasts_of_none():
     window = Window(series_of(), FeatureSpec("forecast", horizon=3), None, 0, 3)
     for method in ("seasonal_naive", "theta", "ses"):
-        first, second = SmoothingCandidate(MEMBERS[method]).fit([window, window])
+        first, second = SmoothingCandidate(method, smoothing_method(method)).fit([window, window])
         assert first.forecast.shape == second.forecast.shape == (0, 3)

@@ -13,8 +13,8 @@ from models.features.feature_spec import FeatureSpec
 from models.onnx_graphs.batched import batch_graphs
 from models.onnx_graphs.builder import GraphSpec, LinearMember, SmoothingMember, TreesMember, build_graph
 from models.onnx_graphs.runtime import run_each, run_graph
-from models.regressors.estimators import TreeArrays
-from models.training.candidates import tree_member
+from models.regressors.estimators import tree_member
+from models.regressors.tree_arrays import TreeArrays
 
 HORIZON = 3
 SMOOTHING = ("ses", "theta")

@@ -21,9 +21,10 @@ from models.features.forecast_features import forecast_features
 from models.features.training_rows import Window, build_rows
 from models.onnx_graphs.builder import GraphSpec, LinearMember, SmoothingMember, TreesMember, build_graph
 from models.onnx_graphs.runtime import run_graph
-from models.regressors.estimators import tree_arrays
+from models.regressors.estimators import tree_member
 from models.regressors.ridge import solve_ridge, sufficient_statistics
-from models.training.candidates import candidates_of, tree_member
+from models.regressors.tree_arrays import tree_arrays
+from models.training.candidates import candidates_of
 
 SMOOTHING = ["seasonal_naive", "moving_average", "ses", "holt_damped", "ets", "theta", "adida", "croston"]
 QUICK = {"n_estimators": 12, "min_child_samples": 5}
@@ -56,7 +57,8 @@ def graph_and_native(fleet, names, scale=100.0, transform="none", minimum=None, 
     window = Window(series, contract, build_rows(series, contract, [0]), 0, horizon)
     found = candidates_of(chosen)
     fitted = [candidate.fit([window])[0] for candidate in found]
-    parameters = {c.name: [f.parameters(0)] for c, f in zip(found, fitted, strict=True) if c.name in SMOOTHING}
+    configs = zip(chosen.candidates, fitted, strict=True)
+    parameters = {config.name: [fit.parameters(0)] for config, fit in configs if config.name in SMOOTHING}
     covariates = np.zeros((1, 72 + horizon, 0))
     features = forecast_features(series.panel, covariates, contract, parameters)[0]
     weights = np.arange(1.0, len(found) + 1)

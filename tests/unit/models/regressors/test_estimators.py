@@ -1,20 +1,20 @@
-"""Making regressors from a fleet's candidates."""
+"""Regressors made from a fleet's candidates."""
 
 import pytest
 
 from domain.config.fleet import CandidateConfig
 from domain.errors import FleetError
-from models.regressors.estimators import make_regressor
+from models.regressors.estimators import Estimator
+from models.regressors.lightgbm import LightGbm
 
 
 def regressor(fleet, estimator, **params):
-    return make_regressor(CandidateConfig(name="mine", estimator=estimator, params=params), fleet.forecast(seed=7))()
+    return Estimator(CandidateConfig(name="mine", estimator=estimator, params=params), fleet.forecast(seed=7)).make()
 
 
 def test_an_import_path_makes_fresh_regressors_with_their_params(fleet):
-    make = make_regressor(
-        CandidateConfig(name="mine", estimator="sklearn.linear_model.Ridge", params={"alpha": 3.0}), fleet.forecast()
-    )
+    config = CandidateConfig(name="mine", estimator="sklearn.linear_model.Ridge", params={"alpha": 3.0})
+    make = Estimator(config, fleet.forecast()).make
     assert make().alpha == 3.0
     assert make() is not make()
 
@@ -43,6 +43,6 @@ def test_an_estimator_that_cannot_be_made_is_a_fleet_error(fleet, estimator, par
 
 @pytest.mark.parametrize(("metric", "objective"), [("mae", "l1"), ("wape", "l1"), ("rmse", "l2"), ("smape", "l2")])
 def test_lightgbm_of_regression_fleets_fits_what_the_metric_rewards(fleet, metric, objective):
-    made = make_regressor(CandidateConfig(name="lightgbm"), fleet.regression(backtest={"metric": metric}))()
+    made = LightGbm(CandidateConfig(name="lightgbm"), fleet.regression(backtest={"metric": metric})).make()
     assert made.objective == objective
-    assert make_regressor(CandidateConfig(name="lightgbm"), fleet.forecast())().objective == "l2"
+    assert LightGbm(CandidateConfig(name="lightgbm"), fleet.forecast()).make().objective == "l2"

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
+from models.features.design import design_matrix
 from models.features.feature_spec import Design
 from models.features.training_rows import Rows
-from models.regressors.ridge import LinearRows, design_matrix, solve_ridge, sufficient_statistics
+from models.regressors.ridge import LinearRows, solve_ridge, sufficient_statistics
 
 
 def rows(segments=4, n=60, k=3, offset=0.0):

@@ -1,4 +1,4 @@
-"""The contract that every classical member keeps, and the formulas of those defined in smoothing.py."""
+"""The contract that every smoothing method keeps, and the formulas of exponential smoothing and moving averages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.arrays import FloatArray
+from domain.config.candidates import CANDIDATES
 from models.features.panel import Panel
-from models.smoothing.exponential import MEMBERS, forecast
+from models.smoothing.base import forecast
+from models.smoothing.methods import smoothing_method
 
 HORIZON = 18
-NAMES = sorted(MEMBERS)
+NAMES = sorted(name for name, spec in CANDIDATES.items() if spec.family == "smoothing")
 SEASONAL = ["seasonal_naive", "moving_average", "ses", "holt_damped", "ets", "theta", "adida"]
 PATTERN = np.array([0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.1, 1.0, 0.8, 0.7])
 
@@ -41,20 +43,21 @@ def noisy_panel(rows: int = 6, columns: int = 70) -> Panel:
 
 
 def forecasts(name: str, panel: Panel, horizon: int = HORIZON) -> FloatArray:
-    return forecast(MEMBERS[name], panel, MEMBERS[name].fit(panel, horizon), horizon)
+    return forecast(smoothing_method(name), panel, smoothing_method(name).fit(panel, horizon), horizon)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_are_finite_json_with_a_row_for_each_segment(name: str) -> None:
     panel = noisy_panel()
-    parameters = MEMBERS[name].fit(panel, HORIZON)
+    parameters = smoothing_method(name).fit(panel, HORIZON)
     assert all(len(array) == 6 and np.isfinite(array).all() for array in parameters.values())
     restored = {
         key: np.array(value)
         for key, value in json.loads(json.dumps({k: v.tolist() for k, v in parameters.items()})).items()
     }
     np.testing.assert_array_equal(
-        forecast(MEMBERS[name], panel, restored, HORIZON), forecast(MEMBERS[name], panel, parameters, HORIZON)
+        forecast(smoothing_method(name), panel, restored, HORIZON),
+        forecast(smoothing_method(name), panel, parameters, HORIZON),
     )
 
 
@@ -109,16 +112,16 @@ def test_forecast_is_finite_for_any_history(name: str, season: int, data: st.Dat
     series = data.draw(st.lists(st.lists(value, max_size=40), min_size=1, max_size=3))
     panel = panel_of(*[np.array(one, dtype=np.float64) for one in series], season=season)
     assert np.isfinite(forecasts(name, panel)).all()
-    assert MEMBERS[name].applicable(panel).shape == panel.lengths.shape
-    assert not MEMBERS[name].applicable(panel)[panel.lengths == 0].any()
+    assert smoothing_method(name).applicable(panel).shape == panel.lengths.shape
+    assert not smoothing_method(name).applicable(panel)[panel.lengths == 0].any()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_frozen_parameters_follow_new_observations(name: str) -> None:
     newer = noisy_panel()
-    parameters = MEMBERS[name].fit(newer.truncate(3), HORIZON)
-    before = forecast(MEMBERS[name], newer.truncate(3), parameters, HORIZON)
-    after = forecast(MEMBERS[name], newer, parameters, HORIZON)
+    parameters = smoothing_method(name).fit(newer.truncate(3), HORIZON)
+    before = forecast(smoothing_method(name), newer.truncate(3), parameters, HORIZON)
+    after = forecast(smoothing_method(name), newer, parameters, HORIZON)
     assert (np.abs(before[:, 3:] - after[:, :-3]).max(axis=1) > 1e-6).all()
 
 
@@ -133,7 +136,7 @@ def test_truncate_is_an_earlier_origin_of_the_same_segments() -> None:
 
 def test_ses_takes_one_more_value_by_its_recursion() -> None:
     newer = noisy_panel()
-    older, ses = newer.truncate(1), MEMBERS["ses"]
+    older, ses = newer.truncate(1), smoothing_method("ses")
     parameters = ses.fit(older, HORIZON)
     before, after = ses.states(older, parameters), ses.states(newer, parameters)
     factor = parameters["factors"][np.arange(6), newer.ends % 12]
@@ -143,7 +146,7 @@ def test_ses_takes_one_more_value_by_its_recursion() -> None:
 
 def test_holt_damped_equals_a_plain_loop() -> None:
     panel = noisy_panel().take([0])
-    holt = MEMBERS["holt_damped"]
+    holt = smoothing_method("holt_damped")
     parameters = holt.fit(panel, HORIZON)
     alpha, beta, phi = (float(parameters[key][0]) for key in ("alpha", "beta", "damping"))
     values = panel.values[0] / parameters["factors"][0, (panel.ends[0] - np.arange(69, -1, -1)) % 12]
@@ -157,7 +160,7 @@ def test_holt_damped_equals_a_plain_loop() -> None:
 
 
 def test_ets_equals_a_plain_loop_for_a_multiplicative_season() -> None:
-    panel, ets = noisy_panel().take([0]), MEMBERS["ets"]
+    panel, ets = noisy_panel().take([0]), smoothing_method("ets")
     parameters = ets.fit(panel, HORIZON)
     parameters |= {"gamma": np.array([0.2]), "multiplicative": np.array([1.0]), "season": PATTERN[None, :]}
     alpha, beta, phi = (float(parameters[key][0]) for key in ("alpha", "beta", "damping"))
@@ -177,7 +180,7 @@ def test_ets_picks_the_kind_of_season_that_the_series_has() -> None:
     trend, noise = 100.0 + 3.0 * steps, rng.normal(0.0, 1.0, (2, 120))
     wave = np.sin(2.0 * np.pi * steps / 12)
     panel = panel_of(trend + 40.0 * wave + noise[0], trend * (1.0 + 0.3 * wave) + noise[1], 40.0 * wave + noise[0])
-    assert MEMBERS["ets"].fit(panel, HORIZON)["multiplicative"].tolist() == [0.0, 1.0, 0.0]
+    assert smoothing_method("ets").fit(panel, HORIZON)["multiplicative"].tolist() == [0.0, 1.0, 0.0]
 
 
 def test_seasonal_naive_falls_back_to_the_last_value() -> None:
@@ -189,6 +192,6 @@ def test_seasonal_naive_falls_back_to_the_last_value() -> None:
 def test_moving_average_picks_the_long_window_for_noise_and_the_short_one_for_a_walk() -> None:
     rng = np.random.default_rng(5)
     panel = panel_of(rng.normal(50.0, 1.0, 90), 500.0 + np.cumsum(rng.normal(0.0, 1.0, 90)), season=1)
-    assert MEMBERS["moving_average"].fit(panel, 6)["window"].tolist() == [12.0, 3.0]
+    assert smoothing_method("moving_average").fit(panel, 6)["window"].tolist() == [12.0, 3.0]
     expected = [panel.values[0, -12:].mean(), panel.values[1, -3:].mean()]
     np.testing.assert_allclose(forecasts("moving_average", panel, 1)[:, 0], expected)

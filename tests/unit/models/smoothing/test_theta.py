@@ -6,7 +6,8 @@ import numpy as np
 
 from domain.arrays import FloatArray
 from models.features.panel import Panel
-from models.smoothing.exponential import MEMBERS, forecast
+from models.smoothing.base import forecast
+from models.smoothing.methods import smoothing_method
 from models.smoothing.theta import _Lines
 
 
@@ -33,21 +34,23 @@ def test_theta_equals_the_published_state_equations() -> None:
         "damping": np.ones(1),
         "factors": np.ones((1, 1)),
     }
-    np.testing.assert_allclose(forecast(MEMBERS["theta"], one(series), parameters, 6)[0], expected, rtol=1e-9)
+    np.testing.assert_allclose(forecast(smoothing_method("theta"), one(series), parameters, 6)[0], expected, rtol=1e-9)
 
 
 def test_theta_continues_a_straight_line() -> None:
     panel = one(10.0 + 2.0 * np.arange(50, dtype=np.float64))
-    parameters = MEMBERS["theta"].fit(panel, 4)
-    np.testing.assert_allclose(forecast(MEMBERS["theta"], panel, parameters, 4)[0], [110, 112, 114, 116], rtol=0.02)
+    parameters = smoothing_method("theta").fit(panel, 4)
+    np.testing.assert_allclose(
+        forecast(smoothing_method("theta"), panel, parameters, 4)[0], [110, 112, 114, 116], rtol=0.02
+    )
 
 
 def test_theta_error_is_least_at_the_parameters_it_chose() -> None:
     rng = np.random.default_rng(2)
     noise = one(50.0 + rng.normal(0.0, 1.0, 90))
     walk = one(500.0 + np.cumsum(rng.normal(0.0, 1.0, 90)))
-    assert MEMBERS["theta"].fit(noise, 1)["alpha"][0] < 0.3
-    assert MEMBERS["theta"].fit(walk, 1)["alpha"][0] > 0.7
+    assert smoothing_method("theta").fit(noise, 1)["alpha"][0] < 0.3
+    assert smoothing_method("theta").fit(walk, 1)["alpha"][0] > 0.7
 
 
 def test_theta_is_best_for_its_alpha_and_no_worse_than_a_fine_grid() -> None:
@@ -56,7 +59,7 @@ def test_theta_is_best_for_its_alpha_and_no_worse_than_a_fine_grid() -> None:
     series = np.stack([60 + 0.4 * np.arange(70) + rng.normal(0, 3, 70), 200 + np.cumsum(rng.normal(0, 4, 70))])
     series[1, :20] = np.nan
     panel = Panel(series, np.array([70, 50]), np.array([69, 69]), 1)
-    chosen = MEMBERS["theta"].fit(panel, 4)
+    chosen = smoothing_method("theta").fit(panel, 4)
     lines = _Lines.over(panel, np.ones((2, 1)))
 
     def cost(alpha, theta):
@@ -83,7 +86,7 @@ def test_theta_is_best_for_its_alpha_and_no_worse_than_a_fine_grid() -> None:
 
 def test_adida_is_flat_for_a_level_and_rises_by_blocks_for_a_trend() -> None:
     parameters = {"damping": np.array([0.5]), "block": np.array([6.0])}
-    growth = MEMBERS["adida"].growth(parameters, 12)[0]
+    growth = smoothing_method("adida").growth(parameters, 12)[0]
     centre = (np.array([3.0, 4.0, 9.0, 10.0]) + 2.5) / 6.0
     sums = np.array([0.0, 0.5, 0.75, 0.875])
     np.testing.assert_allclose(growth[[2, 3, 8, 9]], np.interp(centre, np.arange(4), sums))
@@ -100,12 +103,12 @@ def test_adida_level_sees_only_whole_blocks_counted_from_the_origin() -> None:
         "factors": np.ones((1, 12)),
         "block": np.array([6.0]),
     }
-    np.testing.assert_allclose(MEMBERS["adida"].states(panel, parameters).level, [60.0])
+    np.testing.assert_allclose(smoothing_method("adida").states(panel, parameters).level, [60.0])
 
 
 def test_croston_divides_size_by_interval_with_the_bias_correction() -> None:
     panel = one(np.tile([0.0, 0.0, 6.0], 20))
-    croston = MEMBERS["croston"]
+    croston = smoothing_method("croston")
     parameters = {"alpha": np.array([0.1]), "damping": np.zeros(1)}
     assert croston.applicable(panel).tolist() == [True]
     rate = 0.95 * 6.0 / 3.0
@@ -116,4 +119,4 @@ def test_croston_divides_size_by_interval_with_the_bias_correction() -> None:
 def test_croston_is_for_intermittent_demand_only() -> None:
     rows = [np.ones(30), np.tile([0.0, 2.0], 15), np.tile([0.0, -2.0], 15), np.eye(30)[4]]
     panel = Panel(np.stack(rows), np.full(4, 30), np.full(4, 29), 12)
-    assert MEMBERS["croston"].applicable(panel).tolist() == [False, True, False, False]
+    assert smoothing_method("croston").applicable(panel).tolist() == [False, True, False, False]

@@ -301,8 +301,10 @@ def test_members_are_combined_as_the_graph_does_before_the_minimum_applies(fleet
         size=np.ones(1),
         scale=np.ones(1),
     )
-    chosen = fleet.forecast(target={"column": "units", "minimum": 0}, backtest={"metric": "mae"})
-    tested, residuals = evaluate_folds(["a", "b"], [0, 1], folds, chosen)
+    chosen = fleet.forecast(
+        candidates=["seasonal_naive", "ses"], target={"column": "units", "minimum": 0}, backtest={"metric": "mae"}
+    )
+    tested, residuals = evaluate_folds(folds, chosen)
     assert tested.errors.tolist() == [[[10.0, 10.0], [10.0, 10.0]]]
     assert tested.combined.tolist() == [[10.0, 10.0]]
     assert residuals[0, 0, 0].tolist() == [10.0, -10.0, 10.0]
