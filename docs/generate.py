@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from domain.config.candidates import CANDIDATES, COMBINATION
+from domain.config.candidates import CANDIDATES, ENSEMBLE
 from domain.config.fleet import SEASON, Fleet
 
 __all__ = ["TARGET", "fleet_reference"]
@@ -163,7 +163,7 @@ def _limits(value: Schema) -> str:
 def _candidates() -> Iterator[str]:
     yield from ("## Built-in candidates", "")
     yield (
-        f"A name from this table, or any scikit-learn compatible regressor by import path. The `{COMBINATION}` of a "
+        f"A name from this table, or any scikit-learn compatible regressor by import path. The `{ENSEMBLE}` of a "
         "fleet's\ncandidates competes as well unless `combine: false`; it needs at least two candidates."
     )
     yield from ("", "```yaml", "candidates:", "- ridge", "- {name: lightgbm, params: {n_estimators: 50}}")

@@ -11,14 +11,14 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.compute.measured_costs import full_run, read_cost_model
 from adapters.compute.progress import Progress, emit
-from domain.capacity.calibrated_estimate import by_cost_model, by_former_run, is_newer
+from domain.capacity.calibrated_estimate import by_cost_model, by_previous_run, is_newer
 from domain.capacity.estimate import estimate_run
 from domain.checks.findings import Estimate
 from domain.data.tables import category_column, observations
 from domain.reporting.formatting import format_bytes, format_count, format_duration
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.training.fingerprints import cost_fingerprint, settings_fingerprint
-from models.training.plan import Planned
+from models.training.plan import SegmentPlan
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.sizing.workload import score_work, train_work
@@ -38,8 +38,8 @@ class TrainingPlan:
 
     contract: FeatureSpec
     buckets: int
-    segments: Mapping[int, Sequence[Planned]]
-    levels: Sequence[Planned]
+    segments: Mapping[int, Sequence[SegmentPlan]]
+    levels: Sequence[SegmentPlan]
     vanished: Mapping[str, str]
     stale: frozenset[int]
 
@@ -127,10 +127,10 @@ def _learnt(run: Run, plan: TrainingPlan, plain: Estimate, folder: Path) -> Esti
         workers=former.estimate.workers,
         scoring=former.segments,
     )
-    return by_former_run(plain, former, then)
+    return by_previous_run(plain, former, then)
 
 
-def _keeps(planned: Planned) -> bool:
+def _keeps(planned: SegmentPlan) -> bool:
     return planned.action not in ("fallback", "skip")
 
 

@@ -13,7 +13,7 @@ from adapters.lake.table import StagedFile
 from domain.data.segments import bucket_of, hash_segments
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from domain.errors import TrainingError
-from models.training.plan import Planned
+from models.training.plan import SegmentPlan
 from tasks.checkpoint import clear_checkpoints, map_with_checkpoints
 from tasks.context import Run
 from tasks.plan import TrainingPlan, plan_training
@@ -71,7 +71,7 @@ def _trained(run: Run, plan: TrainingPlan) -> list[TrainReceipt]:
 
 
 def _summary(
-    plan: TrainingPlan, settled: Sequence[tuple[int, Sequence[Planned]]], receipts: Sequence[TrainReceipt]
+    plan: TrainingPlan, settled: Sequence[tuple[int, Sequence[SegmentPlan]]], receipts: Sequence[TrainReceipt]
 ) -> TrainSummary:
     outcomes = Counter[str](outcome_of(each).outcome for _, planned in settled for each in planned)
     outcomes += Counter(skipped=len(plan.vanished))
@@ -92,7 +92,7 @@ def _summary(
 def _commit_outcomes(
     run: Run,
     plan: TrainingPlan,
-    settled: Sequence[tuple[int, Sequence[Planned]]],
+    settled: Sequence[tuple[int, Sequence[SegmentPlan]]],
     receipts: Sequence[TrainReceipt],
 ) -> None:
     """One outcome for each segment: from workers, and from the plan where there was nothing to do."""

@@ -4,7 +4,7 @@ from itertools import islice
 from pathlib import Path
 
 from adapters.lake.files import replacing
-from domain.capacity.calibrated_estimate import trains_most
+from domain.capacity.calibrated_estimate import trained_most
 from domain.capacity.cost_model import CostModel, cost_model_json, parse_cost_model
 from domain.reporting.summary import Summary, parse_summary
 
@@ -38,6 +38,6 @@ def full_run(folder: Path, settings: str) -> Summary | None:
     known = (path for path in paths if path.name not in (_FILE, "latest.json"))
     for path in islice(known, _RUNS):
         found = parse_summary(path.read_text("utf-8"))
-        if found and found.estimate and found.estimate.settings == settings and trains_most(found):
+        if found and found.estimate and found.estimate.settings == settings and trained_most(found):
             return found
     return None

@@ -35,7 +35,7 @@ from domain.reporting.fleet_status import (
     SegmentLine,
     next_steps,
 )
-from models.promotion.gates import WILLED
+from models.promotion.gates import DELIBERATE
 
 __all__ = ["FleetTables", "held_segments", "newest", "newest_run", "read_fleets", "read_segments", "read_status"]
 
@@ -79,7 +79,7 @@ def read_status(tables: FleetTables, reports: Path, file: str) -> FleetStatus:
         predictions=_predictions(tables),
         quarantine=_quarantine(tables),
         inputs=_inputs(tables),
-        held=len(held_segments(tables, WILLED)),
+        held=len(held_segments(tables, DELIBERATE)),
         at_work=at_work(tables.lake, tables.fleet),
         stale=tuple(_stale(tables, observations, release)),
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from cli.views.status import describe_source, time_text
 from cli.views.tables import Section, print_sections, text_bar
-from domain.config.candidates import COMBINATION
+from domain.config.candidates import ENSEMBLE
 from domain.reporting.formatting import format_count, format_number, format_percent
 from domain.reporting.segment_view import (
     CandidateView,
@@ -63,7 +63,7 @@ def _explanation(view: SegmentView) -> Iterator[Section]:
 
 def _rank_row(rank: CandidateView) -> tuple[str, ...]:
     """The weights are shares in the chosen model, so the combination has none itself."""
-    weight = 0.0 if rank.candidate == COMBINATION else rank.weight
+    weight = 0.0 if rank.candidate == ENSEMBLE else rank.weight
     share = format_percent(weight) if weight else ""
     return ("→" if rank.selected else "", rank.candidate, format_number(rank.error), share, text_bar(weight, 10))
 

@@ -15,7 +15,7 @@ from domain.checks.findings import Estimate
 from domain.reporting.formatting import format_timestamp
 from domain.reporting.summary import EstimatedFigure, StageTime, Summary
 
-__all__ = ["against_actual", "by_cost_model", "by_former_run", "is_newer", "serial_parts", "trains_most"]
+__all__ = ["by_cost_model", "by_previous_run", "compare_with_actual", "is_newer", "serial_parts", "trained_most"]
 
 _REGISTER_MS = 1.2
 _PROMOTE_MS = 0.2
@@ -41,7 +41,7 @@ def by_cost_model(plain: Estimate, rates: CostModel, train: Sequence[Work], scor
     return replace(found, score_seconds=STAGE_SECONDS + scoring)
 
 
-def by_former_run(plain: Estimate, former: Summary, then: Estimate) -> Estimate:
+def by_previous_run(plain: Estimate, former: Summary, then: Estimate) -> Estimate:
     """The estimate corrected by what a former run took. then : the built-in figures for that run."""
     took = {stage.name: stage.seconds for stage in former.stages}
 
@@ -61,7 +61,7 @@ def by_former_run(plain: Estimate, former: Summary, then: Estimate) -> Estimate:
     )
 
 
-def trains_most(run: Summary) -> bool:
+def trained_most(run: Summary) -> bool:
     """Whether a run trained so much of the fleet that its times tell of the whole."""
     return 2 * run.outcomes.trained >= run.segments > 0
 
@@ -71,7 +71,7 @@ def is_newer(run: Summary, rates: CostModel) -> bool:
     return datetime.fromisoformat(run.finished_at) > datetime.fromisoformat(rates.measured_at)
 
 
-def against_actual(
+def compare_with_actual(
     estimate: Estimate | None, stages: Sequence[StageTime], peak_bytes: int
 ) -> dict[str, EstimatedFigure]:
     """Each estimated figure beside what it came to; those of stages that did not take place are left out."""

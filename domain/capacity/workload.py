@@ -9,7 +9,7 @@ from domain.config.fleet import Fleet
 from domain.data.levels import MAX_LEVEL_ROWS
 from domain.data.partitioning import level_keys
 
-__all__ = ["bucket_work", "chosen_buckets", "chosen_measurements", "level_work"]
+__all__ = ["bucket_work", "level_work", "representative_buckets", "representative_segments"]
 
 _BUCKETS = 8
 _FEW = 8
@@ -44,7 +44,7 @@ def level_work(profiles: Iterable[Mapping[str, Any]], wanted: Collection[str], f
     return Work(count, total)
 
 
-def chosen_buckets(buckets: Sequence[Work], segments: int) -> list[int]:
+def representative_buckets(buckets: Sequence[Work], segments: int) -> list[int]:
     """Places of buckets that together have so many segments, spread over their sizes; a few where each has plenty."""
     order = sorted(range(len(buckets)), key=lambda place: (buckets[place].rows, place))
     count = min(_BUCKETS, len(order))
@@ -55,7 +55,7 @@ def chosen_buckets(buckets: Sequence[Work], segments: int) -> list[int]:
         count = min(2 * count, len(order))
 
 
-def chosen_measurements(rows: Mapping[str, int], segments: int) -> list[list[str]]:
+def representative_segments(rows: Mapping[str, int], segments: int) -> list[list[str]]:
     """Segments to measure, in pieces that differ in what they cost: a few of all sizes, many short, many long ones.
 
     rows : of each segment. segments : how many to take, spread over the sizes; all where there are fewer.

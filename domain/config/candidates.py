@@ -11,7 +11,7 @@ from typing import Literal
 
 __all__ = [
     "CANDIDATES",
-    "COMBINATION",
+    "ENSEMBLE",
     "ESTIMATOR",
     "CandidateSpec",
     "Family",
@@ -24,7 +24,7 @@ __all__ = [
 Task = Literal["forecast", "regression"]
 Family = Literal["smoothing", "constant", "linear", "estimator"]
 
-COMBINATION = "combination"
+ENSEMBLE = "combination"
 """The weighted combination of a fleet's candidates; it competes unless `combine: false`."""
 
 

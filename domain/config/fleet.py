@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from domain.config.candidates import CANDIDATES, COMBINATION, ESTIMATOR, CandidateSpec
+from domain.config.candidates import CANDIDATES, ENSEMBLE, ESTIMATOR, CandidateSpec
 from domain.config.messages import explain
 from domain.errors import FleetError
 
@@ -355,7 +355,7 @@ def _candidate_contradictions(fleet: Fleet) -> Iterator[str]:
     for candidate in fleet.candidates:
         name = candidate.name
         if candidate.estimator is not None:
-            if name in CANDIDATES or name == COMBINATION:
+            if name in CANDIDATES or name == ENSEMBLE:
                 yield f"candidates: '{name}' is built in; give an estimator another name"
             continue
         if name not in allowed:

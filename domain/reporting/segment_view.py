@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from domain.config.candidates import COMBINATION
+from domain.config.candidates import ENSEMBLE
 from domain.config.fleet import Fleet
 from domain.reporting.formatting import format_number, format_percent
 
@@ -209,8 +209,8 @@ def explain_choice(ranks: Sequence[CandidateView], baseline_error: float, fleet:
     chosen = next((rank for rank in ranks if rank.selected), None)
     if chosen is None:
         return "no candidate gave a model" if ranks else ""
-    together = next((rank for rank in ranks if rank.candidate == COMBINATION), None)
-    singles = [rank for rank in ranks if rank.candidate != COMBINATION and math.isfinite(rank.error)]
+    together = next((rank for rank in ranks if rank.candidate == ENSEMBLE), None)
+    singles = [rank for rank in ranks if rank.candidate != ENSEMBLE and math.isfinite(rank.error)]
     best = min(singles, key=lambda rank: rank.error, default=chosen)
     lead = format_percent(fleet.backtest.combination_margin) if fleet else "backtest.combination_margin"
     told = f"{chosen.candidate} with error {format_number(chosen.error)}"

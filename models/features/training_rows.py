@@ -9,7 +9,7 @@ from models.features.feature_spec import FeatureSpec, base_features
 from models.features.panel import Panel
 from models.features.series import Series
 
-__all__ = ["Rows", "Window", "build_rows"]
+__all__ = ["Cutoff", "Rows", "build_rows"]
 
 MAX_ROWS = 4_096
 _MIN_HISTORY = 4
@@ -26,7 +26,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Window:
+class Cutoff:
     """What is known as of an origin `shift` periods before the end of the series, and how far to forecast."""
 
     series: Series

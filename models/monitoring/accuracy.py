@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["FIGURES", "accuracy_by", "measured"]
+__all__ = ["FIGURES", "accuracy_by", "measure_accuracy"]
 
 KEY = ("segment", "step", "release", "in_sample")
 FIGURES = ("rows", "wape", "mae", "rmse", "bias", "smape", "coverage")
@@ -13,7 +13,7 @@ _SUMS = ("rows", "excluded", "absolute_error", "squared_error", "error", "absolu
 _COUNTED = (*_SUMS, "interval_rows", "covered")
 
 
-def measured(joined: pa.Table) -> pa.Table:
+def measure_accuracy(joined: pa.Table) -> pa.Table:
     """Accuracy by segment, step, release and whether the model had seen the future.
 
     joined : a row a prediction that has an actual value, with KEY, time, prediction, lower, upper, target, excluded.

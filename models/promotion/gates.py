@@ -11,10 +11,10 @@ from typing import Literal
 
 from domain.config.fleet import Gates
 
-__all__ = ["WILLED", "Decision", "Evidence", "Verdict", "decide", "failed", "verdicts"]
+__all__ = ["DELIBERATE", "Decision", "Evidence", "Verdict", "counts_as_failure", "decide", "verdicts"]
 
 Decision = Literal["promote", "hold", "unchanged"]
-WILLED = ("withdrawn", "pinned")
+DELIBERATE = ("withdrawn", "pinned")
 """Gates that hold a challenger because somebody wanted it so."""
 
 
@@ -138,6 +138,6 @@ def decide(evidence: Evidence, found: Sequence[Verdict]) -> Decision:
     return "promote" if all(verdict.passed for verdict in found if verdict.decisive) else "hold"
 
 
-def failed(found: Sequence[Verdict]) -> bool:
+def counts_as_failure(found: Sequence[Verdict]) -> bool:
     """Whether a held challenger speaks against its training: not if only a pin or a rollback holds it."""
-    return any(v.decisive and not v.passed and v.gate not in WILLED for v in found)
+    return any(v.decisive and not v.passed and v.gate not in DELIBERATE for v in found)

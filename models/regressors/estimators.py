@@ -13,7 +13,7 @@ from domain.config.fleet import CandidateConfig, Fleet
 from domain.errors import ExportError, FleetError, first_line
 from models.features.design import design_matrix
 from models.features.target_transform import from_scale, to_scale
-from models.features.training_rows import Window
+from models.features.training_rows import Cutoff
 from models.onnx_graphs.builder import ML_OPSET, OPSET, TreesMember
 from models.regressors.tree_arrays import tree_arrays
 from models.training.base import Fitted, RowFit
@@ -69,10 +69,10 @@ class Estimator:
         """Import path of the regressor, and its default arguments."""
         return str(config.estimator), {}
 
-    def fit(self, windows: Sequence[Window]) -> list[Fitted]:
+    def fit(self, windows: Sequence[Cutoff]) -> list[Fitted]:
         return [self._fit(window) for window in windows]
 
-    def _fit(self, window: Window) -> Fitted:
+    def _fit(self, window: Cutoff) -> Fitted:
         rows, contract = window.table, window.contract
         design, raw_anchor = design_matrix(rows.base.astype(np.float32), contract.design, "none")
         anchor = to_scale(raw_anchor, self._transform)

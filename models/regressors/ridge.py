@@ -15,7 +15,7 @@ from domain.config.fleet import CandidateConfig, Fleet
 from models.features.design import design_matrix
 from models.features.feature_spec import Design, FeatureSpec
 from models.features.target_transform import from_scale, to_scale
-from models.features.training_rows import Rows, Window
+from models.features.training_rows import Cutoff, Rows
 from models.onnx_graphs.builder import LinearMember
 from models.training.base import Fitted, RowFit
 
@@ -139,14 +139,14 @@ class Ridge:
     def __init__(self, config: CandidateConfig, fleet: Fleet) -> None:
         self._name, self._transform = config.name, fleet.target.transform
 
-    def fit(self, windows: Sequence[Window]) -> list[Fitted]:
+    def fit(self, windows: Sequence[Cutoff]) -> list[Fitted]:
         contract, horizon = windows[0].contract, windows[0].horizon
         cutoffs = [window.cutoff for window in windows]
         rows = LinearRows.over(windows[0].table, contract.design, self._transform)
         found = rows.sufficient_statistics([cutoff - back for cutoff in cutoffs for back in (0, horizon)])
         return [self._fit(window, rows, found) for window in windows]
 
-    def _fit(self, window: Window, rows: LinearRows, found: Mapping[int, SufficientStatistics]) -> Fitted:
+    def _fit(self, window: Cutoff, rows: LinearRows, found: Mapping[int, SufficientStatistics]) -> Fitted:
         contract, cutoff = window.contract, window.cutoff
         known, earlier = found[cutoff], found[cutoff - window.horizon]
         penalty = self._penalty(window, rows, earlier)
@@ -162,7 +162,7 @@ class Ridge:
             lambda s: {"penalty": penalty[s].tolist()},
         )
 
-    def _penalty(self, window: Window, rows: LinearRows, earlier: SufficientStatistics) -> FloatArray:
+    def _penalty(self, window: Cutoff, rows: LinearRows, earlier: SufficientStatistics) -> FloatArray:
         """Penalties [S, d] with the smallest squared error on the targets of the newest horizon before the origin."""
         split = window.cutoff - window.horizon
         columns = np.flatnonzero((rows.origin <= split) & (rows.target > split) & (rows.target <= window.cutoff))
@@ -209,7 +209,7 @@ def _penalty_options(contract: FeatureSpec) -> FloatArray:
     return np.stack([np.where(chosen, COVARIATE_PENALTY, penalty) for penalty in HISTORY_PENALTIES])
 
 
-def _bounds(window: Window) -> tuple[FloatArray, FloatArray]:
+def _bounds(window: Cutoff) -> tuple[FloatArray, FloatArray]:
     """Predictions stay within the segment's range, widened by the range itself on both sides."""
     values = window.panel.values
     low = np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf)

@@ -7,7 +7,7 @@ import numpy as np
 from domain.arrays import FloatArray
 from models.features.forecast_features import SegmentParameters
 from models.features.panel import Panel
-from models.features.training_rows import Window
+from models.features.training_rows import Cutoff
 from models.onnx_graphs.builder import SmoothingMember
 from models.smoothing.base import Parameters, SmoothingMethod, forecast
 from models.training.base import Fitted
@@ -23,7 +23,7 @@ class SmoothingCandidate:
     def __init__(self, name: str, method: SmoothingMethod) -> None:
         self._name, self._method = name, method
 
-    def fit(self, windows: Sequence[Window]) -> list[Fitted]:
+    def fit(self, windows: Sequence[Cutoff]) -> list[Fitted]:
         # All windows at once: arrays of one window are so small that calls would cost more than the arithmetic.
         panel, horizon = Panel.join([window.panel for window in windows]), windows[0].horizon
         parameters = {name: _rounded(array) for name, array in self._method.fit(panel, horizon).items()}

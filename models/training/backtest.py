@@ -6,7 +6,7 @@ import numpy as np
 
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Fleet
-from models.training.ensemble import combination_weights, ensemble
+from models.training.ensemble import ensemble, ensemble_weights
 from models.training.metrics import point_weights, window_errors
 
 __all__ = ["Backtest", "Folds", "ensemble_folds", "evaluate_folds"]
@@ -89,5 +89,5 @@ def ensemble_folds(errors: FloatArray) -> FloatArray:
         known = np.isfinite(errors).astype(float)
         equal: FloatArray = known / np.maximum(known.sum(axis=2, keepdims=True), 1.0)
         return equal
-    others = [combination_weights(np.delete(errors, fold, axis=1)) for fold in range(n_folds)]
+    others = [ensemble_weights(np.delete(errors, fold, axis=1)) for fold in range(n_folds)]
     return np.stack(others, axis=1)

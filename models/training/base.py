@@ -6,7 +6,7 @@ from typing import Protocol
 
 from domain.arrays import FloatArray
 from models.features.forecast_features import SegmentParameters
-from models.features.training_rows import Window
+from models.features.training_rows import Cutoff
 from models.onnx_graphs.builder import GraphMember
 
 __all__ = ["Candidate", "Fitted", "RowCandidate", "RowFit"]
@@ -33,7 +33,7 @@ class Candidate(Protocol):
     @property
     def needs_rows(self) -> bool: ...
 
-    def fit(self, windows: Sequence[Window]) -> list[Fitted]:
+    def fit(self, windows: Sequence[Cutoff]) -> list[Fitted]:
         """Fit to each window of the same segments."""
 
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from domain.arrays import FloatArray, IntArray
 
-__all__ = ["COMBINED", "choose", "combination_weights", "conformal_quantile", "cutoffs", "ensemble"]
+__all__ = ["ENSEMBLE_INDEX", "choose", "conformal_quantile", "cutoffs", "ensemble", "ensemble_weights"]
 
-COMBINED = -1
+ENSEMBLE_INDEX = -1
 _POWER = 2.0  # Inverse squared error; on the M3 validation window any power from 1 to 2 is within 0.3 %.
 _LEAST_WEIGHT = 0.01
 _SPREAD = 0.5  # Interval widths grow with the square root of the step, as for a random walk.
@@ -22,7 +22,7 @@ def cutoffs(horizon: int, folds: int = 3) -> tuple[int, ...]:
     return tuple(sorted({max(round(horizon * fold / folds), 1) for fold in range(1, folds + 1)}))
 
 
-def combination_weights(errors: FloatArray) -> FloatArray:
+def ensemble_weights(errors: FloatArray) -> FloatArray:
     """Weights [S, M] from backtest errors [S, F, M] (e.g. MAE; NaN where not applicable); rows sum to 1.
 
     Inverse squares of the errors relative to the fold's best member, averaged over folds; under 1 % becomes 0.
@@ -65,7 +65,7 @@ def ensemble(forecasts: FloatArray, weights: FloatArray) -> FloatArray:
 def choose(
     errors: FloatArray, combined: FloatArray, complexity: IntArray, lead: float = 0.5, tolerance: float = 0.05
 ) -> IntArray:
-    """Winner [S] per segment: a member's index, or COMBINED (-1).
+    """Winner [S] per segment: a member's index, or ENSEMBLE_INDEX (-1).
 
     errors : [S, F, M] of the members; combined : [S, F] of their combination; complexity : [M].
     The combination wins unless a member's mean error is lower by more than `lead`; of such members, the simplest
@@ -82,7 +82,7 @@ def choose(
     reference = np.where(together, combined, 0.0).sum(axis=1) / np.maximum(together.sum(axis=1), 1)
     reference = np.where(together.any(axis=1), reference, np.inf)
     least = np.take_along_axis(mean, single[:, None], axis=1)[:, 0]
-    winner: IntArray = np.where(least < (1.0 - lead) * reference, single, COMBINED).astype(np.int64)
+    winner: IntArray = np.where(least < (1.0 - lead) * reference, single, ENSEMBLE_INDEX).astype(np.int64)
     return winner
 
 

@@ -10,14 +10,14 @@ from models.features.feature_spec import FeatureSpec
 from models.features.forecast_features import forecast_features
 from models.features.panel import Panel
 from models.features.series import Series
-from models.features.training_rows import Window, build_rows
+from models.features.training_rows import Cutoff, build_rows
 from models.smoothing.candidate import SmoothingCandidate
 from models.smoothing.naive import SeasonalNaive
 from models.training.backtest import Backtest, Folds, evaluate_folds
 from models.training.base import Fitted
 from models.training.candidates import candidates_of
 from models.training.ensemble import conformal_quantile, cutoffs
-from models.training.select import Refit, TrainedSegment, assemble, competing, untrained
+from models.training.select import Refit, TrainedSegment, restrict_candidates, select_models, untrained
 
 __all__ = ["fold_plan", "train_forecast"]
 
@@ -42,7 +42,7 @@ def train_forecast(series: Series, fleet: Fleet, contract: FeatureSpec, winner: 
 
     winner : refits this candidate, or the combination, without a choice.
     """
-    fleet = competing(fleet, winner)
+    fleet = restrict_candidates(fleet, winner)
     plans: dict[tuple[int, ...], list[int]] = {}
     for index, length in enumerate(series.panel.lengths.tolist()):
         shifts = fold_plan(length, contract.horizon, fleet.backtest.folds, fleet.backtest.spacing)
@@ -64,15 +64,15 @@ def _train_group(
     found = candidates_of(fleet)
     needs_rows = any(candidate.needs_rows for candidate in found)
     rows = build_rows(series, contract, [0, *shifts]) if needs_rows else None
-    windows = [Window(series, contract, rows, shift, contract.horizon) for shift in (0, *shifts)]
+    windows = [Cutoff(series, contract, rows, shift, contract.horizon) for shift in (0, *shifts)]
     fitted = [candidate.fit(windows) for candidate in found]
     tested, residuals = _backtest(series, windows[1:], [fits[1:] for fits in fitted], fleet)
     refit = _refit(series, [fits[0] for fits in fitted], residuals, fleet, contract)
-    return assemble(series.segments, tested, refit, fleet, contract, winner)
+    return select_models(series.segments, tested, refit, fleet, contract, winner)
 
 
 def _backtest(
-    series: Series, windows: Sequence[Window], fitted: Sequence[Sequence[Fitted]], fleet: Fleet
+    series: Series, windows: Sequence[Cutoff], fitted: Sequence[Sequence[Fitted]], fleet: Fleet
 ) -> tuple[Backtest, FloatArray]:
     """Errors of every candidate, and residuals [S, F, H, M + 1] of the candidates and of the combination.
 

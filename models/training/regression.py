@@ -13,7 +13,7 @@ from models.onnx_graphs.builder import GraphMember
 from models.training.backtest import Backtest, Folds, evaluate_folds
 from models.training.base import RowCandidate, RowFit
 from models.training.candidates import row_candidates_of
-from models.training.select import Refit, TrainedSegment, assemble, competing, untrained
+from models.training.select import Refit, TrainedSegment, restrict_candidates, select_models, untrained
 
 __all__ = ["Tabular", "train_regression"]
 
@@ -40,7 +40,7 @@ def train_regression(rows: Tabular, fleet: Fleet, contract: FeatureSpec, winner:
 
     winner : refits this candidate, or the combination, without a choice.
     """
-    fleet = competing(fleet, winner)
+    fleet = restrict_candidates(fleet, winner)
     candidates = row_candidates_of(fleet)
     found: list[TrainedSegment] = []
     for index, segment in enumerate(rows.segments):
@@ -80,7 +80,7 @@ def _train_one(
         half_width=lambda _, winner: widths[winner : winner + 1],
         failure=lambda _, m: _why(fits[m]),
     )
-    return assemble([segment], tested, refit, fleet, contract, winner)[0]
+    return select_models([segment], tested, refit, fleet, contract, winner)[0]
 
 
 def _column_means(x: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from domain.arrays import FloatArray, IntArray
-from domain.config.candidates import COMBINATION
+from domain.config.candidates import ENSEMBLE
 from domain.config.fleet import Fleet
 from domain.errors import ExportError
 from models.features.feature_spec import FeatureSpec
@@ -19,9 +19,9 @@ from models.features.forecast_features import SegmentParameters
 from models.onnx_graphs.builder import GraphMember, GraphSpec, build_graph
 from models.onnx_graphs.runtime import Predictions, run_verified
 from models.training.backtest import Backtest
-from models.training.ensemble import COMBINED, choose, combination_weights
+from models.training.ensemble import ENSEMBLE_INDEX, choose, ensemble_weights
 
-__all__ = ["Rank", "Refit", "TrainedSegment", "assemble", "competing", "untrained"]
+__all__ = ["Rank", "Refit", "TrainedSegment", "restrict_candidates", "select_models", "untrained"]
 
 _NO_WEIGHT = 1e-6
 _NAN = float("nan")
@@ -76,14 +76,14 @@ class Refit:
     failure: Callable[[int, int], str] = lambda s, m: ""
 
 
-def competing(fleet: Fleet, winner: str) -> Fleet:
+def restrict_candidates(fleet: Fleet, winner: str) -> Fleet:
     """The fleet with the candidates that a training needs: all of them unless one is to be refitted."""
-    if winner in ("", COMBINATION):
+    if winner in ("", ENSEMBLE):
         return fleet
     return fleet.model_copy(update={"candidates": [each for each in fleet.candidates if each.name == winner]})
 
 
-def assemble(
+def select_models(
     segments: Sequence[str], tested: Backtest, refit: Refit, fleet: Fleet, contract: FeatureSpec, winner: str = ""
 ) -> list[TrainedSegment]:
     """Choose each segment's winner and export it; a segment whose every candidate failed says why.
@@ -94,14 +94,14 @@ def assemble(
     errors = np.where(usable, tested.errors, np.nan)
     allowed = fleet.combine and len(tested.names) > 1
     combined = tested.combined if allowed else np.full_like(tested.combined, np.nan)
-    weights = combination_weights(np.where(usable, tested.absolute, np.nan))
+    weights = ensemble_weights(np.where(usable, tested.absolute, np.nan))
     means = np.concatenate([_mean(errors), _mean(combined[..., None])], axis=1)
     if winner:
-        winners = np.full(len(segments), (*tested.names, COMBINATION).index(winner))
+        winners = np.full(len(segments), (*tested.names, ENSEMBLE).index(winner))
     else:
         margin, tolerance = fleet.backtest.combination_margin, fleet.backtest.tolerance
         winners = choose(errors, combined, tested.complexity, margin, tolerance)
-        winners = np.where(winners == COMBINED, len(tested.names), winners)
+        winners = np.where(winners == ENSEMBLE_INDEX, len(tested.names), winners)
         winners = _held_to_baseline(winners, means, tested, fleet)
     return _Bench(segments, tested, refit, fleet, contract, means, weights).settled(winners)
 
@@ -195,7 +195,7 @@ class _Bench:
 
     @property
     def _names(self) -> tuple[str, ...]:
-        return (*self.tested.names, COMBINATION)
+        return (*self.tested.names, ENSEMBLE)
 
     def _blank(self, s: int) -> TrainedSegment:
         """What is known of a segment whatever its model."""

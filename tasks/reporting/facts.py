@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain.config.candidates import COMBINATION
+from domain.config.candidates import ENSEMBLE
 from domain.data.tables import CHAMPIONS, INPUTS, LEADERBOARD, OUTCOMES, QUARANTINE, observations
 from domain.reporting.accuracy import LiveAccuracy, PastAccuracy
 from domain.reporting.changes import ChampionFigures, Changes, InputFile, changes_between
@@ -70,7 +70,7 @@ def row_balance(run: Run) -> RowCounts:
 def member_weights(run: Run) -> dict[str, float]:
     """Share of each candidate in the models of all segments; the newest training's, whatever was promoted."""
     rows = run.table(LEADERBOARD).read(["candidate", "weight"], lambda partition: partition["bucket"] != str(LEVELS))
-    rows = rows.filter((pc.field("candidate") != COMBINATION) & (pc.field("weight") > 0))
+    rows = rows.filter((pc.field("candidate") != ENSEMBLE) & (pc.field("weight") > 0))
     sums = rows.group_by("candidate").aggregate([("weight", "sum")])
     total = pc.sum(sums["weight_sum"]).as_py()
     return {row["candidate"]: row["weight_sum"] / total for row in sums.to_pylist()}

@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.files import replacing
 from domain.arrays import FloatArray
-from domain.capacity.calibrated_estimate import against_actual
+from domain.capacity.calibrated_estimate import compare_with_actual
 from domain.checks.findings import Estimate
 from domain.config.fleet import Metric as FleetMetric
 from domain.data.tables import (
@@ -226,7 +226,7 @@ def _summary(
         fallbacks=dict(sorted(stages.score.levels.items())),
         former_run=former.run_id if former else None,
         estimate=stages.estimate,
-        against_estimate=against_actual(stages.estimate, stages.timings, stages.peak_rss_bytes),
+        against_estimate=compare_with_actual(stages.estimate, stages.timings, stages.peak_rss_bytes),
     )
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from adapters.lake.table import Lake, StagedFile
 from domain.capacity.cost_model import Work
-from domain.capacity.workload import chosen_buckets, chosen_measurements
+from domain.capacity.workload import representative_buckets, representative_segments
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.partitioning import level_keys
 from domain.data.segments import bucket_range
@@ -89,9 +89,9 @@ def _choose(profiles: Sequence[Mapping[str, object]], segments: int) -> tuple[se
             known.setdefault(int(str(row["bucket"])), {})[str(row["segment"])] = int(str(row["rows"]))
     numbers = sorted(known)
     sizes = [Work(len(known[number]), sum(known[number].values())) for number in numbers]
-    read = [numbers[place] for place in chosen_buckets(sizes, segments)]
+    read = [numbers[place] for place in representative_buckets(sizes, segments)]
     rows = {segment: count for number in read for segment, count in known[number].items()}
-    return {str(number) for number in read}, chosen_measurements(rows, segments)
+    return {str(number) for number in read}, representative_segments(rows, segments)
 
 
 def _copy_observations(

@@ -8,7 +8,7 @@ from domain.capacity.cost_model import Work
 from domain.capacity.workload import bucket_work, level_work
 from domain.data.segments import bucket_of
 from domain.data.tables import PREDICTIONS, SEGMENTS, landed
-from models.training.plan import Planned
+from models.training.plan import SegmentPlan
 from tasks.context import Run
 
 __all__ = ["request_work", "score_work", "train_work"]
@@ -16,7 +16,7 @@ __all__ = ["request_work", "score_work", "train_work"]
 _PROFILE = ["segment", "rows", "excluded", "bucket"]
 
 
-def train_work(run: Run, segments: Mapping[int, Sequence[Planned]], levels: Sequence[Planned]) -> list[Work]:
+def train_work(run: Run, segments: Mapping[int, Sequence[SegmentPlan]], levels: Sequence[SegmentPlan]) -> list[Work]:
     """Tasks of a training as planned; that of the levels first, if any of them is trained."""
     profiles = run.table(SEGMENTS).read(_PROFILE).to_pylist()
     work = bucket_work(profiles, {each.segment for planned in segments.values() for each in planned if each.trains})

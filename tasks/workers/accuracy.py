@@ -12,7 +12,7 @@ from adapters.lake.table import StagedFile
 from domain.data.calendar import ordinals
 from domain.data.periods import period_starts
 from domain.data.tables import ACCURACY, PREDICTIONS, key_column, landed, observations
-from models.monitoring.accuracy import measured
+from models.monitoring.accuracy import measure_accuracy
 from tasks.workers.bucket_reader import bucket_rows
 from tasks.workers.run_context import RunContext, stage_rows, with_constants
 
@@ -44,7 +44,7 @@ class AccuracyReceipt:
 def measure_bucket(context: RunContext, buckets: int, given: BucketFiles) -> AccuracyReceipt:
     """Measure all predictions of one bucket that have an actual value by now. buckets : of the fleet."""
     joined = _forecasts(context, given) if context.fleet.task == "forecast" else _rows(context, buckets, given)
-    rows = with_constants(measured(joined), basis=given.basis)
+    rows = with_constants(measure_accuracy(joined), basis=given.basis)
     return AccuracyReceipt(
         bucket=given.bucket,
         files=stage_rows(context.table(ACCURACY), rows, bucket=given.bucket),

@@ -15,7 +15,7 @@ from domain.data.partitioning import runs_of
 from domain.data.tables import PREDICTIONS, landed, observations
 from models.features.feature_spec import feature_spec_of
 from models.features.series import build_series
-from models.features.training_rows import Window
+from models.features.training_rows import Cutoff
 from models.smoothing.candidate import SmoothingCandidate
 from models.smoothing.naive import SeasonalNaive
 from models.training.metrics import point_weights, window_errors
@@ -98,7 +98,7 @@ def _seasonal_naive(context: RunContext, bucket: int, joined: pa.Table) -> Float
     rows = context.table(observations(context.fleet)).read(where=in_bucket(bucket))
     series = build_series(rows, feature_spec_of(plain, {}), context.fleet.clock)
     naive = SmoothingCandidate("seasonal_naive", SeasonalNaive())
-    forecast = naive.fit([Window(series, contract, None, 0, context.fleet.steps)])[0].forecast
+    forecast = naive.fit([Cutoff(series, contract, None, 0, context.fleet.steps)])[0].forecast
     position = {segment: index for index, segment in enumerate(series.segments)}
     result = np.full(joined.num_rows, np.nan)
     for row, (segment, period) in enumerate(

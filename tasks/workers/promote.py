@@ -15,7 +15,7 @@ from domain.data.partitioning import level_keys
 from domain.data.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, SEGMENTS, VERDICTS, observations
 from models.features.feature_spec import FeatureSpec
 from models.features.series import lacking_columns
-from models.promotion.gates import Decision, Evidence, decide, failed, verdicts
+from models.promotion.gates import Decision, Evidence, counts_as_failure, decide, verdicts
 from tasks.workers.live_evidence import LiveErrors, live_errors
 from tasks.workers.run_context import RunContext, in_bucket, of_release, read_models, stage_rows
 from tasks.workers.train import LEVELS
@@ -67,7 +67,7 @@ def promote_bucket(
         version = versions.get((segment, evidence.fingerprint))
         if decision == "hold":
             held.append((segment, "; ".join(v.reason for v in found if v.decisive and not v.passed)))
-            failures += failed(found)
+            failures += counts_as_failure(found)
         elif version is not None and decision == "promote":
             release_rows[segment] = Champion.promoted(challengers[segment], version, promoted_at, context.run_id)
         elif version is not None and champions[segment].model_version != version:

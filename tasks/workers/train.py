@@ -19,7 +19,7 @@ from models.features.feature_spec import FeatureSpec
 from models.features.series import build_series, encode_covariates
 from models.training.fingerprints import settings_fingerprint
 from models.training.forecast import train_forecast
-from models.training.plan import Planned
+from models.training.plan import SegmentPlan
 from models.training.regression import Tabular, train_regression
 from models.training.select import TrainedSegment
 from tasks.workers.plan import LEVELS, former_models, planned_buckets, planned_levels
@@ -52,7 +52,7 @@ class Outcome:
     candidate: str = ""
 
 
-def outcome_of(planned: Planned) -> Outcome:
+def outcome_of(planned: SegmentPlan) -> Outcome:
     """The outcome of a segment that is not to be trained."""
     name = {"reuse": "reused", "fallback": "fallback", "skip": "skipped"}[planned.action]
     return Outcome(planned.segment, name, planned.reason, planned.candidate)
@@ -86,7 +86,7 @@ def train_bucket(context: RunContext, contract: FeatureSpec, buckets: int, bucke
     return _stage(context, bucket, list(trained.values()), records, planned, rows.num_rows, outcomes)
 
 
-def _outcome(planned: Planned, result: TrainedSegment) -> Outcome:
+def _outcome(planned: SegmentPlan, result: TrainedSegment) -> Outcome:
     if result.failed:
         return Outcome(planned.segment, "failed", result.reason)
     reason = "; ".join(filter(None, (planned.reason, result.reason)))
@@ -99,7 +99,7 @@ def _rows(context: RunContext, bucket: int, segments: Sequence[str]) -> pa.Table
 
 
 def _train(
-    context: RunContext, contract: FeatureSpec, rows: pa.Table, planned: Sequence[Planned]
+    context: RunContext, contract: FeatureSpec, rows: pa.Table, planned: Sequence[SegmentPlan]
 ) -> Mapping[str, TrainedSegment]:
     """Results by segment: a candidate refitted, or chosen anew, as planned; where the refit fails, chosen anew too."""
     refits: dict[str, list[str]] = {}
@@ -135,7 +135,9 @@ def tabular_of(rows: pa.Table, contract: FeatureSpec) -> Tabular:
     return Tabular(tuple(names), encode_covariates(rows, contract), rows["target"].to_numpy(), starts, lengths)
 
 
-def _train_levels(context: RunContext, contract: FeatureSpec, buckets: int, planned: Sequence[Planned]) -> TrainReceipt:
+def _train_levels(
+    context: RunContext, contract: FeatureSpec, buckets: int, planned: Sequence[SegmentPlan]
+) -> TrainReceipt:
     """Train the parents and the global model that need it; they get their own records, with the level's name."""
     wanted = {each.segment: each for each in planned if each.trains}
     rows = _level_rows(context, buckets)
@@ -164,7 +166,7 @@ def _level_rows(context: RunContext, buckets: int) -> pa.Table:
 def _record(
     context: RunContext,
     contract: FeatureSpec,
-    planned: Planned,
+    planned: SegmentPlan,
     result: TrainedSegment,
     level: str,
     rows: int,
@@ -200,7 +202,7 @@ def _stage(
     bucket: int,
     trained: Sequence[TrainedSegment],
     records: Sequence[ModelRecord],
-    planned: Sequence[Planned],
+    planned: Sequence[SegmentPlan],
     rows: int,
     outcomes: Sequence[Outcome] = (),
 ) -> TrainReceipt:

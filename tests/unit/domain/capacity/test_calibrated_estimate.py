@@ -4,12 +4,12 @@ import pytest
 from reports import summary
 
 from domain.capacity.calibrated_estimate import (
-    against_actual,
     by_cost_model,
-    by_former_run,
+    by_previous_run,
+    compare_with_actual,
     is_newer,
     serial_parts,
-    trains_most,
+    trained_most,
 )
 from domain.capacity.cost_model import CostModel, StageCost, Work
 from domain.capacity.estimate import STAGE_SECONDS
@@ -45,7 +45,7 @@ def test_nothing_to_train_takes_no_first_task():
 def test_a_former_run_corrects_the_built_in_figures():
     former = summary(stages=(StageTime("train", STAGE_SECONDS + 30.0), StageTime("score", STAGE_SECONDS + 8.0)))
     then = replace(PLAIN, train_seconds=STAGE_SECONDS + 15.0, score_seconds=STAGE_SECONDS + 16.0)
-    found = by_former_run(PLAIN, former, then)
+    found = by_previous_run(PLAIN, former, then)
     assert found.train_seconds == pytest.approx(STAGE_SECONDS + 2 * (20.0 - STAGE_SECONDS))
     assert found.score_seconds == pytest.approx(STAGE_SECONDS + (5.0 - STAGE_SECONDS) / 2)
     assert found.peak_memory_bytes == former.peak_rss_bytes
@@ -54,14 +54,14 @@ def test_a_former_run_corrects_the_built_in_figures():
 
 def test_a_stage_that_took_no_time_or_did_not_take_place_corrects_nothing():
     former = summary(stages=(StageTime("train", STAGE_SECONDS),))
-    found = by_former_run(PLAIN, former, PLAIN)
+    found = by_previous_run(PLAIN, former, PLAIN)
     assert (found.train_seconds, found.score_seconds) == (PLAIN.train_seconds, PLAIN.score_seconds)
 
 
 def test_only_a_run_that_trained_most_of_the_fleet_tells_of_it():
-    assert trains_most(summary())
-    assert not trains_most(summary(outcomes=OutcomeCounts(trained=2, reused=4)))
-    assert not trains_most(summary(segments=0, outcomes=OutcomeCounts()))
+    assert trained_most(summary())
+    assert not trained_most(summary(outcomes=OutcomeCounts(trained=2, reused=4)))
+    assert not trained_most(summary(segments=0, outcomes=OutcomeCounts()))
 
 
 def test_the_newer_knowledge_counts():
@@ -70,12 +70,11 @@ def test_the_newer_knowledge_counts():
 
 
 def test_figures_stand_beside_what_they_came_to():
-    found = against_actual(PLAIN, [StageTime("train", 10.0)], 2 * 10**9)
+    found = compare_with_actual(PLAIN, [StageTime("train", 10.0)], 2 * 10**9)
     assert {name: each.ratio for name, each in found.items()} == {"train_seconds": 0.5, "peak_memory_bytes": 2.0}
-    assert against_actual(None, [StageTime("train", 10.0)], 1) == {}
-    assert (
-        against_actual(replace(PLAIN, train_seconds=0.0), [StageTime("train", 1.0)], 1)["train_seconds"].ratio is None
-    )
+    assert compare_with_actual(None, [StageTime("train", 10.0)], 1) == {}
+    nothing = replace(PLAIN, train_seconds=0.0)
+    assert compare_with_actual(nothing, [StageTime("train", 1.0)], 1)["train_seconds"].ratio is None
 
 
 def test_what_one_process_does_is_as_in_the_last_run_or_typical():

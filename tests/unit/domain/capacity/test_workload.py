@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.capacity.cost_model import Work
-from domain.capacity.workload import bucket_work, chosen_buckets, chosen_measurements, level_work
+from domain.capacity.workload import bucket_work, level_work, representative_buckets, representative_segments
 from domain.data.segments import GLOBAL_KEY
 
 
@@ -36,7 +36,7 @@ def test_levels_of_a_regression_fleet_have_the_rows_of_their_segments_up_to_a_li
 
 @given(st.dictionaries(st.text("abc", min_size=1), st.integers(1, 1000), min_size=1, max_size=80), st.integers(1, 100))
 def test_pieces_are_as_many_segments_as_asked_for_each_once(rows, segments):
-    pieces = chosen_measurements(rows, segments)
+    pieces = representative_segments(rows, segments)
     taken = [segment for piece in pieces for segment in piece]
     assert len(taken) == len(set(taken)) == min(segments, len(rows))
     assert set(taken) <= set(rows)
@@ -44,7 +44,7 @@ def test_pieces_are_as_many_segments_as_asked_for_each_once(rows, segments):
 
 
 def test_pieces_are_few_of_all_sizes_then_short_then_long_segments():
-    few, short, long = chosen_measurements({f"s={number}": number for number in range(1000)}, 80)
+    few, short, long = representative_segments({f"s={number}": number for number in range(1000)}, 80)
     sizes = [[int(segment[2:]) for segment in piece] for piece in (few, short, long)]
     assert [len(piece) for piece in sizes] == [10, 35, 35]
     assert max(sizes[1]) < min(sizes[2])
@@ -54,15 +54,15 @@ def test_pieces_are_few_of_all_sizes_then_short_then_long_segments():
 
 @given(st.lists(st.builds(Work, st.integers(1, 200), st.integers(1, 9)), min_size=1, max_size=60), st.integers(1, 9999))
 def test_buckets_hold_enough_segments_where_there_are(buckets, segments):
-    chosen = chosen_buckets(buckets, segments)
+    chosen = representative_buckets(buckets, segments)
     held = sum(buckets[place].segments for place in chosen)
     assert len(set(chosen)) == len(chosen)
     assert held >= segments or len(chosen) == len(buckets)
 
 
 def test_a_large_fleet_is_not_read_whole():
-    assert len(chosen_buckets([Work(128, 128 * number) for number in range(4000)], 200)) == 8
+    assert len(representative_buckets([Work(128, 128 * number) for number in range(4000)], 200)) == 8
 
 
 def test_a_sample_of_one_is_one_piece():
-    assert chosen_measurements({"a": 5, "b": 9, "c": 7}, 1) == [["c"]]
+    assert representative_segments({"a": 5, "b": 9, "c": 7}, 1) == [["c"]]

@@ -6,7 +6,7 @@ from kit import panel_of, series_of
 from domain.config.candidates import CANDIDATES
 from models.features.feature_spec import FeatureSpec
 from models.features.panel import Panel
-from models.features.training_rows import Window
+from models.features.training_rows import Cutoff
 from models.smoothing.base import forecast
 from models.smoothing.candidate import SmoothingCandidate
 from models.smoothing.methods import smoothing_method
@@ -37,7 +37,7 @@ def test_a_method_says_the_same_of_windows_joined_and_one_by_one():
 
 
 def test_a_bucket_without_segments_has_forecasts_of_none():
-    window = Window(series_of(), FeatureSpec("forecast", horizon=3), None, 0, 3)
+    window = Cutoff(series_of(), FeatureSpec("forecast", horizon=3), None, 0, 3)
     for method in ("seasonal_naive", "theta", "ses"):
         first, second = SmoothingCandidate(method, smoothing_method(method)).fit([window, window])
         assert first.forecast.shape == second.forecast.shape == (0, 3)

@@ -6,7 +6,7 @@ from kit import series_of
 
 from models.features import training_rows as module
 from models.features.feature_spec import FeatureSpec
-from models.features.training_rows import Window, build_rows
+from models.features.training_rows import Cutoff, build_rows
 
 CONTRACT = FeatureSpec("forecast", horizon=3, lags=(1,), windows=(2,))
 
@@ -14,7 +14,7 @@ CONTRACT = FeatureSpec("forecast", horizon=3, lags=(1,), windows=(2,))
 def test_rows_trained_on_have_their_target_at_or_before_the_origin():
     series = series_of(np.arange(20.0), np.arange(100.0, 109.0))
     rows = build_rows(series, CONTRACT, [0, 3])
-    used = Window(series, CONTRACT, rows, 3, 3).training()
+    used = Cutoff(series, CONTRACT, rows, 3, 3).training()
     seen = rows.target[used]
     assert seen.max() == 105.0
     assert np.nanmax(rows.target[0][used[0]]) == 16.0
@@ -27,15 +27,15 @@ def test_a_row_needs_a_history_of_four_periods_or_of_one_season():
     for contract, first in ((CONTRACT, 3), (seasonal, 6)):
         shaped = series_of(np.arange(20.0), season=contract.season)
         rows = build_rows(shaped, contract, [0])
-        used = Window(shaped, contract, rows, 0, 3).training()
+        used = Cutoff(shaped, contract, rows, 0, 3).training()
         assert rows.origins[np.flatnonzero(used.any(axis=(0, 2)))[0]] == first
     assert series.panel.season == 7
 
 
 def test_actual_values_beyond_the_panel_are_unknown():
     series = series_of([1.0, 2.0, 3.0, 4.0])
-    np.testing.assert_array_equal(Window(series, CONTRACT, None, 2, 3).actual(), [[3.0, 4.0, np.nan]])
-    assert np.isnan(Window(series, CONTRACT, None, 0, 3).actual()).all()
+    np.testing.assert_array_equal(Cutoff(series, CONTRACT, None, 2, 3).actual(), [[3.0, 4.0, np.nan]])
+    assert np.isnan(Cutoff(series, CONTRACT, None, 0, 3).actual()).all()
 
 
 def test_backtest_origins_are_there_however_long_the_series(monkeypatch):
@@ -44,7 +44,7 @@ def test_backtest_origins_are_there_however_long_the_series(monkeypatch):
     rows = build_rows(series, CONTRACT, [0, 50, 150])
     assert len(rows.origins) == 13
     for shift in (0, 50, 150):
-        window = Window(series, CONTRACT, rows, shift, 3)
+        window = Cutoff(series, CONTRACT, rows, shift, 3)
         assert window.base_at_origin()[0, :, 1].tolist() == [199.0 - shift] * 3
         assert window.panel.values.shape[1] == 200 - shift
 
@@ -56,7 +56,7 @@ def test_features_of_a_backtest_origin_do_not_change_with_what_follows():
     windows = []
     for one in (values, changed):
         series = series_of(one)
-        windows.append(Window(series, CONTRACT, build_rows(series, CONTRACT, [0, 5]), 5, 3))
+        windows.append(Cutoff(series, CONTRACT, build_rows(series, CONTRACT, [0, 5]), 5, 3))
     first, second = windows
     np.testing.assert_array_equal(first.base_at_origin(), second.base_at_origin())
     used = first.training()
@@ -67,4 +67,4 @@ def test_features_of_a_backtest_origin_do_not_change_with_what_follows():
 
 def test_a_window_without_rows_says_so():
     with pytest.raises(ValueError, match="without feature rows"):
-        Window(series_of([1.0, 2.0]), CONTRACT, None, 0, 3).training()
+        Cutoff(series_of([1.0, 2.0]), CONTRACT, None, 0, 3).training()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.data.tables import ACCURACY, PREDICTIONS
-from models.monitoring.accuracy import FIGURES, accuracy_by, measured
+from models.monitoring.accuracy import FIGURES, accuracy_by, measure_accuracy
 
 KINDS = {name: PREDICTIONS.schema.field(name).type for name in ("segment", "step", "release", "time", "prediction")}
 KINDS |= {"lower": pa.float64(), "upper": pa.float64(), "target": pa.float64()}
@@ -28,7 +28,7 @@ def joined(*rows, **columns):
 
 
 def test_figures_are_those_of_a_calculation_by_hand():
-    (row,) = measured(joined(("a", 1, 12.0, 10.0), ("a", 1, 9.0, 10.0), ("a", 1, 0.0, 0.0))).to_pylist()
+    (row,) = measure_accuracy(joined(("a", 1, 12.0, 10.0), ("a", 1, 9.0, 10.0), ("a", 1, 0.0, 0.0))).to_pylist()
     assert (row["rows"], row["excluded"], row["interval_rows"]) == (3, 0, 3)
     assert row["mae"] == pytest.approx(1.0)
     assert row["rmse"] == pytest.approx(np.sqrt(5 / 3))
@@ -41,7 +41,7 @@ def test_figures_are_those_of_a_calculation_by_hand():
 
 def test_excluded_outliers_are_counted_and_left_out():
     rows = joined(("a", 1, 1.0, 2.0), ("a", 1, 1.0, 900.0), ("b", 1, 1.0, 900.0), excluded=[False, True, True])
-    first, second = measured(rows).to_pylist()
+    first, second = measure_accuracy(rows).to_pylist()
     assert (first["rows"], first["excluded"], first["mae"]) == (1, 1, 1.0)
     assert (second["rows"], second["excluded"], second["mae"], second["wape"], second["coverage"]) == (0, 1) + (
         None,
@@ -50,24 +50,24 @@ def test_excluded_outliers_are_counted_and_left_out():
 
 def test_rows_without_an_interval_do_not_count_for_coverage():
     rows = joined(("a", 1, 1.0, 1.0), ("a", 1, 1.0, 1.0), lower=[0.0, None], upper=[2.0, None])
-    (row,) = measured(rows).to_pylist()
+    (row,) = measure_accuracy(rows).to_pylist()
     assert (row["rows"], row["interval_rows"], row["coverage"]) == (2, 1, 1.0)
 
 
 def test_steps_releases_and_models_that_had_seen_the_future_stand_apart():
     rows = joined(*[("a", 1 + i % 2, 1.0, 1.0) for i in range(8)], release=[1, 1, 1, 1, 2, 2, 2, 2])
     rows = rows.set_column(rows.column_names.index("in_sample"), "in_sample", pa.array([False, False, True, True] * 2))
-    assert measured(rows).num_rows == 8
+    assert measure_accuracy(rows).num_rows == 8
 
 
 def test_a_regression_fleet_has_no_steps():
     rows = joined(("a", None, 1.0, 2.0), ("a", None, 1.0, 3.0))
-    (row,) = measured(rows).to_pylist()
+    (row,) = measure_accuracy(rows).to_pylist()
     assert (row["step"], row["rows"], row["mae"]) == (None, 2, 1.5)
 
 
 def test_nothing_gives_nothing():
-    assert measured(joined()).num_rows == 0
+    assert measure_accuracy(joined()).num_rows == 0
     assert accuracy_by(ACCURACY.schema.empty_table(), ("step", "in_sample")).num_rows == 0
 
 
@@ -77,8 +77,8 @@ number = st.floats(-1e3, 1e3)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 3), number, number, st.booleans()), min_size=1))
 def test_groups_put_together_are_as_if_measured_at_once(rows):
     table = joined(*[row[:4] for row in rows], excluded=[row[4] for row in rows])
-    at_once = measured(table.set_column(0, "segment", pa.array(["all"] * len(rows)))).to_pylist()
-    together = accuracy_by(measured(table), ("step", "in_sample")).to_pylist()
+    at_once = measure_accuracy(table.set_column(0, "segment", pa.array(["all"] * len(rows)))).to_pylist()
+    together = accuracy_by(measure_accuracy(table), ("step", "in_sample")).to_pylist()
     for one, other in zip(at_once, together, strict=True):
         for name in (*FIGURES, "excluded", "first_time", "last_time"):
             assert other[name] == (pytest.approx(one[name], abs=1e-6) if isinstance(one[name], float) else one[name])

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from domain.errors import ExportError
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.forecast_features import forecast_features
-from models.features.training_rows import Window, build_rows
+from models.features.training_rows import Cutoff, build_rows
 from models.onnx_graphs.builder import GraphSpec, LinearMember, SmoothingMember, TreesMember, build_graph
 from models.onnx_graphs.runtime import run_graph
 from models.regressors.estimators import tree_member
@@ -54,7 +54,7 @@ def graph_and_native(fleet, names, scale=100.0, transform="none", minimum=None, 
     )
     contract = feature_spec_of(chosen, {})
     series = series_of(history(scale, "croston" in names), season=12)
-    window = Window(series, contract, build_rows(series, contract, [0]), 0, horizon)
+    window = Cutoff(series, contract, build_rows(series, contract, [0]), 0, horizon)
     found = candidates_of(chosen)
     fitted = [candidate.fit([window])[0] for candidate in found]
     configs = zip(chosen.candidates, fitted, strict=True)

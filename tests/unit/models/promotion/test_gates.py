@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.config.fleet import Gates
-from models.promotion.gates import Evidence, decide, failed, verdicts
+from models.promotion.gates import Evidence, counts_as_failure, decide, verdicts
 
 GOOD = Evidence(
     segment="s=1",
@@ -207,13 +207,13 @@ def test_what_keeps_a_good_challenger_out_is_a_verdict_with_a_reason(gate, chang
     assert found(held)[gate].decisive
     assert reason in found(held)[gate].reason
     assert decision(held) == "hold"
-    assert failed(list(verdicts(held, Gates()))) is counts
+    assert counts_as_failure(list(verdicts(held, Gates()))) is counts
 
 
 def test_a_pinned_challenger_that_fails_a_gate_as_well_counts_as_failed():
     bad = replace(RIVAL, error=9.0, champion_error=9.0, pinned_version=3)
-    assert failed(list(verdicts(bad, Gates())))
-    assert not failed(list(verdicts(replace(GOOD, latency_ms=1e9), Gates())))
+    assert counts_as_failure(list(verdicts(bad, Gates())))
+    assert not counts_as_failure(list(verdicts(replace(GOOD, latency_ms=1e9), Gates())))
 
 
 def test_the_pinned_model_itself_is_unchanged_and_an_unregistered_one_is_held():

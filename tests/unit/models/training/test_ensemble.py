@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.training.ensemble import COMBINED, choose, combination_weights, conformal_quantile, cutoffs, ensemble
+from models.training.ensemble import ENSEMBLE_INDEX, choose, conformal_quantile, cutoffs, ensemble, ensemble_weights
 
 NAN = np.nan
 
@@ -22,32 +22,32 @@ NAN = np.nan
 )
 def test_weights_of_each_segment_sum_to_one(errors: list[list[list[float]]]) -> None:
     array = np.array(errors)
-    weights = combination_weights(array)
+    weights = ensemble_weights(array)
     assert (weights >= 0.0).all()
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
     known = np.isfinite(array).any(axis=(1, 2))
     assert (weights[known][~np.isfinite(array).any(axis=1)[known]] == 0.0).all()
-    np.testing.assert_array_equal(combination_weights(array[:1]), weights[:1])
+    np.testing.assert_array_equal(ensemble_weights(array[:1]), weights[:1])
 
 
 def test_weights_are_inverse_squares_of_the_errors() -> None:
     errors = np.array([[[1.0, 2.0, NAN], [10.0, 20.0, NAN]]])
-    np.testing.assert_allclose(combination_weights(errors), [[0.8, 0.2, 0.0]], rtol=1e-6)
+    np.testing.assert_allclose(ensemble_weights(errors), [[0.8, 0.2, 0.0]], rtol=1e-6)
 
 
 def test_a_member_missing_in_one_fold_is_judged_on_the_others() -> None:
     errors = np.array([[[1.0, 1.0], [5.0, NAN]]])
-    np.testing.assert_allclose(combination_weights(errors), [[0.5, 0.5]])
+    np.testing.assert_allclose(ensemble_weights(errors), [[0.5, 0.5]])
 
 
 def test_exact_members_share_and_leave_nothing_to_others() -> None:
     errors = np.array([[[0.0, 3.0, 0.0]], [[0.0, 0.0, 0.0]], [[NAN, NAN, NAN]]])
     expected = [[0.5, 0.0, 0.5], [1 / 3, 1 / 3, 1 / 3], [1.0, 0.0, 0.0]]
-    np.testing.assert_allclose(combination_weights(errors), expected)
+    np.testing.assert_allclose(ensemble_weights(errors), expected)
 
 
 def test_hopeless_member_gets_nothing() -> None:
-    assert combination_weights(np.array([[[1.0, 1.0, 20.0]]])).tolist() == [[0.5, 0.5, 0.0]]
+    assert ensemble_weights(np.array([[[1.0, 1.0, 20.0]]])).tolist() == [[0.5, 0.5, 0.0]]
 
 
 def test_combine_shares_the_weight_of_a_missing_forecast() -> None:
@@ -59,7 +59,7 @@ def test_combine_shares_the_weight_of_a_missing_forecast() -> None:
 def test_combination_wins_unless_a_member_leads_by_far() -> None:
     errors = np.array([[[0.9, 2.0]], [[0.4, 2.0]], [[NAN, NAN]]])
     combined = np.array([[1.0], [1.0], [NAN]])
-    assert choose(errors, combined, np.array([3, 0])).tolist() == [COMBINED, 0, COMBINED]
+    assert choose(errors, combined, np.array([3, 0])).tolist() == [ENSEMBLE_INDEX, 0, ENSEMBLE_INDEX]
 
 
 def test_simplest_of_nearly_equal_members_is_chosen() -> None:

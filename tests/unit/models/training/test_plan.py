@@ -2,7 +2,7 @@ import pytest
 
 from domain.errors import FleetError
 from models.training.fingerprints import training_fingerprint
-from models.training.plan import Former, plan_levels, plan_segments
+from models.training.plan import PreviousModel, plan_levels, plan_segments
 
 SETTINGS = "settings"
 
@@ -12,7 +12,7 @@ def profile(segment, rows=50, excluded=0, fingerprint="rows"):
 
 
 def former(fingerprint="other", candidate="ridge", refits=0, rows=50):
-    return Former(fingerprint, candidate, refits, rows)
+    return PreviousModel(fingerprint, candidate, refits, rows)
 
 
 def only(fleet, known=None, **changes):
