@@ -11,6 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.table import Lake, StagedFile, Table
+from domain.data.parts import bucket_part, is_input_part
 from domain.data.tables import ACCURACY, PREDICTIONS, landed, observations
 from models.monitoring.accuracy import accuracy_by
 from tasks.context import Run
@@ -67,12 +68,12 @@ def _given(run: Run, buckets: int) -> list[BucketFiles]:
     """The files that every bucket's accuracy follows from."""
     forecast = run.fleet.task == "forecast"
     predictions = _grouped(run.table(PREDICTIONS).files(), "part")
-    every = tuple(file for name, files in predictions.items() if name.startswith("input-") for file in files)
+    every = tuple(file for name, files in predictions.items() if is_input_part(name) for file in files)
     rows = _grouped(run.table(observations(run.fleet)).files(), "bucket")
     lines = () if forecast else tuple(run.table(landed(run.fleet)).files())
     found = []
     for bucket in range(buckets):
-        of_bucket = predictions.get(f"bucket-{bucket}", ()) if forecast else every
+        of_bucket = predictions.get(bucket_part(bucket), ()) if forecast else every
         observed = rows.get(str(bucket), ())
         paths = sorted(file.path for file in (*of_bucket, *observed))
         basis = _digest([str(_VERSION), *run.fleet.row_key, *paths])

@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from adapters.lake.files import list_files, put_path
 from adapters.lake.job_results import write_job_result
 from adapters.queries.job_output import FORMATS, write_output
+from domain.data.parts import input_part
 from domain.data.tables import INPUTS, PREDICTIONS
 from domain.errors import RequestError, SourceError
 from domain.gateway.job_result import InputResult, JobResult
@@ -89,7 +90,7 @@ def _statuses(run: Run, ids: set[str]) -> dict[str, Counter[str]]:
     if run.fleet.task == "forecast":
         rows = run.table(PREDICTIONS).read(["input_id", "status"])
     else:
-        parts = {f"input-{input_id}" for input_id in ids}
+        parts = {input_part(input_id) for input_id in ids}
         rows = run.table(PREDICTIONS).read(["input_id", "status"], lambda partition: partition["part"] in parts)
     grouped = rows.group_by(["input_id", "status"]).aggregate([([], "count_all")]).to_pylist()
     found: dict[str, Counter[str]] = {}

@@ -12,6 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.table import StagedFile
+from domain.data.parts import input_part
 from domain.data.periods import parse_time_span, period_ends, period_of, time_span_text
 from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, SEGMENTS, landed, levels, observations
 from domain.errors import RequestError, ScoringError, StaleTableError
@@ -142,7 +143,7 @@ def _commit(run: Run, request: ScoringRequest, receipts: list[ScoreReceipt], bas
     # An input without a single valid row is scored too: nothing would tell so but an empty file.
     covered = {file.partition["part"] for file in staged}
     if run.fleet.task != "forecast":
-        parts = [f"input-{input_id}" for input_id in request.inputs if f"input-{input_id}" not in covered]
+        parts = [part for part in map(input_part, request.inputs) if part not in covered]
         staged += [table.stage(table.spec.file_schema.empty_table(), part=part) for part in parts]
 
     def removes(file: StagedFile) -> bool:
@@ -187,7 +188,7 @@ def _as_of_text(run: Run, request: ScoringRequest) -> str | None:
 def _standing(run: Run, request: ScoringRequest) -> ScoreSummary:
     """No new input: the predictions that were committed before stand."""
     requested = {file.partition["input_id"] for file in run.table(landed(run.fleet, "requests")).files()}
-    parts = {f"input-{input_id}" for input_id in requested}
+    parts = set(map(input_part, requested))
     rows = run.table(PREDICTIONS).read(_FIGURES, lambda partition: partition["part"] in parts)
     return _figures(run, request, rows)
 

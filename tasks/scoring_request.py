@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pyarrow.compute as pc
 
 from adapters.lake.table import StagedFile
+from domain.data.parts import input_part
 from domain.data.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observations
 from tasks.context import Run
 from tasks.partition import recorded_buckets
@@ -28,7 +29,7 @@ def scoring_request(run: Run, release: int, as_of: datetime | None) -> ScoringRe
         content += f":as_of={as_of.isoformat()}" if as_of else ""
     else:
         done = {file.partition["part"] for file in run.table(PREDICTIONS).files()}
-        files = _one_place_each([file for file in files if f"input-{file.partition['input_id']}" not in done])
+        files = _one_place_each([file for file in files if input_part(file.partition["input_id"]) not in done])
         inputs = sorted({file.partition["input_id"] for file in files})
         content = f"rows:{','.join(inputs)}"
     digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from adapters.queries.fleet_status import FleetTables
 from domain.data.current_forecasts import latest_forecasts
+from domain.data.parts import bucket_part, is_bucket_part, part_bucket
 from domain.data.tables import CHAMPIONS, PREDICTIONS
 
 __all__ = ["current_forecasts", "release_in_force"]
@@ -29,9 +30,9 @@ def current_forecasts(
     if segment is not None:
         wanted = wanted & (pc.field("segment") == segment)
     table = tables[PREDICTIONS]
-    files = table.files(lambda partition: partition["part"].startswith("bucket-"))
-    for part in sorted({file.partition["part"] for file in files}, key=lambda part: int(part.removeprefix("bucket-"))):
-        of_bucket = [file for file in files if file.partition["part"] == part]
+    files = table.files(lambda partition: is_bucket_part(partition["part"]))
+    for bucket in sorted({part_bucket(file.partition["part"]) for file in files}):
+        of_bucket = [file for file in files if file.partition["part"] == bucket_part(bucket)]
         rows = latest_forecasts(table.read_files(of_bucket, rows=wanted))
         if rows.num_rows:
             yield rows

@@ -14,6 +14,7 @@ from adapters.lake.lease import at_work
 from adapters.lake.report_files import read_times
 from adapters.lake.table import Lake, StagedFile, Table
 from adapters.sources.fleet_files import file_of
+from domain.data.parts import is_bucket_part
 from domain.data.tables import (
     CHALLENGERS,
     CHAMPIONS,
@@ -235,7 +236,7 @@ def _stale(tables: FleetTables, observations: Sequence[StagedFile], release: Rel
         tables, release
     ):
         yield "verdicts"
-    forecasts = any(file.partition["part"].startswith("bucket-") for file in predictions)
+    forecasts = any(is_bucket_part(file.partition["part"]) for file in predictions)
     if predictions and scored < max(partitioned if forecasts else 0, newest(tables[REQUESTS].files())):
         yield "predictions"
 

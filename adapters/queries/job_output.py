@@ -10,6 +10,7 @@ from adapters.lake.table import Lake
 from adapters.queries.export import Format, table_writer
 from domain.config.fleet import Fleet
 from domain.data.flatten import flat_text, split_segments
+from domain.data.parts import input_part
 from domain.data.tables import PREDICTIONS
 from domain.errors import UnknownNameError
 from domain.gateway.job_result import JobResult
@@ -51,7 +52,7 @@ def _shaped(part: pa.Table, fleet: Fleet, form: Format) -> pa.Table:
 def _parts(lake: Lake, account: JobResult) -> Iterator[pa.Table]:
     table = lake.table(account.fleet, PREDICTIONS)
     by_input = account.inputs and account.task != "forecast"
-    parts = {f"input-{one.input_id}" for one in account.inputs}
+    parts = {input_part(one.input_id) for one in account.inputs}
     wanted = None if by_input else pc.field("job_id") == account.job_id
     for file in table.files(lambda partition: not by_input or partition["part"] in parts):
         found = table.read_files([file], rows=wanted)

@@ -12,6 +12,7 @@ import pyarrow.dataset as ds
 from adapters.queries.fleet_status import OBSERVATIONS, FleetTables
 from adapters.queries.lineage import LEVELS, champion_of, input_views, model_views, trace
 from domain.config.fleet import Fleet
+from domain.data.parts import bucket_part, is_bucket_part
 from domain.data.segment_search import closest, find_segment
 from domain.data.segments import GLOBAL_KEY, bucket_of, hash_segments, parse_segment
 from domain.data.tables import (
@@ -236,9 +237,9 @@ def _verdicts(tables: FleetTables, wanted: ds.Expression) -> tuple[VerdictView, 
 
 def _predictions(tables: FleetTables, bucket: int, wanted: ds.Expression) -> list[PredictionView]:
     """Forecasts of the past last; else the newest first: by origin, then release, then job."""
-    parts = f"bucket-{bucket}"
+    own = bucket_part(bucket)
     rows = tables[PREDICTIONS].read(
-        _PREDICTION, lambda partition: partition["part"] == parts or not partition["part"].startswith("bucket-"), wanted
+        _PREDICTION, lambda partition: partition["part"] == own or not is_bucket_part(partition["part"]), wanted
     )
     return sorted((PredictionView(**row) for row in rows.to_pylist()), key=_age, reverse=True)
 

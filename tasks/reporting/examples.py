@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.data.parts import bucket_part, is_input_part
 from domain.data.tables import PREDICTIONS, SEGMENTS, key_column, landed, observations
 from domain.reporting.examples import Example, SegmentProfile, choose_examples, worst_segments
 from domain.reporting.formatting import format_metric, format_number
@@ -66,10 +67,11 @@ def series_examples(run: Run, job_id: str, profiles: Sequence[SegmentProfile]) -
     chosen, worst = choose_examples(profiles, _EXAMPLES), worst_segments(profiles, _WORST)
     segments = {example.profile.segment for example in (*chosen, *worst)}
     wanted = pc.field("segment").isin(sorted(segments))
-    buckets = {str(example.profile.bucket) for example in (*chosen, *worst)}
+    buckets = {example.profile.bucket for example in (*chosen, *worst)}
+    parts = set(map(bucket_part, buckets))
     history = _by_segment(
         run.table(observations(run.fleet)).read(
-            ["segment", "time", "target"], lambda partition: partition["bucket"] in buckets, wanted
+            ["segment", "time", "target"], lambda partition: int(partition["bucket"]) in buckets, wanted
         )
     )
     columns = ["segment", "time", "step", "prediction", "lower", "upper", "candidate", "fallback_level", "model_name"]
@@ -77,7 +79,7 @@ def series_examples(run: Run, job_id: str, profiles: Sequence[SegmentProfile]) -
         run.table(PREDICTIONS)
         .read(
             [*columns, "model_version"],
-            lambda partition: partition["part"] in {f"bucket-{bucket}" for bucket in buckets},
+            lambda partition: partition["part"] in parts,
             wanted & (pc.field("job_id") == job_id),
         )
         .sort_by([("segment", "ascending"), ("time", "ascending")])
@@ -158,7 +160,7 @@ def test_rows(run: Run, profiles: Sequence[SegmentProfile]) -> tuple[TestRows | 
     columns = ["segment", "row_key", "prediction", "lower", "upper", "candidate", "fallback_level", "model_name"]
     predicted = run.table(PREDICTIONS).read(
         [*columns, "model_version"],
-        lambda partition: partition["part"].startswith("input-"),
+        lambda partition: is_input_part(partition["part"]),
         pc.is_valid(pc.field("prediction")),
     )
     joined = truth.join(predicted, ["segment", "row_key"], join_type="inner")

@@ -6,6 +6,7 @@ import numpy as np
 
 from domain.capacity.cost_model import Work
 from domain.capacity.workload import bucket_work, level_work
+from domain.data.parts import input_part
 from domain.data.segments import bucket_of
 from domain.data.tables import PREDICTIONS, SEGMENTS, landed
 from models.training.plan import SegmentPlan
@@ -35,7 +36,7 @@ def score_work(run: Run, buckets: int) -> list[Work]:
 def request_work(run: Run, buckets: int, done: set[str] | frozenset[str] = frozenset()) -> list[Work]:
     """Segments and rows of the scoring input in each bucket that has any. done : parts of it that are left out."""
     table = run.table(landed(run.fleet, "requests"))
-    files = table.files(lambda partition: f"input-{partition['input_id']}" not in done)
+    files = table.files(lambda partition: input_part(partition["input_id"]) not in done)
     hashes = table.read_files(files, ["hash"])["hash"].to_numpy()
     distinct = np.bincount(bucket_of(np.unique(hashes), buckets), minlength=buckets)
     rows = np.bincount(bucket_of(hashes, buckets), minlength=buckets)

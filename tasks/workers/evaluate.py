@@ -12,6 +12,7 @@ from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Metric
 from domain.data.calendar import ordinals
 from domain.data.partitioning import runs_of
+from domain.data.parts import bucket_part, is_input_part
 from domain.data.tables import PREDICTIONS, landed, observations
 from models.features.feature_spec import feature_spec_of
 from models.features.series import build_series
@@ -55,8 +56,8 @@ def evaluate_bucket(
 
 def _parts(context: RunContext, bucket: int) -> Callable[[Mapping[str, str]], bool]:
     if context.fleet.task == "forecast":
-        return lambda partition: partition["part"] == f"bucket-{bucket}"
-    return lambda partition: partition["part"].startswith("input-")
+        return lambda partition: partition["part"] == bucket_part(bucket)
+    return lambda partition: is_input_part(partition["part"])
 
 
 def _join(context: RunContext, actuals: pa.Table, predictions: pa.Table) -> pa.Table:

@@ -6,6 +6,7 @@ from typing import Any
 
 from adapters.lake.table import StagedFile
 from domain.data.partitioning import partition_bucket
+from domain.data.parts import bucket_part
 from domain.data.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from tasks.workers.bucket_reader import SPANS, bucket_rows, forget
 from tasks.workers.run_context import RunContext, stage_rows
@@ -58,5 +59,5 @@ def _partition(context: RunContext, buckets: int, files: Sequence[StagedFile], b
         observations=stage_rows(context.table(observations(context.fleet)), result.observations, bucket=bucket),
         profiles=stage_rows(context.table(SEGMENTS), result.profiles, bucket=bucket),
         levels=stage_rows(context.table(levels(context.fleet)), result.levels, bucket=bucket),
-        quarantined=stage_rows(context.table(QUARANTINE), result.rejected, stage="partition", part=f"bucket-{bucket}"),
+        quarantined=stage_rows(context.table(QUARANTINE), result.rejected, stage="partition", part=bucket_part(bucket)),
     )

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from adapters.lake.table import StagedFile, Table
 from domain.data.model_record import Champion
+from domain.data.parts import bucket_part, input_part
 from domain.data.periods import period_of
 from domain.data.tables import CHAMPIONS, PREDICTIONS, landed
 from tasks.workers.bucket_reader import bucket_rows
@@ -61,13 +62,13 @@ def score_bucket(context: RunContext, request: ScoringRequest, bucket: int) -> S
     table = context.table(PREDICTIONS)
     if context.fleet.task == "forecast":
         rows = _with_job(score_forecast(context, request, bucket, champions, levels, requests), request)
-        merged = _merge(table, request, rows, f"bucket-{bucket}")
-        files = (*merged.kept, *stage_rows(table, merged.rows, part=f"bucket-{bucket}"))
+        merged = _merge(table, request, rows, bucket_part(bucket))
+        files = (*merged.kept, *stage_rows(table, merged.rows, part=bucket_part(bucket)))
     else:
         rows = _with_job(score_rows(context, bucket, champions, levels, requests), request)
         merged = _Merged(rows, 0)
         parts = {input_id: rows.filter(pc.equal(rows["input_id"], input_id)) for input_id in request.inputs}
-        files = tuple(file for key, part in parts.items() for file in stage_rows(table, part, part=f"input-{key}"))
+        files = tuple(file for key, part in parts.items() for file in stage_rows(table, part, part=input_part(key)))
     return ScoreReceipt(
         bucket=bucket,
         rows=merged.rows.num_rows,
