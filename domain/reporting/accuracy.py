@@ -1,4 +1,4 @@
-"""How far predictions were from what was observed later, by step and by release; and its chart."""
+"""Accuracy of past predictions against later observations, by step and by release, with its chart."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from domain.reporting.formatting import format_metric, format_number, format_short
-from domain.reporting.svg import HIT_AREA, Axes, ticks
+from domain.reporting.svg import Axes, ticks
 
 __all__ = ["LiveAccuracy", "PastAccuracy", "step_chart"]
 
 
 @dataclass(frozen=True)
 class LiveAccuracy:
-    """Predictions of one step, or release, that have an actual value by now; NaN where there is no figure.
+    """Accuracy of one step or release over the predictions that have an actual value by now.
 
-    error : in the metric told beside. bias : mean of prediction minus actual. coverage : of the interval, as a share.
+    key : step or release number. error : in `PastAccuracy.metric`. bias : mean of prediction minus actual.
+    coverage : share of the actual values inside the prediction interval. Unknown figures are NaN.
     """
 
     key: int
@@ -30,7 +31,7 @@ class LiveAccuracy:
 
 @dataclass(frozen=True)
 class PastAccuracy:
-    """Predictions of former runs against later observations; in order of steps and releases."""
+    """Predictions of earlier runs against later observations, ordered by step and by release."""
 
     metric: str = "wape"
     steps: Sequence[LiveAccuracy] = ()
@@ -38,7 +39,7 @@ class PastAccuracy:
 
 
 def step_chart(past: PastAccuracy) -> Markup:
-    """Error (y) by periods ahead (x); steps without one are left out."""
+    """Draw the error (y) by periods ahead (x); steps without a figure are left out."""
     known = [item for item in past.steps if math.isfinite(item.error)]
     if not known:
         return Markup("")
@@ -49,10 +50,6 @@ def step_chart(past: PastAccuracy) -> Markup:
     whole = [tick for tick in ticks(*axes.x_range, 6) if tick == int(tick)]
     parts += axes.x_axis([(tick, f"{tick:.0f}") for tick in whole], "periods ahead")
     parts += [axes.y_title(label), axes.path("line champion", places, values), axes.dots("dots", places, values)]
-    width = float(axes.x(1.0) - axes.x(0.0))
-    for item, place in zip(known, axes.x(places), strict=True):
-        told = f"{item.key} ahead: {label} {format_number(item.error)}, {item.rows:,} rows"
-        parts.append(
-            HIT_AREA.format(float(place) - width / 2, axes.margins[0], width, axes.base - axes.margins[0], told)
-        )
+    texts = [f"{item.key} ahead: {label} {format_number(item.error)}, {item.rows:,} rows" for item in known]
+    parts += axes.tooltips(axes.x(places), float(axes.x(1.0) - axes.x(0.0)), texts)
     return axes.svg("wide", "Error of past predictions by periods ahead", parts)

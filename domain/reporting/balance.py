@@ -1,4 +1,4 @@
-"""Do the counts of a run balance? Every row and every segment that went in must be accounted for."""
+"""Balance of a run: every row and segment that went in is accounted for."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ __all__ = ["BalanceCheck", "balance_checks"]
 
 @dataclass(frozen=True)
 class BalanceCheck:
-    """Two counts that must be equal: what there was, and the parts that it went to."""
+    """A total and the parts that must add up to it."""
 
     name: str
     whole: int
@@ -27,7 +27,7 @@ class BalanceCheck:
 
 
 def balance_checks(summary: Summary) -> tuple[BalanceCheck, ...]:
-    """Every check that the run's figures allow."""
+    """Derive every balance check that the figures of the run allow."""
     return tuple(_checks(summary))
 
 

@@ -1,4 +1,4 @@
-"""What changed since the former run of a fleet: outcomes, champions, errors, settings, versions."""
+"""Changes since the previous run of a fleet: outcomes, champions, errors, settings, versions."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,15 +18,15 @@ __all__ = [
 ]
 
 _EXAMPLES = 3
-_SHIFTS = 5
-_SAME_SHARE = 0.005
-"""An error that moved by less of itself counts as the same."""
-_CONCERN = ("failed", "gone", "skipped", "fallback", "new", "trained", "reused")
+_MAX_ERROR_CHANGES = 5
+_TIE_TOLERANCE = 0.005
+"""Relative difference within which two backtest errors count as equal."""
+_SEVERITY = ("failed", "gone", "skipped", "fallback", "new", "trained", "reused")
 
 
 @dataclass(frozen=True)
 class SettingChange:
-    """One setting or version that is not what it was; '–' where there was or is none."""
+    """A setting or package version with another value; '–' stands for absent."""
 
     name: str
     before: str
@@ -35,7 +35,7 @@ class SettingChange:
 
 @dataclass(frozen=True)
 class OutcomeTransition:
-    """Segments that went from one outcome to another; before is `new` and after `gone` where there is no outcome."""
+    """Segments by outcome in both runs; `new` and `gone` stand for segments that are in one run only."""
 
     before: Outcome | str
     after: Outcome | str
@@ -44,13 +44,13 @@ class OutcomeTransition:
 
     @property
     def moved(self) -> bool:
-        """Whether the two differ."""
+        """Whether the outcome changed."""
         return self.before != self.after
 
 
 @dataclass(frozen=True)
 class ChampionFigures:
-    """What is compared of a champion."""
+    """Figures of a champion that are compared between runs."""
 
     candidate: str
     error: float
@@ -59,7 +59,7 @@ class ChampionFigures:
 
 @dataclass(frozen=True)
 class Replacement:
-    """Champions that were replaced, by candidate; empty where the segment had, or has, no champion."""
+    """Number of replaced champions by old and new candidate; empty where there is no champion."""
 
     before: str
     after: str
@@ -68,7 +68,7 @@ class Replacement:
 
 @dataclass(frozen=True)
 class ErrorChange:
-    """A replaced champion whose backtest error moved."""
+    """Backtest errors of a replaced champion and of its successor."""
 
     segment: str
     before: ChampionFigures
@@ -81,7 +81,7 @@ class ErrorChange:
 
 @dataclass(frozen=True)
 class InputFile:
-    """A new or changed file of the training input, as it was read in this run."""
+    """A new or changed file of the training input that this run read."""
 
     path: str
     rows: int
@@ -90,11 +90,12 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Changes:
-    """This run against the one before it.
+    """Comparison of this run with the previous one.
 
-    transitions : by what deserves attention first; empty where the lake does not know the former run.
-    replaced : champions that are not those of the former release; None where that release is no longer kept.
-    better, equal, worse : of the replaced ones, by backtest error. gains, losses : the largest of them.
+    transitions : most serious first; empty if the lake no longer has the outcomes of the previous run.
+    replaced : number of champions that differ from the previous release; None if that release is no longer kept.
+    better, equal, worse : replaced champions by backtest error. gains, losses : the largest changes of the error.
+    files_omitted : number of files beyond those in `files`.
     """
 
     former: Summary
@@ -109,7 +110,7 @@ class Changes:
     settings: tuple[SettingChange, ...] = ()
     versions: tuple[SettingChange, ...] = ()
     files: tuple[InputFile, ...] = ()
-    files_left: int = 0
+    files_omitted: int = 0
 
 
 def changes_between(
@@ -122,13 +123,16 @@ def changes_between(
 ) -> Changes:
     """Compare two runs.
 
-    outcomes, champions : of the former run and of this one, by segment. champions : None if no longer kept.
-    files : that this run read.
+    Parameters
+    ----------
+    outcomes, champions : those of the previous run and of this one, by segment. The previous champions are None if
+        their release is no longer kept.
+    files : files that this run read, of which the `most_files` largest are listed.
     """
     old, new = champions
-    shifts = _shifts(old, new) if old is not None else []
-    moved = sorted((shift for shift in shifts if not _same(shift)), key=lambda shift: (shift.delta, shift.segment))
-    gains, losses = [s for s in moved if s.delta < 0], [s for s in reversed(moved) if s.delta > 0]
+    error_changes = _error_changes(old, new) if old is not None else []
+    moved = sorted((c for c in error_changes if not _is_tie(c)), key=lambda c: (c.delta, c.segment))
+    gains, losses = [c for c in moved if c.delta < 0], [c for c in reversed(moved) if c.delta > 0]
     replacements = _replacements(old, new) if old is not None else ()
     ordered = sorted(files, key=lambda file: (-file.rows, file.path))
     return Changes(
@@ -137,14 +141,14 @@ def changes_between(
         replacements=replacements,
         replaced=None if old is None else sum(replacement.segments for replacement in replacements),
         better=len(gains),
-        equal=len(shifts) - len(moved),
+        equal=len(error_changes) - len(moved),
         worse=len(losses),
-        gains=tuple(gains[:_SHIFTS]),
-        losses=tuple(losses[:_SHIFTS]),
+        gains=tuple(gains[:_MAX_ERROR_CHANGES]),
+        losses=tuple(losses[:_MAX_ERROR_CHANGES]),
         settings=_differences(former.config, now.config),
         versions=_differences(former.versions, now.versions),
         files=tuple(ordered[:most_files]),
-        files_left=max(len(ordered) - most_files, 0),
+        files_omitted=max(len(ordered) - most_files, 0),
     )
 
 
@@ -152,8 +156,8 @@ def _transitions(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[O
     segments: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for segment in sorted(before.keys() | after.keys()):
         segments[before.get(segment, "new"), after.get(segment, "gone")].append(segment)
-    found = [OutcomeTransition(*pair, len(names), tuple(names[:_EXAMPLES])) for pair, names in segments.items()]
-    return tuple(sorted(found, key=lambda t: (not t.moved, _CONCERN.index(t.after), -t.segments, t.before)))
+    transitions = [OutcomeTransition(*pair, len(names), tuple(names[:_EXAMPLES])) for pair, names in segments.items()]
+    return tuple(sorted(transitions, key=lambda t: (not t.moved, _SEVERITY.index(t.after), -t.segments, t.before)))
 
 
 def _replacements(
@@ -168,16 +172,16 @@ def _replacements(
     return tuple(Replacement(*pair, segments) for pair, segments in ordered)
 
 
-def _shifts(before: Mapping[str, ChampionFigures], after: Mapping[str, ChampionFigures]) -> list[ErrorChange]:
-    """Segments that had a champion and have another one."""
+def _error_changes(before: Mapping[str, ChampionFigures], after: Mapping[str, ChampionFigures]) -> list[ErrorChange]:
+    """Compare the errors of segments whose champion was replaced by another one."""
     both = before.keys() & after.keys()
     return [ErrorChange(s, before[s], after[s]) for s in both if before[s].fingerprint != after[s].fingerprint]
 
 
-def _same(shift: ErrorChange) -> bool:
-    """Also where an error is unknown: nothing can be said then."""
-    size = max(abs(shift.before.error), abs(shift.after.error))
-    return not abs(shift.delta) > _SAME_SHARE * size
+def _is_tie(change: ErrorChange) -> bool:
+    """Whether the errors are equal within the tolerance, or one of them is unknown."""
+    size = max(abs(change.before.error), abs(change.after.error))
+    return not abs(change.delta) > _TIE_TOLERANCE * size
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[SettingChange, ...]:

@@ -1,6 +1,6 @@
-"""Champion against baseline over all segments: the comparison, and its two charts as inline SVG.
+"""Champions against the naive baseline over all segments, with two charts as inline SVG.
 
-Values are aggregated before they are drawn; colours are the page's CSS classes.
+The charts draw aggregates, so their size does not depend on the fleet's. Colours are CSS classes of the page.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from domain.reporting.svg import BAR, Axes, FloatArray, tick_labels, ticks
 __all__ = ["TIE_TOLERANCE", "Comparison", "compare_errors", "ecdf_chart", "ratio_chart"]
 
 TIE_TOLERANCE = 0.025
-"""Champion and baseline are called equal within this share; half a bin of the ratio chart."""
-_BINS = 41  # centred on 0, 0.05, ... 2.0; the last one takes everything above
+"""Relative difference within which champion and baseline count as equal; half a bin of the ratio chart."""
+_BINS = 41  # centred on 0, 0.05, ... 2.0; the last bin includes everything above
 _CURVE_POINTS = 200
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Errors of the segments that have both figures; ratio = champion / baseline, 1 where both are 0.
+    """Errors of the segments for which both figures are known, float arrays of shape (n_segments,).
 
-    missing : segments left out because a figure is unknown.
+    ratio : champion / baseline, 1 where both are 0. missing : number of segments with an unknown figure.
     """
 
     champion: FloatArray
@@ -36,21 +36,21 @@ class Comparison:
 
     @property
     def better(self) -> int:
-        """Segments whose champion is better than the baseline by more than `TIE_TOLERANCE`."""
+        """Number of segments whose champion beats the baseline by more than `TIE_TOLERANCE`."""
         return int((self.ratio < 1 - TIE_TOLERANCE).sum())
 
     @property
     def worse(self) -> int:
-        """Segments whose champion is worse than the baseline by more than `TIE_TOLERANCE`."""
+        """Number of segments whose champion is worse than the baseline by more than `TIE_TOLERANCE`."""
         return int((self.ratio > 1 + TIE_TOLERANCE).sum())
 
     @property
     def equal(self) -> int:
-        """The other segments."""
+        """Number of segments in between."""
         return len(self.ratio) - self.better - self.worse
 
     def quantiles(self, share: float) -> tuple[float, float, float]:
-        """Champion, baseline and ratio that `share` of the segments do not exceed (lower quantile, never made up)."""
+        """Lower quantiles of champion, baseline and ratio: observed values that `share` of segments do not exceed."""
         if not len(self.ratio):
             return (math.nan, math.nan, math.nan)
         parts = (self.champion, self.baseline, self.ratio)
@@ -59,7 +59,12 @@ class Comparison:
 
 
 def compare_errors(champion: Sequence[float | None], baseline: Sequence[float | None]) -> Comparison:
-    """Pair the errors of all segments, one each; None and NaN mean unknown."""
+    """Pair the errors of all segments.
+
+    Parameters
+    ----------
+    champion, baseline : one error per segment, in the same order; None and NaN mean unknown.
+    """
     ours, naive = (np.array([math.nan if x is None else x for x in part], dtype=float) for part in (champion, baseline))
     known = np.isfinite(ours) & np.isfinite(naive)
     ours, naive = ours[known], naive[known]
@@ -69,7 +74,7 @@ def compare_errors(champion: Sequence[float | None], baseline: Sequence[float | 
 
 
 def ecdf_chart(comparison: Comparison, metric: str) -> Markup:
-    """Share of segments (y) whose error is at most x, champion and baseline; the axis ends at the 97th percentile."""
+    """Draw the share of segments (y) with an error of at most x; the axis ends at the 97th percentile."""
     pooled = np.concatenate([comparison.champion, comparison.baseline])
     edge = float(np.quantile(pooled, 0.97)) or 1.0
     axes = Axes(480, 300, (28, 14, 44, 58), (0.0, edge), (0.0, 1.0))
@@ -87,7 +92,7 @@ def ecdf_chart(comparison: Comparison, metric: str) -> Markup:
 
 
 def ratio_chart(comparison: Comparison) -> Markup:
-    """Histogram of champion / baseline: better left of 1, worse right of it; the last bar takes all above 1.975."""
+    """Draw the histogram of champion / baseline: below 1 the champion is better; the last bar is open-ended."""
     place = np.clip(np.floor(np.minimum(comparison.ratio, 2.0) / (2 * TIE_TOLERANCE) + 0.5), 0, _BINS - 1).astype(int)
     counts = np.bincount(place, minlength=_BINS)
     axes = Axes(

@@ -1,4 +1,4 @@
-"""Which segments the report shows: telling ones, each for a reason; the same ones for the same figures."""
+"""Choice of the segments that the report shows as examples; deterministic for equal figures."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +13,10 @@ _SHARES = (0.25, 0.75, 0.1, 0.9, 0.4, 0.6, 0.33, 0.67, 0.2, 0.8, 0.05, 0.95)
 
 @dataclass(frozen=True)
 class SegmentProfile:
-    """What is known of a segment. candidate : empty without a champion, as are the errors then (NaN).
+    """Figures of a segment that qualify it as an example.
 
-    level : fallback level that predicted for it, if any. former : candidate of the champion that this run replaced.
+    candidate : empty without a champion; the errors are NaN then. size : total volume of the target.
+    former : candidate of the champion that this run replaced, if any.
     """
 
     segment: str
@@ -32,39 +33,39 @@ class SegmentProfile:
 
     @property
     def ratio(self) -> float:
-        """Champion over baseline; NaN where that means nothing."""
+        """Champion error over baseline error; NaN where it is undefined."""
         return self.error / self.baseline if self.baseline > 0 else math.nan
 
 
 @dataclass(frozen=True)
 class Example:
-    """A segment to show, and what it is an example of."""
+    """A segment with the reason for showing it."""
 
     profile: SegmentProfile
     caption: str
 
 
 def worst_segments(segments: Sequence[SegmentProfile], count: int) -> list[Example]:
-    """The segments with the largest errors."""
+    """Choose the segments with the largest errors."""
     ordered = sorted((s for s in segments if math.isfinite(s.error)), key=lambda s: (-s.error, s.segment))
-    return [Example(segment, _place(number)) for number, segment in enumerate(ordered[:count], start=1)]
+    return [Example(segment, _rank(number)) for number, segment in enumerate(ordered[:count], start=1)]
 
 
-def _place(number: int) -> str:
+def _rank(number: int) -> str:
     return "Largest error" if number == 1 else f"Number {number} by error, from the largest"
 
 
 def choose_examples(segments: Sequence[SegmentProfile], count: int) -> list[Example]:
-    """Up to `count` segments: best, median and worst, then what is special, then evenly spread errors."""
-    found: dict[str, Example] = {}
-    for example in _wanted(segments):
-        found.setdefault(example.profile.segment, example)
-        if len(found) == count:
+    """Choose up to `count` segments: best, median and worst, then special ones, then evenly spread errors."""
+    chosen: dict[str, Example] = {}
+    for example in _by_priority(segments):
+        chosen.setdefault(example.profile.segment, example)
+        if len(chosen) == count:
             break
-    return list(found.values())
+    return list(chosen.values())
 
 
-def _wanted(segments: Sequence[SegmentProfile]) -> Iterator[Example]:
+def _by_priority(segments: Sequence[SegmentProfile]) -> Iterator[Example]:
     known = sorted((s for s in segments if math.isfinite(s.error)), key=lambda s: (s.error, s.segment))
     own = [s for s in segments if s.candidate]
     if known:
@@ -96,13 +97,14 @@ def _specials(
         yield Example(short, f"Shortest history with a model: {short.rows:,} rows")
     if (gappy := _first(own, lambda s: -s.gaps)) and gappy.gaps:
         yield Example(gappy, f"Most gaps: {gappy.gaps:,} periods without a row")
-    for outcome, why in (("fallback", "On fallback: too few rows"), ("failed", "Failed"), ("skipped", "Skipped")):
-        if found := _first([s for s in segments if s.outcome == outcome], lambda s: 0.0):
-            yield Example(found, f"{why}, {found.rows:,} rows" if outcome != "fallback" else f"{why} ({found.rows:,})")
+    for outcome, label in (("fallback", "On fallback: too few rows"), ("failed", "Failed"), ("skipped", "Skipped")):
+        if affected := _first([s for s in segments if s.outcome == outcome], lambda s: 0.0):
+            rows = f" ({affected.rows:,})" if outcome == "fallback" else f", {affected.rows:,} rows"
+            yield Example(affected, f"{label}{rows}")
     if swapped := _first([s for s in known if s.former and s.former != s.candidate], lambda s: s.error):
         yield Example(swapped, f"Champion replaced: {swapped.former} → {swapped.candidate}")
 
 
 def _first(segments: Sequence[SegmentProfile], key: Callable[[SegmentProfile], float]) -> SegmentProfile | None:
-    """The segment with the smallest key; among equals the first by name."""
+    """Return the segment with the smallest key; ties go to the first name."""
     return min(segments, key=lambda s: (key(s), s.segment), default=None)

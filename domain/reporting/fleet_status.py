@@ -1,4 +1,4 @@
-"""What is known of a fleet at one moment, as values; and what that suggests to do next."""
+"""Status of a fleet as values, and the next steps that follow from it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,9 +20,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ReleaseView:
-    """The release in force. made_at, kind, source : of the newest change in it; changed : models that came with it.
+    """The release in force.
 
-    candidates : champions of segments by candidate. kept : numbers of all releases that are kept.
+    made_at, kind, source : of its newest change. changed : number of models that came with that change.
+    champions, levels : models of segments and of fallback levels. candidates : champions of segments by candidate.
+    kept : numbers of all releases that are kept.
     """
 
     number: int
@@ -39,9 +41,9 @@ class ReleaseView:
 
 @dataclass(frozen=True)
 class RunView:
-    """A training. seconds : of all its stages; None where no report tells.
+    """One training run. seconds : duration of all stages; None without a report.
 
-    against_estimate : actual over estimated, by figure, such as `train_seconds`.
+    against_estimate : ratio of actual to estimated, by figure such as `train_seconds`.
     """
 
     run_id: str
@@ -54,7 +56,7 @@ class RunView:
 
 @dataclass(frozen=True)
 class PredictionsView:
-    """rows : in all; the other figures are those of the newest job."""
+    """Predictions of a fleet. rows : of all jobs; the other figures are those of the newest job."""
 
     rows: int
     job_id: str
@@ -69,7 +71,7 @@ class PredictionsView:
 
 @dataclass(frozen=True)
 class QuarantineCount:
-    """Rejected rows, or files, of one stage for one reason."""
+    """Number of rows, or files, that one stage rejected for one reason."""
 
     stage: str
     reason: str
@@ -78,7 +80,7 @@ class QuarantineCount:
 
 @dataclass(frozen=True)
 class InputsView:
-    """Files of one role. errors : (path, why it gave no rows)."""
+    """Input files of one role. errors : (path, reason) of files that could not be read."""
 
     role: str
     files: int
@@ -92,10 +94,10 @@ class InputsView:
 
 @dataclass(frozen=True)
 class FleetStatus:
-    """Everything of one fleet. held : challengers that the newest promotion held, but for
-    those that a pin or a rollback holds. at_work : the run that is, in words.
+    """Status of one fleet.
 
-    stale : what is newer than what was made from it, such as ("observations", "landed").
+    held : number of challengers that gates held in the newest promotion, without those held by a pin or a rollback.
+    at_work : description of the run in progress, if any. stale : tables older than those they derive from.
     """
 
     fleet: str
@@ -115,7 +117,7 @@ class FleetStatus:
 
 @dataclass(frozen=True)
 class SegmentLine:
-    """One segment in a list. held : the gates that its challenger failed in the newest promotion; else empty."""
+    """One segment in a list. held : gates that its challenger failed in the newest promotion, if any."""
 
     segment: str
     outcome: str
@@ -125,11 +127,11 @@ class SegmentLine:
 
 
 def next_steps(status: FleetStatus, file: str) -> tuple[str, ...]:
-    """What to do next, most urgent first; each names the command. file : the fleet file, or its name, for commands."""
-    return (*_missing(status, file), *_troubles(status, file), *_outdated(status, file))
+    """Suggest next steps with their commands, most urgent first. file : fleet file, or its name, in the commands."""
+    return (*_missing_stages(status, file), *_problems(status, file), *_stale_stages(status, file))
 
 
-def _missing(status: FleetStatus, file: str) -> Iterator[str]:
+def _missing_stages(status: FleetStatus, file: str) -> Iterator[str]:
     if not status.inputs:
         yield f"nothing has been ingested: myriad run {file}"
     elif not status.runs:
@@ -138,24 +140,24 @@ def _missing(status: FleetStatus, file: str) -> Iterator[str]:
         yield f"there is no release: myriad promote {file}"
 
 
-def _troubles(status: FleetStatus, file: str) -> Iterator[str]:
+def _problems(status: FleetStatus, file: str) -> Iterator[str]:
     refused = sum(len(inputs.errors) for inputs in status.inputs)
     if refused:
-        yield f"{format_count(refused, 'file')} refused; mend or remove them, then: myriad ingest {file}"
+        yield f"{format_count(refused, 'file')} refused; fix or remove them, then: myriad ingest {file}"
     failed = status.runs[0].outcomes.get("failed", 0) if status.runs else 0
     if failed:
         yield f"{format_count(failed, 'segment')} failed: myriad status {status.fleet} --segments --outcome failed"
     if status.held:
         yield f"{format_count(status.held, 'challenger')} held by gates: myriad status {status.fleet} --segments --held"
-    without = status.predictions.statuses.get("no_model", 0) if status.predictions else 0
-    if without:
-        yield f"{format_count(without, 'prediction')} without a model; add a fallback level, such as fallback: [global]"
+    missing = status.predictions.statuses.get("no_model", 0) if status.predictions else 0
+    if missing:
+        yield f"{format_count(missing, 'prediction')} without a model; add a fallback level, such as fallback: [global]"
 
 
-def _outdated(status: FleetStatus, file: str) -> Iterator[str]:
-    """Only the first stage that is behind: those after it follow."""
+def _stale_stages(status: FleetStatus, file: str) -> Iterator[str]:
+    """Name only the first stage that is out of date: later stages follow from it."""
     if "observations" in status.stale:
-        yield f"rows landed since the partition: myriad run {file}"
+        yield f"new rows since the last partition: myriad run {file}"
     elif "challengers" in status.stale:
         yield f"observations are newer than the challengers: myriad train {file}"
     elif "verdicts" in status.stale and status.release is not None:

@@ -1,4 +1,4 @@
-"""Numbers, shares, durations, sizes and times as people read them."""
+"""Formatting of numbers, shares, durations, sizes and times for human readers."""
 
 import math
 from datetime import datetime
@@ -27,7 +27,7 @@ def format_count(count: int, noun: str, *, zero: str = "0") -> str:
 
 
 def format_metric(name: str, target: str = "") -> str:
-    """A metric as people write it, with its unit: `sMAPE (%)`, `MAE (minutes)`, `WAPE`."""
+    """Format the name of a metric with its unit: `sMAPE (%)`, `MAE (minutes)`, `WAPE`."""
     label = _METRICS.get(name, name)
     if name == "smape":
         return f"{label} (%)"
@@ -35,7 +35,7 @@ def format_metric(name: str, target: str = "") -> str:
 
 
 def format_change(before: float | None, after: float | None) -> str:
-    """How a figure moved relative to what it was: `+4.2 %`, `about same`, `same`; a dash where that means nothing."""
+    """Format a relative change: `+4.2 %`, `about same`, `same`; a dash where the ratio is undefined."""
     if before is None or after is None or not math.isfinite(before) or not math.isfinite(after):
         return "–"
     if before == after:
@@ -50,7 +50,7 @@ def format_change(before: float | None, after: float | None) -> str:
 
 
 def format_number(value: float | None) -> str:
-    """Four significant digits but at most four decimals, thousands separated; a dash where there is no number."""
+    """Format with four significant digits, at most four decimals and thousands separators; a dash for None and NaN."""
     if value is None or not math.isfinite(value):
         return "∞" if value is not None and math.isinf(value) else "–"
     if abs(value) < 0.001:
@@ -60,7 +60,7 @@ def format_number(value: float | None) -> str:
 
 
 def format_short(value: float) -> str:
-    """A tick label: `250`, `7,500`, `20k`, `1.5M`."""
+    """Format an axis tick: `250`, `7,500`, `20k`, `1.5M`."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= limit:
             return f"{value / (1e3 if unit == 'k' else limit):,.4g}{unit}"
@@ -68,7 +68,7 @@ def format_short(value: float) -> str:
 
 
 def format_percent(share: float | None, digits: int = 0) -> str:
-    """A share as percent; never rounded to a clean 0 or 100 that it is not."""
+    """Format a share as a percentage; only exact shares read as 0 % or 100 %."""
     if share is None or not math.isfinite(share):
         return "–"
     if 0 < share < 0.001:
@@ -79,12 +79,12 @@ def format_percent(share: float | None, digits: int = 0) -> str:
 
 
 def format_difference(before: int, after: int) -> str:
-    """By how much a count moved: `+24`, `−3`, `same`."""
+    """Format the difference of two counts: `+24`, `−3`, `same`."""
     return "same" if before == after else f"{after - before:+,}".replace("-", "−")
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds as `1.92 s`, `38.4 s`, `2 min 05 s` or `1 h 07 min`."""
+    """Format seconds: `1.92 s`, `38.4 s`, `2 min 05 s`, `1 h 07 min`."""
     if seconds < 60:
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -92,12 +92,12 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(size: int) -> str:
-    """A size in MiB or GiB."""
+    """Format a size in MiB or GiB."""
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
 
 
 def format_timestamp(text: str) -> str:
-    """An ISO 8601 time to the minute, such as `7 Jan 2026, 10:15 UTC`; another text as it is."""
+    """Format an ISO 8601 time to the minute, `7 Jan 2026, 10:15 UTC`; return any other text unchanged."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

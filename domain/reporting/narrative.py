@@ -1,4 +1,4 @@
-"""The run in words: its headline, and what deserves attention first."""
+"""Summary of a run in sentences: the headline and the alerts."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _ERROR_SLACK = 0.02
 
 @dataclass(frozen=True)
 class Alert:
-    """Something to look at; anchor : the section of the page that tells more."""
+    """A problem to look at. anchor : section of the page with the details."""
 
     tone: Literal["bad", "warn"]
     text: str
@@ -28,51 +28,51 @@ class Alert:
 
 
 def headline(summary: Summary, comparison: Comparison) -> tuple[str, str]:
-    """What the fleet is worth, and what this run did about it; one or two sentences each."""
-    return " ".join(_worth(summary, comparison)), " ".join(_doings(summary))
+    """Describe the accuracy of the fleet, and what this run did, in one or two sentences each."""
+    return " ".join(_accuracy(summary, comparison)), " ".join(_actions(summary))
 
 
-def _worth(s: Summary, comparison: Comparison) -> Iterator[str]:
-    have = "has" if s.champions == 1 else "have"
-    first = f"{s.champions:,} of {format_count(s.segments, 'segment')} {have} a model in production"
+def _accuracy(s: Summary, comparison: Comparison) -> Iterator[str]:
+    models = f"{s.champions:,} of {format_count(s.segments, 'segment')} {_have(s.champions)} a model in production"
     paired = len(comparison.ratio)
     if not paired:
-        yield first + "."
+        yield models + "."
         return
     better, worse = (format_percent(count / paired) for count in (comparison.better, comparison.worse))
-    yield f"{first}; {_kind(s)} beat the naive baseline in {better} of them and are worse in {worse}."
+    yield f"{models}; {_predictions(s)} beat the naive baseline in {better} of them and are worse in {worse}."
     if test := s.metric.test:
-        if sentence := _against("On data that no model has seen", test):
+        if sentence := _total_error("On unseen data", test):
             yield sentence
-    elif sentence := _against("In the backtest", s.metric):
+    elif sentence := _total_error("In the backtest", s.metric):
         yield sentence
 
 
-def _kind(s: Summary) -> str:
+def _predictions(s: Summary) -> str:
     return "predictions" if s.config.get("task") == "regression" else "forecasts"
 
 
-def _against(where: str, metric: BacktestMetric | TestMetric) -> str:
+def _total_error(where: str, metric: BacktestMetric | TestMetric) -> str:
     ours, naive = metric.champion, metric.baseline
     if ours is None or not math.isfinite(ours):
         return ""
     label = format_metric(metric.name).removesuffix(" (%)")
     unit = " %" if metric.name == "smape" else ""
-    told = f"{where}, the total error ({label}) is {format_number(ours)}{unit}"
+    sentence = f"{where}, the total error ({label}) is {format_number(ours)}{unit}"
     if not naive or not math.isfinite(naive):
-        return told + "."
+        return sentence + "."
     side = "lower" if ours < naive else "higher"
-    return f"{told} against {format_number(naive)}{unit}: {format_percent(abs(ours / naive - 1))} {side}."
+    return f"{sentence} against {format_number(naive)}{unit}: {format_percent(abs(ours / naive - 1))} {side}."
 
 
-def _doings(s: Summary) -> Iterator[str]:
-    done, kept = s.outcomes.trained, s.outcomes.reused
-    if done and kept:
-        yield f"This run trained {format_count(done, 'segment')} and reused {format_count(kept, 'unchanged model')};"
-    elif kept:
-        yield f"This run trained nothing: no segment has changed, all {format_count(kept, 'model')} were reused;"
+def _actions(s: Summary) -> Iterator[str]:
+    trained, reused = s.outcomes.trained, s.outcomes.reused
+    if trained and reused:
+        models = format_count(reused, "unchanged model")
+        yield f"This run trained {format_count(trained, 'segment')} and reused {models};"
+    elif reused:
+        yield f"This run trained nothing: no segment has changed, and all {format_count(reused, 'model')} were reused;"
     else:
-        yield f"This run trained {format_count(done, 'segment')};"
+        yield f"This run trained {format_count(trained, 'segment')};"
     promoted = f"{format_count(s.promoted, 'model')} went into production" if s.promoted else "no model was replaced"
     yield f"{promoted}, {format_count(s.predictions, 'prediction')} {_are(s.predictions)} in the table."
 
@@ -80,11 +80,11 @@ def _doings(s: Summary) -> Iterator[str]:
 def alerts(
     summary: Summary, comparison: Comparison, checks: Sequence[BalanceCheck], changes: Changes | None, interval: float
 ) -> tuple[Alert, ...]:
-    """The most serious first. interval : nominal coverage."""
-    found = [*_faults(summary, checks), *_promotion(summary), *_quality(summary, comparison, interval)]
+    """List what needs attention, most serious first. interval : nominal coverage of the prediction interval."""
+    items = [*_faults(summary, checks), *_promotion(summary), *_quality(summary, comparison, interval)]
     if changes is not None:
-        found += _worse_than_before(summary, changes)
-    return tuple(sorted(found, key=lambda alert: alert.tone != "bad"))
+        items += _regressions(summary, changes)
+    return tuple(sorted(items, key=lambda alert: alert.tone != "bad"))
 
 
 def _faults(s: Summary, checks: Sequence[BalanceCheck]) -> Iterator[Alert]:
@@ -97,9 +97,9 @@ def _faults(s: Summary, checks: Sequence[BalanceCheck]) -> Iterator[Alert]:
     if refused := len(s.files.refused):
         were = "was" if refused == 1 else "were"
         yield Alert("bad", f"{refused:,} of {format_count(s.files.found, 'file')} {were} refused.", "files")
-    without = s.predictions - s.statuses.get("ok", s.predictions)
-    if without:
-        yield Alert("warn", f"{format_count(without, 'prediction')} {_have(without)} no value.", "predictions")
+    missing = s.predictions - s.statuses.get("ok", s.predictions)
+    if missing:
+        yield Alert("warn", f"{format_count(missing, 'prediction')} {_have(missing)} no value.", "predictions")
     if s.rows.quarantined:
         text = f"{format_count(s.rows.quarantined, 'row')} of {s.rows.read:,} {_are(s.rows.quarantined)} in quarantine."
         yield Alert("warn", text, "quarantine")
@@ -107,7 +107,7 @@ def _faults(s: Summary, checks: Sequence[BalanceCheck]) -> Iterator[Alert]:
 
 def _promotion(s: Summary) -> Iterator[Alert]:
     if s.release is None:
-        yield Alert("bad", "No release is in force: predictions come from the last value, or are missing.", "promotion")
+        yield Alert("bad", "No release is in force: predictions repeat the last value or are missing.", "promotion")
     if reason := s.config.get("promotion"):
         yield Alert("warn", f"Promotion: {reason}.", "promotion")
     elif s.held:
@@ -118,17 +118,17 @@ def _quality(s: Summary, comparison: Comparison, interval: float) -> Iterator[Al
     paired, test = len(comparison.ratio), s.metric.test
     if paired and comparison.worse > _WORSE_SHARE * paired:
         share = format_percent(comparison.worse / paired)
-        yield Alert("warn", f"The baseline is better in {share} of the segments.", "comparison")
+        yield Alert("warn", f"The naive baseline is better in {share} of the segments.", "comparison")
     if test is None:
         return
     if test.champion is not None and test.baseline and test.champion > test.baseline:
-        yield Alert("bad", "On unseen data the naive baseline is better in total.", "comparison")
+        yield Alert("bad", "On unseen data, the naive baseline has the lower total error.", "comparison")
     if test.coverage is not None and abs(test.coverage - interval) > _COVERAGE_SLACK:
         text = f"The {format_percent(interval)} interval covers {format_percent(test.coverage, 1)} of the unseen rows."
         yield Alert("warn", text, "comparison")
 
 
-def _worse_than_before(s: Summary, changes: Changes) -> Iterator[Alert]:
+def _regressions(s: Summary, changes: Changes) -> Iterator[Alert]:
     for name, now, before in (
         ("backtest", s.metric, changes.former.metric),
         ("test", s.metric.test, changes.former.metric.test),
@@ -137,10 +137,10 @@ def _worse_than_before(s: Summary, changes: Changes) -> Iterator[Alert]:
             continue
         if now.champion > before.champion * (1 + _ERROR_SLACK):
             share = format_percent(now.champion / before.champion - 1, 1)
-            yield Alert("warn", f"The {name} error is {share} higher than in the last run.", "changes")
+            yield Alert("warn", f"The {name} error is {share} higher than in the previous run.", "changes")
     gone = sum(transition.segments for transition in changes.transitions if transition.after == "gone")
     if gone:
-        yield Alert("warn", f"{format_count(gone, 'segment')} of the last run {_are(gone)} gone.", "changes")
+        yield Alert("warn", f"{format_count(gone, 'segment')} of the previous run {_are(gone)} gone.", "changes")
 
 
 def _are(count: int) -> str:

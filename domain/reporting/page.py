@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page."""
+"""Report of a run as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from markupsafe import Markup
 from domain.reporting.accuracy import PastAccuracy, step_chart
 from domain.reporting.balance import balance_checks
 from domain.reporting.changes import Changes
-from domain.reporting.comparison_charts import compare_errors, ecdf_chart, ratio_chart
+from domain.reporting.comparison_charts import Comparison, compare_errors, ecdf_chart, ratio_chart
 from domain.reporting.formatting import (
     format_bytes,
     format_change,
@@ -50,19 +50,25 @@ from domain.reporting.summary import (
 
 __all__ = ["RunReport", "render_html"]
 
-# What the page shows at most; the tables have the rest.
-_SAMPLES, _SHOWN_WORST, _WORST, _REASONS, _HELD, _REFUSED, _CHANGES = 12, 3, 15, 25, 10, 20, 20
+# Limits of the lists on the page; the tables have the rest.
+_MAX_EXAMPLES = 12
+_MAX_WORST_CHARTS = 3
+_MAX_WORST = 15
+_MAX_REASONS = 25
+_MAX_HELD = 10
+_MAX_REFUSED = 20
+_MAX_CHANGES = 20
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """Everything the page shows. errors : one a champion, any number; candidates : name -> segments won.
-    members : name -> its share of all segments' models, where a combination counts by its weights.
+    """Contents of the page.
 
-    changes : since the former run; else `no_changes` says why there is nothing to compare with.
-    samples : a dozen telling segments, worst : those with the largest errors. test_rows : of a regression fleet.
-    past : predictions of former runs against what was observed since.
-    target : column that is predicted. interval : nominal coverage of the prediction interval.
+    errors : one per champion. candidates : number of segments won, by name. members : share of each candidate in the
+    models of all segments, where a combination counts by its weights. examples : a dozen instructive segments.
+    worst_examples : segments with the largest errors. test_rows : only of a regression fleet. past : predictions of
+    earlier runs against later observations. changes : since the previous run; `no_changes` is the reason if there are
+    none to show. target : predicted column. interval : nominal coverage of the prediction interval.
     """
 
     summary: Summary
@@ -84,15 +90,14 @@ class RunReport:
 
 
 def render_html(report: RunReport) -> str:
-    """The report as one HTML page that needs nothing else: styles and charts are inside, scripts there are none.
+    """Render the report as one HTML page with inline styles and charts, without scripts or external resources.
 
-    Its size does not grow with the fleet: distributions are aggregated, lists are cut and say so.
+    The size of the page does not depend on that of the fleet: distributions are aggregated, long lists are cut and
+    labelled as such.
     """
-    s, errors = report.summary, report.errors
-    comparison = compare_errors([error.champion for error in errors], [error.baseline for error in errors])
-    known = bool(len(comparison.ratio))
+    s = report.summary
+    comparison = compare_errors([e.champion for e in report.errors], [e.baseline for e in report.errors])
     checks = balance_checks(s)
-    label = format_metric(s.metric.name, report.target)
     return _template().render(
         r=report,
         s=s,
@@ -100,29 +105,49 @@ def render_html(report: RunReport) -> str:
         headline=headline(s, comparison),
         alerts=alerts(s, comparison, checks, report.changes, report.interval),
         checks=checks,
-        advice=REMEDIES,
-        metric_label=label,
-        comparison=comparison,
-        quantiles=[(share, *comparison.quantiles(share)) for share in (0.1, 0.25, 0.5, 0.75, 0.9)] if known else [],
-        ecdf=ecdf_chart(comparison, label) if known else "",
-        ratios=ratio_chart(comparison) if known else "",
-        candidates=sorted(report.candidates.items(), key=lambda item: (-item[1], item[0])),
-        members=sorted(report.members.items(), key=lambda item: (-item[1], item[0])),
+        remedies=REMEDIES,
+        candidates=_by_share(report.candidates),
+        members=_by_share(report.members),
         outcomes=[(item.name, getattr(s.outcomes, item.name)) for item in fields(OutcomeCounts)],
-        reasons=report.reasons[:_REASONS],
-        reasons_left=max(len(report.reasons) - _REASONS, 0),
-        worst=sorted(filter(_measured, errors), key=_badness, reverse=True)[:_WORST],
-        refused=s.files.refused[:_REFUSED],
         gates=report.gates,
-        held=report.held[:_HELD],
-        quarantine=report.quarantine[:_REASONS],
-        examples=[(example, _chart(example)) for example in report.examples[:_SAMPLES]],
-        worst_examples=[(example, _chart(example)) for example in report.worst_examples[:_SHOWN_WORST]],
         test_part=_test_part(report),
         step_accuracy=step_chart(report.past),
-        most=_CHANGES,
+        most=_MAX_CHANGES,
         example=s.tables.get("predictions") or next(iter(s.tables.values()), ""),
+        **_comparison_part(comparison, format_metric(s.metric.name, report.target)),
+        **_lists(report),
     )
+
+
+def _comparison_part(comparison: Comparison, label: str) -> dict[str, Any]:
+    comparable = bool(len(comparison.ratio))
+    shares = (0.1, 0.25, 0.5, 0.75, 0.9) if comparable else ()
+    return {
+        "metric_label": label,
+        "comparison": comparison,
+        "quantiles": [(share, *comparison.quantiles(share)) for share in shares],
+        "ecdf": ecdf_chart(comparison, label) if comparable else "",
+        "ratios": ratio_chart(comparison) if comparable else "",
+    }
+
+
+def _lists(report: RunReport) -> dict[str, Any]:
+    """Cut the lists that grow with the fleet."""
+    return {
+        "reasons": report.reasons[:_MAX_REASONS],
+        "reasons_omitted": max(len(report.reasons) - _MAX_REASONS, 0),
+        "worst": sorted(filter(_has_error, report.errors), key=_sort_error, reverse=True)[:_MAX_WORST],
+        "refused": report.summary.files.refused[:_MAX_REFUSED],
+        "held": report.held[:_MAX_HELD],
+        "quarantine": report.quarantine[:_MAX_REASONS],
+        "examples": [(example, _chart(example)) for example in report.examples[:_MAX_EXAMPLES]],
+        "worst_examples": [(example, _chart(example)) for example in report.worst_examples[:_MAX_WORST_CHARTS]],
+    }
+
+
+def _by_share(shares: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Sort by share, largest first, then by name."""
+    return sorted(shares.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _chart(example: SeriesExample | RowsExample) -> Markup:
@@ -133,25 +158,22 @@ def _test_part(report: RunReport) -> dict[str, Any] | None:
     rows = report.test_rows
     if rows is None or not len(rows.actual):
         return None
-    groups = calibration_bins(rows)
+    bins = calibration_bins(rows)
     return {
-        "calibration_bins": groups,
+        "calibration_bins": bins,
         "every": rows.every,
         "rows": len(rows.actual),
-        "calibration": calibration_chart(groups, report.target),
+        "calibration": calibration_chart(bins, report.target),
         "residuals": residual_chart(rows, report.target),
     }
 
 
-def _measured(error: SegmentError) -> bool:
+def _has_error(error: SegmentError) -> bool:
     return error.champion is not None and math.isfinite(error.champion)
 
 
-def _badness(error: SegmentError) -> float:
+def _sort_error(error: SegmentError) -> float:
     return error.champion or 0.0
-
-
-_WHOLE = "{:,}".format
 
 
 @cache
@@ -170,15 +192,15 @@ def _template() -> Template:
         "percent": format_percent,
         "duration": format_duration,
         "bytes": format_bytes,
-        "moment": format_timestamp,
+        "timestamp": format_timestamp,
         "metric": format_metric,
         "share": lambda part, whole: part / whole if whole else math.nan,
-        "quoted": lambda text: json.dumps(text, ensure_ascii=False),
+        "quote": lambda text: json.dumps(text, ensure_ascii=False),
     }
     environment.globals |= {
         "change": format_change,
         "difference": format_difference,
-        "whole": _WHOLE,
+        "whole": "{:,}".format,
         "number": format_number,
         "duration": format_duration,
         "bytes": format_bytes,

@@ -1,4 +1,4 @@
-"""Predictions of single rows against what came of them: figures and charts of a regression fleet's test part."""
+"""Figures and charts of the test rows of a regression fleet: predicted against actual values."""
 
 from __future__ import annotations
 
@@ -29,9 +29,13 @@ _SLICES = 10
 
 @dataclass(frozen=True)
 class TestRows:
-    """Rows with a prediction and a truth, each [n]; NaN where there is no interval. every : one of so many rows."""
+    """Rows with a predicted and an actual value.
 
-    __test__ = False  # not a test class, whatever pytest thinks of its name
+    actual, prediction, lower, upper : float arrays of shape (n_rows,); bounds are NaN without an interval.
+    every : sampling step, of which each `every`-th row was kept.
+    """
+
+    __test__ = False  # pytest must not collect it
 
     actual: FloatArray
     prediction: FloatArray
@@ -42,7 +46,7 @@ class TestRows:
 
 @dataclass(frozen=True)
 class RowsExample:
-    """Rows of one segment; caption : what it is an example of. note : figures of the backtest."""
+    """Rows of one segment. caption : reason for showing it. note : backtest figures."""
 
     segment: str
     caption: str
@@ -53,7 +57,7 @@ class RowsExample:
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Rows with predictions in one range. low, high : 10th and 90th percentile of the actual values."""
+    """Rows with similar predictions. low, high : 10th and 90th percentile of the actual values."""
 
     rows: int
     prediction: float
@@ -65,16 +69,16 @@ class CalibrationBin:
 
 
 def calibration_bins(rows: TestRows) -> list[CalibrationBin]:
-    """Up to ten equally large groups of rows, by prediction: does the actual mean follow the predicted one?"""
+    """Divide the rows into up to ten equally large bins by prediction, to compare mean predicted and actual values."""
     order = np.argsort(rows.prediction, kind="stable")
-    found = []
+    bins = []
     for part in np.array_split(order, min(_SLICES, max(len(order), 1))):
         if not len(part):
             continue
         actual, prediction = rows.actual[part], rows.prediction[part]
         known = np.isfinite(rows.lower[part]) & np.isfinite(rows.upper[part])
         covered = (actual >= rows.lower[part]) & (actual <= rows.upper[part])
-        found.append(
+        bins.append(
             CalibrationBin(
                 rows=len(part),
                 prediction=float(prediction.mean()),
@@ -85,27 +89,27 @@ def calibration_bins(rows: TestRows) -> list[CalibrationBin]:
                 coverage=float(covered[known].mean()) if known.any() else math.nan,
             )
         )
-    return found
+    return bins
 
 
-def calibration_chart(groups: Sequence[CalibrationBin], target: str) -> Markup:
-    """Mean actual value (y) of rows with a similar prediction (x); on the diagonal they agree."""
-    predicted = np.array([group.prediction for group in groups])
-    actual = np.array([group.actual for group in groups])
-    bounds = np.array([[group.low, group.high] for group in groups])
+def calibration_chart(bins: Sequence[CalibrationBin], target: str) -> Markup:
+    """Draw the mean actual value (y) by mean prediction (x); a calibrated model follows the diagonal."""
+    predicted = np.array([group.prediction for group in bins])
+    actual = np.array([group.actual for group in bins])
+    bounds = np.array([[group.low, group.high] for group in bins])
     x_range = _padded(predicted)
     axes = Axes(480, 300, (28, 14, 44, 58), x_range, _padded(np.concatenate([actual, bounds.ravel(), predicted])))
     parts = [*_value_axes(axes, f"predicted {target}, mean of the group"), axes.y_title(f"actual {target}")]
     parts.append(axes.diagonal())
-    for group in groups:
+    for group in bins:
         place = float(axes.x(group.prediction))
         parts.append(LINE.format("spread", place, place, float(axes.y(group.low)), float(axes.y(group.high))))
     parts += [axes.path("line champion", predicted, actual), axes.dots("dots", predicted, actual)]
-    return axes.svg("wide", f"Mean actual {target} by predicted {target}, in {len(groups)} groups of rows", parts)
+    return axes.svg("wide", f"Mean actual {target} by predicted {target}, in {len(bins)} groups of rows", parts)
 
 
 def residual_chart(rows: TestRows, target: str) -> Markup:
-    """Histogram of actual - predicted between their 1st and 99th percentile; the outer bars take what is beyond."""
+    """Draw the histogram of actual - predicted between the 1st and 99th percentiles; outer bars include the tails."""
     residual = rows.actual - rows.prediction
     low, high = (float(edge) for edge in np.quantile(residual, [0.01, 0.99]))
     low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
@@ -116,10 +120,9 @@ def residual_chart(rows: TestRows, target: str) -> Markup:
     width = float(axes.x(edges[1]) - axes.x(edges[0])) - 1.0
     for share, left in zip(shares, edges[:-1], strict=True):
         top = float(axes.y(share))
-        told = (
-            f"{format_number(left)} to {format_number(left + edges[1] - edges[0])}: {format_percent(float(share), 1)}"
-        )
-        parts.append(BAR.format("plain", float(axes.x(left)) + 0.5, top, width, axes.base - top, told))
+        span = f"{format_number(left)} to {format_number(left + edges[1] - edges[0])}"
+        tooltip = f"{span}: {format_percent(float(share), 1)}"
+        parts.append(BAR.format("plain", float(axes.x(left)) + 0.5, top, width, axes.base - top, tooltip))
     if low < 0 < high:
         place = float(axes.x(0.0))
         parts.append(LINE.format("origin", place, place, axes.margins[0], axes.base))
@@ -128,22 +131,22 @@ def residual_chart(rows: TestRows, target: str) -> Markup:
     return axes.svg("wide", f"Distribution of actual minus predicted {target}", parts)
 
 
-def rows_chart(sample: RowsExample) -> Markup:
-    """Actual (y) against predicted (x) of a segment's rows, between the 1st and the 99th percentile of both."""
-    step = math.ceil(len(sample.rows.actual) / _POINTS) or 1
-    actual, prediction = sample.rows.actual[::step], sample.rows.prediction[::step]
+def rows_chart(example: RowsExample) -> Markup:
+    """Draw actual (y) against predicted (x) values between the 1st and 99th percentiles of both."""
+    step = math.ceil(len(example.rows.actual) / _POINTS) or 1
+    actual, prediction = example.rows.actual[::step], example.rows.prediction[::step]
     if not len(actual):
         return Markup("")
     inside = _padded(np.quantile(np.concatenate([actual, prediction]), [0.01, 0.99]))
     x_range = _padded(np.quantile(prediction, [0.01, 0.99]))
     axes = Axes(360, 190, (10, 12, 24, 50), x_range, inside)
-    shown = (prediction >= x_range[0]) & (prediction <= x_range[1]) & (actual >= inside[0]) & (actual <= inside[1])
+    visible = (prediction >= x_range[0]) & (prediction <= x_range[1]) & (actual >= inside[0]) & (actual <= inside[1])
     parts = axes.y_axis([(tick, format_short(tick)) for tick in ticks(*inside, 4)])
     parts.append(LINE.format("axis", axes.margins[3], axes.width - axes.margins[1], axes.base, axes.base))
     for tick in ticks(*x_range, 4):
         parts.append(TEXT.format("mid", float(axes.x(tick)), axes.base + 17, format_short(tick)))
-    parts += [axes.diagonal(), axes.dots("dots", prediction[shown], actual[shown])]
-    return axes.svg("small", f"{sample.segment}: actual against predicted values of {len(actual)} rows", parts)
+    parts += [axes.diagonal(), axes.dots("dots", prediction[visible], actual[visible])]
+    return axes.svg("small", f"{example.segment}: actual against predicted values of {len(actual)} rows", parts)
 
 
 def _value_axes(axes: Axes, title: str) -> list[Markup]:
@@ -152,7 +155,7 @@ def _value_axes(axes: Axes, title: str) -> list[Markup]:
 
 
 def _padded(values: FloatArray) -> tuple[float, float]:
-    """Range of the values with a little room; never empty."""
+    """Range of the values with a margin; never empty."""
     low, high = float(values.min()), float(values.max())
     room = 0.04 * (high - low) or abs(high) or 1.0
     return low - room, high + room

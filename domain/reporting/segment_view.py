@@ -1,4 +1,4 @@
-"""Everything that is known of one segment, as values, and in words why its model won."""
+"""View of one segment as values, with the reason why its model was selected."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True)
 class DataView:
-    """Rows to train on: their profile, and the series itself in order of time."""
+    """Training rows of a segment: their profile, and the series in time order."""
 
     rows: int
     excluded: int
@@ -60,7 +60,7 @@ class RejectedView:
 
 @dataclass(frozen=True)
 class CandidateView:
-    """One candidate's standing in the newest backtest. weight : share in the chosen model."""
+    """Result of one candidate in the newest backtest. weight : its share in the selected model."""
 
     candidate: str
     error: float
@@ -71,7 +71,7 @@ class CandidateView:
 
 @dataclass(frozen=True)
 class OutcomeView:
-    """What became of the segment in one training."""
+    """Outcome of the segment in one training run."""
 
     run_id: str
     outcome: str
@@ -95,7 +95,10 @@ class VerdictView:
 
 @dataclass(frozen=True)
 class ModelView:
-    """A stored model without its bytes. version : None where it is not registered. segment : its own, or a level's."""
+    """A stored model without its graph: the columns of `ModelRecord` that are shown, with its version and size.
+
+    segment : key of its segment or fallback group. model_version : None if it is not registered.
+    """
 
     segment: str
     level: str
@@ -116,7 +119,7 @@ class ModelView:
 
 @dataclass(frozen=True)
 class ChampionView:
-    """A model of a release. since_release : the first kept release that has it; source : run, or `release N`."""
+    """A model of a release. since_release : first kept release with it. source : run, `release N` or `version N`."""
 
     model: ModelView
     release: int
@@ -128,7 +131,7 @@ class ChampionView:
 
 @dataclass(frozen=True)
 class InputView:
-    """A raw file. rows : of the segment; trained : of them before the model's cut-off."""
+    """A raw file. rows : those of the segment. trained : those of them up to the cutoff of the model."""
 
     path: str
     input_id: str
@@ -167,11 +170,12 @@ class PredictionView:
 
 @dataclass(frozen=True)
 class PredictionLineage:
-    """One prediction back to the files. made_by : the model's place in the release, None where that is not kept.
+    """Lineage of one prediction, down to the files.
 
-    others : the same time or row, predicted from other origins, releases or inputs.
-    inputs : files of the rows that the model was trained on and that the forecast starts from; those of all segments
-    of the level where a fallback made it. covariates : file of the period's or row's features.
+    made_by : model in its release; None if that release is no longer kept. inputs : files with the rows that the model
+    was trained on and that the forecast starts from; for a fallback model, those of all segments of its group.
+    covariates : file with the features of the period or row. others : predictions for the same time or row from other
+    origins, releases or inputs.
     """
 
     prediction: PredictionView
@@ -183,7 +187,7 @@ class PredictionLineage:
 
 @dataclass(frozen=True)
 class SegmentView:
-    """Everything of one segment, or of one fallback level. predictions : the current forecast, or the newest rows."""
+    """View of one segment or fallback group. predictions : the current forecast, or the newest rows."""
 
     fleet: str
     segment: str
@@ -205,40 +209,47 @@ class SegmentView:
 
 
 def explain_choice(ranks: Sequence[CandidateView], baseline_error: float, fleet: Fleet | None) -> str:
-    """Why the selected candidate won. fleet : for the margins in figures; its file may have changed since."""
-    chosen = next((rank for rank in ranks if rank.selected), None)
-    if chosen is None:
-        return "no candidate gave a model" if ranks else ""
-    together = next((rank for rank in ranks if rank.candidate == ENSEMBLE), None)
+    """Explain why the selected candidate won; empty without a backtest.
+
+    Parameters
+    ----------
+    ranks : results of the candidates.
+    baseline_error : backtest error of the naive baseline.
+    fleet : source of the margins, whose file may have changed since; None names the settings instead.
+    """
+    selected = next((rank for rank in ranks if rank.selected), None)
+    if selected is None:
+        return "no candidate produced a model" if ranks else ""
+    result = f"{selected.candidate} with error {format_number(selected.error)}"
+    margin = format_percent(fleet.backtest.combination_margin) if fleet else "backtest.combination_margin"
     singles = [rank for rank in ranks if rank.candidate != ENSEMBLE and math.isfinite(rank.error)]
-    best = min(singles, key=lambda rank: rank.error, default=chosen)
-    lead = format_percent(fleet.backtest.combination_margin) if fleet else "backtest.combination_margin"
-    told = f"{chosen.candidate} with error {format_number(chosen.error)}"
-    if chosen is together:
-        against = f"the best single candidate, {best.candidate}, has {format_number(best.error)}"
-        return f"{told}: {against}, and would have to be better by more than {lead}"
-    near = format_percent(fleet.backtest.tolerance) if fleet else "backtest.tolerance"
-    simplest = f"the simplest of the single candidates within {near} of the best"
-    if together is None:
-        return f"{told}: {simplest} ({best.candidate}, {format_number(best.error)})"
-    theirs = f"the combination has {format_number(together.error)}"
-    margin = fleet.backtest.combination_margin if fleet else 0.0
-    if chosen.error < (1 - margin) * together.error:
-        return f"{told}: {theirs}, worse by more than {lead}; {simplest}"
-    if together.error > baseline_error >= chosen.error:
-        return f"{told}: {theirs}, worse than the naive baseline ({format_number(baseline_error)})"
-    return f"{told}: {theirs}, but its graph did not pass the parity check or could not be exported"
+    best = min(singles, key=lambda rank: rank.error, default=selected)
+    if selected.candidate == ENSEMBLE:
+        runner_up = f"the best single candidate, {best.candidate}, has {format_number(best.error)}"
+        return f"{result}: {runner_up}, and would have to be better by more than {margin}"
+    tolerance = format_percent(fleet.backtest.tolerance) if fleet else "backtest.tolerance"
+    simplest = f"the simplest of the single candidates within {tolerance} of the best"
+    ensemble = next((rank for rank in ranks if rank.candidate == ENSEMBLE), None)
+    if ensemble is None:
+        return f"{result}: {simplest} ({best.candidate}, {format_number(best.error)})"
+    combined = f"{result}: the combination has {format_number(ensemble.error)}"
+    share = fleet.backtest.combination_margin if fleet else 0.0
+    if selected.error < (1 - share) * ensemble.error:
+        return f"{combined}, worse by more than {margin}; {simplest}"
+    if ensemble.error > baseline_error >= selected.error:
+        return f"{combined}, worse than the naive baseline ({format_number(baseline_error)})"
+    return f"{combined}, but its graph did not pass the parity check or could not be exported"
 
 
 def describe_level(level: str | None) -> str:
-    """A fallback level of a prediction in words."""
+    """Describe the model that made a prediction. level : fallback level; empty for the segment's own champion."""
     if level is None:
         return "no model"
     return {"": "own champion", "naive": "last value"}.get(level, f"fallback {level}")
 
 
 def sparkline(values: Sequence[float | None], width: int = 60) -> str:
-    """Values as blocks of eight heights, means of neighbours where there are more than `width`; NaN is a blank."""
+    """Draw values as blocks of eight heights; neighbours are averaged to fit `width`, and NaN is a blank."""
     numbers = [math.nan if value is None else value for value in values]
     parts = min(width, len(numbers))
     edges = [len(numbers) * part // parts for part in range(parts + 1)] if parts else [0]

@@ -1,4 +1,4 @@
-"""History and forecast of one segment as inline SVG."""
+"""Chart of the history and forecast of one segment, as inline SVG."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 from markupsafe import Markup
 
 from domain.reporting.formatting import MONTHS, format_number, format_short
-from domain.reporting.svg import HIT_AREA, LINE, TEXT, Axes, FloatArray, ticks
+from domain.reporting.svg import LINE, TEXT, Axes, FloatArray, ticks
 
 __all__ = ["SeriesExample", "forecast_chart"]
 
-_HISTORY_POINTS = (36, 160)  # at least and at most; four horizons in between, or nobody sees the forecast
-_TOOLTIPS = 60  # of a forecast; a longer one has none
+_HISTORY_POINTS = (36, 160)  # minimum and maximum; in between four horizons, so that the forecast stays visible
+_TOOLTIPS = 60  # steps; a longer forecast has no tooltips
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class SeriesExample:
-    """One segment's history and forecast; every sequence in the order of its times.
+    """History and forecast of one segment; every sequence is in time order.
 
-    caption : what the segment is an example of. model : what made the forecast. note : figures of the backtest.
-    times, history : up to the origin. forecast_times, prediction, lower, upper : after it.
-    actual : at `forecast_times`, where known; empty or NaN where not.
+    caption : reason for showing the segment. model : model behind the forecast. note : backtest figures.
+    times, history : up to the origin. forecast_times, prediction, lower, upper : after the origin.
+    actual : at `forecast_times`; empty or NaN where unknown.
     """
 
     segment: str
@@ -48,7 +48,7 @@ def _seconds(times: Sequence[datetime]) -> FloatArray:
 
 
 def _y_range(values: FloatArray, bounds: FloatArray) -> tuple[float, float]:
-    """Range of the values, and of the interval as far as it does not dwarf them."""
+    """Choose the range of the values; the interval may widen it, but not dwarf them."""
     values, bounds = values[np.isfinite(values)], bounds[np.isfinite(bounds)]
     if not len(values):
         return (0.0, 1.0)
@@ -60,19 +60,19 @@ def _y_range(values: FloatArray, bounds: FloatArray) -> tuple[float, float]:
     return (low, high) if high > low else (low - room / 2, high + room / 2)
 
 
-def forecast_chart(sample: SeriesExample) -> Markup:
-    """History, prediction with interval and, where known, the actual values; only the recent part of a long history."""
-    past = slice(-int(np.clip(4 * len(sample.forecast_times), *_HISTORY_POINTS)), None)
-    before, after = _seconds(sample.times[past]), _seconds(sample.forecast_times)
+def forecast_chart(example: SeriesExample) -> Markup:
+    """Draw the recent history, the forecast with its interval and, where known, the actual values."""
+    past = slice(-int(np.clip(4 * len(example.forecast_times), *_HISTORY_POINTS)), None)
+    before, after = _seconds(example.times[past]), _seconds(example.forecast_times)
     history, prediction, lower, upper, actual = (
         np.array(part, dtype=np.float64)
-        for part in (sample.history[past], sample.prediction, sample.lower, sample.upper, sample.actual)
+        for part in (example.history[past], example.prediction, example.lower, example.upper, example.actual)
     )
-    moments = np.concatenate([before, after])
-    if not len(moments):
+    times = np.concatenate([before, after])
+    if not len(times):
         return Markup("")
     y_range = _y_range(np.concatenate([history, prediction, actual]), np.concatenate([lower, upper]))
-    axes = Axes(360, 190, (10, 12, 24, 50), (float(moments.min()), float(moments.max())), y_range)
+    axes = Axes(360, 190, (10, 12, 24, 50), (float(times.min()), float(times.max())), y_range)
     parts = axes.y_axis([(tick, format_short(tick)) for tick in ticks(*y_range, 4)])
     parts += _time_axis(axes)
     inside = np.isfinite(lower) & np.isfinite(upper)
@@ -85,25 +85,29 @@ def forecast_chart(sample: SeriesExample) -> Markup:
     parts += [axes.path("line history", before, history), axes.path("line champion", after, prediction)]
     if len(actual):
         parts.append(axes.path("line actual", after[: len(actual)], actual))
-    span_s = float(np.ptp(moments))
+    span_s = float(np.ptp(times))
     if 0 < len(after) <= _TOOLTIPS:
-        parts += _tooltips(axes, sample, after, span_s)
-    first, last = (_moment(float(edge), span_s) for edge in axes.x_range)
-    return axes.svg("small", f"{sample.segment}: history and forecast from {first} to {last}", parts)
+        parts += _tooltips(axes, example, after, span_s)
+    first, last = (_time_text(float(edge), span_s) for edge in axes.x_range)
+    return axes.svg("small", f"{example.segment}: history and forecast from {first} to {last}", parts)
 
 
-def _tooltips(axes: Axes, sample: SeriesExample, after: FloatArray, span_s: float) -> Iterator[Markup]:
-    """One a step: time, forecast, interval and actual in words."""
+def _tooltips(axes: Axes, example: SeriesExample, after: FloatArray, span_s: float) -> Iterator[Markup]:
+    """Draw one tooltip per step."""
     places = axes.x(after)
     width = max(float(np.ptp(places)) / max(len(places) - 1, 1), 2.0)
-    for step, place in enumerate(places):
-        told = f"{_moment(float(after[step]), span_s)}: forecast {format_number(sample.prediction[step])}"
-        if math.isfinite(sample.lower[step]) and math.isfinite(sample.upper[step]):
-            told += f" ({format_number(sample.lower[step])} to {format_number(sample.upper[step])})"
-        if step < len(sample.actual) and math.isfinite(sample.actual[step]):
-            told += f", actual {format_number(sample.actual[step])}"
-        height = axes.base - axes.margins[0]
-        yield HIT_AREA.format(float(place) - width / 2, axes.margins[0], width, height, told)
+    return axes.tooltips(places, width, [_tooltip(example, step, span_s) for step in range(len(after))])
+
+
+def _tooltip(example: SeriesExample, step: int, span_s: float) -> str:
+    """Describe a step by its time, forecast, interval and, where known, actual value."""
+    time = _time_text(float(_seconds(example.forecast_times)[step]), span_s)
+    text = f"{time}: forecast {format_number(example.prediction[step])}"
+    if math.isfinite(example.lower[step]) and math.isfinite(example.upper[step]):
+        text += f" ({format_number(example.lower[step])} to {format_number(example.upper[step])})"
+    if step < len(example.actual) and math.isfinite(example.actual[step]):
+        text += f", actual {format_number(example.actual[step])}"
+    return text
 
 
 def _time_axis(axes: Axes) -> Iterator[Markup]:
@@ -117,7 +121,7 @@ def _time_axis(axes: Axes) -> Iterator[Markup]:
 
 
 def _time_ticks(low_s: float, high_s: float) -> list[tuple[float, str]]:
-    """Two to five round times within the range: years, months, days or hours."""
+    """Choose two to five round times within the range: years, months, days or hours."""
     low, high = (_EPOCH + timedelta(seconds=edge) for edge in (low_s, high_s))
     days = (high_s - low_s) / 86_400
     if days > 80:
@@ -128,15 +132,15 @@ def _time_ticks(low_s: float, high_s: float) -> list[tuple[float, str]]:
     hours = next((step for step in (1, 3, 6, 12, 24, 48, 168, 336) if 24 * days / step <= 4), 504)
     first = math.ceil(low_s / 3_600 / hours)
     starts = [3_600.0 * hours * index for index in range(first, math.floor(high_s / 3_600 / hours) + 1)]
-    return [(start, _moment(start, 0.0 if hours < 24 else 86_400 * 30)) for start in starts]
+    return [(start, _time_text(start, 0.0 if hours < 24 else 86_400 * 30)) for start in starts]
 
 
 def _month(time: datetime) -> str:
     return f"{MONTHS[time.month - 1]} {time.year}"
 
 
-def _moment(seconds: float, span_s: float) -> str:
-    """A time as precise as a chart over `span_s` needs it."""
+def _time_text(seconds: float, span_s: float) -> str:
+    """Format a time as precisely as a chart over `span_s` seconds needs it."""
     time = _EPOCH + timedelta(seconds=seconds)
     if span_s > 1_000 * 86_400:
         return _month(time)

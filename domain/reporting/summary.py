@@ -1,12 +1,13 @@
-"""The report of a run as values: the summary, which is also kept as JSON, and what else the page shows."""
+"""Report of a run as values: the summary, which is also stored as JSON, and the other contents of the page."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from domain.checks.findings import Estimate
 from domain.data.jsonable import json_text
@@ -35,7 +36,7 @@ Outcome = Literal["trained", "reused", "fallback", "skipped", "failed"]
 
 @dataclass(frozen=True)
 class OutcomeCounts:
-    """Segments by outcome; together they are all segments."""
+    """Number of segments by outcome; each segment has exactly one."""
 
     trained: int = 0
     reused: int = 0
@@ -51,9 +52,9 @@ class OutcomeCounts:
 
 @dataclass(frozen=True)
 class TestMetric:
-    """Figures on published actuals that no model has seen; coverage of the interval as a share."""
+    """Figures on published actual values that no model has seen. coverage : share of them inside the interval."""
 
-    __test__ = False  # not a test class, whatever pytest thinks of its name
+    __test__ = False  # pytest must not collect it
 
     name: str
     champion: float | None
@@ -66,7 +67,7 @@ class TestMetric:
 
 @dataclass(frozen=True)
 class BacktestMetric:
-    """The fleet's backtest metric over all segments, champions against the naive baseline."""
+    """Backtest metric over all segments: champions against the naive baseline."""
 
     name: str
     champion: float | None
@@ -76,7 +77,7 @@ class BacktestMetric:
 
 @dataclass(frozen=True)
 class StageTime:
-    """Wall time of one stage and the rows it went through; 0 where rows mean nothing."""
+    """Wall time of one stage and the number of rows it processed; 0 where that does not apply."""
 
     name: str
     seconds: float
@@ -85,7 +86,7 @@ class StageTime:
 
 @dataclass(frozen=True)
 class EstimatedFigure:
-    """A figure as it was estimated before the run and as it came out. ratio : actual over estimated."""
+    """A figure estimated before the run, and its actual value. ratio : actual over estimated."""
 
     estimated: float
     actual: float
@@ -94,7 +95,7 @@ class EstimatedFigure:
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Balance of the raw rows; accepted and quarantined together are those read."""
+    """Balance of the raw rows: accepted and quarantined rows add up to those read."""
 
     read: int
     accepted: int
@@ -103,7 +104,7 @@ class RowCounts:
 
 @dataclass(frozen=True)
 class FileCounts:
-    """Files of the training input that were found; refused : why some of them gave no rows in this run."""
+    """Files of the training input. refused : reasons why files could not be read in this run."""
 
     found: int = 0
     unchanged: int = 0
@@ -112,15 +113,18 @@ class FileCounts:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did, in figures.
+    """Figures of a run.
 
     registered, promoted, held, unchanged : segments with a challenger; unchanged ones were champions before.
-    predictions : rows; statuses : rows by status; fallbacks : predicted rows by fallback level, '' for the segment's
-    own champion. tables : name -> uri. started_at, finished_at : ISO 8601.
-    champions : segments with a champion in the release. level_models : models of fallback levels that were trained.
-    former_run : the run before that left a report. estimate : made before the run; against_estimate : what became of
-    it, by figure: `train_seconds`, `score_seconds`, `peak_memory_bytes`.
+    predictions : rows. statuses : rows by status. fallbacks : predicted rows by fallback level, '' for the segment's
+    own champion. tables : uri by name. started_at, finished_at : ISO 8601.
+    champions : segments with a champion in the release. level_models : trained models of fallback levels.
+    former_run : previous run with a report. estimate : made before the run. against_estimate : estimated and actual
+    values of `train_seconds`, `score_seconds` and `peak_memory_bytes`.
     """
+
+    # A summary with unknown keys was written by a later version.
+    __pydantic_config__ = ConfigDict(extra="forbid", defer_build=True)
 
     fleet: str
     run_id: str
@@ -159,7 +163,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class SegmentError:
-    """Errors of one champion in the backtest; None or NaN where there is none."""
+    """Backtest errors of one champion and its baseline; None or NaN where unknown."""
 
     segment: str
     candidate: str
@@ -169,7 +173,7 @@ class SegmentError:
 
     @property
     def ratio(self) -> float | None:
-        """Champion over baseline; None where that means nothing."""
+        """Champion error over baseline error; None where it is undefined."""
         if self.champion is None or not self.baseline:
             return None
         return self.champion / self.baseline
@@ -177,7 +181,7 @@ class SegmentError:
 
 @dataclass(frozen=True)
 class OutcomeReason:
-    """How many segments had this outcome for this reason."""
+    """Number of segments with one outcome for one reason."""
 
     outcome: Outcome
     reason: str
@@ -187,7 +191,7 @@ class OutcomeReason:
 
 @dataclass(frozen=True)
 class QuarantineReason:
-    """Rows, or files, that one stage rejected for this reason. examples : where, and what the row was."""
+    """Number of rows, or files, that one stage rejected for one reason. examples : their places and contents."""
 
     stage: str
     reason: str
@@ -197,7 +201,7 @@ class QuarantineReason:
 
 @dataclass(frozen=True)
 class GateCount:
-    """Verdicts of one gate over the fleet; one that is not decisive only advises."""
+    """Verdicts of one gate over the fleet. decisive : failures hold the challenger; otherwise they are only noted."""
 
     gate: str
     passed: int
@@ -207,35 +211,23 @@ class GateCount:
 
 @dataclass(frozen=True)
 class HeldSegment:
-    """A segment that kept its champion, and why."""
+    """A segment whose challenger was held, with the reason."""
 
     segment: str
     reason: str
 
 
 def summary_json(summary: Summary) -> str:
-    """The summary as strict JSON, keys in the order of the dataclass; NaN and infinity become null."""
+    """Format the summary as strict JSON with keys in field order; NaN and infinity become null."""
     return json_text(summary) + "\n"
 
 
 def parse_summary(text: str) -> Summary | None:
-    """The summary of a former run; None if the text is none, or one of a version that kept other figures."""
+    """Parse the summary of an earlier run; None if the text is not a summary, or one of a later version."""
     try:
-        content: dict[str, Any] = json.loads(text)
-        metric = dict(content["metric"])
-        test = metric.pop("test")
-        files, estimate = dict(content.get("files", {})), content.get("estimate")
-        nested = {
-            "outcomes": OutcomeCounts(**content["outcomes"]),
-            "metric": BacktestMetric(**metric, test=TestMetric(**test) if test else None),
-            "stages": tuple(StageTime(**stage) for stage in content["stages"]),
-            "rows": RowCounts(**content["rows"]),
-            "files": FileCounts(**files | {"refused": tuple(files.get("refused", ()))}),
-            "estimate": Estimate(**estimate) if estimate else None,
-            "against_estimate": {
-                name: EstimatedFigure(**figure) for name, figure in content.get("against_estimate", {}).items()
-            },
-        }
-        return Summary(**content | nested)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return _SUMMARY.validate_json(text)
+    except ValidationError:
         return None
+
+
+_SUMMARY = TypeAdapter(Summary)

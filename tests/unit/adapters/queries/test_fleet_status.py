@@ -69,7 +69,7 @@ def test_what_is_newer_than_what_was_made_from_it_is_the_next_thing_to_do(traine
     sales(weeks=61).to_csv(trained.folder / "sales" / "a.csv", index=False)
     ingest_files.fn(run, "observations", run.fleet.source)
     assert status().stale == ("observations",)
-    assert status().next == ("rows landed since the partition: myriad run shop",)
+    assert status().next == ("new rows since the last partition: myriad run shop",)
     partition_observations.fn(run)
     assert status().next == ("observations are newer than the challengers: myriad train shop",)
     train_challengers.fn(run)
@@ -104,7 +104,7 @@ def test_refused_files_and_failed_segments_are_told_with_the_command_that_shows_
         ("observations", "unreadable_file", 1)
     ]
     assert found.next[:2] == (
-        "1 file refused; mend or remove them, then: myriad ingest shop",
+        "1 file refused; fix or remove them, then: myriad ingest shop",
         "7 segments failed: myriad status shop --segments --outcome failed",
     )
 

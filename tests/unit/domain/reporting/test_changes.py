@@ -84,4 +84,4 @@ def test_the_largest_files_are_told_and_the_others_counted():
     files = [InputFile(f"{number:02}.csv", number, 0) for number in range(14)]
     found = between(files=files)
     assert [file.rows for file in found.files] == list(range(13, 3, -1))
-    assert found.files_left == 4
+    assert found.files_omitted == 4

@@ -35,7 +35,7 @@ def test_headline_says_what_the_fleet_is_worth_and_what_the_run_did():
     worth, done = headline(summary(), GOOD)
     assert worth == (
         "5 of 6 segments have a model in production; forecasts beat the naive baseline in 50 % of them and are worse "
-        "in 25 %. On data that no model has seen, the total error (sMAPE) is 13.25 % against 16.50 %: 20 % lower."
+        "in 25 %. On unseen data, the total error (sMAPE) is 13.25 % against 16.50 %: 20 % lower."
     )
     assert done == (
         "This run trained 3 segments and reused 1 unchanged model; 2 models went into production, "
@@ -72,7 +72,7 @@ def test_what_went_wrong_is_told_most_serious_first():
 def test_no_release_and_a_stopped_promotion_are_told():
     stopped = quiet(release=None, config={"promotion": "all failed"})
     assert [text for _, text, _ in told(stopped)] == [
-        "No release is in force: predictions come from the last value, or are missing.",
+        "No release is in force: predictions repeat the last value or are missing.",
         "Promotion: all failed.",
     ]
 
@@ -80,8 +80,8 @@ def test_no_release_and_a_stopped_promotion_are_told():
 def test_quality_below_the_baseline_or_beside_the_interval_is_told():
     weak = quiet(metric=BacktestMetric("wape", 0.2, 0.3, TestMetric("wape", 0.5, 0.4, 0.7, 10, 2, "x")))
     assert [text for _, text, _ in told(weak, compare_errors([2.0, 1.0], [1.0, 1.0]))] == [
-        "On unseen data the naive baseline is better in total.",
-        "The baseline is better in 50 % of the segments.",
+        "On unseen data, the naive baseline has the lower total error.",
+        "The naive baseline is better in 50 % of the segments.",
         "The 90 % interval covers 70.0 % of the unseen rows.",
     ]
     assert told(weak, interval=0.7)[-1][0] == "bad"
@@ -90,6 +90,6 @@ def test_quality_below_the_baseline_or_beside_the_interval_is_told():
 def test_a_higher_error_and_segments_that_are_gone_are_told():
     texts = [text for _, text, anchor in told(quiet(), found=changes()) if anchor == "changes"]
     assert texts == [
-        "The backtest error is 12.5 % higher than in the last run.",
-        "1 segment of the last run is gone.",
+        "The backtest error is 12.5 % higher than in the previous run.",
+        "1 segment of the previous run is gone.",
     ]

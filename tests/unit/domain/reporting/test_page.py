@@ -148,7 +148,7 @@ def test_page_tells_what_changed():
     assert "gates.keep_releases – 10" in text
     assert "The same packages." in text
     assert "/in/series=n1.csv 700 10" in text
-    assert "The backtest error is 12.5 % higher than in the last run." in text
+    assert "The backtest error is 12.5 % higher than in the previous run." in text
 
 
 def test_page_says_what_it_cannot_compare():
@@ -163,7 +163,9 @@ def test_an_incremental_run_is_complete_and_says_how_little_it_trained():
     quiet = summary(outcomes=outcomes, registered=6, promoted=0, held=0, unchanged=6, champions=6)
     text = words(RunReport(quiet, errors(6), {"ridge": 6}, examples=(series_example(),)))
     assert "6 of 6 segments have a model in production" in text
-    assert "This run trained nothing: no segment has changed, all 6 models were reused; no model was replaced" in text
+    assert (
+        "This run trained nothing: no segment has changed, and all 6 models were reused; no model was replaced" in text
+    )
     assert "Backtest sMAPE (%) of 6 champions" in text
     assert "Forecasts of 1 segments" not in text
     assert "Forecast of 1 segment" in text

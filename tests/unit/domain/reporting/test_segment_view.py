@@ -35,7 +35,7 @@ def test_without_the_fleet_file_the_settings_are_named_instead_of_their_values()
 
 def test_a_segment_without_a_model_has_no_winner():
     assert explain_choice([], math.nan, None) == ""
-    assert explain_choice(ranks("", ridge=math.nan), math.nan, None) == "no candidate gave a model"
+    assert explain_choice(ranks("", ridge=math.nan), math.nan, None) == "no candidate produced a model"
 
 
 def test_sparklines_fit_show_gaps_and_take_anything():
