@@ -17,7 +17,7 @@ from adapters.compute.progress import Progress, emit
 from adapters.lake.table import StagedFile, Table
 from domain.config.fleet import Fleet
 from domain.data.partitioning import bucket_count
-from domain.data.segments import bucket_of, told_lookalikes
+from domain.data.segments import bucket_of, lookalikes_message
 from domain.data.tables import QUARANTINE, SEGMENTS, landed, levels, observations
 from domain.errors import PartitionError
 from tasks.checkpoint import clear_checkpoints, map_with_checkpoints
@@ -137,7 +137,7 @@ def _warnings(run: Run) -> Iterator[str]:
             f"partition.buckets: {wanted} has no effect, the fleet was first partitioned into {recorded}, which stay; "
             f"give the fleet another name or lake to begin anew"
         )
-    alike = told_lookalikes(run.table(SEGMENTS).read(["segment"])["segment"].to_pylist())
+    alike = lookalikes_message(run.table(SEGMENTS).read(["segment"])["segment"].to_pylist())
     if alike:
         yield f"segment_by: {alike}"
 

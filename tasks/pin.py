@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.registry import Registry, StoredVersion
 from domain.data.model_record import ModelRecord
-from domain.data.segment_search import closest, find_segment
+from domain.data.segment_search import find_segment, suggest_closest
 from domain.data.tables import CHALLENGERS, CHAMPIONS, SEGMENTS
 from domain.errors import PromotionError, UnknownNameError
 from models.features.feature_spec import FeatureSpec
@@ -80,7 +80,9 @@ def _place(run: Run, asked: str) -> _Place:
         raise UnknownNameError(
             f"fleet {run.fleet.name}: segment {bare!r} has no model: neither champion nor challenger"
         )
-    raise UnknownNameError(f"fleet {run.fleet.name}: no segment or level {asked!r}{closest(asked, list(places))}")
+    raise UnknownNameError(
+        f"fleet {run.fleet.name}: no segment or level {asked!r}{suggest_closest(asked, list(places))}"
+    )
 
 
 def _stored(registry: Registry, place: _Place, version: int) -> StoredVersion:

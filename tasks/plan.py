@@ -14,6 +14,7 @@ from adapters.compute.progress import Progress, emit
 from domain.capacity.calibrated_estimate import by_cost_model, by_previous_run, is_newer
 from domain.capacity.estimate import estimate_run
 from domain.checks.findings import Estimate
+from domain.data.segments import FALLBACK_BUCKET
 from domain.data.tables import category_column, observations
 from domain.reporting.formatting import format_bytes, format_count, format_duration
 from models.features.feature_spec import FeatureSpec, feature_spec_of
@@ -22,7 +23,7 @@ from models.training.plan import SegmentPlan
 from tasks.context import Run
 from tasks.partition import recorded_buckets
 from tasks.sizing.workload import score_work, train_work
-from tasks.workers.plan import LEVELS, former_models, planned_buckets, planned_levels
+from tasks.workers.plan import former_models, planned_buckets, planned_levels
 from tasks.workers.vanished import vanished_segments
 
 __all__ = ["TrainingPlan", "estimate_training", "plan_training"]
@@ -59,12 +60,12 @@ class TrainingPlan:
         """Buckets with something to do."""
         needed = {bucket for bucket, planned in self.segments.items() if any(each.trains for each in planned)}
         if any(each.trains for each in self.levels):
-            needed.add(LEVELS)
+            needed.add(FALLBACK_BUCKET)
         return sorted(needed | self.stale)
 
     def weight(self, bucket: int) -> int:
         """Rows to train on; those of fallback levels are the rows of their segments, which are read for them."""
-        planned = self.levels if bucket == LEVELS else self.segments.get(bucket, ())
+        planned = self.levels if bucket == FALLBACK_BUCKET else self.segments.get(bucket, ())
         return sum(each.rows for each in planned if each.trains)
 
 
@@ -75,9 +76,9 @@ def plan_training(run: Run) -> TrainingPlan:
     settings = settings_fingerprint(run.fleet, contract)
     former = former_models(run.context)
     segments = planned_buckets(run.context, former, settings)
-    levels = planned_levels(run.context, former.get(LEVELS, {}), settings)
+    levels = planned_levels(run.context, former.get(FALLBACK_BUCKET, {}), settings)
     kept = {bucket: {each.segment for each in planned if _keeps(each)} for bucket, planned in segments.items()}
-    kept[LEVELS] = {each.segment for each in levels if _keeps(each)}
+    kept[FALLBACK_BUCKET] = {each.segment for each in levels if _keeps(each)}
     stale = frozenset(bucket for bucket, models in former.items() if models.keys() - kept.get(bucket, set()))
     return TrainingPlan(contract, buckets, segments, levels, vanished_segments(run.context), stale)
 

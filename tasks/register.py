@@ -12,10 +12,10 @@ from adapters.compute.progress import Progress, emit
 from adapters.lake.table import StagedFile
 from adapters.registry import Batch, Registry
 from domain.data.model_record import ModelRecord
+from domain.data.segments import FALLBACK_BUCKET
 from domain.data.tables import CHALLENGERS, REGISTRATIONS, TableSpec
 from tasks.context import Run
 from tasks.registry_entries import model_entry
-from tasks.workers.plan import LEVELS
 from tasks.workers.run_context import in_bucket, read_models
 
 __all__ = ["RegisterSummary", "register_challengers"]
@@ -45,7 +45,7 @@ def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
     gone = standing.keys() - wanted.keys()
     if gone:
         table.replace([], lambda file: int(file.partition["bucket"]) in gone, note={"run_id": run.context.run_id})
-    levels = len(wanted.get(LEVELS, []))
+    levels = len(wanted.get(FALLBACK_BUCKET, []))
     return RegisterSummary(sum(map(len, wanted.values())) - levels, created, levels)
 
 

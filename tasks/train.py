@@ -10,14 +10,13 @@ from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.lease import check_lease
 from adapters.lake.table import StagedFile
-from domain.data.segments import bucket_of, hash_segments
+from domain.data.segments import FALLBACK_BUCKET, bucket_of, hash_segments
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from domain.errors import TrainingError
 from models.training.plan import SegmentPlan
 from tasks.checkpoint import clear_checkpoints, map_with_checkpoints
 from tasks.context import Run
 from tasks.plan import TrainingPlan, plan_training
-from tasks.workers.plan import LEVELS
 from tasks.workers.train import Outcome, TrainReceipt, outcome_of, stage_outcomes, train_bucket
 
 __all__ = ["TrainSummary", "train_challengers"]
@@ -78,13 +77,13 @@ def _summary(
     candidates: Counter[str] = Counter()
     for receipt in receipts:
         outcomes.update(receipt.outcomes)
-        if receipt.bucket != LEVELS:
+        if receipt.bucket != FALLBACK_BUCKET:
             candidates.update(receipt.candidates)
     return TrainSummary(
         segments=sum(outcomes.values()),
         outcomes=dict(outcomes),
         candidates=dict(candidates),
-        levels=sum(receipt.models for receipt in receipts if receipt.bucket == LEVELS),
+        levels=sum(receipt.models for receipt in receipts if receipt.bucket == FALLBACK_BUCKET),
         rows=sum(receipt.rows for receipt in receipts),
     )
 

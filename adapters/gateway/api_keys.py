@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from adapters.gateway.store import GatewayStore
-from domain.data.segment_search import closest
+from domain.data.segment_search import suggest_closest
 from domain.errors import RequestError, UnknownNameError
 from domain.gateway.api_keys import Key, Scope, make_key
 
@@ -35,7 +35,7 @@ def rotate_key(store: GatewayStore, client: str, days: int | None) -> tuple[str,
     held = _held(store, client)
     if not held:
         known = sorted({key.client for key in store.all_keys()})
-        raise UnknownNameError(f"client {client} has no key{closest(client, known)}")
+        raise UnknownNameError(f"client {client} has no key{suggest_closest(client, known)}")
     if len(held) == len(_SLOTS):
         prefixes = " and ".join(key.prefix for key in held)
         raise RequestError(f"client {client} has two keys, {prefixes}; first revoke the one that is not used any more")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from domain.data.segment_search import closest
+from domain.data.segment_search import suggest_closest
 from domain.errors import RequestError, UnknownNameError
 
 __all__ = ["ReportFile", "find_report", "list_reports", "open_report", "read_times"]
@@ -43,7 +43,7 @@ def find_report(folder: Path, reference: str, run_id: str | None) -> ReportFile:
     for report in reports:
         if run_id in (None, _LATEST, report.run_id):
             return report
-    near = closest(run_id or "", [report.run_id for report in reports])
+    near = suggest_closest(run_id or "", [report.run_id for report in reports])
     raise UnknownNameError(f"{folder}: no report of run {run_id!r}{near}; list them: myriad report {reference} --list")
 
 

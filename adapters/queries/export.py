@@ -18,7 +18,7 @@ from adapters.lake.table import StagedFile
 from adapters.queries.current_forecasts import current_forecasts
 from adapters.queries.fleet_status import FleetTables
 from domain.config.fleet import Fleet
-from domain.data.flatten import flat_text, split_segments
+from domain.data.flatten import split_segments, to_csv_values
 from domain.data.tables import (
     ACCURACY,
     CHAMPIONS,
@@ -93,7 +93,7 @@ def export_table(
         writer: TableWriter | None = None
         for part in _parts(tables, name, spec, wanted, release, segment):
             table = split_segments(part, fleet.segment_by)
-            table = flat_text(table) if form == "csv" else table
+            table = to_csv_values(table) if form == "csv" else table
             if writer is None:
                 schema, writer = table.schema, stack.enter_context(table_writer(local, path, form, table.schema))
             if table.num_rows:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from adapters.lake.table import Lake
 from adapters.queries.export import Format, table_writer
 from domain.config.fleet import Fleet
-from domain.data.flatten import flat_text, split_segments
+from domain.data.flatten import split_segments, to_csv_values
 from domain.data.parts import input_part
 from domain.data.tables import PREDICTIONS
 from domain.errors import UnknownNameError
@@ -46,7 +46,7 @@ def write_output(lake: Lake, fleet: Fleet, account: JobResult, form: Format, pat
 
 def _shaped(part: pa.Table, fleet: Fleet, form: Format) -> pa.Table:
     table = split_segments(part, fleet.segment_by)
-    return flat_text(table) if form == "csv" else table
+    return to_csv_values(table) if form == "csv" else table
 
 
 def _parts(lake: Lake, account: JobResult) -> Iterator[pa.Table]:

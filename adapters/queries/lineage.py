@@ -12,14 +12,11 @@ import pyarrow.dataset as ds
 
 from adapters.lake.table import StagedFile
 from adapters.queries.fleet_status import OBSERVATIONS, FleetTables
-from domain.data.segments import GLOBAL_KEY, parse_segment
+from domain.data.segments import FALLBACK_BUCKET, GLOBAL_KEY, parse_segment
 from domain.data.tables import CHAMPIONS, INPUTS, TableSpec
 from domain.reporting.segment_view import ChampionView, InputView, ModelView, PredictionLineage, PredictionView
 
-__all__ = ["LEVELS", "champion_of", "input_views", "model_views", "trace"]
-
-LEVELS = -1
-"""Bucket of the fallback levels."""
+__all__ = ["champion_of", "input_views", "model_views", "trace"]
 
 _MODEL = ["segment", "level", "model_name", "candidate", "metric", "error", "baseline_error", "rows", "cutoff"]
 _MODEL += ["sha256", "fingerprint", "parity_error", "run_id"]
@@ -88,7 +85,7 @@ def trace(
     if prediction.model_name is not None:
         named = pc.field("model_name") == prediction.model_name
         which = named & (pc.field("model_version") == prediction.model_version)
-        made_by = champion_of(tables, which, (bucket, LEVELS), prediction.release)
+        made_by = champion_of(tables, which, (bucket, FALLBACK_BUCKET), prediction.release)
     rows = _rows_behind(tables, prediction, made_by, bucket)
     cutoff = made_by.model.cutoff if made_by else prediction.origin
     return PredictionLineage(

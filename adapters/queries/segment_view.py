@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from adapters.queries.fleet_status import OBSERVATIONS, FleetTables
-from adapters.queries.lineage import LEVELS, champion_of, input_views, model_views, trace
+from adapters.queries.lineage import champion_of, input_views, model_views, trace
 from domain.config.fleet import Fleet
 from domain.data.parts import bucket_part, is_bucket_part
-from domain.data.segment_search import closest, find_segment
-from domain.data.segments import GLOBAL_KEY, bucket_of, hash_segments, parse_segment
+from domain.data.segment_search import find_segment, suggest_closest
+from domain.data.segments import FALLBACK_BUCKET, GLOBAL_KEY, bucket_of, hash_segments, parse_segment
 from domain.data.tables import (
     CHALLENGERS,
     CHAMPIONS,
@@ -64,7 +64,7 @@ def resolve_segment(tables: FleetTables, asked: Sequence[str], reference: str) -
     if found is None:
         text = " ".join(asked)
         raise UnknownNameError(
-            f"fleet {tables.fleet}: no segment {text!r}{closest(text, keys)}; "
+            f"fleet {tables.fleet}: no segment {text!r}{suggest_closest(text, keys)}; "
             f"list them: myriad status {reference} --segments"
         )
     return found
@@ -157,12 +157,14 @@ def _bucket(tables: FleetTables, segment: str) -> int:
     buckets = int(tables[OBSERVATIONS].properties().get("myriad.buckets", 1))
     own = int(bucket_of(hash_segments([segment]), buckets)[0])
     if segment == GLOBAL_KEY:
-        return LEVELS
-    of_level = [_of_bucket(tables, spec, LEVELS, pc.field("segment") == segment, ["segment"]) for spec in _TRAINED]
+        return FALLBACK_BUCKET
+    of_level = [
+        _of_bucket(tables, spec, FALLBACK_BUCKET, pc.field("segment") == segment, ["segment"]) for spec in _TRAINED
+    ]
     if any(rows.num_rows for rows in of_level):
         # A level may be called like a segment, where a fleet has but one segment column.
         profile = _of_bucket(tables, SEGMENTS, own, pc.field("segment") == segment, ["segment"])
-        return own if profile.num_rows else LEVELS
+        return own if profile.num_rows else FALLBACK_BUCKET
     return own
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from adapters.lake.table import Lake
 from domain.config.fleet import Fleet, parse_fleet
-from domain.data.segment_search import closest
+from domain.data.segment_search import suggest_closest
 from domain.errors import FleetError, UnknownNameError
 
 __all__ = ["file_of", "known_fleet", "load_fleet"]
@@ -60,7 +60,7 @@ def known_fleet(reference: str, home: Path, lake: Lake) -> tuple[str, Fleet | No
     if reference in names:
         return reference, None
     files = sorted(path.stem for path in home.glob("fleets/*.yaml"))
-    near = closest(reference, [*files, *names])
+    near = suggest_closest(reference, [*files, *names])
     raise UnknownNameError(
         f"fleet {reference!r}: there is no fleets/{reference}.yaml, and no fleet of that name in {lake.uri}{near}"
     )

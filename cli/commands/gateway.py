@@ -169,9 +169,11 @@ def replay(
         store = _store()
         known = store.subscriptions()
         if subscription not in known:
-            from domain.data.segment_search import closest
+            from domain.data.segment_search import suggest_closest
 
-            raise UnknownNameError(f"subscription {subscription}: there is none{closest(subscription, list(known))}")
+            raise UnknownNameError(
+                f"subscription {subscription}: there is none{suggest_closest(subscription, list(known))}"
+            )
         count = store.replay(subscription, message)
         if message is not None and not count:
             raise UnknownNameError(f"message {message}: there is none to {subscription}")

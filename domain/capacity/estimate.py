@@ -2,7 +2,7 @@
 
 from domain.checks.findings import Estimate
 from domain.config.fleet import Fleet
-from domain.data.levels import MAX_LEVEL_ROWS
+from domain.data.fallback_levels import MAX_FALLBACK_ROWS
 from domain.data.partitioning import bucket_count
 
 __all__ = ["OWN_BYTES", "STAGE_SECONDS", "estimate_run"]
@@ -39,7 +39,7 @@ def estimate_run(
     """
     models, folds = segments + levels, fleet.backtest.folds
     scoring = models if scoring is None else scoring
-    level_rows = 0 if fleet.task == "forecast" else len(fleet.fallback) * min(rows, MAX_LEVEL_ROWS)
+    level_rows = 0 if fleet.task == "forecast" else len(fleet.fallback) * min(rows, MAX_FALLBACK_ROWS)
     heavy_rows = 0 if fleet.task == "forecast" else rows + level_rows
     costs = [candidate.spec.cost[fleet.task] for candidate in fleet.candidates]
     per_fit = sum(models * cost.fit_ms / 1e3 + heavy_rows * cost.row_us / 1e6 for cost in costs)

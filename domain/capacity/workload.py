@@ -6,8 +6,8 @@ from typing import Any
 
 from domain.capacity.cost_model import Work
 from domain.config.fleet import Fleet
-from domain.data.levels import MAX_LEVEL_ROWS
-from domain.data.partitioning import level_keys
+from domain.data.fallback_levels import MAX_FALLBACK_ROWS
+from domain.data.partitioning import fallback_keys
 
 __all__ = ["bucket_work", "level_work", "representative_buckets", "representative_segments"]
 
@@ -31,7 +31,7 @@ def level_work(profiles: Iterable[Mapping[str, Any]], wanted: Collection[str], f
     """The fallback levels that are trained, and their rows: a level of a forecast fleet has one a period."""
     known = [profile for profile in profiles if profile["rows"]]
     count = total = 0
-    for keys in level_keys([profile["segment"] for profile in known], fleet).values():
+    for keys in fallback_keys([profile["segment"] for profile in known], fleet).values():
         rows: dict[str, list[int]] = defaultdict(list)
         for profile, key in zip(known, keys, strict=True):
             if key in wanted:
@@ -40,7 +40,7 @@ def level_work(profiles: Iterable[Mapping[str, Any]], wanted: Collection[str], f
         if fleet.task == "forecast":
             total += sum(max(found) for found in rows.values())
         else:
-            total += min(sum(sum(found) for found in rows.values()), MAX_LEVEL_ROWS)
+            total += min(sum(sum(found) for found in rows.values()), MAX_FALLBACK_ROWS)
     return Work(count, total)
 
 

@@ -11,7 +11,7 @@ from domain.checks.scoring_window import missing_window, window_facts, window_pr
 from domain.checks.segments import SegmentRows, other_columns, segment_facts, segment_problems
 from domain.checks.times import fitting_frequency, time_facts, time_problems
 from domain.config.fleet import Fleet
-from domain.data.partitioning import level_keys
+from domain.data.partitioning import fallback_keys
 
 __all__ = ["inspect_fleet"]
 
@@ -91,7 +91,7 @@ def _unrounded(rows: SegmentRows, sample: Sample) -> SegmentRows:
 def _estimate(
     fleet: Fleet, rows: SegmentRows, segments: SegmentFacts, sample: Sample, scored: int, workers: int
 ) -> Estimate:
-    levels = sum(len(set(keys)) for keys in level_keys(list(rows.keys), fleet).values())
+    levels = sum(len(set(keys)) for keys in fallback_keys(list(rows.keys), fleet).values())
     share_read = 1.0 if sample.whole else max(sample.share_read, 1e-9)
     return estimate_run(
         fleet,

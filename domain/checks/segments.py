@@ -12,7 +12,7 @@ from domain.arrays import BoolArray, FloatArray, IntArray
 from domain.checks.findings import ColumnFacts, Problem, Sample, SegmentFacts
 from domain.config.fleet import Fleet
 from domain.data.calendar import ordinals
-from domain.data.segments import told_lookalikes
+from domain.data.segments import lookalikes_message
 from domain.reporting.formatting import format_number, format_percent
 
 __all__ = ["SegmentRows", "other_columns", "segment_facts", "segment_problems"]
@@ -125,7 +125,7 @@ def segment_problems(
     if facts.ended > _MANY_ENDED * facts.count:
         told = f"{facts.ended:,} of {facts.count:,} segments ended long before the newest row"
         yield Problem("warning", "source", f"{told}; their forecasts start where they end, so leave dead ones out")
-    alike = told_lookalikes(rows.keys)
+    alike = lookalikes_message(rows.keys)
     if alike:
         yield Problem("warning", "segment_by", alike)
     yield from _repeated_problems(facts, rows)

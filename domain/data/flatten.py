@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from domain.data.segments import parse_segment
 
-__all__ = ["flat_text", "split_segments"]
+__all__ = ["split_segments", "to_csv_values"]
 
 
 def split_segments(rows: pa.Table, segment_by: Sequence[str]) -> pa.Table:
@@ -27,7 +27,7 @@ def split_segments(rows: pa.Table, segment_by: Sequence[str]) -> pa.Table:
     return rows
 
 
-def flat_text(rows: pa.Table) -> pa.Table:
+def to_csv_values(rows: pa.Table) -> pa.Table:
     """Rows as CSV has them: without columns of bytes, times in ISO 8601 (UTC), nothing where there is no number."""
     columns = {}
     for field, values in zip(rows.schema, rows.columns, strict=True):

@@ -15,7 +15,7 @@ from domain.data.segments import GLOBAL_KEY, parse_segment, segment_key
 from domain.data.tables import category_column, count_column, feature_column, key_column
 from domain.data.validation import rejected_table
 
-__all__ = ["Bucket", "bucket_count", "level_keys", "partition_bucket", "runs_of"]
+__all__ = ["PartitionedBucket", "bucket_count", "fallback_keys", "partition_bucket", "run_length_encode"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ _NEIGHBOURS = 3
 
 
 @dataclass(frozen=True)
-class Bucket:
+class PartitionedBucket:
     """One partitioned bucket: tables with the columns of their specs, partition columns left out.
 
     rejected also has `input_id` and `path`, to find the row in its file. foreign : rejected rows that were read when
@@ -47,7 +47,7 @@ def bucket_count(segments: int, rows: int) -> int:
     return int(max(1, min(4096, wanted)))
 
 
-def runs_of(codes: pa.Array | npt.NDArray[np.generic]) -> tuple[IntArray, IntArray]:
+def run_length_encode(codes: pa.Array | npt.NDArray[np.generic]) -> tuple[IntArray, IntArray]:
     """Start and length of every run of equal values in a sorted column; two arrays of shape (n_runs,)."""
     if isinstance(codes, (pa.Array, pa.ChunkedArray)):
         flat = codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes
@@ -58,7 +58,7 @@ def runs_of(codes: pa.Array | npt.NDArray[np.generic]) -> tuple[IntArray, IntArr
     return starts, np.diff(np.append(starts, len(codes)))
 
 
-def partition_bucket(landed: pa.Table, fleet: Fleet) -> Bucket:
+def partition_bucket(landed: pa.Table, fleet: Fleet) -> PartitionedBucket:
     """Sort the landed rows of one bucket, reject duplicates, mark outliers, profile segments, sum up levels.
 
     landed : all rows of the bucket with the columns of the `landed` table, in any order.
@@ -79,7 +79,7 @@ def partition_bucket(landed: pa.Table, fleet: Fleet) -> Bucket:
     excluded = outlying if fleet.validation.outliers == "exclude" else np.zeros(rows.num_rows, bool)
     rows = rows.append_column("excluded", pa.array(excluded))
     profiles, levels = _profiles(rows, fleet), _levels(rows, fleet)
-    return Bucket(rows, pa.concat_tables(rejected), profiles, levels, int(foreign.sum()))
+    return PartitionedBucket(rows, pa.concat_tables(rejected), profiles, levels, int(foreign.sum()))
 
 
 def _foreign(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
@@ -126,7 +126,7 @@ def _outliers(rows: pa.Table, fleet: Fleet) -> BoolArray:
     if fleet.validation.outliers == "keep" or n == 0:
         return np.zeros(n, bool)
     target = rows["target"].to_numpy()
-    starts, lengths = runs_of(rows["segment"])
+    starts, lengths = run_length_encode(rows["segment"])
     code = np.repeat(np.arange(len(starts)), lengths)
     if fleet.task == "forecast":
         around = np.full((2 * _NEIGHBOURS + 1, n), np.nan)
@@ -154,7 +154,7 @@ def _group_median(values: FloatArray, code: IntArray, starts: IntArray, lengths:
 
 def _profiles(rows: pa.Table, fleet: Fleet) -> pa.Table:
     """One row a segment: size, span, gaps, zeros, demand class (Syntetos & Boylan, JORS 56, 2005) and fingerprint."""
-    starts, lengths = runs_of(rows["segment"])
+    starts, lengths = run_length_encode(rows["segment"])
     target = rows["target"].to_numpy()
     ends = starts + lengths - 1
     times = rows["time"].to_numpy()
@@ -215,7 +215,7 @@ def _fingerprints(rows: pa.Table, fleet: Fleet, starts: IntArray, lengths: IntAr
     return found
 
 
-def level_keys(segments: list[str], fleet: Fleet) -> dict[str, list[str]]:
+def fallback_keys(segments: list[str], fleet: Fleet) -> dict[str, list[str]]:
     """Keys of the fallback levels of each segment, in the fleet's order: `parent` column or `global` -> keys."""
     keys: dict[str, list[str]] = {}
     values = [parse_segment(segment) for segment in segments]
@@ -241,7 +241,7 @@ def _levels(rows: pa.Table, fleet: Fleet) -> pa.Table:
     used = rows.filter(pc.invert(rows["excluded"]))
     codes = encoded.indices.filter(pc.invert(rows["excluded"].combine_chunks()))
     parts = []
-    for keys in level_keys(encoded.dictionary.to_pylist(), fleet).values():
+    for keys in fallback_keys(encoded.dictionary.to_pylist(), fleet).values():
         level = pa.array(keys, pa.string()).take(codes)
         grouped = (
             used.select(["time", "target", *numeric])

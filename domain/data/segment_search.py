@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from domain.data.segments import GLOBAL_KEY, parse_segment
 from domain.errors import UnknownNameError
 
-__all__ = ["closest", "find_segment"]
+__all__ = ["find_segment", "suggest_closest"]
 
 _SHOWN = 5
 
@@ -35,7 +35,7 @@ def _is_called(key: str, asked: Sequence[str]) -> bool:
     return " ".join(asked) in ("/".join(values), " ".join(values), named)
 
 
-def closest(text: str, names: Sequence[str]) -> str:
+def suggest_closest(text: str, names: Sequence[str]) -> str:
     """`; closest: a, b`, or nothing where no name is like the text. Segment keys are compared by their values too."""
     called = {name: name for name in names}
     called |= {"/".join(parse_segment(name).values()): name for name in names if "=" in name}

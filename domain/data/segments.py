@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "FALLBACK_BUCKET",
     "GLOBAL_KEY",
     "bucket_of",
     "bucket_range",
@@ -22,15 +23,18 @@ __all__ = [
     "hash_segment",
     "hash_segments",
     "lookalikes",
+    "lookalikes_message",
     "model_name",
     "parse_segment",
     "segment_key",
-    "told_lookalikes",
 ]
 
 HASH_BITS = 32
 GLOBAL_KEY = "*"
 """Key of the fallback level that covers the whole fleet."""
+
+FALLBACK_BUCKET = -1
+"""Bucket of the models of all fallback levels; segments have buckets from 0."""
 
 _WHOLE = re.compile(r"\+?(-?)0*(\d+)(?:\.0*)?", re.ASCII)
 _SAFE = " !\"#$&'()*+,:;<>?@[\\]^`{|}~"  # everything printable but % / and =, which separate
@@ -96,7 +100,7 @@ def lookalikes(keys: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
-def told_lookalikes(keys: Sequence[str]) -> str:
+def lookalikes_message(keys: Sequence[str]) -> str:
     """What a person should know of keys that look alike; empty where there are none."""
     groups = lookalikes(keys)
     if not groups:

@@ -14,7 +14,7 @@ from domain.data.calendar import parse_times
 from domain.data.segments import hash_segments, segment_key
 from domain.data.tables import category_column, feature_column, key_column
 
-__all__ = ["Landed", "validate_rows"]
+__all__ = ["ValidatedRows", "validate_rows"]
 
 BoolArray = npt.NDArray[np.bool_]
 _LARGEST = float(np.finfo(np.float32).max)  # features and predictions of every model are float32
@@ -22,7 +22,7 @@ _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|nan|infinity)$"
 
 
 @dataclass(frozen=True)
-class Landed:
+class ValidatedRows:
     """Rows of one chunk of one input.
 
     accepted : columns of the `landed` table, sorted by segment hash.
@@ -33,7 +33,7 @@ class Landed:
     rejected: pa.Table
 
 
-def validate_rows(raw: pa.Table, rows: npt.NDArray[np.int64], fleet: Fleet, *, needs_target: bool) -> Landed:
+def validate_rows(raw: pa.Table, rows: npt.NDArray[np.int64], fleet: Fleet, *, needs_target: bool) -> ValidatedRows:
     """Check rows of one chunk of a raw file.
 
     raw : the fleet's columns, text or typed, as the file gave them. Shape (n, n_columns).
@@ -107,7 +107,7 @@ def _split(
     keys: dict[str, pa.Array],
     columns: dict[str, pa.Array],
     check: _Check,
-) -> Landed:
+) -> ValidatedRows:
     segments, hashes = _segments(keys)
     good = np.flatnonzero(check.code == 0)
     order = good[np.argsort(hashes[good], kind="stable")]
@@ -124,7 +124,7 @@ def _split(
         [json.dumps(row, default=str, ensure_ascii=False) for row in content],
         segments.take(pa.array(bad)),
     )
-    return Landed(pa.table(accepted), rejected)
+    return ValidatedRows(pa.table(accepted), rejected)
 
 
 def rejected_table(
@@ -134,7 +134,7 @@ def rejected_table(
     content: list[str],
     segment: pa.Array | pa.ChunkedArray | None = None,
 ) -> pa.Table:
-    """Rejected rows with the columns that `Landed.rejected` has. segment : default, no row tells one."""
+    """Rejected rows with the columns that `ValidatedRows.rejected` has. segment : default, no row tells one."""
     columns = {"reason": pa.array(reason, pa.string()), "detail": pa.array(detail, pa.string())}
     columns |= {"row": pa.array(row, pa.int64()), "content": pa.array(content, pa.string())}
     return pa.table(columns | {"segment": pa.nulls(len(reason), pa.string()) if segment is None else segment})

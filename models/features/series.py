@@ -10,7 +10,7 @@ import pyarrow as pa
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Time
 from domain.data.calendar import ordinals
-from domain.data.partitioning import runs_of
+from domain.data.partitioning import run_length_encode
 from domain.data.tables import category_column, feature_column
 from models.features.feature_spec import FeatureSpec
 from models.features.panel import Panel
@@ -52,7 +52,7 @@ def build_series(observations: pa.Table, contract: FeatureSpec, time: Time) -> S
     """
     if "excluded" in observations.column_names:
         observations = observations.filter(pa.array(~observations["excluded"].to_numpy().astype(bool)))
-    starts, lengths = runs_of(observations["segment"])
+    starts, lengths = run_length_encode(observations["segment"])
     n_segments = len(starts)
     times = observations["time"].to_numpy().astype("datetime64[us]")
     period = ordinals(times, time.frequency)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from domain.config.candidates import ENSEMBLE
 from domain.config.fleet import Fleet
-from domain.data.partitioning import level_keys
+from domain.data.partitioning import fallback_keys
 from models.training.fingerprints import level_fingerprint, training_fingerprint
 
 __all__ = ["Action", "PreviousModel", "SegmentPlan", "plan_levels", "plan_segments"]
@@ -72,7 +72,7 @@ def plan_levels(
     """A plan for each fallback level that has rows; whether they are enough is known only when they are read."""
     known = [profile for profile in profiles if profile["rows"]]
     members: dict[str, list[Mapping[str, Any]]] = {}
-    for keys in level_keys([profile["segment"] for profile in known], fleet).values():
+    for keys in fallback_keys([profile["segment"] for profile in known], fleet).values():
         for profile, key in zip(known, keys, strict=True):
             members.setdefault(key, []).append(profile)
     return [_plan_level(key, members[key], former.get(key), fleet, settings) for key in sorted(members)]

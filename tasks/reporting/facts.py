@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.config.candidates import ENSEMBLE
+from domain.data.segments import FALLBACK_BUCKET
 from domain.data.tables import CHAMPIONS, INPUTS, LEADERBOARD, OUTCOMES, QUARANTINE, observations
 from domain.reporting.accuracy import LiveAccuracy, PastAccuracy
 from domain.reporting.changes import ChampionFigures, Changes, InputFile, changes_between
@@ -21,7 +22,6 @@ from models.monitoring.accuracy import FIGURES
 from tasks.accuracy import accuracy_rows
 from tasks.context import Run
 from tasks.promote import kept_releases
-from tasks.workers.train import LEVELS
 
 __all__ = [
     "changes_since",
@@ -69,7 +69,9 @@ def row_balance(run: Run) -> RowCounts:
 
 def member_weights(run: Run) -> dict[str, float]:
     """Share of each candidate in the models of all segments; the newest training's, whatever was promoted."""
-    rows = run.table(LEADERBOARD).read(["candidate", "weight"], lambda partition: partition["bucket"] != str(LEVELS))
+    rows = run.table(LEADERBOARD).read(
+        ["candidate", "weight"], lambda partition: partition["bucket"] != str(FALLBACK_BUCKET)
+    )
     rows = rows.filter((pc.field("candidate") != ENSEMBLE) & (pc.field("weight") > 0))
     sums = rows.group_by("candidate").aggregate([("weight", "sum")])
     total = pc.sum(sums["weight_sum"]).as_py()

@@ -8,13 +8,14 @@ from functools import partial
 
 from adapters.compute.dask import Workers
 from domain.capacity.cost_model import CostModel, Measurement, StageCost, Work, fit_memory, fit_stage_cost
+from domain.data.segments import FALLBACK_BUCKET
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, PREDICTIONS
 from models.training.fingerprints import cost_fingerprint
 from tasks.sizing.sample import SizeSample, promote_sample
 from tasks.workers.measure import Measured, Measuring
 from tasks.workers.run_context import RunContext
 from tasks.workers.score import ScoreReceipt, score_bucket
-from tasks.workers.train import LEVELS, TrainReceipt, train_bucket
+from tasks.workers.train import TrainReceipt, train_bucket
 
 __all__ = ["MeasuredSample", "measure_sample"]
 
@@ -38,7 +39,7 @@ def measure_sample(sample: SizeSample, workers: Workers, *, remote: bool) -> Mea
     """
     context, pieces = sample.context, list(range(sample.pieces))
     train = Measuring(partial(train_bucket, context, sample.contract, sample.pieces))
-    first, *trained = workers.map("train sample", train, [pieces[0], *pieces, LEVELS])
+    first, *trained = workers.map("train sample", train, [pieces[0], *pieces, FALLBACK_BUCKET])
     commit_seconds = _commit_training(context, [done.result for done in trained])
     promote_sample(context, sample.pieces)
     score = Measuring(partial(score_bucket, context, sample.request()))

@@ -12,12 +12,11 @@ from adapters.lake.table import Lake, StagedFile
 from domain.capacity.cost_model import Work
 from domain.capacity.workload import representative_buckets, representative_segments
 from domain.data.model_record import Champion, ModelRecord
-from domain.data.partitioning import level_keys
-from domain.data.segments import bucket_range
+from domain.data.partitioning import fallback_keys
+from domain.data.segments import FALLBACK_BUCKET, bucket_range
 from domain.data.tables import CHALLENGERS, CHAMPIONS, SEGMENTS, landed, levels, observations
 from models.features.feature_spec import FeatureSpec
 from tasks.context import Run
-from tasks.workers.plan import LEVELS
 from tasks.workers.run_context import RunContext, in_bucket, read_models, stage_rows
 from tasks.workers.scoring_request import ScoringRequest
 
@@ -117,7 +116,7 @@ def _copy_observations(
 
 def _copy_levels(run: Run, context: RunContext, segments: list[str]) -> None:
     """All that the levels of the sampled segments are summed up from, so that their series are those of the fleet."""
-    wanted = sorted({key for keys in level_keys(segments, context.fleet).values() for key in keys})
+    wanted = sorted({key for keys in fallback_keys(segments, context.fleet).values() for key in keys})
     if wanted:
         table = context.table(levels(context.fleet))
         rows = run.table(levels(run.fleet)).read(rows=pc.is_in(pc.field("level"), pa.array(wanted, pa.string())))
@@ -139,7 +138,7 @@ def promote_sample(context: RunContext, pieces: int) -> None:
     """Every challenger of the sample as a champion, without a registry."""
     table, now = context.table(CHAMPIONS), datetime.now(UTC)
     staged: list[StagedFile] = []
-    for bucket in (LEVELS, *range(pieces)):
+    for bucket in (FALLBACK_BUCKET, *range(pieces)):
         models = read_models(context, CHALLENGERS, in_bucket(bucket), ModelRecord).values()
         rows = [Champion.promoted(model, 1, now, context.run_id).to_row() for model in models]
         staged += stage_rows(table, pa.Table.from_pylist(rows, table.spec.file_schema), release=_RELEASE, bucket=bucket)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Time
 from domain.data.calendar import ordinals
-from domain.data.partitioning import runs_of
+from domain.data.partitioning import run_length_encode
 from models.features.feature_spec import FeatureSpec
 from models.features.series import encode_covariates
 
@@ -42,7 +42,7 @@ def future_of(rows: pa.Table, contract: FeatureSpec, time: Time, source: str) ->
     periods, ids = ordinals(times, time.frequency), rows["input_id"].to_pylist()
     found: dict[str, tuple[IntArray, FloatArray]] = {}
     inputs: dict[str, dict[int, str]] = {}
-    starts, lengths = runs_of(rows["segment"])
+    starts, lengths = run_length_encode(rows["segment"])
     for segment, start, length in zip(rows["segment"].take(pa.array(starts)).to_pylist(), starts, lengths, strict=True):
         part = slice(int(start), int(start + length))
         found[segment] = (periods[part], encoded[part])

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Metric
 from domain.data.calendar import ordinals
-from domain.data.partitioning import runs_of
+from domain.data.partitioning import run_length_encode
 from domain.data.parts import bucket_part, is_input_part
 from domain.data.tables import PREDICTIONS, landed, observations
 from models.features.feature_spec import feature_spec_of
@@ -113,7 +113,7 @@ def _seasonal_naive(context: RunContext, bucket: int, joined: pa.Table) -> Float
 
 
 def _measure(joined: pa.Table, baseline: FloatArray, metric: Metric) -> EvaluateReceipt:
-    starts, lengths = runs_of(joined["segment"])
+    starts, lengths = run_length_encode(joined["segment"])
     actual = joined["target"].to_numpy()
     prediction = joined["prediction"].to_numpy()
     covered = (actual >= joined["lower"].fill_null(-np.inf).to_numpy()) & (

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from adapters.runtime import Scores
 from domain.data.calendar import future_times, ordinals
-from domain.data.levels import level_label, level_observations
+from domain.data.fallback_levels import fallback_level_of, fallback_observations
 from domain.data.model_record import Champion
-from domain.data.partitioning import level_keys
+from domain.data.partitioning import fallback_keys
 from domain.data.tables import OUTCOMES, levels
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.series import Series, build_series, future_covariates, lacking_columns
@@ -49,7 +49,7 @@ class FallbackChain:
     def score(self, segments: Mapping[str, str], output: ForecastRows) -> None:
         """segments : key -> why its champion gave no forecast; empty where it has none."""
         names = list(segments)
-        chains = level_keys(names, self._job.fleet)
+        chains = fallback_keys(names, self._job.fleet)
         present = set(pc.unique(self._level_rows["segment"]).to_pylist())
         for number, segment in enumerate(names):
             told = [segments[segment] or why_without_model(self._outcomes.get(segment))]
@@ -76,7 +76,7 @@ class FallbackChain:
 
         Returns whether there is one; why there is none is added to `told`.
         """
-        model, label, context = self._models[key], level_label(key), self._job
+        model, label, context = self._models[key], fallback_level_of(key), self._job
         if lacking := lacking_columns(self._level_rows, FeatureSpec.from_json(model.contract)):
             told.append(f"the {label} model needs {', '.join(lacking)}, which the fleet file no longer has")
             return False
@@ -108,7 +108,7 @@ class FallbackChain:
         if case not in self._spreads:
             _, every, by_level, _ = self._prepare(contract)
             places = {key: place for place, key in enumerate(by_level.segments)}
-            keys = level_keys(list(every.segments), self._job.fleet)[label]
+            keys = fallback_keys(list(every.segments), self._job.fleet)[label]
             pairs = [(number, places[key]) for number, key in enumerate(keys) if key in places]
             index, at = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
             panel = by_level.panel.take(at)
@@ -131,7 +131,7 @@ class FallbackChain:
         unknown = np.full(horizon, np.nan)
         scores = Scores(np.full(horizon, own.panel.values[0, -1]), unknown, unknown)
         times = future_times(own.last_times, horizon, self._job.fleet.clock.frequency)[0]
-        lineage: dict[str, object] = {"candidate": "naive", "fallback_level": "naive", "status": "ok"}
+        lineage: dict[str, object] = {"candidate": "naive", "fallback_level_of": "naive", "status": "ok"}
         told = notes(self._job, self._order, own, 0, None, "the segment")
         lineage["reason"] = "; ".join([f"{why}; last value", *told])
         lineage["input_id"] = future.input_ids(segment, periods_ahead(int(own.panel.ends[0]), horizon))
@@ -207,7 +207,7 @@ def _level_rows(context: RunContext, request: ScoringRequest) -> pa.Table:
     key = (table.uri, table.version(), context.fleet.model_dump_json(), str(request.as_of))
     if key not in _summed:
         # Before they are added up by period: rows of one period may bear different dates.
-        rows = level_observations(request.known(table.read()), context.fleet)
+        rows = fallback_observations(request.known(table.read()), context.fleet)
         _summed.clear()
         _summed[key] = rows
     return _summed[key]

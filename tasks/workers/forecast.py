@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from domain.data.calendar import future_times, ordinals
 from domain.data.model_record import Champion
-from domain.data.partitioning import runs_of
+from domain.data.partitioning import run_length_encode
 from domain.data.periods import period_of
 from domain.data.tables import observations
 from models.features.feature_spec import FeatureSpec
@@ -86,7 +86,7 @@ def _covariates(context: RunContext, later: pa.Table, requests: pa.Table) -> pa.
 def _asked(requests: pa.Table) -> dict[str, Times]:
     ordered = requests.select(["segment", "time"]).sort_by([("segment", "ascending"), ("time", "ascending")])
     times = ordered["time"].to_numpy().astype("datetime64[us]")
-    starts, lengths = runs_of(ordered["segment"])
+    starts, lengths = run_length_encode(ordered["segment"])
     segments = ordered["segment"].take(pa.array(starts)).to_pylist()
     return {
         segment: np.unique(times[start : start + length])

@@ -6,10 +6,7 @@ from domain.data.tables import CHALLENGERS, SEGMENTS
 from models.training.plan import PreviousModel, SegmentPlan, plan_levels, plan_segments
 from tasks.workers.run_context import RunContext, in_bucket
 
-__all__ = ["LEVELS", "former_models", "planned_buckets", "planned_levels"]
-
-LEVELS = -1
-"""Bucket number of the fallback levels."""
+__all__ = ["former_models", "planned_buckets", "planned_levels"]
 
 _PROFILE = ["segment", "rows", "excluded", "fingerprint", "bucket"]
 _FORMER = ["segment", "fingerprint", "candidate", "refits", "rows", "bucket"]

@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from adapters.lake.table import StagedFile
 from domain.data.model_record import Champion, ModelRecord
-from domain.data.partitioning import level_keys
+from domain.data.partitioning import fallback_keys
+from domain.data.segments import FALLBACK_BUCKET
 from domain.data.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, SEGMENTS, VERDICTS, observations
 from models.features.feature_spec import FeatureSpec
 from models.features.series import lacking_columns
 from models.promotion.gates import Decision, Evidence, counts_as_failure, decide, verdicts
 from tasks.workers.live_evidence import LiveErrors, live_errors
 from tasks.workers.run_context import RunContext, in_bucket, of_release, read_models, stage_rows
-from tasks.workers.train import LEVELS
 
 __all__ = ["PromoteReceipt", "promote_bucket"]
 
@@ -44,7 +44,7 @@ class PromoteReceipt:
 
     @property
     def is_level(self) -> bool:
-        return self.bucket == LEVELS
+        return self.bucket == FALLBACK_BUCKET
 
 
 def promote_bucket(
@@ -94,8 +94,8 @@ def promote_bucket(
 def _still_there(context: RunContext, bucket: int, champions: Mapping[str, Champion]) -> dict[str, Champion]:
     """Champions whose segment still has rows, and levels that the fleet still has and some segment belongs to."""
     segments = context.table(SEGMENTS)
-    if bucket == LEVELS:
-        keys = level_keys(segments.read(["segment"])["segment"].to_pylist(), context.fleet)
+    if bucket == FALLBACK_BUCKET:
+        keys = fallback_keys(segments.read(["segment"])["segment"].to_pylist(), context.fleet)
         known = set(chain.from_iterable(keys.values()))
     else:
         known = set(segments.read(["segment"], in_bucket(bucket))["segment"].to_pylist())

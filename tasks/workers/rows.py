@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from adapters.runtime import Scores, predict_each
 from domain.arrays import Float32Array, FloatArray
-from domain.data.levels import level_label
+from domain.data.fallback_levels import fallback_level_of
 from domain.data.model_record import Champion
-from domain.data.partitioning import level_keys, runs_of
+from domain.data.partitioning import fallback_keys, run_length_encode
 from domain.data.tables import PREDICTIONS, key_column
 from domain.errors import ScoringError
 from models.features.feature_spec import FeatureSpec
@@ -36,19 +36,19 @@ def score_rows(
 ) -> pa.Table:
     """Prediction rows (without the job's columns), one for each requested row."""
     rows = requests.sort_by([("segment", "ascending"), ("input_id", "ascending"), ("row", "ascending")])
-    starts, lengths = runs_of(rows["segment"])
+    starts, lengths = run_length_encode(rows["segment"])
     segments = rows["segment"].take(pa.array(starts)).to_pylist()
     by_segment = {
         segment: rows.slice(int(start), int(length))
         for segment, start, length in zip(segments, starts, lengths, strict=True)
     }
-    chains = level_keys(segments, context.fleet)
+    chains = fallback_keys(segments, context.fleet)
     outcomes = newest_outcomes(context, bucket) if set(segments) - set(champions) else {}
     own = _run_each([(champions[segment], by_segment[segment]) for segment in segments if segment in champions])
     parts = []
     for number, (segment, part) in enumerate(by_segment.items()):
         keys = (keys[number] for keys in chains.values())
-        further = [(level_models[key], level_label(key)) for key in keys if key in level_models]
+        further = [(level_models[key], fallback_level_of(key)) for key in keys if key in level_models]
         if segment in champions:
             tried = chain([(champions[segment], "", own[segment])], _attempts(further, part))
             told: list[str] = []
@@ -78,7 +78,7 @@ def _predict(context: RunContext, rows: pa.Table, tried: Iterable[_Attempt], tol
             values = result
             lineage = {name: getattr(model, name) for name in ("candidate", "model_name", "model_version", "cutoff")}
             reason = f"no model of its own ({'; '.join(told)}); {level} model" if level else None
-            lineage |= {"fallback_level": level, **_status(values, reason)}
+            lineage |= {"fallback_level_of": level, **_status(values, reason)}
             break
     if values is None:
         values = np.full((3, n), np.nan)

@@ -11,13 +11,13 @@ from adapters.lake.table import StagedFile, Table
 from domain.data.model_record import Champion
 from domain.data.parts import bucket_part, input_part
 from domain.data.periods import period_of
+from domain.data.segments import FALLBACK_BUCKET
 from domain.data.tables import CHAMPIONS, PREDICTIONS, landed
 from tasks.workers.bucket_reader import bucket_rows
 from tasks.workers.forecast import score_forecast
 from tasks.workers.rows import score_rows
 from tasks.workers.run_context import RunContext, of_release, read_models, stage_rows
 from tasks.workers.scoring_request import ScoringRequest
-from tasks.workers.train import LEVELS
 
 __all__ = ["ScoreReceipt", "ScoringRequest", "in_sample_rows", "level_counts", "score_bucket"]
 
@@ -87,7 +87,7 @@ _levels: dict[tuple[str, ...], dict[str, Champion]] = {}
 
 def _level_models(context: RunContext, request: ScoringRequest) -> dict[str, Champion]:
     """Models of the fallback levels, which every bucket of a job may need; a worker reads them once."""
-    of_levels = of_release(request.release, LEVELS)
+    of_levels = of_release(request.release, FALLBACK_BUCKET)
     key = tuple(file.path for file in context.table(CHAMPIONS).files(of_levels))
     if key not in _levels:
         found = read_models(context, CHAMPIONS, of_levels, Champion)

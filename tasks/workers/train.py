@@ -10,10 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake.table import StagedFile
-from domain.data.levels import MAX_LEVEL_ROWS, level_label, level_observations, sampled_levels
+from domain.data.fallback_levels import (
+    MAX_FALLBACK_ROWS,
+    fallback_level_of,
+    fallback_observations,
+    sample_fallback_rows,
+)
 from domain.data.model_record import ModelRecord
-from domain.data.partitioning import runs_of
-from domain.data.segments import fallback_name, model_name
+from domain.data.partitioning import run_length_encode
+from domain.data.segments import FALLBACK_BUCKET, fallback_name, model_name
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from models.features.feature_spec import FeatureSpec
 from models.features.series import build_series, encode_covariates
@@ -22,10 +27,10 @@ from models.training.forecast import train_forecast
 from models.training.plan import SegmentPlan
 from models.training.regression import Tabular, train_regression
 from models.training.select import TrainedSegment
-from tasks.workers.plan import LEVELS, former_models, planned_buckets, planned_levels
+from tasks.workers.plan import former_models, planned_buckets, planned_levels
 from tasks.workers.run_context import RunContext, in_bucket, stage_rows, with_constants
 
-__all__ = ["LEVELS", "Outcome", "TrainReceipt", "outcome_of", "stage_outcomes", "tabular_of", "train_bucket"]
+__all__ = ["Outcome", "TrainReceipt", "outcome_of", "stage_outcomes", "tabular_of", "train_bucket"]
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,10 @@ def train_bucket(context: RunContext, contract: FeatureSpec, buckets: int, bucke
     """Train the segments of one bucket that need it; every segment gets exactly one outcome."""
     settings = settings_fingerprint(context.fleet, contract)
     former = former_models(context, bucket)
-    if bucket == LEVELS:
-        return _train_levels(context, contract, buckets, planned_levels(context, former.get(LEVELS, {}), settings))
+    if bucket == FALLBACK_BUCKET:
+        return _train_levels(
+            context, contract, buckets, planned_levels(context, former.get(FALLBACK_BUCKET, {}), settings)
+        )
     planned = planned_buckets(context, former, settings, bucket).get(bucket, [])
     profiles = {row["segment"]: row for row in context.table(SEGMENTS).read(where=in_bucket(bucket)).to_pylist()}
     rows = _rows(context, bucket, [each.segment for each in planned if each.trains])
@@ -130,7 +137,7 @@ def _fit(
 def tabular_of(rows: pa.Table, contract: FeatureSpec) -> Tabular:
     """Observations (sorted by segment) as regression rows; excluded ones are left out."""
     rows = rows.filter(pc.invert(rows["excluded"]))
-    starts, lengths = runs_of(rows["segment"])
+    starts, lengths = run_length_encode(rows["segment"])
     names = rows["segment"].take(pa.array(starts)).to_pylist()
     return Tabular(tuple(names), encode_covariates(rows, contract), rows["target"].to_numpy(), starts, lengths)
 
@@ -150,16 +157,18 @@ def _train_levels(
     for key, result in trained.items():
         if not result.failed:
             last = pc.max(rows.filter(pc.equal(rows["segment"], key))["time"]).as_py()
-            records.append(_record(context, contract, enough[key], result, level_label(key), counted[key], last))
-    return _stage(context, LEVELS, list(trained.values()), records, planned, rows.num_rows)
+            records.append(_record(context, contract, enough[key], result, fallback_level_of(key), counted[key], last))
+    return _stage(context, FALLBACK_BUCKET, list(trained.values()), records, planned, rows.num_rows)
 
 
 def _level_rows(context: RunContext, buckets: int) -> pa.Table:
     """Rows to train all levels on, sorted by level and time."""
     if context.fleet.task == "forecast":
-        return level_observations(context.table(levels(context.fleet)).read(), context.fleet)
-    table, share = context.table(observations(context.fleet)), max(1, MAX_LEVEL_ROWS // buckets)
-    parts = [sampled_levels(table.read(where=in_bucket(bucket)), context.fleet, share) for bucket in range(buckets)]
+        return fallback_observations(context.table(levels(context.fleet)).read(), context.fleet)
+    table, share = context.table(observations(context.fleet)), max(1, MAX_FALLBACK_ROWS // buckets)
+    parts = [
+        sample_fallback_rows(table.read(where=in_bucket(bucket)), context.fleet, share) for bucket in range(buckets)
+    ]
     return pa.concat_tables(parts).sort_by([("segment", "ascending"), ("time", "ascending")])
 
 

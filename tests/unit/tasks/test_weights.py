@@ -6,14 +6,13 @@ import pytest
 from shop import future, open_run, sales, shop
 
 from adapters.compute.dask import InlineWorkers
-from domain.data.segments import bucket_of, hash_segments
+from domain.data.segments import FALLBACK_BUCKET, bucket_of, hash_segments
 from domain.data.tables import SEGMENTS
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.score import score_fleet
 from tasks.train import train_challengers
 from tasks.workers import bucket_reader as hashed
-from tasks.workers.train import LEVELS
 
 BUCKETS = 40
 
@@ -62,7 +61,7 @@ def test_a_bucket_weighs_the_rows_that_train_and_the_levels_those_of_their_segme
     weights, rows = dict(told[0]["train"]), told[1]
     trained = by_bucket({segment: count for segment, count in rows.items() if count >= 20})
     # Every segment is in the level of its brand and in the global one.
-    assert weights.pop(LEVELS) == 2 * sum(rows.values())
+    assert weights.pop(FALLBACK_BUCKET) == 2 * sum(rows.values())
     assert weights == dict(trained)
 
 

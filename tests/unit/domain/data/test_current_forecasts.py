@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from domain.data.current_forecasts import latest_forecasts
-from domain.data.flatten import flat_text, split_segments
+from domain.data.flatten import split_segments, to_csv_values
 
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -52,7 +52,7 @@ def test_keys_become_columns_beside_the_segment_with_their_true_values():
 def test_text_has_iso_times_no_bytes_and_nothing_for_no_number():
     times = [datetime(2024, 6, 30, 17, tzinfo=UTC), datetime(2024, 6, 30, 17, 0, 0, 250000, tzinfo=UTC), None]
     table = pa.table({"t": pa.array(times, TIME), "x": [1.5, float("nan"), None], "onnx": [b"1", b"2", b"3"]})
-    flat = flat_text(table)
+    flat = to_csv_values(table)
     assert flat.column_names == ["t", "x"]
     assert flat["t"].to_pylist() == ["2024-06-30T17:00:00Z", "2024-06-30T17:00:00.250000Z", None]
     assert flat["x"].to_pylist() == [1.5, None, None]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.data.partitioning import bucket_count, level_keys, partition_bucket, runs_of
+from domain.data.partitioning import bucket_count, fallback_keys, partition_bucket, run_length_encode
 
 KEYS = [f"store={store}/brand={brand}" for store in (1, 2) for brand in ("x", "y")]
 
@@ -284,7 +284,7 @@ def test_levels_add_up_what_their_segments_hold(fleet, rows):
 
 
 def test_level_keys_follow_the_fleets_order(fleet):
-    keys = level_keys(["store=1/brand=a%2Fb"], fleet.forecast())
+    keys = fallback_keys(["store=1/brand=a%2Fb"], fleet.forecast())
     assert list(keys.items()) == [("brand", ["brand=a%2Fb"]), ("global", ["*"])]
 
 
@@ -312,7 +312,7 @@ def test_runs_cover_the_column_once(values):
         pa.chunked_array([pa.array(values, pa.string())]),
         np.array(values, dtype="U1"),
     ):
-        starts, lengths = runs_of(codes)
+        starts, lengths = run_length_encode(codes)
         assert [values[start] for start in starts] == sorted(set(values))
         assert lengths.tolist() == [values.count(value) for value in sorted(set(values))]
         assert starts.tolist() == np.cumsum([0, *lengths])[:-1].tolist()

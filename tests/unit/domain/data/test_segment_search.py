@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.data.segment_search import closest, find_segment
+from domain.data.segment_search import find_segment, suggest_closest
 from domain.data.segments import GLOBAL_KEY, segment_key
 from domain.errors import UnknownNameError
 
@@ -42,7 +42,7 @@ def test_a_name_that_may_be_several_segments_is_an_error_that_names_them():
 
 
 def test_the_closest_names_are_those_that_begin_so_and_those_that_are_alike():
-    assert closest("2/cit", STORES).startswith("; closest: store=2/brand=citra")
-    assert closest("n14", ["n1402", "n2", "x"]) == "; closest: n1402, n2"
-    assert closest("zzzz", STORES) == ""
-    assert closest("anything", []) == ""
+    assert suggest_closest("2/cit", STORES).startswith("; closest: store=2/brand=citra")
+    assert suggest_closest("n14", ["n1402", "n2", "x"]) == "; closest: n1402, n2"
+    assert suggest_closest("zzzz", STORES) == ""
+    assert suggest_closest("anything", []) == ""

@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from domain.data.levels import level_label, level_observations, sampled_levels
+from domain.data.fallback_levels import fallback_level_of, fallback_observations, sample_fallback_rows
 
 DAY = [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
 TIME = pa.timestamp("us", tz="UTC")
 
 
 def test_a_level_is_named_after_its_column():
-    assert level_label("*") == "global"
-    assert level_label("brand=a%2Fb") == "brand"
+    assert fallback_level_of("*") == "global"
+    assert fallback_level_of("brand=a%2Fb") == "brand"
 
 
 def test_series_of_a_level_is_the_mean_row_of_its_segments(fleet):
@@ -28,7 +28,7 @@ def test_series_of_a_level_is_the_mean_row_of_its_segments(fleet):
             "bucket": [0, 0, 1, 0],
         }
     )
-    found = level_observations(sums, fleet.forecast(features={"known": ["price"], "categorical": ["promo"]}))
+    found = fallback_observations(sums, fleet.forecast(features={"known": ["price"], "categorical": ["promo"]}))
     assert found["segment"].to_pylist() == ["*", "*", "brand=a"]
     assert found["time"].to_pylist() == [DAY[0], DAY[1], DAY[2]]
     assert found["target"].to_pylist() == [7.0, 10.0, 0.5]
@@ -49,7 +49,7 @@ def test_segments_dated_on_other_days_of_a_week_share_its_row(fleet):
         }
     )
     weekly = fleet.forecast(time={"column": "day", "frequency": "W"}, features={})
-    found = level_observations(sums, weekly)
+    found = fallback_observations(sums, weekly)
     assert found["time"].to_pylist() == [DAY[0]]
     assert found["target"].to_pylist() == [3.0]
 
@@ -80,7 +80,7 @@ def counted_rows(counts):
     ],
 )
 def test_a_level_waits_for_most_of_its_segments(fleet, counts, kept):
-    found = level_observations(counted_rows(counts), fleet.forecast(horizon=2, features={}))
+    found = fallback_observations(counted_rows(counts), fleet.forecast(horizon=2, features={}))
     assert found.num_rows == kept
     assert set(found["target"].to_pylist()) == {10.0}
     assert "rows" not in found.column_names
@@ -98,7 +98,7 @@ def rows_of(n):
 
 
 def test_each_row_is_sampled_once_for_every_level_of_its_segment(fleet):
-    found = sampled_levels(rows_of(6), fleet.forecast(), 100)
+    found = sample_fallback_rows(rows_of(6), fleet.forecast(), 100)
     assert sorted(found["segment"].to_pylist()) == ["*"] * 6 + ["brand=0"] * 3 + ["brand=1"] * 3
     of_brand = {row["target"] for row in found.to_pylist() if row["segment"] == "brand=1"}
     assert of_brand == {1.0, 3.0, 5.0}
@@ -108,11 +108,11 @@ def test_each_row_is_sampled_once_for_every_level_of_its_segment(fleet):
 def test_a_sample_is_fixed_and_does_not_depend_on_the_order_of_the_rows(fleet, limit):
     rows = rows_of(50)
     chosen = fleet.forecast(fallback=["global"])
-    found = sampled_levels(rows, chosen, limit)["target"].to_pylist()
-    turned = sampled_levels(rows.take(list(range(49, -1, -1))), chosen, limit)["target"].to_pylist()
+    found = sample_fallback_rows(rows, chosen, limit)["target"].to_pylist()
+    turned = sample_fallback_rows(rows.take(list(range(49, -1, -1))), chosen, limit)["target"].to_pylist()
     assert len(found) == limit
     assert sorted(turned) == sorted(found)
 
 
 def test_a_fleet_without_fallback_has_no_levels(fleet):
-    assert sampled_levels(rows_of(5), fleet.forecast(fallback=[]), 10).num_rows == 0
+    assert sample_fallback_rows(rows_of(5), fleet.forecast(fallback=[]), 10).num_rows == 0

@@ -9,24 +9,24 @@ import pyarrow.compute as pc
 
 from domain.config.fleet import Fleet
 from domain.data.calendar import ordinals
-from domain.data.partitioning import level_keys, runs_of
+from domain.data.partitioning import fallback_keys, run_length_encode
 from domain.data.segments import GLOBAL_KEY, parse_segment
 from domain.data.tables import count_column, feature_column
 
-__all__ = ["MAX_LEVEL_ROWS", "level_label", "level_observations", "sampled_levels"]
+__all__ = ["MAX_FALLBACK_ROWS", "fallback_level_of", "fallback_observations", "sample_fallback_rows"]
 
-MAX_LEVEL_ROWS = 200_000
+MAX_FALLBACK_ROWS = 200_000
 """Rows that the levels of one kind, such as all brands, are trained on at most in a regression fleet."""
 
 _ARRIVED = 0.5
 
 
-def level_label(key: str) -> str:
+def fallback_level_of(key: str) -> str:
     """Name of the level that a key belongs to: a parent column, or `global`."""
     return "global" if key == GLOBAL_KEY else next(iter(parse_segment(key)))
 
 
-def level_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
+def fallback_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
     """Series of the levels: the mean of their segments' rows at each time, as rows of observations.
 
     sums : the `levels` table. Newest periods that most segments have no row for yet are left out: the mean of the few
@@ -57,7 +57,7 @@ def _arrived(table: pa.Table, steps: int) -> npt.NDArray[np.bool_]:
     A level waits for a horizon at most: segments that stay away for longer have ended.
     """
     rows, keep = table["rows"].to_numpy(), np.ones(table.num_rows, dtype=bool)
-    for start, length in zip(*runs_of(table["segment"]), strict=True):
+    for start, length in zip(*run_length_encode(table["segment"]), strict=True):
         newest = rows[max(start, start + length - steps - 1) : start + length]
         late = int(np.argmax((newest >= _ARRIVED * newest.max())[::-1]))
         keep[start + length - late : start + length] = False
@@ -70,7 +70,7 @@ def _mean(total: pa.ChunkedArray, count: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.divide(total, pc.cast(known, pa.float64()))
 
 
-def sampled_levels(rows: pa.Table, fleet: Fleet, limit: int) -> pa.Table:
+def sample_fallback_rows(rows: pa.Table, fleet: Fleet, limit: int) -> pa.Table:
     """Rows of a bucket once for each level that they belong to, keyed by level; a fixed sample of at most `limit`."""
     if rows.num_rows > limit:
         lineage = zip(rows["input_id"].to_pylist(), rows["row"].to_pylist(), strict=True)
@@ -80,6 +80,6 @@ def sampled_levels(rows: pa.Table, fleet: Fleet, limit: int) -> pa.Table:
     at = rows.column_names.index("segment")
     parts = [
         rows.set_column(at, "segment", pa.array(keys, pa.string()).take(encoded.indices))
-        for keys in level_keys(encoded.dictionary.to_pylist(), fleet).values()
+        for keys in fallback_keys(encoded.dictionary.to_pylist(), fleet).values()
     ]
     return pa.concat_tables(parts) if parts else rows.slice(0, 0)
