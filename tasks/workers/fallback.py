@@ -131,7 +131,7 @@ class FallbackChain:
         unknown = np.full(horizon, np.nan)
         scores = Scores(np.full(horizon, own.panel.values[0, -1]), unknown, unknown)
         times = future_times(own.last_times, horizon, self._job.fleet.clock.frequency)[0]
-        lineage: dict[str, object] = {"candidate": "naive", "fallback_level_of": "naive", "status": "ok"}
+        lineage: dict[str, object] = {"candidate": "naive", "fallback_level": "naive", "status": "ok"}
         told = notes(self._job, self._order, own, 0, None, "the segment")
         lineage["reason"] = "; ".join([f"{why}; last value", *told])
         lineage["input_id"] = future.input_ids(segment, periods_ahead(int(own.panel.ends[0]), horizon))

@@ -78,7 +78,7 @@ def _predict(context: RunContext, rows: pa.Table, tried: Iterable[_Attempt], tol
             values = result
             lineage = {name: getattr(model, name) for name in ("candidate", "model_name", "model_version", "cutoff")}
             reason = f"no model of its own ({'; '.join(told)}); {level} model" if level else None
-            lineage |= {"fallback_level_of": level, **_status(values, reason)}
+            lineage |= {"fallback_level": level, **_status(values, reason)}
             break
     if values is None:
         values = np.full((3, n), np.nan)
