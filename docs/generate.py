@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from domain.config.candidates import CANDIDATES, ENSEMBLE
 from domain.config.fleet import SEASON, Fleet
+from domain.config.task_types import TASK_TYPES
 
 __all__ = ["TARGET", "fleet_reference"]
 
@@ -168,9 +169,14 @@ def _candidates() -> Iterator[str]:
     )
     yield from ("", "```yaml", "candidates:", "- ridge", "- {name: lightgbm, params: {n_estimators: 50}}")
     yield "- {name: forest, estimator: sklearn.ensemble.RandomForestRegressor, params: {n_estimators: 20}}"
-    yield from ("```", "", "| candidate | forecast | regression | what it is |", "|---|---|---|---|")
+    yield from (
+        "```",
+        "",
+        f"| candidate | {' | '.join(TASK_TYPES)} | what it is |",
+        "|---" * (len(TASK_TYPES) + 2) + "|",
+    )
     for name, spec in CANDIDATES.items():
-        marks = " | ".join("yes" if task in spec.tasks else "no" for task in ("forecast", "regression"))
+        marks = " | ".join("yes" if task in spec.tasks else "no" for task in TASK_TYPES)
         yield f"| `{name}` | {marks} | {spec.summary} |"
     yield ""
 

@@ -48,7 +48,7 @@ class AccuracySummary:
 def measure_accuracy(run: Run) -> AccuracySummary:
     """Measure the predictions of every bucket whose predictions or observations changed since the last time."""
     buckets = recorded_buckets(run)
-    if run.fleet.task != "forecast" and not run.fleet.row_key:
+    if not run.fleet.task_type.periodic and not run.fleet.row_key:
         reason = "the fleet file has no row_key, by which a prediction finds its observation"
         return AccuracySummary(0, 0, 0, 0, buckets, 0, reason)
     if run.table(PREDICTIONS).version() < 0:
@@ -66,7 +66,7 @@ def measure_accuracy(run: Run) -> AccuracySummary:
 
 def _given(run: Run, buckets: int) -> list[BucketFiles]:
     """The files that every bucket's accuracy follows from."""
-    forecast = run.fleet.task == "forecast"
+    forecast = run.fleet.task_type.periodic
     predictions = _grouped(run.table(PREDICTIONS).files(), "part")
     every = tuple(file for name, files in predictions.items() if is_input_part(name) for file in files)
     rows = _grouped(run.table(observations(run.fleet)).files(), "bucket")

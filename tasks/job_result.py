@@ -87,7 +87,7 @@ def _inputs(run: Run, paths: Sequence[str]) -> list[InputResult]:
 
 def _statuses(run: Run, ids: set[str]) -> dict[str, Counter[str]]:
     """Predictions of each input by status. Those of a forecast fleet name an input where a covariate came from it."""
-    if run.fleet.task == "forecast":
+    if run.fleet.task_type.periodic:
         rows = run.table(PREDICTIONS).read(["input_id", "status"])
     else:
         parts = {input_part(input_id) for input_id in ids}

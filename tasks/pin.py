@@ -128,6 +128,6 @@ def _usable(run: Run, model: ModelRecord, stored: StoredVersion) -> ModelRecord:
     what = f"segment {model.segment!r}: version {stored.version} of {stored.name}"
     if gone:
         raise PromotionError(f"{what} reads {', '.join(sorted(gone))}, which fleet {run.fleet.name} no longer has")
-    if run.fleet.task == "forecast" and contract.horizon < run.fleet.steps:
+    if run.fleet.task_type.periodic and contract.horizon < run.fleet.steps:
         raise PromotionError(f"{what} forecasts {contract.horizon} periods, fleet {run.fleet.name} {run.fleet.steps}")
     return model

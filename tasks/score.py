@@ -76,7 +76,7 @@ def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = N
         if run.table(PREDICTIONS).has_transaction(request.job_id, 1):
             clear_checkpoints(run, "score", part)
             return _repeated(run, request)
-        if not request.inputs and run.fleet.task != "forecast":
+        if not request.inputs and not run.fleet.task_type.periodic:
             clear_checkpoints(run, "score")
             return _standing(run, request)
         work, basis = partial(score_bucket, seen.context, request), _basis(seen, request, based_on)
@@ -102,7 +102,7 @@ def past_moments(run: Run, first: str, last: str | None = None) -> list[datetime
     Raises RequestError if a text is no date, the fleet has no observations then, or it is no forecast fleet.
     """
     fleet = run.fleet
-    if fleet.task != "forecast":
+    if not fleet.task_type.periodic:
         raise RequestError(
             f"fleet {fleet.name}: a past date is for forecast fleets; a {fleet.task} fleet predicts each row of its "
             "scoring input once, whatever its time"
@@ -142,7 +142,7 @@ def _commit(run: Run, request: ScoringRequest, receipts: list[ScoreReceipt], bas
     staged = [file for receipt in receipts for file in receipt.files]
     # An input without a single valid row is scored too: nothing would tell so but an empty file.
     covered = {file.partition["part"] for file in staged}
-    if run.fleet.task != "forecast":
+    if not run.fleet.task_type.periodic:
         parts = [part for part in map(input_part, request.inputs) if part not in covered]
         staged += [table.stage(table.spec.file_schema.empty_table(), part=part) for part in parts]
 

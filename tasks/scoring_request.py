@@ -22,7 +22,7 @@ def scoring_request(run: Run, release: int, as_of: datetime | None) -> ScoringRe
     """What the job covers. Its id follows from that, so that a retry is the same job."""
     files = run.table(landed(run.fleet, "requests")).files()
     version = run.table(observations(run.fleet)).version()
-    if run.fleet.task == "forecast":
+    if run.fleet.task_type.periodic:
         inputs = sorted({file.partition["input_id"] for file in files})
         rule = run.fleet.score.missing_covariates if run.fleet.score else ""
         content = f"forecast:{release}:{version}:{rule}:{','.join(inputs)}"

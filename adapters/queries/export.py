@@ -192,7 +192,7 @@ def _nothing(tables: FleetTables, fleet: Fleet, name: str, release: int | None, 
     command = f"myriad {_TABLES[name][1]} {fleet.name}"
     if where:
         return f"fleet {fleet.name}: {name}: there is no row {' and '.join(where)}; see `myriad status {fleet.name}`"
-    if name == "forecasts" and fleet.task != "forecast":
+    if name == "forecasts" and not fleet.task_type.periodic:
         return f"fleet {fleet.name}: a {fleet.task} fleet has no forecasts; export its predictions"
     if name == "forecasts" and tables[PREDICTIONS].version() >= 0:
         return f"fleet {fleet.name}: the release in force has no forecasts yet; run `{command}` first"

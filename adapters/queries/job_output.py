@@ -34,9 +34,9 @@ def write_output(lake: Lake, fleet: Fleet, account: JobResult, form: Format, pat
             writer.write_table(table.cast(schema))
             rows += table.num_rows
     expected = sum(one.predictions for one in account.inputs) if account.inputs else account.rows
-    if account.task == "forecast":
+    if account.task_type.periodic:
         expected = account.rows
-    if rows < expected and (account.inputs or account.task == "forecast"):
+    if rows < expected and (account.inputs or account.task_type.periodic):
         raise UnknownNameError(
             f"job {account.run_id}: of its {expected:,} predictions {rows:,} are left; newer ones have taken the place "
             "of the others since, or a backup was restored"
@@ -51,7 +51,7 @@ def _shaped(part: pa.Table, fleet: Fleet, form: Format) -> pa.Table:
 
 def _parts(lake: Lake, account: JobResult) -> Iterator[pa.Table]:
     table = lake.table(account.fleet, PREDICTIONS)
-    by_input = account.inputs and account.task != "forecast"
+    by_input = account.inputs and not account.task_type.periodic
     parts = {input_part(one.input_id) for one in account.inputs}
     wanted = None if by_input else pc.field("job_id") == account.job_id
     for file in table.files(lambda partition: not by_input or partition["part"] in parts):

@@ -88,7 +88,7 @@ def _segment_rows(findings: Findings, facts: SegmentFacts) -> Iterator[tuple[str
     yield "segments", f"{facts.count:,}"
     yield "rows a segment", f"{facts.rows_min:,} to {facts.rows_max:,}, median {format_number(facts.rows_median)}"
     yield f"fewer than {facts.min_rows} rows", f"{facts.short:,}"
-    if findings.task == "forecast":
+    if findings.task_type.periodic:
         yield "ended long ago", f"{facts.ended:,}"
         yield "repeated rows", f"{facts.repeated:,}"
     if facts.below_minimum is not None:

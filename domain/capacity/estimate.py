@@ -39,8 +39,8 @@ def estimate_run(
     """
     models, folds = segments + levels, fleet.backtest.folds
     scoring = models if scoring is None else scoring
-    level_rows = 0 if fleet.task == "forecast" else len(fleet.fallback) * min(rows, MAX_FALLBACK_ROWS)
-    heavy_rows = 0 if fleet.task == "forecast" else rows + level_rows
+    level_rows = 0 if fleet.task_type.periodic else len(fleet.fallback) * min(rows, MAX_FALLBACK_ROWS)
+    heavy_rows = 0 if fleet.task_type.periodic else rows + level_rows
     costs = [candidate.spec.cost[fleet.task] for candidate in fleet.candidates]
     per_fit = sum(models * cost.fit_ms / 1e3 + heavy_rows * cost.row_us / 1e6 for cost in costs)
     busy = max(1, min(workers, models))
@@ -62,7 +62,7 @@ def estimate_run(
 def _task_bytes(fleet: Fleet, segments: int, rows: int, level_rows: int, busy: int) -> int:
     """Rows that the workers hold at the same time."""
     values = len(fleet.features.numeric) + fleet.features.max_levels * len(fleet.features.categorical) + 3
-    if fleet.task == "forecast" and any(c.spec.family != "smoothing" for c in fleet.candidates):
+    if fleet.task_type.periodic and any(c.spec.family != "smoothing" for c in fleet.candidates):
         values += fleet.steps * (values + _OWN_FEATURES)
     per_task = rows // bucket_count(max(segments, 1), rows)
     held = min(rows, busy * per_task) if not level_rows else level_rows + (busy - 1) * per_task

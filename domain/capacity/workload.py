@@ -37,7 +37,7 @@ def level_work(profiles: Iterable[Mapping[str, Any]], wanted: Collection[str], f
             if key in wanted:
                 rows[key].append(profile["rows"] - profile["excluded"])
         count += len(rows)
-        if fleet.task == "forecast":
+        if fleet.task_type.periodic:
             total += sum(max(found) for found in rows.values())
         else:
             total += min(sum(sum(found) for found in rows.values()), MAX_FALLBACK_ROWS)

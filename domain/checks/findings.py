@@ -6,6 +6,8 @@ from typing import Literal
 
 import pyarrow as pa
 
+from domain.config.task_types import TaskType, task_type
+
 __all__ = [
     "ColumnFacts",
     "Estimate",
@@ -176,6 +178,11 @@ class Findings:
     test: WindowFacts | None = None
     estimate: Estimate | None = None
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def task_type(self) -> TaskType:
+        """The strategy of its task."""
+        return task_type(self.task)
 
     @property
     def errors(self) -> int:

@@ -81,7 +81,7 @@ def _look_closer(
 def _unrounded(rows: SegmentRows, sample: Sample) -> SegmentRows:
     """The rows with times finer than the fleet's frequency, where rounding hides how far apart they are."""
     fleet = rows.fleet
-    if fleet.task != "forecast" or fleet.time is None or fitting_frequency(rows)[0] != 0:
+    if not fleet.task_type.periodic or fleet.time is None or fitting_frequency(rows)[0] != 0:
         return rows
     finer = fleet.model_copy(update={"time": fleet.time.model_copy(update={"frequency": "h"})})
     first = check_rows(replace(sample, chunks=sample.chunks[:1]), finer, "source")
@@ -98,6 +98,6 @@ def _estimate(
         segments=segments.count - segments.short,
         levels=levels,
         rows=round(len(rows.codes) / share_read),
-        scored=segments.count * fleet.steps if fleet.task == "forecast" else scored,
+        scored=segments.count * fleet.steps if fleet.task_type.periodic else scored,
         workers=workers,
     )

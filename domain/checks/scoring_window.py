@@ -22,7 +22,7 @@ def window_facts(accepted: pa.Table, training: SegmentRows, *, whole: bool) -> W
     keys = encoded.dictionary.to_pylist()
     known = {key: index for index, key in enumerate(training.keys)}
     unseen = sum(key not in known for key in keys)
-    if training.fleet.task != "forecast" or not whole:
+    if not training.fleet.task_type.periodic or not whole:
         return WindowFacts(len(keys), unseen, None)
     place = np.array([known.get(key, -1) for key in keys], dtype=np.int64)
     segment = place[encoded.indices.to_numpy(zero_copy_only=False)]
@@ -71,7 +71,7 @@ def missing_window(fleet: Fleet) -> Iterator[Problem]:
     names = [*fleet.features.known, *fleet.features.categorical]
     if fleet.score is not None:
         return
-    if fleet.task == "regression":
+    if not fleet.task_type.periodic:
         yield Problem("warning", "score", "there is none, so a run ends without predictions; give score.source.path")
     elif names:
         told = f"there is none, so forecasts carry the last known {', '.join(names)} forward"

@@ -59,7 +59,7 @@ class SegmentRows:
     def repeated(self) -> BoolArray:
         """Rows of a forecast fleet whose segment has an earlier row for the same period."""
         same = np.zeros(len(self.codes), bool)
-        if self.fleet.task == "forecast":
+        if self.fleet.task_type.periodic:
             same[1:] = (np.diff(self.codes) == 0) & (np.diff(self.periods) == 0)
         return same
 
@@ -76,7 +76,7 @@ class SegmentRows:
     @cached_property
     def ended(self) -> BoolArray:
         """Segments of a forecast fleet whose newest row is more than a season and a horizon old, [S]."""
-        if self.fleet.task != "forecast":
+        if not self.fleet.task_type.periodic:
             return np.zeros(len(self.keys), bool)
         long = max(self.fleet.season, self.fleet.steps)
         return np.asarray(self.last_periods < self.last_periods.max() - long, bool)

@@ -33,7 +33,7 @@ def time_facts(rows: SegmentRows, unrounded: SegmentRows) -> TimeFacts | None:
     time = rows.fleet.time
     if time is None:
         return None
-    median, fitting = fitting_frequency(unrounded) if rows.fleet.task == "forecast" else (None, None)
+    median, fitting = fitting_frequency(unrounded) if rows.fleet.task_type.periodic else (None, None)
     first, last = (np.datetime_as_string(end, "m").replace("T", " ") for end in (rows.times.min(), rows.times.max()))
     return TimeFacts(first.removesuffix(" 00:00"), last.removesuffix(" 00:00"), time.frequency, median, fitting)
 

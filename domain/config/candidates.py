@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from domain.config.task_types import ForecastTask, RegressionTask, task_type
+
 __all__ = [
     "CANDIDATES",
     "ENSEMBLE",
@@ -16,12 +18,10 @@ __all__ = [
     "CandidateSpec",
     "Family",
     "FitCost",
-    "Task",
     "TypicalSegment",
     "proposed",
 ]
 
-Task = Literal["forecast", "regression"]
 Family = Literal["smoothing", "constant", "linear", "estimator"]
 
 ENSEMBLE = "combination"
@@ -47,7 +47,7 @@ class TypicalSegment:
     intermittent : many periods are zero or missing.
     """
 
-    task: Task
+    task: str
     periods: float
     season: int = 1
     intermittent: bool = False
@@ -78,27 +78,27 @@ class CandidateSpec:
     name: str
     family: Family
     complexity: int
-    cost: Mapping[Task, FitCost]
+    cost: Mapping[str, FitCost]
     summary: str
     make: str
     suits: Callable[[TypicalSegment], bool] = _never
 
     @property
-    def tasks(self) -> frozenset[Task]:
+    def tasks(self) -> frozenset[str]:
         """The tasks that it is able to do."""
         return frozenset(self.cost)
 
 
 def _every_series(segment: TypicalSegment) -> bool:
-    return segment.task == "forecast"
+    return task_type(segment.task).periodic
 
 
 def _regular_series(segment: TypicalSegment) -> bool:
-    return segment.task == "forecast" and not segment.intermittent
+    return _every_series(segment) and not segment.intermittent
 
 
 def _intermittent_series(segment: TypicalSegment) -> bool:
-    return segment.task == "forecast" and segment.intermittent
+    return _every_series(segment) and segment.intermittent
 
 
 def _seasonal_series(segment: TypicalSegment) -> bool:
@@ -107,7 +107,7 @@ def _seasonal_series(segment: TypicalSegment) -> bool:
 
 
 def _every_table(segment: TypicalSegment) -> bool:
-    return segment.task == "regression"
+    return not task_type(segment.task).periodic
 
 
 def _enough_rows_for_ridge(segment: TypicalSegment) -> bool:
@@ -116,9 +116,12 @@ def _enough_rows_for_ridge(segment: TypicalSegment) -> bool:
 
 
 # Costs were measured on the 2-core cloud machine that Myriad is developed on (M3, oj, flights and simulated fleets).
-_SMOOTHING_COST: Mapping[Task, FitCost] = {"forecast": FitCost(0.25)}
-_CONSTANT_COST: Mapping[Task, FitCost] = {"regression": FitCost(0.1)}
-_ESTIMATOR_COST: Mapping[Task, FitCost] = {"forecast": FitCost(45.0), "regression": FitCost(45.0, row_us=2.0)}
+_SMOOTHING_COST: Mapping[str, FitCost] = {ForecastTask.name: FitCost(0.25)}
+_CONSTANT_COST: Mapping[str, FitCost] = {RegressionTask.name: FitCost(0.1)}
+_ESTIMATOR_COST: Mapping[str, FitCost] = {
+    ForecastTask.name: FitCost(45.0),
+    RegressionTask.name: FitCost(45.0, row_us=2.0),
+}
 
 CANDIDATES: dict[str, CandidateSpec] = {
     spec.name: spec
@@ -127,7 +130,7 @@ CANDIDATES: dict[str, CandidateSpec] = {
             "seasonal_naive",
             "smoothing",
             complexity=0,
-            cost={"forecast": FitCost(0.03)},
+            cost={ForecastTask.name: FitCost(0.03)},
             summary="The last season repeated; the last value where there is no season. Also the naive baseline.",
             make="models.smoothing.naive.SeasonalNaive",
             suits=_every_series,
@@ -136,7 +139,7 @@ CANDIDATES: dict[str, CandidateSpec] = {
             "moving_average",
             "smoothing",
             complexity=1,
-            cost={"forecast": FitCost(0.05)},
+            cost={ForecastTask.name: FitCost(0.05)},
             summary="Mean of the last 3, 6 or 12 deseasonalised periods.",
             make="models.smoothing.moving_average.MovingAverage",
             suits=_every_series,
@@ -216,7 +219,7 @@ CANDIDATES: dict[str, CandidateSpec] = {
             "ridge",
             "linear",
             complexity=5,
-            cost={"forecast": FitCost(0.3), "regression": FitCost(1.5, row_us=5.0)},
+            cost={ForecastTask.name: FitCost(0.3), RegressionTask.name: FitCost(1.5, row_us=5.0)},
             summary="Ridge regression; the penalty is chosen on the newest part of the training rows.",
             make="models.regressors.ridge.Ridge",
             suits=_enough_rows_for_ridge,
@@ -247,5 +250,5 @@ ESTIMATOR = CandidateSpec(
 
 def proposed(segment: TypicalSegment) -> list[str]:
     """Names of the candidates that suit such segments, the simplest first."""
-    suitable = [spec for spec in CANDIDATES.values() if spec.suits(segment)]
+    suitable = [spec for spec in CANDIDATES.values() if segment.task in spec.tasks and spec.suits(segment)]
     return [spec.name for spec in sorted(suitable, key=lambda spec: spec.complexity)]

@@ -7,10 +7,22 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
 
 from domain.config.candidates import CANDIDATES, ENSEMBLE, ESTIMATOR, CandidateSpec
 from domain.config.messages import explain
+from domain.config.task_types import TASK_TYPES, TaskType, task_type
 from domain.errors import FleetError
 
 __all__ = ["Fleet", "parse_fleet"]
@@ -18,6 +30,18 @@ __all__ = ["Fleet", "parse_fleet"]
 Frequency = Literal["h", "D", "W", "M", "Q", "Y"]
 Metric = Literal["wape", "smape", "mae", "rmse", "mase"]
 SEASON: dict[str, int] = {"h": 24, "D": 7, "W": 52, "M": 12, "Q": 4, "Y": 1}
+
+
+def _known_task(name: str) -> str:
+    if name not in TASK_TYPES:
+        raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, TASK_TYPES))})
+    return name
+
+
+TaskName = Annotated[
+    str, AfterValidator(_known_task), WithJsonSchema({"type": "string", "enum": list(TASK_TYPES)}, mode="validation")
+]
+"""Name of a task type."""
 
 
 class _Strict(BaseModel):
@@ -249,7 +273,7 @@ class Fleet(_Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the fleet: lower case, digits, - and _.")
     description: str = Field("", description="What the fleet predicts, in one line.")
-    task: Literal["forecast", "regression"] = Field(description="Future values of a series, or a value a row.")
+    task: TaskName = Field(description="Future values of a series, or a value a row.")
     source: Source = Field(description="Files with the rows to train on.")
     segment_by: list[str] = Field(min_length=1, description="Columns whose combinations are the segments.")
     time: Time | None = Field(None, description="When a row was; task forecast needs it.")
@@ -287,6 +311,11 @@ class Fleet(_Strict):
         return self
 
     @property
+    def task_type(self) -> TaskType:
+        """The strategy of the fleet's task."""
+        return task_type(self.task)
+
+    @property
     def clock(self) -> Time:
         """The time section; forecast fleets always have one."""
         if self.time is None:
@@ -303,7 +332,7 @@ class Fleet(_Strict):
     @property
     def season(self) -> int:
         """Periods per season of a forecast fleet; 1 elsewhere."""
-        return self.time.periods_per_season if self.time and self.task == "forecast" else 1
+        return self.time.periods_per_season if self.time and self.task_type.periodic else 1
 
     @property
     def steps(self) -> int:
@@ -325,27 +354,12 @@ class Fleet(_Strict):
 
 def _contradictions(fleet: Fleet) -> Iterator[str]:
     """What is impossible between keys, each as `key: what and the way out`."""
-    yield from _task_contradictions(fleet)
+    yield from fleet.task_type.contradictions(fleet)
     yield from _candidate_contradictions(fleet)
     yield from _column_clashes(fleet)
     for level in fleet.fallback:
         if isinstance(level, Parent) and level.parent not in fleet.segment_by:
             yield f"fallback: parent '{level.parent}' is not one of segment_by: {', '.join(fleet.segment_by)}"
-
-
-def _task_contradictions(fleet: Fleet) -> Iterator[str]:
-    if fleet.task == "forecast":
-        if fleet.time is None:
-            yield "time: task forecast needs it; give {column: ..., frequency: ...}"
-        if fleet.horizon is None:
-            yield "horizon: task forecast needs it; give a whole number of periods, at least 1"
-        if fleet.row_key:
-            yield "row_key: task forecast has none; rows are identified by segment and time"
-        return
-    if fleet.horizon is not None:
-        yield f"horizon: {fleet.horizon} is not allowed; task regression has none; remove it or use task: forecast"
-    if not (fleet.features.numeric or fleet.features.categorical):
-        yield "features: task regression needs at least one of known, static or categorical"
 
 
 def _candidate_contradictions(fleet: Fleet) -> Iterator[str]:

@@ -50,7 +50,7 @@ def _problems(detail: ErrorDetails, path: Sequence[str | int], model: type[BaseM
 
 
 def _is_tag(part: str | int) -> bool:
-    tags = {"constrained-int", "Parent", "Candidate", "int", "str", "function-before"}
+    tags = {"constrained-int", "Parent", "CandidateConfig", "int", "str", "function-before"}
     return isinstance(part, str) and ("[" in part or part in tags)
 
 

@@ -99,7 +99,7 @@ def _without_segment(rejected: pa.Table) -> pa.Table:
 def _repeated(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
     """Rows that say again what another row of the segment said, and what that is; rows are in order."""
     frame = rows.select(["segment"]).to_pandas()
-    if fleet.task == "forecast":
+    if fleet.task_type.periodic:
         frame["period"] = ordinals(rows["time"].to_numpy(), fleet.clock.frequency)
         detail = "the segment already has a row for this period"
     elif fleet.row_key:
@@ -128,7 +128,7 @@ def _outliers(rows: pa.Table, fleet: Fleet) -> BoolArray:
     target = rows["target"].to_numpy()
     starts, lengths = run_length_encode(rows["segment"])
     code = np.repeat(np.arange(len(starts)), lengths)
-    if fleet.task == "forecast":
+    if fleet.task_type.periodic:
         around = np.full((2 * _NEIGHBOURS + 1, n), np.nan)
         for shift in range(-_NEIGHBOURS, _NEIGHBOURS + 1):
             source = np.arange(n) + shift
@@ -164,7 +164,7 @@ def _profiles(rows: pa.Table, fleet: Fleet) -> pa.Table:
     # From the mean, not from sums of squares: those cancel where the mean is large.
     std = np.sqrt(_sums((target - np.repeat(mean, lengths)) ** 2, starts) / n)
     periods = lengths.copy()
-    if fleet.time is not None and fleet.task == "forecast":
+    if fleet.time is not None and fleet.task_type.periodic:
         period = ordinals(times, fleet.time.frequency)
         periods = period[ends] - period[starts] + 1
     demands = np.maximum(lengths - zeros, 1)
@@ -235,7 +235,7 @@ def _levels(rows: pa.Table, fleet: Fleet) -> pa.Table:
         + [(name, pa.float64()) for name in numeric]
         + [(name, pa.int64()) for name in counted]
     )
-    if fleet.task != "forecast" or rows.num_rows == 0:
+    if not fleet.task_type.periodic or rows.num_rows == 0:
         return schema.empty_table()
     encoded = rows["segment"].combine_chunks().dictionary_encode()
     used = rows.filter(pc.invert(rows["excluded"]))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
+from domain.config.task_types import TaskType, task_type
 from domain.data.jsonable import json_text
 
 __all__ = ["InputResult", "JobResult", "job_result_json", "parse_job_result"]
@@ -45,6 +46,11 @@ class JobResult:
     levels: Mapping[str, int]
     repeated: bool
     inputs: tuple[InputResult, ...] = ()
+
+    @property
+    def task_type(self) -> TaskType:
+        """The strategy of its task."""
+        return task_type(self.task)
 
 
 def job_result_json(account: JobResult) -> str:

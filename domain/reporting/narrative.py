@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from domain.config.task_types import ForecastTask, task_type
 from domain.reporting.balance import BalanceCheck
 from domain.reporting.changes import Changes
 from domain.reporting.comparison_charts import Comparison
@@ -48,7 +49,7 @@ def _accuracy(s: Summary, comparison: Comparison) -> Iterator[str]:
 
 
 def _predictions(s: Summary) -> str:
-    return "predictions" if s.config.get("task") == "regression" else "forecasts"
+    return task_type(s.config.get("task", ForecastTask.name)).outcome
 
 
 def _total_error(where: str, metric: BacktestMetric | TestMetric) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from domain.config.task_types import task_type
 from domain.reporting.accuracy import PastAccuracy, step_chart
 from domain.reporting.balance import balance_checks
 from domain.reporting.changes import Changes
@@ -186,6 +187,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "task_type": task_type,
         "count": lambda value: f"{value:,}",
         "format_count": format_count,
         "number": format_number,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from domain.config.task_types import ForecastTask
 from domain.errors import SourceError
 from domain.scaffold.advice import joined_dates, melted_columns, melted_periods, since_1970, summed_up
 from domain.scaffold.columns import Column, profile_columns
@@ -52,7 +53,7 @@ class _Table:
 
     @property
     def wants_forecast(self) -> bool:
-        return self.wishes.task == "forecast" or self.wishes.horizon is not None
+        return self.wishes.task == ForecastTask.name or self.wishes.horizon is not None
 
 
 def draft_fleet(table: pa.Table, origin: SourceProfile, wishes: UserOptions, name: str) -> Draft:
@@ -68,10 +69,10 @@ def draft_fleet(table: pa.Table, origin: SourceProfile, wishes: UserOptions, nam
     if not wishes.columns:
         _refuse_wide(columns, clocks, origin)
     epochs = [column for column in columns if is_epoch(column)]
-    if epochs and not clocks and wishes.task != "regression":
+    if epochs and not clocks and wishes.allows(ForecastTask):
         raise SourceError(f"{origin.path}: {since_1970(epochs[0], origin)}")
     looked = _Table(columns, clocks, _targets(columns, clocks, origin, wishes), origin, wishes)
-    if wishes.task != "regression":
+    if wishes.allows(ForecastTask):
         if looked.clock is None and looked.wants_forecast:
             raise SourceError(f"{origin.path}: a forecast needs a column of times; {_no_time(columns)}")
         if looked.clock is not None:
@@ -89,7 +90,7 @@ def _check_wishes(columns: Sequence[Column], origin: SourceProfile, wishes: User
             near = difflib.get_close_matches(name.lower(), [other.lower() for other in names], n=1)
             hint = next((f"did you mean {other!r}? " for other in names if near and other.lower() == near[0]), "")
             raise SourceError(f"{origin.path}: {option} {name}: no such column; {hint}the file has {', '.join(names)}")
-    if wishes.task == "regression" and wishes.horizon is not None:
+    if wishes.horizon is not None and not wishes.allows(ForecastTask):
         raise SourceError(f"--horizon {wishes.horizon}: task regression has none; leave it out or use --task forecast")
     roles = [name for name in (wishes.target, wishes.time, *(wishes.segment_by or ())) if name is not None]
     repeated = sorted({name for name in roles if roles.count(name) > 1})
@@ -111,7 +112,7 @@ def _clocks(columns: Sequence[Column], origin: SourceProfile, wishes: UserOption
                 "write them as ISO 8601, such as 2024-01-31 or 2024-01-31 13:00"
             )
         return [clock, *(other for other in found if other.column is not column)]
-    if found and found[0].format == "%Y" and wishes.task != "regression":
+    if found and found[0].format == "%Y" and wishes.allows(ForecastTask):
         months = [column for column in columns if column.is_number and _is_month(column)]
         if months:
             raise SourceError(f"{origin.path}: {joined_dates(found[0].column, months[0], columns, origin)}")

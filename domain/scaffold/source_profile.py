@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.config.candidates import Task
 from domain.config.fleet import Source
+from domain.config.task_types import TaskType
 
 __all__ = ["Choice", "Draft", "SourceProfile", "UserOptions"]
 
@@ -47,7 +47,11 @@ class UserOptions:
     segment_by: tuple[str, ...] | None = None
     time: str | None = None
     horizon: int | None = None
-    task: Task | None = None
+    task: str | None = None
+
+    def allows(self, kind: type[TaskType]) -> bool:
+        """Whether the fleet may have this task type."""
+        return self.task in (None, kind.name)
 
     @property
     def columns(self) -> Mapping[str, str]:

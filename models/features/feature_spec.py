@@ -5,7 +5,7 @@ Lags, rolling means and states are in the target's own unit; a graph applies the
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Fleet
+from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings, TaskType, task_type
 from models.features.panel import Panel
 
 __all__ = ["STATES", "Design", "FeatureSpec", "base_features", "feature_spec_of", "state_columns"]
@@ -52,6 +53,11 @@ class FeatureSpec:
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     states: tuple[str, ...] = ()
 
+    @property
+    def task_type(self) -> TaskType:
+        """The strategy of its task."""
+        return task_type(self.task)
+
     @cached_property
     def covariates(self) -> tuple[str, ...]:
         """Names of the covariates: numeric ones, then an indicator a category value."""
@@ -61,7 +67,7 @@ class FeatureSpec:
     @cached_property
     def base(self) -> tuple[str, ...]:
         """Columns that do not depend on a model's parameters."""
-        if self.task != "forecast":
+        if not self.task_type.periodic:
             return self.covariates
         values = (*(f"lag_{i}" for i in self.lags), *(f"season_lag_{i + 1}" for i in range(self.season_lags)))
         waves = (f"{wave}_{k + 1}" for k in range(self.harmonics) for wave in ("sin", "cos"))
@@ -75,7 +81,7 @@ class FeatureSpec:
     @cached_property
     def design(self) -> Design:
         """What linear models and trees see of the base columns."""
-        if self.task != "forecast":
+        if not self.task_type.periodic:
             return Design((), tuple(range(len(self.base))), None)
         n_values = len(self.lags) + self.season_lags + len(self.windows)
         values = tuple(range(1, 1 + n_values))
@@ -103,10 +109,23 @@ class FeatureSpec:
 
 
 def feature_spec_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> FeatureSpec:
-    """The contract of a fleet. categories : values of each categorical column that get an indicator."""
-    shared = {"numeric": fleet.features.numeric, "categories": dict(categories), "minimum": fleet.target.minimum}
-    if fleet.task != "forecast":
-        return FeatureSpec(fleet.task, transform=fleet.target.transform, **shared)  # type: ignore[arg-type]
+    """The feature spec of a fleet. categories : values of each categorical column that get an indicator."""
+    return FEATURE_SPECS[fleet.task](fleet, categories)
+
+
+def _row_spec(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> FeatureSpec:
+    """Covariates alone."""
+    return FeatureSpec(
+        fleet.task,
+        transform=fleet.target.transform,
+        minimum=fleet.target.minimum,
+        numeric=fleet.features.numeric,
+        categories=dict(categories),
+    )
+
+
+def _series_spec(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> FeatureSpec:
+    """Lags, means, season and states of the series, and covariates of the target period."""
     season, features = fleet.season, fleet.features
     lags = (1, 2, 3) if features.lags == "auto" else () if features.lags == "none" else _ascending(features.lags)
     auto = _ascending((3, season if 3 < season <= 26 else 8))
@@ -122,8 +141,15 @@ def feature_spec_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> 
         windows=windows or (1,),
         harmonics=min(_HARMONICS, season // 2) if features.calendar == "auto" else 0,
         states=tuple(candidate.name for candidate in fleet.candidates if candidate.spec.family == "smoothing"),
-        **shared,  # type: ignore[arg-type]
+        minimum=fleet.target.minimum,
+        numeric=fleet.features.numeric,
+        categories=dict(categories),
     )
+
+
+FEATURE_SPECS = TaskBindings[Callable[[Fleet, Mapping[str, tuple[str, ...]]], FeatureSpec]](
+    "feature spec", {ForecastTask.name: _series_spec, RegressionTask.name: _row_spec}
+)
 
 
 def _ascending(periods: Iterable[int]) -> tuple[int, ...]:

@@ -190,7 +190,7 @@ def _linear_variables(members: Sequence[LinearMember]) -> dict[str, npt.NDArray[
 
 def step_index(graph: GraphBuilder, contract: FeatureSpec) -> str:
     """Row of the per-step tables for each row of features; steps past the horizon use its last row."""
-    if contract.task != "forecast":
+    if not contract.task_type.periodic:
         return ""
     column = graph.add(
         "Gather", ["features", graph.constant("step_at", contract.column("step"), np.int64)], "step", axis=1

@@ -25,5 +25,5 @@ class LightGbm(Estimator):
 
     @staticmethod
     def regressor(config: CandidateConfig, fleet: Fleet) -> tuple[str, dict[str, object]]:
-        objective = "l1" if fleet.backtest.metric in ("mae", "wape") and fleet.task == "regression" else "l2"
-        return "lightgbm.LGBMRegressor", _DEFAULTS | {"objective": objective}
+        absolute = fleet.task_type.absolute_loss and fleet.backtest.metric in ("mae", "wape")
+        return "lightgbm.LGBMRegressor", _DEFAULTS | {"objective": "l1" if absolute else "l2"}

@@ -115,7 +115,7 @@ def job_view(job: JobRecord) -> Job:
             )
             for one in account.inputs
         ]
-        of_inputs = account.inputs and account.task != "forecast"
+        of_inputs = account.inputs and not account.task_type.periodic
         counts = JobCounts(
             predictions=sum(one.predictions for one in account.inputs) if of_inputs else account.rows,
             segments=account.segments,

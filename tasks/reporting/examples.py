@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
 from domain.data.parts import bucket_part, is_input_part
 from domain.data.tables import PREDICTIONS, SEGMENTS, key_column, landed, observations
 from domain.reporting.examples import Example, SegmentProfile, choose_examples, worst_segments
@@ -17,7 +18,7 @@ from domain.reporting.row_charts import RowsExample, TestRows
 from domain.reporting.series_charts import SeriesExample
 from tasks.context import Run
 
-__all__ = ["Examples", "segment_profiles", "series_examples", "test_rows"]
+__all__ = ["EXAMPLES", "Examples", "segment_profiles", "series_examples", "test_rows"]
 
 Examples = tuple[Sequence[SeriesExample | RowsExample], Sequence[SeriesExample | RowsExample]]
 """A dozen telling segments, and the worst ones."""
@@ -191,3 +192,12 @@ def _rows(joined: pa.Table, every: int) -> TestRows:
         return joined[name].fill_null(math.nan).to_numpy()
 
     return TestRows(column("target"), column("prediction"), column("lower"), column("upper"), every)
+
+
+EXAMPLES = TaskBindings[Callable[[Run, str, Sequence[SegmentProfile]], tuple[TestRows | None, Examples]]](
+    "choice of examples for the report",
+    {
+        ForecastTask.name: lambda run, job_id, profiles: (None, series_examples(run, job_id, profiles)),
+        RegressionTask.name: lambda run, job_id, profiles: test_rows(run, profiles),
+    },
+)

@@ -52,7 +52,7 @@ from tasks.ingest import IngestReceipt, ingest_files
 from tasks.partition import recorded_buckets
 from tasks.promote import PromoteSummary
 from tasks.register import RegisterSummary
-from tasks.reporting.examples import segment_profiles, series_examples, test_rows
+from tasks.reporting.examples import EXAMPLES, segment_profiles
 from tasks.reporting.facts import (
     changes_since,
     former_summary,
@@ -148,10 +148,7 @@ def _report(run: Run, stages: Stages, test: TestMetric | None, folder: Path) -> 
     summary = _summary(run, stages, test, champions, former)
     outcomes, reasons = outcomes_of(run, run.context.run_id)
     profiles = segment_profiles(run, outcomes, champions, replaced_candidates(run, former, champions))
-    if run.fleet.task == "forecast":
-        rows, (examples, worst) = None, series_examples(run, stages.score.job_id, profiles)
-    else:
-        rows, (examples, worst) = test_rows(run, profiles)
+    rows, (examples, worst) = EXAMPLES[run.fleet.task](run, stages.score.job_id, profiles)
     changes = changes_since(run, former, summary, outcomes, champions, stages.started_at) if former else None
     counts = stages.promote.gates
     return RunReport(

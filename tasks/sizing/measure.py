@@ -71,7 +71,7 @@ def _trained(receipt: TrainReceipt) -> Work:
 
 def _scored(sample: SizeSample, scored: Sequence[Measured[ScoreReceipt]]) -> list[Measurement]:
     """Segments and rows: observations of a forecast fleet, else those of the scoring input."""
-    rows = [work.rows for work in sample.work] if sample.context.fleet.task == "forecast" else sample.requests
+    rows = [work.rows for work in sample.work] if sample.context.fleet.task_type.periodic else sample.requests
     return [
         Measurement(Work(done.result.segments, count), done.seconds, done.peak_bytes)
         for done, count in zip(scored, rows, strict=True)

@@ -73,7 +73,7 @@ def take_sample(run: Run, requests: Run | None, lake: Lake, contract: FeatureSpe
     read_seconds = (time.perf_counter() - began) / max(rows.num_rows, 1)
     piece_of = {segment: piece for piece, names in enumerate(chosen) for segment in names}
     work = _copy_observations(context, rows, profiles, piece_of)
-    if run.fleet.task == "forecast":
+    if run.fleet.task_type.periodic:
         _copy_levels(run, context, list(piece_of))
     asked = _copy_requests(requests, context, piece_of, len(chosen)) if requests else [0] * len(chosen)
     newest = max((row["last_time"] for row in profiles if row["last_time"]), default=None)

@@ -97,7 +97,7 @@ def _whole(source: _Source, settings: str) -> FleetTasks:
     profiles = run.table(SEGMENTS).read(["segment", "rows", "excluded", "fingerprint", "bucket"]).to_pylist()
     planned, buckets = plan_segments(profiles, {}, run.fleet, settings), recorded_buckets(run)
     train = train_work(run, {0: planned}, plan_levels(profiles, {}, run.fleet, settings))
-    if run.fleet.task == "forecast":
+    if run.fleet.task_type.periodic:
         score = score_work(run, buckets)
     else:
         score = request_work(source.requests, buckets) if source.requests else []

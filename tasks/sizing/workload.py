@@ -27,7 +27,7 @@ def train_work(run: Run, segments: Mapping[int, Sequence[SegmentPlan]], levels: 
 
 def score_work(run: Run, buckets: int) -> list[Work]:
     """Tasks of the next scoring: all segments of a forecast fleet, else scoring input that has not been scored."""
-    if run.fleet.task == "forecast":
+    if run.fleet.task_type.periodic:
         return bucket_work(run.table(SEGMENTS).read(_PROFILE).to_pylist())
     done = {file.partition["part"] for file in run.table(PREDICTIONS).files()}
     return request_work(run, buckets, done)

@@ -1,7 +1,7 @@
 """Join one bucket's predictions with what was observed later, and stage their accuracy."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake.table import StagedFile
+from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
 from domain.data.calendar import ordinals
 from domain.data.periods import period_starts
 from domain.data.tables import ACCURACY, PREDICTIONS, key_column, landed, observations
@@ -43,7 +44,7 @@ class AccuracyReceipt:
 
 def measure_bucket(context: RunContext, buckets: int, given: BucketFiles) -> AccuracyReceipt:
     """Measure all predictions of one bucket that have an actual value by now. buckets : of the fleet."""
-    joined = _forecasts(context, given) if context.fleet.task == "forecast" else _rows(context, buckets, given)
+    joined = ACTUALS[context.fleet.task](context, buckets, given)
     rows = with_constants(measure_accuracy(joined), basis=given.basis)
     return AccuracyReceipt(
         bucket=given.bucket,
@@ -51,7 +52,7 @@ def measure_bucket(context: RunContext, buckets: int, given: BucketFiles) -> Acc
     )
 
 
-def _forecasts(context: RunContext, given: BucketFiles) -> pa.Table:
+def _forecasts(context: RunContext, buckets: int, given: BucketFiles) -> pa.Table:
     """Forecasts and observations of the same segment and period."""
     frequency = context.fleet.clock.frequency
     predicted = context.table(PREDICTIONS).read_files(given.predictions, _PREDICTED, pc.field("status") == "ok")
@@ -110,3 +111,8 @@ def _empty() -> pa.Table:
     kinds = {field.name: field.type for field in PREDICTIONS.schema}
     kinds |= {"in_sample": pa.bool_(), "target": pa.float64(), "excluded": pa.bool_()}
     return pa.schema([(name, kinds[name]) for name in _JOINED]).empty_table()
+
+
+ACTUALS = TaskBindings[Callable[[RunContext, int, BucketFiles], pa.Table]](
+    "join of predictions with actuals", {ForecastTask.name: _forecasts, RegressionTask.name: _rows}
+)

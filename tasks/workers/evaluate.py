@@ -1,7 +1,7 @@
 """Compare one bucket's predictions with the published truth, and with the naive baseline."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Metric
+from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
 from domain.data.calendar import ordinals
 from domain.data.partitioning import run_length_encode
 from domain.data.parts import bucket_part, is_input_part
@@ -23,7 +24,7 @@ from models.training.metrics import point_weights, window_errors
 from tasks.workers.bucket_reader import bucket_rows
 from tasks.workers.run_context import RunContext, in_bucket
 
-__all__ = ["EvaluateReceipt", "evaluate_bucket"]
+__all__ = ["EVALUATORS", "EvaluateReceipt", "evaluate_bucket"]
 
 
 @dataclass(frozen=True)
@@ -40,38 +41,51 @@ class EvaluateReceipt:
 def evaluate_bucket(
     context: RunContext, truth: RunContext, job_id: str, metric: Metric, buckets: int, constant: float, bucket: int
 ) -> EvaluateReceipt:
-    """truth : the job with the fleet as the actuals were landed. constant : baseline of a regression fleet."""
+    """Compare one bucket's predictions with its actuals.
+
+    truth : the run with the fleet as the actuals were landed. constant : baseline of a regression fleet.
+    """
     table = truth.table(landed(truth.fleet, "actuals"))
     actuals = bucket_rows(table, table.files(), bucket, buckets)
-    # A forecast stands for its job; rows of files are predicted once, by whichever job came first.
-    of_job = pc.field("job_id") == job_id if context.fleet.task == "forecast" else None
-    predictions = context.table(PREDICTIONS).read(rows=of_job, where=_parts(context, bucket))
-    joined = _join(context, actuals, predictions)
-    if context.fleet.task == "forecast":
-        baseline = _seasonal_naive(context, bucket, joined)
-    else:
-        baseline = np.full(joined.num_rows, constant)
+    joined, baseline = EVALUATORS[context.fleet.task](context, actuals, job_id, bucket, constant)
     return _measure(joined, baseline, metric)
 
 
-def _parts(context: RunContext, bucket: int) -> Callable[[Mapping[str, str]], bool]:
-    if context.fleet.task == "forecast":
-        return lambda partition: partition["part"] == bucket_part(bucket)
-    return lambda partition: is_input_part(partition["part"])
+def _evaluate_forecasts(
+    context: RunContext, actuals: pa.Table, job_id: str, bucket: int, constant: float
+) -> tuple[pa.Table, FloatArray]:
+    """Forecasts of the job and actuals of the same period, beside the seasonal naive forecast."""
+    part = bucket_part(bucket)
+    predictions = context.table(PREDICTIONS).read(
+        rows=pc.field("job_id") == job_id, where=lambda partition: partition["part"] == part
+    )
+    columns = ["segment", "time", "origin", "prediction", "lower", "upper"]
+    forecasts = _with_period(context, predictions.select(columns)).drop_columns(["time"])
+    joined = _join(_with_period(context, actuals.select(["segment", "time", "target"])), forecasts, ["period"])
+    return joined, _seasonal_naive(context, bucket, joined)
 
 
-def _join(context: RunContext, actuals: pa.Table, predictions: pa.Table) -> pa.Table:
-    """Rows that have both a prediction and the truth, sorted by segment and period or row."""
-    if context.fleet.task == "forecast":
-        left = _with_period(context, actuals.select(["segment", "time", "target"]))
-        columns = ["segment", "time", "origin", "prediction", "lower", "upper"]
-        right = _with_period(context, predictions.select(columns)).drop_columns(["time"])
-        keys = ["segment", "period"]
-    else:
-        names = [f"k_{name}" for name in context.fleet.row_key]
-        left = actuals.select(["segment", "target", *names])
-        right = _unpacked(context, predictions)
-        keys = ["segment", *names]
+def _evaluate_rows(
+    context: RunContext, actuals: pa.Table, job_id: str, bucket: int, constant: float
+) -> tuple[pa.Table, FloatArray]:
+    """Predictions and actuals of the same row, beside the constant.
+
+    Rows of files are predicted once, by whichever job came first.
+    """
+    predictions = context.table(PREDICTIONS).read(where=lambda partition: is_input_part(partition["part"]))
+    keys = [f"k_{name}" for name in context.fleet.row_key]
+    joined = _join(actuals.select(["segment", "target", *keys]), _unpacked(context, predictions), keys)
+    return joined, np.full(joined.num_rows, constant)
+
+
+EVALUATORS = TaskBindings[Callable[[RunContext, pa.Table, str, int, float], tuple[pa.Table, FloatArray]]](
+    "evaluator", {ForecastTask.name: _evaluate_forecasts, RegressionTask.name: _evaluate_rows}
+)
+
+
+def _join(left: pa.Table, right: pa.Table, by: Sequence[str]) -> pa.Table:
+    """Rows that have both an actual and a prediction, sorted by segment and these columns."""
+    keys = ["segment", *by]
     joined = left.join(right, keys, join_type="inner")
     joined = joined.filter(pc.is_valid(joined["prediction"]))
     return joined.sort_by([(key, "ascending") for key in keys])

@@ -38,7 +38,7 @@ def reading(fleet: Fleet, role: Role, source: Source) -> str:
 
     The rows of a regression fleet that were to be scored keep theirs: what has been scored is not scored twice.
     """
-    if role == "requests" and fleet.task == "regression":
+    if role == "requests" and not fleet.task_type.periodic:
         return ""
     time = fleet.time and fleet.time.model_dump(exclude={"season", "gaps"})
     how = source.model_dump(exclude={"path"}) | {"time": time}

@@ -34,7 +34,7 @@ def live_errors(
     context: RunContext, bucket: int, challengers: Mapping[str, ModelRecord], champions: Mapping[str, Champion]
 ) -> dict[str, LiveErrors]:
     """Live errors of the segments that have a different champion and rows after both cut-offs."""
-    if context.fleet.task != "forecast":
+    if not context.fleet.task_type.periodic:
         return {}
     newest = {r["segment"]: r["last_time"] for r in context.table(SEGMENTS).read(where=in_bucket(bucket)).to_pylist()}
     cutoffs: dict[str, datetime] = {}

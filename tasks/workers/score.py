@@ -1,13 +1,14 @@
 """Score one bucket: champions where there are any, else the fallback chain, else an explicit status."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake.table import StagedFile, Table
+from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
 from domain.data.model_record import Champion
 from domain.data.parts import bucket_part, input_part
 from domain.data.periods import period_of
@@ -60,15 +61,8 @@ def score_bucket(context: RunContext, request: ScoringRequest, bucket: int) -> S
     levels = _level_models(context, request)
     requests = _requests(context, request, bucket)
     table = context.table(PREDICTIONS)
-    if context.fleet.task == "forecast":
-        rows = _with_job(score_forecast(context, request, bucket, champions, levels, requests), request)
-        merged = _merge(table, request, rows, bucket_part(bucket))
-        files = (*merged.kept, *stage_rows(table, merged.rows, part=bucket_part(bucket)))
-    else:
-        rows = _with_job(score_rows(context, bucket, champions, levels, requests), request)
-        merged = _Merged(rows, 0)
-        parts = {input_id: rows.filter(pc.equal(rows["input_id"], input_id)) for input_id in request.inputs}
-        files = tuple(file for key, part in parts.items() for file in stage_rows(table, part, part=input_part(key)))
+    rows = SCORERS[context.fleet.task](context, request, bucket, champions, levels, requests)
+    merged, files = _staged(table, request, bucket, _with_job(rows, request), context.fleet.task_type.periodic)
     return ScoreReceipt(
         bucket=bucket,
         rows=merged.rows.num_rows,
@@ -80,6 +74,35 @@ def score_bucket(context: RunContext, request: ScoringRequest, bucket: int) -> S
         in_sample=in_sample_rows(context, merged.rows),
         standing=merged.standing,
     )
+
+
+def _score_rows(
+    context: RunContext,
+    request: ScoringRequest,
+    bucket: int,
+    champions: Mapping[str, Champion],
+    levels: Mapping[str, Champion],
+    requests: pa.Table,
+) -> pa.Table:
+    return score_rows(context, bucket, champions, levels, requests)
+
+
+SCORERS = TaskBindings[
+    Callable[[RunContext, ScoringRequest, int, Mapping[str, Champion], Mapping[str, Champion], pa.Table], pa.Table]
+]("scorer", {ForecastTask.name: score_forecast, RegressionTask.name: _score_rows})
+
+
+def _staged(
+    table: Table, request: ScoringRequest, bucket: int, rows: pa.Table, periodic: bool
+) -> tuple[_Merged, tuple[StagedFile, ...]]:
+    """Forecasts are merged with those of their bucket; other predictions are a file per bucket and input."""
+    if periodic:
+        part = bucket_part(bucket)
+        merged = _merge(table, request, rows, part)
+        return merged, (*merged.kept, *stage_rows(table, merged.rows, part=part))
+    parts = {input_id: rows.filter(pc.equal(rows["input_id"], input_id)) for input_id in request.inputs}
+    files = (file for key, part in parts.items() for file in stage_rows(table, part, part=input_part(key)))
+    return _Merged(rows, 0), tuple(files)
 
 
 _levels: dict[tuple[str, ...], dict[str, Champion]] = {}
@@ -103,7 +126,7 @@ def level_counts(rows: pa.Table) -> Counter[str]:
 
 def in_sample_rows(context: RunContext, rows: pa.Table) -> int:
     """Forecasts of models that were trained on rows after the origin."""
-    if context.fleet.task != "forecast":
+    if not context.fleet.task_type.periodic:
         return 0
     frequency = context.fleet.clock.frequency
     pairs = rows.select(["origin", "cutoff"]).group_by(["origin", "cutoff"]).aggregate([([], "count_all")]).to_pylist()

@@ -17,20 +17,17 @@ from domain.data.fallback_levels import (
     sample_fallback_rows,
 )
 from domain.data.model_record import ModelRecord
-from domain.data.partitioning import run_length_encode
 from domain.data.segments import FALLBACK_BUCKET, fallback_name, model_name
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from models.features.feature_spec import FeatureSpec
-from models.features.series import build_series, encode_covariates
 from models.training.fingerprints import settings_fingerprint
-from models.training.forecast import train_forecast
 from models.training.plan import SegmentPlan
-from models.training.regression import Tabular, train_regression
 from models.training.select import TrainedSegment
+from models.training.trainers import TRAINERS
 from tasks.workers.plan import former_models, planned_buckets, planned_levels
 from tasks.workers.run_context import RunContext, in_bucket, stage_rows, with_constants
 
-__all__ = ["Outcome", "TrainReceipt", "outcome_of", "stage_outcomes", "tabular_of", "train_bucket"]
+__all__ = ["Outcome", "TrainReceipt", "outcome_of", "stage_outcomes", "train_bucket"]
 
 
 @dataclass(frozen=True)
@@ -129,17 +126,7 @@ def _fit(
     rows = rows.filter(pc.is_in(rows["segment"], pa.array(segments, pa.string())))
     if rows.num_rows == 0:
         return []
-    if context.fleet.task == "forecast":
-        return train_forecast(build_series(rows, contract, context.fleet.clock), context.fleet, contract, winner)
-    return train_regression(tabular_of(rows, contract), context.fleet, contract, winner)
-
-
-def tabular_of(rows: pa.Table, contract: FeatureSpec) -> Tabular:
-    """Observations (sorted by segment) as regression rows; excluded ones are left out."""
-    rows = rows.filter(pc.invert(rows["excluded"]))
-    starts, lengths = run_length_encode(rows["segment"])
-    names = rows["segment"].take(pa.array(starts)).to_pylist()
-    return Tabular(tuple(names), encode_covariates(rows, contract), rows["target"].to_numpy(), starts, lengths)
+    return list(TRAINERS[context.fleet.task](rows, context.fleet, contract, winner))
 
 
 def _train_levels(
@@ -163,7 +150,7 @@ def _train_levels(
 
 def _level_rows(context: RunContext, buckets: int) -> pa.Table:
     """Rows to train all levels on, sorted by level and time."""
-    if context.fleet.task == "forecast":
+    if context.fleet.task_type.periodic:
         return fallback_observations(context.table(levels(context.fleet)).read(), context.fleet)
     table, share = context.table(observations(context.fleet)), max(1, MAX_FALLBACK_ROWS // buckets)
     parts = [
