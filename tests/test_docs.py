@@ -12,6 +12,7 @@ from adapters.settings import Settings
 from cli.main import app
 from domain.config.fleet import Fleet
 from domain.data.tables import TableSpec, landed, levels, observations
+from models.promotion.gates import GATES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -121,6 +122,15 @@ def test_the_partitioning_of_every_table_is_documented(fleet):
     for name, spec in specs(fleet).items():
         by = ", ".join(f"`{column}`" for column in spec.partition_by)
         assert re.search(rf"Partitioned\s+by\s+{by}\.", page[name]), name
+
+
+def test_gates_are_documented_as_they_are_listed_in_the_code():
+    section = sections(ROOT / "docs" / "architecture.md")["Gates and releases"]
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (yes|no) \|$", section, flags=re.MULTILINE)
+    assert rows == [(gate.name, gate.summary, "yes" if gate.decisive else "no") for gate in GATES]
+    table = sections(ROOT / "docs" / "tables.md")["verdicts"]
+    column = re.search(r"^\| `gate` \| string \| (.+) \|$", table, re.MULTILINE)
+    assert {gate.name for gate in GATES} | {"max_failed_share"} == set(re.findall(r"`(\w+)`", column[1]))
 
 
 def test_reasons_of_the_quarantine_are_those_of_the_code():

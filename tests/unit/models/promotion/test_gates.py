@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.config.fleet import Gates
-from models.promotion.gates import Evidence, counts_as_failure, decide, verdicts
+from models.promotion import gates as module
+from models.promotion.gates import DELIBERATE, GATES, Evidence, Gate, counts_as_failure, decide, verdicts
 
 GOOD = Evidence(
     segment="s=1",
@@ -221,3 +222,27 @@ def test_the_pinned_model_itself_is_unchanged_and_an_unregistered_one_is_held():
     assert decision(same) == "unchanged"
     assert "pinned" not in found(same)
     assert decision(replace(same, registered=False)) == "hold"
+
+
+# --- the list of gates
+
+
+def test_verdicts_come_in_the_order_of_the_list():
+    everything = replace(RIVAL, registered=False, withdrawn=True, pinned_version=3, champion_error=0.5)
+    order = [verdict.gate for verdict in verdicts(everything, Gates(worst_metric=1.0))]
+    assert order == [gate.name for gate in GATES]
+    assert order[:3] == ["registered", "withdrawn", "pinned"]
+    assert order[3:] == ["rows", "baseline", "parity", "size", "latency", "worst_segment", "champion"]
+    assert [gate.name for gate in GATES if not gate.decisive] == ["latency"]
+    assert DELIBERATE == ("withdrawn", "pinned")
+
+
+def test_one_entry_adds_a_gate(monkeypatch):
+    gate = Gate("even_rows", "the segment has an even number of rows", even_rows)
+    monkeypatch.setattr(module, "GATES", (*GATES, gate))
+    assert found(GOOD)["even_rows"].passed
+    assert decision(replace(GOOD, rows=101)) == "hold"
+
+
+def even_rows(evidence, gates):
+    return module.Judgement(evidence.rows % 2 == 0, f"{evidence.rows} rows")
