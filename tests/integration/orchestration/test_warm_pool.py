@@ -18,14 +18,21 @@ SUPPORT = str(Path(__file__).parents[2] / "support")
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def hold(monkeypatch, tmp_path):
+    """While this file is there, no further process gets ready."""
+    monkeypatch.setenv("HOLD", str(tmp_path / "hold"))
+    return tmp_path / "hold"
+
+
+@pytest.fixture
+def hub(monkeypatch, hold):
     monkeypatch.setenv("PYTHONPATH", SUPPORT)
-    with WarmPool(1, "resident_job", ("decimal", "slow_import")) as made:
+    with WarmPool(1, "resident_job", ("decimal", "held_import")) as made:
         until(lambda: made.ready == 1)
         yield made
 
 
-def until(true, limit_s=20):
+def until(true, limit_s=60):
     end = time.monotonic() + limit_s
     while not true():
         assert time.monotonic() < end
@@ -42,8 +49,17 @@ def begin(hub, wish, folder=None):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(hub.client, env=environment, cwd=folder, **pipes)
     told = json.loads(process.stdout.readline())
-    time.sleep(0.1)  # Its client has to hear of it as well.
+    until(lambda: passes_on(process.pid))
     return process, told
+
+
+def passes_on(pid):
+    """Whether a process has a handler for SIGTERM; before, the signal would end the client alone."""
+    status = Path(f"/proc/{pid}/status")
+    caught = next((line for line in status.read_text().splitlines() if line.startswith("SigCgt")), None)
+    return (
+        caught is None or int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1 == 1 or not alive(psutil.Process(pid))
+    )
 
 
 def ended(process):
@@ -91,7 +107,8 @@ def test_the_run_and_its_children_end_with_a_killed_client(hub):
     until(lambda: not any(alive(each) for each in family))
 
 
-def test_a_burst_starts_cold_where_nobody_stands_by(hub):
+def test_a_burst_starts_cold_where_nobody_stands_by(hub, hold):
+    hold.touch()
     started = [begin(hub, "wait") for _ in range(3)]
     assert sorted(told["warm"] for _, told in started) == [False, False, True]
     for process, _ in started:
