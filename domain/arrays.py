@@ -1,4 +1,4 @@
-"""Type aliases of arrays that signatures name."""
+"""Type aliases for the arrays in signatures."""
 
 import numpy as np
 from numpy.typing import NDArray

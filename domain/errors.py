@@ -10,17 +10,17 @@ MyriadError
  +-- PromotionError      a promotion or rollback that cannot be done
  +-- ScoringError        a scoring job that cannot start
  +-- LakeError           a table that cannot be read or committed
- |    +-- StaleTableError      another writer came first; decide again
- +-- ClusterError        workers that cannot be reached or that die over their work
- +-- BusyError           another run of the fleet is at work
+ |    +-- StaleTableError      a commit that another writer overtook; decide again
+ +-- ClusterError        workers that cannot be reached or that die during their work
+ +-- BusyError           another run that trains or promotes the fleet
  +-- RegistryError       a model registry that cannot be used
  +-- OrchestratorError   a Prefect server or worker that cannot be started or reached
- +-- GatewayError        the gateway's own database that cannot be used
+ +-- GatewayError        a gateway database that cannot be used
  +-- SettingsError       settings that contradict each other
- +-- UnknownNameError    a name that the lake does not know
- +-- RequestError        a request that cannot be fulfilled as it is worded
+ +-- UnknownNameError    a name that is not in the lake
+ +-- RequestError        a request that is impossible as stated
 
-A failure of one segment is never an exception: it is an outcome with a reason.
+The failure of a single segment is never an exception: it is an outcome with a reason.
 """
 
 __all__ = [
@@ -48,11 +48,11 @@ __all__ = [
 
 
 class MyriadError(Exception):
-    """Base of every error that Myriad raises on purpose; its text says what to do."""
+    """Base of every error that Myriad raises deliberately; its message names the way out."""
 
 
 class FleetError(MyriadError):
-    """A fleet file is wrong: names the file, the key, the value and what is allowed."""
+    """A fleet file is invalid; the message names the file, the key, the value and the allowed values."""
 
 
 class SourceError(MyriadError):
@@ -60,11 +60,11 @@ class SourceError(MyriadError):
 
 
 class PartitionError(MyriadError):
-    """The segment columns do not give a usable partition."""
+    """The segment columns do not yield a usable partition."""
 
 
 class EmptyWindowError(MyriadError):
-    """A metric was asked for over a window that holds nothing to measure."""
+    """A metric was requested over a window without anything to measure."""
 
 
 class ExportError(MyriadError):
@@ -72,7 +72,7 @@ class ExportError(MyriadError):
 
 
 class TrainingError(MyriadError):
-    """A training failed as a whole, for instance past `max_failed_share`."""
+    """A training failed as a whole, for instance because it exceeded `max_failed_share`."""
 
 
 class PromotionError(MyriadError):
@@ -84,23 +84,23 @@ class ScoringError(MyriadError):
 
 
 class LakeError(MyriadError):
-    """A table of the lake is missing, damaged or could not be committed."""
+    """A table of the lake is missing or damaged, or a commit to it failed."""
 
 
 class StaleTableError(LakeError):
-    """Another writer committed since a decision was taken; take it again on the newer table."""
+    """Another writer committed after a decision was made; make it again on the newer version of the table."""
 
 
 class BusyError(MyriadError):
-    """Another run trains or promotes the fleet; names it, and says what to do."""
+    """Another run is training or promoting the fleet; the message names that run and the way out."""
 
 
 class ClusterError(MyriadError):
-    """The Dask scheduler cannot be reached, its workers do not fit, or they die over their work."""
+    """The Dask scheduler is unreachable, its workers are unsuitable, or they die during their work."""
 
 
 class RegistryError(MyriadError):
-    """The model registry cannot be reached or used as asked."""
+    """The model registry is unreachable or cannot be used as requested."""
 
 
 class OrchestratorError(MyriadError):
@@ -108,11 +108,11 @@ class OrchestratorError(MyriadError):
 
 
 class GatewayError(MyriadError):
-    """The database that the gateway keeps its jobs and keys in cannot be used."""
+    """The database that holds the gateway's jobs and API keys cannot be used."""
 
 
 class RequestError(MyriadError):
-    """What was asked for is not possible, such as a date or a table; names what is."""
+    """A request is impossible, for instance because of its date or table; the message names what is possible."""
 
 
 class SettingsError(MyriadError):
@@ -120,9 +120,9 @@ class SettingsError(MyriadError):
 
 
 class UnknownNameError(MyriadError):
-    """A fleet, segment, run or prediction that the lake does not know; names those that come closest."""
+    """A fleet, segment, run or prediction is not in the lake; the message names the closest matches."""
 
 
 def first_line(error: Exception) -> str:
-    """What foreign code says first: the rest of its texts is for its own developers."""
+    """Return the first line of another library's error; the rest is meant for that library's developers."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -15,37 +15,44 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.arrays import BoolArray, IntArray
 from domain.config.fleet import Frequency, Time
 
 __all__ = ["future_times", "ordinals", "parse_times"]
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 Times = npt.NDArray[np.datetime64]
 _DAY_US = 86_400_000_000
 _OFFSET = re.compile(r"[T ].*(Z|[+-]\d{2}:?\d{2})$")
 _QUARTER = re.compile(r"^(\d{4})[-_/ ]?Q([1-4])$|^Q([1-4])[-_/ ]?(\d{4})$", re.IGNORECASE)
 _WEEK = re.compile(r"^(\d{4})-?W(\d{2})$")
 _RELATIVE = {"now", "today"}  # pandas would read the clock
-# Python's own limits with room for offsets and horizons; 9999-12-31 means "never", and would make a gap of ages.
+# Python's own limits with room for offsets and horizons; 9999-12-31 means "never" and would open a gap of millennia.
 _FIRST_DAY, _LAST_DAY = np.datetime64("0001-01-02", "D"), np.datetime64("8999-12-31", "D")
 _MONTHS: dict[str, int] = {"M": 1, "Q": 3, "Y": 12}
 
 
-def parse_times(values: pa.ChunkedArray, time: Time) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
-    """Times of a raw column, and which values are there but are no times.
+def parse_times(values: pa.ChunkedArray, time: Time) -> tuple[pa.Array, BoolArray]:
+    """Parse the times of a raw column.
 
+    Times without an offset are in the fleet's zone. Hours that a daylight-saving change skips or repeats are not times,
+    nor is anything outside the years 1 to 8999.
+
+    Parameters
+    ----------
     values : text, whole numbers (read as text: 2024, 20240131), dates or timestamps, shape (n,). Text is ISO 8601,
-    a quarter such as 2024-Q3 or an ISO week such as 2024-W05, unless the fleet gives a format. Times without an offset
-    are in the fleet's zone; hours that a daylight-saving change skips or repeats are not times, nor is what lies
-    outside the years 1 to 8999.
+        a quarter such as 2024-Q3 or an ISO week such as 2024-W05, unless the fleet specifies a format.
+
+    Returns
+    -------
+    Times of type timestamp[us, UTC], null where there is none, and a mask of the values that are present but are not
+    times; both of shape (n,).
     """
     flat = values.combine_chunks()
     if pa.types.is_dictionary(flat.type):
         flat = flat.dictionary_decode()
     if pa.types.is_nested(flat.type):
-        given = np.asarray(pc.is_valid(flat).to_numpy(zero_copy_only=False), dtype=bool)
-        return pa.nulls(len(flat), pa.timestamp("us", tz="UTC")), given
+        present = np.asarray(pc.is_valid(flat).to_numpy(zero_copy_only=False), dtype=bool)
+        return pa.nulls(len(flat), pa.timestamp("us", tz="UTC")), present
     encoded = flat.dictionary_encode()
     distinct = encoded.dictionary
     if pa.types.is_integer(distinct.type) or pa.types.is_string_view(distinct.type):
@@ -53,7 +60,7 @@ def parse_times(values: pa.ChunkedArray, time: Time) -> tuple[pa.Array, npt.NDAr
     if pa.types.is_string(distinct.type) or pa.types.is_large_string(distinct.type):
         instants = _parse_text([text.strip() for text in distinct.to_pylist()], time)
     elif pa.types.is_timestamp(distinct.type) or pa.types.is_date(distinct.type):
-        # In the column's own unit: another one may not hold the value.
+        # In the column's own unit: another unit may be unable to hold the value.
         kind = {pa.date32(): pa.timestamp("s"), pa.date64(): pa.timestamp("ms")}.get(distinct.type, distinct.type)
         instants = _normalise(pd.DatetimeIndex(distinct.cast(kind).to_pandas()), time)
     else:
@@ -61,8 +68,8 @@ def parse_times(values: pa.ChunkedArray, time: Time) -> tuple[pa.Array, npt.NDAr
     table = pa.array(instants.tz_convert(None).as_unit("us").to_numpy()).cast(pa.timestamp("us", tz="UTC"))
     times = table.take(encoded.indices)
     missing = np.asarray(pc.is_null(times).to_numpy(zero_copy_only=False), dtype=bool)
-    given = np.asarray(pc.is_valid(encoded.indices).to_numpy(zero_copy_only=False), dtype=bool)
-    return times, missing & given
+    present = np.asarray(pc.is_valid(encoded.indices).to_numpy(zero_copy_only=False), dtype=bool)
+    return times, missing & present
 
 
 def _parse_text(texts: list[str], time: Time) -> pd.DatetimeIndex:
@@ -78,7 +85,7 @@ def _parse_text(texts: list[str], time: Time) -> pd.DatetimeIndex:
 
 
 def _first_day(text: str) -> str:
-    """First day of a quarter (`2024-Q3`, `Q3 2024`) or of an ISO week (`2024-W05`); other text as it is."""
+    """First day of a quarter (`2024-Q3`, `Q3 2024`) or of an ISO week (`2024-W05`); other text unchanged."""
     if quarter := _QUARTER.match(text):
         year, number = (quarter[1], quarter[2]) if quarter[1] else (quarter[4], quarter[3])
         return f"{year}-{3 * int(number) - 2:02d}-01"
@@ -103,7 +110,7 @@ def _normalise(index: pd.DatetimeIndex, time: Time) -> pd.DatetimeIndex:
 
 
 def ordinals(times: Times, frequency: Frequency) -> IntArray:
-    """Period ordinal of every time, shape (n,). Weeks start on Monday."""
+    """Return the period ordinal of every time, shape (n,). Weeks start on Monday."""
     if frequency in _MONTHS:
         months = times.astype("datetime64[M]").astype(np.int64)
         return months // _MONTHS[frequency]
@@ -115,9 +122,9 @@ def ordinals(times: Times, frequency: Frequency) -> IntArray:
 
 
 def future_times(origins: Times, steps: int, frequency: Frequency) -> Times:
-    """Times of the next `steps` periods after each origin, shape (n_origins, steps).
+    """Return the times of the next `steps` periods after each origin, shape (n_origins, steps).
 
-    Months, quarters and years keep the day of the month, or the month's end where the origin is one.
+    Months, quarters and years keep the day of the month, or the end of the month if the origin is one.
     """
     ahead = np.arange(1, steps + 1)
     if frequency not in _MONTHS:

@@ -1,4 +1,4 @@
-"""Fallback levels: what stands in for a segment that has no model of its own."""
+"""Fallback levels: models of a parent column or the whole fleet, for segments without a model of their own."""
 
 import hashlib
 
@@ -16,28 +16,28 @@ from domain.data.tables import count_column, feature_column
 __all__ = ["MAX_FALLBACK_ROWS", "fallback_level_of", "fallback_observations", "sample_fallback_rows"]
 
 MAX_FALLBACK_ROWS = 200_000
-"""Rows that the levels of one kind, such as all brands, are trained on at most in a regression fleet."""
+"""Limit of the training rows of one fallback level, such as all brands together, in a regression fleet."""
 
 _ARRIVED = 0.5
 
 
 def fallback_level_of(key: str) -> str:
-    """Name of the level that a key belongs to: a parent column, or `global`."""
+    """Return the fallback level of a key: a parent column, or `global`."""
     return "global" if key == GLOBAL_KEY else next(iter(parse_segment(key)))
 
 
 def fallback_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
-    """Series of the levels: the mean of their segments' rows at each time, as rows of observations.
+    """Average the segments of each fallback key at every time, as rows of observations.
 
-    sums : the `levels` table. Newest periods that most segments have no row for yet are left out: the mean of the few
-    that are early would be taken for a jump of the level.
+    sums : the `levels` table. The newest periods, for which most segments have no row yet, are left out: the mean of
+    the few early segments would look like a jump of the series.
     """
-    # By period: segments of one week may be dated on different days of it. In one order and one thread: sums of floats
-    # depend on both, and a level's model must not.
+    # By period: rows of the same week may carry the dates of different days. In one order and one thread: sums of
+    # floats depend on both, and a model must not.
     period = pa.array(ordinals(sums["time"].to_numpy(), fleet.clock.frequency))
     sums = sums.append_column("period", period).sort_by([(name, "ascending") for name in ("level", "time", "bucket")])
     by_period = sums.group_by(["level", "period"], use_threads=False)
-    # A feature's mean is over the rows that have it.
+    # The mean of a feature is over the rows that have a value.
     counts = {"target": "rows"} | {feature_column(name): count_column(name) for name in fleet.features.numeric}
     names = [*counts, *counts.values()]
     grouped = by_period.aggregate([("time", "min"), *((name, "sum") for name in names)])
@@ -52,9 +52,9 @@ def fallback_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
 
 
 def _arrived(table: pa.Table, steps: int) -> npt.NDArray[np.bool_]:
-    """Which periods count: all but the newest ones with less than half the rows of the fullest of the last periods.
+    """Mask of complete periods: all but the newest ones with less than half the rows of the fullest recent period.
 
-    A level waits for a horizon at most: segments that stay away for longer have ended.
+    At most one horizon of periods is held back: segments that stay away for longer have ended.
     """
     rows, keep = table["rows"].to_numpy(), np.ones(table.num_rows, dtype=bool)
     for start, length in zip(*run_length_encode(table["segment"]), strict=True):
@@ -66,12 +66,12 @@ def _arrived(table: pa.Table, steps: int) -> npt.NDArray[np.bool_]:
 
 def _mean(total: pa.ChunkedArray, count: pa.ChunkedArray) -> pa.ChunkedArray:
     """total / count; null where there is nothing to average."""
-    known = pc.if_else(pc.greater(count, 0), count, None)
-    return pc.divide(total, pc.cast(known, pa.float64()))
+    divisor = pc.if_else(pc.greater(count, 0), count, None)
+    return pc.divide(total, pc.cast(divisor, pa.float64()))
 
 
 def sample_fallback_rows(rows: pa.Table, fleet: Fleet, limit: int) -> pa.Table:
-    """Rows of a bucket once for each level that they belong to, keyed by level; a fixed sample of at most `limit`."""
+    """Repeat the rows of a bucket for every fallback key that covers them; a fixed sample of more than `limit` rows."""
     if rows.num_rows > limit:
         lineage = zip(rows["input_id"].to_pylist(), rows["row"].to_pylist(), strict=True)
         order = [hashlib.blake2b(f"{name}:{row}".encode(), digest_size=8).digest() for name, row in lineage]

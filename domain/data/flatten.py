@@ -1,4 +1,4 @@
-"""Tables for other programs: segment keys as columns of their own, and values as CSV files have them."""
+"""Flat tables for other programs: segment keys as columns of their own, and values fit for CSV."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ __all__ = ["split_segments", "to_csv_values"]
 
 
 def split_segments(rows: pa.Table, segment_by: Sequence[str]) -> pa.Table:
-    """Rows with the values of their segment beside it, one column each; null where a key does not have it.
+    """Split the segment keys into one column per segment column, next to the keys; null where a key lacks it.
 
-    A column whose name the table has already gets the prefix `segment_`. Tables without segments stay as they are.
+    A column whose name is taken gets the prefix `segment_`. Tables without segments are returned unchanged.
     """
     if "segment" not in rows.column_names:
         return rows
@@ -28,7 +28,7 @@ def split_segments(rows: pa.Table, segment_by: Sequence[str]) -> pa.Table:
 
 
 def to_csv_values(rows: pa.Table) -> pa.Table:
-    """Rows as CSV has them: without columns of bytes, times in ISO 8601 (UTC), nothing where there is no number."""
+    """Convert rows for CSV: drop binary columns, write times as ISO 8601 (UTC), leave NaN empty."""
     columns = {}
     for field, values in zip(rows.schema, rows.columns, strict=True):
         if pa.types.is_binary(field.type):
@@ -43,7 +43,7 @@ def to_csv_values(rows: pa.Table) -> pa.Table:
 
 
 def _iso(times: pa.ChunkedArray) -> pa.ChunkedArray:
-    """`2024-06-30T17:00:00Z`; with microseconds where there are any."""
+    """`2024-06-30T17:00:00Z`, with microseconds if there are any."""
     seconds = pc.floor_temporal(times, unit="second")
     whole = pc.strftime(seconds.cast(pa.timestamp("s", tz="UTC")), "%Y-%m-%dT%H:%M:%SZ")
     return pc.if_else(pc.equal(seconds, times), whole, pc.strftime(times, "%Y-%m-%dT%H:%M:%SZ"))

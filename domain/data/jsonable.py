@@ -1,4 +1,4 @@
-"""Values as what JSON has: dataclasses become objects, moments ISO 8601 text, NaN and infinity null."""
+"""Conversion to JSON: dataclasses become objects, times ISO 8601 text, NaN and infinity null."""
 
 import json
 import math
@@ -13,12 +13,12 @@ __all__ = ["json_text", "to_jsonable"]
 
 
 def json_text(value: object) -> str:
-    """One strict JSON document."""
+    """Write the value as a strict JSON document."""
     return json.dumps(to_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def to_jsonable(value: object) -> object:
-    """The value in dicts, lists, texts and numbers; keys that are tuples are joined with spaces."""
+    """Convert a value to dicts, lists, strings and numbers; keys that are tuples are joined with spaces."""
     if is_dataclass(value):
         return {item.name: to_jsonable(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Landed rows of one bucket to observations: sorted, unique, profiled; and how many buckets a fleet gets."""
+"""Partitioning: from the landed rows of a bucket to sorted, unique, profiled observations."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.arrays import BoolArray, FloatArray, IntArray
 from domain.config.fleet import Fleet, Parent
 from domain.data.calendar import ordinals
 from domain.data.segments import GLOBAL_KEY, parse_segment, segment_key
@@ -17,9 +18,6 @@ from domain.data.validation import rejected_table
 
 __all__ = ["PartitionedBucket", "bucket_count", "fallback_keys", "partition_bucket", "run_length_encode"]
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 SEGMENTS_PER_BUCKET = 128
 ROWS_PER_BUCKET = 500_000
@@ -30,8 +28,8 @@ _NEIGHBOURS = 3
 class PartitionedBucket:
     """One partitioned bucket: tables with the columns of their specs, partition columns left out.
 
-    rejected also has `input_id` and `path`, to find the row in its file. foreign : rejected rows that were read when
-    the fleet had other segment columns.
+    rejected also has `input_id` and `path`, which locate the row in its file. foreign : number of rejected rows that
+    were ingested under other segment columns.
     """
 
     observations: pa.Table
@@ -42,13 +40,13 @@ class PartitionedBucket:
 
 
 def bucket_count(segments: int, rows: int) -> int:
-    """Buckets for a fleet of this size; depends on the data alone, never on the machine."""
-    wanted = max(-(-segments // SEGMENTS_PER_BUCKET), -(-rows // ROWS_PER_BUCKET), min(8, -(-segments // 8)))
-    return int(max(1, min(4096, wanted)))
+    """Return the number of buckets for a fleet of this size; it depends on the data alone, never on the machine."""
+    buckets = max(-(-segments // SEGMENTS_PER_BUCKET), -(-rows // ROWS_PER_BUCKET), min(8, -(-segments // 8)))
+    return int(max(1, min(4096, buckets)))
 
 
 def run_length_encode(codes: pa.Array | npt.NDArray[np.generic]) -> tuple[IntArray, IntArray]:
-    """Start and length of every run of equal values in a sorted column; two arrays of shape (n_runs,)."""
+    """Return start and length of every run of equal values in a sorted column; two arrays of shape (n_runs,)."""
     if isinstance(codes, (pa.Array, pa.ChunkedArray)):
         flat = codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes
         codes = flat.dictionary_encode().indices.to_numpy(zero_copy_only=False)
@@ -59,10 +57,10 @@ def run_length_encode(codes: pa.Array | npt.NDArray[np.generic]) -> tuple[IntArr
 
 
 def partition_bucket(landed: pa.Table, fleet: Fleet) -> PartitionedBucket:
-    """Sort the landed rows of one bucket, reject duplicates, mark outliers, profile segments, sum up levels.
+    """Sort the landed rows of a bucket, reject duplicates, mark outliers, profile segments and sum by fallback level.
 
-    landed : all rows of the bucket with the columns of the `landed` table, in any order.
-    The result does not depend on the order of the rows.
+    landed : all rows of the bucket with the columns of the `landed` table, in any order; the order does not affect the
+    result.
     """
     rows = landed.sort_by([(name, "ascending") for name in ("segment", "time", "path", "row")])
     foreign, detail = _foreign(rows, fleet)
@@ -83,7 +81,7 @@ def partition_bucket(landed: pa.Table, fleet: Fleet) -> PartitionedBucket:
 
 
 def _foreign(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
-    """Rows whose key has other columns than the fleet's, and what that means."""
+    """Mask of rows whose key has other columns than the fleet's, and the reason to reject them."""
     encoded = rows["segment"].combine_chunks().dictionary_encode()
     other = [list(parse_segment(key)) != fleet.segment_by for key in encoded.dictionary.to_pylist()]
     detail = "read when segment_by was another, and its file is gone or unreadable since; put it back where it was"
@@ -91,13 +89,13 @@ def _foreign(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
 
 
 def _without_segment(rejected: pa.Table) -> pa.Table:
-    """Rejected rows of no segment that the fleet has now."""
+    """Rejected rows without their segment, which the fleet no longer has."""
     place = rejected.column_names.index("segment")
     return rejected.set_column(place, "segment", pa.nulls(rejected.num_rows, pa.string()))
 
 
 def _repeated(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
-    """Rows that say again what another row of the segment said, and what that is; rows are in order."""
+    """Mask of duplicates within a segment, and the reason to reject them; rows are sorted."""
     frame = rows.select(["segment"]).to_pandas()
     if fleet.task_type.periodic:
         frame["period"] = ordinals(rows["time"].to_numpy(), fleet.clock.frequency)
@@ -108,20 +106,20 @@ def _repeated(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
         detail = f"the segment already has a row with this {', '.join(fleet.row_key)}"
     else:
         return np.zeros(rows.num_rows, bool), ""
-    known = frame.notna().all(axis=1).to_numpy()
-    return np.asarray(frame.duplicated(keep=fleet.validation.duplicates), bool) & known, detail
+    complete = frame.notna().all(axis=1).to_numpy()
+    return np.asarray(frame.duplicated(keep=fleet.validation.duplicates), bool) & complete, detail
 
 
 def _rejects(rows: pa.Table, mask: BoolArray, reason: str, detail: str) -> pa.Table:
     picked = rows.filter(pa.array(mask))
     content = [json.dumps(row, default=str, ensure_ascii=False) for row in picked.to_pylist()]
-    row, told = picked["row"].to_numpy(), [detail] * len(content)
-    table = rejected_table([reason] * len(content), told, row, content, picked["segment"])
+    row, details = picked["row"].to_numpy(), [detail] * len(content)
+    table = rejected_table([reason] * len(content), details, row, content, picked["segment"])
     return table.append_column("input_id", picked["input_id"]).append_column("path", picked["path"])
 
 
 def _outliers(rows: pa.Table, fleet: Fleet) -> BoolArray:
-    """Rows far from the median around them, in units of 1.4826 MAD of the segment (Hampel, JASA 69, 1974)."""
+    """Mask of rows far from the median around them, in units of 1.4826 MAD of the segment (Hampel, JASA 69, 1974)."""
     n = rows.num_rows
     if fleet.validation.outliers == "keep" or n == 0:
         return np.zeros(n, bool)
@@ -139,11 +137,11 @@ def _outliers(rows: pa.Table, fleet: Fleet) -> BoolArray:
     else:
         centre = _group_median(target, code, starts, lengths)[code]
     distance = np.abs(target - centre)
-    spread = 1.4826 * _group_median(distance, code, starts, lengths)
-    # Half of the rows on the median leave a spread of 0; the mean distance still tells the rest.
+    dispersion = 1.4826 * _group_median(distance, code, starts, lengths)
+    # With half of the rows on the median, the MAD is 0; the mean distance still separates the rest.
     mean = np.add.reduceat(distance, starts) / lengths
-    spread = np.where(spread > 0, spread, 1.2533 * mean)[code]
-    return np.asarray((spread > 0) & (distance > fleet.validation.outlier_threshold * spread), bool)
+    dispersion = np.where(dispersion > 0, dispersion, 1.2533 * mean)[code]
+    return np.asarray((dispersion > 0) & (distance > fleet.validation.outlier_threshold * dispersion), bool)
 
 
 def _group_median(values: FloatArray, code: IntArray, starts: IntArray, lengths: IntArray) -> FloatArray:
@@ -153,7 +151,7 @@ def _group_median(values: FloatArray, code: IntArray, starts: IntArray, lengths:
 
 
 def _profiles(rows: pa.Table, fleet: Fleet) -> pa.Table:
-    """One row a segment: size, span, gaps, zeros, demand class (Syntetos & Boylan, JORS 56, 2005) and fingerprint."""
+    """One row per segment: size, span, gaps, zeros, demand class (Syntetos & Boylan, JORS 56, 2005) and fingerprint."""
     starts, lengths = run_length_encode(rows["segment"])
     target = rows["target"].to_numpy()
     ends = starts + lengths - 1
@@ -161,7 +159,7 @@ def _profiles(rows: pa.Table, fleet: Fleet) -> pa.Table:
     n = np.maximum(lengths, 1)
     total, zeros = _sums(target, starts), _sums((target == 0).astype(float), starts)
     mean = total / n
-    # From the mean, not from sums of squares: those cancel where the mean is large.
+    # Around the mean, not from sums of squares, which cancel if the mean is large.
     std = np.sqrt(_sums((target - np.repeat(mean, lengths)) ** 2, starts) / n)
     periods = lengths.copy()
     if fleet.time is not None and fleet.task_type.periodic:
@@ -204,19 +202,19 @@ def _fingerprints(rows: pa.Table, fleet: Fleet, starts: IntArray, lengths: IntAr
     names = ["time", "target", "excluded", *(feature_column(name) for name in fleet.features.numeric)]
     arrays = [np.ascontiguousarray(rows[name].to_numpy()) for name in names]
     texts = [rows[category_column(name)].to_pylist() for name in fleet.features.categorical]
-    found = []
+    fingerprints = []
     for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
         state = hashlib.blake2b(digest_size=16)
         for array in arrays:
             state.update(array[start : start + length].tobytes())
         for text in texts:
             state.update(json.dumps(text[start : start + length]).encode())
-        found.append(state.hexdigest())
-    return found
+        fingerprints.append(state.hexdigest())
+    return fingerprints
 
 
 def fallback_keys(segments: list[str], fleet: Fleet) -> dict[str, list[str]]:
-    """Keys of the fallback levels of each segment, in the fleet's order: `parent` column or `global` -> keys."""
+    """Return the fallback keys of each segment, in the fleet's order: `parent` column or `global` -> keys."""
     keys: dict[str, list[str]] = {}
     values = [parse_segment(segment) for segment in segments]
     for level in fleet.fallback:

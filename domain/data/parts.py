@@ -1,6 +1,6 @@
 """Values of the partition column `part`: `bucket-7` for rows of a bucket, `input-ID` for rows of one scoring input.
 
-They are stored in tables, so none of these functions may ever change its results.
+They are stored in tables, so the results of these functions must never change.
 """
 
 __all__ = ["bucket_part", "input_part", "is_bucket_part", "is_input_part", "part_bucket"]

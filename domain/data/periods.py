@@ -1,6 +1,6 @@
-"""Past moments that people name by a date: what a date covers, and the periods between two of them.
+"""Time spans that users name by a date, and the periods between two of them.
 
-As everywhere, frequencies of a day or longer know dates (midnight UTC, taken in the fleet's zone); hours are UTC
+As everywhere, frequencies of a day or longer use dates (midnight UTC, taken in the fleet's zone); hours are UTC
 instants.
 """
 
@@ -27,17 +27,25 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class TimeSpan:
-    """What a text such as `2024-06` covers: its first and its last time, both inclusive."""
+    """Span of a date such as `2024-06`: its first and its last time, both inclusive."""
 
     first: datetime
     last: datetime
 
 
 def parse_time_span(text: str, time: Time, name: str) -> TimeSpan:
-    """What a date covers in the fleet's zone; a time of day is that instant.
+    """Parse a date in the fleet's zone as the span from its beginning to its end; a time of day is an instant.
 
-    name : of the option, for messages. A date alone lasts until its end: as of `2024-06` includes all of June.
-    Raises RequestError if the text is no date.
+    As of `2024-06` therefore includes all of June.
+
+    Parameters
+    ----------
+    name : name of the option, for messages.
+
+    Raises
+    ------
+    RequestError
+        If the text is not a date.
     """
     try:
         return _parse(text.strip(), time)
@@ -66,7 +74,7 @@ def _parse(text: str, time: Time) -> TimeSpan:
 
 
 def _span(text: str) -> tuple[date, date] | None:
-    """First day, and the first day after it; None for a time of day."""
+    """First day of the date and first day after it; None for a time of day."""
     if match := _YEAR.match(text):
         return _months(int(match[1]), 1, 12)
     if match := _QUARTER.match(text):
@@ -91,14 +99,14 @@ def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def period_of(moment: datetime, frequency: Frequency) -> int:
-    """Ordinal of the period that a moment is in."""
-    naive = moment.astimezone(UTC).replace(tzinfo=None)
+def period_of(time: datetime, frequency: Frequency) -> int:
+    """Return the ordinal of the period that contains a time."""
+    naive = time.astimezone(UTC).replace(tzinfo=None)
     return int(ordinals(np.array([naive], "datetime64[us]"), frequency)[0])
 
 
 def period_starts(periods: npt.NDArray[np.int64], frequency: Frequency) -> npt.NDArray[np.datetime64]:
-    """First time of each period, the inverse of `ordinals`."""
+    """Return the first time of each period: the inverse of `ordinals`."""
     if frequency in _MONTHS:
         return (periods * _MONTHS[frequency]).astype("datetime64[M]").astype("datetime64[us]")
     if frequency == "h":
@@ -108,14 +116,14 @@ def period_starts(periods: npt.NDArray[np.int64], frequency: Frequency) -> npt.N
 
 
 def period_ends(first: TimeSpan, last: TimeSpan, frequency: Frequency) -> list[datetime]:
-    """The last time of every period from the one that `first` begins in to the one that `last` ends in."""
+    """Return the last time of every period, from the period at the start of `first` to the one at the end of `last`."""
     numbers = np.arange(period_of(first.first, frequency), period_of(last.last, frequency) + 1) + 1
     step = _MICROSECOND if frequency == "h" else timedelta(days=1)
     return [start.replace(tzinfo=UTC) - step for start in period_starts(numbers, frequency).tolist()]
 
 
-def time_span_text(moment: datetime, frequency: Frequency) -> str:
-    """A time as precise as the fleet's periods: `2024-06`, `2024-06-30`, `2024-06-30 17:00 UTC`."""
+def time_span_text(time: datetime, frequency: Frequency) -> str:
+    """Format a time to the precision of the fleet's periods: `2024-06`, `2024-06-30`, `2024-06-30 17:00 UTC`."""
     if frequency in _MONTHS:
-        return f"{moment:%Y-%m}"
-    return f"{moment:%Y-%m-%d}" if frequency != "h" else f"{moment:%Y-%m-%d %H:%M UTC}"
+        return f"{time:%Y-%m}"
+    return f"{time:%Y-%m-%d}" if frequency != "h" else f"{time:%Y-%m-%d %H:%M UTC}"

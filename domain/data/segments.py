@@ -1,7 +1,7 @@
 """Segments: canonical keys, registered model names and hash buckets.
 
-Keys and buckets are stored in tables and names in the registry, so none of these functions may ever change its
-results: `tests/unit/domain/data/test_segments.py` pins golden values.
+Keys and buckets are stored in tables and names in the registry, so the results of these functions must never
+change: `tests/unit/domain/data/test_segments.py` pins golden values.
 """
 
 import hashlib
@@ -41,18 +41,18 @@ _SAFE = " !\"#$&'()*+,:;<>?@[\\]^`{|}~"  # everything printable but % / and =, w
 
 
 def segment_key(values: Mapping[str, str]) -> str:
-    """Canonical key of a segment, such as `store=2/brand=5`.
+    """Return the canonical key of a segment, such as `store=2/brand=5`.
 
     values : column -> value, in the order of the fleet's `segment_by`.
 
     `%`, `/`, `=` and control characters are percent-encoded, so that no two segments share a key and
-    `parse_segment` gives the values back. Letters of any script stay readable.
+    `parse_segment` restores the values. Letters of any script stay readable.
     """
     return "/".join(f"{_escape(column)}={_escape(value)}" for column, value in values.items())
 
 
 def parse_segment(key: str) -> dict[str, str]:
-    """Column -> value of a canonical key; the inverse of `segment_key`. The global key gives nothing."""
+    """Return column -> value of a canonical key: the inverse of `segment_key`. The global key has no columns."""
     if key == GLOBAL_KEY:
         return {}
     pairs = (part.split("=", 1) for part in key.split("/"))
@@ -66,32 +66,32 @@ def _escape(text: str) -> str:
 
 
 def hash_segment(key: str) -> int:
-    """32-bit hash of a key: the same on every machine, in every version (BLAKE2b, RFC 7693, first 4 bytes)."""
+    """Hash a key to 32 bits, the same on every machine and in every version (BLAKE2b, RFC 7693, first 4 bytes)."""
     digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=4).digest()
     return int.from_bytes(digest, "big")
 
 
 def hash_segments(keys: Sequence[str]) -> npt.NDArray[np.int64]:
-    """`hash_segment` of every key, shape (n_keys,), values in [0, 2**32)."""
+    """Hash every key with `hash_segment`; shape (n_keys,), values in [0, 2**32)."""
     return np.fromiter((hash_segment(key) for key in keys), dtype=np.int64, count=len(keys))
 
 
 def bucket_of(hashes: npt.NDArray[np.int64], buckets: int) -> npt.NDArray[np.int64]:
-    """Bucket of every hash: equal ranges of the hash space, so rows sorted by hash are sorted by bucket."""
+    """Return the bucket of every hash: equal ranges of the hash space, so that sorting by hash sorts by bucket."""
     return (hashes * buckets) >> HASH_BITS
 
 
 def bucket_range(bucket: int, buckets: int) -> tuple[int, int]:
-    """Smallest and largest hash that `bucket_of` puts into `bucket`, both inclusive."""
+    """Return the smallest and the largest hash of a bucket, both inclusive."""
     low = -((-bucket << HASH_BITS) // buckets)
     high = -((-(bucket + 1) << HASH_BITS) // buckets) - 1
     return low, high
 
 
 def lookalikes(keys: Sequence[str]) -> list[tuple[str, ...]]:
-    """Groups of keys that a person might take for one: `2` and `2.0`, `007` and `7`, `Amber` and `amber`.
+    """Group keys that a reader might take for the same: `2` and `2.0`, `007` and `7`, `Amber` and `amber`.
 
-    They are segments of their own nevertheless. In order of the keys.
+    They are separate segments nevertheless. Sorted by key.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for key in sorted(keys):
@@ -101,7 +101,7 @@ def lookalikes(keys: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def lookalikes_message(keys: Sequence[str]) -> str:
-    """What a person should know of keys that look alike; empty where there are none."""
+    """Return a warning about keys that look alike; empty if there are none."""
     groups = lookalikes(keys)
     if not groups:
         return ""
@@ -114,27 +114,27 @@ def lookalikes_message(keys: Sequence[str]) -> str:
 
 @lru_cache(maxsize=100_000)
 def _plain(value: str) -> str:
-    """An escaped value without what tells lookalikes apart: zeros that say nothing, case, forms of a letter, spaces."""
+    """An escaped value without the differences between lookalikes: redundant zeros, case, Unicode forms, spaces."""
     number = _WHOLE.fullmatch(value)
     return number[1] + number[2] if number else " ".join(unicodedata.normalize("NFKC", value).casefold().split())
 
 
 def model_name(fleet: str, key: str) -> str:
-    """Name of a segment's registered model, such as `oj.2.tropicana`.
+    """Return the name of a segment's registered model, such as `oj.2.tropicana`.
 
-    Values are slugged (lower case, a-z 0-9 and dashes) and joined with dots. Where that loses information, a short
-    hash of the key follows, so that two segments never share a name. Fallback levels are named
-    `<fleet>.fallback...`, which `fallback_name` builds.
+    Values become slugs (lower case, a-z 0-9 and dashes), joined with dots. If that loses information, a short hash of
+    the key follows, so that two segments never share a name. Models of fallback levels are named
+    `<fleet>.fallback...`, see `fallback_name`.
     """
     return f"{fleet}.{_slugs(key, list(parse_segment(key).values()))}"
 
 
 def fallback_name(fleet: str, key: str) -> str:
-    """Name of a fallback level's registered model: `oj.fallback.global`, `oj.fallback.brand-tropicana`."""
+    """Return the name of a fallback level's registered model: `oj.fallback.global`, `oj.fallback.brand-tropicana`."""
     if key == GLOBAL_KEY:
         return f"{fleet}.fallback.global"
     ((column, value),) = parse_segment(key).items()
-    # A fleet's columns differ by more than case; a dash in one would leave open where the value begins.
+    # The columns of a fleet differ by more than case; a dash in a column would blur where the value begins.
     plain = column.lower() == _slug(column) and "-" not in column
     return f"{fleet}.fallback.{_slugs(key, [f'{column.lower() if plain else column}-{value}'], lossless=plain)}"
 

@@ -1,8 +1,7 @@
-"""Simulated weekly sales of stores and brands, with a known truth: price, promotion, season, trend and level.
+"""Simulation of weekly sales of stores and brands from known effects: price, promotion, season, trend and level.
 
-Every random number is a hash of what it is for (seed, purpose, store or segment, week), never the next one of a
-stream. So a segment's rows are the same in whatever chunk, file or process they are made, and however many others
-there are.
+Every random number is a hash of its purpose (seed, name, store or segment, week), never the next number of a stream.
+The rows of a segment are therefore the same in any chunk, file or process, and for any number of other segments.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from domain.arrays import BoolArray, FloatArray, IntArray
+
 __all__ = ["KINDS", "Kind", "SimulationChunk", "SimulationSpec", "segment_kinds", "simulate"]
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 Kind = Literal["regular", "short", "intermittent", "dead", "gappy", "unseen"]
 KINDS: tuple[Kind, ...] = ("regular", "short", "intermittent", "dead", "gappy", "unseen")
@@ -36,17 +34,17 @@ _OUTLIER_FACTOR = 30.0
 
 @dataclass(frozen=True)
 class SimulationSpec:
-    """What is simulated.
+    """Size, effects and flaws of a simulated fleet.
 
     Segments are numbered store by store: segment i is store i // brands + 1 and brand i % brands.
-    max_segments : the last store lacks the brands beyond it; default all.
-    elasticity, promo_uplift : d log(units) / d log(price), and what a promotion adds to log(units), for the median
+    max_segments : the last store lacks the brands beyond this number; default all.
+    elasticity, promo_uplift : d log(units) / d log(price), and the effect of a promotion on log(units), for the median
     segment.
     noise : standard deviation of log(units) around its expectation.
-    short_share ... unseen_share : of the segments. Dead ones ended long ago and have no future; unseen ones have
-    nothing else.
-    duplicate_share ... unparsable_share : of the sales rows. A duplicate repeats the key with other units, a null has
-    no units, an outlier has 30 times as many, an unparsable one has a text instead: `units` becomes a text column.
+    short_share ... unseen_share : shares of the segments. Dead segments ended long ago and have no future; unseen
+    segments have nothing else.
+    duplicate_share ... unparsable_share : shares of the sales rows. A duplicate repeats the key with other units, a
+    null has no units, an outlier has 30 times as many, an unparsable row has text: `units` becomes a text column.
     """
 
     stores: int = 400
@@ -83,9 +81,9 @@ class SimulationSpec:
 
     @property
     def segments(self) -> int:
-        """Number of segments, with all kinds."""
-        every = self.stores * len(self.brands)
-        return every if self.max_segments is None else min(self.max_segments, every)
+        """Number of segments of all kinds."""
+        total = self.stores * len(self.brands)
+        return total if self.max_segments is None else min(self.max_segments, total)
 
     @property
     def kind_shares(self) -> tuple[float, ...]:
@@ -102,7 +100,7 @@ class SimulationSpec:
 class SimulationChunk:
     """Tables of some segments, sorted by store, brand and week.
 
-    sales : week, store, brand, units, price, promo of the past. future : the same without units, of the next `horizon`
+    sales : week, store, brand, units, price, promo of the past. future : the same without units, for the next `horizon`
     weeks. actuals : week, store, brand, units of those weeks.
     """
 
@@ -112,14 +110,14 @@ class SimulationChunk:
 
 
 def simulate(spec: SimulationSpec, segments: range | None = None, chunk: int = 2000) -> Iterator[SimulationChunk]:
-    """Tables of `chunk` segments at a time; what is in them does not depend on `segments` and `chunk`."""
-    wanted = range(spec.segments) if segments is None else segments
-    for start in range(wanted.start, wanted.stop, chunk):
-        yield _chunk(spec, np.arange(start, min(start + chunk, wanted.stop), dtype=np.int64))
+    """Yield the tables of `chunk` segments at a time; their rows depend on neither `segments` nor `chunk`."""
+    selection = range(spec.segments) if segments is None else segments
+    for start in range(selection.start, selection.stop, chunk):
+        yield _chunk(spec, np.arange(start, min(start + chunk, selection.stop), dtype=np.int64))
 
 
 def segment_kinds(spec: SimulationSpec, segments: IntArray) -> IntArray:
-    """Kind of each segment as an index into `KINDS`."""
+    """Return the kind of each segment as an index into `KINDS`."""
     edges = np.cumsum(spec.kind_shares)
     place = np.searchsorted(edges, _uniform(spec.seed, "kind", segments), side="right")
     return np.where(place < len(edges), place + 1, _REGULAR)
@@ -179,7 +177,7 @@ def _prices(spec: SimulationSpec, index: IntArray, week: IntArray, promo: BoolAr
     brands = len(spec.brands)
     brand_price = 1.5 + 2.5 * _uniform(spec.seed, "brand price", index % brands)
     regular = brand_price * np.exp(0.05 * _normal(spec.seed, "store price", index // brands))
-    # A shop changes its price every four weeks or so, and lowers it for a promotion.
+    # A store changes its price about every four weeks and lowers it for a promotion.
     step = 0.06 * _normal(spec.seed, "price", index, week // 4)
     depth = 0.1 + 0.2 * _uniform(spec.seed, "depth", index, week)
     price = np.maximum(np.round(regular * np.exp(step) * np.where(promo, 1.0 - depth, 1.0), 2), 0.01)
@@ -187,7 +185,7 @@ def _prices(spec: SimulationSpec, index: IntArray, week: IntArray, promo: BoolAr
 
 
 def _expected_log_units(spec: SimulationSpec, index: IntArray, week: IntArray) -> FloatArray:
-    """log(units) at the regular price: size of the store, brand, season, trend and a level that drifts."""
+    """log(units) at the regular price: size of the store, brand, season, trend and a drifting level."""
     seed, brands = spec.seed, len(spec.brands)
     size = 5.0 + 0.6 * _normal(seed, "store size", index // brands) + 0.5 * _normal(seed, "brand size", index % brands)
     size = size + 0.3 * _normal(seed, "segment size", index)
@@ -234,16 +232,16 @@ def _with_covariates(table: pa.Table, cells: _Cells, rows: IntArray, weeks: IntA
 
 
 def _sales(spec: SimulationSpec, cells: _Cells, rows: IntArray, weeks: IntArray) -> pa.Table:
-    """Rows of the past, with what makes them dirty."""
+    """Rows of the past, including the flawed ones."""
     edges = np.cumsum(spec.dirt_shares)
     dirt = np.searchsorted(edges, _uniform(spec.seed, "dirt", cells.segments[rows], weeks), side="right")
     duplicate, null, outlier, unparsable = (dirt == kind for kind in range(len(edges)))
     units = np.where(outlier, cells.units[rows, weeks] * _OUTLIER_FACTOR, cells.units[rows, weeks])
-    # The wrong copy follows the right one.
-    again = np.repeat(np.arange(len(rows)), np.where(duplicate, 2, 1))
-    copied = np.diff(again, prepend=-1) == 0
-    values = pa.array(np.where(copied, units[again] + 1.0, units[again]), mask=null[again])
+    # The wrong copy follows the right row.
+    copies = np.repeat(np.arange(len(rows)), np.where(duplicate, 2, 1))
+    copied = np.diff(copies, prepend=-1) == 0
+    values = pa.array(np.where(copied, units[copies] + 1.0, units[copies]), mask=null[copies])
     if spec.unparsable_share > 0:
-        values = pc.if_else(pa.array(unparsable[again]), "12,5 ?", values.cast(pa.string()))
-    table = _keys(spec, cells.segments[rows[again]], weeks[again]).append_column("units", values)
-    return _with_covariates(table, cells, rows[again], weeks[again])
+        values = pc.if_else(pa.array(unparsable[copies]), "12,5 ?", values.cast(pa.string()))
+    table = _keys(spec, cells.segments[rows[copies]], weeks[copies]).append_column("units", values)
+    return _with_covariates(table, cells, rows[copies], weeks[copies])

@@ -1,7 +1,7 @@
 """Schemas of the tables in the lake. Times are UTC instants; dates are midnight UTC.
 
-Every table is written by replacing whole partitions, so that a retry never doubles a row. `docs/tables.md` explains
-the columns to readers.
+Every table is written by replacing whole partitions, so that a retry never duplicates a row. `docs/tables.md`
+explains the columns.
 """
 
 from dataclasses import dataclass
@@ -55,22 +55,22 @@ def _spec(name: str, columns: dict[str, pa.DataType], *partition_by: str) -> Tab
 
 
 def feature_column(name: str) -> str:
-    """Column of a numeric feature; prefixed, so that no name of a user clashes with ours."""
+    """Return the column of a numeric feature; prefixed, so that no name of a user clashes with ours."""
     return f"x_{name}"
 
 
 def count_column(name: str) -> str:
-    """Column of how many rows have a value of a numeric feature."""
+    """Return the column that counts the rows with a value of a numeric feature."""
     return f"n_{name}"
 
 
 def category_column(name: str) -> str:
-    """Column of a categorical feature."""
+    """Return the column of a categorical feature."""
     return f"c_{name}"
 
 
 def key_column(name: str) -> str:
-    """Column of a `row_key` column."""
+    """Return the column of a `row_key` column."""
     return f"k_{name}"
 
 
@@ -80,7 +80,7 @@ def _features(fleet: Fleet) -> dict[str, pa.DataType]:
 
 
 def landed(fleet: Fleet, name: str = "landed") -> TableSpec:
-    """Valid rows as they came, one file an input, sorted by segment hash.
+    """Specify the table of ingested valid rows: one file per input, sorted by segment hash.
 
     Its partitions are the ledger: an input whose (path_id, input_id) is present has been ingested.
     `requests` has the same columns and holds scoring input.
@@ -93,14 +93,14 @@ def landed(fleet: Fleet, name: str = "landed") -> TableSpec:
 
 
 def observations(fleet: Fleet) -> TableSpec:
-    """Rows to train on, bucketed, sorted by segment and time, unique by (segment, time) for forecast fleets."""
+    """Specify the table of training rows: bucketed, sorted by segment and time; in forecast fleets unique by both."""
     columns = {"segment": pa.string(), "time": TIME, "target": pa.float64(), "excluded": pa.bool_()}
     lineage = {"input_id": pa.string(), "row": pa.int64(), "bucket": pa.int32()}
     return _spec("observations", columns | _features(fleet) | lineage, "bucket")
 
 
 def levels(fleet: Fleet) -> TableSpec:
-    """Sums by fallback level and time, one part a bucket; added up they are the series of the levels."""
+    """Specify the table of sums by fallback key and time, one part per bucket; added up they are the keys' series."""
     columns = {"level": pa.string(), "time": TIME, "rows": pa.int64(), "target": pa.float64()}
     numeric = {feature_column(name): pa.float64() for name in fleet.features.numeric}
     counts = {count_column(name): pa.int64() for name in fleet.features.numeric}

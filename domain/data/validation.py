@@ -1,44 +1,45 @@
-"""Raw rows to landed rows: parse, key, and reject with a reason. Every row ends up in exactly one of two tables."""
+"""Validation of raw rows: parse, key, and reject with a reason. Every row ends up in exactly one of two tables."""
 
 import json
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.arrays import BoolArray, IntArray
 from domain.config.fleet import Fleet, Time
 from domain.data.calendar import parse_times
 from domain.data.segments import hash_segments, segment_key
 from domain.data.tables import category_column, feature_column, key_column
 
-__all__ = ["ValidatedRows", "validate_rows"]
+__all__ = ["ValidatedRows", "rejected_table", "validate_rows"]
 
-BoolArray = npt.NDArray[np.bool_]
 _LARGEST = float(np.finfo(np.float32).max)  # features and predictions of every model are float32
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|nan|infinity)$"
 
 
 @dataclass(frozen=True)
 class ValidatedRows:
-    """Rows of one chunk of one input.
+    """Accepted and rejected rows of one chunk of an input.
 
     accepted : columns of the `landed` table, sorted by segment hash.
-    rejected : columns reason, detail, row, segment (null where a key has no value), content.
+    rejected : columns reason, detail, row, segment (null if a key has no value), content.
     """
 
     accepted: pa.Table
     rejected: pa.Table
 
 
-def validate_rows(raw: pa.Table, rows: npt.NDArray[np.int64], fleet: Fleet, *, needs_target: bool) -> ValidatedRows:
-    """Check rows of one chunk of a raw file.
+def validate_rows(raw: pa.Table, rows: IntArray, fleet: Fleet, *, needs_target: bool) -> ValidatedRows:
+    """Validate the rows of one chunk of a raw file.
 
-    raw : the fleet's columns, text or typed, as the file gave them. Shape (n, n_columns).
+    Parameters
+    ----------
+    raw : the fleet's columns, text or typed, as read from the file. Shape (n, n_columns).
     rows : number of each row in its file, shape (n,).
-    needs_target : False for scoring input, whose target is not known.
+    needs_target : False for scoring input, whose target is unknown.
     """
     raw = pa.table({name: _flat(raw[name]) for name in raw.column_names})
     check = _Check(raw.num_rows)
@@ -65,24 +66,24 @@ def validate_rows(raw: pa.Table, rows: npt.NDArray[np.int64], fleet: Fleet, *, n
 
 
 def _clock_changes(time: Time) -> str:
-    """What else can be wrong with an hour without an offset, where clocks change."""
+    """Further cause of an invalid hour without an offset, in zones with clock changes."""
     if time.frequency != "h" or time.zone == "UTC":
         return ""
     return f", or an hour without offset that clocks in {time.zone} skip or repeat"
 
 
 class _Check:
-    """First reason for which each row is rejected."""
+    """First reason to reject each row."""
 
     def __init__(self, n_rows: int) -> None:
         self.code = np.zeros(n_rows, dtype=np.int64)
         self.reasons: list[tuple[str, str]] = [("", "")]
 
     def reject(self, rows: BoolArray, reason: str, detail: str) -> None:
-        fresh = rows & (self.code == 0)
-        if fresh.any():
+        rejected = rows & (self.code == 0)
+        if rejected.any():
             self.reasons.append((reason, detail))
-            self.code[fresh] = len(self.reasons) - 1
+            self.code[rejected] = len(self.reasons) - 1
 
 
 def _target(raw: pa.Table, fleet: Fleet, check: _Check, needs_target: bool) -> pa.Array:
@@ -103,7 +104,7 @@ def _finite_or_reject(values: pa.Array, reason: str, name: str, check: _Check) -
 
 def _split(
     raw: pa.Table,
-    rows: npt.NDArray[np.int64],
+    rows: IntArray,
     keys: dict[str, pa.Array],
     columns: dict[str, pa.Array],
     check: _Check,
@@ -130,18 +131,18 @@ def _split(
 def rejected_table(
     reason: list[str],
     detail: list[str],
-    row: npt.NDArray[np.int64],
+    row: IntArray,
     content: list[str],
     segment: pa.Array | pa.ChunkedArray | None = None,
 ) -> pa.Table:
-    """Rejected rows with the columns that `ValidatedRows.rejected` has. segment : default, no row tells one."""
+    """Build a table with the columns of `ValidatedRows.rejected`. segment : null in every row by default."""
     columns = {"reason": pa.array(reason, pa.string()), "detail": pa.array(detail, pa.string())}
     columns |= {"row": pa.array(row, pa.int64()), "content": pa.array(content, pa.string())}
     return pa.table(columns | {"segment": pa.nulls(len(reason), pa.string()) if segment is None else segment})
 
 
-def _segments(keys: dict[str, pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """Canonical key and hash of every row; null and 0 where a key has no value. Computed once a distinct segment."""
+def _segments(keys: dict[str, pa.Array]) -> tuple[pa.Array, IntArray]:
+    """Canonical key and hash of every row; null and 0 if a key has no value. Computed once per distinct segment."""
     frame = pd.DataFrame({name: values.to_pandas() for name, values in keys.items()})
     whole = frame.notna().all(axis=1).to_numpy()
     codes = frame[whole].groupby(list(keys), sort=False).ngroup().to_numpy()
@@ -159,7 +160,7 @@ def _is_null(values: pa.ChunkedArray | pa.Array) -> BoolArray:
 
 
 def _flat(values: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """One plain array: chunks joined, categories decoded, text in the one type of text."""
+    """One array: chunks joined, dictionaries decoded, every kind of text as `string`."""
     flat = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if pa.types.is_dictionary(flat.type):
         flat = flat.dictionary_decode()
@@ -168,9 +169,9 @@ def _flat(values: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def _text(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:
-    """Values as text; blank text and NaN are no value; rejects what has no text.
+    """Values as text, with blank text and NaN as null; values that have no text are rejected.
 
-    Whole numbers of a float column have no point, so that 2.0 gives `2`; text stays as it is, `2.0` too.
+    Whole numbers of a float column lose their point, so that 2.0 becomes `2`; text such as `2.0` stays unchanged.
     """
     flat = _flat(values)
     if pa.types.is_floating(flat.type):
@@ -184,17 +185,17 @@ def _text(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:
 
 
 def _float_text(flat: pa.Array) -> pa.Array:
-    """Text of floats, one by one: what a number is called must not depend on the numbers around it."""
+    """Text of floats, one by one: the text of a number must not depend on the numbers around it."""
     encoded = flat.dictionary_encode()
     texts = encoded.dictionary.cast(pa.string()).to_pylist()
     numbers = encoded.dictionary.to_pylist()
     names = [f"{x + 0.0:.0f}" if x.is_integer() else text for x, text in zip(numbers, texts, strict=True)]
-    known = pa.array([None if name == "nan" else name for name in names], pa.string())
-    return known.take(encoded.indices)
+    dictionary = pa.array([None if name == "nan" else name for name in names], pa.string())
+    return dictionary.take(encoded.indices)
 
 
 def _number(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:
-    """Values as float64, true and false as 1 and 0, NaN as no value; rejects what is not a number."""
+    """Values as float64, true and false as 1 and 0, NaN as null; values that are not numbers are rejected."""
     flat = _flat(values)
     if pa.types.is_string(flat.type):
         numbers = _parsed(flat, name, check)
