@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from domain.reporting.formatting import format_percent
+from domain.reporting.formatting import format_count, format_percent
 from domain.scaffold.columns import Column
 from domain.scaffold.defaults import Shape, min_rows_of
 from domain.scaffold.segments import Grouping
@@ -45,7 +45,7 @@ def constant_column(columns: Sequence[Column]) -> str:
 def source_choice(origin: SourceProfile, grouping: Grouping) -> Choice:
     """How the files are read."""
     looked = "all of them" if origin.whole else "a sample of all"
-    parts = [f"{origin.rows:,} rows of {origin.files:,} file{'s' * (origin.files != 1)} were looked at, {looked}."]
+    parts = [f"{origin.rows:,} rows of {format_count(origin.files, 'file')} were looked at, {looked}."]
     parts += origin.notes
     if not grouping.columns:
         parts.append("constants adds a column to all rows, so that the whole file is one segment.")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from domain.arrays import IntArray
 from domain.config.fleet import Frequency
 from domain.data.calendar import ordinals
+from domain.reporting.formatting import format_count
 from domain.scaffold.columns import Column
 from domain.scaffold.timestamps import Clock, read_frequency, repeated_share
 
@@ -64,7 +65,7 @@ class Grouping:
     @property
     def counted(self) -> str:
         """Such as `50 segments`."""
-        return f"{self.segments:,} segment{'s' * (self.segments != 1)}"
+        return format_count(self.segments, "segment")
 
 
 def group_rows(columns: Sequence[Column], n_rows: int) -> tuple[IntArray, IntArray]:
