@@ -113,12 +113,12 @@ def test_times_before_1970_and_after_2100_are_times_and_sentinels_are_not(freque
 @given(number=st.integers(-(2**63) + 1, 2**63 - 1))
 def test_any_timestamp_is_kept_or_no_time_but_never_another_one(unit, tz, number):
     values = pa.array([number], pa.int64()).cast(pa.timestamp(unit, tz))
-    (found,), (unparsable,) = parse(values, clock("h"))
+    (parsed,), (unparsable,) = parse(values, clock("h"))
     per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
     if unparsable:
         assert not 1 < 1970 + number / per_second / 31_556_952 < 8999
     else:
-        assert found == at(1970, 1, 1) + timedelta(seconds=number // per_second) + timedelta(
+        assert parsed == at(1970, 1, 1) + timedelta(seconds=number // per_second) + timedelta(
             microseconds=number % per_second * 10**6 // per_second
         )
 

@@ -22,22 +22,22 @@ def rows(*values):
     return pa.table({"segment": pa.array(columns["segment"], pa.string())} | made)
 
 
-def found(table):
+def current(table):
     return [(row["segment"], row["time"].day) for row in latest_forecasts(table).to_pylist()]
 
 
 def test_the_newest_origin_of_each_segment_is_current_in_order():
     table = rows(("b", 2, 4, 9), ("b", 2, 3, 9), ("b", 1, 3, 9), ("a", 5, 6, 1), ("a", 4, 5, 9))
-    assert found(table) == [("a", 6), ("b", 3), ("b", 4)]
+    assert current(table) == [("a", 6), ("b", 3), ("b", 4)]
 
 
 def test_rows_without_a_model_are_current_where_there_is_nothing_else_and_only_those_of_the_newest_job():
     table = rows(("a", None, 3, 1), ("a", None, 5, 2), ("b", None, 3, 2), ("b", 2, 4, 1))
-    assert found(table) == [("a", 5), ("b", 4)]
+    assert current(table) == [("a", 5), ("b", 4)]
 
 
 def test_nothing_gives_nothing():
-    assert found(rows()) == []
+    assert current(rows()) == []
 
 
 def test_keys_become_columns_beside_the_segment_with_their_true_values():

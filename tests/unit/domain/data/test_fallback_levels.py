@@ -28,14 +28,14 @@ def test_series_of_a_level_is_the_mean_row_of_its_segments(fleet):
             "bucket": [0, 0, 1, 0],
         }
     )
-    found = fallback_observations(sums, fleet.forecast(features={"known": ["price"], "categorical": ["promo"]}))
-    assert found["segment"].to_pylist() == ["*", "*", "brand=a"]
-    assert found["time"].to_pylist() == [DAY[0], DAY[1], DAY[2]]
-    assert found["target"].to_pylist() == [7.0, 10.0, 0.5]
+    series = fallback_observations(sums, fleet.forecast(features={"known": ["price"], "categorical": ["promo"]}))
+    assert series["segment"].to_pylist() == ["*", "*", "brand=a"]
+    assert series["time"].to_pylist() == [DAY[0], DAY[1], DAY[2]]
+    assert series["target"].to_pylist() == [7.0, 10.0, 0.5]
     # One of the five rows of the second day has no price, and none of the third.
-    assert found["x_price"].to_pylist() == [1.0, 1.25, None]
-    assert found["c_promo"].null_count == 3
-    assert not any(found["excluded"].to_pylist())
+    assert series["x_price"].to_pylist() == [1.0, 1.25, None]
+    assert series["c_promo"].null_count == 3
+    assert not any(series["excluded"].to_pylist())
 
 
 def test_segments_dated_on_other_days_of_a_week_share_its_row(fleet):
@@ -49,9 +49,9 @@ def test_segments_dated_on_other_days_of_a_week_share_its_row(fleet):
         }
     )
     weekly = fleet.forecast(time={"column": "day", "frequency": "W"}, features={})
-    found = fallback_observations(sums, weekly)
-    assert found["time"].to_pylist() == [DAY[0]]
-    assert found["target"].to_pylist() == [3.0]
+    series = fallback_observations(sums, weekly)
+    assert series["time"].to_pylist() == [DAY[0]]
+    assert series["target"].to_pylist() == [3.0]
 
 
 def counted_rows(counts):
@@ -80,10 +80,10 @@ def counted_rows(counts):
     ],
 )
 def test_a_level_waits_for_most_of_its_segments(fleet, counts, kept):
-    found = fallback_observations(counted_rows(counts), fleet.forecast(horizon=2, features={}))
-    assert found.num_rows == kept
-    assert set(found["target"].to_pylist()) == {10.0}
-    assert "rows" not in found.column_names
+    series = fallback_observations(counted_rows(counts), fleet.forecast(horizon=2, features={}))
+    assert series.num_rows == kept
+    assert set(series["target"].to_pylist()) == {10.0}
+    assert "rows" not in series.column_names
 
 
 def rows_of(n):
@@ -98,9 +98,9 @@ def rows_of(n):
 
 
 def test_each_row_is_sampled_once_for_every_level_of_its_segment(fleet):
-    found = sample_fallback_rows(rows_of(6), fleet.forecast(), 100)
-    assert sorted(found["segment"].to_pylist()) == ["*"] * 6 + ["brand=0"] * 3 + ["brand=1"] * 3
-    of_brand = {row["target"] for row in found.to_pylist() if row["segment"] == "brand=1"}
+    sample = sample_fallback_rows(rows_of(6), fleet.forecast(), 100)
+    assert sorted(sample["segment"].to_pylist()) == ["*"] * 6 + ["brand=0"] * 3 + ["brand=1"] * 3
+    of_brand = {row["target"] for row in sample.to_pylist() if row["segment"] == "brand=1"}
     assert of_brand == {1.0, 3.0, 5.0}
 
 
@@ -108,10 +108,10 @@ def test_each_row_is_sampled_once_for_every_level_of_its_segment(fleet):
 def test_a_sample_is_fixed_and_does_not_depend_on_the_order_of_the_rows(fleet, limit):
     rows = rows_of(50)
     chosen = fleet.forecast(fallback=["global"])
-    found = sample_fallback_rows(rows, chosen, limit)["target"].to_pylist()
+    sample = sample_fallback_rows(rows, chosen, limit)["target"].to_pylist()
     turned = sample_fallback_rows(rows.take(list(range(49, -1, -1))), chosen, limit)["target"].to_pylist()
-    assert len(found) == limit
-    assert sorted(turned) == sorted(found)
+    assert len(sample) == limit
+    assert sorted(turned) == sorted(sample)
 
 
 def test_a_fleet_without_fallback_has_no_levels(fleet):

@@ -162,8 +162,8 @@ def test_outliers_are_those_of_a_slow_loop_over_each_segment_alone(fleet, groups
     rows = [row for key, values in zip(KEYS, groups, strict=False) for row in series(key, values)]
     observations = partition_bucket(landed(rows), fleet).observations
     for key, values in zip(KEYS, groups, strict=False):
-        found = column(observations.filter(pc.equal(observations["segment"], key)), "excluded")
-        assert found == slow_outliers(values, 2.0)
+        excluded = column(observations.filter(pc.equal(observations["segment"], key)), "excluded")
+        assert excluded == slow_outliers(values, 2.0)
 
 
 def slow_profile(group):
@@ -203,11 +203,13 @@ def test_profiles_are_those_of_slow_pandas(fleet, cells, shift):
     assert column(profiles, "segment") == sorted({row[0] for row in rows})
     for profile in profiles.to_pylist():
         expected = slow_profile(frame[frame["segment"] == profile["segment"]])
-        found = {name: profile[name] for name in expected}
+        figures = {name: profile[name] for name in expected}
         near = ("mean", "std", "zero_share", "interval", "variation")
-        assert {n: v for n, v in found.items() if n not in near} == {n: v for n, v in expected.items() if n not in near}
+        assert {n: v for n, v in figures.items() if n not in near} == {
+            n: v for n, v in expected.items() if n not in near
+        }
         for name in near:
-            assert found[name] == pytest.approx(expected[name], rel=1e-6, abs=1e-9), name
+            assert figures[name] == pytest.approx(expected[name], rel=1e-6, abs=1e-9), name
 
 
 @pytest.mark.parametrize(
@@ -253,10 +255,10 @@ def test_a_fingerprint_changes_when_and_only_when_the_segments_rows_do(fleet):
     }
     seen = {base[key]}
     for name, changed in changes.items():
-        found = fingerprints(fleet, changed)
-        assert {k: v for k, v in found.items() if k != key} == {k: v for k, v in base.items() if k != key}, name
-        assert found[key] not in seen, name
-        seen.add(found[key])
+        hashes = fingerprints(fleet, changed)
+        assert {k: v for k, v in hashes.items() if k != key} == {k: v for k, v in base.items() if k != key}, name
+        assert hashes[key] not in seen, name
+        seen.add(hashes[key])
 
 
 def test_a_fingerprint_tells_whether_an_outlier_is_excluded(fleet):
@@ -276,11 +278,11 @@ def test_levels_add_up_what_their_segments_hold(fleet, rows):
     expected = doubled.groupby(["level", "time"]).agg(
         rows=("target", "size"), target=("target", "sum"), x_price=("x_price", lambda price: price.sum(min_count=1))
     )
-    found = bucket.levels.to_pandas().set_index(["level", "time"]).sort_index()
-    assert list(found.index) == list(expected.index)
-    assert found["rows"].tolist() == expected["rows"].tolist()
-    np.testing.assert_allclose(found["target"], expected["target"], rtol=1e-9, atol=1e-6)
-    np.testing.assert_allclose(found["x_price"], expected["x_price"].astype(float), rtol=1e-9, atol=1e-9)
+    sums = bucket.levels.to_pandas().set_index(["level", "time"]).sort_index()
+    assert list(sums.index) == list(expected.index)
+    assert sums["rows"].tolist() == expected["rows"].tolist()
+    np.testing.assert_allclose(sums["target"], expected["target"], rtol=1e-9, atol=1e-6)
+    np.testing.assert_allclose(sums["x_price"], expected["x_price"].astype(float), rtol=1e-9, atol=1e-9)
 
 
 def test_level_keys_follow_the_fleets_order(fleet):

@@ -38,8 +38,8 @@ def utc(*parts):
     ],
 )
 def test_a_date_covers_all_of_what_it_names(text, first, last):
-    found = parse_time_span(text, clock("D", "Europe/Berlin"), "as_of")
-    assert (found.first, found.last) == (utc(*first), utc(*last))
+    span = parse_time_span(text, clock("D", "Europe/Berlin"), "as_of")
+    assert (span.first, span.last) == (utc(*first), utc(*last))
 
 
 def test_hours_are_instants_and_a_day_is_that_of_the_zone():
@@ -74,8 +74,8 @@ def test_a_range_has_the_end_of_every_period_that_it_touches(frequency, first, l
 
 def test_a_range_of_hours_ends_with_each_hour():
     day = parse_time_span("2024-06-30", clock("h"), "from")
-    found = period_ends(day, day, "h")
-    assert (len(found), found[0], found[-1]) == (24, utc(2024, 6, 30, 0, 59, 59, 999999), day.last)
+    ends = period_ends(day, day, "h")
+    assert (len(ends), ends[0], ends[-1]) == (24, utc(2024, 6, 30, 0, 59, 59, 999999), day.last)
 
 
 @given(st.sampled_from(["h", "D", "W", "M", "Q", "Y"]), st.integers(-1000, 50_000))

@@ -10,10 +10,10 @@ STORES = [segment_key({"store": store, "brand": brand}) for store in ("1", "2") 
 
 
 @pytest.mark.parametrize(
-    "asked", [["store=2/brand=citra"], ["2/citra"], ["2", "citra"], ["2 citra"]], ids=lambda asked: "+".join(asked)
+    "words", [["store=2/brand=citra"], ["2/citra"], ["2", "citra"], ["2 citra"]], ids=lambda words: "+".join(words)
 )
-def test_a_key_its_values_and_its_columns_with_values_mean_the_segment(asked):
-    assert find_segment(asked, STORES) == "store=2/brand=citra"
+def test_a_key_its_values_and_its_columns_with_values_mean_the_segment(words):
+    assert find_segment(words, STORES) == "store=2/brand=citra"
 
 
 def test_nothing_is_guessed():

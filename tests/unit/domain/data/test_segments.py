@@ -40,8 +40,8 @@ def test_keys_that_look_alike_are_grouped():
     alike = [("s=2.0/b=x", "s=2/b=x"), ("s=007", "s=7", "s=+7.00"), ("s=-1", "s=-1.0"), ("s=A%20b", "s=a%20b")]
     alike += [(segment_key({"s": "Köln"}), segment_key({"s": unicodedata.normalize("NFD", "Köln")}))]
     other = ["s=2.5/b=x", "s=20/b=x", "s=2/b=y", "s=70", "s=1", "s=a%2Fb/t=c", "s=a/t=b%2Fc", "s=1e3", "s=1000"]
-    found = lookalikes([*other, *(key for group in alike for key in group)])
-    assert {frozenset(group) for group in found} == set(map(frozenset, alike))
+    groups = lookalikes([*other, *(key for group in alike for key in group)])
+    assert {frozenset(group) for group in groups} == set(map(frozenset, alike))
 
 
 def test_key_is_readable_and_escapes_only_separators():

@@ -116,18 +116,18 @@ def test_kinds_are_as_they_are_called():
 def test_dirt_is_added_to_otherwise_equal_rows():
     plain = SimulationSpec(stores=100)
     dirty = SimulationSpec(stores=100, duplicate_share=0.02, null_share=0.03, outlier_share=0.01)
-    clean, found = tables(plain)[0].to_pandas(), tables(dirty)[0].to_pandas()
+    clean, sales = tables(plain)[0].to_pandas(), tables(dirty)[0].to_pandas()
     keys = ["store", "brand", "week"]
-    repeated = found.duplicated(keys)
+    repeated = sales.duplicated(keys)
     assert repeated.mean() == pytest.approx(0.02, abs=0.004)
-    first = found[~repeated].reset_index(drop=True)
+    first = sales[~repeated].reset_index(drop=True)
     assert first.drop(columns="units").equals(clean.drop(columns="units"))
     assert first.units.isna().mean() == pytest.approx(0.03, abs=0.004)
     outliers = first.units > 1.5 * clean.units
     assert outliers.mean() == pytest.approx(0.01, abs=0.003)
     unharmed = ~outliers & first.units.notna()
     assert (first.units[unharmed] == clean.units[unharmed]).all()
-    assert (found[repeated].units.to_numpy() != found.units[np.flatnonzero(repeated) - 1].to_numpy()).all()
+    assert (sales[repeated].units.to_numpy() != sales.units[np.flatnonzero(repeated) - 1].to_numpy()).all()
     assert tables(dirty)[2] == tables(plain)[2]
 
 

@@ -82,11 +82,11 @@ keys = st.text(st.sampled_from("aA1.0/=% \\\"'\n\t\u0308öñ\u00a0🍣-_*"), min
 @given(st.lists(st.tuples(keys, keys), min_size=1, max_size=8))
 def test_two_rows_share_a_segment_only_if_their_keys_are_the_same_but_for_spaces_around_them(fleet, pairs):
     landed = check(fleet.forecast(), [text(store=store, brand=brand) for store, brand in pairs])
-    found = dict(zip(landed.accepted["row"].to_pylist(), landed.accepted["segment"].to_pylist(), strict=True))
+    segments = dict(zip(landed.accepted["row"].to_pylist(), landed.accepted["segment"].to_pylist(), strict=True))
     trimmed = [(store.strip(), brand.strip()) for store, brand in pairs]
-    assert set(found) == {row for row, (store, brand) in enumerate(trimmed) if store and brand}
-    for first, second in itertools.combinations(sorted(found), 2):
-        assert (found[first] == found[second]) == (trimmed[first] == trimmed[second])
+    assert set(segments) == {row for row, (store, brand) in enumerate(trimmed) if store and brand}
+    for first, second in itertools.combinations(sorted(segments), 2):
+        assert (segments[first] == segments[second]) == (trimmed[first] == trimmed[second])
 
 
 def test_an_hour_that_clocks_repeat_or_skip_is_told_so(fleet):
@@ -222,8 +222,8 @@ def test_typed_segment_columns_have_one_text_a_value(fleet, stores, expected):
     table = pa.Table.from_pylist([text(), text()])
     landed = check(fleet.forecast(), table.set_column(table.column_names.index("store"), "store", stores))
     by_row = dict(zip(landed.accepted["row"].to_pylist(), landed.accepted["segment"].to_pylist(), strict=True))
-    found = [parse_segment(by_row[row])["store"] if row in by_row else None for row in range(2)]
-    assert found == expected
+    values = [parse_segment(by_row[row])["store"] if row in by_row else None for row in range(2)]
+    assert values == expected
     assert landed.accepted.num_rows + landed.rejected.num_rows == 2
 
 
