@@ -185,3 +185,33 @@ def test_error_is_that_of_rows_that_were_not_trained_on(fleet):
     assert errors["tree"] > errors["mean"] > 5.0
     assert result.candidate == "mean"
     assert math.isfinite(result.baseline_error)
+
+
+def winner(fleet, data, candidates, tolerance):
+    return trained(fleet, data, candidates, combine=False, backtest={"tolerance": tolerance})[0].candidate
+
+
+def errors_of(fleet, data, candidates):
+    return {rank.candidate: rank.error for rank in trained(fleet, data, candidates, combine=False)[0].ranks}
+
+
+def test_a_constant_wins_over_a_ridge_that_is_hardly_better(fleet):
+    rng = np.random.default_rng(6)
+    x = rng.normal(10.0, 3.0, (300, 1))
+    data = tabular((x, 50.0 + 0.4 * x[:, 0] + rng.normal(0.0, 2.0, 300)))
+    for constant in ("mean", "median"):
+        errors = errors_of(fleet, data, ["ridge", constant])
+        assert errors["ridge"] < errors[constant] < 1.3 * errors["ridge"]
+        assert winner(fleet, data, ["ridge", constant], 0.0) == "ridge"
+        assert winner(fleet, data, ["ridge", constant], 0.3) == constant
+
+
+def test_ridge_wins_over_trees_that_are_hardly_better(fleet):
+    rng = np.random.default_rng(6)
+    x = rng.normal(10.0, 3.0, (300, 1))
+    data = tabular((x, 50.0 + 10.0 * (x[:, 0] > 10.0) + rng.normal(0.0, 2.0, 300)))
+    candidates = [{"name": "lightgbm", "params": {"n_estimators": 60}}, "ridge"]
+    errors = errors_of(fleet, data, candidates)
+    assert errors["lightgbm"] < errors["ridge"] < 2.0 * errors["lightgbm"]
+    assert winner(fleet, data, candidates, 0.0) == "lightgbm"
+    assert winner(fleet, data, candidates, 1.0) == "ridge"
