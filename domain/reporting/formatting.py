@@ -35,7 +35,7 @@ def format_metric(name: str, target: str = "") -> str:
 
 
 def format_change(before: float | None, after: float | None) -> str:
-    """Format a relative change: `+4.2 %`, `about same`, `same`; a dash where the ratio is undefined."""
+    """Format a relative change: `+4.2 %`, `about the same`, `same`; a dash where the ratio is undefined."""
     if before is None or after is None or not math.isfinite(before) or not math.isfinite(after):
         return "–"
     if before == after:
@@ -44,7 +44,7 @@ def format_change(before: float | None, after: float | None) -> str:
         return "–"
     share = (after - before) / abs(before)
     if abs(share) < 0.001:
-        return "about same"
+        return "about the same"
     sign = "+" if share > 0 else "−"
     return f"{sign}{format_percent(abs(share), 1)}"
 

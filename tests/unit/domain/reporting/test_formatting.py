@@ -35,7 +35,7 @@ def test_figures_never_claim_more_than_they_know():
             (10.0, 11.0, "+10.0 %"),
             (10.0, 9.0, "−10.0 %"),
             (3, 3, "same"),
-            (10.0, 10.001, "about same"),
+            (10.0, 10.001, "about the same"),
             (0.0, 2.0, "–"),
             (-2.0, -1.0, "+50.0 %"),
         ),

@@ -94,7 +94,7 @@ def test_page_says_who_wins_and_what_failed():
     assert "beat the naive baseline in 50 % of them and are worse in 50 %" in text
     assert "baseline 16.50: 19.7 % lower" in text
     assert "89.3 %" in text
-    assert "1 segment failed. Look" in text
+    assert "1 segment failed. Details" in text
     assert "DeltaTable(&#34;/lake/m3/predictions&#34;).to_pandas()" in text
     assert "do not balance" not in text
 
@@ -132,21 +132,21 @@ def test_page_warns_where_counts_do_not_balance():
 
 
 def test_first_run_says_that_there_is_nothing_to_compare_with():
-    assert "This is the first run of this fleet that left a report" in words(RunReport(summary()))
+    assert "This is the first report of this fleet" in words(RunReport(summary()))
     assert "cannot be read" in words(RunReport(summary(), no_changes="The last summary cannot be read."))
 
 
 def test_page_tells_what_changed():
     text = words(full())
-    assert "Against run 20260106-1 of 7 Jan 2026, 10:15 UTC, release 2" in text
+    assert "Compared with run 20260106-1 of 7 Jan 2026, 10:15 UTC, release 2" in text
     assert "Backtest sMAPE (%) 12.00 13.50 +12.5 %" in text
     assert "trained failed series=n1 1" in text
     assert "reused gone old 1" in text
     assert "theta series=n1 1" in text
     assert "theta theta, retrained 1" in text
-    assert "Got worse most: backtest sMAPE (%) of replaced champions" in text
+    assert "Largest deteriorations: backtest sMAPE (%) of replaced champions" in text
     assert "gates.keep_releases – 10" in text
-    assert "The same packages." in text
+    assert "All packages are unchanged." in text
     assert "/in/series=n1.csv 700 10" in text
     assert "The backtest error is 12.5 % higher than in the previous run." in text
 
@@ -154,7 +154,7 @@ def test_page_tells_what_changed():
 def test_page_says_what_it_cannot_compare():
     lost = replace(changes(), transitions=(), replaced=None)
     text = words(RunReport(summary(), changes=lost))
-    assert "which segments moved cannot be told" in text
+    assert "so outcomes cannot be compared" in text
     assert "Release 2 is no longer kept" in text
 
 
@@ -173,12 +173,12 @@ def test_an_incremental_run_is_complete_and_says_how_little_it_trained():
 
 def test_estimate_stands_beside_what_it_came_to():
     text = words(RunReport(summary()))
-    assert "Estimate made before the run by built-in figures, and what it came to" in text
-    assert "Models trained, with levels 4 4 × 1.00" in text
+    assert "Estimate before the run, from built-in figures, and actual figures" in text
+    assert "Models trained, including fallback levels 4 4 × 1.00" in text
     assert "Training 10.0 s 8.25 s × 0.82" in text
     assert "Peak memory 2.00 GiB 3.00 GiB × 1.50" in text
     assert "Scoring" not in text  # there was no such stage
-    assert "Estimate made before" not in words(RunReport(summary(estimate=None)))
+    assert "Estimate before the run" not in words(RunReport(summary(estimate=None)))
 
 
 def test_past_predictions_are_told_by_release_and_step():
@@ -203,7 +203,7 @@ def test_problems_say_what_to_do():
 
 def test_regression_fleets_show_rows_against_their_truth():
     text = words(REGRESSION)
-    assert "How far off are single rows?" in text
+    assert "Errors of single rows" in text
     assert "Prediction of 1 segment" in text
     assert "Test rows in equally large groups, by prediction" in text
     nothing = TestRows(*[np.array([])] * 4)
@@ -226,7 +226,7 @@ def test_page_does_not_grow_with_the_fleet():
     small = RunReport(summary(), errors(500), held=held[:20], examples=(series_example(),) * 12, reasons=reasons[:25])
     large = replace(small, errors=errors(20_000), held=held, examples=(series_example(),) * 500, reasons=reasons)
     assert len(render_html(large)) < 1.05 * len(render_html(small))
-    assert "4,975 rarer reasons" in render_html(large)
+    assert "4,975 less frequent reasons" in render_html(large)
 
 
 def test_page_of_ten_thousand_segments_with_the_longest_charts_stays_below_3_mb():
