@@ -17,7 +17,7 @@ from domain.errors import (
 )
 
 if TYPE_CHECKING:
-    from adapters.queries.fleet_status import FleetTables
+    from adapters.queries.fleet_tables import FleetTables
     from adapters.settings import Settings
     from domain.config.fleet import Fleet
 
@@ -121,7 +121,7 @@ def settings_of(lake: str | None) -> "Settings":
 def tables_of(settings: "Settings", reference: str) -> "tuple[FleetTables, Fleet | None]":
     """The tables of a fleet that its file or the lake knows, and what the file says."""
     from adapters.lake.table import Lake
-    from adapters.queries.fleet_status import FleetTables
+    from adapters.queries.fleet_tables import FleetTables
     from adapters.sources.fleet_files import known_fleet
 
     lake = Lake(settings.lake_uri)

@@ -34,7 +34,7 @@ def _paths(paths: list[Path], home: Path) -> Iterator[str]:
 def complete_segments(fleet: str, lake: str | None, incomplete: str) -> list[str]:
     """Segments by their values, `2/5`; those whose values a shell would take apart are left out."""
     from adapters.lake.table import Lake
-    from adapters.queries.fleet_status import FleetTables
+    from adapters.queries.fleet_tables import FleetTables
     from adapters.settings import Settings
     from adapters.sources.fleet_files import known_fleet
     from domain.data.segments import parse_segment

@@ -1,4 +1,4 @@
-"""Copies tables of the lake to CSV and Parquet files, a part at a time, so that memory stays bounded."""
+"""Export tables of the lake to CSV and Parquet files, part by part, so that memory stays bounded."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from adapters.lake.files import STORAGE_ERRORS, replacing, split_uri
 from adapters.lake.table import StagedFile
 from adapters.queries.current_forecasts import current_forecasts
-from adapters.queries.fleet_status import FleetTables
+from adapters.queries.fleet_tables import FleetTables
 from domain.config.fleet import Fleet
 from domain.data.flatten import split_segments, to_csv_values
 from domain.data.tables import (
@@ -32,7 +32,7 @@ from domain.data.tables import (
 )
 from domain.errors import LakeError, RequestError
 
-__all__ = ["EXPORTED", "Exported", "Format", "export_table", "table_writer"]
+__all__ = ["EXPORTABLE_TABLES", "ExportResult", "Format", "export_table", "table_writer"]
 
 Format = Literal["csv", "parquet"]
 _SUFFIXES: Mapping[str, Format] = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
@@ -47,14 +47,14 @@ _TABLES: Mapping[str, tuple[TableSpec | None, str]] = {
     "segments": (SEGMENTS, "partition"),
     "observations": (None, "partition"),
 }
-"""Schema of each table (None: the fleet's), and the command that fills it. `forecasts` are current predictions."""
+"""Schema of each table (None: depends on the fleet) and the command that fills it. `forecasts` are current ones."""
 
-EXPORTED = tuple(_TABLES)
+EXPORTABLE_TABLES = tuple(_TABLES)
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written, and where."""
+class ExportResult:
+    """Table, file and size of an export."""
 
     table: str
     path: str
@@ -64,6 +64,8 @@ class Exported:
 
 
 class TableWriter(Protocol):
+    """Writer of a file format."""
+
     def write_table(self, table: pa.Table) -> None: ...
 
 
@@ -77,21 +79,30 @@ def export_table(
     form: Format | None = None,
     release: int | None = None,
     segment: str | None = None,
-) -> Exported:
-    """Write a table to a file, or to FOLDER/NAME.FORMAT; a file that is there is replaced, once the new one is whole.
+) -> ExportResult:
+    """Write a table to a file, or to FOLDER/NAME.FORMAT; an existing file is replaced once the new one is complete.
 
-    to : local (relative to `home`) or s3://. form : default that of the file's name; csv for a folder.
-    release, segment : only rows of this release, or with this segment key.
-    Raises RequestError if there is no such table or filter, LakeError if it holds nothing or cannot be written.
+    Parameters
+    ----------
+    to : local path (relative to `home`) or s3:// uri.
+    form : default: that of the file name; csv for a folder.
+    release, segment : filters for rows of one release, or with one segment key.
+
+    Raises
+    ------
+    RequestError
+        There is no such table or filter, or the format is ambiguous.
+    LakeError
+        The table has no matching rows, or the file cannot be written.
     """
     if name not in _TABLES:
-        raise RequestError(f"table {name!r}: there is none to export; choose one of {', '.join(EXPORTED)}")
+        raise RequestError(f"table {name!r}: not available for export; choose one of {', '.join(EXPORTABLE_TABLES)}")
     spec, (path, form) = _TABLES[name][0] or observations(fleet), _target(to, home, name, form)
-    wanted = _filter(name, spec, release, segment)
+    condition = _filter(name, spec, release, segment)
     rows, schema = 0, None
-    with _placed(path, home) as local, ExitStack() as stack:
+    with _replaced(path, home) as local, ExitStack() as stack:
         writer: TableWriter | None = None
-        for part in _parts(tables, name, spec, wanted, release, segment):
+        for part in _parts(tables, name, spec, condition, release, segment):
             table = split_segments(part, fleet.segment_by)
             table = to_csv_values(table) if form == "csv" else table
             if writer is None:
@@ -100,66 +111,68 @@ def export_table(
                 writer.write_table(table.cast(schema))
             rows += table.num_rows
         if not rows and (name != "quarantine" or release is not None or segment is not None):
-            raise LakeError(_nothing(tables, fleet, name, release, segment))
-    return Exported(name, path, form, rows, tuple(schema.names if schema else ()))
+            raise LakeError(_empty_message(tables, fleet, name, release, segment))
+    return ExportResult(name, path, form, rows, tuple(schema.names if schema else ()))
 
 
 def _target(to: str, home: Path, name: str, form: Format | None) -> tuple[str, Format]:
-    """Path and format of the file."""
+    """Derive the path and format of the file."""
     last = to.rstrip("/").rpartition("/")[2].lower()
-    told = next((kind for suffix, kind in _SUFFIXES.items() if last.endswith(suffix)), None)
+    suffix_form = next((kind for suffix, kind in _SUFFIXES.items() if last.endswith(suffix)), None)
     filesystem, path = split_uri(to, home)
-    if to.endswith("/") or ("." not in last.lstrip(".") and told is None) or filesystem.isdir(path):
+    if to.endswith("/") or ("." not in last.lstrip(".") and suffix_form is None) or filesystem.isdir(path):
         form = form or "csv"
         return f"{to.rstrip('/')}/{name}.{form}", form
-    if told is None and form is None:
-        raise RequestError(f"to: {to}: the name tells no format; end it with {', '.join(_SUFFIXES)}, or give --format")
-    if told is not None and form is not None and told != form:
-        raise RequestError(f"to: {to}: the name says {told}, but --format {form}; leave one of them out")
-    return to, form or told or "csv"
+    if suffix_form is None and form is None:
+        raise RequestError(
+            f"to: {to}: the format cannot be told from the name; end it with {', '.join(_SUFFIXES)}, or give --format"
+        )
+    if suffix_form is not None and form is not None and suffix_form != form:
+        raise RequestError(f"to: {to}: the name says {suffix_form}, but --format says {form}; drop one of them")
+    return to, form or suffix_form or "csv"
 
 
 def _filter(name: str, spec: TableSpec, release: int | None, segment: str | None) -> ds.Expression | None:
-    wanted: ds.Expression | None = None
+    filters: ds.Expression | None = None
     for column, value in {"release": release, "segment": segment}.items():
         if value is None:
             continue
         if column not in spec.schema.names:
-            columns = {other: known.schema.names if known else ["segment"] for other, (known, _) in _TABLES.items()}
-            having = [other for other, names in columns.items() if column in names]
-            raise RequestError(f"--{column}: {name} has no {column}; tables that have one: {', '.join(having)}")
+            columns = {other: spec.schema.names if spec else ["segment"] for other, (spec, _) in _TABLES.items()}
+            tables = [other for other, names in columns.items() if column in names]
+            raise RequestError(f"--{column}: {name} has no {column}; tables that have one: {', '.join(tables)}")
         condition = pc.field(column) == value
-        wanted = condition if wanted is None else wanted & condition
-    return wanted
+        filters = condition if filters is None else filters & condition
+    return filters
 
 
 def _parts(
     tables: FleetTables,
     name: str,
     spec: TableSpec,
-    wanted: ds.Expression | None,
+    condition: ds.Expression | None,
     release: int | None,
     segment: str | None,
 ) -> Iterator[pa.Table]:
-    """Rows in parts that fit into memory; an empty one first, which tells the columns."""
+    """Yield rows in parts that fit into memory; the first one is empty and defines the columns."""
     yield spec.schema.empty_table()
     if name == "forecasts":
         yield from current_forecasts(tables, release, segment)
         return
     table = tables.lake.table(tables.fleet, spec)
-    for file in sorted(table.files(), key=_place):
-        yield table.read_files([file], rows=wanted)
+    for file in sorted(table.files(), key=_sort_key):
+        yield table.read_files([file], rows=condition)
 
 
-def _place(file: StagedFile) -> tuple[tuple[int, str], ...]:
-    """Partitions in the order of their numbers, then files as they are named."""
+def _sort_key(file: StagedFile) -> tuple[tuple[int, str], ...]:
+    """Order by partition, numbers as numbers, then by file name."""
     values = [*file.partition.values(), file.path]
     return tuple((int(value), "") if value.lstrip("-").isdigit() else (0, value) for value in values)
 
 
 @contextmanager
 def table_writer(local: Path, path: str, form: Format, schema: pa.Schema) -> Iterator[TableWriter]:
-    """Writes tables of one schema to a local file, in a format. path : its name in the end; `.gz` means compressed."""
+    """Open a writer for tables of one schema. path : final name of the file; `.gz` compresses it."""
     with ExitStack() as stack:
         sink = stack.enter_context(pa.OSFile(str(local), "wb"))
         if form == "parquet":
@@ -171,8 +184,8 @@ def table_writer(local: Path, path: str, form: Format, schema: pa.Schema) -> Ite
 
 
 @contextmanager
-def _placed(uri: str, home: Path) -> Iterator[Path]:
-    """A local path to write to; when the block ends well, the file takes its place, whole."""
+def _replaced(uri: str, home: Path) -> Iterator[Path]:
+    """Provide a local path to write to; the complete file takes its place when the block succeeds."""
     filesystem, path = split_uri(uri, home)
     try:
         if uri.startswith("s3://"):
@@ -187,7 +200,7 @@ def _placed(uri: str, home: Path) -> Iterator[Path]:
         raise LakeError(f"{uri}: cannot be written: {exc}") from exc
 
 
-def _nothing(tables: FleetTables, fleet: Fleet, name: str, release: int | None, segment: str | None) -> str:
+def _empty_message(tables: FleetTables, fleet: Fleet, name: str, release: int | None, segment: str | None) -> str:
     where = [f"of release {release}"] * (release is not None) + [f"of segment {segment!r}"] * (segment is not None)
     command = f"myriad {_TABLES[name][1]} {fleet.name}"
     if where:

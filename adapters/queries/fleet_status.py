@@ -1,18 +1,18 @@
-"""Reads what is known of a fleet: Delta logs and a few columns, nothing that grows with the models."""
+"""Read the status of a fleet from Delta logs and a few columns, never from the models."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake.lease import at_work
 from adapters.lake.report_files import read_times
-from adapters.lake.table import Lake, StagedFile, Table
+from adapters.lake.table import Lake, StagedFile
+from adapters.queries.fleet_tables import LANDED, OBSERVATIONS, REQUESTS, FleetTables, newest_commit, newest_run
 from adapters.sources.fleet_files import file_of
 from domain.data.parts import is_bucket_part
 from domain.data.tables import (
@@ -38,35 +38,19 @@ from domain.reporting.fleet_status import (
 )
 from models.promotion.gates import DELIBERATE
 
-__all__ = ["FleetTables", "held_segments", "newest", "newest_run", "read_fleets", "read_segments", "read_status"]
+__all__ = ["held_segments", "read_fleets", "read_segments", "read_status"]
 
-_RUNS = 5
-_KEYS = pa.schema({"segment": pa.string(), "bucket": pa.int32()})
-LANDED = TableSpec("landed", pa.schema({"path_id": pa.string(), "input_id": pa.string()}), ("path_id", "input_id"))
-REQUESTS = replace(LANDED, name="requests")
-"""The ledgers without the columns that differ between fleets."""
-_TIME = pa.timestamp("us", tz="UTC")
-_ROWS = {"segment": pa.string(), "time": _TIME, "target": pa.float64(), "excluded": pa.bool_(), "input_id": pa.string()}
-OBSERVATIONS = TableSpec("observations", pa.schema(_ROWS | {"bucket": pa.int32()}), ("bucket",))
-
-
-@dataclass(frozen=True)
-class FleetTables:
-    """The tables of one fleet, to be read; the fleet's file is not needed for that."""
-
-    lake: Lake
-    fleet: str
-
-    def __getitem__(self, spec: TableSpec) -> Table:
-        return self.lake.table(self.fleet, spec)
-
-    def segments(self) -> list[str]:
-        """Keys of all segments that have observations."""
-        return sorted(self[SEGMENTS].read(["segment"])["segment"].to_pylist())
+_MAX_RUNS = 5
 
 
 def read_status(tables: FleetTables, reports: Path, file: str) -> FleetStatus:
-    """reports : folder of all reports, which know how long stages took. file : what commands call the fleet's file."""
+    """Read the status of one fleet, with the next steps.
+
+    Parameters
+    ----------
+    reports : folder of the reports, from which the durations of stages come.
+    file : fleet file, or its name, in suggested commands.
+    """
     release = _release(tables)
     runs = _runs(tables, reports / tables.fleet)
     observations = tables[OBSERVATIONS].files()
@@ -88,7 +72,7 @@ def read_status(tables: FleetTables, reports: Path, file: str) -> FleetStatus:
 
 
 def read_fleets(lake: Lake, reports: Path, home: Path) -> list[FleetStatus]:
-    """All fleets of a lake. home : where their files are looked for."""
+    """Read the status of every fleet in a lake. home : folder that may contain their fleet files."""
     return [read_status(FleetTables(lake, fleet), reports, file_of(fleet, home)) for fleet in lake.fleets()]
 
 
@@ -98,17 +82,17 @@ def _release(tables: FleetTables) -> ReleaseView | None:
     if not kept:
         return None
     columns = ["segment", "level", "candidate", "kind", "source", "promoted_at"]
-    of_this = [file for file in files if file.partition["release"] == str(kept[-1])]
-    rows = tables[CHAMPIONS].read_files(of_this, columns).to_pylist()
+    in_force = [file for file in files if file.partition["release"] == str(kept[-1])]
+    rows = tables[CHAMPIONS].read_files(in_force, columns).to_pylist()
     made_at = max((row["promoted_at"] for row in rows), default=datetime.min.replace(tzinfo=UTC))
-    fresh = [row for row in rows if row["promoted_at"] == made_at]
+    new_rows = [row for row in rows if row["promoted_at"] == made_at]
     own = [row for row in rows if row["level"] == "segment"]
     return ReleaseView(
         number=kept[-1],
         made_at=made_at,
-        kind=fresh[0]["kind"] if fresh else "",
-        source=fresh[0]["source"] if fresh else "",
-        changed=len(fresh),
+        kind=new_rows[0]["kind"] if new_rows else "",
+        source=new_rows[0]["source"] if new_rows else "",
+        changed=len(new_rows),
         champions=len(own),
         levels=len(rows) - len(own),
         pinned=tuple(sorted(row["segment"] for row in rows if row["kind"] == "pin")),
@@ -117,34 +101,23 @@ def _release(tables: FleetTables) -> ReleaseView | None:
     )
 
 
-def newest(files: Iterable[StagedFile]) -> int:
-    """When the newest of the files was committed, in milliseconds since the epoch; 0 for none."""
-    return max((file.committed_ms for file in files), default=0)
-
-
-def newest_run(files: Sequence[StagedFile]) -> str:
-    """Run id of the files that were committed last; empty for none."""
-    last = max(files, key=lambda file: (file.committed_ms, file.partition["run_id"]), default=None)
-    return last.partition["run_id"] if last else ""
-
-
 def _runs(tables: FleetTables, reports: Path) -> tuple[RunView, ...]:
-    """The newest trainings, newest first."""
+    """Read the newest training runs, newest first."""
     finished: dict[str, int] = {}
     files = tables[OUTCOMES].files()
     for file in files:
         run_id = file.partition["run_id"]
         finished[run_id] = max(finished.get(run_id, 0), file.committed_ms)
-    order = sorted(finished, key=lambda run_id: (finished[run_id], run_id), reverse=True)[:_RUNS]
+    order = sorted(finished, key=lambda run_id: (finished[run_id], run_id), reverse=True)[:_MAX_RUNS]
     rows = tables[OUTCOMES].read_files([file for file in files if file.partition["run_id"] in order], _OUTCOME)
     counts = rows.group_by(_OUTCOME).aggregate([([], "count_all")]).to_pylist()
     views = []
     for run_id in order:
-        of_run = {row["outcome"]: row["count_all"] for row in counts if row["run_id"] == run_id}
+        outcomes = {row["outcome"]: row["count_all"] for row in counts if row["run_id"] == run_id}
         stages, ratios = read_times(reports / f"{run_id}.json")
         seconds = sum(stages.values()) if stages else None
-        moment = datetime.fromtimestamp(finished[run_id] / 1000, UTC)
-        views.append(RunView(run_id, moment, dict(sorted(of_run.items())), seconds, stages, ratios))
+        finished_at = datetime.fromtimestamp(finished[run_id] / 1000, UTC)
+        views.append(RunView(run_id, finished_at, dict(sorted(outcomes.items())), seconds, stages, ratios))
     return tuple(views)
 
 
@@ -158,7 +131,7 @@ def _predictions(tables: FleetTables) -> PredictionsView | None:
         return None
     figures = [([], "count_all"), ("origin", "min"), ("origin", "max")]
     groups = rows.group_by(keys).aggregate(figures).to_pylist()
-    # Forecasts of the past are not what a fleet predicts now.
+    # Backfills (as_of) are not current predictions.
     last = max(groups, key=lambda group: (group["as_of"] is None, group["scored_at"], group["job_id"]))
     job = [group for group in groups if group["job_id"] == last["job_id"]]
     statuses: Counter[str] = Counter()
@@ -211,7 +184,10 @@ def _inputs(tables: FleetTables) -> tuple[InputsView, ...]:
 
 
 def held_segments(tables: FleetTables, ignored: Sequence[str] = ()) -> dict[str, str]:
-    """Segments whose challenger the newest promotion held, with the gates that it failed, but for ignored ones."""
+    """Return the segments whose challenger the newest promotion held, with the decisive gates that it failed.
+
+    ignored : gates that do not count.
+    """
     files = tables[VERDICTS].files()
     run_id = newest_run(files)
     of_run = [file for file in files if file.partition["run_id"] == run_id]
@@ -219,25 +195,25 @@ def held_segments(tables: FleetTables, ignored: Sequence[str] = ()) -> dict[str,
     failed = rows.filter(pc.and_(rows["decisive"], pc.invert(rows["passed"])))
     held: dict[str, str] = {}
     for row in (row for row in failed.to_pylist() if row["gate"] not in ignored):
-        told = f"{row['gate']}: {row['reason']}"
-        held[row["segment"]] = f"{held[row['segment']]}; {told}" if row["segment"] in held else told
+        verdict = f"{row['gate']}: {row['reason']}"
+        held[row["segment"]] = f"{held[row['segment']]}; {verdict}" if row["segment"] in held else verdict
     return held
 
 
 def _stale(tables: FleetTables, observations: Sequence[StagedFile], release: ReleaseView | None) -> Iterable[str]:
-    """Tables that are older than what they are made from."""
+    """Name the tables that are older than those they derive from."""
     challengers, predictions = tables[CHALLENGERS].files(), tables[PREDICTIONS].files()
-    partitioned, trained, scored = newest(observations), newest(challengers), newest(predictions)
-    if newest(tables[LANDED].files()) > partitioned:
+    partitioned, trained, scored = newest_commit(observations), newest_commit(challengers), newest_commit(predictions)
+    if newest_commit(tables[LANDED].files()) > partitioned:
         yield "observations"
     if partitioned > trained:
         yield "challengers"
-    if trained > newest(tables[VERDICTS].files()) and _models(tables, challengers, CHALLENGERS) - _champions(
+    if trained > newest_commit(tables[VERDICTS].files()) and _models(tables, challengers, CHALLENGERS) - _champions(
         tables, release
     ):
         yield "verdicts"
     forecasts = any(is_bucket_part(file.partition["part"]) for file in predictions)
-    if predictions and scored < max(partitioned if forecasts else 0, newest(tables[REQUESTS].files())):
+    if predictions and scored < max(partitioned if forecasts else 0, newest_commit(tables[REQUESTS].files())):
         yield "predictions"
 
 
@@ -254,12 +230,12 @@ def _models(tables: FleetTables, files: Sequence[StagedFile], spec: TableSpec) -
 
 
 def read_segments(tables: FleetTables, outcome: str | None = None, *, held: bool = False) -> list[SegmentLine]:
-    """Segments of the newest training by name; only those with an outcome, or those that a gate held, if so asked."""
+    """List the segments of the newest training by name. outcome, held : only those with it, or held by a gate."""
     files = tables[OUTCOMES].files()
     run_id = newest_run(files)
     of_run = [file for file in files if file.partition["run_id"] == run_id]
     outcomes = tables[OUTCOMES].read_files(of_run, ["segment", "outcome", "candidate", "reason"]).to_pylist()
     by_gate = held_segments(tables)
     lines = (SegmentLine(**row, held=by_gate.get(row["segment"], "")) for row in outcomes)
-    picked = (line for line in lines if outcome in (None, line.outcome) and (line.held or not held))
-    return sorted(picked, key=lambda line: line.segment)
+    matches = (line for line in lines if outcome in (None, line.outcome) and (line.held or not held))
+    return sorted(matches, key=lambda line: line.segment)

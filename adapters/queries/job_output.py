@@ -1,4 +1,4 @@
-"""The predictions of one scoring job, as a file."""
+"""Write the predictions of one scoring job to a file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,26 +20,31 @@ __all__ = ["FORMATS", "write_output"]
 FORMATS: tuple[Format, ...] = ("csv", "parquet")
 
 
-def write_output(lake: Lake, fleet: Fleet, account: JobResult, form: Format, path: Path) -> int:
-    """Write the predictions of a job to a local file; returns how many.
+def write_output(lake: Lake, fleet: Fleet, result: JobResult, form: Format, path: Path) -> int:
+    """Write the predictions of a job to a local file, and return their number.
 
-    Those of its inputs, whatever run made them; without inputs those that its run committed.
-    Raises UnknownNameError if newer forecasts have taken the place of some since.
+    A job with inputs covers all predictions of those inputs, whichever run made them; a job without inputs covers
+    those that its run committed.
+
+    Raises
+    ------
+    UnknownNameError
+        Newer forecasts have replaced some of them since.
     """
     rows, schema = 0, None
     with table_writer(path, path.name, form, _shaped(PREDICTIONS.schema.empty_table(), fleet, form).schema) as writer:
-        for part in _parts(lake, account):
+        for part in _parts(lake, result):
             table = _shaped(part, fleet, form)
             schema = schema or table.schema
             writer.write_table(table.cast(schema))
             rows += table.num_rows
-    expected = sum(one.predictions for one in account.inputs) if account.inputs else account.rows
-    if account.task_type.periodic:
-        expected = account.rows
-    if rows < expected and (account.inputs or account.task_type.periodic):
+    expected = sum(item.predictions for item in result.inputs) if result.inputs else result.rows
+    if result.task_type.periodic:
+        expected = result.rows
+    if rows < expected and (result.inputs or result.task_type.periodic):
         raise UnknownNameError(
-            f"job {account.run_id}: of its {expected:,} predictions {rows:,} are left; newer ones have taken the place "
-            "of the others since, or a backup was restored"
+            f"job {result.run_id}: of its {expected:,} predictions {rows:,} are left; newer ones have replaced "
+            "the others since, or a backup was restored"
         )
     return rows
 
@@ -49,12 +54,12 @@ def _shaped(part: pa.Table, fleet: Fleet, form: Format) -> pa.Table:
     return to_csv_values(table) if form == "csv" else table
 
 
-def _parts(lake: Lake, account: JobResult) -> Iterator[pa.Table]:
-    table = lake.table(account.fleet, PREDICTIONS)
-    by_input = account.inputs and not account.task_type.periodic
-    parts = {input_part(one.input_id) for one in account.inputs}
-    wanted = None if by_input else pc.field("job_id") == account.job_id
+def _parts(lake: Lake, result: JobResult) -> Iterator[pa.Table]:
+    table = lake.table(result.fleet, PREDICTIONS)
+    by_input = result.inputs and not result.task_type.periodic
+    parts = {input_part(item.input_id) for item in result.inputs}
+    condition = None if by_input else pc.field("job_id") == result.job_id
     for file in table.files(lambda partition: not by_input or partition["part"] in parts):
-        found = table.read_files([file], rows=wanted)
-        if found.num_rows:
-            yield found
+        rows = table.read_files([file], rows=condition)
+        if rows.num_rows:
+            yield rows

@@ -69,7 +69,9 @@ def explain(
 
     Example: myriad explain m3 n1402 --time 2000-07-01
     """
-    from adapters.queries.segment_view import explain_prediction, explain_segment, resolve_segment
+    from adapters.queries.predictions import explain_prediction
+    from adapters.queries.segment_rows import resolve_segment
+    from adapters.queries.segment_view import explain_segment
     from cli.views.explain import print_lineage, print_segment
 
     with report_errors():
@@ -155,7 +157,7 @@ def export(
     """
     with report_errors():
         from adapters.queries.export import export_table
-        from adapters.queries.segment_view import resolve_segment
+        from adapters.queries.segment_rows import resolve_segment
         from adapters.sources.fleet_files import load_fleet
 
         settings = settings_of(lake)

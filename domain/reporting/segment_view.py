@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from domain.config.candidates import ENSEMBLE
 from domain.config.fleet import Fleet
+from domain.data.verdict import Verdict
 from domain.reporting.formatting import format_number, format_percent
 
 __all__ = [
@@ -81,15 +82,9 @@ class OutcomeView:
 
 
 @dataclass(frozen=True)
-class VerdictView:
-    """One gate's verdict in one promotion."""
+class VerdictView(Verdict):
+    """Verdict of one gate in one promotion run."""
 
-    gate: str
-    passed: bool
-    decisive: bool
-    value: float
-    limit: float
-    reason: str
     run_id: str
 
 

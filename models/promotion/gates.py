@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from domain.config.fleet import Gates
+from domain.data.verdict import Verdict
 
 __all__ = ["DELIBERATE", "GATES", "Decision", "Evidence", "Gate", "Verdict", "counts_as_failure", "decide", "verdicts"]
 
@@ -57,18 +58,6 @@ class Evidence:
     def is_champion(self) -> bool:
         """Whether this model is already the champion."""
         return self.champion_fingerprint == self.fingerprint
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The verdict of one gate. decisive : a failure holds the challenger; other failures are only recorded."""
-
-    gate: str
-    passed: bool
-    decisive: bool
-    value: float
-    limit: float
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -359,7 +359,7 @@ def test_the_shell_completes_commands_fleets_files_and_segments(shop_lake, tmp_p
 
 def test_a_segment_that_a_shell_would_take_apart_is_not_completed(monkeypatch, tmp_path):
     monkeypatch.setattr(
-        "adapters.queries.fleet_status.FleetTables.segments", lambda tables: ["s=a b", "s=plain-1", "s=$x", "s=ü"]
+        "adapters.queries.fleet_tables.FleetTables.segments", lambda tables: ["s=a b", "s=plain-1", "s=$x", "s=ü"]
     )
     monkeypatch.setattr("adapters.sources.fleet_files.known_fleet", lambda *arguments: ("any", None))
     assert complete_segments("any", str(tmp_path), "") == ["plain-1", "ü"]

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapters.lake.table import Lake
-from adapters.queries.export import EXPORTED, export_table
-from adapters.queries.fleet_status import FleetTables
+from adapters.queries.export import EXPORTABLE_TABLES, export_table
+from adapters.queries.fleet_tables import FleetTables
 from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, QUARANTINE, observations
 from domain.errors import LakeError, RequestError
 
@@ -132,10 +132,10 @@ def test_the_name_decides_place_and_format(tables, shop, tmp_path, to, form, pat
             "a.csv",
             {},
             RequestError,
-            f"table 'models': there is none to export; choose one of {', '.join(EXPORTED)}",
+            f"table 'models': not available for export; choose one of {', '.join(EXPORTABLE_TABLES)}",
         ),
-        ("predictions", "a.txt", {}, RequestError, "to: a.txt: the name tells no format"),
-        ("predictions", "a.csv", {"form": "parquet"}, RequestError, "the name says csv, but --format parquet"),
+        ("predictions", "a.txt", {}, RequestError, "to: a.txt: the format cannot be told from the name"),
+        ("predictions", "a.csv", {"form": "parquet"}, RequestError, "the name says csv, but --format says parquet"),
         (
             "outcomes",
             "a.csv",

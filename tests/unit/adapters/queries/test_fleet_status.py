@@ -6,7 +6,8 @@ import pytest
 from shop import DEAD, SHORT, future, sales, shop
 
 from adapters.lake.table import Lake
-from adapters.queries.fleet_status import FleetTables, held_segments, read_fleets, read_segments, read_status
+from adapters.queries.fleet_status import held_segments, read_fleets, read_segments, read_status
+from adapters.queries.fleet_tables import FleetTables
 from domain.errors import TrainingError
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations

@@ -7,8 +7,10 @@ import pytest
 from shop import DEAD, SHORT, STRANGE, UNSEEN, open_run, sales, shop, train_all
 
 from adapters.lake.table import Lake
-from adapters.queries.fleet_status import FleetTables
-from adapters.queries.segment_view import explain_prediction, explain_segment, resolve_segment
+from adapters.queries.fleet_tables import FleetTables
+from adapters.queries.predictions import explain_prediction
+from adapters.queries.segment_rows import resolve_segment
+from adapters.queries.segment_view import explain_segment
 from adapters.registry import Registry
 from domain.data.segments import segment_key
 from domain.data.tables import CHAMPIONS
