@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from adapters.lake.table import Lake
 from adapters.registry import Batch, ModelEntry, Registry
-from adapters.runtime import predict_each
 from benchmarks.machine import describe
 from benchmarks.timing import by_turns, ratio, timed
 from benchmarks.workload import BUCKET, Workload, workload
@@ -26,6 +25,7 @@ from domain.data.tables import CHAMPIONS
 from models.features.feature_spec import FeatureSpec
 from models.features.forecast_features import features_at_end
 from models.onnx_graphs.batched import batch_graphs
+from models.onnx_graphs.runtime import run_each
 from models.training.forecast import train_forecast
 
 MODELS = 11_973
@@ -102,7 +102,7 @@ def _loop(graphs: Sequence[bytes], features: Sequence[Float32Array]) -> int:
 
 
 def _ours(models: _Models) -> int:
-    return sum(len(predict_each(graphs, features, models.contract)) for graphs, features in models.buckets)
+    return sum(len(run_each(graphs, features, models.contract)) for graphs, features in models.buckets)
 
 
 def _stacked(models: _Models) -> Callable[[], int]:
@@ -170,9 +170,7 @@ def _with_lake(models: _Models) -> list[str]:
 
         def ours() -> float:
             return timed(
-                lambda: [
-                    predict_each(read(n), features, models.contract) for n, (_, features) in enumerate(models.buckets)
-                ]
+                lambda: [run_each(read(n), features, models.contract) for n, (_, features) in enumerate(models.buckets)]
             )
 
         found = by_turns(ROUNDS, loop=loop, ours=ours)

@@ -6,6 +6,7 @@ MyriadError
  +-- PartitionError      segments that cannot be partitioned
  +-- EmptyWindowError    a metric over nothing
  +-- ExportError         a model that cannot be written as ONNX
+ +-- InferenceError      a stored model that cannot be run
  +-- TrainingError       a training that failed as a whole
  +-- PromotionError      a promotion or rollback that cannot be done
  +-- ScoringError        a scoring job that cannot start
@@ -30,6 +31,7 @@ __all__ = [
     "ExportError",
     "FleetError",
     "GatewayError",
+    "InferenceError",
     "LakeError",
     "MyriadError",
     "OrchestratorError",
@@ -69,6 +71,10 @@ class EmptyWindowError(MyriadError):
 
 class ExportError(MyriadError):
     """A fitted model cannot be expressed as an ONNX graph, or the graph disagrees with it."""
+
+
+class InferenceError(MyriadError):
+    """A stored model cannot be run: ONNX Runtime refuses its graph or its features."""
 
 
 class TrainingError(MyriadError):
@@ -123,6 +129,6 @@ class UnknownNameError(MyriadError):
     """A fleet, segment, run or prediction is not in the lake; the message names the closest matches."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: Exception | str) -> str:
     """Return the first line of another library's error; the rest is meant for that library's developers."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -14,6 +14,7 @@ from domain.arrays import FloatArray, IntArray
 from domain.config.candidates import ENSEMBLE
 from domain.config.fleet import Fleet
 from domain.errors import ExportError
+from domain.failure import Failure
 from models.features.feature_spec import FeatureSpec
 from models.features.forecast_features import SegmentParameters
 from models.onnx_graphs.builder import GraphMember, GraphSpec, build_graph
@@ -237,14 +238,14 @@ class _Bench:
         scale = float(self.tested.scale[draft.segment])
         return scale if scale > 0 else 1.0
 
-    def _compared(self, draft: _Draft, outputs: Predictions | ExportError, latency_ms: float) -> TrainedSegment | str:
-        if isinstance(outputs, ExportError):
-            return str(outputs)
-        if not np.isfinite(np.stack([outputs.prediction, outputs.lower, outputs.upper])).all():
+    def _compared(self, draft: _Draft, outputs: Predictions | Failure, latency_ms: float) -> TrainedSegment | str:
+        if isinstance(outputs, Failure):
+            return outputs.reason
+        if not outputs.finite():
             return "its outputs are not finite in float32"
         native = self.refit.predictions[draft.segment][:, list(draft.used)] @ draft.weights
         expected = native if self.contract.minimum is None else np.maximum(native, self.contract.minimum)
-        worst = float(np.max(np.abs(outputs.prediction.astype(np.float64) - expected)))
+        worst = float(np.max(np.abs(outputs.prediction - expected)))
         parity_error = worst / self._unit(draft)
         if not parity_error <= self.fleet.gates.max_parity_error:
             return f"its graph is off by {parity_error:.1e} of the segment's scale"

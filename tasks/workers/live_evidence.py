@@ -9,14 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.arrays import FloatArray
 from domain.data.calendar import ordinals
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.tables import SEGMENTS, observations
+from domain.errors import InferenceError
+from domain.failure import Failure
 from models.features.feature_spec import FeatureSpec
-from models.features.series import build_series, encode_covariates, future_covariates, lacking_columns
+from models.features.series import Series, build_series, encode_covariates, future_covariates, lacking_columns
+from models.inference.loaded_models import LoadedModels
 from models.training.metrics import window_errors
 from tasks.workers.run_context import RunContext, in_bucket
-from tasks.workers.run_models import forecast_models
 
 __all__ = ["LiveErrors", "live_errors"]
 
@@ -72,7 +75,7 @@ def _compare(
         periods = ordinals(after["time"].to_numpy(), context.fleet.clock.frequency)
         known = {challenger.segment: (periods, encode_covariates(after, contract))}
         future, _ = future_covariates(series, contract.horizon, known)
-        prediction = forecast_models(series, [model], future)[0].prediction
+        prediction = _forecast(series, model, future)
         step = periods - series.panel.ends[0]
         inside = (step >= 1) & (step <= contract.horizon)
         actual = after["target"].to_numpy()[inside]
@@ -80,3 +83,11 @@ def _compare(
         errors.append(float(window_errors(actual, prediction[step[inside] - 1], context.fleet.backtest.metric, scale)))
         judged.append(int(inside.sum()))
     return LiveErrors(min(judged, default=0), *errors)
+
+
+def _forecast(series: Series, model: ModelRecord, future: FloatArray) -> FloatArray:
+    """Predictions [H] of one model. Raises InferenceError if it cannot be run."""
+    (outputs,) = LoadedModels({model.segment: model}).forecast(series, future)
+    if isinstance(outputs, Failure):
+        raise InferenceError(f"segment '{model.segment}', {model.model_name}: {outputs.reason}")
+    return outputs.prediction

@@ -12,9 +12,10 @@ from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
 from domain.data.model_record import Champion
 from domain.data.parts import bucket_part, input_part
 from domain.data.periods import period_of
-from domain.data.segments import FALLBACK_BUCKET
 from domain.data.tables import CHAMPIONS, PREDICTIONS, landed
+from models.inference.loaded_models import Champions, LoadedModels
 from tasks.workers.bucket_reader import bucket_rows
+from tasks.workers.fallback_inputs import level_models
 from tasks.workers.forecast import score_forecast
 from tasks.workers.rows import score_rows
 from tasks.workers.run_context import RunContext, of_release, read_models, stage_rows
@@ -57,11 +58,11 @@ class _Merged:
 
 def score_bucket(context: RunContext, request: ScoringRequest, bucket: int) -> ScoreReceipt:
     """Score the segments of one bucket with the pinned release."""
-    champions = read_models(context, CHAMPIONS, of_release(request.release, bucket), Champion)
-    levels = _level_models(context, request)
+    own = read_models(context, CHAMPIONS, of_release(request.release, bucket), Champion)
+    champions = Champions(LoadedModels(own), level_models(context, request))
     requests = _requests(context, request, bucket)
     table = context.table(PREDICTIONS)
-    rows = SCORERS[context.fleet.task](context, request, bucket, champions, levels, requests)
+    rows = SCORERS[context.fleet.task](context, request, bucket, champions, requests)
     merged, files = _staged(table, request, bucket, _with_job(rows, request), context.fleet.task_type.periodic)
     return ScoreReceipt(
         bucket=bucket,
@@ -76,20 +77,9 @@ def score_bucket(context: RunContext, request: ScoringRequest, bucket: int) -> S
     )
 
 
-def _score_rows(
-    context: RunContext,
-    request: ScoringRequest,
-    bucket: int,
-    champions: Mapping[str, Champion],
-    levels: Mapping[str, Champion],
-    requests: pa.Table,
-) -> pa.Table:
-    return score_rows(context, bucket, champions, levels, requests)
-
-
-SCORERS = TaskBindings[
-    Callable[[RunContext, ScoringRequest, int, Mapping[str, Champion], Mapping[str, Champion], pa.Table], pa.Table]
-]("scorer", {ForecastTask.name: score_forecast, RegressionTask.name: _score_rows})
+SCORERS = TaskBindings[Callable[[RunContext, ScoringRequest, int, Champions, pa.Table], pa.Table]](
+    "scorer", {ForecastTask.name: score_forecast, RegressionTask.name: score_rows}
+)
 
 
 def _staged(
@@ -103,20 +93,6 @@ def _staged(
     parts = {input_id: rows.filter(pc.equal(rows["input_id"], input_id)) for input_id in request.inputs}
     files = (file for key, part in parts.items() for file in stage_rows(table, part, part=input_part(key)))
     return _Merged(rows, 0), tuple(files)
-
-
-_levels: dict[tuple[str, ...], dict[str, Champion]] = {}
-
-
-def _level_models(context: RunContext, request: ScoringRequest) -> dict[str, Champion]:
-    """Models of the fallback levels, which every bucket of a job may need; a worker reads them once."""
-    of_levels = of_release(request.release, FALLBACK_BUCKET)
-    key = tuple(file.path for file in context.table(CHAMPIONS).files(of_levels))
-    if key not in _levels:
-        found = read_models(context, CHAMPIONS, of_levels, Champion)
-        _levels.clear()
-        _levels[key] = found
-    return _levels[key]
 
 
 def level_counts(rows: pa.Table) -> Counter[str]:

@@ -1,23 +1,21 @@
-"""What a scoring job was pinned to at its start."""
+"""The inputs, the release and the point in time of a scoring job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from adapters.lake.table import StagedFile
+from models.inference.point_in_time import PointInTime
 
 __all__ = ["ScoringRequest"]
 
 
 @dataclass(frozen=True)
 class ScoringRequest:
-    """What a scoring job was pinned to at its start.
+    """The inputs, the release and the point in time of a scoring job, fixed at its start.
 
     release : 0 where none is in force yet. inputs : ids of the scoring inputs that this job covers; ranks : input id ->
-    place from the oldest to the newest. source : what forecasts without covariates came from.
+    place from the oldest to the newest. source : the input id of periods that no scoring input covers.
     as_of : the past moment that the job forecasts from; None for the newest rows.
     newest : time of the fleet's newest row.
     """
@@ -33,14 +31,7 @@ class ScoringRequest:
     as_of: datetime | None = None
     newest: datetime | None = None
 
-    def known(self, rows: pa.Table) -> pa.Table:
-        """Rows up to the job's moment."""
-        if self.as_of is None:
-            return rows
-        return rows.filter(pc.less_equal(rows["time"], pa.scalar(self.as_of, rows["time"].type)))
-
-    def later(self, rows: pa.Table) -> pa.Table:
-        """Rows after the job's moment; none for the newest rows."""
-        if self.as_of is None:
-            return rows.slice(0, 0)
-        return rows.filter(pc.greater(rows["time"], pa.scalar(self.as_of, rows["time"].type)))
+    @property
+    def point_in_time(self) -> PointInTime:
+        """The point in time that the job forecasts from."""
+        return PointInTime(self.as_of, self.newest)

@@ -3,58 +3,28 @@
 import numpy as np
 import onnx
 import pytest
+from graphs import CONTRACTS, HORIZON, SMOOTHING, leaf, random_features, random_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import AdaBoostRegressor, BaggingRegressor
 from sklearn.linear_model import TweedieRegressor
 
-from domain.errors import ExportError
+from domain.failure import Failure
 from models.features.feature_spec import FeatureSpec
 from models.onnx_graphs.batched import batch_graphs
-from models.onnx_graphs.builder import GraphSpec, LinearMember, SmoothingMember, TreesMember, build_graph
+from models.onnx_graphs.builder import GraphSpec, TreesMember, build_graph
 from models.onnx_graphs.runtime import run_each, run_graph
 from models.regressors.estimators import tree_member
-from models.regressors.tree_arrays import TreeArrays
-
-HORIZON = 3
-SMOOTHING = ("ses", "theta")
-FACES = [
-    FeatureSpec("forecast", horizon=HORIZON, lags=(1,), windows=(2, 4), numeric=("price",), states=SMOOTHING, **more)
-    for more in ({}, {"transform": "log1p", "minimum": 0.0})
-]
-
-
-def model(contract, random, names):
-    members = []
-    for name in names:
-        if name in SMOOTHING:
-            members.append(SmoothingMember(name, random.uniform(0, 3, HORIZON)))
-        else:
-            coefficients = random.normal(0, 0.3, contract.design.width)
-            members.append(LinearMember(name, coefficients, float(random.normal()), -50.0, 400.0))
-    weights = random.uniform(0.1, 1, len(members))
-    half = np.sort(random.uniform(0, 20, HORIZON if contract.task == "forecast" else 1))
-    return build_graph(
-        GraphSpec(contract, tuple(members), weights / weights.sum(), half, {"myriad.segment": str(names)})
-    )
-
-
-def features(contract, random, rows):
-    values = random.uniform(0, 100, (rows, len(contract.names)))
-    if contract.task == "forecast":
-        values[:, 0] = random.integers(1, HORIZON + 3, rows)
-    return values.astype(np.float32)
-
 
 kinds = st.lists(st.sampled_from(["ses", "theta", "ridge", "other"]), min_size=1, max_size=4, unique=True)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(kinds, min_size=2, max_size=6), st.sampled_from(FACES), st.integers(0, 2**32 - 1))
+@given(st.lists(kinds, min_size=2, max_size=6), st.sampled_from(CONTRACTS), st.integers(0, 2**32 - 1))
 def test_a_stack_says_what_each_graph_says_by_itself(members, contract, seed):
     random = np.random.default_rng(seed)
-    graphs = [model(contract, random, names) for names in members]
-    rows = [features(contract, random, int(n)) for n in random.integers(1, 5, len(graphs))]
+    graphs = [random_graph(contract, random, names) for names in members]
+    rows = [random_features(contract, random, int(n)) for n in random.integers(1, 5, len(graphs))]
     assert batch_graphs(graphs, contract).places == tuple(range(len(graphs)))
     for graph, own, found in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
         alone = run_graph(graph, own)
@@ -65,21 +35,19 @@ def test_a_stack_says_what_each_graph_says_by_itself(members, contract, seed):
 def test_regression_models_with_several_linear_members_are_stacked():
     contract = FeatureSpec("regression", numeric=("a", "b"), transform="log1p")
     random = np.random.default_rng(0)
-    graphs = [model(contract, random, names) for names in (["ridge"], ["mean", "ridge"], ["median", "mean", "ridge"])]
-    rows = [features(contract, random, n) for n in (3, 1, 2)]
+    graphs = [
+        random_graph(contract, random, names) for names in (["ridge"], ["mean", "ridge"], ["median", "mean", "ridge"])
+    ]
+    rows = [random_features(contract, random, n) for n in (3, 1, 2)]
     assert batch_graphs(graphs, contract).places == (0, 1, 2)
     for graph, own, found in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
         np.testing.assert_allclose(found.prediction, run_graph(graph, own).prediction, rtol=1e-6)
 
 
-def leaf(value):
-    return TreeArrays([0], [0], [0], np.zeros(1), ["LEAF"], [0], [0], [0], [0], [0], np.array([value]))
-
-
 def test_what_cannot_be_stacked_is_run_by_itself():
-    contract = FACES[0]
+    contract = CONTRACTS[0]
     random = np.random.default_rng(1)
-    own = [model(contract, random, ["ses"]), model(contract, random, ["theta", "ridge"])]
+    own = [random_graph(contract, random, ["ses"]), random_graph(contract, random, ["theta", "ridge"])]
     half = np.ones(HORIZON)
     trees = build_graph(GraphSpec(contract, (TreesMember("trees", nodes=leaf(7.0)),), np.ones(1), half))
     other = onnx.load_model_from_string(own[0])
@@ -87,12 +55,12 @@ def test_what_cannot_be_stacked_is_run_by_itself():
     changed = other.SerializeToString()
     graphs = [own[0], trees, changed, b"no graph", own[1], b""]
     assert batch_graphs(graphs, contract).places == (0, 4)
-    rows = [features(contract, random, 2) for _ in graphs]
+    rows = [random_features(contract, random, 2) for _ in graphs]
     found = run_each(graphs, rows, contract)
     for place in (0, 1, 2, 4):
         np.testing.assert_allclose(found[place].prediction, run_graph(graphs[place], rows[place]).prediction, rtol=1e-6)
-    assert isinstance(found[3], ExportError)
-    assert isinstance(found[5], ExportError)
+    assert isinstance(found[3], Failure)
+    assert isinstance(found[5], Failure)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +74,7 @@ def test_converted_regressors_are_run_by_themselves(regressor, transform):
     x = random.uniform(0, 10, (60, 2)).astype(np.float32)
     fitted = tree_member("guest", regressor.fit(x, 1 + x.sum(axis=1)), 2)
     guest = build_graph(GraphSpec(contract, (fitted,), np.ones(1), np.ones(1)))
-    own = [model(contract, random, ["ridge"]) for _ in range(2)]
+    own = [random_graph(contract, random, ["ridge"]) for _ in range(2)]
     graphs, rows = [own[0], guest, own[1], guest], [x[:3], x[:2], x[3:4], x]
     assert batch_graphs(graphs, contract).places == (0, 2)
     assert batch_graphs([guest], contract) is None
@@ -117,9 +85,13 @@ def test_converted_regressors_are_run_by_themselves(regressor, transform):
 
 def test_a_member_that_a_model_lacks_cannot_spoil_it():
     """Its states may be anything: 0 times infinity is no number."""
-    contract, random = FACES[0], np.random.default_rng(7)
-    graphs = [model(contract, random, ["ses"]), model(contract, random, ["theta"]), model(contract, random, ["ses"])]
-    rows = [features(contract, random, 2) for _ in graphs]
+    contract, random = CONTRACTS[0], np.random.default_rng(7)
+    graphs = [
+        random_graph(contract, random, ["ses"]),
+        random_graph(contract, random, ["theta"]),
+        random_graph(contract, random, ["ses"]),
+    ]
+    rows = [random_features(contract, random, 2) for _ in graphs]
     rows[0][:, contract.column("theta.level")] = np.inf
     first, *_ = run_each(graphs, rows, contract)
     assert np.isfinite(first.prediction).all()
@@ -129,32 +101,36 @@ def test_a_member_that_a_model_lacks_cannot_spoil_it():
 def test_a_graph_of_another_contract_is_none_of_the_stack():
     random = np.random.default_rng(2)
     other = FeatureSpec("forecast", horizon=HORIZON, lags=(1,), windows=(2, 4), states=SMOOTHING)
-    graphs = [model(FACES[0], random, ["ses"]), model(other, random, ["ses"]), model(FACES[0], random, ["ridge"])]
-    assert batch_graphs(graphs, FACES[0]).places == (0, 2)
-    assert batch_graphs(graphs[:2], FACES[0]) is None
+    graphs = [
+        random_graph(CONTRACTS[0], random, ["ses"]),
+        random_graph(other, random, ["ses"]),
+        random_graph(CONTRACTS[0], random, ["ridge"]),
+    ]
+    assert batch_graphs(graphs, CONTRACTS[0]).places == (0, 2)
+    assert batch_graphs(graphs[:2], CONTRACTS[0]) is None
 
 
 def test_a_missing_value_of_one_segment_spoils_no_other():
     random = np.random.default_rng(3)
-    graphs = [model(FACES[0], random, ["ses", "ridge"]) for _ in range(3)]
-    rows = [features(FACES[0], random, 2) for _ in graphs]
+    graphs = [random_graph(CONTRACTS[0], random, ["ses", "ridge"]) for _ in range(3)]
+    rows = [random_features(CONTRACTS[0], random, 2) for _ in graphs]
     rows[1][:, 1:] = np.nan
-    first, second, third = run_each(graphs, rows, FACES[0])
+    first, second, third = run_each(graphs, rows, CONTRACTS[0])
     assert np.isnan(second.prediction).all()
     assert np.isfinite([*first.prediction, *third.prediction]).all()
 
 
 def test_features_of_another_width_are_that_models_error_alone():
     random = np.random.default_rng(4)
-    graphs = [model(FACES[0], random, ["ses"]) for _ in range(3)]
-    rows = [features(FACES[0], random, 2) for _ in graphs]
+    graphs = [random_graph(CONTRACTS[0], random, ["ses"]) for _ in range(3)]
+    rows = [random_features(CONTRACTS[0], random, 2) for _ in graphs]
     rows[1] = rows[1][:, :-1]
-    found = run_each(graphs, rows, FACES[0])
-    assert [isinstance(one, ExportError) for one in found] == [False, True, False]
+    found = run_each(graphs, rows, CONTRACTS[0])
+    assert [isinstance(one, Failure) for one in found] == [False, True, False]
 
 
-@pytest.mark.parametrize("contract", FACES)
+@pytest.mark.parametrize("contract", CONTRACTS)
 def test_a_stack_is_a_valid_graph(contract):
     random = np.random.default_rng(5)
-    stack = batch_graphs([model(contract, random, ["ses", "ridge"]) for _ in range(3)], contract)
+    stack = batch_graphs([random_graph(contract, random, ["ses", "ridge"]) for _ in range(3)], contract)
     onnx.checker.check_model(onnx.load_model_from_string(stack.graph), full_check=True)

@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from domain.errors import ExportError
+from domain.errors import ExportError, InferenceError
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.forecast_features import forecast_features
 from models.features.training_rows import Cutoff, build_rows
@@ -278,8 +278,8 @@ def test_linear_prediction_stays_within_its_bounds_and_never_overflows():
     assert np.isfinite(outputs_of(open_ended, [[1e30]])).all()
 
 
-def test_a_graph_that_onnx_runtime_refuses_is_an_export_error():
-    with pytest.raises(ExportError, match="ONNX Runtime refuses the graph"):
+def test_a_graph_that_onnx_runtime_refuses_is_an_inference_error():
+    with pytest.raises(InferenceError, match="ONNX Runtime refuses the graph"):
         run_graph(b"no graph", np.zeros((1, 1), np.float32))
 
 

@@ -6,8 +6,8 @@ import pytest
 from changed import change_champions, drop_champion, fail_in_training
 from shop import DEAD, SHORT, STRANGE, UNSEEN, shop
 
-from adapters.runtime import predict_each
-from domain.data.tables import CHAMPIONS, PREDICTIONS
+from domain.data.tables import PREDICTIONS
+from models.inference.loaded_models import LoadedModels
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.score import score_fleet
@@ -60,7 +60,7 @@ def test_the_interval_of_a_fallback_holds_what_segments_stray(trained, monkeypat
         return run.table(PREDICTIONS).read_files(files).to_pandas()
 
     wide = rows()
-    monkeypatch.setattr("tasks.workers.fallback.dispersion", lambda *arguments: 0.0)
+    monkeypatch.setattr("models.inference.fallback.dispersion", lambda *arguments: 0.0)
     plain = rows()
     both = wide.merge(plain, on=["segment", "time"], suffixes=("", "_plain"))
     assert len(both) == len(wide)
@@ -133,17 +133,16 @@ def test_a_column_that_came_since_the_release_changes_nothing(trained):
 
 
 def test_a_model_without_a_finite_number_takes_the_chain(trained, monkeypatch):
-    def huge(graphs, features, contract):
-        found = predict_each(graphs, features, contract)
+    plain = LoadedModels.run
+
+    def huge(models, keys, features):
         return [
-            replace(scores, prediction=scores.prediction * float("inf")) if graph in broken else scores
-            for graph, scores in zip(graphs, found, strict=True)
+            replace(outputs, prediction=outputs.prediction * float("inf")) if key == OWN else outputs
+            for key, outputs in zip(keys, plain(models, keys, features), strict=True)
         ]
 
     run = trained.run()
-    rows = run.table(CHAMPIONS).read(["segment", "onnx"]).to_pylist()
-    broken = {row["onnx"] for row in rows if row["segment"] == OWN}
-    monkeypatch.setattr("tasks.workers.run_models.predict_each", huge)
+    monkeypatch.setattr(LoadedModels, "run", huge)
     score_fleet.fn(run)
     own = first_rows(run).loc[OWN]
     assert own.fallback_level == "brand"

@@ -10,8 +10,9 @@ from rides import PAIRS, rides, rides_fleet
 from shop import open_run, train_all
 
 from adapters.registry import Registry
-from adapters.runtime import Scores, predict_each
 from domain.data.tables import PREDICTIONS
+from models.inference.loaded_models import LoadedModels
+from models.onnx_graphs.runtime import Predictions
 from tasks.ingest import ingest_files
 from tasks.promote import promote_challengers
 from tasks.score import score_fleet
@@ -120,15 +121,17 @@ def test_an_input_without_a_valid_row_counts_as_scored(rides_run):
 
 
 def test_broken_champions_unseen_segments_and_rows_without_an_answer_harm_no_others(rides_run, monkeypatch):
-    def infinite_afar(graphs, features, contract):
-        found = predict_each(graphs, features, contract)
-        for place, (scores, rows) in enumerate(zip(found, features, strict=True)):
-            if isinstance(scores, Scores):
-                parts = (scores.prediction, scores.lower, scores.upper)
-                found[place] = Scores(*(np.where((rows > 1e6).any(axis=1), np.inf, values) for values in parts))
-        return found
+    plain = LoadedModels.run
 
-    monkeypatch.setattr("tasks.workers.rows.predict_each", infinite_afar)
+    def infinite_afar(models, keys, features):
+        results = plain(models, keys, features)
+        for place, (outputs, rows) in enumerate(zip(results, features, strict=True)):
+            if isinstance(outputs, Predictions):
+                parts = (outputs.prediction, outputs.lower, outputs.upper)
+                results[place] = Predictions(*(np.where((rows > 1e6).any(axis=1), np.inf, part) for part in parts))
+        return results
+
+    monkeypatch.setattr(LoadedModels, "run", infinite_afar)
     run = rides_run
     change_champions(run, ["city=ulm/route=a"], onnx=b"no graph")
     today = rides(8, 3, [("ulm", "a"), ("ulm", "b/c"), ("wien", "x")])

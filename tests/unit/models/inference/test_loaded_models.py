@@ -6,10 +6,16 @@ from kit import series_of
 
 from domain.data.model_record import ModelRecord
 from models.features.feature_spec import feature_spec_of
+from models.inference.loaded_models import LoadedModels
 from models.training.forecast import train_forecast
-from tasks.workers.run_models import forecast_models
 
 CANDIDATES = ["ses", "theta", "ridge"]
+
+
+def forecast_models(series, models, future):
+    """Forecasts of models, one per series; the series are named by their models."""
+    loaded = LoadedModels(dict(zip(series.segments, models, strict=True)))
+    return loaded.forecast(series, future)
 
 
 def record(result, contract):

@@ -1,0 +1,152 @@
+"""Forecasts of single segments by their own champions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.arrays import BoolArray, IntArray
+from domain.config.fleet import Fleet
+from domain.data.calendar import future_times
+from domain.data.model_record import Champion
+from domain.data.periods import period_of, time_span_text
+from domain.failure import Failure
+from models.features.series import Series, future_covariates
+from models.inference.covariates import FutureCovariates, periods_ahead
+from models.inference.history import History
+from models.inference.loaded_models import LoadedModels
+from models.inference.point_in_time import PointInTime
+from models.onnx_graphs.runtime import Predictions
+
+__all__ = [
+    "FallbackInputs",
+    "Forecast",
+    "ForecastInputs",
+    "Times",
+    "finite_forecast",
+    "forecast_own",
+    "forecast_remarks",
+]
+
+Times = npt.NDArray[np.datetime64]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The forecast of one segment, and its lineage.
+
+    segment : key. origin : time of the last row that it starts from.
+    times, periods : of the steps, [H]; periods are ordinals. predictions : [H] each.
+    carried : steps whose covariates were carried forward from the last known period, [H].
+    model : None where the last value is repeated. fallback_level : empty for the segment's own champion.
+    remarks : what is unusual about it, and what was tried before; empty for most.
+    """
+
+    segment: str
+    origin: datetime
+    times: Times
+    periods: IntArray
+    predictions: Predictions
+    carried: BoolArray
+    model: Champion | None
+    fallback_level: str
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FallbackInputs:
+    """What the fallback chain needs besides models.
+
+    levels : history of the fallback levels. outcomes : outcome and reason of each segment's newest training.
+    """
+
+    levels: History
+    outcomes: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ForecastInputs:
+    """What forecasts depend on besides models and fleet file.
+
+    history : observations up to the point in time. covariates : of later periods. segments : to forecast, first those
+    of the history. fallback : called only if a champion is missing or fails.
+    """
+
+    history: History
+    covariates: FutureCovariates
+    point_in_time: PointInTime
+    segments: Sequence[str]
+    fallback: Callable[[], FallbackInputs]
+
+
+def forecast_own(models: LoadedModels[Champion], inputs: ForecastInputs, fleet: Fleet) -> dict[str, Forecast | Failure]:
+    """Forecast every segment of the history that has a champion; a champion that gives no forecast is a Failure."""
+    results: dict[str, Forecast | Failure] = {}
+    champions = [segment for segment in inputs.history.segments if segment in models]
+    # Champions of one release may come from trainings with other settings: each contract has columns of its own.
+    for segments in models.by_contract(champions).values():
+        if lacking := inputs.history.lacking(models.contract(segments[0])):
+            failure = Failure(f"its champion needs {', '.join(lacking)}, which the fleet file no longer has")
+            results |= dict.fromkeys(segments, failure)
+            continue
+        results |= dict.fromkeys(segments, Failure("every row of its own is excluded"))
+        results |= _forecast_contract(models, segments, inputs, fleet)
+    return results
+
+
+def _forecast_contract(
+    models: LoadedModels[Champion], segments: list[str], inputs: ForecastInputs, fleet: Fleet
+) -> dict[str, Forecast | Failure]:
+    """Results of those segments of one contract that have a usable row."""
+    contract = models.contract(segments[0])
+    series = inputs.history.series_among(segments, contract)
+    covariates, carried = future_covariates(series, contract.horizon, inputs.covariates.encoded(contract))
+    times = future_times(series.last_times, contract.horizon, fleet.clock.frequency)
+    outputs = map(finite_forecast, models.forecast(series, covariates))
+    results: dict[str, Forecast | Failure] = {}
+    for index, (segment, predictions) in enumerate(zip(series.segments, outputs, strict=True)):
+        results[segment] = (
+            predictions
+            if isinstance(predictions, Failure)
+            else Forecast(
+                segment=segment,
+                origin=series.last_times[index].item(),
+                times=times[index],
+                periods=periods_ahead(int(series.panel.ends[index]), contract.horizon),
+                predictions=predictions,
+                carried=carried[index],
+                model=models[segment],
+                fallback_level="",
+                remarks=forecast_remarks(series, index, models[segment], "the segment", inputs.point_in_time, fleet),
+            )
+        )
+    return results
+
+
+def finite_forecast(outputs: Predictions | Failure) -> Predictions | Failure:
+    """The outputs of a model; a Failure where a prediction is not finite."""
+    if isinstance(outputs, Failure) or np.isfinite(outputs.prediction).all():
+        return outputs
+    return Failure("the model gives no finite number for the rows there are")
+
+
+def forecast_remarks(
+    series: Series, index: int, model: Champion | None, owner: str, point_in_time: PointInTime, fleet: Fleet
+) -> tuple[str, ...]:
+    """What is unusual about a forecast from the end of a series: it ended long ago, or the model knows the future.
+
+    model : None where only the series matters. owner : what to call the series, such as `the segment`.
+    """
+    remarks = []
+    frequency, end = fleet.clock.frequency, int(series.panel.ends[index])
+    if point_in_time.reference is not None:
+        age = period_of(point_in_time.reference, frequency) - end
+        if age > max(fleet.season, fleet.steps):
+            since = "the date that was asked for" if point_in_time.as_of else "the fleet's newest"
+            remarks.append(f"{owner}'s newest row is {age:,} periods older than {since}")
+    if model is not None and model.cutoff is not None and period_of(model.cutoff, frequency) > end:
+        until = time_span_text(model.cutoff, frequency)
+        remarks.append(f"the model was trained on rows up to {until}, after the origin")
+    return tuple(remarks)
