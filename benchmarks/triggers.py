@@ -92,7 +92,7 @@ class Site:
     def hook(self, **changes: object) -> None:
         """Change the hook that the store's events reach."""
         wishes = {"endpoint": _FLEET, "debounce_seconds": DEBOUNCE_S, "sweep_seconds": 30}
-        self._put("/v1/hooks/landing", wishes | changes)
+        self._put("/v1/triggers/landing", wishes | changes)
 
     def land(self, number: int) -> str:
         """Put a file; its address."""
@@ -147,7 +147,7 @@ class Site:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         told = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventTime": "2026-11-26T10:00:00.000Z"}
         told |= {"s3": {"bucket": {"name": bucket}, "object": {"key": key, "size": 1, "eTag": "one"}}}
-        while (answer := self.gateway.post("/v1/hooks/landing", json={"Records": [told]})).status_code == 429:
+        while (answer := self.gateway.post("/v1/triggers/landing", json={"Records": [told]})).status_code == 429:
             time.sleep(float(answer.headers["Retry-After"]))
         return answer.status_code
 
@@ -267,7 +267,7 @@ def _event(made: Site, number: int) -> float:
         stream.write(_trips(ROWS, 5000 + number).drop(columns="minutes").to_csv(index=False).encode())
     began = datetime.now(UTC)
     # The store's own notification of the same file may come first: both are one event.
-    made.gateway.post("/v1/hooks/landing", json={"uri": uri}).raise_for_status()
+    made.gateway.post("/v1/triggers/landing", json={"uri": uri}).raise_for_status()
     run = made.begun(uri)
     made.over(run["id"])
     return max(0.0, (_moment(run["created"]) - began).total_seconds())
@@ -399,7 +399,7 @@ def _knows(stack: LocalStack, environment: Mapping[str, str], text: str) -> None
     _, prefix, _ = text.split("_", 2)
     key = Key("store", "primary", prefix, _digest(text), ("score", "operate"), (), datetime.now(UTC))
     store = GatewayStore(url)
-    store.add_key(key)
+    store.keys.add(key)
     store.close()
 
 

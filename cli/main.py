@@ -51,7 +51,8 @@ registry = typer.Typer(help="The model registry (MLflow).", no_args_is_help=True
 registry.command("sync")(operate.registry_sync)
 app.add_typer(registry, name="registry", rich_help_panel="Operate")
 app.add_typer(gateway.keys, name="keys", rich_help_panel="Gateway")
-app.add_typer(gateway.hooks, name="hooks", rich_help_panel="Gateway")
+app.add_typer(gateway.webhooks, name="webhooks", rich_help_panel="Gateway")
+app.add_typer(gateway.webhooks, name="hooks", hidden=True)  # Its former name.
 app.add_typer(stack, name="stack", rich_help_panel="Cluster")
 
 

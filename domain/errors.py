@@ -20,6 +20,8 @@ MyriadError
  +-- SettingsError       settings that contradict each other
  +-- UnknownNameError    a name that is not in the lake
  +-- RequestError        a request that is impossible as stated
+ |    +-- ContentTypeError     a body of a kind that is not accepted
+ |    +-- SignatureError       a message whose signature does not hold
 
 The failure of a single segment is never an exception: it is an outcome with a reason.
 """
@@ -27,6 +29,7 @@ The failure of a single segment is never an exception: it is an outcome with a r
 __all__ = [
     "BusyError",
     "ClusterError",
+    "ContentTypeError",
     "EmptyWindowError",
     "ExportError",
     "FleetError",
@@ -41,6 +44,7 @@ __all__ = [
     "RequestError",
     "ScoringError",
     "SettingsError",
+    "SignatureError",
     "SourceError",
     "StaleTableError",
     "TrainingError",
@@ -119,6 +123,14 @@ class GatewayError(MyriadError):
 
 class RequestError(MyriadError):
     """A request is impossible, for instance because of its date or table; the message names what is possible."""
+
+
+class ContentTypeError(RequestError):
+    """The body of a request is of a kind that is not accepted."""
+
+
+class SignatureError(RequestError):
+    """The signature of a message does not hold, or is too old."""
 
 
 class SettingsError(MyriadError):

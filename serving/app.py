@@ -11,11 +11,13 @@ from fastapi.openapi.utils import get_openapi
 from serving.auth import Authenticator, BodyLimit, RateLimit
 from serving.dependencies import Dependencies
 from serving.problem_details import MEDIA_TYPE, Problem, answers, install
-from serving.routes import audit, hooks, subscriptions
+from serving.routes import audit, subscriptions, triggers
 from serving.routes.jobs import links, router
 
 __all__ = ["Limits", "create_app"]
 
+_FORMER_TRIGGERS = "/v1/hooks"
+"""Former address of triggers, for senders that still use it."""
 OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/v1/links/{token}"})
 """Addresses that need no key: they tell nothing about anybody, or have a signature of their own."""
 _BEARER = "A key of `myriad keys create`, or a token (JWT) of the identity provider."
@@ -70,8 +72,10 @@ def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
     install(app)
     app.include_router(router)
     app.include_router(links)
-    app.include_router(hooks.router)
-    app.include_router(hooks.incoming)
+    for prefix in ("/v1/triggers", _FORMER_TRIGGERS):
+        documented = prefix != _FORMER_TRIGGERS
+        app.include_router(triggers.router, prefix=prefix, include_in_schema=documented)
+        app.include_router(triggers.incoming, prefix=prefix, include_in_schema=documented)
     app.include_router(subscriptions.router)
     app.include_router(audit.router)
 
@@ -83,7 +87,7 @@ def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
     @app.get("/readyz", tags=["health"], responses=answers(503))
     def readyz(response: Response) -> dict[str, str]:
         """The gateway can use its database and the Prefect server."""
-        services.store.alive()
+        services.store.ping()
         services.runs.alive()
         return {"status": "ok"}
 

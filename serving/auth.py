@@ -79,7 +79,7 @@ class Authenticator:
         if self._tokens is not None and looks_like_token(key):
             return self._of_token(self._tokens, key, address, now)
         prefix = prefix_of(key)
-        found = self._store.key(prefix) if prefix else None
+        found = self._store.keys.get(prefix) if prefix else None
         if found is None or not matches(key, found.digest):
             self._stranger(address, now)
             raise ProblemError(401, "the key is not known", headers=_ASK)

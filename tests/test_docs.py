@@ -69,6 +69,8 @@ def options(group, *words):
     """Options of every command by its words, such as (registry, sync)."""
     found = {}
     for name, command in group.commands.items():
+        if command.hidden:
+            continue
         if hasattr(command, "commands"):
             found |= options(command, *words, name)
         else:
@@ -87,7 +89,7 @@ def invocations(text):
     for found in INVOCATION.findall(text):
         words = tuple(found.split())
         yield (
-            words[: 2 if words[0] in ("hooks", "keys", "registry", "stack") else 1],
+            words[: 2 if words[0] in ("keys", "registry", "stack", "webhooks") else 1],
             re.findall(r"(?<!\S)--[a-z-]+", found),
         )
 

@@ -34,7 +34,7 @@ def rotate_key(store: GatewayStore, client: str, days: int | None) -> tuple[str,
     """
     held = _held(store, client)
     if not held:
-        known = sorted({key.client for key in store.all_keys()})
+        known = sorted({key.client for key in store.keys.all()})
         raise UnknownNameError(f"client {client} has no key{suggest_closest(client, known)}")
     if len(held) == len(_SLOTS):
         prefixes = " and ".join(key.prefix for key in held)
@@ -45,14 +45,14 @@ def rotate_key(store: GatewayStore, client: str, days: int | None) -> tuple[str,
 
 def revoke_key(store: GatewayStore, prefix: str) -> None:
     """End a key at once. Raises UnknownNameError if there is none that holds."""
-    if not store.revoke_key(prefix):
+    if not store.keys.revoke(prefix):
         raise UnknownNameError(f"key {prefix}: there is none that holds; `myriad keys list` shows them")
-    store.record("cli", "key.revoke", prefix)
+    store.audit.record("cli", "key.revoke", prefix)
 
 
 def _held(store: GatewayStore, client: str) -> list[Key]:
     now = datetime.now(UTC)
-    return [key for key in store.all_keys() if key.client == client and key.holds_at(now)]
+    return [key for key in store.keys.all() if key.client == client and key.holds_at(now)]
 
 
 def _add(
@@ -66,6 +66,6 @@ def _add(
     made, now = make_key(), datetime.now(UTC)
     end = now + timedelta(days=days) if days else None
     key = Key(client, slot, made.prefix, made.digest, scopes, endpoints, now, end)
-    store.add_key(key)
-    store.record("cli", "key.create", made.prefix, {"client": client, "scopes": list(scopes), "slot": slot})
+    store.keys.add(key)
+    store.audit.record("cli", "key.create", made.prefix, {"client": client, "scopes": list(scopes), "slot": slot})
     return made.text, key

@@ -10,9 +10,9 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook, WebhookVerificationError
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
-from domain.errors import RequestError, SettingsError
+from domain.errors import ContentTypeError, RequestError, SettingsError, SignatureError
 
-__all__ = ["check_secret", "documents_of", "is_signed", "send"]
+__all__ = ["check_secret", "documents_of", "send", "verify_signature"]
 
 
 _TIMEOUT_S = 15.0
@@ -28,13 +28,18 @@ def check_secret(name: str, secret: str) -> None:
         ) from exc
 
 
-def is_signed(secret: str, body: bytes, headers: Mapping[str, str]) -> str:
-    """Empty if the body has this secret's signature and is at most five minutes old; else what is wrong."""
+def verify_signature(secret: str, body: bytes, headers: Mapping[str, str]) -> None:
+    """Check that the body has this secret's signature and is at most five minutes old.
+
+    Raises
+    ------
+    SignatureError
+        With what is wrong, if it is not.
+    """
     try:
         Webhook(secret).verify(body, dict(headers), json_parse=False)
     except (WebhookVerificationError, ValueError) as exc:
-        return str(exc) or type(exc).__name__
-    return ""
+        raise SignatureError(str(exc) or type(exc).__name__) from exc
 
 
 def send(url: str, secret: str, identity: str, body: str) -> str:
@@ -70,7 +75,7 @@ def documents_of(body: bytes, headers: Mapping[str, str]) -> list[tuple[str | No
     if "ce-specversion" in headers or kind == "application/cloudevents+json":
         return [_event(body, headers)]
     if kind not in ("application/json", ""):
-        raise RequestError(f"content-type: {kind} is not taken; send application/json or CloudEvents")
+        raise ContentTypeError(f"content-type: {kind} is not taken; send application/json or CloudEvents")
     document = _json(body)
     return [(None, document)]
 

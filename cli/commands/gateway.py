@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from adapters.gateway.store import GatewayStore
     from domain.gateway.api_keys import Key
 
-__all__ = ["hooks", "keys", "serve"]
+__all__ = ["keys", "serve", "webhooks"]
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 keys = typer.Typer(help="Keys of the gateway's clients.", no_args_is_help=True)
-hooks = typer.Typer(help="Outgoing webhooks of the gateway.", no_args_is_help=True)
+webhooks = typer.Typer(help="Webhooks to subscribers, and their deliveries.", no_args_is_help=True)
 ClientName = Annotated[str, typer.Argument(help="Name of the client, such as webshop.", metavar="CLIENT")]
 Days = Annotated[int | None, typer.Option(help="Days until it expires; default: never.", min=1, max=3650)]
 
@@ -136,10 +136,10 @@ def list_keys(as_json: AsJson = False) -> None:
     with report_errors():
         from cli.views.keys import print_keys
 
-        print_result([_public(key) for key in _store().all_keys()], print_keys, as_json)
+        print_result([_public(key) for key in _store().keys.all()], print_keys, as_json)
 
 
-@hooks.command("list")
+@webhooks.command("list")
 def list_messages(
     subscription: Annotated[str | None, typer.Option(help="Only messages to this one; default: all.")] = None,
     dead: Annotated[bool, typer.Option("--dead", help="Only those that were given up.")] = False,
@@ -147,15 +147,15 @@ def list_messages(
 ) -> None:
     """Messages to subscribers, the newest first, with what went wrong.
 
-    Example: myriad hooks list --dead
+    Example: myriad webhooks list --dead
     """
     with report_errors():
         from cli.views.keys import print_deliveries
 
-        print_result(_store().deliveries(subscription, "dead" if dead else None, 200), print_deliveries, as_json)
+        print_result(_store().deliveries.newest(subscription, "dead" if dead else None, 200), print_deliveries, as_json)
 
 
-@hooks.command("replay")
+@webhooks.command("replay")
 def replay(
     subscription: Annotated[str, typer.Argument(help="Name of the subscription.", metavar="SUBSCRIPTION")],
     message: Annotated[str | None, typer.Option(help="Only this one; default: all that were given up.")] = None,
@@ -163,21 +163,21 @@ def replay(
 ) -> None:
     """Send messages again that were given up; a gateway that runs does it.
 
-    Example: myriad hooks replay app
+    Example: myriad webhooks replay app
     """
     with report_errors():
         store = _store()
-        known = store.subscriptions()
+        known = store.subscriptions.all()
         if subscription not in known:
             from domain.data.segment_search import suggest_closest
 
             raise UnknownNameError(
                 f"subscription {subscription}: there is none{suggest_closest(subscription, list(known))}"
             )
-        count = store.replay(subscription, message)
+        count = store.deliveries.replay(subscription, message)
         if message is not None and not count:
             raise UnknownNameError(f"message {message}: there is none to {subscription}")
-        store.record("cli", "subscription.replay", subscription, {"messages": count})
+        store.audit.record("cli", "subscription.replay", subscription, {"messages": count})
         print_result({"messages": count}, lambda _: typer.echo(f"{count:,} messages will be sent again"), as_json)
 
 

@@ -1,4 +1,4 @@
-"""What `myriad keys list` and `myriad hooks list` show."""
+"""What `myriad keys list` and `myriad webhooks list` show."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

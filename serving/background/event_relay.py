@@ -31,10 +31,10 @@ class EventRelay:
         if self._next is not None and now < self._next:
             return 0
         self._next = now + _EVERY
-        wishes = {name: one for name, one in self._store.subscriptions().items() if set(one.events) & set(NEWS)}
+        wishes = {name: one for name, one in self._store.subscriptions.all().items() if set(one.events) & set(NEWS)}
         if not wishes:
             return 0
-        subscribed = self._store.subscribed_at()
+        subscribed = self._store.subscriptions.changed_at()
         since = {name: subscribed[name] - _BEFORE for name in wishes}
         if since != self._wishes:  # A new one has not been told of what the others know.
             self._wishes, self._seen = since, set()
@@ -46,13 +46,14 @@ class EventRelay:
         for fleet in fleets:
             for uri, news in events_since(self._lake, fleet, min(since.values()), self._seen):
                 asked = [name for name, wish in wishes.items() if fleet in heard[name] and news.event in wish.events]
-                told += sum(self._store.tell_news(name, news) for name in asked if news.at >= since[name])
+                announce = self._store.deliveries.announce_event
+                told += sum(announce(name, news) for name in asked if news.at >= since[name])
                 self._seen.add(uri)
         return told
 
     def _fleets(self, wish: Subscription, known: list[str]) -> set[str]:
         if wish.endpoint is None:
             return set(known)
-        found = self._store.endpoint(wish.endpoint)
+        found = self._store.endpoints.get(wish.endpoint)
         behind = {one.fleet for one in found[0].deployments.values()} if found else set[str]()
         return behind.intersection(known)

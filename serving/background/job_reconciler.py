@@ -23,9 +23,9 @@ from adapters.sources.fleet_files import load_fleet
 from adapters.sources.new_files import new_files
 from domain.errors import GatewayError, MyriadError, OrchestratorError, UnknownNameError
 from domain.gateway.file_events import FileEvent, wanted
-from domain.gateway.inbound_hooks import Hook
 from domain.gateway.job_result import job_result_json
 from domain.gateway.jobs import MOST_INPUTS, BatchDeployment, JobRequest
+from domain.gateway.triggers import Trigger
 from serving.background.event_relay import EventRelay
 
 __all__ = ["JobReconciler", "Runs"]
@@ -102,7 +102,7 @@ class JobReconciler:
         One that cannot be looked after, such as while its lake is away, is looked at again the next time and leaves
         the others alone. Raises OrchestratorError if Prefect does not answer, and GatewayError.
         """
-        for name, hook in self._store.hooks().items():
+        for name, hook in self._store.triggers.all().items():
             with _told(f"hook {name}"):
                 self._sweep(name, hook, now)
                 self._gather(name, hook, now)
@@ -110,7 +110,7 @@ class JobReconciler:
         with _told("news"):
             self._herald.step(now)
         self._forget(now)
-        jobs = self._store.unfinished()
+        jobs = self._store.jobs.unfinished()
         states = self._runs.states([job.flow_run_id for job in jobs if job.flow_run_id])
         for job in jobs:
             with _told(f"job {job.id}"):
@@ -121,9 +121,9 @@ class JobReconciler:
                 else:
                     self._again_or_fail(job, "Prefect does not know the run any more", now)
 
-    def _gather(self, name: str, hook: Hook, now: datetime) -> None:
+    def _gather(self, name: str, hook: Trigger, now: datetime) -> None:
         """Files that have landed become a job once none has come for a while, or the first has waited long enough."""
-        waiting = self._store.waiting_files(name)
+        waiting = self._store.triggers.waiting_files(name)
         quiet = timedelta(seconds=hook.debounce_seconds)
         if not waiting or (now - waiting[-1][2] < quiet and now - waiting[0][2] < _MOST_DEBOUNCES * quiet):
             return
@@ -137,26 +137,26 @@ class JobReconciler:
                 continue
             asked = JobRequest(inputs=uris, overrides=hook.overrides)
             job = new_job(hook.endpoint, chosen, deployment, f"hook {name}", asked)
-            if self._store.give_files(name, keys, job):
-                self._store.record(f"hook {name}", "job.create", job.id, {"files": len(part)})
+            if self._store.triggers.give_to_job(name, keys, job):
+                self._store.audit.record(f"hook {name}", "job.create", job.id, {"files": len(part)})
 
     def _publish(self, name: str, fleet: str, uris: Sequence[str], keys: Sequence[str]) -> None:
         """Files become an event for Prefect's automations, on record before it is sent."""
         identity = uuid4()
         payload = {"fleet": fleet, "hook": name, "inputs": list(uris), "run_id": f"event-{identity.hex}"}
         body = {"event": FILES_LANDED, "fleet": fleet, "payload": payload}
-        if self._store.give_files_to_event(name, keys, str(identity), body):
-            self._store.record(f"hook {name}", "event.create", str(identity), {"files": len(keys)})
+        if self._store.triggers.give_to_event(name, keys, str(identity), body):
+            self._store.audit.record(f"hook {name}", "event.create", str(identity), {"files": len(keys)})
 
     def _send_events(self) -> None:
         """An event may be sent twice, with the same id; none gets lost."""
-        for identity, body in self._store.unsent_events():
+        for identity, body in self._store.events.unsent():
             self._runs.emit(identity, body["event"], body["fleet"], body["payload"])
-            self._store.event_sent(identity)
+            self._store.events.mark_sent(identity)
 
-    def _deployment(self, name: str, hook: Hook) -> tuple[str, BatchDeployment]:
+    def _deployment(self, name: str, hook: Trigger) -> tuple[str, BatchDeployment]:
         """Raises UnknownNameError where the endpoint has changed since the hook was made; its files wait."""
-        found = self._store.endpoint(hook.endpoint)
+        found = self._store.endpoints.get(hook.endpoint)
         chosen = hook.deployment or (found[0].default if found else "")
         if found is None or chosen not in found[0].deployments:
             raise UnknownNameError(
@@ -167,9 +167,9 @@ class JobReconciler:
     def _forget(self, now: datetime) -> None:
         if now >= self._forget_at:
             self._forget_at = now + timedelta(hours=1)
-            self._store.forget_messages(now - _REMEMBERED)
+            self._store.triggers.forget_messages(now - _REMEMBERED)
 
-    def _sweep(self, name: str, hook: Hook, now: datetime) -> None:
+    def _sweep(self, name: str, hook: Trigger, now: datetime) -> None:
         """Note files whose event was lost: they lie where the fleet's input comes from, and its ledger has them not.
 
         A file is left to its event as long as that may be on its way: for as long as files rest.
@@ -178,19 +178,19 @@ class JobReconciler:
             return
         self._swept[name] = now
         _, deployment = self._deployment(name, hook)
-        noted, lost = self._store.newest_notes(name), list[FileEvent]()
+        noted, lost = self._store.triggers.last_received(name), list[FileEvent]()
         settled = now - timedelta(seconds=max(hook.debounce_seconds, _SETTLED_S))
         for file in new_files(self._lake, load_fleet(deployment.fleet, self._home), self._home):
             modified = datetime.fromtimestamp(file.modified, UTC)
             if wanted(file.uri, hook.include) and modified < settled and noted.get(file.uri, _NEVER) < modified:
                 lost.append(FileEvent(file.uri, file.stamp))
         if lost:
-            self._store.take_files(name, None, lost)
-            self._store.record(f"hook {name}", "hook.swept", name, {"files": len(lost)})
+            self._store.triggers.take_files(name, None, lost)
+            self._store.audit.record(f"hook {name}", "hook.swept", name, {"files": len(lost)})
 
     def _begin(self, job: JobRecord, now: datetime) -> None:
         if job.cancel:
-            self._store.change(job, state="cancelled", reason="cancelled before it began", finished_at=now)
+            self._store.jobs.change(job, state="cancelled", reason="cancelled before it began", finished_at=now)
             return
         settings = job.settings
         parameters: dict[str, Any] = {"run_id": job.id, "release": settings.get("release")}
@@ -203,9 +203,9 @@ class JobReconciler:
         try:
             run = self._runs.start(f"score/{job.fleet}", parameters, key, name, ("gateway", job.endpoint))
         except UnknownNameError as exc:
-            self._store.change(job, state="failed", reason=str(exc), finished_at=now)
+            self._store.jobs.change(job, state="failed", reason=str(exc), finished_at=now)
             return
-        self._store.change(job, flow_run_id=run)
+        self._store.jobs.change(job, flow_run_id=run)
 
     def _place(self, fleet: str, uri: str) -> str:
         return place_of(self._lake, fleet, uri) if uri.startswith(SCHEME) else uri
@@ -226,7 +226,7 @@ class JobReconciler:
             found = self._runs.progress(job.flow_run_id or "")
             progress = {"stage": found[0], "percent": found[1]} if found else job.progress
             if (job.state, job.progress, job.started_at) != ("running", progress, state.started_at):
-                self._store.change(job, state="running", progress=progress, started_at=state.started_at)
+                self._store.jobs.change(job, state="running", progress=progress, started_at=state.started_at)
 
     def _complete(self, job: JobRecord, state: RunState, now: datetime) -> None:
         account = read_job_result(self._lake, job.fleet, job.id)
@@ -235,8 +235,8 @@ class JobReconciler:
             return
         ended = {"started_at": state.started_at, "finished_at": state.ended_at or now}
         progress = {"stage": "score", "percent": 100.0}
-        self._store.change(job, state="completed", account=job_result_json(account), progress=progress, **ended)
-        self._store.record(job.client, "job.completed", job.id, {"predictions": account.rows})
+        self._store.jobs.change(job, state="completed", account=job_result_json(account), progress=progress, **ended)
+        self._store.audit.record(job.client, "job.completed", job.id, {"predictions": account.rows})
 
     def _is_gone(self, job: JobRecord, state: RunState, now: datetime) -> bool:
         """Whether the run's process has died without telling Prefect, as one that is killed does."""
@@ -248,29 +248,29 @@ class JobReconciler:
     def _again_or_fail(self, job: JobRecord, why: str, now: datetime, *, lost: bool = False) -> None:
         reason = why.strip().splitlines()[0][:500] if why.strip() else "no reason was given"
         if job.cancel:
-            self._store.change(job, state="cancelled", reason=job.reason or reason, finished_at=now)
+            self._store.jobs.change(job, state="cancelled", reason=job.reason or reason, finished_at=now)
         elif job.attempt < max(int(job.settings.get("retries", 0)), _LOST_RETRIES if lost else 0):
             changes = {"attempt": job.attempt + 1, "flow_run_id": None, "state": "queued", "reason": reason}
-            self._store.change(job, **changes)
+            self._store.jobs.change(job, **changes)
             self.wake()
         else:
-            self._store.change(job, state="failed", reason=reason, finished_at=now)
-            self._store.record(job.client, "job.failed", job.id, {"reason": reason})
+            self._store.jobs.change(job, state="failed", reason=reason, finished_at=now)
+            self._store.audit.record(job.client, "job.failed", job.id, {"reason": reason})
 
     def _cancelled(self, job: JobRecord, state: RunState, now: datetime) -> None:
         ended = state.ended_at or now
         late = self._late(job, state, ended)
         if late and not job.cancel:
             reason = f"it took longer than {job.settings['timeout_seconds']} seconds"
-            self._store.change(job, state="failed", reason=reason, finished_at=ended)
+            self._store.jobs.change(job, state="failed", reason=reason, finished_at=ended)
         else:
-            self._store.change(job, state="cancelled", reason=job.reason or state.message, finished_at=ended)
+            self._store.jobs.change(job, state="cancelled", reason=job.reason or state.message, finished_at=ended)
 
     def _cancel(self, job: JobRecord, state: RunState) -> None:
         if state.kind != "cancelling":
             self._runs.cancel(job.flow_run_id or "")
         if job.state != "cancelling":
-            self._store.change(job, state="cancelling")
+            self._store.jobs.change(job, state="cancelling")
 
     def _late(self, job: JobRecord, state: RunState, now: datetime) -> bool:
         limit = job.settings.get("timeout_seconds")

@@ -52,10 +52,10 @@ class WebhookDispatcher:
 
     def step(self, now: datetime) -> int:
         """Send what is due, several at the same time; how many messages that were."""
-        due = self._store.claim_deliveries(now, now + _LEASE, _AT_ONCE)
+        due = self._store.deliveries.claim(now, now + _LEASE, _AT_ONCE)
         if not due:
             return 0
-        wishes = self._store.subscriptions()
+        wishes = self._store.subscriptions.all()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(lambda delivery: self._deliver(delivery, wishes.get(delivery.subscription), now), due))
         return len(due)
@@ -63,14 +63,14 @@ class WebhookDispatcher:
     def _deliver(self, delivery: Delivery, wish: Subscription | None, now: datetime) -> None:
         wrong = self._attempt(delivery, wish)
         if not wrong:
-            self._store.settle_delivery(delivery, "delivered", now, "")
+            self._store.deliveries.settle(delivery, "delivered", now, "")
             return
         wait = pause(delivery.attempts + 1)
         if wait is None:
-            self._store.settle_delivery(delivery, "dead", now, wrong)
+            self._store.deliveries.settle(delivery, "dead", now, wrong)
             _LOG.warning("message %s to %s is given up: %s", delivery.message, delivery.subscription, wrong)
         else:
-            self._store.settle_delivery(delivery, "waiting", now + wait, wrong)
+            self._store.deliveries.settle(delivery, "waiting", now + wait, wrong)
 
     def _attempt(self, delivery: Delivery, wish: Subscription | None) -> str:
         if wish is None:

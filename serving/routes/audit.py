@@ -38,5 +38,5 @@ def read_audit(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Audit:
     """Who did what, the newest first."""
-    rows = parts.store.audit(limit)
+    rows = parts.store.audit.newest(limit)
     return Audit(entries=[Entry.model_validate({name: row[name] for name in Entry.model_fields}) for row in rows])

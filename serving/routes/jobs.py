@@ -68,7 +68,7 @@ Parts = Annotated[Dependencies, Depends(_services)]
 @router.get("")
 def list_endpoints(parts: Parts, client: Reader) -> Endpoints:
     """The endpoints that the key may use."""
-    known = {name: parts.store.endpoint(name) for name in parts.store.endpoints() if client.may_use(name)}
+    known = {name: parts.store.endpoints.get(name) for name in parts.store.endpoints.all() if client.may_use(name)}
     return Endpoints(endpoints=[_view(name, *found) for name, found in known.items() if found])
 
 
@@ -93,10 +93,10 @@ def put_endpoint(
     for name, deployment in definition.deployments.items():
         _check_deployment(parts, name, deployment)
     based_on = int(if_match.strip('"')) if if_match else None
-    version = parts.store.put_endpoint(endpoint, definition, based_on)
+    version = parts.store.endpoints.put(endpoint, definition, based_on)
     if version is None:
         raise ProblemError(412, f"endpoint {endpoint}: it was changed meanwhile; get it again", "header.if-match")
-    parts.store.record(client.name, "endpoint.put", endpoint, definition.model_dump(mode="json"))
+    parts.store.audit.record(client.name, "endpoint.put", endpoint, definition.model_dump(mode="json"))
     response.headers["ETag"] = f'"{version}"'
     return _view(endpoint, definition, version)
 
@@ -117,7 +117,7 @@ def _view(name: str, endpoint: BatchEndpoint, version: int) -> Endpoint:
 
 
 def _known(parts: Dependencies, endpoint: str) -> tuple[BatchEndpoint, int]:
-    found = parts.store.endpoint(endpoint)
+    found = parts.store.endpoints.get(endpoint)
     if found is None:
         raise ProblemError(404, f"endpoint {endpoint}: there is none; make it with PUT /v1/batch/{endpoint}")
     return found
@@ -138,17 +138,17 @@ def create_job(
 ) -> Job:
     """Take a job in. It is on record when this answers, and is done whatever dies after that."""
     if idempotency_key is not None:
-        former = parts.store.job_of_key(endpoint, client.name, idempotency_key)
+        former = parts.store.jobs.find(endpoint, client.name, idempotency_key)
         if former is not None:
             return _replayed(former, asked, response)
     definition, _ = _known(parts, endpoint)
     name = _chosen(definition, asked, myriad_deployment)
     job = new_job(endpoint, name, definition.deployments[name], client.name, asked, idempotency_key)
     _placed(parts, load_fleet(job.fleet, parts.home), job)
-    kept, new = parts.store.add_job(job)
+    kept, new = parts.store.jobs.add(job)
     if not new:
         return _replayed(kept, asked, response)
-    parts.store.record(client.name, "job.create", job.id, {"endpoint": endpoint, "deployment": name})
+    parts.store.audit.record(client.name, "job.create", job.id, {"endpoint": endpoint, "deployment": name})
     parts.keeper.wake()
     response.headers["Location"] = f"/v1/batch/{endpoint}/jobs/{job.id}"
     return job_view(job)
@@ -209,7 +209,7 @@ def list_jobs(
 ) -> Jobs:
     """Jobs of an endpoint, the newest first."""
     _known(parts, endpoint)
-    page = parts.store.page(endpoint, limit, after, state, deployment)
+    page = parts.store.jobs.page(endpoint, limit, after, state, deployment)
     filters = "".join(f"&{name}={value}" for name, value in (("state", state), ("deployment", deployment)) if value)
     following = f"/v1/batch/{endpoint}/jobs?limit={limit}&after={page.after}{filters}" if page.after else None
     return Jobs(jobs=[job_view(job) for job in page.jobs], next=following)
@@ -228,9 +228,9 @@ def cancel_job(endpoint: EndpointName, job: JobId, parts: Parts, client: Scorer)
         found = _job(parts, endpoint, job)
         if found.state in FINAL:
             raise ProblemError(409, f"job {job}: it is {found.state} already")
-        changed = parts.store.change(found, cancel=True, reason=f"cancelled by {client.name}")
+        changed = parts.store.jobs.change(found, cancel=True, reason=f"cancelled by {client.name}")
         if changed is not None:
-            parts.store.record(client.name, "job.cancel", job)
+            parts.store.audit.record(client.name, "job.cancel", job)
             parts.keeper.wake()
             return job_view(changed)
     raise ProblemError(503, f"job {job}: it changes too quickly; ask again", headers={"Retry-After": "1"})
@@ -282,7 +282,7 @@ def create_link(
     """An address of the output that needs no key until it expires, for whoever shall load it."""
     _completed(_job(parts, endpoint, job))
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=expires_in)
-    parts.store.record(client.name, "link.create", job, {"expires_at": end.isoformat()})
+    parts.store.audit.record(client.name, "link.create", job, {"expires_at": end.isoformat()})
     return Link(url=f"/v1/links/{parts.signer.sign(job, form, int(end.timestamp()))}", expires_at=end)
 
 
@@ -296,7 +296,7 @@ def follow_link(token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")],
     job_id, form, end = parts.signer.read(token)
     if datetime.now(UTC).timestamp() >= end:
         raise ProblemError(410, f"the link expired on {datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M:%S} UTC")
-    found = parts.store.job(job_id)
+    found = parts.store.jobs.get(job_id)
     if found is None:
         raise ProblemError(404, f"job {job_id}: there is none")
     return _output(parts, found, "parquet" if form == "parquet" else "csv")
@@ -327,12 +327,12 @@ async def upload(
         fleet = definition.deployments[chosen].fleet
         kept = await run_in_threadpool(keep_upload, parts.lake, fleet, name, FilePath(draft.name))
     detail = {"endpoint": endpoint, "bytes": kept.bytes}
-    await run_in_threadpool(parts.store.record, client.name, "upload", kept.uri, detail)
+    await run_in_threadpool(parts.store.audit.record, client.name, "upload", kept.uri, detail)
     return Upload(uri=kept.uri, bytes=kept.bytes, sha256=kept.sha256)
 
 
 def _job(parts: Dependencies, endpoint: str, job_id: str) -> JobRecord:
-    found = parts.store.job(job_id)
+    found = parts.store.jobs.get(job_id)
     if found is None or found.endpoint != endpoint:
         raise ProblemError(404, f"job {job_id}: endpoint {endpoint} has none of this id")
     return found

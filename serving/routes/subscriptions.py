@@ -58,7 +58,7 @@ class Replayed(BaseModel):
 @router.get("")
 def list_subscriptions(parts: Parts, client: Operator) -> Subscriptions:
     """The subscriptions that the key may see."""
-    found = [item for item in parts.store.subscriptions().items() if _reaches(client, item[1])]
+    found = [item for item in parts.store.subscriptions.all().items() if _reaches(client, item[1])]
     return Subscriptions(subscriptions=[_view(name, one) for name, one in found])
 
 
@@ -71,13 +71,13 @@ def put_subscription(subscription: Name, definition: Subscription, parts: Parts,
         raise ProblemError(422, f"body.url: {exc}", "body.url") from exc
     if not parts.can_sign:
         raise ProblemError(422, "set MYRIAD_WEBHOOK_SECRET for the gateway first, to a secret whsec_...")
-    if definition.endpoint is not None and parts.store.endpoint(definition.endpoint) is None:
+    if definition.endpoint is not None and parts.store.endpoints.get(definition.endpoint) is None:
         raise ProblemError(422, f"body.endpoint: {definition.endpoint}: there is no such endpoint", "body.endpoint")
-    before = parts.store.subscriptions().get(subscription)
+    before = parts.store.subscriptions.all().get(subscription)
     if not _reaches(client, definition) or (before is not None and not _reaches(client, before)):
         raise ProblemError(403, f"{client.credential}: it is for jobs of {', '.join(client.endpoints)} alone")
-    parts.store.put_subscription(subscription, definition)
-    parts.store.record(client.name, "subscription.put", subscription, definition.model_dump(mode="json"))
+    parts.store.subscriptions.put(subscription, definition)
+    parts.store.audit.record(client.name, "subscription.put", subscription, definition.model_dump(mode="json"))
     return _view(subscription, definition)
 
 
@@ -85,8 +85,8 @@ def put_subscription(subscription: Name, definition: Subscription, parts: Parts,
 def delete_subscription(subscription: Name, parts: Parts, client: Operator) -> Response:
     """End a subscription; messages on their way to it are dropped."""
     _known(parts, client, subscription)
-    parts.store.delete_subscription(subscription)
-    parts.store.record(client.name, "subscription.delete", subscription)
+    parts.store.subscriptions.delete(subscription)
+    parts.store.audit.record(client.name, "subscription.delete", subscription)
     return Response(status_code=204)
 
 
@@ -100,7 +100,7 @@ def list_messages(
 ) -> Messages:
     """Messages to a subscriber; `state=dead` has those that were given up."""
     _known(parts, client, subscription)
-    found = parts.store.deliveries(subscription, state, limit)
+    found = parts.store.deliveries.newest(subscription, state, limit)
     return Messages(
         messages=[
             Message(id=one.message, state=one.state, attempts=one.attempts, due_at=one.due_at, reason=one.reason)
@@ -118,10 +118,10 @@ def replay(
 ) -> Replayed:
     """Send messages again that were given up."""
     _known(parts, client, subscription)
-    count = parts.store.replay(subscription, message)
+    count = parts.store.deliveries.replay(subscription, message)
     if message is not None and not count:
         raise ProblemError(404, f"message {message}: there is none to {subscription}", "query.message")
-    parts.store.record(client.name, "subscription.replay", subscription, {"messages": count})
+    parts.store.audit.record(client.name, "subscription.replay", subscription, {"messages": count})
     return Replayed(messages=count)
 
 
@@ -130,7 +130,7 @@ def _view(name: str, subscription: Subscription) -> NamedSubscription:
 
 
 def _known(parts: Dependencies, client: Client, name: str) -> None:
-    found = parts.store.subscriptions().get(name)
+    found = parts.store.subscriptions.all().get(name)
     if found is None or not _reaches(client, found):
         raise ProblemError(404, f"subscription {name}: there is none; make it with PUT /v1/subscriptions/{name}")
 

@@ -472,7 +472,7 @@ def test_the_gateway_speaks_https_with_a_certificate_of_its_own(stack, tmp_path)
 
 def test_a_file_event_becomes_a_run_by_an_automation(gateway, stack):
     gateway.client.put(
-        "/v1/hooks/landing",
+        "/v1/triggers/landing",
         json={"endpoint": "shop", "delivery": "event", "debounce_seconds": 0, "sweep_seconds": None},
     ).raise_for_status()
     content = (stack.home / "future/a.csv").read_text().replace("2.5", "2.75")
@@ -480,7 +480,7 @@ def test_a_file_event_becomes_a_run_by_an_automation(gateway, stack):
     place.write_text(content)
     before = stack.runs("score/shop")
     for _ in range(3):
-        answer = gateway.client.post("/v1/hooks/landing", json={"uri": str(place)})
+        answer = gateway.client.post("/v1/triggers/landing", json={"uri": str(place)})
         assert answer.status_code == 202, answer.text
     stack.begun("score/shop", before, limit_s=10)
     done = stack.completed("score/shop", before)

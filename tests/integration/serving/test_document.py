@@ -16,7 +16,7 @@ def made(tmp_path_factory):
     with gateway(tmp_path_factory.mktemp("gateway")) as found:
         operator = found.client("operate", "score")
         operator.put("/v1/batch/m3", json=ENDPOINT)
-        operator.put("/v1/hooks/landing", json={"endpoint": "m3"})
+        operator.put("/v1/triggers/landing", json={"endpoint": "m3"})
         yield found
 
 

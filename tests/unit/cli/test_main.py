@@ -433,8 +433,10 @@ def test_a_gateway_without_prefect_says_what_to_start(myriad, monkeypatch):
     assert "no Prefect server is known; start one: myriad up" in result.output
 
 
-def test_messages_to_nobody_cannot_be_sent_again(myriad):
-    result = myriad("hooks", "replay", "app")
+@pytest.mark.parametrize("group", ["webhooks", "hooks"])
+def test_messages_to_nobody_cannot_be_sent_again(myriad, group):
+    """By the former name of the commands too."""
+    result = myriad(group, "replay", "app")
     assert result.exit_code == 2
     assert "subscription app: there is none" in result.output
-    assert json.loads(myriad("hooks", "list", "--json").stdout) == []
+    assert json.loads(myriad(group, "list", "--json").stdout) == []

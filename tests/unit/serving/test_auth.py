@@ -11,6 +11,7 @@ from adapters.gateway.api_keys import create_key, revoke_key, rotate_key
 from domain.errors import RequestError, UnknownNameError
 from domain.gateway.api_keys import SCOPES, Key, make_key
 from serving.app import OPEN, Limits
+from serving.auth import RateLimit
 
 VALUES = {
     "endpoint": "rides",
@@ -31,9 +32,9 @@ SCOPE_OF = {
     ("get", "/v1/batch/{endpoint}/jobs/{job}/output"): "read",
     ("post", "/v1/batch/{endpoint}/jobs/{job}/links"): "read",
     ("post", "/v1/batch/{endpoint}/uploads"): "score",
-    ("get", "/v1/hooks"): "read",
-    ("put", "/v1/hooks/{hook}"): "operate",
-    ("post", "/v1/hooks/{hook}"): "score",
+    ("get", "/v1/triggers"): "read",
+    ("put", "/v1/triggers/{hook}"): "operate",
+    ("post", "/v1/triggers/{hook}"): "score",
     ("get", "/v1/audit"): "admin",
     ("get", "/v1/subscriptions"): "operate",
     ("put", "/v1/subscriptions/{subscription}"): "operate",
@@ -139,7 +140,7 @@ def test_keys_are_rotated_without_a_gap_and_end_when_they_are_revoked(made):
 
 def test_an_expired_key_is_told_when(made):
     new, past = make_key(), datetime.now(UTC) - timedelta(days=1)
-    made.store.add_key(Key("old", "primary", new.prefix, new.digest, ("read",), (), past - timedelta(days=1), past))
+    made.store.keys.add(Key("old", "primary", new.prefix, new.digest, ("read",), (), past - timedelta(days=1), past))
     told = is_problem(made.nobody.get("/v1/batch", headers={"X-API-Key": new.text}), 401)
     assert told == f"key {new.prefix} expired on {past:%Y-%m-%d %H:%M} UTC"
 
@@ -158,7 +159,7 @@ def test_who_did_what_is_written_down(made):
     client = made.client("score", name="writer")
     job = client.post("/v1/batch/rides/jobs", json={}).json()
     client.delete(f"/v1/batch/rides/jobs/{job['id']}")
-    entries = [entry for entry in made.store.audit(100) if entry["client"] == "writer"]
+    entries = [entry for entry in made.store.audit.newest(100) if entry["client"] == "writer"]
     assert [(entry["action"], entry["target"]) for entry in entries] == [
         ("job.cancel", job["id"]),
         ("job.create", job["id"]),
@@ -217,7 +218,7 @@ def test_errors_tell_nothing_of_the_inside(made, monkeypatch):
         raise RuntimeError("password=hunter2")
 
     client = made.client("read")
-    monkeypatch.setattr(type(made.store), "endpoints", broken)
+    monkeypatch.setattr(type(made.store.endpoints), "all", broken)
     assert is_problem(client.get("/v1/batch"), 500) == "the gateway failed; its log has the cause"
 
 
@@ -231,8 +232,8 @@ def test_no_secret_is_in_a_log_the_audit_an_answer_or_the_database(tmp_path, cap
         wrong = make_key().text
         answers = [
             operator.put("/v1/batch/rides", json=ENDPOINT),
-            operator.put("/v1/hooks/signed", json={"endpoint": "rides", "verification": "signature"}),
-            found.nobody.post("/v1/hooks/signed", json={}, headers={"webhook-signature": "v1,AAAA"}),
+            operator.put("/v1/triggers/signed", json={"endpoint": "rides", "verification": "signature"}),
+            found.nobody.post("/v1/triggers/signed", json={}, headers={"webhook-signature": "v1,AAAA"}),
             operator.put("/v1/subscriptions/app", json={"url": "https://app.example.org/?token=a"}),
             operator.put("/v1/subscriptions/app", json={"url": "https://user:hunter2@app.example.org/"}),
             operator.post("/v1/batch/rides/jobs", json={}, headers={"Idempotency-Key": "x"}),
@@ -247,3 +248,12 @@ def test_no_secret_is_in_a_log_the_audit_an_answer_or_the_database(tmp_path, cap
     for name, text in texts.items():
         for one in (key, key.rpartition("_")[2], wrong, secret, secret.removeprefix("whsec_"), "hunter2", SECRET):
             assert one not in text, name
+
+
+def test_a_client_that_rested_for_long_may_ask_so_often_at_once_and_no_more():
+    limit = RateLimit(per_second=2.0, at_once=3)
+    assert limit.take("shop", now=0.0) == 0.0
+    # An hour later: not 7,200 requests at once.
+    assert [limit.take("shop", now=3600.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+    assert limit.take("shop", now=3600.5) == 0.0
+    assert limit.take("other", now=3600.0) == 0.0

@@ -76,7 +76,7 @@ def test_a_subscriber_hears_what_it_asked_for_of_its_fleets(made):
 def test_nobody_is_told_of_what_was_long_before_the_subscription(made):
     happen(made)
     subscribe(made)
-    made.store.subscribed_at = lambda: {"app": now(3600)}
+    made.store.subscriptions.changed_at = lambda: {"app": now(3600)}
     assert told(made) == {}
 
 

@@ -83,7 +83,7 @@ def test_an_endpoint_is_made_changed_and_switched(client, made):
     assert client.post(JOBS, json={}).json()["deployment"] == "green"
     assert client.put("/v1/batch/rides", json=ENDPOINT, headers={"If-Match": '"2"'}).json()["version"] == 3
     assert [one["name"] for one in client.get("/v1/batch").json()["endpoints"]] == ["rides"]
-    actions = [entry["action"] for entry in made.store.audit(10)]
+    actions = [entry["action"] for entry in made.store.audit.newest(10)]
     assert actions == ["endpoint.put", "job.create", "endpoint.put", "endpoint.put", "key.create"]
 
 

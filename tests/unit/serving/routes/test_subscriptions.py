@@ -100,8 +100,8 @@ def test_what_is_not_taken_is_sent_again_with_the_same_id_and_given_up_after_two
 def test_a_gateway_that_dies_with_a_message_in_its_hand_loses_none(made, tmp_path):
     subscribe(made)
     completed_job(made)
-    (claimed,) = made.store.claim_deliveries(now(), now(60), 16)
-    assert made.store.claim_deliveries(now(), now(60), 16) == [], "nobody else sends it meanwhile"
+    (claimed,) = made.store.deliveries.claim(now(), now(60), 16)
+    assert made.store.deliveries.claim(now(), now(60), 16) == [], "nobody else sends it meanwhile"
     with gateway(tmp_path) as another:
         assert another.postman.step(now(30)) == 0
         assert another.postman.step(now(61)) == 1
@@ -187,7 +187,7 @@ def test_an_ended_subscription_is_told_no_more(made):
     assert made.operator.delete("/v1/subscriptions/app").status_code == 204
     assert made.postman.step(now()) == 0
     completed_job(made)
-    assert made.store.deliveries(None, None, 10) == []
+    assert made.store.deliveries.newest(None, None, 10) == []
 
 
 def test_a_key_for_one_endpoint_sees_subscriptions_of_that_alone(made):

@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.gateway.jobs import Name, Overrides
 
-__all__ = ["Hook"]
+__all__ = ["Trigger"]
 
 
-class Hook(BaseModel):
+class Trigger(BaseModel):
     """Where events come in, and what becomes of the files that they name.
 
     With `signature` a sender proves itself by the signature of Standard Webhooks, with the secret that the environment

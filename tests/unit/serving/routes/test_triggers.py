@@ -29,7 +29,7 @@ def made(tmp_path):
 
 
 def put_hook(made, name="landing", **changes):
-    answer = made.operator.put(f"/v1/hooks/{name}", json={"endpoint": "rides", "debounce_seconds": 10} | changes)
+    answer = made.operator.put(f"/v1/triggers/{name}", json={"endpoint": "rides", "debounce_seconds": 10} | changes)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -47,9 +47,9 @@ def jobs(made, after=60):
 
 
 def test_files_that_land_together_become_one_job(made):
-    assert put_hook(made)["url"] == "/v1/hooks/landing"
+    assert put_hook(made)["url"] == "/v1/triggers/landing"
     for name in ("b", "a", "c"):
-        answer = made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/{name}.csv"})
+        answer = made.operator.post("/v1/triggers/landing", json={"uri": f"{made.today}/{name}.csv"})
         assert answer.json() == {"files": 1, "waiting": 1, "repeated": False, "outside": []}
     assert jobs(made, after=5) == [], "they have not rested yet"
     (job,) = jobs(made)
@@ -62,11 +62,11 @@ def test_files_that_land_together_become_one_job(made):
 
 def test_a_stream_that_never_pauses_is_cut_into_jobs(made):
     put_hook(made)
-    made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/a.csv"})
+    made.operator.post("/v1/triggers/landing", json={"uri": f"{made.today}/a.csv"})
     first = datetime.now(UTC)
     later = first + timedelta(seconds=59)
     row = {"hook": "landing", "key": "x", "uri": f"{made.today}/b.csv", "received_at": later.isoformat()}
-    with made.store._begin() as connection:
+    with made.store.database.begin() as connection:
         connection.execute(FILES.insert().values(**row))
     made.keeper.step(first + timedelta(seconds=59))
     assert made.operator.get("/v1/batch/rides/jobs").json()["jobs"] == []
@@ -95,7 +95,7 @@ def test_a_thousand_events_for_a_hundred_files_are_a_hundred_inputs(made):
     headers = {"Content-Type": "application/cloudevents+json"}
     with ThreadPoolExecutor(16) as pool:
         answers = list(
-            pool.map(lambda event: made.operator.post("/v1/hooks/landing", json=event, headers=headers), events)
+            pool.map(lambda event: made.operator.post("/v1/triggers/landing", json=event, headers=headers), events)
         )
     over.set()
     keeper.join()
@@ -108,15 +108,15 @@ def test_a_thousand_events_for_a_hundred_files_are_a_hundred_inputs(made):
 def test_a_newer_version_of_a_file_is_another_input_and_the_same_one_is_not(made):
     put_hook(made)
     send = {"uri": f"{made.today}/a.csv", "etag": "e1"}
-    assert made.operator.post("/v1/hooks/landing", json=send).json()["waiting"] == 1
+    assert made.operator.post("/v1/triggers/landing", json=send).json()["waiting"] == 1
     assert len(jobs(made)) == 1
-    assert made.operator.post("/v1/hooks/landing", json=send).json()["waiting"] == 0
+    assert made.operator.post("/v1/triggers/landing", json=send).json()["waiting"] == 0
     assert len(jobs(made)) == 1
-    assert made.operator.post("/v1/hooks/landing", json=send | {"etag": "e2"}).json()["waiting"] == 1
+    assert made.operator.post("/v1/triggers/landing", json=send | {"etag": "e2"}).json()["waiting"] == 1
     assert len(jobs(made)) == 2
     # Nobody knows whether a file without a version has changed: the ledger of inputs tells.
     for count in (3, 4):
-        made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/b.csv"})
+        made.operator.post("/v1/triggers/landing", json={"uri": f"{made.today}/b.csv"})
         assert len(jobs(made)) == count
 
 
@@ -124,15 +124,15 @@ def test_cloud_events_are_taken_in_all_three_modes(made):
     put_hook(made)
     data = {"uri": f"{made.today}/binary.csv"}
     binary = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "created"}
-    assert made.operator.post("/v1/hooks/landing", json=data, headers=binary).json()["waiting"] == 1
-    assert made.operator.post("/v1/hooks/landing", json=data, headers=binary).json()["repeated"]
+    assert made.operator.post("/v1/triggers/landing", json=data, headers=binary).json()["waiting"] == 1
+    assert made.operator.post("/v1/triggers/landing", json=data, headers=binary).json()["repeated"]
     event = {"specversion": "1.0", "id": "2", "source": "s", "type": "created"}
     structured = event | {"data": {"uri": f"{made.today}/structured.csv"}}
     kind = {"Content-Type": "application/cloudevents+json; charset=utf-8"}
-    assert made.operator.post("/v1/hooks/landing", json=structured, headers=kind).json()["waiting"] == 1
+    assert made.operator.post("/v1/triggers/landing", json=structured, headers=kind).json()["waiting"] == 1
     batch = [event | {"id": name, "data": {"uri": f"{made.today}/{name}.csv"}} for name in ("x", "y")]
     kind = {"Content-Type": "application/cloudevents-batch+json"}
-    assert made.operator.post("/v1/hooks/landing", json=batch, headers=kind).json()["waiting"] == 2
+    assert made.operator.post("/v1/triggers/landing", json=batch, headers=kind).json()["waiting"] == 2
     (job,) = jobs(made)
     assert len(job["inputs"]) == 4
 
@@ -141,7 +141,7 @@ def test_hidden_unfinished_unwanted_and_forbidden_files_are_left_out(made):
     put_hook(made, include=["*.csv"])
     names = ["a.csv", "b.json", "_c.csv", "d.csv.tmp", "folder/"]
     uris = [f"{made.today}/{name}" for name in names] + ["/etc/x.csv", f"{made.today}/../y.csv"]
-    found = made.operator.post("/v1/hooks/landing", json={"uris": uris}).json()
+    found = made.operator.post("/v1/triggers/landing", json={"uris": uris}).json()
     assert (found["files"], found["waiting"]) == (1, 1)
     assert [reason.partition(":")[0] for reason in found["outside"]] == ["/etc/x.csv", f"{made.today}/../y.csv"]
     (job,) = jobs(made)
@@ -157,14 +157,14 @@ def signed(body, identity="msg_1", moment=None, secret=SECRET):
 
 
 def test_a_signed_message_needs_no_key_and_counts_once(made, monkeypatch):
-    answer = made.operator.put("/v1/hooks/signed", json={"endpoint": "rides", "verification": "signature"})
+    answer = made.operator.put("/v1/triggers/signed", json={"endpoint": "rides", "verification": "signature"})
     assert "set MYRIAD_HOOK_SECRET_SIGNED for the gateway first" in is_problem(answer, 422)
     monkeypatch.setenv("MYRIAD_HOOK_SECRET_SIGNED", SECRET)
     put_hook(made, "signed", verification="signature")
     body = json.dumps({"uri": f"{made.today}/a.csv"})
-    first = made.nobody.post("/v1/hooks/signed", content=body, headers=signed(body))
+    first = made.nobody.post("/v1/triggers/signed", content=body, headers=signed(body))
     assert first.json() == {"files": 1, "waiting": 1, "repeated": False, "outside": []}
-    again = made.nobody.post("/v1/hooks/signed", content=body, headers=signed(body))
+    again = made.nobody.post("/v1/triggers/signed", content=body, headers=signed(body))
     assert again.json() == {"files": 1, "waiting": 0, "repeated": True, "outside": []}
     assert len(jobs(made)) == 1
 
@@ -185,11 +185,11 @@ def test_a_message_whose_signature_does_not_hold_is_refused(made, monkeypatch, c
     monkeypatch.setenv("MYRIAD_HOOK_SECRET_SIGNED", SECRET)
     put_hook(made, "signed", verification="signature")
     body = json.dumps({"uri": f"{made.today}/a.csv"})
-    answer = made.nobody.post("/v1/hooks/signed", content=body, headers=signed(body) | change)
+    answer = made.nobody.post("/v1/triggers/signed", content=body, headers=signed(body) | change)
     assert told in is_problem(answer, 401)
     changed = body.replace("a.csv", "b.csv")
     assert "No matching signature" in is_problem(
-        made.nobody.post("/v1/hooks/signed", content=changed, headers=signed(body)), 401
+        made.nobody.post("/v1/triggers/signed", content=changed, headers=signed(body)), 401
     )
     assert jobs(made) == []
 
@@ -199,28 +199,30 @@ def test_an_old_message_is_refused_though_its_signature_holds(made, monkeypatch)
     put_hook(made, "signed", verification="signature")
     body = json.dumps({"uri": f"{made.today}/a.csv"})
     old = signed(body, moment=datetime.now(UTC) - timedelta(minutes=6))
-    assert "too old" in is_problem(made.nobody.post("/v1/hooks/signed", content=body, headers=old), 401)
+    assert "too old" in is_problem(made.nobody.post("/v1/triggers/signed", content=body, headers=old), 401)
 
 
 def test_bad_messages_are_told(made):
     put_hook(made)
     post = made.operator.post
     assert "no JSON" in is_problem(
-        post("/v1/hooks/landing", content=b"{", headers={"Content-Type": "application/json"}), 422
+        post("/v1/triggers/landing", content=b"{", headers={"Content-Type": "application/json"}), 422
     )
     text = {"Content-Type": "text/csv"}
     assert "content-type: text/csv is not taken" in is_problem(
-        post("/v1/hooks/landing", content=b"", headers=text), 415
+        post("/v1/triggers/landing", content=b"", headers=text), 415
     )
-    assert "no format that is known" in is_problem(post("/v1/hooks/landing", json={"a": 1}), 422)
+    assert "no format that is known" in is_problem(post("/v1/triggers/landing", json={"a": 1}), 422)
     event = {"Content-Type": "application/cloudevents+json"}
-    assert "not a CloudEvent" in is_problem(post("/v1/hooks/landing", json={"specversion": "1.0"}, headers=event), 422)
-    assert "there is none" in is_problem(post("/v1/hooks/nope", json={"uri": "x"}), 404)
-    is_problem(made.nobody.post("/v1/hooks/nope", json={"uri": "x"}), 401)
-    is_problem(made.nobody.post("/v1/hooks/landing", json={"uri": "x"}), 401)
-    is_problem(made.client("read").post("/v1/hooks/landing", json={"uri": "x"}), 403)
+    assert "not a CloudEvent" in is_problem(
+        post("/v1/triggers/landing", json={"specversion": "1.0"}, headers=event), 422
+    )
+    assert "there is none" in is_problem(post("/v1/triggers/nope", json={"uri": "x"}), 404)
+    is_problem(made.nobody.post("/v1/triggers/nope", json={"uri": "x"}), 401)
+    is_problem(made.nobody.post("/v1/triggers/landing", json={"uri": "x"}), 401)
+    is_problem(made.client("read").post("/v1/triggers/landing", json={"uri": "x"}), 403)
     assert "it is not for endpoint rides" in is_problem(
-        made.client("score", endpoints=("other",)).post("/v1/hooks/landing", json={"uri": "x"}), 403
+        made.client("score", endpoints=("other",)).post("/v1/triggers/landing", json={"uri": "x"}), 403
     )
 
 
@@ -235,15 +237,15 @@ def test_bad_messages_are_told(made):
     ],
 )
 def test_a_hook_that_cannot_work_is_refused(made, change, told):
-    answer = made.operator.put("/v1/hooks/landing", json={"endpoint": "rides"} | change)
+    answer = made.operator.put("/v1/triggers/landing", json={"endpoint": "rides"} | change)
     assert told in is_problem(answer, 422)
 
 
 def test_hooks_are_listed_for_those_who_may_use_them(made):
     put_hook(made, include=["*.csv"])
-    (found,) = made.client("read").get("/v1/hooks").json()["hooks"]
-    assert (found["name"], found["include"], found["url"]) == ("landing", ["*.csv"], "/v1/hooks/landing")
-    assert made.client("read", endpoints=("other",)).get("/v1/hooks").json()["hooks"] == []
+    (found,) = made.client("read").get("/v1/triggers").json()["hooks"]
+    assert (found["name"], found["include"], found["url"]) == ("landing", ["*.csv"], "/v1/triggers/landing")
+    assert made.client("read", endpoints=("other",)).get("/v1/triggers").json()["hooks"] == []
 
 
 def test_files_whose_event_was_lost_are_found_and_scored_once(made, tmp_path):
@@ -254,7 +256,7 @@ def test_files_whose_event_was_lost_are_found_and_scored_once(made, tmp_path):
         (tmp_path / "today" / name).write_text("ride\n1\n")
         if name != "young.csv":
             os.utime(tmp_path / "today" / name, (old, old))
-    made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/noted.csv"})
+    made.operator.post("/v1/triggers/landing", json={"uri": f"{made.today}/noted.csv"})
     (job,) = jobs(made, after=0) or jobs(made, after=12)
     assert sorted(job["inputs"]) == [f"{made.today}/lost.csv", f"{made.today}/noted.csv"]
     # The next sweep finds the young one, and no other one finds anything twice.
@@ -266,7 +268,7 @@ def test_files_whose_event_was_lost_are_found_and_scored_once(made, tmp_path):
 def test_a_hook_may_make_events_for_automations_in_place_of_jobs(made):
     put_hook(made, delivery="event")
     for name in ("a", "b", "a"):
-        made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/{name}.csv"})
+        made.operator.post("/v1/triggers/landing", json={"uri": f"{made.today}/{name}.csv"})
     made.runs.away = True
     with pytest.raises(OrchestratorError):
         made.keeper.step(datetime.now(UTC) + timedelta(seconds=60))
@@ -282,11 +284,11 @@ def test_a_hook_may_make_events_for_automations_in_place_of_jobs(made):
 
 def test_an_event_that_may_have_been_sent_is_sent_again_with_the_same_id(made):
     put_hook(made, delivery="event")
-    made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/a.csv"})
-    sent, made.store.event_sent = made.store.event_sent, killed
+    made.operator.post("/v1/triggers/landing", json={"uri": f"{made.today}/a.csv"})
+    sent, made.store.events.mark_sent = made.store.events.mark_sent, killed
     with pytest.raises(RuntimeError):
         made.keeper.step(datetime.now(UTC) + timedelta(seconds=60))
-    made.store.event_sent = sent
+    made.store.events.mark_sent = sent
     jobs(made)
     first, second = made.runs.events
     assert first == second
@@ -294,3 +296,13 @@ def test_an_event_that_may_have_been_sent_is_sent_again_with_the_same_id(made):
 
 def killed(*_):
     raise RuntimeError("killed")
+
+
+def test_the_former_address_of_triggers_works_and_is_not_in_the_document(made):
+    put_hook(made)
+    sent = made.operator.post("/v1/hooks/landing", json={"uri": f"{made.today}/a.csv"})
+    assert (sent.status_code, sent.json()["waiting"]) == (202, 1)
+    assert made.operator.get("/v1/hooks").json() == made.operator.get("/v1/triggers").json()
+    paths = made.operator.get("/openapi.json").json()["paths"]
+    assert "/v1/triggers/{hook}" in paths
+    assert not [path for path in paths if "hooks" in path]

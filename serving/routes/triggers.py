@@ -1,4 +1,4 @@
-"""Routes of incoming webhooks: events about files, noted once each, and made to jobs by the keeper."""
+"""Routes of triggers: events about files are recorded once each, and the job reconciler makes jobs of them."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -7,12 +7,12 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from adapters.gateway.webhook_client import documents_of, is_signed
+from adapters.gateway.webhook_client import documents_of, verify_signature
 from adapters.sources.fleet_files import load_fleet
-from domain.errors import RequestError
+from domain.errors import ContentTypeError, RequestError, SignatureError
 from domain.gateway.file_events import FileEvent, file_events, wanted
-from domain.gateway.inbound_hooks import Hook
 from domain.gateway.jobs import check_place
+from domain.gateway.triggers import Trigger
 from serving.auth import allow
 from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
@@ -20,9 +20,9 @@ from serving.routes.jobs import Operator, Parts, Reader
 
 __all__ = ["incoming", "router"]
 
-router = APIRouter(prefix="/v1/hooks", tags=["hooks"], responses=answers(401, 403, 404, 413, 422, 429, 503))
-incoming = APIRouter(prefix="/v1/hooks", tags=["hooks"], responses=answers(401, 403, 404, 413, 415, 422, 429, 503))
-HookName = Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$", examples=["landing"])]
+router = APIRouter(tags=["triggers"], responses=answers(401, 403, 404, 413, 422, 429, 503))
+incoming = APIRouter(tags=["triggers"], responses=answers(401, 403, 404, 413, 415, 422, 429, 503))
+TriggerName = Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$", examples=["landing"])]
 _EXAMPLE = {"uris": ["s3://raw/rides/2026-11-26.csv"]}
 _OBJECT = {"schema": {"type": "object"}, "example": _EXAMPLE}
 _BODY = {
@@ -38,17 +38,17 @@ _MOST_FILES = 10_000
 _MOST_TOLD = 20
 
 
-class NamedHook(Hook):
-    """A hook. url : where senders post events."""
+class NamedTrigger(Trigger):
+    """A trigger. url : where senders post events."""
 
     name: str
     url: str
 
 
-class Hooks(BaseModel):
-    """All hooks."""
+class Triggers(BaseModel):
+    """All triggers."""
 
-    hooks: list[NamedHook]
+    hooks: list[NamedTrigger]
 
 
 class Taken(BaseModel):
@@ -61,17 +61,17 @@ class Taken(BaseModel):
 
 
 @router.get("")
-def list_hooks(parts: Parts, client: Reader) -> Hooks:
-    """All hooks."""
-    return Hooks(
-        hooks=[_view(name, hook) for name, hook in parts.store.hooks().items() if client.may_use(hook.endpoint)]
+def list_triggers(parts: Parts, client: Reader) -> Triggers:
+    """List all triggers."""
+    return Triggers(
+        hooks=[_view(name, hook) for name, hook in parts.store.triggers.all().items() if client.may_use(hook.endpoint)]
     )
 
 
 @router.put("/{hook}")
-def put_hook(hook: HookName, definition: Hook, parts: Parts, client: Operator) -> NamedHook:
-    """Make or change a hook."""
-    found = parts.store.endpoint(definition.endpoint)
+def put_trigger(hook: TriggerName, definition: Trigger, parts: Parts, client: Operator) -> NamedTrigger:
+    """Create or change a trigger."""
+    found = parts.store.endpoints.get(definition.endpoint)
     if found is None:
         raise ProblemError(422, f"body.endpoint: {definition.endpoint}: there is no such endpoint", "body.endpoint")
     if not client.may_use(definition.endpoint):
@@ -83,13 +83,13 @@ def put_hook(hook: HookName, definition: Hook, parts: Parts, client: Operator) -
     if definition.verification == "signature" and parts.secret_of(hook) is None:
         told = f"body.verification: set {parts.secret_name(hook)} for the gateway first, to a secret whsec_..."
         raise ProblemError(422, told, "body.verification")
-    parts.store.put_hook(hook, definition)
-    parts.store.record(client.name, "hook.put", hook, definition.model_dump(mode="json"))
+    parts.store.triggers.put(hook, definition)
+    parts.store.audit.record(client.name, "hook.put", hook, definition.model_dump(mode="json"))
     return _view(hook, definition)
 
 
 @incoming.post("/{hook}", status_code=202, openapi_extra={"requestBody": _BODY})
-async def take_events(hook: HookName, request: Request, parts: Parts) -> Taken:
+async def take_events(hook: TriggerName, request: Request, parts: Parts) -> Taken:
     """Take events in: S3 notifications, CloudEvents (binary, structured, batch), or `{"uris": [...]}`.
 
     A sender proves itself as the hook says: by a key with the scope `score`, or by a Standard Webhooks signature.
@@ -100,47 +100,50 @@ async def take_events(hook: HookName, request: Request, parts: Parts) -> Taken:
     return await run_in_threadpool(_take, hook, definition, body, dict(request.headers), sender, parts)
 
 
-def _view(name: str, hook: Hook) -> NamedHook:
-    return NamedHook(name=name, url=f"/v1/hooks/{name}", **hook.model_dump())
+def _view(name: str, hook: Trigger) -> NamedTrigger:
+    return NamedTrigger(name=name, url=f"/v1/triggers/{name}", **hook.model_dump())
 
 
-def _of_name(parts: Dependencies, name: str) -> Hook | None:
-    return parts.store.hooks().get(name)
+def _of_name(parts: Dependencies, name: str) -> Trigger | None:
+    return parts.store.triggers.all().get(name)
 
 
-async def _sender(name: str, hook: Hook | None, request: Request, body: bytes, parts: Dependencies) -> str:
+async def _sender(name: str, hook: Trigger | None, request: Request, body: bytes, parts: Dependencies) -> str:
     """Who has sent this. An unknown hook is told to those alone who have a key."""
     if hook is not None and hook.verification == "signature":
         secret = parts.secret_of(name)
         if secret is None:
             raise ProblemError(503, f"hook {name}: {parts.secret_name(name)} is not set for this gateway")
-        if wrong := is_signed(secret, body, dict(request.headers)):
+        try:
+            verify_signature(secret, body, dict(request.headers))
+        except SignatureError as exc:
             request.app.state.doors.refuse(request.client.host if request.client else "")
-            raise ProblemError(401, f"the signature does not hold: {wrong}", "header.webhook-signature")
+            raise ProblemError(401, f"the signature does not hold: {exc}", "header.webhook-signature") from exc
         return f"hook {name}"
     client = await allow("score")(request)
     if hook is None:
-        raise ProblemError(404, f"hook {name}: there is none; make it with PUT /v1/hooks/{name}")
+        raise ProblemError(404, f"hook {name}: there is none; make it with PUT /v1/triggers/{name}")
     if not client.may_use(hook.endpoint):
         raise ProblemError(403, f"{client.credential}: it is not for endpoint {hook.endpoint}")
     return client.name
 
 
 def _take(
-    name: str, hook: Hook | None, body: bytes, headers: dict[str, str], sender: str, parts: Dependencies
+    name: str, hook: Trigger | None, body: bytes, headers: dict[str, str], sender: str, parts: Dependencies
 ) -> Taken:
     if hook is None:
         raise ProblemError(404, f"hook {name}: there is none")
     try:
         documents = documents_of(body, headers)
+    except ContentTypeError as exc:
+        raise ProblemError(415, str(exc), "header.content-type") from exc
     except RequestError as exc:
-        status = 415 if str(exc).startswith("content-type") else 422
-        raise ProblemError(status, str(exc), "header.content-type" if status == 415 else "body") from exc
+        raise ProblemError(422, str(exc), "body") from exc
     noted = [_note(name, hook, identity, document, headers, parts) for identity, document in documents]
     files, waiting = sum(len(one.files) for one in noted), sum(one.waiting or 0 for one in noted)
     outside = [reason for one in noted for reason in one.outside]
     if waiting or outside:
-        parts.store.record(sender, "hook.files", name, {"waiting": waiting, "outside": outside[:_MOST_TOLD]})
+        parts.store.audit.record(sender, "hook.files", name, {"waiting": waiting, "outside": outside[:_MOST_TOLD]})
         parts.keeper.wake()
     repeated = bool(noted) and all(one.waiting is None for one in noted)
     return Taken(files=files, waiting=waiting, repeated=repeated, outside=outside[:_MOST_TOLD])
@@ -156,16 +159,16 @@ class _Noted:
 
 
 def _note(
-    name: str, hook: Hook, identity: str | None, document: object, headers: dict[str, str], parts: Dependencies
+    name: str, hook: Trigger, identity: str | None, document: object, headers: dict[str, str], parts: Dependencies
 ) -> _Noted:
     files, outside = _wanted(hook, document, parts)
     signed = headers.get("webhook-id") if hook.verification == "signature" else None
     # A document without an id may be sent again on purpose: its files are told apart by their versions alone.
     message = " ".join(filter(None, (signed, identity))) or None
-    return _Noted(files, parts.store.take_files(name, message, files), outside)
+    return _Noted(files, parts.store.triggers.take_files(name, message, files), outside)
 
 
-def _wanted(hook: Hook, document: object, parts: Dependencies) -> tuple[list[FileEvent], list[str]]:
+def _wanted(hook: Trigger, document: object, parts: Dependencies) -> tuple[list[FileEvent], list[str]]:
     """Files of a document that the hook wants, and why others are left out that lie where none may be read."""
     try:
         found = [event for event in file_events(document) if wanted(event.uri, hook.include)]
@@ -183,8 +186,8 @@ def _wanted(hook: Hook, document: object, parts: Dependencies) -> tuple[list[Fil
     return taken, outside
 
 
-def _roots(hook: Hook, parts: Dependencies) -> list[str]:
-    found = parts.store.endpoint(hook.endpoint)
+def _roots(hook: Trigger, parts: Dependencies) -> list[str]:
+    found = parts.store.endpoints.get(hook.endpoint)
     if found is None:
         raise ProblemError(404, f"endpoint {hook.endpoint}: there is none")
     deployment = found[0].deployments[hook.deployment or found[0].default]

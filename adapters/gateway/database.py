@@ -1,0 +1,83 @@
+"""The gateway's database: SQLite or PostgreSQL, brought to the present schema when it is opened."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from adapters.gateway.schema import upgrade
+from domain.errors import GatewayError
+
+__all__ = ["GatewayDatabase"]
+
+_BUSY_S = 30
+
+
+class GatewayDatabase:
+    """Transactions on the database of one gateway, or of several that share it."""
+
+    def __init__(self, url: str) -> None:
+        """Open the database, and create or upgrade its tables.
+
+        Parameters
+        ----------
+        url : of SQLAlchemy, `sqlite:///...` or `postgresql+psycopg://...`.
+
+        Raises
+        ------
+        GatewayError
+            If it cannot be used, or a newer version of Myriad has upgraded it.
+        """
+        self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=_arguments(url))
+        if url.startswith("sqlite:///"):
+            path = Path(url.removeprefix("sqlite:///"))
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            sa.event.listen(self._engine, "connect", _configure_sqlite)
+        with self._translated_errors():
+            upgrade(self._engine)
+        if url.startswith("sqlite:///"):
+            os.chmod(url.removeprefix("sqlite:///"), 0o600)  # noqa: PTH101
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def ping(self) -> None:
+        """Raise GatewayError if the database does not answer."""
+        with self.begin() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """Open a transaction that commits at the end of the block. Raises GatewayError if the database fails."""
+        with self._translated_errors(), self._engine.begin() as connection:
+            yield connection
+
+    def insert(self, table: sa.Table) -> Any:
+        """Return an insert that can state what happens to a row that exists already."""
+        return (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(table)
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except SQLAlchemyError as exc:
+            place = self._engine.url.render_as_string(hide_password=True)
+            raise GatewayError(f"MYRIAD_GATEWAY_DATABASE: {place} cannot be used: {str(exc).splitlines()[0]}") from exc
+
+
+def _arguments(url: str) -> dict[str, Any]:
+    return {"timeout": _BUSY_S} if url.startswith("sqlite") else {}
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    """Let readers work beside a writer, and lose nothing when the machine goes down."""
+    for line in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_S * 1000}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {line}")

@@ -1,0 +1,79 @@
+"""Repository of deliveries: messages on their way to subscribers."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from adapters.gateway.database import GatewayDatabase
+from adapters.gateway.records import Delivery, JobRecord, delivery_of, job_facts, now, text_of
+from adapters.gateway.tables import DELIVERIES, SUBSCRIPTIONS
+from domain.gateway.fleet_events import FleetEvent
+from domain.gateway.subscriptions import DeliveryState, Subscription
+
+__all__ = ["DeliveryRepository"]
+
+
+class DeliveryRepository:
+    """Messages to subscribers, each on record once per subscription."""
+
+    def __init__(self, database: GatewayDatabase) -> None:
+        self._database = database
+
+    def announce_job(self, connection: sa.Connection, job: JobRecord) -> None:
+        """Put the end of a job on record for whoever subscribes to it, in the transaction that ends it."""
+        end, event = job.finished_at or now(), f"job.{job.state}"
+        body = json.dumps({"type": event, "timestamp": text_of(end), "data": job_facts(job)})
+        for row in connection.execute(sa.select(SUBSCRIPTIONS)).mappings():
+            subscription = Subscription.model_validate_json(row["definition"])
+            if event in subscription.events and subscription.endpoint in (None, job.endpoint):
+                self._add(connection, row["name"], f"{job.id}.{job.state}", body, end)
+
+    def announce_event(self, subscription: str, event: FleetEvent) -> bool:
+        """Put an event of a fleet on record, unless it is already; whether it is new."""
+        data = {"fleet": event.fleet, "run_id": event.run_id, **event.data}
+        body = json.dumps({"type": event.event, "timestamp": text_of(event.at), "data": data})
+        with self._database.begin() as connection:
+            return self._add(connection, subscription, event.id, body, now())
+
+    def claim(self, now: datetime, until: datetime, limit: int) -> list[Delivery]:
+        """Return due messages, oldest first; no other gateway gets them before `until`."""
+        columns = DELIVERIES.c
+        due = (columns.state == "waiting", columns.due_at <= text_of(now))
+        claimed = []
+        with self._database.begin() as connection:
+            rows = connection.execute(sa.select(DELIVERIES).where(*due).order_by(columns.due_at).limit(limit))
+            for row in rows.mappings().all():
+                mine = sa.update(DELIVERIES).where(columns.number == row["number"], columns.due_at == row["due_at"])
+                if connection.execute(mine.values(due_at=text_of(until))).rowcount:
+                    claimed.append(delivery_of(row))
+        return claimed
+
+    def settle(self, delivery: Delivery, state: DeliveryState, due_at: datetime, reason: str) -> None:
+        """Record the result of an attempt."""
+        values = {"state": state, "attempts": delivery.attempts + 1, "due_at": text_of(due_at), "reason": reason[:500]}
+        with self._database.begin() as connection:
+            connection.execute(sa.update(DELIVERIES).where(DELIVERIES.c.number == delivery.number).values(**values))
+
+    def newest(self, subscription: str | None, state: str | None, limit: int) -> list[Delivery]:
+        """Return messages, newest first."""
+        filters = {"subscription": subscription, "state": state}
+        query = sa.select(DELIVERIES).order_by(DELIVERIES.c.number.desc()).limit(limit)
+        query = query.where(*(DELIVERIES.c[name] == value for name, value in filters.items() if value is not None))
+        with self._database.begin() as connection:
+            return [delivery_of(row) for row in connection.execute(query).mappings()]
+
+    def replay(self, subscription: str, message: str | None) -> int:
+        """Send the messages again that were given up, or one whatever its state; the number of messages."""
+        columns = DELIVERIES.c
+        which = columns.state == "dead" if message is None else columns.message == message
+        change = sa.update(DELIVERIES).where(columns.subscription == subscription, which)
+        with self._database.begin() as connection:
+            return connection.execute(change.values(state="waiting", attempts=0, due_at=text_of(now()))).rowcount
+
+    def _add(self, connection: sa.Connection, subscription: str, message: str, body: str, due: datetime) -> bool:
+        values: dict[str, Any] = {"subscription": subscription, "message": message, "body": body}
+        values |= {"state": "waiting", "attempts": 0, "due_at": text_of(due), "reason": ""}
+        new = self._database.insert(DELIVERIES).values(**values).on_conflict_do_nothing()
+        return bool(connection.execute(new).rowcount)

@@ -1,0 +1,46 @@
+"""Repository of batch endpoints."""
+
+import sqlalchemy as sa
+
+from adapters.gateway.database import GatewayDatabase
+from adapters.gateway.records import now, text_of
+from adapters.gateway.tables import ENDPOINTS
+from domain.gateway.jobs import BatchEndpoint
+
+__all__ = ["EndpointRepository"]
+
+
+class EndpointRepository:
+    """Batch endpoints by name, with a version that counts their changes."""
+
+    def __init__(self, database: GatewayDatabase) -> None:
+        self._database = database
+
+    def all(self) -> dict[str, BatchEndpoint]:
+        """Return every endpoint by name."""
+        with self._database.begin() as connection:
+            rows = connection.execute(sa.select(ENDPOINTS).order_by(ENDPOINTS.c.name)).mappings().all()
+        return {row["name"]: BatchEndpoint.model_validate_json(row["definition"]) for row in rows}
+
+    def get(self, name: str) -> tuple[BatchEndpoint, int] | None:
+        """Return an endpoint and its version; None if there is none of this name."""
+        with self._database.begin() as connection:
+            row = connection.execute(sa.select(ENDPOINTS).where(ENDPOINTS.c.name == name)).mappings().first()
+        return (BatchEndpoint.model_validate_json(row["definition"]), row["version"]) if row else None
+
+    def put(self, name: str, endpoint: BatchEndpoint, based_on: int | None = None) -> int | None:
+        """Write an endpoint and return its new version.
+
+        based_on : the version that the client saw; None is returned, and nothing written, if it is another one by now.
+        """
+        values = {"definition": endpoint.model_dump_json(), "updated_at": text_of(now())}
+        with self._database.begin() as connection:
+            present = connection.execute(sa.select(ENDPOINTS.c.version).where(ENDPOINTS.c.name == name)).scalar()
+            if based_on is not None and based_on != (present or 0):
+                return None
+            if present is None:
+                new = self._database.insert(ENDPOINTS).values(name=name, version=1, **values).on_conflict_do_nothing()
+                return 1 if connection.execute(new).rowcount else None
+            change = sa.update(ENDPOINTS).where(ENDPOINTS.c.name == name, ENDPOINTS.c.version == present)
+            changed = connection.execute(change.values(version=present + 1, **values)).rowcount
+        return present + 1 if changed else None

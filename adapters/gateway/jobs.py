@@ -1,0 +1,95 @@
+"""Repository of scoring jobs.
+
+A job is written before anything is done for it, under a unique idempotency key: neither a client that asks twice nor a
+gateway that dies makes two of it.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from adapters.gateway.database import GatewayDatabase
+from adapters.gateway.deliveries import DeliveryRepository
+from adapters.gateway.records import JobRecord, Page, job_of, job_row
+from adapters.gateway.tables import JOBS
+from domain.gateway.jobs import FINAL, request_digest
+
+__all__ = ["JobRepository", "insert_job"]
+
+
+def insert_job(job: JobRecord) -> sa.Insert:
+    """Return the insert of a job, for a transaction that does more."""
+    return sa.insert(JOBS).values(**job_row(job), digest=request_digest(job.request))
+
+
+class JobRepository:
+    """Scoring jobs. A change of state that ends a job puts its announcement on record in the same transaction."""
+
+    def __init__(self, database: GatewayDatabase, deliveries: DeliveryRepository) -> None:
+        self._database, self._deliveries = database, deliveries
+
+    def add(self, job: JobRecord) -> tuple[JobRecord, bool]:
+        """Write a job, unless the client has one under the same idempotency key; the job, and whether it is new."""
+        try:
+            with self._database.begin() as connection:
+                connection.execute(insert_job(job))
+        except IntegrityError:
+            if job.idempotency_key is None:
+                raise
+            former = self.find(job.endpoint, job.client, job.idempotency_key)
+            if former is None:
+                raise
+            return former, False
+        return job, True
+
+    def find(self, endpoint: str, client: str, idempotency_key: str) -> JobRecord | None:
+        """Return a client's job at an endpoint by its idempotency key."""
+        c = JOBS.c
+        return self._one(c.endpoint == endpoint, c.client == client, c.idempotency_key == idempotency_key)
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """Return a job by its id."""
+        return self._one(JOBS.c.id == job_id)
+
+    def unfinished(self) -> list[JobRecord]:
+        """Return the jobs that are not final, oldest first."""
+        query = sa.select(JOBS).where(JOBS.c.state.not_in(sorted(FINAL))).order_by(JOBS.c.number)
+        with self._database.begin() as connection:
+            return [job_of(row) for row in connection.execute(query).mappings()]
+
+    def page(
+        self,
+        endpoint: str,
+        limit: int,
+        after: int | None = None,
+        state: str | None = None,
+        deployment: str | None = None,
+    ) -> Page:
+        """Return jobs of an endpoint, newest first. after : the `after` of the page before."""
+        query = sa.select(JOBS).where(JOBS.c.endpoint == endpoint)
+        filters = {"state": state, "deployment": deployment}
+        query = query.where(*(JOBS.c[name] == value for name, value in filters.items() if value is not None))
+        if after is not None:
+            query = query.where(JOBS.c.number < after)
+        with self._database.begin() as connection:
+            rows = connection.execute(query.order_by(JOBS.c.number.desc()).limit(limit + 1)).mappings().all()
+        jobs = [job_of(row) for row in rows[:limit]]
+        return Page(jobs, jobs[-1].number if len(rows) > limit else None)
+
+    def change(self, job: JobRecord, **changes: Any) -> JobRecord | None:
+        """Change a job; None if its state or attempt has been changed by another gateway since it was read."""
+        columns, changed = JOBS.c, replace(job, **changes)
+        row = job_row(changed)
+        query = sa.update(JOBS).where(columns.id == job.id, columns.state == job.state, columns.attempt == job.attempt)
+        with self._database.begin() as connection:
+            count = connection.execute(query.values({name: row[name] for name in changes})).rowcount
+            if count and changed.final and not job.final:
+                self._deliveries.announce_job(connection, changed)
+        return changed if count else None
+
+    def _one(self, *where: sa.ColumnElement[bool]) -> JobRecord | None:
+        with self._database.begin() as connection:
+            row = connection.execute(sa.select(JOBS).where(*where)).mappings().first()
+        return job_of(row) if row else None

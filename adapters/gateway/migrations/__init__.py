@@ -1,0 +1,1 @@
+"""Revisions of the gateway's schema, in versions/; see adapters/gateway/schema.py."""

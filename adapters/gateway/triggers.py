@@ -1,0 +1,117 @@
+"""Repository of triggers: hooks that take events about files, the messages they took, and the files to be scored."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from adapters.gateway.database import GatewayDatabase
+from adapters.gateway.jobs import insert_job
+from adapters.gateway.records import JobRecord, now, text_of
+from adapters.gateway.tables import EVENTS, FILES, HOOKS, MESSAGES
+from domain.gateway.file_events import FileEvent
+from domain.gateway.triggers import Trigger
+
+__all__ = ["TriggerRepository"]
+
+_KEYS_AT_ONCE = 500
+
+
+class TriggerRepository:
+    """Triggers by name, and everything they have taken in."""
+
+    def __init__(self, database: GatewayDatabase) -> None:
+        self._database = database
+
+    def all(self) -> dict[str, Trigger]:
+        """Return every trigger by name."""
+        with self._database.begin() as connection:
+            rows = connection.execute(sa.select(HOOKS).order_by(HOOKS.c.name)).mappings().all()
+        return {row["name"]: Trigger.model_validate_json(row["definition"]) for row in rows}
+
+    def put(self, name: str, hook: Trigger) -> None:
+        """Write a trigger."""
+        values = {"definition": hook.model_dump_json(), "updated_at": text_of(now())}
+        with self._database.begin() as connection:
+            new = self._database.insert(HOOKS).values(name=name, **values)
+            connection.execute(new.on_conflict_do_update(index_elements=["name"], set_=values))
+
+    def take_files(self, hook: str, message: str | None, files: Sequence[FileEvent]) -> int | None:
+        """Record the files of a message; the number that now waits to be scored, None if the message was taken before.
+
+        A file of the same version is recorded once. Without a version nobody knows whether the file has changed since
+        it was scored: it is recorded again, and the ledger of inputs decides.
+
+        Parameters
+        ----------
+        message : its id; None where it has none.
+        """
+        received_at = text_of(now())
+        rows = {_file_key(file): {"uri": file.uri, "versioned": bool(file.version)} for file in files}
+        with self._database.begin() as connection:
+            if message is not None and not self._add_message(connection, hook, message, received_at):
+                return None
+            waiting = 0
+            for key, row in sorted(rows.items()):
+                note = self._database.insert(FILES).values(hook=hook, key=key, uri=row["uri"], received_at=received_at)
+                if row["versioned"]:
+                    note = note.on_conflict_do_nothing()
+                else:
+                    again = {"received_at": received_at, "job": None}
+                    note = note.on_conflict_do_update(index_elements=["hook", "key"], set_=again)
+                waiting += connection.execute(note).rowcount
+        return waiting
+
+    def waiting_files(self, hook: str) -> list[tuple[str, str, datetime]]:
+        """Return key, uri and arrival of the files that no job has, oldest first."""
+        query = sa.select(FILES).where(FILES.c.hook == hook, FILES.c.job.is_(None))
+        with self._database.begin() as connection:
+            rows = connection.execute(query.order_by(FILES.c.received_at, FILES.c.key)).mappings().all()
+        return [(row["key"], row["uri"], datetime.fromisoformat(row["received_at"])) for row in rows]
+
+    def last_received(self, hook: str) -> dict[str, datetime]:
+        """Return the time at which each file was last recorded, by uri."""
+        query = sa.select(FILES.c.uri, sa.func.max(FILES.c.received_at)).where(FILES.c.hook == hook)
+        with self._database.begin() as connection:
+            rows = connection.execute(query.group_by(FILES.c.uri)).all()
+        return {uri: datetime.fromisoformat(received_at) for uri, received_at in rows}
+
+    def give_to_job(self, hook: str, keys: Sequence[str], job: JobRecord) -> bool:
+        """Write a job and give it these files, in one transaction; False if another gateway has given some away."""
+        return self._give(hook, keys, job.id, insert_job(job))
+
+    def give_to_event(self, hook: str, keys: Sequence[str], event_id: str, body: Mapping[str, Any]) -> bool:
+        """Write an event and give it these files, in the same way; the event is sent after that."""
+        values = {"id": event_id, "body": json.dumps(body), "created_at": text_of(now())}
+        return self._give(hook, keys, event_id, sa.insert(EVENTS).values(**values))
+
+    def forget_messages(self, before: datetime) -> int:
+        """Forget messages taken and events sent before this time, which will not come again; the number of messages."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(EVENTS).where(EVENTS.c.sent_at < text_of(before)))
+            return connection.execute(sa.delete(MESSAGES).where(MESSAGES.c.received_at < text_of(before))).rowcount
+
+    def _add_message(self, connection: sa.Connection, hook: str, message: str, received_at: str | None) -> bool:
+        digest = hashlib.blake2b(message.encode(), digest_size=16).hexdigest()
+        new = self._database.insert(MESSAGES).values(hook=hook, id=digest, received_at=received_at)
+        return bool(connection.execute(new.on_conflict_do_nothing()).rowcount)
+
+    def _give(self, hook: str, keys: Sequence[str], taker: str, new: sa.Insert) -> bool:
+        with self._database.begin() as connection:
+            given = 0
+            for first in range(0, len(keys), _KEYS_AT_ONCE):
+                mine = FILES.c.key.in_(keys[first : first + _KEYS_AT_ONCE])
+                change = sa.update(FILES).where(FILES.c.hook == hook, FILES.c.job.is_(None), mine)
+                given += connection.execute(change.values(job=taker)).rowcount
+            if given != len(keys):
+                connection.rollback()
+                return False
+            connection.execute(new)
+        return True
+
+
+def _file_key(file: FileEvent) -> str:
+    return hashlib.blake2b(f"{file.uri}\0{file.version}".encode(), digest_size=16).hexdigest()
