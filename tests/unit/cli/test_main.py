@@ -19,9 +19,10 @@ from tasks.score import score_fleet
 
 ROOT = Path(__file__).parents[3]
 _GROUP = typer.main.get_command(cli.app)
+_SHOWN = {name: command for name, command in _GROUP.commands.items() if not command.hidden}
 COMMANDS = [
-    *(name for name, command in _GROUP.commands.items() if not hasattr(command, "commands")),
-    *(f"{group} {name}" for group, command in _GROUP.commands.items() for name in getattr(command, "commands", {})),
+    *(name for name, command in _SHOWN.items() if not hasattr(command, "commands")),
+    *(f"{group} {name}" for group, command in _SHOWN.items() for name in getattr(command, "commands", {})),
 ]
 WRITES_FILES = {"sample", "simulate", "up", "down", "deploy", "tls", "worker", "workers", "serve"}
 WRITES_FILES |= {"stack init", "stack up", "stack down", "stack env"}
@@ -67,7 +68,7 @@ def test_help_tells_the_exit_codes(myriad, command):
 
 
 def test_every_command_is_in_a_panel(myriad):
-    assert all(command.rich_help_panel in cli.PANELS for command in _GROUP.commands.values())
+    assert all(command.rich_help_panel in cli.PANELS for command in _SHOWN.values())
     lines = myriad("--help").stdout.splitlines()
     panels = [line.split()[1] for line in lines if line.startswith("╭") and line.split()[1] in cli.PANELS]
     assert panels == list(cli.PANELS)
