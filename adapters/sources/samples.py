@@ -23,9 +23,9 @@ import pyarrow.csv as pacsv
 from adapters.lake.files import replacing
 from domain.errors import SourceError
 
-__all__ = ["Sample", "write_sample"]
+__all__ = ["SampleName", "write_sample"]
 
-Sample = Literal["m3", "flights"]
+SampleName = Literal["m3", "flights"]
 
 M3_LAST_MONTH = (2000, 6)
 _CATEGORIES = ("demographic", "finance", "industry", "macro", "micro", "other")
@@ -34,7 +34,7 @@ _SCORED_MONTH = 12
 Tables = Iterator[tuple[str, pa.Table]]
 
 
-def write_sample(name: Sample, folder: Path) -> list[Path]:
+def write_sample(name: SampleName, folder: Path) -> list[Path]:
     """Write a sample's raw files below `folder / name` and list them; the same bytes every time.
 
     Files appear under their name only when they are complete, so those already there are left alone.
@@ -160,7 +160,7 @@ def _flight_names() -> tuple[str, ...]:
     return (*train, f"score/2013-{_SCORED_MONTH}.csv.gz", f"test/2013-{_SCORED_MONTH}.csv.gz")
 
 
-_SAMPLES: dict[Sample, tuple[tuple[str, ...], Callable[[], Tables]]] = {
+_SAMPLES: dict[SampleName, tuple[tuple[str, ...], Callable[[], Tables]]] = {
     "m3": (tuple(f"{part}/{category}.csv" for part in ("train", "test") for category in _CATEGORIES), _m3_tables),
     "flights": (_flight_names(), _flight_tables),
 }

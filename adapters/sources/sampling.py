@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 
 from adapters.lake.files import RawFile, list_files
 from adapters.sources.reader import column_names, head_rows, read_chunks
-from domain.checks.columns import fleet_of_role, needed_columns
-from domain.checks.findings import FileColumns, Findings, Role, Sample
-from domain.checks.fleet import inspect_fleet
+from domain.checks.columns import fleet_of_role, required_columns
+from domain.checks.findings import FileColumns, Findings, Role, SourceSample
+from domain.checks.fleet import collect_findings
 from domain.config.fleet import Fleet, Source
 from domain.errors import SourceError
 
-__all__ = ["HEAD_ROWS", "Limits", "SampledRows", "check_fleet", "spread"]
+__all__ = ["HEAD_ROWS", "Limits", "SampledRows", "check_fleet", "spread_evenly"]
 
 HEAD_ROWS = 10_000
 _PACKED = 6
@@ -39,23 +39,23 @@ def check_fleet(fleet: Fleet, home: Path, workers: int, limits: Limits | None = 
         sources["score.source"] = fleet.score.source
     if fleet.test is not None:
         sources["test.source"] = fleet.test.source
-    samples: Mapping[Role, Sample] = {
+    samples: Mapping[Role, SourceSample] = {
         role: _sample(source, fleet, role, home, limits or Limits()) for role, source in sources.items()
     }
-    return inspect_fleet(fleet, samples, workers)
+    return collect_findings(fleet, samples, workers)
 
 
-def _sample(source: Source, fleet: Fleet, role: Role, home: Path, limits: Limits) -> Sample:
+def _sample(source: Source, fleet: Fleet, role: Role, home: Path, limits: Limits) -> SourceSample:
     try:
         files = list_files(source.path, home)
         rows = SampledRows(limits, fleet_of_role(fleet, role).numbers)
-        return _read(source, files, needed_columns(fleet, role), rows)
+        return _read(source, files, required_columns(fleet, role), rows)
     except SourceError as exc:
-        return Sample(source.path, error=str(exc))
+        return SourceSample(source.path, error=str(exc))
 
 
-def _read(source: Source, files: Sequence[RawFile], needed: Sequence[str], rows: "SampledRows") -> Sample:
-    order = spread(files)
+def _read(source: Source, files: Sequence[RawFile], needed: Sequence[str], rows: "SampledRows") -> SourceSample:
+    order = spread_evenly(files)
     named, unreadable = _columns(order[: rows.limits.named_files], source)
     columns = {file.uri: names for file, names in named}
     # Files beyond the named ones are taken as the others are; a missing column shows when they are read.
@@ -64,7 +64,7 @@ def _read(source: Source, files: Sequence[RawFile], needed: Sequence[str], rows:
     readable = usable or [file for file, names in named if set(wanted) <= set(names)]
     rows.read(source, [file for file in readable if wanted and file.uri not in unreadable], wanted)
     head = head_rows(named[0][0].uri, source, HEAD_ROWS) if named else pa.table({})
-    return Sample(
+    return SourceSample(
         path=source.path,
         files=len(files),
         size=sum(file.size for file in files),
@@ -102,7 +102,7 @@ def _uri(item: tuple[RawFile, list[str]]) -> str:
     return item[0].uri
 
 
-def spread(files: Sequence[RawFile]) -> list[RawFile]:
+def spread_evenly(files: Sequence[RawFile]) -> list[RawFile]:
     """The files in an order whose every beginning is spread evenly over the names: halves, quarters, eighths."""
     bits = max(1, (len(files) - 1).bit_length())
     mirrored = (int(f"{index:0{bits}b}"[::-1], 2) for index in range(1 << bits))

@@ -1,4 +1,4 @@
-"""A first fleet file from raw files: look at how they are written, read them, draft, check, write."""
+"""A first fleet file from raw files: look at how they are written, read them, scaffold, check, write."""
 
 import gzip
 import re
@@ -13,16 +13,16 @@ import yaml
 
 from adapters.lake.files import STORAGE_ERRORS, RawFile, list_files, open_file, replacing
 from adapters.sources.reader import column_names, head_rows
-from adapters.sources.sampling import HEAD_ROWS, Limits, SampledRows, check_fleet, spread
+from adapters.sources.sampling import HEAD_ROWS, Limits, SampledRows, check_fleet, spread_evenly
 from domain.checks.findings import Findings
 from domain.config.fleet import Source, parse_fleet
 from domain.errors import FleetError, SourceError
 from domain.scaffold.csv_dialect import sniff_dialect, sniff_encoding
-from domain.scaffold.draft import draft_fleet
-from domain.scaffold.source_profile import Draft, SourceProfile, UserOptions
-from domain.scaffold.yaml import render_draft
+from domain.scaffold.fleet_scaffold import scaffold_fleet
+from domain.scaffold.source_profile import FleetScaffold, SourceProfile, UserOptions
+from domain.scaffold.yaml import render_scaffold
 
-__all__ = ["Drafted", "draft_file"]
+__all__ = ["WrittenScaffold", "scaffold_file"]
 
 _START_BYTES = 1 << 18
 _FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet", ".pq")
@@ -34,32 +34,32 @@ _MOST_COLUMNS = 400
 
 
 @dataclass(frozen=True)
-class Drafted:
+class WrittenScaffold:
     """A fleet file that was written, why it is so, and what a check says of it."""
 
     path: Path
     text: str
-    draft: Draft
+    scaffold: FleetScaffold
     findings: Findings
 
 
-def draft_file(
-    data: str, wishes: UserOptions, home: Path, workers: int, *, out: str | None = None, force: bool = False
-) -> Drafted:
+def scaffold_file(
+    data: str, options: UserOptions, home: Path, workers: int, *, out: str | None = None, force: bool = False
+) -> WrittenScaffold:
     """Look at the files of `data` and write a fleet file for them, `fleets/NAME.yaml` unless `out` says otherwise.
 
     Raises SourceError if the files give no fleet, and FleetError if the fleet file is there already or the check of
-    what was drafted finds an error; nothing is written then.
+    what was written finds an error; nothing is written then.
     """
     files = _data_files(list_files(data, home))
     source = _source(_pattern(data, files, home), files)
-    name = wishes.name or fleet_name(data)
+    name = options.name or fleet_name(data)
     path = home / (out or f"fleets/{name}.yaml")
     if path.exists() and not force:
         raise FleetError(f"{path}: is there already; give --force to overwrite it, or --name or --out for another")
-    table, origin = _read(source, files, Limits())
-    draft = draft_fleet(table, origin, wishes, name)
-    text = render_draft(draft)
+    table, profile = _read(source, files, Limits())
+    scaffold = scaffold_fleet(table, profile, options, name)
+    text = render_scaffold(scaffold)
     fleet = parse_fleet(yaml.safe_load(text), str(path))
     findings = check_fleet(fleet, home, workers)
     if findings.errors:
@@ -67,7 +67,7 @@ def draft_file(
         raise FleetError(f"{data}: the data do not make a fleet that runs:\n{told}\nnothing was written")
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    return Drafted(path, text, draft, findings)
+    return WrittenScaffold(path, text, scaffold, findings)
 
 
 def fleet_name(data: str) -> str:
@@ -150,7 +150,7 @@ def _read(source: Source, files: Sequence[RawFile], limits: Limits) -> tuple[pa.
         table = head.select(wanted)
         return table, SourceProfile(source, len(files), table.num_rows, False)
     rows = SampledRows(limits, wanted if source.decimal == "," else ())
-    rows.read(source, spread(files), wanted)
+    rows.read(source, spread_evenly(files), wanted)
     if rows.errors:
         raise SourceError("; ".join(dict.fromkeys(rows.errors)))
     if not rows.rows:
@@ -161,7 +161,7 @@ def _read(source: Source, files: Sequence[RawFile], limits: Limits) -> tuple[pa.
 
 def _common_columns(source: Source, files: Sequence[RawFile]) -> list[str]:
     """Columns that all looked-at files have, in the order of the first."""
-    looked = spread(files)[:20]
+    looked = spread_evenly(files)[:20]
     first, *others = [column_names(file.uri, source) for file in looked]
     common = [name for name in first if name.strip() and all(name in names for names in others)]
     if not common:

@@ -36,15 +36,15 @@ def new(
     """
     with report_errors():
         from adapters.settings import Settings
-        from adapters.sources.scaffold import draft_file
-        from cli.views.new import print_draft
+        from adapters.sources.scaffold import scaffold_file
+        from cli.views.new import print_scaffold
         from domain.scaffold.source_profile import UserOptions
 
         settings = Settings()
         segments = None if segment_by is None else tuple(part.strip() for part in segment_by.split(",") if part.strip())
-        wishes = UserOptions(name, target, segments, time, horizon, task)
-        drafted = draft_file(data, wishes, settings.home, settings.workers, out=out, force=force)
-        print_draft(drafted, settings.home, as_json=as_json)
+        options = UserOptions(name, target, segments, time, horizon, task)
+        written = scaffold_file(data, options, settings.home, settings.workers, out=out, force=force)
+        print_scaffold(written, settings.home, as_json=as_json)
 
 
 def sample(
@@ -55,10 +55,10 @@ def sample(
 
     Example: myriad sample m3
     """
-    from adapters.sources.samples import Sample, write_sample
+    from adapters.sources.samples import SampleName, write_sample
 
     with report_errors():
-        wanted: list[Sample] = [_sample(name) for name in names or ("m3", "flights")]
+        wanted: list[SampleName] = [_sample(name) for name in names or ("m3", "flights")]
         for name in wanted:
             files = write_sample(name, folder)
             typer.echo(f"{name}: {len(files)} files below {folder / name}")

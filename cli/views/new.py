@@ -6,35 +6,35 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from adapters.sources.scaffold import Drafted
+from adapters.sources.scaffold import WrittenScaffold
 from domain.reporting.formatting import format_bytes, format_duration
 
-__all__ = ["print_draft"]
+__all__ = ["print_scaffold"]
 
 
-def print_draft(drafted: Drafted, home: Path, *, as_json: bool) -> None:
+def print_scaffold(written: WrittenScaffold, home: Path, *, as_json: bool) -> None:
     """Print a summary to standard output."""
-    name = drafted.draft.content["name"]
-    path = str(drafted.path.relative_to(home) if drafted.path.is_relative_to(home) else drafted.path)
+    name = written.scaffold.content["name"]
+    path = str(written.path.relative_to(home) if written.path.is_relative_to(home) else written.path)
     reference = name if path == f"fleets/{name}.yaml" else path
     following = [f"myriad check {reference}", f"myriad run {reference}"]
     if as_json:
-        print(json.dumps(_document(drafted, path, following), indent=2, ensure_ascii=False))
+        print(json.dumps(_document(written, path, following), indent=2, ensure_ascii=False))
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text(f"wrote {path}", "bold"))
-    for choice in drafted.draft.choices:
+    for choice in written.scaffold.choices:
         console.print(Text(f"  {choice.key:<12}"), Text(choice.value, "" if choice.sure else "yellow"))
-    for choice in drafted.draft.open:
+    for choice in written.scaffold.open:
         console.print(Text("look at:", "yellow"), Text(f"{choice.key}: {choice.comment}"))
-    for problem in drafted.findings.problems:
+    for problem in written.findings.problems:
         console.print(Text("warning:", "yellow"), Text(f"{problem.key}: {problem.message}"))
-    console.print(Text(_estimate(drafted)))
+    console.print(Text(_estimate(written)))
     console.print(Text("next:  " + "\n       ".join(following)))
 
 
-def _estimate(drafted: Drafted) -> str:
-    estimate = drafted.findings.estimate
+def _estimate(written: WrittenScaffold) -> str:
+    estimate = written.findings.estimate
     if estimate is None:
         return "no estimate: too few rows were usable"
     seconds = format_duration(estimate.train_seconds + estimate.score_seconds)
@@ -42,16 +42,16 @@ def _estimate(drafted: Drafted) -> str:
     return f"a run trains {estimate.models:,} models: about {seconds} and {memory} with {estimate.workers} workers"
 
 
-def _document(drafted: Drafted, path: str, following: list[str]) -> dict[str, object]:
+def _document(written: WrittenScaffold, path: str, following: list[str]) -> dict[str, object]:
     choices = [
         {"key": choice.key, "value": choice.value, "why": choice.why, "others": choice.others, "sure": choice.sure}
-        for choice in drafted.draft.choices
+        for choice in written.scaffold.choices
     ]
-    problems = [{"key": problem.key, "message": problem.message} for problem in drafted.findings.problems]
-    estimate = drafted.findings.estimate
+    problems = [{"key": problem.key, "message": problem.message} for problem in written.findings.problems]
+    estimate = written.findings.estimate
     return {
         "path": path,
-        "fleet": drafted.draft.content,
+        "fleet": written.scaffold.content,
         "choices": choices,
         "warnings": problems,
         "estimate": vars(estimate) if estimate else None,

@@ -12,7 +12,14 @@ from domain.config.fleet import Fleet
 from domain.data.tables import category_column, feature_column
 from domain.reporting.formatting import format_number
 
-__all__ = ["column_facts", "column_problems", "fleet_of_role", "keys_of_columns", "missing_columns", "needed_columns"]
+__all__ = [
+    "column_facts",
+    "column_problems",
+    "fleet_of_role",
+    "keys_by_column",
+    "missing_column_problems",
+    "required_columns",
+]
 
 _SNIFFED_VALUES = 1_000
 _EXAMPLES = 3
@@ -28,13 +35,13 @@ def fleet_of_role(fleet: Fleet, role: Role) -> Fleet:
     return fleet.truth if role == "test.source" else fleet
 
 
-def needed_columns(fleet: Fleet, role: Role) -> tuple[str, ...]:
+def required_columns(fleet: Fleet, role: Role) -> tuple[str, ...]:
     """Columns that the files of a role must have."""
     asked = fleet_of_role(fleet, role)
     return tuple(name for name in asked.columns if role != "score.source" or name != asked.target.column)
 
 
-def keys_of_columns(fleet: Fleet, role: Role = "source") -> dict[str, tuple[str, ...]]:
+def keys_by_column(fleet: Fleet, role: Role = "source") -> dict[str, tuple[str, ...]]:
     """Needed column -> keys of the fleet file that name it."""
     asked = fleet_of_role(fleet, role)
     target = "test.target" if role == "test.source" and fleet.test and fleet.test.target else "target.column"
@@ -44,12 +51,12 @@ def keys_of_columns(fleet: Fleet, role: Role = "source") -> dict[str, tuple[str,
     named += [("features.known", name) for name in asked.features.known]
     named += [("features.static", name) for name in asked.features.static]
     named += [("features.categorical", name) for name in asked.features.categorical]
-    return {name: tuple(k for k, column in named if column == name) for name in needed_columns(fleet, role)}
+    return {name: tuple(k for k, column in named if column == name) for name in required_columns(fleet, role)}
 
 
-def missing_columns(files: Sequence[FileColumns], fleet: Fleet, role: Role) -> Iterator[Problem]:
+def missing_column_problems(files: Sequence[FileColumns], fleet: Fleet, role: Role) -> Iterator[Problem]:
     """An error for every needed column that a file lacks."""
-    for name, keys in keys_of_columns(fleet, role).items():
+    for name, keys in keys_by_column(fleet, role).items():
         lacking = [file for file in files if name not in file.columns]
         if not lacking:
             continue
@@ -75,7 +82,7 @@ def column_facts(chunks: Sequence[pa.Table], accepted: pa.Table | None, fleet: F
     """Facts of every used column that the chunks have; ranges are those of the accepted rows."""
     present = chunks[0].column_names if chunks else []
     return tuple(
-        _facts(n, k, [c[n] for c in chunks], accepted, fleet) for n, k in keys_of_columns(fleet).items() if n in present
+        _facts(n, k, [c[n] for c in chunks], accepted, fleet) for n, k in keys_by_column(fleet).items() if n in present
     )
 
 

@@ -15,9 +15,9 @@ __all__ = [
     "Findings",
     "Problem",
     "Role",
-    "Sample",
     "SegmentFacts",
     "SourceFacts",
+    "SourceSample",
     "TimeFacts",
     "WindowFacts",
 ]
@@ -35,7 +35,7 @@ class FileColumns:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SourceSample:
     """What was read of one source; nothing but `error` if its files cannot be listed or read.
 
     files, size : of the whole source, bytes as stored.

@@ -4,27 +4,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from domain.capacity.estimate import estimate_run
-from domain.checks.columns import column_facts, column_problems, missing_columns
-from domain.checks.findings import Estimate, Findings, Problem, Role, Sample, SegmentFacts, WindowFacts
-from domain.checks.rows import Checked, check_rows, row_problems, source_facts
-from domain.checks.scoring_window import missing_window, window_facts, window_problems
+from domain.checks.columns import column_facts, column_problems, missing_column_problems
+from domain.checks.findings import Estimate, Findings, Problem, Role, SegmentFacts, SourceSample, WindowFacts
+from domain.checks.rows import ValidatedSample, row_problems, source_facts, validate_sample
+from domain.checks.scoring_window import missing_input_problems, window_facts, window_problems
 from domain.checks.segments import SegmentRows, other_columns, segment_facts, segment_problems
 from domain.checks.times import fitting_frequency, time_facts, time_problems
 from domain.config.fleet import Fleet
 from domain.data.partitioning import fallback_keys
 
-__all__ = ["inspect_fleet"]
+__all__ = ["collect_findings"]
 
 
-def inspect_fleet(fleet: Fleet, samples: Mapping[Role, Sample], workers: int) -> Findings:
+def collect_findings(fleet: Fleet, samples: Mapping[Role, SourceSample], workers: int) -> Findings:
     """Look at a fleet's files as a run would.
 
     samples : of the sources that the fleet names, `source` among them. workers : processes that a run would use.
     Errors come first among the problems.
     """
-    checked = {role: check_rows(sample, fleet, role) for role, sample in samples.items()}
+    checked = {role: validate_sample(sample, fleet, role) for role, sample in samples.items()}
     problems = [p for role in samples for p in _source_problems(samples[role], checked[role], fleet, role)]
-    problems += missing_window(fleet)
+    problems += missing_input_problems(fleet)
     training, chunks = checked["source"], samples["source"].chunks
     findings = Findings(
         fleet=fleet.name,
@@ -38,20 +38,22 @@ def inspect_fleet(fleet: Fleet, samples: Mapping[Role, Sample], workers: int) ->
     return replace(findings, problems=tuple(sorted(problems, key=lambda problem: problem.severity)))
 
 
-def _source_problems(sample: Sample, checked: Checked | None, fleet: Fleet, role: Role) -> Iterator[Problem]:
+def _source_problems(
+    sample: SourceSample, checked: ValidatedSample | None, fleet: Fleet, role: Role
+) -> Iterator[Problem]:
     if sample.error:
         yield Problem("error", role, sample.error)
-    yield from missing_columns(sample.named, fleet, role)
+    yield from missing_column_problems(sample.named, fleet, role)
     if checked is not None:
         yield from row_problems(checked, fleet, role)
 
 
 def _look_closer(
     findings: Findings,
-    training: Checked,
+    training: ValidatedSample,
     fleet: Fleet,
-    samples: Mapping[Role, Sample],
-    checked: Mapping[Role, Checked | None],
+    samples: Mapping[Role, SourceSample],
+    checked: Mapping[Role, ValidatedSample | None],
     workers: int,
 ) -> tuple[Findings, list[Problem]]:
     """What only valid rows can tell: segments, times, how the sources meet, and what a run takes."""
@@ -78,18 +80,18 @@ def _look_closer(
     return replace(findings, time=time, segments=segments, score=score, test=test, estimate=estimate), problems
 
 
-def _unrounded(rows: SegmentRows, sample: Sample) -> SegmentRows:
+def _unrounded(rows: SegmentRows, sample: SourceSample) -> SegmentRows:
     """The rows with times finer than the fleet's frequency, where rounding hides how far apart they are."""
     fleet = rows.fleet
     if not fleet.task_type.periodic or fleet.time is None or fitting_frequency(rows)[0] != 0:
         return rows
     finer = fleet.model_copy(update={"time": fleet.time.model_copy(update={"frequency": "h"})})
-    first = check_rows(replace(sample, chunks=sample.chunks[:1]), finer, "source")
+    first = validate_sample(replace(sample, chunks=sample.chunks[:1]), finer, "source")
     return SegmentRows.of(first.accepted, finer) if first and first.accepted.num_rows else rows
 
 
 def _estimate(
-    fleet: Fleet, rows: SegmentRows, segments: SegmentFacts, sample: Sample, scored: int, workers: int
+    fleet: Fleet, rows: SegmentRows, segments: SegmentFacts, sample: SourceSample, scored: int, workers: int
 ) -> Estimate:
     levels = sum(len(set(keys)) for keys in fallback_keys(list(rows.keys), fleet).values())
     share_read = 1.0 if sample.whole else max(sample.share_read, 1e-9)

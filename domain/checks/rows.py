@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from domain.checks.columns import fleet_of_role, keys_of_columns, needed_columns
-from domain.checks.findings import Problem, Role, Sample, SourceFacts
+from domain.checks.columns import fleet_of_role, keys_by_column, required_columns
+from domain.checks.findings import Problem, Role, SourceFacts, SourceSample
 from domain.config.fleet import Fleet
 from domain.data.validation import validate_rows
 from domain.reporting.formatting import format_percent
 
-__all__ = ["Checked", "check_rows", "row_problems", "source_facts"]
+__all__ = ["ValidatedSample", "row_problems", "source_facts", "validate_sample"]
 
 _WORTH_A_WARNING = 0.05
 _NOT_SPLIT = ("unparsable", "the row has another number of columns than the header")
 
 
 @dataclass(frozen=True)
-class Checked:
+class ValidatedSample:
     """accepted : as validate_rows gives them. rejected : (reason, detail) -> rows. examples : content of one each."""
 
     accepted: pa.Table
@@ -34,9 +34,9 @@ class Checked:
         return int(self.accepted.num_rows) + sum(self.rejected.values())
 
 
-def check_rows(sample: Sample, fleet: Fleet, role: Role) -> Checked | None:
+def validate_sample(sample: SourceSample, fleet: Fleet, role: Role) -> ValidatedSample | None:
     """Validate a sample's rows; None if there are none, or columns are missing."""
-    needed = needed_columns(fleet, role)
+    needed = required_columns(fleet, role)
     if not sample.chunks or any(name not in chunk.column_names for chunk in sample.chunks for name in needed):
         return None
     asked, accepted = fleet_of_role(fleet, role), []
@@ -52,12 +52,12 @@ def check_rows(sample: Sample, fleet: Fleet, role: Role) -> Checked | None:
                 examples[reason, detail] = json.loads(content)
     if sample.broken:
         rejected[_NOT_SPLIT] = sample.broken
-    return Checked(pa.concat_tables(accepted), rejected, examples)
+    return ValidatedSample(pa.concat_tables(accepted), rejected, examples)
 
 
-def source_facts(sample: Sample, checked: Checked | None, fleet: Fleet, role: Role) -> SourceFacts:
+def source_facts(sample: SourceSample, checked: ValidatedSample | None, fleet: Fleet, role: Role) -> SourceFacts:
     """What there is and what was read of a source."""
-    used = set(needed_columns(fleet, role))
+    used = set(required_columns(fleet, role))
     names = dict.fromkeys(name for file in sample.named for name in file.columns)
     rejected = dict(sorted(checked.rejected.items(), key=lambda item: -item[1])) if checked else {}
     return SourceFacts(
@@ -74,7 +74,7 @@ def source_facts(sample: Sample, checked: Checked | None, fleet: Fleet, role: Ro
     )
 
 
-def row_problems(checked: Checked, fleet: Fleet, role: Role) -> Iterator[Problem]:
+def row_problems(checked: ValidatedSample, fleet: Fleet, role: Role) -> Iterator[Problem]:
     """Reasons that reject many rows, with the way out."""
     if not checked.rows:
         yield Problem("error", role, "its files have no rows")
@@ -83,7 +83,7 @@ def row_problems(checked: Checked, fleet: Fleet, role: Role) -> Iterator[Problem
         if share < _WORTH_A_WARNING:
             continue
         column = _column(detail, fleet, role)
-        keys = keys_of_columns(fleet, role).get(column, (role,))
+        keys = keys_by_column(fleet, role).get(column, (role,))
         example = checked.examples.get((reason, detail), {}).get(column)
         shown = f", such as {str(example)[:60]!r}" if example not in (None, "") else ""
         prefix = "" if role == "source" else f"{role}: "
@@ -98,7 +98,7 @@ def row_problems(checked: Checked, fleet: Fleet, role: Role) -> Iterator[Problem
 
 def _column(detail: str, fleet: Fleet, role: Role) -> str:
     """The column that a rejection speaks of; the longest that fits, since one name may begin another."""
-    return max((name for name in needed_columns(fleet, role) if detail.startswith(f"{name} ")), key=len, default="")
+    return max((name for name in required_columns(fleet, role) if detail.startswith(f"{name} ")), key=len, default="")
 
 
 def _advice(reason: str, key: str) -> str:

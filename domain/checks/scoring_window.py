@@ -66,7 +66,7 @@ def _no_overlap(accepted: pa.Table, training: SegmentRows) -> str:
     return f"{told}, which end {newest}; it has {ends}"
 
 
-def missing_window(fleet: Fleet) -> Iterator[Problem]:
+def missing_input_problems(fleet: Fleet) -> Iterator[Problem]:
     """What a fleet without scoring input does instead."""
     names = [*fleet.features.known, *fleet.features.categorical]
     if fleet.score is not None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from domain.arrays import BoolArray, FloatArray, IntArray
-from domain.checks.findings import ColumnFacts, Problem, Sample, SegmentFacts
+from domain.checks.findings import ColumnFacts, Problem, SegmentFacts, SourceSample
 from domain.config.fleet import Fleet
 from domain.data.calendar import ordinals
 from domain.data.segments import lookalikes_message
@@ -182,7 +182,7 @@ def _value_problems(facts: SegmentFacts, rows: SegmentRows) -> Iterator[Problem]
         yield Problem("warning", "target.transform", f"{told} and log1p takes it as 0; use none, or correct the rows")
 
 
-def other_columns(facts: Sequence[ColumnFacts], sample: Sample, fleet: Fleet) -> dict[str, int]:
+def other_columns(facts: Sequence[ColumnFacts], sample: SourceSample, fleet: Fleet) -> dict[str, int]:
     """Columns whose values repeat often enough to be segments: name -> number of values."""
     values = dict(sample.unused) | {fact.name: fact.values for fact in facts}
     taken = {*fleet.segment_by, fleet.target.column, *((fleet.time.column,) if fleet.time else ())}

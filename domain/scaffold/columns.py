@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.arrays import BoolArray, FloatArray
-from domain.scaffold.vocabulary import Meaning, meaning
+from domain.scaffold.column_vocabulary import Meaning, column_meaning
 
 __all__ = ["Column", "Kind", "profile_columns"]
 
@@ -61,7 +61,7 @@ class Column:
 
     @property
     def meaning(self) -> Meaning:
-        return meaning(self.name)
+        return column_meaning(self.name)
 
     @property
     def is_number(self) -> bool:

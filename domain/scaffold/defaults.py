@@ -11,7 +11,7 @@ from domain.config.fleet import SEASON, Frequency
 from domain.scaffold.columns import Column
 from domain.scaffold.segments import Grouping
 
-__all__ = ["Shape", "candidates_of", "horizon_of", "metric_of", "min_rows_of", "parents_of", "shape_of"]
+__all__ = ["TargetShape", "candidates_of", "horizon_of", "metric_of", "min_rows_of", "parents_of", "shape_of"]
 
 HORIZON: dict[Frequency, int] = {"h": 24, "D": 14, "W": 8, "M": 12, "Q": 4, "Y": 3}
 _MIN_ROWS = 30
@@ -25,7 +25,7 @@ _CHILDREN = 3
 
 
 @dataclass(frozen=True)
-class Shape:
+class TargetShape:
     """How a target is distributed. zeros, negative : shares. skew : of values relative to their segment's mean."""
 
     zeros: float
@@ -41,16 +41,16 @@ class Shape:
         return "log1p" if self.negative == 0 and self.skew > _SKEWED else "none"
 
 
-def shape_of(target: Column, grouping: Grouping) -> Shape:
+def shape_of(target: Column, grouping: Grouping) -> TargetShape:
     """Shape of the target's values."""
     used = (grouping.codes >= 0) & ~np.isnan(target.numbers)
     values, codes = target.numbers[used], grouping.codes[used]
     if not len(values):
-        return Shape(0.0, 0.0, 0.0)
+        return TargetShape(0.0, 0.0, 0.0)
     means = np.bincount(codes, values, grouping.segments) / np.maximum(np.bincount(codes, None, grouping.segments), 1)
     safe = np.where(means > 0, means, 1.0)[codes]
     relative = (values - means[codes]) / safe
-    return Shape(float(np.mean(values == 0)), float(np.mean(values < 0)), _skew(relative))
+    return TargetShape(float(np.mean(values == 0)), float(np.mean(values < 0)), _skew(relative))
 
 
 def _skew(values: FloatArray) -> float:
@@ -68,24 +68,24 @@ def min_rows_of(grouping: Grouping) -> int:
     return int(min(_MIN_ROWS, max(_LEAST_ROWS, np.floor(np.quantile(grouping.counts, 0.1)))))
 
 
-def fills_with_zero(grouping: Grouping, shape: Shape) -> bool:
+def fills_with_zero(grouping: Grouping, shape: TargetShape) -> bool:
     """Whether rows seem to be there only when something happened."""
     return grouping.filled < _GAPPY and shape.zeros < 0.01 and shape.negative == 0
 
 
-def is_intermittent(grouping: Grouping, shape: Shape) -> bool:
+def is_intermittent(grouping: Grouping, shape: TargetShape) -> bool:
     """Whether many periods have nothing."""
     empty = 1 - grouping.filled * (1 - shape.zeros) if fills_with_zero(grouping, shape) else shape.zeros
     return empty > _ZEROS
 
 
-def candidates_of(frequency: Frequency, grouping: Grouping, shape: Shape) -> list[str]:
+def candidates_of(frequency: Frequency, grouping: Grouping, shape: TargetShape) -> list[str]:
     """Candidates that suit a frequency, the length of the segments and how often they are zero."""
     periods = grouping.median_rows / max(grouping.filled, 0.01)
     return proposed(TypicalSegment("forecast", periods, SEASON[frequency], is_intermittent(grouping, shape)))
 
 
-def metric_of(shape: Shape) -> str:
+def metric_of(shape: TargetShape) -> str:
     """wape, or mae where positive and negative values cancel out."""
     return "mae" if shape.negative > 0.1 else "wape"
 

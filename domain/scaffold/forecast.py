@@ -19,7 +19,7 @@ from domain.scaffold.choices import (
 from domain.scaffold.columns import Column
 from domain.scaffold.defaults import (
     HORIZON,
-    Shape,
+    TargetShape,
     candidates_of,
     fills_with_zero,
     horizon_of,
@@ -29,31 +29,31 @@ from domain.scaffold.defaults import (
     parents_of,
     shape_of,
 )
-from domain.scaffold.roles import Features
+from domain.scaffold.roles import FeatureRoles
 from domain.scaffold.segments import Grouping
-from domain.scaffold.source_profile import Choice, Draft, SourceProfile, UserOptions
-from domain.scaffold.timestamps import Clock
+from domain.scaffold.source_profile import FleetScaffold, ScaffoldChoice, SourceProfile, UserOptions
+from domain.scaffold.timestamps import TimeColumn
 
-__all__ = ["forecast_draft"]
+__all__ = ["scaffold_forecast"]
 
 _PERIODS: dict[Frequency, str] = {"h": "hours", "D": "days", "W": "weeks", "M": "months", "Q": "quarters", "Y": "years"}
 _OTHERS = 3
 
 
-def forecast_draft(
+def scaffold_forecast(
     name: str,
-    clocks: Sequence[Clock],
+    time_columns: Sequence[TimeColumn],
     targets: Sequence[Column],
     found: Sequence[Grouping],
-    features: Features,
+    features: FeatureRoles,
     columns: Sequence[Column],
-    origin: SourceProfile,
-    wishes: UserOptions,
-) -> Draft:
+    profile: SourceProfile,
+    options: UserOptions,
+) -> FleetScaffold:
     """found : groupings whose segments are series, the best first."""
     grouping, shape, target = found[0], shape_of(targets[0], found[0]), targets[0]
     frequency: Frequency = grouping.frequency or "D"
-    horizon = wishes.horizon or horizon_of(frequency, grouping)
+    horizon = options.horizon or horizon_of(frequency, grouping)
     segment_by = list(grouping.columns) or [constant_column(columns)]
     parents = parents_of(grouping, columns)
     names = candidates_of(frequency, grouping, shape)
@@ -61,9 +61,9 @@ def forecast_draft(
         "name": name,
         "description": f"{target.name} by {', '.join(segment_by)}, {horizon} {_PERIODS[frequency]} ahead",
         "task": "forecast",
-        "source": source_content(origin, grouping, columns),
+        "source": source_content(profile, grouping, columns),
         "segment_by": segment_by,
-        "time": _time_content(clocks[0], frequency, grouping, shape),
+        "time": _time_content(time_columns[0], frequency, grouping, shape),
         "target": target_content(target, shape),
         "horizon": horizon,
         "candidates": names,
@@ -72,33 +72,33 @@ def forecast_draft(
         "fallback": [*({"parent": parent} for parent in parents), "global"],
     }
     choices = [
-        source_choice(origin, grouping),
-        Choice("task", "forecast", "Each segment has one row a period, so that its future can be forecast."),
-        _segment_choice(found, features, wishes),
-        time_choice(clocks, _frequency_why(frequency, grouping, shape), frequency, wishes),
-        target_choice(targets, shape, wishes),
-        _horizon_choice(frequency, horizon, grouping, wishes),
+        source_choice(profile, grouping),
+        ScaffoldChoice("task", "forecast", "Each segment has one row a period, so that its future can be forecast."),
+        _segment_choice(found, features, options),
+        time_choice(time_columns, _frequency_why(frequency, grouping, shape), frequency, options),
+        target_choice(targets, shape, options),
+        _horizon_choice(frequency, horizon, grouping, options),
         _feature_choice(features),
         _candidate_choice(names, frequency, grouping, shape),
-        Choice("backtest", metric_of(shape), _metric_why(metric_of(shape))),
+        ScaffoldChoice("backtest", metric_of(shape), _metric_why(metric_of(shape))),
         min_rows_choice(grouping),
         _fallback_choice(parents, features, grouping),
     ]
-    return Draft(content, choices, _hints(features))
+    return FleetScaffold(content, choices, _hints(features))
 
 
-def _time_content(clock: Clock, frequency: Frequency, grouping: Grouping, shape: Shape) -> dict[str, Any]:
-    content: dict[str, Any] = {"column": clock.column.name, "frequency": frequency}
-    if clock.format is not None:
-        content["format"] = clock.format
-    content |= zone_of(clock, frequency)
+def _time_content(times: TimeColumn, frequency: Frequency, grouping: Grouping, shape: TargetShape) -> dict[str, Any]:
+    content: dict[str, Any] = {"column": times.column.name, "frequency": frequency}
+    if times.format is not None:
+        content["format"] = times.format
+    content |= zone_of(times, frequency)
     return content | ({"gaps": "zero"} if fills_with_zero(grouping, shape) else {})
 
 
-def _segment_choice(found: Sequence[Grouping], features: Features, wishes: UserOptions) -> Choice:
+def _segment_choice(found: Sequence[Grouping], features: FeatureRoles, options: UserOptions) -> ScaffoldChoice:
     grouping = found[0]
     others = [other.told for other in found[1 : 1 + _OTHERS]]
-    if wishes.segment_by is not None:
+    if options.segment_by is not None:
         why = f"As you said: {grouping.described}."
     elif not grouping.columns:
         why = f"The times alone tell the rows apart: this is one single series, {grouping.counts[0]:,} rows."
@@ -111,11 +111,13 @@ def _segment_choice(found: Sequence[Grouping], features: Features, wishes: UserO
             f" Each segment has one value of {', '.join(features.groups)}: add such a column here, and to fallback as "
             "a parent, and short segments borrow from the others that share it."
         )
-    sure = wishes.segment_by is not None or len(found) == 1
-    return Choice("segment_by", ", ".join(grouping.columns) or f"one series ({SERIES})", why, tuple(others), sure)
+    sure = options.segment_by is not None or len(found) == 1
+    return ScaffoldChoice(
+        "segment_by", ", ".join(grouping.columns) or f"one series ({SERIES})", why, tuple(others), sure
+    )
 
 
-def _frequency_why(frequency: Frequency, grouping: Grouping, shape: Shape) -> str:
+def _frequency_why(frequency: Frequency, grouping: Grouping, shape: TargetShape) -> str:
     missing = 1 - grouping.filled
     season = f" with a season of {SEASON[frequency]}" if SEASON[frequency] > 1 else ""
     told = f"Frequency {frequency}{season}: the longest period that has at most one row a segment"
@@ -127,17 +129,17 @@ def _frequency_why(frequency: Frequency, grouping: Grouping, shape: Shape) -> st
     return f"{told}. These are interpolated; gaps: zero or previous would fill them otherwise."
 
 
-def _horizon_choice(frequency: Frequency, horizon: int, grouping: Grouping, wishes: UserOptions) -> Choice:
-    if wishes.horizon is not None:
-        return Choice("horizon", str(horizon), f"As you said: {horizon} {_PERIODS[frequency]}.")
+def _horizon_choice(frequency: Frequency, horizon: int, grouping: Grouping, options: UserOptions) -> ScaffoldChoice:
+    if options.horizon is not None:
+        return ScaffoldChoice("horizon", str(horizon), f"As you said: {horizon} {_PERIODS[frequency]}.")
     why = f"A usual horizon for {_PERIODS[frequency]}; set what your decisions need."
     if horizon < HORIZON[frequency]:
         typical = f"{grouping.median_rows:,.0f} rows; the usual {HORIZON[frequency]} would be too many."
         why = f"A quarter of a typical segment, which has {typical}"
-    return Choice("horizon", f"{horizon} {_PERIODS[frequency]}", why)
+    return ScaffoldChoice("horizon", f"{horizon} {_PERIODS[frequency]}", why)
 
 
-def _feature_choice(features: Features) -> Choice:
+def _feature_choice(features: FeatureRoles) -> ScaffoldChoice:
     known, parts = [*features.known, *features.categorical], []
     if known:
         parts.append(
@@ -151,10 +153,12 @@ def _feature_choice(features: Features) -> Choice:
         parts.append(f"{', '.join(features.leaks)}: nearly the same as the target, so known no earlier.")
     if not parts:
         parts.append("Besides its own past and the calendar there is nothing to forecast from.")
-    return Choice("features", "own past and calendar only", " ".join(parts))
+    return ScaffoldChoice("features", "own past and calendar only", " ".join(parts))
 
 
-def _candidate_choice(names: Sequence[str], frequency: Frequency, grouping: Grouping, shape: Shape) -> Choice:
+def _candidate_choice(
+    names: Sequence[str], frequency: Frequency, grouping: Grouping, shape: TargetShape
+) -> ScaffoldChoice:
     why = f"Fast ones that suit {_PERIODS[frequency]}; their weighted combination competes too."
     if is_intermittent(grouping, shape):
         why = (
@@ -162,7 +166,9 @@ def _candidate_choice(names: Sequence[str], frequency: Frequency, grouping: Grou
         )
     elif "ets" not in names and SEASON[frequency] > 1:
         why += " ets is left out: the segments are too short or too long for it."
-    return Choice("candidates", ", ".join(names), f"{why} lightgbm may be better on long segments and is much slower.")
+    return ScaffoldChoice(
+        "candidates", ", ".join(names), f"{why} lightgbm may be better on long segments and is much slower."
+    )
 
 
 def _metric_why(metric: str) -> str:
@@ -171,7 +177,7 @@ def _metric_why(metric: str) -> str:
     return "wape: sum of absolute errors over the sum of actuals, so that large segments count more."
 
 
-def _fallback_choice(parents: Sequence[str], features: Features, grouping: Grouping) -> Choice:
+def _fallback_choice(parents: Sequence[str], features: FeatureRoles, grouping: Grouping) -> ScaffoldChoice:
     if parents:
         chain = ", else of its ".join(parents)
         why = f"A segment without a model of its own takes that of its {chain}, else that of the whole fleet."
@@ -179,10 +185,10 @@ def _fallback_choice(parents: Sequence[str], features: Features, grouping: Group
         why = "What a series without a model of its own takes; with one series only, that is the same one."
     else:
         why = "A segment without a model of its own takes that of the whole fleet, scaled to its rows."
-    return Choice("fallback", ", ".join([*parents, "global"]), why)
+    return ScaffoldChoice("fallback", ", ".join([*parents, "global"]), why)
 
 
-def _hints(features: Features) -> dict[str, Any]:
+def _hints(features: FeatureRoles) -> dict[str, Any]:
     given = {"known": list(features.known), "categorical": list(features.categorical)}
     used = {key: names for key, names in given.items() if names}
     return {"features": used, "score": {"source": {"path": "path/of/future/values.csv"}}} if used else {}

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from domain.scaffold.column_vocabulary import Meaning
 from domain.scaffold.columns import Column
-from domain.scaffold.segments import Grouping, nested
-from domain.scaffold.timestamps import Clock
-from domain.scaffold.vocabulary import Meaning
+from domain.scaffold.segments import Grouping, constant_columns
+from domain.scaffold.timestamps import TimeColumn
 
-__all__ = ["Features", "features_of", "is_wide", "period_named", "target_columns"]
+__all__ = ["FeatureRoles", "assign_features", "period_columns", "target_columns", "wide_columns"]
 
 _RANK: dict[Meaning, int] = {"target": 0, "": 1, "driver": 2, "group": 3}
 _WIDE = 3
@@ -26,9 +26,9 @@ _MOST_LEVELS = 256
 _LEAST_ROWS_A_LEVEL = 10
 
 
-def target_columns(columns: Sequence[Column], clock: Clock | None) -> list[Column]:
+def target_columns(columns: Sequence[Column], times: TimeColumn | None) -> list[Column]:
     """Columns that could be the target, the likeliest first: numbers that vary and are no ids, dates or flags."""
-    found = [column for column in columns if _could_be_target(column) and not (clock and column is clock.column)]
+    found = [column for column in columns if _could_be_target(column) and not (times and column is times.column)]
     order = {column.name: place for place, column in enumerate(columns)}
     # Among equals the last: files tend to have keys first and what was measured last.
     return sorted(found, key=lambda column: (_RANK[column.meaning], column.values <= 2, -order[column.name]))
@@ -44,7 +44,7 @@ def _could_be_target(column: Column) -> bool:
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureRoles:
     """Columns by what they can be used for.
 
     known : numbers that are perhaps known ahead. static : numbers with one value a segment. groups : text or ids with
@@ -61,14 +61,16 @@ class Features:
     unused: tuple[str, ...] = ()
 
 
-def features_of(columns: Sequence[Column], taken: Sequence[str], target: Column, grouping: Grouping) -> Features:
+def assign_features(
+    columns: Sequence[Column], taken: Sequence[str], target: Column, grouping: Grouping
+) -> FeatureRoles:
     """What the columns that are not taken can be used for."""
     free = [column for column in columns if column.name not in taken]
-    found: dict[str, list[str]] = {name: [] for name in Features.__dataclass_fields__}
-    fixed = {column.name for column in nested(free, grouping)} if grouping.columns else set()
+    found: dict[str, list[str]] = {name: [] for name in FeatureRoles.__dataclass_fields__}
+    fixed = {column.name for column in constant_columns(free, grouping)} if grouping.columns else set()
     for column in free:
         found[_use(column, target, column.name in fixed)].append(column.name)
-    return Features(**{name: tuple(names) for name, names in found.items()})
+    return FeatureRoles(**{name: tuple(names) for name, names in found.items()})
 
 
 def _use(column: Column, target: Column, fixed: bool) -> str:
@@ -98,19 +100,19 @@ def _leaks(column: Column, target: Column) -> bool:
     return bool(abs(np.corrcoef(x, y)[0, 1]) > _SAME)
 
 
-def is_wide(columns: Sequence[Column], clock: Clock) -> list[Column]:
+def wide_columns(columns: Sequence[Column], times: TimeColumn) -> list[Column]:
     """The value columns of a table with one column a segment; empty where it is none.
 
     Its rows are told apart by the time alone, and its numbers have names that mean nothing to us.
     """
-    others = [column for column in columns if column is not clock.column and column.kind not in ("empty", "other")]
+    others = [column for column in columns if column is not times.column and column.kind not in ("empty", "other")]
     if len(others) < _WIDE or not all(column.is_number for column in others):
         return []
     unnamed = [column for column in others if column.meaning in ("", "group", "id")]
     return unnamed if len(unnamed) >= max(_WIDE, 0.8 * len(others)) else []
 
 
-def period_named(columns: Sequence[Column]) -> list[Column]:
+def period_columns(columns: Sequence[Column]) -> list[Column]:
     """Number columns named as periods are: `2024-01`, `d_17`, `W3`; empty unless there are many."""
     found = [
         column for column in columns if _PERIOD.match(column.name.strip()) and column.kind in ("integer", "number")

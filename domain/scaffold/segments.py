@@ -12,7 +12,7 @@ from domain.config.fleet import Frequency
 from domain.data.calendar import ordinals
 from domain.reporting.formatting import format_count
 from domain.scaffold.columns import Column
-from domain.scaffold.timestamps import Clock, read_frequency, repeated_share
+from domain.scaffold.timestamps import TimeColumn, infer_frequency, repeated_share
 
 __all__ = ["Grouping", "group_rows", "key_columns", "regression_groupings", "series_groupings"]
 
@@ -106,21 +106,21 @@ def _doubt(column: Column) -> int:
     return 1 if column.kind == "text" or column.padded else 2
 
 
-def series_groupings(keys: Sequence[Column], clock: Clock) -> tuple[list[Grouping], Grouping | None]:
+def series_groupings(keys: Sequence[Column], times: TimeColumn) -> tuple[list[Grouping], Grouping | None]:
     """Groupings whose segments are series with one row a period, the best first; all of the fewest columns.
 
     The second is a grouping that would be one, if its rows were not closer than an hour.
     """
-    instants = clock.rows()
+    instants = times.rows()
     known = ~np.isnat(instants)
-    tried = _few_times(clock, known)
+    tried = _few_times(times, known)
     for size in range(MOST_COLUMNS + 1):
         found: list[Grouping] = []
         too_fine: Grouping | None = None
         for columns in combinations(keys, size):
             if not _tells_apart(columns, instants, tried):
                 continue
-            grouping = series_grouping(columns, clock)
+            grouping = series_grouping(columns, times)
             if grouping.repeated > MOST_REPEATED or grouping.median_rows < _LEAST_ROWS:
                 continue
             if grouping.frequency is None:
@@ -134,9 +134,9 @@ def series_groupings(keys: Sequence[Column], clock: Clock) -> tuple[list[Groupin
     return [], None
 
 
-def _few_times(clock: Clock, known: npt.NDArray[np.bool_]) -> IntArray:
+def _few_times(times: TimeColumn, known: npt.NDArray[np.bool_]) -> IntArray:
     """Rows of evenly spread times: rows that repeat a segment and a time are all among them or not."""
-    codes = clock.column.codes
+    codes = times.column.codes
     step = max(1, int(known.sum()) // _TRIED_ROWS)
     return np.flatnonzero(known & (codes % step == 0))
 
@@ -148,16 +148,16 @@ def _tells_apart(columns: Sequence[Column], instants: npt.NDArray[np.datetime64]
     return repeated_share(codes, instants[tried].astype(np.int64)) <= MOST_REPEATED
 
 
-def series_grouping(columns: Sequence[Column], clock: Clock, frequency: Frequency | None = None) -> Grouping:
+def series_grouping(columns: Sequence[Column], times: TimeColumn, frequency: Frequency | None = None) -> Grouping:
     """A grouping with its frequency, and how regular it is. frequency : if it is known already.
 
     Where rows are closer than an hour, `repeated` counts rows of the same instant.
     """
-    instants = clock.rows()
+    instants = times.rows()
     codes, counts = group_rows(columns, len(instants))
     used = ~np.isnat(instants) & (codes >= 0)
     segment, instants = codes[used], instants[used]
-    frequency = frequency or read_frequency(segment, instants)
+    frequency = frequency or infer_frequency(segment, instants)
     names = tuple(column.name for column in columns)
     if frequency is None:
         return Grouping(names, codes, counts, None, 0.0, repeated_share(segment, instants.astype(np.int64)))
@@ -190,12 +190,12 @@ def _grouping(columns: Sequence[Column], n_rows: int) -> Grouping:
     return Grouping(tuple(column.name for column in columns), *group_rows(columns, n_rows))
 
 
-def series_like(columns: Sequence[Column], n_rows: int) -> Grouping:
+def grouping_of(columns: Sequence[Column], n_rows: int) -> Grouping:
     """The grouping of given columns, whatever it is like."""
     return _grouping(columns, n_rows)
 
 
-def nested(columns: Sequence[Column], grouping: Grouping) -> Iterator[Column]:
+def constant_columns(columns: Sequence[Column], grouping: Grouping) -> Iterator[Column]:
     """Columns that have one value in each segment, and fewer values than there are segments."""
     used = grouping.codes >= 0
     for column in columns:

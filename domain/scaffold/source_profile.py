@@ -1,4 +1,4 @@
-"""What a first fleet file is drafted from: the files as they were read, and what the user wants."""
+"""What a first fleet file is written from: the files as they were read, and what the user wants."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 from domain.config.fleet import Source
 from domain.config.task_types import TaskType
 
-__all__ = ["Choice", "Draft", "SourceProfile", "UserOptions"]
+__all__ = ["FleetScaffold", "ScaffoldChoice", "SourceProfile", "UserOptions"]
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class UserOptions:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One choice of a draft.
+class ScaffoldChoice:
+    """One choice of a scaffold.
 
     key : of the fleet file. value : what was chosen, for people. why : a sentence or two. others : what else was
     possible. sure : False where the data leave it open.
@@ -82,17 +82,17 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Draft:
+class FleetScaffold:
     """A fleet file's content, and a choice for each key that needs a reason.
 
     hints : key -> content that the reader may want instead.
     """
 
     content: Mapping[str, Any]
-    choices: Sequence[Choice]
+    choices: Sequence[ScaffoldChoice]
     hints: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def open(self) -> tuple[Choice, ...]:
+    def open(self) -> tuple[ScaffoldChoice, ...]:
         """Choices that the data leave open."""
         return tuple(choice for choice in self.choices if not choice.sure)

@@ -12,10 +12,10 @@ import pyarrow as pa
 from domain.arrays import BoolArray, IntArray
 from domain.config.fleet import Frequency, Time
 from domain.data.calendar import ordinals, parse_times
+from domain.scaffold.column_vocabulary import is_time_name
 from domain.scaffold.columns import Column
-from domain.scaffold.vocabulary import named_as_time
 
-__all__ = ["Clock", "is_epoch", "read_clock", "read_frequency", "repeated_share", "time_columns"]
+__all__ = ["TimeColumn", "find_time_columns", "infer_frequency", "is_epoch", "parse_time_column", "repeated_share"]
 
 _SNIFFED = 2_000
 _ALMOST_ALL = 0.98
@@ -31,7 +31,13 @@ _DAYS = ("%d.%m.%Y", "%d.%m.%y", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y",
          "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%d %B %Y")  # fmt: skip
 _MONTHS = ("%m/%Y", "%m-%Y", "%m.%Y", "%Y/%m", "%Y.%m", "%b-%Y", "%b %Y", "%B %Y", "%b-%y")
 _CLOCKS = (" %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", " %H:%M:%S.%f")
-_FORMATS = (*_DAYS, *_MONTHS, *(f"{day}{clock}" for day in _DAYS[:9] for clock in _CLOCKS), "%Y%m%d %H:%M", "%Y%m%d%H")
+_FORMATS = (
+    *_DAYS,
+    *_MONTHS,
+    *(f"{day}{clock}" for day in _DAYS[:9] for clock in _CLOCKS),
+    "%Y%m%d %H:%M",
+    "%Y%m%d%H",
+)
 _ZONES: dict[tuple[float, ...], str] = {
     (0.0, 1.0): "Europe/London", (1.0, 2.0): "Europe/Berlin", (2.0, 3.0): "Europe/Athens",
     (-5.0, -4.0): "America/New_York", (-6.0, -5.0): "America/Chicago", (-7.0, -6.0): "America/Denver",
@@ -41,7 +47,7 @@ _ZONES: dict[tuple[float, ...], str] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Clock:
+class TimeColumn:
     """A time column as it can be read.
 
     format : None for ISO 8601. also : another format that reads all values. instants : UTC, to the microsecond, of
@@ -71,14 +77,14 @@ class Clock:
         return f"Etc/GMT{-int(hours):+d}" if len(self.offsets) == 1 and hours.is_integer() else "UTC"
 
 
-def time_columns(columns: Sequence[Column]) -> list[Clock]:
+def find_time_columns(columns: Sequence[Column]) -> list[TimeColumn]:
     """Columns that hold times, the likeliest first: by name, then in the order of the file."""
-    found = [clock for column in columns if (clock := read_clock(column))]
-    found = [clock for clock in found if len(np.unique(clock.instants[~np.isnat(clock.instants)])) > 2]
-    return sorted(found, key=lambda clock: (not named_as_time(clock.column.name), clock.column.kind == "integer"))
+    found = [times for column in columns if (times := parse_time_column(column))]
+    found = [times for times in found if len(np.unique(times.instants[~np.isnat(times.instants)])) > 2]
+    return sorted(found, key=lambda times: (not is_time_name(times.column.name), times.column.kind == "integer"))
 
 
-def read_clock(column: Column, *, asked: bool = False) -> Clock | None:
+def parse_time_column(column: Column, *, asked: bool = False) -> TimeColumn | None:
     """How a column's times are read; None where they are none.
 
     asked : the user says that these are times, so that numbers need no name that says it.
@@ -86,20 +92,20 @@ def read_clock(column: Column, *, asked: bool = False) -> Clock | None:
     if column.kind in ("empty", "other") or not column.values:
         return None
     if column.kind == "time":
-        return _clock(column, None, None)
+        return _time_column(column, None, None)
     texts = _sniffed(column)
     if column.typed and pa.types.is_floating(column.distinct.type):
         return None
     if column.kind in ("integer", "number"):
-        form = _number_format(column, texts) if asked or named_as_time(column.name) else _certain(column, texts)
-        return None if form == "" else _clock(column, form, None)
+        form = _number_format(column, texts) if asked or is_time_name(column.name) else _certain(column, texts)
+        return None if form == "" else _time_column(column, form, None)
     if sum(bool(_DIGITS.search(text)) for text in texts) < _ALMOST_ALL * len(texts):
         return None
     fitting = list(_text_formats(texts))
     if not fitting:
         return None
     also = fitting[1] if len(fitting) > 1 and _swapped(fitting[0], fitting[1]) else None
-    return _clock(column, fitting[0], also)
+    return _time_column(column, fitting[0], also)
 
 
 def _sniffed(column: Column) -> list[str]:
@@ -162,10 +168,10 @@ def is_epoch(column: Column) -> bool:
         return False
     seconds = (numbers >= 6e8) & (numbers <= 2.2e9)
     millis = (numbers >= 6e11) & (numbers <= 2.2e12)
-    return named_as_time(column.name) and bool(seconds.all() or millis.all())
+    return is_time_name(column.name) and bool(seconds.all() or millis.all())
 
 
-def _clock(column: Column, form: str | None, also: str | None) -> Clock:
+def _time_column(column: Column, form: str | None, also: str | None) -> TimeColumn:
     time = Time(column=column.name, frequency="h", format=form)
     values = column.distinct if column.typed else pa.array(column.texts, pa.string())
     if column.typed and column.kind == "integer":
@@ -173,7 +179,9 @@ def _clock(column: Column, form: str | None, also: str | None) -> Clock:
     read, unread = parse_times(pa.chunked_array([values]), time)
     instants = read.to_numpy(zero_copy_only=False).astype("datetime64[us]")
     known = column.codes[column.codes >= 0]
-    return Clock(column, form, also, instants, _offsets(column), float(unread[known].mean()) if len(known) else 0.0)
+    return TimeColumn(
+        column, form, also, instants, _offsets(column), float(unread[known].mean()) if len(known) else 0.0
+    )
 
 
 def _offsets(column: Column) -> tuple[float, ...]:
@@ -191,7 +199,7 @@ def _hours(offset: str) -> float:
     return -hours if offset[0] == "-" else hours
 
 
-def read_frequency(codes: IntArray, instants: npt.NDArray[np.datetime64]) -> Frequency | None:
+def infer_frequency(codes: IntArray, instants: npt.NDArray[np.datetime64]) -> Frequency | None:
     """The coarsest frequency whose periods hold at most one row of a segment; None where hours are too coarse.
 
     codes : segment of each row [n]. instants : [n], none missing. A few repeated rows are overlooked.

@@ -1,4 +1,4 @@
-"""A draft as a fleet file: YAML with a comment for each choice."""
+"""A scaffold as a fleet file: YAML with a comment for each choice."""
 
 import textwrap
 from typing import Any
@@ -6,23 +6,25 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from domain.scaffold.source_profile import Draft
+from domain.scaffold.source_profile import FleetScaffold
 
-__all__ = ["render_draft"]
+__all__ = ["render_scaffold"]
 
 _WIDTH = 100
 _SHORT = 110
 
 
-def render_draft(draft: Draft) -> str:
-    """The text of the fleet file; it says the same as the draft's content."""
+def render_scaffold(scaffold: FleetScaffold) -> str:
+    """The text of the fleet file; it says the same as the scaffold's content."""
     loader = PackageLoader("domain.scaffold")
     environment = Environment(  # noqa: S701 - YAML, no HTML
         loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters |= {"comment": _comment, "yaml_lines": _yaml_lines}
-    comments = {choice.key: choice.comment for choice in draft.choices}
-    return environment.get_template("fleet.yaml.j2").render(fleet=draft.content, comments=comments, hints=draft.hints)
+    comments = {choice.key: choice.comment for choice in scaffold.choices}
+    return environment.get_template("fleet.yaml.j2").render(
+        fleet=scaffold.content, comments=comments, hints=scaffold.hints
+    )
 
 
 def _comment(text: str) -> str:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from adapters.sources.fleet_files import load_fleet
 from adapters.sources.sampling import Limits, check_fleet
-from adapters.sources.scaffold import draft_file, fleet_name
+from adapters.sources.scaffold import fleet_name, scaffold_file
 from cli import main as cli
 from domain.errors import FleetError, SourceError
 from domain.scaffold.source_profile import UserOptions
@@ -23,8 +23,8 @@ def rows(separator=",", decimal=".", header=("day", "Ort", "Menge"), days=DAYS):
     return "\n".join(separator.join(line) for line in [header, *lines]) + "\n"
 
 
-def drafted(folder, data, **wishes):
-    return draft_file(data, UserOptions(**wishes), folder, 2)
+def write(folder, data, **options):
+    return scaffold_file(data, UserOptions(**options), folder, 2)
 
 
 def content(done):
@@ -46,7 +46,7 @@ def content(done):
 )
 def test_files_are_read_as_they_are_written(tmp_path, name, content, source):
     (tmp_path / name).write_bytes(content)
-    done = drafted(tmp_path, name)
+    done = write(tmp_path, name)
     fleet = load_fleet("a", tmp_path)
     assert fleet.source.model_dump(exclude_defaults=True) == {"path": name} | source
     assert (fleet.segment_by, fleet.target.column, fleet.time.column) == (["Ort"], "Menge", "day")
@@ -60,7 +60,7 @@ def test_parquet_with_nested_columns_and_long_texts(tmp_path):
     table = pa.Table.from_pandas(frame).append_column("tags", pa.array([["x"]] * 60))
     table = table.append_column("note", pa.array([f"{i} " + "word " * 30 for i in range(60)]))
     pq.write_table(table, tmp_path / "a.parquet")
-    done = drafted(tmp_path, "a.parquet")
+    done = write(tmp_path, "a.parquet")
     assert content(done)["source"] == {"path": "a.parquet", "constants": {"series": "all"}}
     assert "Not looked at: 'tags', 'note'" in done.text.replace("\n# ", " ")
     assert done.findings.segments.count == 1
@@ -72,12 +72,12 @@ def test_a_folder_of_files_with_others_beside_them(tmp_path):
     for month in (1, 2):
         days = [str(day.date()) for day in pd.date_range(f"2024-0{month}-01", periods=28)]
         (tmp_path / "raw" / f"{month}.csv").write_text(rows(days=days))
-    done = drafted(tmp_path, "raw", name="shop")
+    done = write(tmp_path, "raw", name="shop")
     assert content(done)["source"] == {"path": "raw/*.csv"}
     assert "112 rows of 2 files were looked at, all of them" in done.text
     (tmp_path / "raw" / "3.parquet").write_bytes(b"")
     with pytest.raises(SourceError, match=r"several formats \(csv, parquet\)"):
-        drafted(tmp_path, "raw", name="other")
+        write(tmp_path, "raw", name="other")
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_a_fleet_is_named_after_its_data(data, name):
 
 def test_a_fleet_file_is_overwritten_by_force_only(tmp_path):
     (tmp_path / "a.csv").write_text(rows())
-    first = drafted(tmp_path, "a.csv")
+    first = write(tmp_path, "a.csv")
     first.path.write_text("mine")
     with pytest.raises(FleetError, match=r"a\.yaml: is there already; give --force"):
-        drafted(tmp_path, "a.csv")
+        write(tmp_path, "a.csv")
     assert first.path.read_text() == "mine"
-    draft_file("a.csv", UserOptions(), tmp_path, 2, force=True)
+    scaffold_file("a.csv", UserOptions(), tmp_path, 2, force=True)
     assert first.path.read_text() == first.text
 
 
@@ -119,7 +119,7 @@ def test_a_fleet_file_is_overwritten_by_force_only(tmp_path):
 def test_what_gives_no_fleet_is_an_error_and_writes_nothing(tmp_path, content, message):
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises((SourceError, FleetError)) as caught:
-        drafted(tmp_path, "a.csv")
+        write(tmp_path, "a.csv")
     assert message in str(caught.value) or message == "nothing plausible"
     assert not (tmp_path / "fleets").exists()
 
@@ -127,14 +127,14 @@ def test_what_gives_no_fleet_is_an_error_and_writes_nothing(tmp_path, content, m
 def test_a_fleet_that_the_check_refuses_is_not_written(tmp_path):
     (tmp_path / "a.csv").write_text(rows(days=DAYS[:5]))
     with pytest.raises(FleetError, match=r"partition\.min_rows: all 2 segments have fewer rows than 6"):
-        drafted(tmp_path, "a.csv")
+        write(tmp_path, "a.csv")
     assert not (tmp_path / "fleets").exists()
 
 
 def test_a_sample_of_many_rows_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("adapters.sources.scaffold.Limits", lambda: Limits(rows=60))
     (tmp_path / "a.csv").write_text(rows())
-    done = drafted(tmp_path, "a.csv")
+    done = write(tmp_path, "a.csv")
     assert "60 rows of 1 file were looked at, a sample of all" in done.text
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from domain.checks.findings import FileColumns, Sample
-from domain.checks.fleet import inspect_fleet
+from domain.checks.findings import FileColumns, SourceSample
+from domain.checks.fleet import collect_findings
 
 FIRST = date(2024, 1, 1)
 STORES, BRANDS = ("1", "2", "3"), ("a", "b")
@@ -29,14 +29,14 @@ def sales(days=60, step=1, stores=STORES, brands=BRANDS, start=0, **columns):
 def sample(*tables, **changes):
     named = tuple(FileColumns(f"{i}.csv", tuple(t.column_names)) for i, t in enumerate(tables))
     known = {"files": len(tables), "size": 1000, "read_files": len(tables), "head_rows": 10_000}
-    return Sample("in", named=named, chunks=tables, **known | changes)
+    return SourceSample("in", named=named, chunks=tables, **known | changes)
 
 
 def look(fleet, *tables, workers=2, score=None, test=None, **changes):
     samples = {"source": sample(*tables, **changes)}
     samples |= {"score.source": sample(score)} if score is not None else {}
     samples |= {"test.source": sample(test)} if test is not None else {}
-    return inspect_fleet(fleet, samples, workers)
+    return collect_findings(fleet, samples, workers)
 
 
 def told(findings, key):
@@ -86,7 +86,9 @@ def test_missing_column_is_an_error_that_names_the_nearest(shop):
 def test_column_that_one_file_of_two_lacks_is_told_with_the_file(shop):
     lacking = FileColumns("old.csv", ("store", "brand", "day", "units"))
     whole = sample(sales())
-    found = inspect_fleet(shop(), {"source": Sample("in", named=(*whole.named, lacking), chunks=whole.chunks)}, 1)
+    found = collect_findings(
+        shop(), {"source": SourceSample("in", named=(*whole.named, lacking), chunks=whole.chunks)}, 1
+    )
     assert "'price' in 1 of 2 files (old.csv)" in told(found, "features.known")[1]
     assert found.segments.count == 6
 
@@ -280,7 +282,7 @@ def test_regression_fleet_without_time_is_looked_at(fleet):
             "minutes": [str(i % 13) for i in range(100)],
         }
     )
-    found = inspect_fleet(fleet.regression(), {"source": sample(rows)}, 2)
+    found = collect_findings(fleet.regression(), {"source": sample(rows)}, 2)
     assert found.time is None
     assert (found.segments.count, found.segments.rows_min) == (2, 50)
     assert told(found, "score")[1].startswith("there is none")

@@ -1,7 +1,7 @@
 import pytest
 
+from domain.scaffold.column_vocabulary import column_meaning, split_name
 from domain.scaffold.csv_dialect import sniff_dialect, sniff_encoding
-from domain.scaffold.vocabulary import meaning, words
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_encoding(start, encoding):
     ],
 )
 def test_what_a_name_means(name, means):
-    assert meaning(name) == means
+    assert column_meaning(name) == means
 
 
 def test_words_of_a_name():
-    assert words("StoreID_nr2 Größe") == ["store", "id", "nr2", "größe"]
+    assert split_name("StoreID_nr2 Größe") == ["store", "id", "nr2", "größe"]

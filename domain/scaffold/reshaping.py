@@ -5,27 +5,27 @@ from collections.abc import Sequence
 from domain.scaffold.columns import Column
 from domain.scaffold.segments import Grouping
 from domain.scaffold.source_profile import SourceProfile
-from domain.scaffold.timestamps import Clock
+from domain.scaffold.timestamps import TimeColumn
 
-__all__ = ["joined_dates", "melted_columns", "melted_periods", "since_1970", "summed_up"]
+__all__ = ["aggregate_rows", "convert_epoch", "join_dates", "melt_columns", "melt_periods"]
 
 _SHOWN = 4
 _TURN = "A fleet needs one row a segment and period; turn it with pandas"
 
 
-def melted_columns(wide: Sequence[Column], clock: Clock, origin: SourceProfile) -> str:
+def melt_columns(wide: Sequence[Column], times: TimeColumn, profile: SourceProfile) -> str:
     """A column a segment."""
-    time = clock.column.name
+    time = times.column.name
     told = (
         f"the table looks wide: each of {len(wide)} columns ({_shown(wide)}) has one segment's values by {time!r}. "
         f"{_TURN}"
     )
     melt = f'frame.melt(id_vars=["{time}"], var_name="series", value_name="value")'
     ways_out = f"or, if one of these columns is the target and the others belong to it: --target {wide[-1].name}"
-    return _snippet(told, [melt], origin, ways_out)
+    return _snippet(told, [melt], profile, ways_out)
 
 
-def melted_periods(periods: Sequence[Column], columns: Sequence[Column], origin: SourceProfile) -> str:
+def melt_periods(periods: Sequence[Column], columns: Sequence[Column], profile: SourceProfile) -> str:
     """A column a period."""
     keys = [column.name for column in columns if column not in periods]
     told = (
@@ -37,12 +37,12 @@ def melted_periods(periods: Sequence[Column], columns: Sequence[Column], origin:
     return _snippet(
         told,
         [melt],
-        origin,
+        profile,
         "the names of these columns become times, and have to be dates such as 2024-01-31 or 2024-01",
     )
 
 
-def joined_dates(year: Column, month: Column, columns: Sequence[Column], origin: SourceProfile) -> str:
+def join_dates(year: Column, month: Column, columns: Sequence[Column], profile: SourceProfile) -> str:
     """Columns that are parts of one date."""
     days = [
         column for column in columns if column.meaning == "date_part" and column is not month and column is not year
@@ -53,21 +53,21 @@ def joined_dates(year: Column, month: Column, columns: Sequence[Column], origin:
     last = "" if len(parts) == 3 else ", day=1"
     told = f"columns {_shown(parts)} are parts of one date, and a fleet needs it in one column; join them with pandas"
     join = f"frame.assign(date=pd.to_datetime(dict({named}{last})))"
-    return _snippet(told, [join], origin, f"or, if a row is a whole year: --time {year.name}")
+    return _snippet(told, [join], profile, f"or, if a row is a whole year: --time {year.name}")
 
 
-def since_1970(column: Column, origin: SourceProfile) -> str:
+def convert_epoch(column: Column, profile: SourceProfile) -> str:
     """Times as numbers of seconds."""
     unit = "s" if column.distinct_numbers.max() < 1e10 else "ms"
     told = f"{column.name!r} looks like times in {unit} since 1970, which are not read; write them as dates with pandas"
     name = f'"{column.name}"'
     step = f'frame[{name}] = pd.to_datetime(frame[{name}], unit="{unit}")'
-    return _snippet(told, [step, "frame"], origin, "or, if they are no times: --task regression")
+    return _snippet(told, [step, "frame"], profile, "or, if they are no times: --task regression")
 
 
-def summed_up(clock: Clock, grouping: Grouping, target: Column, origin: SourceProfile, *, fine: bool) -> str:
+def aggregate_rows(times: TimeColumn, grouping: Grouping, target: Column, profile: SourceProfile, *, fine: bool) -> str:
     """Several rows a period. fine : the rows are series, but closer than an hour."""
-    time = clock.column.name
+    time = times.column.name
     keys = [*grouping.columns, time]
     if fine:
         told = "rows of a segment are closer than an hour, the shortest period there is; sum them up with pandas"
@@ -80,12 +80,12 @@ def summed_up(clock: Clock, grouping: Grouping, target: Column, origin: SourcePr
         floor = f'frame["{time}"] = pd.to_datetime(frame["{time}"]).dt.floor("D")'
     names = ", ".join(f'"{name}"' for name in keys)
     total = f'frame.groupby([{names}], as_index=False)["{target.name}"].sum()'
-    return _snippet(told, [floor, total], origin, "or predict each row from its other columns: --task regression")
+    return _snippet(told, [floor, total], profile, "or predict each row from its other columns: --task regression")
 
 
-def _snippet(told: str, steps: Sequence[str], origin: SourceProfile, then: str) -> str:
+def _snippet(told: str, steps: Sequence[str], profile: SourceProfile, then: str) -> str:
     *before, last = steps
-    lines = ["import pandas as pd", origin.reading(), *before, f'{last}.to_csv("long.csv", index=False)']
+    lines = ["import pandas as pd", profile.reading(), *before, f'{last}.to_csv("long.csv", index=False)']
     code = "\n".join(f"    {line}" for line in lines)
     return f"{told}:\n{code}\nthen: myriad new long.csv; {then}"
 

@@ -1,4 +1,4 @@
-"""Shapes of tables, and what is drafted from each."""
+"""Shapes of tables, and the scaffold of each."""
 
 from datetime import date, datetime, timedelta
 
@@ -10,9 +10,9 @@ import yaml
 
 from domain.config.fleet import Source, parse_fleet
 from domain.errors import SourceError
-from domain.scaffold.draft import draft_fleet
+from domain.scaffold.fleet_scaffold import scaffold_fleet
 from domain.scaffold.source_profile import SourceProfile, UserOptions
-from domain.scaffold.yaml import render_draft
+from domain.scaffold.yaml import render_scaffold
 
 DAYS = [str(date(2023, 1, 1) + timedelta(days=d)) for d in range(120)]
 WEEKS = [str(date(2023, 1, 2) + timedelta(weeks=w)) for w in range(60)]
@@ -30,46 +30,46 @@ def long(times, seed=0, time="date", target="units", value=None, **keys):
     return frame
 
 
-def drafted(frame, *, typed=False, source=None, **wishes):
-    """The draft; its text is parsed as a fleet file and says the same."""
+def scaffold_of(frame, *, typed=False, source=None, **options):
+    """The scaffold; its text is parsed as a fleet file and says the same."""
     table = pa.Table.from_pandas(frame if typed else frame.astype(object).map(text), preserve_index=False)
-    origin = SourceProfile(source or Source(path="data/a.csv"), 1, len(frame), True)
-    draft = draft_fleet(table, origin, UserOptions(**wishes), "shop")
-    rendered = render_draft(draft)
+    profile = SourceProfile(source or Source(path="data/a.csv"), 1, len(frame), True)
+    scaffold = scaffold_fleet(table, profile, UserOptions(**options), "shop")
+    rendered = render_scaffold(scaffold)
     content = yaml.safe_load(rendered)
-    assert content == dict(draft.content)
+    assert content == dict(scaffold.content)
     assert all(len(line) <= 160 for line in rendered.splitlines() if line.startswith("#"))
     parse_fleet(content, "shop.yaml")
-    return draft
+    return scaffold
 
 
 def text(value):
     return None if pd.isna(value) else str(value)
 
 
-def told(frame, **wishes):
+def told(frame, **options):
     """The message of the error."""
     with pytest.raises(SourceError) as caught:
-        drafted(frame, **wishes)
+        scaffold_of(frame, **options)
     return str(caught.value)
 
 
-def why(draft, key):
-    return next(choice for choice in draft.choices if choice.key == key)
+def why(scaffold, key):
+    return next(choice for choice in scaffold.choices if choice.key == key)
 
 
 def test_daily_sales_of_stores_and_products():
-    draft = drafted(
+    scaffold = scaffold_of(
         long(DAYS, store=["1", "2", "3", "4"], product=["Cola", "Milk", "Tea"]).sample(frac=1, random_state=1)
     )
-    content = draft.content
+    content = scaffold.content
     assert (content["task"], content["segment_by"]) == ("forecast", ["store", "product"])
     assert content["time"] == {"column": "date", "frequency": "D"}
     assert content["target"] == {"column": "units", "minimum": 0}
     assert content["horizon"] == 14
     assert content["fallback"] == [{"parent": "store"}, {"parent": "product"}, "global"]
     assert content["partition"] == {"min_rows": 30}
-    assert draft.open == ()
+    assert scaffold.open == ()
 
 
 @pytest.mark.parametrize(
@@ -91,89 +91,89 @@ def test_daily_sales_of_stores_and_products():
     ],
 )
 def test_times_are_read_as_they_are_written(times, column, expected):
-    assert drafted(long(times, time=column, store=["a", "b"])).content["time"] == {"column": column} | expected
+    assert scaffold_of(long(times, time=column, store=["a", "b"])).content["time"] == {"column": column} | expected
 
 
 def test_offsets_of_summer_and_winter_name_the_zone_whose_days_count():
     days = pd.date_range("2024-01-01", periods=200, tz="Europe/Berlin")
-    draft = drafted(long([day.isoformat() for day in days], store=["a", "b"]))
-    assert draft.content["time"] == {"column": "date", "frequency": "D", "zone": "Europe/Berlin"}
+    scaffold = scaffold_of(long([day.isoformat() for day in days], store=["a", "b"]))
+    assert scaffold.content["time"] == {"column": "date", "frequency": "D", "zone": "Europe/Berlin"}
 
 
 def test_day_and_month_that_no_value_tells_apart_are_an_open_choice():
     days = [f"{m:02d}/{d:02d}/2023" for m in range(1, 13) for d in range(1, 13)]
-    choice = why(drafted(long(days, store=["a", "b"])), "time")
+    choice = why(scaffold_of(long(days, store=["a", "b"])), "time")
     assert not choice.sure
     assert "could as well be %d/%m/%Y" in choice.why
 
 
 def test_gaps_of_rows_that_are_there_only_when_sold_count_as_zero():
     frame = long(DAYS * 3, store=["a", "b"]).drop_duplicates(["date", "store"]).sample(frac=0.3, random_state=1)
-    content = drafted(frame).content
+    content = scaffold_of(frame).content
     assert content["time"] == {"column": "date", "frequency": "D", "gaps": "zero"}
     assert "croston" in content["candidates"]
 
 
 def test_a_few_repeated_rows_do_not_hide_the_segments():
     frame = long(DAYS, store=["1", "2", "3"])
-    draft = drafted(pd.concat([frame, frame.head(3)]))
-    assert draft.content["segment_by"] == ["store"]
-    assert "repeat a segment and period" in why(draft, "segment_by").why
+    scaffold = scaffold_of(pd.concat([frame, frame.head(3)]))
+    assert scaffold.content["segment_by"] == ["store"]
+    assert "repeat a segment and period" in why(scaffold, "segment_by").why
 
 
 def test_the_fewest_columns_are_segments_and_what_groups_them_is_told():
     frame = long(DAYS, item=["i1", "i2", "i3", "i4"])
     frame["family"] = frame.item.map({"i1": "x", "i2": "x", "i3": "y", "i4": "y"})
-    draft = drafted(frame)
-    assert draft.content["segment_by"] == ["item"]
-    assert "one value of family" in why(draft, "segment_by").why
+    scaffold = scaffold_of(frame)
+    assert scaffold.content["segment_by"] == ["item"]
+    assert "one value of family" in why(scaffold, "segment_by").why
 
 
 def test_ids_with_leading_zeros_are_segments_and_never_the_target():
-    draft = drafted(long(DAYS, meter=["0017", "0240", "1033"], target="reading"))
-    assert (draft.content["segment_by"], draft.content["target"]["column"]) == (["meter"], "reading")
+    scaffold = scaffold_of(long(DAYS, meter=["0017", "0240", "1033"], target="reading"))
+    assert (scaffold.content["segment_by"], scaffold.content["target"]["column"]) == (["meter"], "reading")
 
 
 def test_prices_and_flags_are_offered_but_not_used_without_a_file_of_future_values():
     frame = long(DAYS, store=["a", "b"])
     frame["price"], frame["promo"] = np.tile([1.9, 2.5, 2.9], len(frame))[: len(frame)], np.arange(len(frame)) % 5 == 0
-    draft = drafted(frame)
-    assert "features" not in draft.content
-    assert draft.hints["features"] == {"known": ["price", "promo"]}
-    assert "# features: {known: [price, promo]}" in render_draft(draft)
+    scaffold = scaffold_of(frame)
+    assert "features" not in scaffold.content
+    assert scaffold.hints["features"] == {"known": ["price", "promo"]}
+    assert "# features: {known: [price, promo]}" in render_scaffold(scaffold)
 
 
 def test_a_series_without_segments_becomes_one_segment():
-    content = drafted(long(DAYS, time="ds", target="y")).content
+    content = scaffold_of(long(DAYS, time="ds", target="y")).content
     assert content["source"] == {"path": "data/a.csv", "constants": {"series": "all"}}
     assert content["segment_by"] == ["series"]
 
 
 def test_the_added_column_has_a_name_of_its_own():
     frame = long(DAYS, time="ds", target="y").assign(series="x")
-    assert drafted(frame).content["source"]["constants"] == {"all_rows": "all"}
+    assert scaffold_of(frame).content["source"]["constants"] == {"all_rows": "all"}
 
 
 def test_skewed_targets_are_fitted_on_a_log_scale_and_signed_ones_have_no_minimum():
     rng = np.random.default_rng(1)
-    skewed = drafted(long(DAYS, store=["a", "b"], value=lambda i: round(float(rng.lognormal(3, 1.2)), 2)))
+    skewed = scaffold_of(long(DAYS, store=["a", "b"], value=lambda i: round(float(rng.lognormal(3, 1.2)), 2)))
     assert skewed.content["target"] == {"column": "units", "transform": "log1p", "minimum": 0}
-    signed = drafted(long(DAYS, store=["a", "b"], value=lambda i: round(float(rng.normal(0, 5)), 2)))
+    signed = scaffold_of(long(DAYS, store=["a", "b"], value=lambda i: round(float(rng.normal(0, 5)), 2)))
     assert signed.content["target"] == {"column": "units"}
     assert signed.content["backtest"] == {"metric": "mae"}
 
 
 def test_short_segments_get_a_short_horizon_and_a_low_limit():
-    content = drafted(long([str(y) for y in range(2012, 2021)], time="year", country=["x", "y", "z"])).content
+    content = scaffold_of(long([str(y) for y in range(2012, 2021)], time="year", country=["x", "y", "z"])).content
     assert (content["horizon"], content["partition"]) == (2, {"min_rows": 9})
     assert "ridge" not in content["candidates"]
 
 
 def test_an_unnamed_target_is_a_guess_that_is_told():
     frame = long(DAYS, store=["a", "b"], target="alpha").assign(beta=lambda f: np.arange(len(f)) * 1.5)
-    choice = why(drafted(frame), "target")
+    choice = why(scaffold_of(frame), "target")
     assert (choice.value, choice.others, choice.sure) == ("beta", ("alpha",), False)
-    assert drafted(frame, target="alpha").content["target"]["column"] == "alpha"
+    assert scaffold_of(frame, target="alpha").content["target"]["column"] == "alpha"
 
 
 def policies(rows=600):
@@ -190,13 +190,13 @@ def policies(rows=600):
 
 
 def test_rows_without_a_time_are_a_regression_with_a_key_and_features():
-    draft = drafted(policies().assign(charges_eur=lambda f: f.charges * 1.1))
-    content = draft.content
+    scaffold = scaffold_of(policies().assign(charges_eur=lambda f: f.charges * 1.1))
+    content = scaffold.content
     assert (content["task"], content["segment_by"], content["row_key"]) == ("regression", ["region"], ["policy_no"])
     assert content["features"] == {"known": ["age"], "categorical": ["smoker"]}
     assert "time" not in content
-    assert "nearly the same as the target" in why(draft, "features").why
-    assert "smoker: 2 segments" in why(draft, "segment_by").others
+    assert "nearly the same as the target" in why(scaffold, "features").why
+    assert "smoker: 2 segments" in why(scaffold, "segment_by").others
 
 
 def orders(rows=3000):
@@ -208,11 +208,11 @@ def orders(rows=3000):
 
 def test_several_rows_a_period_are_a_regression_and_that_is_told():
     frame = orders().assign(weight=lambda f: f.index % 97 / 10)
-    draft = drafted(frame)
-    assert draft.content["task"] == "regression"
-    assert draft.content["time"] == {"column": "order_date", "frequency": "D"}
-    assert not why(draft, "task").sure
-    assert "sum them up" in why(draft, "task").why
+    scaffold = scaffold_of(frame)
+    assert scaffold.content["task"] == "regression"
+    assert scaffold.content["time"] == {"column": "order_date", "frequency": "D"}
+    assert not why(scaffold, "task").sure
+    assert "aggregate to one row per segment and period" in why(scaffold, "task").why
 
 
 def test_several_rows_a_period_cannot_be_forecast():
@@ -237,7 +237,7 @@ def test_a_column_a_segment_is_told_with_the_way_out():
     assert "wide" in message
     assert "frame = pd.read_csv(\"data/a.csv\", sep=';', decimal=',')" in message
     assert 'melt(id_vars=["date"]' in message
-    assert drafted(frame, target="west").content["target"]["column"] == "west"
+    assert scaffold_of(frame, target="west").content["target"]["column"] == "west"
 
 
 def test_a_column_a_period_is_told_with_the_way_out():
@@ -259,7 +259,7 @@ def test_seconds_since_1970_are_told():
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("options", "message"),
     [
         ({"target": "unit"}, "--target unit: no such column; did you mean 'units'?"),
         ({"target": "store"}, "--target store: its values ('a', 'b') are no numbers"),
@@ -269,16 +269,16 @@ def test_seconds_since_1970_are_told():
         ({"task": "regression", "horizon": 3}, "task regression has none"),
     ],
 )
-def test_wishes_are_checked_against_the_file(wishes, message):
-    assert message in told(long(DAYS, store=["a", "b"]), **wishes)
+def test_options_are_checked_against_the_file(options, message):
+    assert message in told(long(DAYS, store=["a", "b"]), **options)
 
 
-def test_wishes_are_followed():
+def test_options_are_followed():
     frame = long(DAYS, store=["a", "b"]).assign(shipped=lambda f: f.date, other=lambda f: f.units % 11)
-    draft = drafted(frame, target="other", time="shipped", segment_by=("store",), horizon=5, task="forecast")
-    assert draft.content["target"]["column"] == "other"
-    assert (draft.content["time"]["column"], draft.content["horizon"]) == ("shipped", 5)
-    assert drafted(frame, task="regression").content["task"] == "regression"
+    scaffold = scaffold_of(frame, target="other", time="shipped", segment_by=("store",), horizon=5, task="forecast")
+    assert scaffold.content["target"]["column"] == "other"
+    assert (scaffold.content["time"]["column"], scaffold.content["horizon"]) == ("shipped", 5)
+    assert scaffold_of(frame, task="regression").content["task"] == "regression"
 
 
 def test_without_a_number_the_error_says_what_was_looked_at():
@@ -298,20 +298,20 @@ def test_a_forecast_without_times_says_what_was_looked_at():
 
 def test_typed_columns_are_read_as_they_are():
     frame = long(pd.date_range("2024-01-01", periods=90), store=[1, 2, 3])
-    content = drafted(frame, typed=True).content
+    content = scaffold_of(frame, typed=True).content
     assert content["time"] == {"column": "date", "frequency": "D"}
     assert content["segment_by"] == ["store"]
 
 
 def test_names_with_spaces_quotes_and_other_scripts_stay_whole():
     frame = long(DAYS, time="Datum: Tag", target='Menge "Stück" #1', **{"店舗, no": ["東京", "大阪 %"]})
-    content = drafted(frame).content
+    content = scaffold_of(frame).content
     assert content["segment_by"] == ["店舗, no"]
     assert content["target"]["column"] == 'Menge "Stück" #1'
 
 
 def test_names_and_values_cannot_end_a_comment():
     name = "un\x07its\nname: evil"
-    draft = drafted(long(DAYS, target=name, store=["a\nhorizon: 3", "b"]))
-    assert draft.content["target"]["column"] == name
-    assert "\nname: evil" not in render_draft(draft)
+    scaffold = scaffold_of(long(DAYS, target=name, store=["a\nhorizon: 3", "b"]))
+    assert scaffold.content["target"]["column"] == name
+    assert "\nname: evil" not in render_scaffold(scaffold)

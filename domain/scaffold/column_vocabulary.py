@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-__all__ = ["Meaning", "meaning", "named_as_time", "words"]
+__all__ = ["Meaning", "column_meaning", "is_time_name", "split_name"]
 
 Meaning = Literal["id", "flag", "target", "date_part", "driver", "group", ""]
 """id : names a thing. flag : yes or no, known ahead. target : what one wants to know ahead. date_part : month, weekday.
@@ -38,14 +38,14 @@ _TIME = frozenset(
 _BOUNDARY = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])|[\W_]+")
 
 
-def words(name: str) -> list[str]:
+def split_name(name: str) -> list[str]:
     """The lower-case words of a name: `StoreID` and `store_id` give store and id."""
     return [part.lower() for part in _BOUNDARY.split(name) if part]
 
 
-def meaning(name: str) -> Meaning:
+def column_meaning(name: str) -> Meaning:
     """What a name means; the last word weighs most: `price_group` is a group. An id is one wherever the word stands."""
-    parts = words(name)
+    parts = split_name(name)
     if not parts:
         return ""
     if _SETS["id"].intersection(parts) or parts[-1] in _LAST_WORD_ID:
@@ -57,6 +57,6 @@ def meaning(name: str) -> Meaning:
     return ""
 
 
-def named_as_time(name: str) -> bool:
+def is_time_name(name: str) -> bool:
     """Whether a name sounds like a time or a date."""
-    return bool(_TIME.intersection(words(name)))
+    return bool(_TIME.intersection(split_name(name)))
