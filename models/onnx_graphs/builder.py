@@ -1,16 +1,17 @@
-"""Models as ONNX graphs, built directly; every graph has the same face.
+"""Build models as ONNX graphs, directly; every graph has the same signature.
 
 Input `features` float32 [n, k] (names in the metadata); outputs `prediction`, `lower`, `upper` float32 [n, 1] in the
 target's own unit. Smoothing candidates read states, linear ones the design columns, trees the untransformed design;
 their outputs are weighted, kept above the minimum, and widened by the interval's half width at the row's step.
 
-A graph without trees is a frame, which all models of a contract with the same families share, and variables: the
-initialisers of one model, by names that `models/onnx_graphs/batched.py` reads again.
+A graph without trees is a graph template, which all models of a contract with the same families share, and the
+initializers of one model, by names that `models/onnx_graphs/batched.py` reads again.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ GraphMember = SmoothingMember | LinearMember | TreesMember
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """All of one segment's model: members with weights [M], interval half widths [H], and what made it."""
+    """The whole model of one segment: members with weights [M], interval half widths [H], and notes on its origin."""
 
     contract: FeatureSpec
     members: tuple[GraphMember, ...]
@@ -82,7 +83,7 @@ class GraphSpec:
 
 
 class GraphBuilder:
-    """Collects nodes and initialisers; every method returns the name of its output."""
+    """Collect nodes and initializers; every method returns the name of its output."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -101,7 +102,7 @@ class GraphBuilder:
         return self.add("Gather", ["features", self.constant(f"{output}_at", indices, np.int64)], output, axis=1)
 
     def model(self, contract: FeatureSpec, *further: onnx.ValueInfoProto) -> onnx.ModelProto:
-        """What was collected, as a model of this face. further : inputs beside `features`."""
+        """The collected nodes as a model of the common signature. further : inputs besides `features`."""
         features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", len(contract.names)])
         names = ("prediction", "lower", "upper")
         outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1]) for name in names]
@@ -114,22 +115,22 @@ class GraphBuilder:
 
 
 def build_graph(model: GraphSpec) -> bytes:
-    """The model as a serialised ONNX graph."""
+    """Serialise a model as an ONNX graph."""
     smoothing = [member for member in model.members if isinstance(member, SmoothingMember)]
     linear = [member for member in model.members if isinstance(member, LinearMember)]
     trees = tuple(member for member in model.members if isinstance(member, TreesMember))
     proto = onnx.ModelProto()
     if trees:
-        proto.CopyFrom(_frame(model.contract, bool(smoothing), bool(linear), trees))
+        proto.CopyFrom(_template(model.contract, bool(smoothing), bool(linear), trees))
     else:
         proto.CopyFrom(graph_template(model.contract, bool(smoothing), bool(linear)))
     order: list[GraphMember] = [*smoothing, *linear, *trees]
     weights = {member.name: weight for member, weight in zip(model.members, model.weights, strict=True)}
-    variables = _smoothing_variables(smoothing, model.contract) if smoothing else {}
-    variables |= _linear_variables(linear) if linear else {}
-    variables["weights"] = np.array([[weights[member.name]] for member in order])
-    variables["half_width"] = np.asarray(model.half_width).reshape(-1, 1)
-    for name, values in variables.items():
+    initializers = _smoothing_initializers(smoothing, model.contract) if smoothing else {}
+    initializers |= _linear_initializers(linear) if linear else {}
+    initializers["weights"] = np.array([[weights[member.name]] for member in order])
+    initializers["half_width"] = np.asarray(model.half_width).reshape(-1, 1)
+    for name, values in initializers.items():
         kind = np.int64 if name.endswith("_at") else np.float32
         proto.graph.initializer.append(tensor(name, values.astype(kind)))
     for key, text in model.notes.items():
@@ -138,27 +139,23 @@ def build_graph(model: GraphSpec) -> bytes:
 
 
 def tensor(name: str, values: npt.NDArray[Any]) -> onnx.TensorProto:
-    """An initialiser; float32 or int64."""
+    """An initializer, float32 or int64."""
     kind = TensorProto.INT64 if values.dtype == np.int64 else TensorProto.FLOAT
     content = np.ascontiguousarray(values).tobytes()
     return TensorProto(name=name, data_type=kind, dims=values.shape, raw_data=content)
 
 
 def graph_template(contract: FeatureSpec, smoothing: bool, linear: bool) -> onnx.ModelProto:
-    """What all models of a contract with these families have in common: all but their variables. Made once."""
-    key = contract.to_json(), smoothing, linear
-    if key not in _frames:
-        if len(_frames) >= _MOST_FRAMES:
-            _frames.clear()
-        _frames[key] = _frame(contract, smoothing, linear, ())
-    return _frames[key]
+    """All but the initializers of a model: what models of a contract with these families share. Do not change it."""
+    return _graph_template(contract.to_json(), smoothing, linear)
 
 
-_frames: dict[tuple[str, bool, bool], onnx.ModelProto] = {}
-_MOST_FRAMES = 64
+@lru_cache(maxsize=64)
+def _graph_template(contract: str, smoothing: bool, linear: bool) -> onnx.ModelProto:
+    return _template(FeatureSpec.from_json(contract), smoothing, linear, ())
 
 
-def _frame(contract: FeatureSpec, smoothing: bool, linear: bool, trees: Sequence[TreesMember]) -> onnx.ModelProto:
+def _template(contract: FeatureSpec, smoothing: bool, linear: bool, trees: Sequence[TreesMember]) -> onnx.ModelProto:
     graph = GraphBuilder()
     step = step_index(graph, contract)
     outputs = []
@@ -174,12 +171,12 @@ def _frame(contract: FeatureSpec, smoothing: bool, linear: bool, trees: Sequence
     return graph.model(contract)
 
 
-def _smoothing_variables(members: Sequence[SmoothingMember], contract: FeatureSpec) -> dict[str, npt.NDArray[Any]]:
+def _smoothing_initializers(members: Sequence[SmoothingMember], contract: FeatureSpec) -> dict[str, npt.NDArray[Any]]:
     at = {f"{s}_at": np.array([contract.column(f"{member.name}.{s}") for member in members]) for s in STATES}
     return {**at, "growth": np.stack([member.growth for member in members], axis=1)}
 
 
-def _linear_variables(members: Sequence[LinearMember]) -> dict[str, npt.NDArray[Any]]:
+def _linear_initializers(members: Sequence[LinearMember]) -> dict[str, npt.NDArray[Any]]:
     return {
         "coefficients": np.stack([member.coefficients for member in members], axis=1),
         "intercept": np.array([[member.intercept for member in members]]),
@@ -216,10 +213,10 @@ def _linear(graph: GraphBuilder, contract: FeatureSpec) -> str:
 
 
 def bounded_linear(
-    graph: GraphBuilder, product: str, anchor: str, variables: tuple[str, str, str], contract: FeatureSpec
+    graph: GraphBuilder, product: str, anchor: str, names: tuple[str, str, str], contract: FeatureSpec
 ) -> str:
-    """Linear predictions in the target's unit. variables : names of intercept and bounds."""
-    intercept, low, high = variables
+    """Linear predictions in the target's unit. names : of intercept, lower and upper bound."""
+    intercept, low, high = names
     value = graph.add("Add", [product, intercept], "linear_scale")
     if anchor:
         value = graph.add("Add", [value, anchor], "linear_anchored")

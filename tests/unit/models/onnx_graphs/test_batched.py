@@ -1,4 +1,4 @@
-"""Stacked graphs say what each graph says by itself."""
+"""Batched graphs give what each graph gives alone."""
 
 import numpy as np
 import onnx
@@ -21,7 +21,7 @@ kinds = st.lists(st.sampled_from(["ses", "theta", "ridge", "other"]), min_size=1
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(kinds, min_size=2, max_size=6), st.sampled_from(CONTRACTS), st.integers(0, 2**32 - 1))
-def test_a_stack_says_what_each_graph_says_by_itself(members, contract, seed):
+def test_a_batched_graph_gives_what_each_graph_gives_alone(members, contract, seed):
     random = np.random.default_rng(seed)
     graphs = [random_graph(contract, random, names) for names in members]
     rows = [random_features(contract, random, int(n)) for n in random.integers(1, 5, len(graphs))]
@@ -32,7 +32,7 @@ def test_a_stack_says_what_each_graph_says_by_itself(members, contract, seed):
             np.testing.assert_allclose(getattr(found, name), getattr(alone, name), rtol=1e-6, atol=1e-6 * 100)
 
 
-def test_regression_models_with_several_linear_members_are_stacked():
+def test_regression_models_with_several_linear_members_are_batched():
     contract = FeatureSpec("regression", numeric=("a", "b"), transform="log1p")
     random = np.random.default_rng(0)
     graphs = [
@@ -44,7 +44,7 @@ def test_regression_models_with_several_linear_members_are_stacked():
         np.testing.assert_allclose(found.prediction, run_graph(graph, own).prediction, rtol=1e-6)
 
 
-def test_what_cannot_be_stacked_is_run_by_itself():
+def test_what_cannot_be_batched_runs_alone():
     contract = CONTRACTS[0]
     random = np.random.default_rng(1)
     own = [random_graph(contract, random, ["ses"]), random_graph(contract, random, ["theta", "ridge"])]
@@ -67,8 +67,8 @@ def test_what_cannot_be_stacked_is_run_by_itself():
     "regressor", [BaggingRegressor(n_estimators=2), AdaBoostRegressor(n_estimators=2), TweedieRegressor()]
 )
 @pytest.mark.parametrize("transform", ["none", "log1p"])
-def test_converted_regressors_are_run_by_themselves(regressor, transform):
-    """Whatever their graphs are made of; some have as many nodes as a frame."""
+def test_converted_regressors_run_alone(regressor, transform):
+    """Whatever their graphs are made of; some have as many nodes as a graph template."""
     random = np.random.default_rng(6)
     contract = FeatureSpec("regression", numeric=("a", "b"), transform=transform)
     x = random.uniform(0, 10, (60, 2)).astype(np.float32)
@@ -98,7 +98,7 @@ def test_a_member_that_a_model_lacks_cannot_spoil_it():
     np.testing.assert_allclose(first.prediction, run_graph(graphs[0], rows[0]).prediction)
 
 
-def test_a_graph_of_another_contract_is_none_of_the_stack():
+def test_a_graph_of_another_contract_is_left_out_of_the_batch():
     random = np.random.default_rng(2)
     other = FeatureSpec("forecast", horizon=HORIZON, lags=(1,), windows=(2, 4), states=SMOOTHING)
     graphs = [
@@ -130,7 +130,7 @@ def test_features_of_another_width_are_that_models_error_alone():
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)
-def test_a_stack_is_a_valid_graph(contract):
+def test_a_batched_graph_is_a_valid_graph(contract):
     random = np.random.default_rng(5)
-    stack = batch_graphs([random_graph(contract, random, ["ses", "ridge"]) for _ in range(3)], contract)
-    onnx.checker.check_model(onnx.load_model_from_string(stack.graph), full_check=True)
+    batched = batch_graphs([random_graph(contract, random, ["ses", "ridge"]) for _ in range(3)], contract)
+    onnx.checker.check_model(onnx.load_model_from_string(batched.graph), full_check=True)

@@ -239,8 +239,8 @@ def test_a_graph_off_by_too_much_is_passed_over_and_the_last_reason_is_told(flee
     assert not any(rank.selected for rank in result.ranks)
 
 
-def test_a_stack_that_says_something_else_is_not_believed(fleet, monkeypatch):
-    """What one graph says by itself decides; then all are run by themselves."""
+def test_a_batched_graph_that_gives_something_else_is_not_used(fleet, monkeypatch):
+    """The result of the graph alone decides; then all graphs run alone."""
     plain, calls = execution.run_each, []
 
     def spoiled(graphs, features, contract):
