@@ -1,1 +1,1 @@
-"""The `myriad` command: parses arguments, runs flows, shows what came of them."""
+"""The `myriad` command: parse arguments, run flows, print results."""

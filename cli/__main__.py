@@ -1,4 +1,4 @@
-"""`python -m cli` is the `myriad` command."""
+"""Run the `myriad` command by `python -m cli`."""
 
 from cli.main import main
 

@@ -1,4 +1,4 @@
-"""What the commands share: settings, errors as messages, progress, and one way to show a result."""
+"""Shared parts of the commands: settings, error messages, progress, and the output of results."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,41 +34,41 @@ __all__ = [
 
 T = TypeVar("T")
 
-INTERRUPTED = "interrupted; nothing half-written is visible, run the same command to go on"
-BAD_INPUT = (FleetError, SourceError, PartitionError, RequestError, SettingsError, UnknownNameError)
+INTERRUPTED = "interrupted; nothing half-written is visible, run the same command to resume"
+INPUT_ERRORS = (FleetError, SourceError, PartitionError, RequestError, SettingsError, UnknownNameError)
 
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Errors of ours as one clear message and an exit code; others keep their traceback."""
+    """Turn Myriad's errors into one message and an exit code; others keep their traceback."""
     try:
         yield
     except MyriadError as exc:
         typer.secho(str(exc), fg=typer.colors.RED, err=True)
-        raise typer.Exit(2 if isinstance(exc, BAD_INPUT) else 1) from exc
+        raise typer.Exit(2 if isinstance(exc, INPUT_ERRORS) else 1) from exc
     except Exception as exc:
-        told = _of_orchestrator(exc)
-        if told is None:
+        message = _prefect_message(exc)
+        if message is None:
             raise
-        typer.secho(told, fg=typer.colors.RED, err=True)
+        typer.secho(message, fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from exc
 
 
-def _of_orchestrator(exc: Exception) -> str | None:
-    """What to tell where Prefect's server did not come up or went away; None for any other error."""
+def _prefect_message(exc: Exception) -> str | None:
+    """Explain that Prefect's server did not start or went away; None for any other error."""
     import httpx
 
     if not (isinstance(exc, httpx.TransportError) or "ephemeral Prefect API server" in str(exc)):
         return None
     return (
         f"Prefect's server does not answer: {exc}; nothing half-written is visible. Run the same command again, or "
-        "start a server that stays: myriad up"
+        "start a permanent server: myriad up"
     )
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C ends the run and its servers and workers at once."""
+    """End the run with its servers and workers at once on Ctrl-C."""
     from adapters.compute.interrupts import leaving_on_interrupt
 
     with leaving_on_interrupt(INTERRUPTED):
@@ -76,7 +76,7 @@ def interruptible() -> Iterator[None]:
 
 
 def prepare_run(fleet: str, *, reads_input: bool = False) -> None:
-    """Defaults for a run without servers, and a look at what it needs before anything heavy is started."""
+    """Set the defaults for a run without servers, and check its inputs before anything heavy starts."""
     from adapters.lake.files import list_files
     from adapters.orchestration.local_server import join_server
     from adapters.settings import Settings, embedded_defaults
@@ -94,32 +94,32 @@ def prepare_run(fleet: str, *, reads_input: bool = False) -> None:
 
 @contextmanager
 def display_progress(as_json: bool) -> Iterator[None]:
-    """Progress of the stages; beside the document, on stderr, where stdout is for that alone."""
+    """Display the progress of the stages; on stderr if stdout is reserved for a JSON document."""
     import sys
     from contextlib import nullcontext, redirect_stdout
 
-    from cli.views import progress as console
+    from cli.views import progress
 
-    with redirect_stdout(sys.stderr) if as_json else nullcontext(), console.display_progress():
+    with redirect_stdout(sys.stderr) if as_json else nullcontext(), progress.display_progress():
         yield
 
 
-def print_result(value: T, printed: Callable[[T], None], as_json: bool) -> None:
-    """One JSON document, or what people read."""
+def print_result(value: T, printer: Callable[[T], None], as_json: bool) -> None:
+    """Print a result as one JSON document, or by its printer for human readers."""
     from cli.views.tables import print_json
 
-    print_json(value) if as_json else printed(value)
+    print_json(value) if as_json else printer(value)
 
 
 def settings_of(lake: str | None) -> "Settings":
-    """The settings, with the lake that was asked for."""
+    """Load the settings. lake : folder or uri that overrides theirs."""
     from adapters.settings import Settings
 
     return Settings(lake=lake) if lake else Settings()
 
 
 def tables_of(settings: "Settings", reference: str) -> "tuple[FleetTables, Fleet | None]":
-    """The tables of a fleet that its file or the lake knows, and what the file says."""
+    """Return the tables of a fleet that has a file or is in the lake, and its definition if there is a file."""
     from adapters.lake.table import Lake
     from adapters.queries.fleet_tables import FleetTables
     from adapters.sources.fleet_files import known_fleet

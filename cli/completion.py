@@ -1,4 +1,4 @@
-"""What the shell completes: fleets and fleet files, and segments from the lake. Errors complete to nothing."""
+"""Shell completion of fleets, fleet files and segments. Errors complete to nothing."""
 
 import os
 import re
@@ -8,13 +8,13 @@ from pathlib import Path
 
 __all__ = ["complete_fleets", "complete_segments"]
 
-_SHOWN = 200
+_MAX_SEGMENTS = 200
 _PLAIN = re.compile(r"[\w./+-]+")
-"""Values that no shell takes for something else, `=` and `:` among them."""
+"""Values without characters that are special to a shell, such as `=` and `:`."""
 
 
 def complete_fleets(incomplete: str) -> list[str]:
-    """Names of fleets/*.yaml, and paths of fleet files. Reads the folder only, so that it is quick."""
+    """Complete names of fleets/*.yaml and paths of fleet files, from folder listings only."""
     home = Path(os.environ.get("MYRIAD_HOME") or ".")
     names = sorted(path.stem for path in home.glob("fleets/*.yaml") if path.stem.startswith(incomplete))
     folder = home / (incomplete if incomplete.endswith("/") else os.path.dirname(incomplete))  # noqa: PTH120
@@ -32,7 +32,7 @@ def _paths(paths: list[Path], home: Path) -> Iterator[str]:
 
 
 def complete_segments(fleet: str, lake: str | None, incomplete: str) -> list[str]:
-    """Segments by their values, `2/5`; those whose values a shell would take apart are left out."""
+    """Complete segments by their values, `2/5`, except those that a shell would split."""
     from adapters.lake.table import Lake
     from adapters.queries.fleet_tables import FleetTables
     from adapters.settings import Settings
@@ -42,9 +42,11 @@ def complete_segments(fleet: str, lake: str | None, incomplete: str) -> list[str
 
     try:
         settings = Settings(lake=lake) if lake else Settings()
-        place = Lake(settings.lake_uri)
-        keys = FleetTables(place, known_fleet(fleet, settings.home, place)[0]).segments()
+        store = Lake(settings.lake_uri)
+        keys = FleetTables(store, known_fleet(fleet, settings.home, store)[0]).segments()
     except MyriadError:
         return []
-    called = ("/".join(parse_segment(key).values()) for key in keys)
-    return list(islice((text for text in called if text.startswith(incomplete) and _PLAIN.fullmatch(text)), _SHOWN))
+    names = ("/".join(parse_segment(key).values()) for key in keys)
+    return list(
+        islice((text for text in names if text.startswith(incomplete) and _PLAIN.fullmatch(text)), _MAX_SEGMENTS)
+    )

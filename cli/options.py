@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options that several commands share."""
 
 from typing import Annotated
 
@@ -8,14 +8,14 @@ __all__ = ["AsJson", "FleetPath", "LakePath", "complete_fleet", "complete_segmen
 
 
 def complete_fleet(incomplete: str) -> list[str]:
-    """Fleets for the shell's completion."""
+    """Complete fleets in the shell."""
     from cli.completion import complete_fleets
 
     return complete_fleets(incomplete)
 
 
 def complete_segment(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Segments of the fleet that was named, for the shell's completion."""
+    """Complete the segments of the given fleet in the shell."""
     from cli.completion import complete_segments
 
     return complete_segments(str(ctx.params.get("fleet") or ""), ctx.params.get("lake"), incomplete)
@@ -23,9 +23,13 @@ def complete_segment(ctx: typer.Context, incomplete: str) -> list[str]:
 
 FleetPath = Annotated[
     str,
-    typer.Argument(help="Fleet file, or the name of one in fleets/.", metavar="FLEET", autocompletion=complete_fleet),
+    typer.Argument(
+        help="Fleet file, or the name of a fleet in fleets/.", metavar="FLEET", autocompletion=complete_fleet
+    ),
 ]
 LakePath = Annotated[
-    str | None, typer.Option("--lake", help="Folder or s3:// uri of the tables.", envvar="MYRIAD_LAKE")
+    str | None, typer.Option("--lake", help="Folder or s3:// URI of the tables.", envvar="MYRIAD_LAKE")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print a single JSON document to stdout; progress goes to stderr.")
+]

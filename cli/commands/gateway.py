@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["keys", "serve", "webhooks"]
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-keys = typer.Typer(help="Keys of the gateway's clients.", no_args_is_help=True)
-webhooks = typer.Typer(help="Webhooks to subscribers, and their deliveries.", no_args_is_help=True)
+keys = typer.Typer(name="keys", help="Keys of the gateway's clients.", no_args_is_help=True)
+webhooks = typer.Typer(name="webhooks", help="Webhooks to subscribers, and their deliveries.", no_args_is_help=True)
 ClientName = Annotated[str, typer.Argument(help="Name of the client, such as webshop.", metavar="CLIENT")]
 Days = Annotated[int | None, typer.Option(help="Days until it expires; default: never.", min=1, max=3650)]
 

@@ -1,4 +1,4 @@
-"""Commands that show what has become of a fleet; they change nothing but the accuracy table."""
+"""Commands that show the state and results of a fleet; they write nothing but the accuracy table."""
 
 from functools import partial
 from typing import Annotated, Literal
@@ -14,18 +14,18 @@ __all__ = ["accuracy", "doctor", "explain", "export", "report", "status"]
 def status(
     fleet: Annotated[
         str | None,
-        typer.Argument(help="Fleet file or name; default: all fleets.", metavar="FLEET", autocompletion=complete_fleet),
+        typer.Argument(help="Fleet file or name. Default: all fleets.", metavar="FLEET", autocompletion=complete_fleet),
     ] = None,
     segments: Annotated[bool, typer.Option("--segments", help="List the segments of the newest training.")] = False,
     outcome: Annotated[
         Literal["trained", "reused", "fallback", "skipped", "failed"] | None,
-        typer.Option(help="With --segments: only those with this outcome."),
+        typer.Option(help="List only segments with this outcome."),
     ] = None,
-    held: Annotated[bool, typer.Option("--held", help="With --segments: only those that a gate held.")] = False,
+    held: Annotated[bool, typer.Option("--held", help="List only segments whose challenger a gate held.")] = False,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show where a fleet stands: release, outcomes, champions, predictions, quarantine, inputs, and what to do next.
+    """Show the state of a fleet: release, outcomes, champions, predictions, quarantine, inputs, and the next steps.
 
     Example: myriad status m3 --segments --outcome failed
     """
@@ -35,9 +35,9 @@ def status(
 
     with report_errors():
         settings = settings_of(lake)
-        place, reports = Lake(settings.lake_uri), settings.path(settings.reports)
+        store, reports = Lake(settings.lake_uri), settings.path(settings.reports)
         if fleet is None:
-            print_result(read_fleets(place, reports, settings.home), partial(print_fleets, place.uri), as_json)
+            print_result(read_fleets(store, reports, settings.home), partial(print_fleets, store.uri), as_json)
             return
         tables, definition = tables_of(settings, fleet)
         if segments or outcome or held:
@@ -51,21 +51,22 @@ def explain(
     segment: Annotated[
         list[str],
         typer.Argument(
-            help="Key (store=2/brand=5), or values alone (2/5, or 2 5).",
+            help="Key (store=2/brand=5), or only its values (2/5, or 2 5).",
             metavar="SEGMENT",
             autocompletion=complete_segment,
         ),
     ],
     time: Annotated[
-        str | None, typer.Option(help="Which model made the prediction for this time, and from what.")
+        str | None, typer.Option(help="Trace the prediction for this time back to its model and files.")
     ] = None,
     row: Annotated[
-        int | None, typer.Option(help="Which model made the prediction for this row of a scoring file.", min=0)
+        int | None,
+        typer.Option(help="Trace the prediction for this row of a scoring file back to its model and files.", min=0),
     ] = None,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain a segment: its data, candidates, outcomes, verdicts, champion, lineage and forecast; or one prediction.
+    """Explain a segment by its data, candidates, outcomes, verdicts, champion, lineage and forecast; or one prediction.
 
     Example: myriad explain m3 n1402 --time 2000-07-01
     """
@@ -85,13 +86,13 @@ def explain(
 
 def report(
     fleet: FleetPath,
-    run: Annotated[str | None, typer.Option("--run", help="Id of the run; default: the newest.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Id of the run. Default: the newest.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List all reports, newest first.")] = False,
-    opened: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    opened: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the path of a run's report, and open it.
+    """Print the path of a run's report, or open it.
 
     Example: myriad report m3 --open
     """
@@ -101,23 +102,23 @@ def report(
     with report_errors():
         settings = settings_of(lake)
         folder = settings.path(settings.reports) / tables_of(settings, fleet)[0].fleet
-        found = find_report(folder, fleet, run)
+        file = find_report(folder, fleet, run)
         if listed:
             print_result(list_reports(folder), print_reports, as_json)
             return
-        print_result(found, print_report, as_json)
+        print_result(file, print_report, as_json)
         if opened:
-            open_report(found)
+            open_report(file)
 
 
 def accuracy(
     fleet: FleetPath,
-    by: Annotated[Literal["step", "segment", "release"], typer.Option(help="What a line stands for.")] = "step",
-    release: Annotated[int | None, typer.Option(help="Only predictions of this release.", min=1)] = None,
+    by: Annotated[Literal["step", "segment", "release"], typer.Option(help="Group the errors by this.")] = "step",
+    release: Annotated[int | None, typer.Option(help="Include only predictions of this release.", min=1)] = None,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare predictions with what was observed since, and show the errors; only what changed is computed anew.
+    """Compare predictions with the actual values observed since, and show the errors.
 
     Example: myriad accuracy m3 --by segment
     """
@@ -141,17 +142,25 @@ def accuracy(
 
 def export(
     fleet: FleetPath,
-    table: Annotated[str, typer.Argument(help="predictions, forecasts, accuracy, ...; a wrong name lists all.")],
-    to: Annotated[str, typer.Option("--to", help="File (.csv, .csv.gz, .parquet) or folder; local or s3://.")],
-    form: Annotated[Literal["csv", "parquet"] | None, typer.Option("--format", help="Default: by the name.")] = None,
-    release: Annotated[int | None, typer.Option(help="Only rows of this release.", min=0)] = None,
-    segment: Annotated[str | None, typer.Option(help="Only this segment.", autocompletion=complete_segment)] = None,
+    table: Annotated[
+        str, typer.Argument(help="Table, such as predictions, forecasts or accuracy; an unknown name lists all.")
+    ],
+    to: Annotated[
+        str, typer.Option("--to", help="File (.csv, .csv.gz or .parquet) or folder to write to; local or s3://.")
+    ],
+    form: Annotated[
+        Literal["csv", "parquet"] | None, typer.Option("--format", help="File format. Default: that of the file name.")
+    ] = None,
+    release: Annotated[int | None, typer.Option(help="Export only rows of this release.", min=0)] = None,
+    segment: Annotated[
+        str | None, typer.Option(help="Export only this segment.", autocompletion=complete_segment)
+    ] = None,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a table to a CSV or Parquet file, with a column for each part of the segment's key.
+    """Write a table to a CSV or Parquet file, with one column per part of the segment key.
 
-    `forecasts` are the current ones: of the release in force, from each segment's newest row.
+    `forecasts` are the current ones: those of the release in force from the newest row of each segment.
 
     Example: myriad export m3 forecasts --to forecasts.csv
     """
@@ -164,14 +173,14 @@ def export(
         definition = load_fleet(fleet, settings.home)
         tables, _ = tables_of(settings, fleet)
         key = None if segment is None else resolve_segment(tables, [segment], fleet)
-        done = export_table(tables, definition, table, to, settings.home, form=form, release=release, segment=key)
-        print_result(done, lambda it: typer.echo(f"{it.rows:,} rows of {it.table}: {it.path}"), as_json)
+        result = export_table(tables, definition, table, to, settings.home, form=form, release=release, segment=key)
+        print_result(result, lambda it: typer.echo(f"{it.rows:,} rows of {it.table}: {it.path}"), as_json)
 
 
 def doctor(lake: LakePath = None, as_json: AsJson = False) -> None:
-    """Check every part of the set-up (packages, lake, registry, Prefect, workers), and tell what to do about failures.
+    """Check every part of the set-up (packages, lake, registry, Prefect, workers), with a remedy for each failure.
 
-    Writes and deletes a small object in the lake. Exit code 1 if anything failed.
+    Writes a small object to the lake and deletes it. Exits with code 1 if a check failed.
 
     Example: myriad doctor
     """

@@ -1,4 +1,4 @@
-"""Commands for those who operate fleets: releases, the registry, the local stack."""
+"""Commands that operate fleets: releases, the registry, maintenance and the local server."""
 
 from typing import Annotated
 
@@ -8,7 +8,9 @@ from cli.common import display_progress, interruptible, prepare_run, print_resul
 from cli.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
 from domain.errors import OrchestratorError
 
-__all__ = ["deploy", "down", "maintain", "pin", "registry_sync", "rollback", "up"]
+__all__ = ["deploy", "down", "maintain", "pin", "registry", "rollback", "up"]
+
+registry = typer.Typer(name="registry", help="Manage the model registry (MLflow).", no_args_is_help=True)
 
 
 def rollback(
@@ -17,7 +19,7 @@ def rollback(
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put the champions of an earlier release into force again, as a new release.
+    """Put the champions of an earlier release back in force, as a new release.
 
     Example: myriad rollback m3 --to 2
     """
@@ -28,28 +30,30 @@ def rollback(
 
         with display_progress(as_json):
             summary = flow(fleet, to, lake=lake)
-        told = f"release {summary.release} is in force: the {summary.promoted} champions of release {to}"
+        message = f"release {summary.release} is in force: the {summary.promoted} champions of release {to}"
         more = f"\n{summary.reason}" if "pinned" in summary.reason else ""
-        print_result(document(summary), lambda _: typer.echo(told + more), as_json)
+        print_result(document(summary), lambda _: typer.echo(message + more), as_json)
 
 
 def pin(
     fleet: FleetPath,
     segment: Annotated[
         str | None,
-        typer.Argument(help="Key, such as store=2/brand=5.", metavar="SEGMENT", autocompletion=complete_segment),
+        typer.Argument(
+            help="Segment key, such as store=2/brand=5.", metavar="SEGMENT", autocompletion=complete_segment
+        ),
     ] = None,
     version: Annotated[
-        int | None, typer.Argument(help="Version of its registered model.", metavar="VERSION", min=1)
+        int | None, typer.Argument(help="Registered version of its model.", metavar="VERSION", min=1)
     ] = None,
-    off: Annotated[bool, typer.Option("--off", help="End the pin: challengers compete again.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="Remove the pin, so that challengers compete again.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the pinned segments.")] = False,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold one segment at a registered version of its model, as a new release; promotions leave it alone.
+    """Pin a segment to a registered version of its model, as a new release. Promotions do not replace it.
 
-    A pin belongs to its release: a rollback to an older release restores the pins of that release.
+    A pin is part of its release: a rollback restores the pins of the release that it goes back to.
 
     Example: myriad pin m3 series=n1402 2
     """
@@ -73,13 +77,14 @@ def pin(
         print_result(summary, print_pin, as_json)
 
 
+@registry.command("sync")
 def registry_sync(
     fleet: FleetPath,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what differs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the differences without repairing them.")] = False,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Repair MLflow from the lake, and tell what differed: lost models and files, numbers, champion aliases.
+    """Repair MLflow from the lake: lost models and files, version numbers, champion aliases.
 
     Example: myriad registry sync m3 --dry-run
     """
@@ -96,21 +101,23 @@ def registry_sync(
 def maintain(
     fleet: Annotated[
         str | None,
-        typer.Argument(help="Fleet; default: all in the lake.", metavar="[FLEET]", autocompletion=complete_fleet),
+        typer.Argument(
+            help="Fleet. Default: all fleets in the lake.", metavar="[FLEET]", autocompletion=complete_fleet
+        ),
     ] = None,
     retention_hours: Annotated[
         int | None,
         typer.Option(
-            help="Hours after which what nobody reads is deleted.", min=24, show_default="MYRIAD_RETENTION_HOURS"
+            help="Hours for which unreferenced files are kept.", min=24, show_default="MYRIAD_RETENTION_HOURS"
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the changes without making them.")] = False,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Merge small files, delete what nobody reads any more, shorten logs, abort unfinished uploads.
+    """Merge small files, delete unreferenced ones, shorten logs and abort unfinished uploads.
 
-    May run beside everything else.
+    It may run alongside any other command.
 
     Example: myriad maintain m3 --dry-run
     """
@@ -122,15 +129,15 @@ def maintain(
 
     with report_errors(), interruptible():
         settings = settings_of(lake)
-        found = Lake(settings.lake_uri)
-        names = found.fleets() if fleet is None else [known_fleet(fleet, settings.home, found)[0]]
+        store = Lake(settings.lake_uri)
+        names = store.fleets() if fleet is None else [known_fleet(fleet, settings.home, store)[0]]
         join_server(settings)
         embedded_defaults(settings)
         from flows.maintain import maintain as flow
 
         with display_progress(as_json):
-            done = [flow(name, lake=lake, retention_hours=retention_hours, dry_run=dry_run) for name in names]
-        print_result(done, print_maintenance, as_json)
+            summaries = [flow(name, lake=lake, retention_hours=retention_hours, dry_run=dry_run) for name in names]
+        print_result(summaries, print_maintenance, as_json)
 
 
 def up(
@@ -140,11 +147,13 @@ def up(
     port: Annotated[
         int | None, typer.Option(help="Port of the UI and the API.", min=1, max=65535, show_default="4200")
     ] = None,
-    foreground: Annotated[bool, typer.Option("--foreground", help="Stay attached; Ctrl-C stops everything.")] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay in the foreground; Ctrl-C stops everything.")
+    ] = False,
 ) -> None:
     """Start a Prefect server with its UI and a worker on this machine, and deploy fleets to it.
 
-    Comes back when all of it works; `myriad down` stops it. If it runs already, that is what it tells.
+    Returns when everything is ready; `myriad down` stops it. If it is running already, prints its addresses.
 
     Example: myriad up --fleet fleets/m3.yaml
     """
@@ -170,7 +179,7 @@ def up(
 
 
 def down() -> None:
-    """Stop the Prefect server and the worker that `myriad up` has started; runs in progress are stopped too.
+    """Stop the Prefect server and the worker started by `myriad up`, together with runs in progress.
 
     Example: myriad down
     """
@@ -185,18 +194,20 @@ def down() -> None:
     for child in stopped:
         typer.echo(f"stopped the {child.role} (pid {child.pid})")
     if not stopped:
-        typer.echo("nothing runs here")
+        typer.echo("nothing is running here")
 
 
 def deploy(
     fleets: Annotated[
         list[str] | None,
-        typer.Argument(help="Fleet files, or names in fleets/. Default: all in fleets/.", metavar="[FLEET]..."),
+        typer.Argument(
+            help="Fleet files, or names of fleets in fleets/. Default: all in fleets/.", metavar="[FLEET]..."
+        ),
     ] = None,
 ) -> None:
-    """Deploy all flows for fleets to the Prefect server that `myriad up` started, or to that of PREFECT_API_URL.
+    """Deploy all flows of fleets to the server started by `myriad up`, or to that of PREFECT_API_URL.
 
-    Schedules that people have switched on or changed stay as they are.
+    Schedules that were activated or changed on the server stay as they are.
 
     Example: myriad deploy fleets/m3.yaml
     """
@@ -206,10 +217,10 @@ def deploy(
 
     with report_errors():
         settings = Settings()
-        found = find_fleets(settings, fleets or (), typer.echo)
+        definitions = find_fleets(settings, fleets or (), typer.echo)
         url = running_server(settings)
         if url is None:
-            raise OrchestratorError("no Prefect server runs here; start one (myriad up), or set PREFECT_API_URL")
+            raise OrchestratorError("no Prefect server is running here; start one (myriad up), or set PREFECT_API_URL")
         embedded_defaults(settings)
-        for label in deploy_fleets(url, found):
+        for label in deploy_fleets(url, definitions):
             typer.echo(label)

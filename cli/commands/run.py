@@ -1,4 +1,4 @@
-"""Commands that run a fleet, whole or stage by stage."""
+"""Commands that run a fleet, completely or stage by stage."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,7 @@ __all__ = ["ingest", "partition", "promote", "run", "score", "train"]
 
 
 def run(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
-    """Run everything: ingest, partition, train, register, promote, score, report.
+    """Run all stages: ingest, partition, train, register, promote, score and report.
 
     Example: myriad run fleets/m3.yaml
     """
@@ -34,7 +34,7 @@ def run(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> Non
 
 
 def ingest(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
-    """Take in new and changed raw files, each exactly once; rows that are not valid go to quarantine with a reason.
+    """Load new and changed files into the lake, each exactly once; invalid rows go to quarantine with a reason.
 
     Example: myriad ingest m3
     """
@@ -42,7 +42,7 @@ def ingest(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> 
 
 
 def partition(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
-    """Sort what was ingested into buckets of segments, and profile every segment.
+    """Sort the ingested rows into buckets of segments, and profile every segment.
 
     Example: myriad partition m3
     """
@@ -50,7 +50,7 @@ def partition(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) 
 
 
 def train(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
-    """Train a challenger for every segment that changed, and register it.
+    """Train and register a challenger for every segment that changed.
 
     Example: myriad train m3 --json
     """
@@ -58,7 +58,7 @@ def train(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> N
 
 
 def promote(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
-    """Judge the challengers by the fleet's gates, and release those that pass, all at once.
+    """Promote the challengers that pass the fleet's gates, all at once, as a new release.
 
     Example: myriad promote m3
     """
@@ -68,22 +68,26 @@ def promote(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) ->
 def score(
     fleet: FleetPath,
     release: Annotated[
-        int | None, typer.Option(help="Release to score with; default: the one in force.", min=1)
+        int | None, typer.Option(help="Release to score with. Default: the one in force.", min=1)
     ] = None,
-    as_of: Annotated[str | None, typer.Option(help="Forecast from the rows up to this past date alone.")] = None,
-    first: Annotated[str | None, typer.Option("--from", help="With --to: a job a period of a past span.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last date of the span.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Forecast from this past date, using only the rows up to it.")
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="With --to: backfill a past span, with one job per period.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last date of the backfill.")] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", help="File to score in place of the fleet's source; as often as needed."),
+        typer.Option("--input", help="File to score instead of the fleet's source; may be repeated."),
     ] = None,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Forecast the next periods, or predict the rows of new scoring input, each exactly once; or what was past.
+    """Forecast the next periods, or predict the rows of new scoring input, each exactly once.
 
-    A date covers all of what it names, in the fleet's zone: 2024, 2024-06, 2024-W26, 2024-06-30.
-    A job that has been committed is not done again.
+    A date covers the whole year, month, week or day that it names, in the fleet's time zone: 2024, 2024-06, 2024-W26,
+    2024-06-30. A job that was committed before is not repeated.
 
     Example: myriad score m3 --release 2 --as-of 1990-12
     """
@@ -94,9 +98,9 @@ def score(
         from flows.score import score as flow
 
         if inputs and first is not None:
-            raise RequestError("--input is for one job: leave out --from and --to")
+            raise RequestError("--input is for a single job: omit --from and --to")
         if (first is None) != (last is None) or (first is not None and as_of is not None):
-            raise RequestError("a span needs both --from and --to, and no --as-of beside them")
+            raise RequestError("a backfill needs both --from and --to, and no --as-of")
         with display_progress(as_json):
             if first is not None and last is not None:
                 summaries = backfill(fleet, first, last, lake=lake, release=release)
@@ -106,7 +110,7 @@ def score(
 
 
 def _stage(name: "StageName", fleet: str, lake: str | None, as_json: bool) -> None:
-    """Run one stage with its progress, and tell what came of it."""
+    """Run one stage with its progress, and print its figures."""
     with report_errors(), interruptible():
         prepare_run(fleet, reads_input=name == "ingest")
         from cli.views.tables import print_figures
@@ -115,4 +119,4 @@ def _stage(name: "StageName", fleet: str, lake: str | None, as_json: bool) -> No
         with display_progress(as_json):
             result = run_stage(name, fleet, lake)
         title = f"{name} of {result.fleet}, run {result.run_id}"
-        print_result(result, lambda done: print_figures(title, done.stages, done.seconds), as_json)
+        print_result(result, lambda stage: print_figures(title, stage.stages, stage.seconds), as_json)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["stack"]
 
 stack = typer.Typer(
-    help="The server stack: PostgreSQL, S3, MLflow, Prefect, Dask, as processes of this machine.", no_args_is_help=True
+    name="stack",
+    help="The server stack: PostgreSQL, S3, MLflow, Prefect, Dask, as processes of this machine.",
+    no_args_is_help=True,
 )
 
 

@@ -1,4 +1,4 @@
-"""What `myriad score` and `myriad accuracy` print."""
+"""Output of `myriad score` and `myriad accuracy`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from domain.reporting.formatting import format_count, format_number, format_perc
 
 __all__ = ["accuracy_document", "print_accuracy", "print_scores"]
 
-_SHOWN = 20
+_MAX_SEGMENTS = 20
 _NUMBERS = frozenset({0, 2, 3, 4, 5, 6, 7, 8})
 
 
@@ -41,12 +41,12 @@ class _Scored(Protocol):
 
 
 def print_scores(summaries: Sequence[_Scored]) -> None:
-    """A line a job, and what deserves to be known of it."""
+    """Print one line per job, with notable details below it."""
     for summary in summaries:
-        when = f"as of {summary.as_of}: " if summary.as_of else ""
-        done = " (committed before)" if summary.repeated else ""
-        told = f"{format_count(summary.rows, 'row')} of {format_count(summary.segments, 'segment')}"
-        print(f"{when}{told}, release {summary.release}, job {summary.job_id}{done}")
+        date = f"as of {summary.as_of}: " if summary.as_of else ""
+        repeated = " (committed before)" if summary.repeated else ""
+        counts = f"{format_count(summary.rows, 'row')} of {format_count(summary.segments, 'segment')}"
+        print(f"{date}{counts}, release {summary.release}, job {summary.job_id}{repeated}")
         for line in _details(summary):
             print(f"  {line}")
 
@@ -55,30 +55,30 @@ def _details(summary: _Scored) -> Iterator[str]:
     other = {status: rows for status, rows in summary.statuses.items() if status != "ok"}
     if other:
         yield ", ".join(f"{rows:,} rows {status}" for status, rows in sorted(other.items()))
-    stood_in = {level: rows for level, rows in summary.levels.items() if level}
-    if stood_in:
-        yield "fallback: " + ", ".join(f"{rows:,} rows by {level}" for level, rows in sorted(stood_in.items()))
+    fallbacks = {level: rows for level, rows in summary.levels.items() if level}
+    if fallbacks:
+        yield "fallback: " + ", ".join(f"{rows:,} rows by {level}" for level, rows in sorted(fallbacks.items()))
     if summary.in_sample:
-        yield f"{summary.in_sample:,} rows are in sample: their models were trained on later rows"
+        yield f"{summary.in_sample:,} rows are in-sample: their models were trained on later rows"
     if summary.standing:
-        yield f"{summary.standing:,} rows left out: newest forecasts of the same origin stand"
+        yield f"{summary.standing:,} rows skipped: newer forecasts from the same origin exist"
 
 
 def print_accuracy(rows: pa.Table, by: str) -> None:
-    """A line a step, segment or release; of segments those with the largest error first."""
+    """Print one line per step, segment or release; segments with the largest errors come first."""
     if by == "segment":
         rows = rows.sort_by([("absolute_error", "descending"), ("segment", "ascending")])
-    shown = rows.slice(0, _SHOWN) if by == "segment" else rows
-    header = (by, "model", "rows", "wape", "mae", "rmse", "bias", "smape", "covered")
-    lines = [_line(row, by) for row in shown.to_pylist()]
+    visible = rows.slice(0, _MAX_SEGMENTS) if by == "segment" else rows
+    header = (by, "model", "rows", "wape", "mae", "rmse", "bias", "smape", "coverage")
+    lines = [_line(row, by) for row in visible.to_pylist()]
     numbers = _NUMBERS - {0} if by == "segment" else _NUMBERS
     print_sections(
         [Section(f"accuracy by {by}, {format_count(pc.sum(rows['rows']).as_py(), 'row')}", lines, header, numbers)]
     )
     if rows.num_rows > len(lines):
-        print(f"and {rows.num_rows - len(lines):,} more, with smaller errors: --json has all")
+        print(f"and {rows.num_rows - len(lines):,} more with smaller errors; --json lists all")
     if pc.any(rows["in_sample"]).as_py():
-        print("in sample: the model was trained on rows after the origin, so these errors flatter it")
+        print("in sample: the model was trained on rows after the origin, so its errors are too optimistic")
 
 
 def _line(row: Mapping[str, Any], by: str) -> tuple[str, ...]:
@@ -94,5 +94,5 @@ def _line(row: Mapping[str, Any], by: str) -> tuple[str, ...]:
 
 
 def accuracy_document(rows: pa.Table, by: str, fleet: str, release: int | None) -> dict[str, object]:
-    """The same for programs; all rows."""
+    """Build the JSON document with all rows."""
     return {"fleet": fleet, "by": by, "release": release, "rows": rows.to_pylist()}

@@ -1,4 +1,4 @@
-"""What `myriad explain` shows of a segment, and of one prediction."""
+"""Output of `myriad explain` for a segment and for one prediction."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,25 +22,25 @@ from domain.reporting.segment_view import (
 
 __all__ = ["print_lineage", "print_segment"]
 
-_REJECTED, _OUTCOMES, _FILES, _OTHERS = 10, 10, 10, 10
+_MAX_REJECTED, _MAX_OUTCOMES, _MAX_FILES, _MAX_OTHERS = 10, 10, 10, 10
 _ROW = ("time", "step", "prediction", "lower", "upper", "model", "made by", "release", "note")
 _FIGURES = frozenset({1, 2, 3, 4})
 
 
 def print_segment(view: SegmentView) -> None:
-    """Everything of one segment, from its rows to its predictions."""
+    """Print everything about one segment, from its rows to its predictions."""
     print_sections(_explanation(view))
 
 
 def print_lineage(lineage: PredictionLineage) -> None:
-    """Which model made a number, and from what."""
+    """Print the lineage of one prediction."""
     print_sections(_lineage(lineage))
 
 
 def _explanation(view: SegmentView) -> Iterator[Section]:
-    what = "segment" if view.level == "segment" else f"fallback level {view.level}:"
-    yield Section(f"{what} {view.segment} of fleet {view.fleet}", list(_data_rows(view)))
-    rejected = [(each.reason, each.detail, f"{each.path} row {each.row}") for each in view.rejected[:_REJECTED]]
+    kind = "segment" if view.level == "segment" else f"fallback level {view.level}:"
+    yield Section(f"{kind} {view.segment} of fleet {view.fleet}", list(_data_rows(view)))
+    rejected = [(row.reason, row.detail, f"{row.path} row {row.row}") for row in view.rejected[:_MAX_REJECTED]]
     more = len(view.rejected) - len(rejected)
     title = f"{format_count(len(view.rejected), 'quarantined row')}{f', {more:,} not shown' if more else ''}"
     yield Section(title, rejected, ("reason", "detail", "where"))
@@ -49,8 +49,8 @@ def _explanation(view: SegmentView) -> Iterator[Section]:
     header = ("", "candidate", f"{metric} in the backtest".strip(), "weight", "")
     yield Section("candidates", ranks, header, numbers=frozenset({2, 3}))
     yield Section("why", [(view.choice,)] if view.choice else [])
-    history = [(each.run_id, time_text(each.at), each.outcome, each.reason or each.candidate) for each in view.outcomes]
-    yield Section("outcomes, newest first", history[:_OUTCOMES], ("training", "ended", "outcome", "reason"))
+    history = [(item.run_id, time_text(item.at), item.outcome, item.reason or item.candidate) for item in view.outcomes]
+    yield Section("outcomes, newest first", history[:_MAX_OUTCOMES], ("training", "ended", "outcome", "reason"))
     verdicts = [
         (verdict.gate, "passed" if verdict.passed else "failed" if verdict.decisive else "noted", verdict.reason)
         for verdict in view.verdicts
@@ -62,7 +62,7 @@ def _explanation(view: SegmentView) -> Iterator[Section]:
 
 
 def _rank_row(rank: CandidateView) -> tuple[str, ...]:
-    """The weights are shares in the chosen model, so the combination has none itself."""
+    """Format a candidate. Weights are shares in the selected model, so the combination has none itself."""
     weight = 0.0 if rank.candidate == ENSEMBLE else rank.weight
     share = format_percent(weight) if weight else ""
     return ("→" if rank.selected else "", rank.candidate, format_number(rank.error), share, text_bar(weight, 10))
@@ -71,8 +71,8 @@ def _rank_row(rank: CandidateView) -> tuple[str, ...]:
 def _data_rows(view: SegmentView) -> Iterator[tuple[str, str]]:
     yield from view.values.items()
     if view.data is None:
-        told = "the rows of all its segments" if view.level != "segment" else "no observations: the fallback predicts"
-        yield "data", told
+        source = "the rows of all its segments" if view.level != "segment" else "no observations: the fallback predicts"
+        yield "data", source
         return
     data = view.data
     excluded = f", {data.excluded:,} excluded as outliers" if data.excluded else ""
@@ -92,9 +92,9 @@ def _demand(data: DataView) -> str:
 def _champion_rows(view: SegmentView) -> Iterator[tuple[str, str]]:
     champion = view.champion
     if champion is None:
-        stands_in = next((row for row in view.predictions if row.status == "ok"), None)
-        told = f"none in release {view.release}" if view.release else "none: there is no release yet"
-        yield "model", f"{told}; {_made_by(stands_in)} predicts" if stands_in else told
+        fallback = next((row for row in view.predictions if row.status == "ok"), None)
+        status = f"none in release {view.release}" if view.release else "none: there is no release yet"
+        yield "model", f"{status}; {_made_by(fallback)} predicts" if fallback else status
         return
     model = champion.model
     yield "model", f"{model.model_name} version {model.model_version}: {model.candidate}"
@@ -110,15 +110,17 @@ def _release(champion: ChampionView) -> str:
 
 
 def _error(model: ModelView) -> str:
-    against = f"{format_number(model.error)} {model.metric} against {format_number(model.baseline_error)} of the naive"
+    comparison = (
+        f"{format_number(model.error)} {model.metric} against {format_number(model.baseline_error)} of the naive"
+    )
     if math.isfinite(model.error) and model.baseline_error:
         change = model.error / model.baseline_error - 1
-        return f"{against} baseline ({'+' if change > 0 else '−'}{format_percent(abs(change))})"
-    return f"{against} baseline"
+        return f"{comparison} baseline ({'+' if change > 0 else '−'}{format_percent(abs(change))})"
+    return f"{comparison} baseline"
 
 
 def _chain(view: SegmentView) -> Iterator[tuple[str, str]]:
-    """input file -> rows -> challenger -> version -> release -> predictions."""
+    """List the chain input file, rows, challenger, version, release, predictions."""
     yield from _file_rows(view.inputs)
     if view.data is not None:
         yield "rows", f"{view.data.rows:,} observations in bucket {view.bucket}"
@@ -128,10 +130,10 @@ def _chain(view: SegmentView) -> Iterator[tuple[str, str]]:
         yield "challenger", f"run {challenger.run_id}: {trained}"
         yield "version", _registered(challenger)
     if view.champion is not None:
-        theirs = view.champion.model
-        same = view.challenger is not None and theirs.fingerprint == view.challenger.fingerprint
-        told = "that challenger" if same else f"version {theirs.model_version}, of run {theirs.run_id}"
-        yield "release", f"{_release(view.champion)}: {told}"
+        model = view.champion.model
+        same = view.challenger is not None and model.fingerprint == view.challenger.fingerprint
+        origin = "that challenger" if same else f"version {model.model_version}, of run {model.run_id}"
+        yield "release", f"{_release(view.champion)}: {origin}"
     elif view.release:
         yield "release", f"{view.release}: without a model of its own"
     if view.predictions:
@@ -146,12 +148,12 @@ def _registered(model: ModelView) -> str:
 
 
 def _file_rows(inputs: Sequence[InputView]) -> Iterator[tuple[str, str]]:
-    for number, file in enumerate(inputs[:_FILES]):
-        late = f", {file.rows - file.trained:,} after the model's cut-off" if file.trained < file.rows else ""
+    for number, file in enumerate(inputs[:_MAX_FILES]):
+        late = f", {file.rows - file.trained:,} after the model's cutoff" if file.trained < file.rows else ""
         name = file.path or f"input {file.input_id}, whose file is no longer known"
         yield "input" if number == 0 else "", f"{name}: {format_count(file.rows, 'row')}{late}"
-    if len(inputs) > _FILES:
-        yield "", f"and {len(inputs) - _FILES:,} more; --json names all"
+    if len(inputs) > _MAX_FILES:
+        yield "", f"and {len(inputs) - _MAX_FILES:,} more; --json lists all"
 
 
 def _forecast_title(view: SegmentView) -> str:
@@ -181,9 +183,11 @@ def _lineage(lineage: PredictionLineage) -> Iterator[Section]:
     row, made_by = lineage.prediction, lineage.made_by
     yield Section(f"prediction of {row.segment}", [_prediction_row(row)], _ROW, _FIGURES)
     yield Section("lineage, from the number back to the files", list(_steps_back(lineage)))
-    others = [(time_text(each.origin), str(each.release), *_prediction_row(each)) for each in lineage.others[:_OTHERS]]
-    title = f"also predicted: {len(lineage.others):,}"
-    yield Section(title, others, ("origin", "of", *_ROW), frozenset(place + 2 for place in _FIGURES))
+    others = [
+        (time_text(other.origin), str(other.release), *_prediction_row(other)) for other in lineage.others[:_MAX_OTHERS]
+    ]
+    title = f"other predictions: {len(lineage.others):,}"
+    yield Section(title, others[:_MAX_OTHERS], ("origin", "of", *_ROW), frozenset(place + 2 for place in _FIGURES))
     if made_by is None and row.model_name:
         kept = f"release {row.release} is no longer kept (gates.keep_releases)"
         yield Section("note", [(f"{kept}; the registry has models:/{row.model_name}/{row.model_version}",)])

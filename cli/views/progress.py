@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: progress of the stages, and a table at the end."""
+"""Progress of the stages in the terminal, and the table at the end of a run."""
 
 import json
 import sys
@@ -18,12 +18,12 @@ from domain.reporting.formatting import format_bytes, format_duration
 
 __all__ = ["display_progress", "print_summary"]
 
-_REFUSED = 5  # messages of refused files that the closing table shows
+_MAX_REFUSED = 5  # messages of refused files in the table
 
 
 @contextmanager
 def display_progress() -> Iterator[None]:
-    """Progress bars in a terminal, one plain line a stage elsewhere."""
+    """Display progress bars in a terminal, plain lines elsewhere."""
     if not sys.stdout.isatty():
         with subscribed(_Lines()):
             yield
@@ -41,7 +41,7 @@ def display_progress() -> Iterator[None]:
 
 
 class _Lines:
-    """A line when a stage begins and one when all its parts are done."""
+    """Print one line when a stage starts and one when all its parts are done."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -56,7 +56,7 @@ class _Lines:
 
 
 class _Bars:
-    """A bar a stage."""
+    """Display one bar per stage."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -73,7 +73,7 @@ class _Bars:
 
 
 def print_summary(summary: Path) -> None:
-    """The run's figures, from its JSON summary."""
+    """Print the figures of a run from its JSON summary."""
     content = json.loads(summary.read_text(encoding="utf-8"))
     table = Table(title=f"{content['fleet']}  run {content['run_id']}", show_header=False, title_justify="left")
     table.add_column(justify="left", style="bold")
@@ -84,8 +84,8 @@ def print_summary(summary: Path) -> None:
         "rows", f"{rows['read']:,} read = {rows['accepted']:,} accepted + {rows['quarantined']:,} quarantined"
     )
     if refused := content["files"]["refused"]:
-        lines = [f"{len(refused):,} of {content['files']['found']:,}", *refused[:_REFUSED]]
-        lines += [f"and {len(refused) - _REFUSED:,} more, see the report"] if len(refused) > _REFUSED else []
+        lines = [f"{len(refused):,} of {content['files']['found']:,}", *refused[:_MAX_REFUSED]]
+        lines += [f"and {len(refused) - _MAX_REFUSED:,} more, see the report"] if len(refused) > _MAX_REFUSED else []
         table.add_row(Text("files refused", "bold red"), Text("\n".join(lines), "red"))
     table.add_row("segments", f"{content['segments']:,}: {outcomes}")
     table.add_row(
@@ -103,18 +103,18 @@ def print_summary(summary: Path) -> None:
         table.add_row(f"test {metric['test']['name']}", _against(metric["test"]) + covered)
     seconds = sum(stage["seconds"] for stage in content["stages"])
     table.add_row("time", f"{seconds:.1f} s, peak memory {content['peak_rss_bytes'] / 2**30:.2f} GiB")
-    if told := _estimated(content.get("against_estimate", {})):
-        table.add_row("estimated", told)
+    if estimate := _estimate(content.get("against_estimate", {})):
+        table.add_row("estimated", estimate)
     table.add_row("report", str(summary.with_suffix(".html")))
     Console().print(table)
 
 
-def _estimated(figures: Mapping[str, Mapping[str, float]]) -> str:
-    """What had been estimated, and what it came to: so many times as much."""
-    shown = {"train_seconds": format_duration, "score_seconds": format_duration, "peak_memory_bytes": _bytes}
+def _estimate(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """Format the estimates with the ratio of the actual figures to them."""
+    formats = {"train_seconds": format_duration, "score_seconds": format_duration, "peak_memory_bytes": _bytes}
     return ", ".join(
-        f"{name.split('_')[0]} {form(figures[name]['estimated'])} (took × {figures[name]['ratio']:.2f})"
-        for name, form in shown.items()
+        f"{name.split('_')[0]} {format_figure(figures[name]['estimated'])} (took × {figures[name]['ratio']:.2f})"
+        for name, format_figure in formats.items()
         if name in figures and figures[name]["ratio"] is not None
     )
 

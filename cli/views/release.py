@@ -1,4 +1,4 @@
-"""What `myriad pin` and `myriad registry sync` print."""
+"""Output of `myriad pin` and `myriad registry sync`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,19 +9,19 @@ from models.promotion.releases import DifferenceKind, PinnedSegment, PinSummary,
 __all__ = ["print_pin", "print_pins", "print_sync"]
 
 _KINDS: Mapping[DifferenceKind, tuple[str, str]] = {
-    "missing_versions": ("that the registry did not have", "registered again"),
-    "missing_files": ("whose files were gone", "files put back"),
-    "changed_numbers": ("that the lake had under another number", "lake corrected"),
-    "wrong_aliases": ("whose champion alias was not on the release in force", "alias set"),
-    "stray_aliases": ("outside the release with a champion alias", "alias removed"),
+    "missing_versions": ("missing in the registry", "registered again"),
+    "missing_files": ("with missing files", "files restored"),
+    "changed_numbers": ("with another version number in the lake", "lake corrected"),
+    "wrong_aliases": ("in force without the champion alias", "alias set"),
+    "stray_aliases": ("with a champion alias but not in force", "alias removed"),
 }
 
 
 def print_pin(summary: PinSummary) -> None:
-    """One line: what holds now."""
+    """Print the model that is pinned or released now, in one line."""
     model = f"version {summary.version} of {summary.model_name}"
     if not summary.changed:
-        print(f"{summary.segment} is pinned to {model} already; release {summary.release} stays in force")
+        print(f"{summary.segment} is already pinned to {model}; release {summary.release} stays in force")
     elif summary.pinned:
         print(f"release {summary.release} is in force: {summary.segment} is pinned to {model}")
     else:
@@ -29,7 +29,7 @@ def print_pin(summary: PinSummary) -> None:
 
 
 def print_pins(pins: Sequence[PinnedSegment]) -> None:
-    """One line a pin."""
+    """Print one line per pinned segment."""
     if not pins:
         print("no segment is pinned")
     header = ("segment", "model", "version", "candidate", "pinned at")
@@ -41,16 +41,16 @@ def print_pins(pins: Sequence[PinnedSegment]) -> None:
 
 
 def print_sync(summary: SyncSummary) -> None:
-    """What differed, by kind, with some names; or that nothing did."""
-    looked = f"registry of {summary.fleet}: {format_count(summary.models, 'model')} of the lake"
+    """Print the differences by kind, with some names each."""
+    checked = f"registry of {summary.fleet}: {format_count(summary.models, 'model')} in the lake"
     if not summary.differences:
-        print(f"{looked}; nothing differed")
+        print(f"{checked} checked; no differences")
         return
     for difference in summary.differences:
-        what, done = _KINDS[difference.kind]
-        state = "" if summary.dry_run else f": {done}"
+        problem, repair = _KINDS[difference.kind]
+        state = "" if summary.dry_run else f": {repair}"
         more = difference.count - len(difference.names)
         rows = [(name,) for name in (*difference.names, *([f"and {more:,} more"] if more else []))]
-        print_sections([Section(f"{format_count(difference.count, 'model')} {what}{state}", rows)])
+        print_sections([Section(f"{format_count(difference.count, 'model')} {problem}{state}", rows)])
     release = f"; release {summary.release} is in force" if summary.release else ""
-    print(f"{looked}{'; nothing was changed (dry run)' if summary.dry_run else f' looked at{release}'}")
+    print(f"{checked} checked{'; nothing was changed (dry run)' if summary.dry_run else release}")

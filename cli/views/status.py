@@ -1,4 +1,4 @@
-"""What `myriad status` shows of a fleet, of all fleets, and of a fleet's segments."""
+"""Output of `myriad status` for one fleet, all fleets and segments, and of `myriad report`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,19 +20,19 @@ __all__ = [
 ]
 
 _MAX_REFUSED = 5  # refused files listed by name
-_ROLES = {"observations": "to train on", "requests": "to score", "actuals": "actuals"}
+_ROLES = {"observations": "training", "requests": "scoring", "actuals": "actuals"}
 
 
 def print_status(status: FleetStatus) -> None:
-    """Everything of one fleet; what to do next comes last."""
+    """Print the status of one fleet; next steps come last."""
     print_sections(_sections(status))
 
 
 def print_fleets(lake: str, statuses: Sequence[FleetStatus]) -> None:
-    """One line a fleet."""
+    """Print one line per fleet."""
     if not statuses:
         print(f"no fleets in {lake}; make one: myriad new DATA, or myriad sample m3 and myriad run m3")
-    header = ("fleet", "segments", "release", "since", "newest training", "predictions", "quarantined", "next")
+    header = ("fleet", "segments", "release", "since", "last training", "predictions", "quarantined", "next step")
     rows = [_fleet_row(status) for status in statuses]
     print_sections([Section(f"lake {lake}", rows, header, numbers=frozenset({1, 5, 6}))])
 
@@ -52,25 +52,25 @@ def _fleet_row(status: FleetStatus) -> tuple[str, ...]:
 
 
 def print_segment_lines(lines: Sequence[SegmentLine]) -> None:
-    """One line a segment."""
+    """Print one line per segment."""
     header = ("segment", "outcome", "candidate", "reason", "held by")
     rows = [(line.segment, line.outcome, line.candidate, line.reason, line.held) for line in lines]
     print_sections([Section(format_count(len(lines), "segment", zero="no"), rows or [("",) * len(header)], header)])
 
 
 def print_report(report: ReportFile) -> None:
-    """Its path alone, for other commands."""
+    """Print only the path, for use in other commands."""
     print(report.path)
 
 
 def print_reports(reports: Sequence[ReportFile]) -> None:
-    """One line a report."""
+    """Print one line per report."""
     rows = [(report.run_id, time_text(report.written_at), str(report.path)) for report in reports]
     print_sections([Section(format_count(len(rows), "report"), rows, ("run", "written", "path"))])
 
 
 def time_text(value: datetime | None) -> str:
-    """A time in UTC to the minute; a date where it is midnight sharp."""
+    """Format a UTC time to the minute, or as a date if it is midnight."""
     if value is None:
         return "–"
     whole_day = (value.hour, value.minute, value.second, value.microsecond) == (0, 0, 0, 0)
@@ -88,11 +88,11 @@ def _sections(status: FleetStatus) -> Iterator[Section]:
     rows = [(_stage(count.stage), count.reason, f"{count.rows:,}") for count in status.quarantine]
     yield Section("quarantine", rows, ("stage", "reason", "rows"), numbers=frozenset({2}))
     header = ("inputs", "files", "rows", "accepted", "newest", "ingested")
-    inputs = [_input_row(each) for each in status.inputs]
+    inputs = [_input_row(role_inputs) for role_inputs in status.inputs]
     yield Section("inputs", inputs, header, numbers=frozenset({1, 2, 3}))
-    yield Section("files refused", list(_refused(status.inputs)))
+    yield Section("refused files", list(_refused(status.inputs)))
     runs = [_run_row(run) for run in status.runs]
-    yield Section("runs", runs, ("training", "ended", "outcomes", "took", "of estimated"), numbers=frozenset({3}))
+    yield Section("runs", runs, ("training", "ended", "outcomes", "duration", "vs. estimate"), numbers=frozenset({3}))
     yield Section("next", [(line,) for line in status.next or ("nothing to do",)])
 
 
@@ -101,7 +101,7 @@ def _overview(status: FleetStatus) -> Iterator[tuple[str, str]]:
     segments = format_count(status.segments, "segment", zero="no")
     yield "data", f"{segments}, {format_count(status.rows, 'observation', zero='no')}"
     if status.at_work:
-        yield "at work", status.at_work
+        yield "in progress", status.at_work
     yield "release", _release_text(status.release) if status.release else "none"
     if status.release and status.release.pinned:
         yield "pinned", ", ".join(status.release.pinned)
@@ -117,6 +117,7 @@ def _release_text(release: ReleaseView) -> str:
 
 
 def describe_source(source: str) -> str:
+    """Describe the origin of a release: a run, another release or a version."""
     return source if source.startswith(("release ", "version ")) else f"run {source}"
 
 
@@ -152,20 +153,20 @@ def _input_row(inputs: InputsView) -> tuple[str, ...]:
 
 
 def _refused(inputs: Sequence[InputsView]) -> Iterator[tuple[str, str]]:
-    errors = [(each.role, error) for each in inputs for _, error in each.errors]
+    errors = [(role_inputs.role, error) for role_inputs in inputs for _, error in role_inputs.errors]
     yield from ((_ROLES.get(role, role), error) for role, error in errors[:_MAX_REFUSED])
     if len(errors) > _MAX_REFUSED:
-        yield "", f"and {len(errors) - _MAX_REFUSED:,} more; --json names all"
+        yield "", f"and {len(errors) - _MAX_REFUSED:,} more; --json lists all"
 
 
 def _run_row(run: RunView) -> tuple[str, ...]:
-    took = format_duration(run.seconds) if run.seconds is not None else "–"
-    return (run.run_id, time_text(run.finished_at), _outcomes(run.outcomes), took, _ratios(run.against_estimate))
+    duration = format_duration(run.seconds) if run.seconds is not None else "–"
+    return (run.run_id, time_text(run.finished_at), _outcomes(run.outcomes), duration, _ratios(run.against_estimate))
 
 
 def _ratios(ratios: Mapping[str, float]) -> str:
-    """Actual over estimated: `train × 0.83, score × 1.10, peak memory × 1.20`."""
-    told = {
+    """Format the ratios of actual to estimated figures: `train × 0.83, score × 1.10, peak memory × 1.20`."""
+    labels = {
         name.removesuffix("_seconds").removesuffix("_bytes").replace("_", " "): ratio for name, ratio in ratios.items()
     }
-    return ", ".join(f"{name} × {ratio:.2f}" for name, ratio in told.items()) or "–"
+    return ", ".join(f"{name} × {ratio:.2f}" for name, ratio in labels.items()) or "–"

@@ -1,4 +1,4 @@
-"""Sections of rows on standard output: tables in a terminal, aligned plain lines elsewhere, or one JSON document."""
+"""Output to stdout: titled tables in a terminal, aligned lines elsewhere, or one JSON document."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,12 +15,12 @@ from domain.reporting.formatting import format_duration, format_number
 
 __all__ = ["Section", "print_figures", "print_json", "print_sections", "text_bar"]
 
-_LISTED = 5  # of a list of names or messages
+_MAX_ITEMS = 5  # of a list of names or messages
 
 
 @dataclass(frozen=True)
 class Section:
-    """A titled table; without a header its first column names what the second one says. numbers : right-aligned."""
+    """A titled table. Without a header, the first column holds labels. numbers : right-aligned columns."""
 
     title: str
     rows: Sequence[tuple[str, ...]]
@@ -29,25 +29,25 @@ class Section:
 
 
 def print_sections(sections: Iterable[Section]) -> None:
-    """Print sections to standard output; those without rows are left out."""
-    show = _show_table if sys.stdout.isatty() else _show_lines
+    """Print sections to stdout; those without rows are left out."""
+    print_section = _print_table if sys.stdout.isatty() else _print_lines
     for section in sections:
         if section.rows:
-            show(section)
+            print_section(section)
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document and nothing else."""
+    """Print a value as one JSON document."""
     print(json_text(value))
 
 
-def _show_table(section: Section) -> None:
+def _print_table(section: Section) -> None:
     columns = section.header or ("",) * len(section.rows[0])
     table = Table(box=box.SIMPLE_HEAD if section.header else None, show_header=bool(section.header))
     for place, name in enumerate(columns):
-        names_what = not section.header and place == 0 and len(columns) > 1
+        is_label = not section.header and place == 0 and len(columns) > 1
         justify: JustifyMethod = "right" if place in section.numbers else "left"
-        table.add_column(Text(name), overflow="fold", style="bold" if names_what else "", justify=justify)
+        table.add_column(Text(name), overflow="fold", style="bold" if is_label else "", justify=justify)
     for row in section.rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console(highlight=False)
@@ -58,7 +58,7 @@ def _show_table(section: Section) -> None:
         console.print(Padding(table, (0, 0, 1, 1)))
 
 
-def _show_lines(section: Section) -> None:
+def _print_lines(section: Section) -> None:
     print(section.title)
     rows = [section.header, *section.rows] if section.header else section.rows
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
@@ -71,18 +71,18 @@ def _show_lines(section: Section) -> None:
 
 
 def text_bar(share: float, width: int = 20) -> str:
-    """A share as a bar; something that is there is never nothing."""
+    """Draw a share as a bar; only zero has no block."""
     return "█" * max(round(share * width), 1 if share > 0 else 0)
 
 
 def print_figures(title: str, stages: Mapping[str, Mapping[str, object]], seconds: float) -> None:
-    """Figures of stages one below the other, and the time that they took."""
+    """Print the figures of stages and the time that they took."""
     rows = [row for figures in stages.values() for row in _figure_rows(figures)]
     print_sections([Section(title, [*rows, ("time", format_duration(seconds))])])
 
 
 def _figure_rows(figures: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Figures by name as rows that people read; what is empty is left out."""
+    """Format figures by name; empty ones are left out."""
     return [(name.replace("_", " "), text) for name, value in figures.items() if (text := _figure(value))]
 
 
@@ -98,6 +98,6 @@ def _figure(value: object) -> str:
             return "; ".join(f"{key}: {_figure(item)}" for key, item in value.items())
         return ", ".join(f"{_figure(item)} {key or 'own champion'}" for key, item in value.items() if item)
     if isinstance(value, list | tuple):
-        shown = [_figure(item) for item in value[:_LISTED]]
-        return "; ".join([*shown, f"and {len(value) - _LISTED:,} more"] if len(value) > _LISTED else shown)
+        items = [_figure(item) for item in value[:_MAX_ITEMS]]
+        return "; ".join([*items, f"and {len(value) - _MAX_ITEMS:,} more"] if len(value) > _MAX_ITEMS else items)
     return "" if value is None else str(value)

@@ -589,8 +589,8 @@ def test_down_leaves_no_process_and_no_port(stack):
     with socket.socket() as one:
         assert one.connect_ex(("127.0.0.1", stack.port)) != 0
     assert Stacks(Settings(home=stack.home), {}).found() is None
-    assert myriad(stack.home, "down").stdout == "nothing runs here\n"
-    assert "no Prefect server runs here" in myriad(stack.home, "deploy", "shop").stderr
+    assert myriad(stack.home, "down").stdout == "nothing is running here\n"
+    assert "no Prefect server is running here" in myriad(stack.home, "deploy", "shop").stderr
 
 
 def test_a_server_that_ends_while_it_starts_is_told_at_once_with_its_last_words(home):
