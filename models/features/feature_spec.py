@@ -156,29 +156,29 @@ def _ascending(periods: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(set(periods)))
 
 
-def base_features(panel: Panel, covariates: FloatArray, contract: FeatureSpec, origins: IntArray) -> FloatArray:
+def base_features(panel: Panel, covariates: FloatArray, spec: FeatureSpec, origins: IntArray) -> FloatArray:
     """Base columns for every segment, origin and step, float64 [S, O, H, k].
 
     covariates : [S, T + H, K], the last H periods lie after the panel. origins : columns of the panel, [O].
     What reaches back before a segment's start is its mean up to the origin.
     """
-    values, steps = panel.values, np.arange(1, contract.horizon + 1)
+    values, steps = panel.values, np.arange(1, spec.horizon + 1)
     n_segments, width = values.shape
     shape = (n_segments, len(origins), len(steps))
     mean = _running_mean(values, width)[:, origins]
     columns: list[FloatArray] = [np.broadcast_to(steps.astype(float), shape)]
-    for lag in contract.lags:
+    for lag in spec.lags:
         columns.append(np.broadcast_to(_at(values, origins - lag + 1, mean)[:, :, None], shape))
-    for past in range(contract.season_lags):
-        back = -(-steps // contract.season) + past
-        at = origins[:, None] + steps[None, :] - contract.season * back[None, :]
+    for past in range(spec.season_lags):
+        back = -(-steps // spec.season) + past
+        at = origins[:, None] + steps[None, :] - spec.season * back[None, :]
         columns.append(_at(values, at.ravel(), np.repeat(mean, len(steps), axis=1)).reshape(shape))
-    for window in contract.windows:
+    for window in spec.windows:
         columns.append(np.broadcast_to(_running_mean(values, window)[:, origins][:, :, None], shape))
     target = origins[:, None] + steps[None, :]
-    phase = (panel.ends[:, None, None] - (width - 1) + target[None]) % contract.season
-    for harmonic in range(1, contract.harmonics + 1):
-        angle = 2 * np.pi * harmonic * phase / contract.season
+    phase = (panel.ends[:, None, None] - (width - 1) + target[None]) % spec.season
+    for harmonic in range(1, spec.harmonics + 1):
+        angle = 2 * np.pi * harmonic * phase / spec.season
         columns += [np.sin(angle), np.cos(angle)]
     columns += [covariates[:, target.ravel(), k].reshape(shape) for k in range(covariates.shape[2])]
     return np.stack(columns, axis=-1)

@@ -19,9 +19,7 @@ SegmentParameters: TypeAlias = Mapping[str, float | list[float]]
 """Frozen parameters of one candidate for one segment; JSON-able."""
 
 
-def features_at_end(
-    series: Series, parameters: Sequence[str], future: FloatArray, contract: FeatureSpec
-) -> Float32Array:
+def features_at_end(series: Series, parameters: Sequence[str], future: FloatArray, spec: FeatureSpec) -> Float32Array:
     """Features [S, H, k] of the H periods after each series.
 
     Parameters
@@ -30,13 +28,13 @@ def features_at_end(
     future : covariates of the periods after the series, [S, H, K].
     """
     parsed: list[dict[str, SegmentParameters]] = [json.loads(text) for text in parameters]
-    frozen = {name: [of_segment.get(name, {}) for of_segment in parsed] for name in contract.states}
+    frozen = {name: [of_segment.get(name, {}) for of_segment in parsed] for name in spec.states}
     covariates = np.concatenate([series.covariates, future], axis=1)
-    return forecast_features(series.panel, np.nan_to_num(covariates), contract, frozen).astype(np.float32)
+    return forecast_features(series.panel, np.nan_to_num(covariates), spec, frozen).astype(np.float32)
 
 
 def forecast_features(
-    panel: Panel, covariates: FloatArray, contract: FeatureSpec, parameters: Mapping[str, Sequence[SegmentParameters]]
+    panel: Panel, covariates: FloatArray, spec: FeatureSpec, parameters: Mapping[str, Sequence[SegmentParameters]]
 ) -> FloatArray:
     """All columns of the contract at the panel's last column, [S, H, k].
 
@@ -44,11 +42,11 @@ def forecast_features(
     them gets zeros, since its graph does not read them.
     """
     n_segments, width = panel.values.shape
-    base = base_features(panel, covariates, contract, np.array([width - 1]))[:, 0]
-    phases = target_phases(panel, contract.horizon)
+    base = base_features(panel, covariates, spec, np.array([width - 1]))[:, 0]
+    phases = target_phases(panel, spec.horizon)
     parts = [base]
-    for name in contract.states:
-        columns = np.zeros((n_segments, contract.horizon, len(STATES)))
+    for name in spec.states:
+        columns = np.zeros((n_segments, spec.horizon, len(STATES)))
         frozen = parameters.get(name, ())
         having = [s for s, of_segment in enumerate(frozen) if of_segment]
         if having:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from domain.arrays import BoolArray, FloatArray, IntArray
 
-__all__ = ["Panel", "by_absolute_phase", "by_column_phase", "target_phases"]
+__all__ = ["Panel", "by_absolute_phase", "by_column_phase", "mean_absolute", "target_phases"]
 
 
 @dataclass(frozen=True)
@@ -72,3 +72,10 @@ def target_phases(panel: Panel, horizon: int) -> IntArray:
     """Absolute seasonal phases [S, H] of the periods 1..H after each origin."""
     phases: IntArray = (panel.ends[:, None] + np.arange(1, horizon + 1)[None, :]) % panel.season
     return phases
+
+
+def mean_absolute(values: FloatArray) -> FloatArray:
+    """Mean absolute value [S] of the known values in [S, n]; 0 where there are none."""
+    known = ~np.isnan(values)
+    size: FloatArray = np.where(known, np.abs(values), 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return size

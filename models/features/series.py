@@ -45,7 +45,7 @@ class Series:
         )
 
 
-def build_series(observations: pa.Table, contract: FeatureSpec, time: Time) -> Series:
+def build_series(observations: pa.Table, spec: FeatureSpec, time: Time) -> Series:
     """Series of the segments in `observations` (sorted by segment and time); excluded rows count as gaps.
 
     A period is one column; histories longer than MAX_PERIODS periods keep their newest part.
@@ -64,23 +64,23 @@ def build_series(observations: pa.Table, contract: FeatureSpec, time: Time) -> S
     kept = column >= 0
     values = np.full((n_segments, width), np.nan)
     values[code[kept], column[kept]] = observations["target"].to_numpy()[kept]
-    inputs = encode_covariates(observations, contract)
+    inputs = encode_covariates(observations, spec)
     covariates = np.full((n_segments, width, inputs.shape[1]), np.nan)
     covariates[code[kept], column[kept]] = inputs[kept]
     if n_segments:
         # A cut may fall into a gap: the series then starts at the next row.
         spans = width - np.argmax(~np.isnan(values), axis=1)
-    valid = Panel(values, spans, ends, contract.season).valid
-    filled = Panel(_fill(values, valid, time.gaps), spans, ends, contract.season)
+    valid = Panel(values, spans, ends, spec.season).valid
+    filled = Panel(_fill(values, valid, time.gaps), spans, ends, spec.season)
     names = observations["segment"].take(pa.array(starts)).to_pylist()
     last = times[starts + lengths - 1] if n_segments else times[:0]
     return Series(tuple(names), filled, _carry(covariates), last, lengths)
 
 
-def encode_covariates(rows: pa.Table, contract: FeatureSpec) -> FloatArray:
+def encode_covariates(rows: pa.Table, spec: FeatureSpec) -> FloatArray:
     """Covariates of rows, float64 [n, K]: numeric columns as they are, an indicator a known category value."""
-    columns: list[FloatArray] = [rows[feature_column(name)].to_numpy() for name in contract.numeric]
-    for name, known in contract.categories.items():
+    columns: list[FloatArray] = [rows[feature_column(name)].to_numpy() for name in spec.numeric]
+    for name, known in spec.categories.items():
         values = rows[category_column(name)].combine_chunks().dictionary_encode()
         codes = values.indices.to_numpy(zero_copy_only=False)
         texts = values.dictionary.to_pylist()
@@ -91,10 +91,10 @@ def encode_covariates(rows: pa.Table, contract: FeatureSpec) -> FloatArray:
     return stacked
 
 
-def lacking_columns(rows: pa.Table, contract: FeatureSpec) -> list[str]:
+def lacking_columns(rows: pa.Table, spec: FeatureSpec) -> list[str]:
     """Features of a contract that rows have no column for, by their names in the fleet file."""
-    columns = {name: feature_column(name) for name in contract.numeric}
-    columns |= {name: category_column(name) for name in contract.categories}
+    columns = {name: feature_column(name) for name in spec.numeric}
+    columns |= {name: category_column(name) for name in spec.categories}
     return [name for name, column in columns.items() if column not in rows.column_names]
 
 

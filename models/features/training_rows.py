@@ -30,9 +30,9 @@ class Cutoff:
     """What is known as of an origin `shift` periods before the end of the series, and how far to forecast."""
 
     series: Series
-    contract: FeatureSpec
+    spec: FeatureSpec
     rows: Rows | None
-    shift: int
+    after: int
     horizon: int
 
     @property
@@ -44,16 +44,16 @@ class Cutoff:
 
     @property
     def panel(self) -> Panel:
-        return self.series.panel.truncate(self.shift)
+        return self.series.panel.truncate(self.after)
 
     @property
-    def cutoff(self) -> int:
+    def column(self) -> int:
         """Column of the origin in the untruncated panel."""
-        return int(self.series.panel.values.shape[1]) - 1 - self.shift
+        return int(self.series.panel.values.shape[1]) - 1 - self.after
 
     def actual(self) -> FloatArray:
         """Values that followed the origin, [S, H]; NaN beyond the panel."""
-        values, first = self.series.panel.values, self.cutoff + 1
+        values, first = self.series.panel.values, self.column + 1
         padded = np.full((values.shape[0], self.horizon), np.nan)
         found = values[:, first : first + self.horizon]
         padded[:, : found.shape[1]] = found
@@ -63,28 +63,28 @@ class Cutoff:
         """Rows whose target lies at or before the origin, [S, O, H]."""
         rows = self.table
         steps = np.arange(1, rows.target.shape[2] + 1)
-        known = rows.origins[:, None] + steps[None, :] <= self.cutoff
+        known = rows.origins[:, None] + steps[None, :] <= self.column
         return rows.usable & known[None]
 
     def base_at_origin(self) -> FloatArray:
         """Base features at the origin, [S, H, k]."""
-        at = int(np.flatnonzero(self.table.origins == self.cutoff)[0])
+        at = int(np.flatnonzero(self.table.origins == self.column)[0])
         return self.table.base[:, at, : self.horizon]
 
 
-def build_rows(series: Series, contract: FeatureSpec, shifts: list[int]) -> Rows:
+def build_rows(series: Series, spec: FeatureSpec, shifts: list[int]) -> Rows:
     """Rows at the newest origins, MAX_ROWS a segment at most, and at the backtest origins."""
-    panel, horizon = series.panel, contract.horizon
+    panel, horizon = series.panel, spec.horizon
     width = panel.values.shape[1]
     newest = np.arange(max(0, width - 1 - max(8, MAX_ROWS // horizon)), width)
     origins = np.union1d(newest, width - 1 - np.array(shifts, dtype=np.int64))
     origins = origins[origins >= 0]
     last = series.covariates[:, -1:, :]
     extended = np.concatenate([series.covariates, np.repeat(last, horizon, axis=1)], axis=1)
-    base = base_features(panel, np.nan_to_num(extended), contract, origins)
+    base = base_features(panel, np.nan_to_num(extended), spec, origins)
     column = origins[:, None] + np.arange(1, horizon + 1)[None, :]
     target = np.where(column[None] < width, panel.values[:, np.minimum(column, width - 1)], np.nan)
     history = origins[None, :] - (width - panel.lengths[:, None]) + 1
-    season = np.where(panel.lengths >= 2 * contract.season, contract.season, 0)
+    season = np.where(panel.lengths >= 2 * spec.season, spec.season, 0)
     enough = history >= np.maximum(_MIN_HISTORY, season)[:, None]
     return Rows(origins, base, target, enough[:, :, None] & ~np.isnan(target))

@@ -69,18 +69,18 @@ class Estimator:
         """Import path of the regressor, and its default arguments."""
         return str(config.estimator), {}
 
-    def fit(self, windows: Sequence[Cutoff]) -> list[Fitted]:
-        return [self._fit(window) for window in windows]
+    def fit(self, cutoffs: Sequence[Cutoff]) -> list[Fitted]:
+        return [self._fit(cutoff) for cutoff in cutoffs]
 
-    def _fit(self, window: Cutoff) -> Fitted:
-        rows, contract = window.table, window.contract
-        design, raw_anchor = design_matrix(rows.base.astype(np.float32), contract.design, "none")
+    def _fit(self, cutoff: Cutoff) -> Fitted:
+        rows, spec = cutoff.table, cutoff.spec
+        design, raw_anchor = design_matrix(rows.base.astype(np.float32), spec.design, "none")
         anchor = to_scale(raw_anchor, self._transform)
         y = to_scale(np.nan_to_num(rows.target), self._transform) - anchor
-        at, raw = design_matrix(window.base_at_origin().astype(np.float32), contract.design, "none")
+        at, raw = design_matrix(cutoff.base_at_origin().astype(np.float32), spec.design, "none")
         origin = to_scale(raw, self._transform)
-        training = window.training()
-        values = np.full((len(training), window.horizon), np.nan)
+        training = cutoff.training()
+        values = np.full((len(training), cutoff.horizon), np.nan)
         fitted: dict[int, Regressor] = {}
         failures: dict[int, str] = {}
         width = design.shape[-1]

@@ -139,20 +139,20 @@ class Ridge:
     def __init__(self, config: CandidateConfig, fleet: Fleet) -> None:
         self._name, self._transform = config.name, fleet.target.transform
 
-    def fit(self, windows: Sequence[Cutoff]) -> list[Fitted]:
-        contract, horizon = windows[0].contract, windows[0].horizon
-        cutoffs = [window.cutoff for window in windows]
-        rows = LinearRows.over(windows[0].table, contract.design, self._transform)
-        found = rows.sufficient_statistics([cutoff - back for cutoff in cutoffs for back in (0, horizon)])
-        return [self._fit(window, rows, found) for window in windows]
+    def fit(self, cutoffs: Sequence[Cutoff]) -> list[Fitted]:
+        spec, horizon = cutoffs[0].spec, cutoffs[0].horizon
+        columns = [cutoff.column for cutoff in cutoffs]
+        rows = LinearRows.over(cutoffs[0].table, spec.design, self._transform)
+        statistics = rows.sufficient_statistics([column - back for column in columns for back in (0, horizon)])
+        return [self._fit(cutoff, rows, statistics) for cutoff in cutoffs]
 
-    def _fit(self, window: Cutoff, rows: LinearRows, found: Mapping[int, SufficientStatistics]) -> Fitted:
-        contract, cutoff = window.contract, window.cutoff
-        known, earlier = found[cutoff], found[cutoff - window.horizon]
-        penalty = self._penalty(window, rows, earlier)
+    def _fit(self, cutoff: Cutoff, rows: LinearRows, statistics: Mapping[int, SufficientStatistics]) -> Fitted:
+        spec, column = cutoff.spec, cutoff.column
+        known, earlier = statistics[column], statistics[column - cutoff.horizon]
+        penalty = self._penalty(cutoff, rows, earlier)
         coefficients, intercept = solve_ridge(known, penalty)
-        low, high = _bounds(window)
-        at, anchor = design_matrix(window.base_at_origin(), contract.design, self._transform)
+        low, high = _bounds(cutoff)
+        at, anchor = design_matrix(cutoff.base_at_origin(), spec.design, self._transform)
         scaled = np.einsum("shd,sd->sh", at, coefficients) + intercept[:, None] + anchor
         values = np.clip(from_scale(scaled, self._transform), low[:, None], high[:, None])
         applies = (known.rows >= 2 * rows.x.shape[-1]) & np.isfinite(values).all(axis=1)
@@ -162,13 +162,13 @@ class Ridge:
             lambda s: {"penalty": penalty[s].tolist()},
         )
 
-    def _penalty(self, window: Cutoff, rows: LinearRows, earlier: SufficientStatistics) -> FloatArray:
+    def _penalty(self, cutoff: Cutoff, rows: LinearRows, earlier: SufficientStatistics) -> FloatArray:
         """Penalties [S, d] with the smallest squared error on the targets of the newest horizon before the origin."""
-        split = window.cutoff - window.horizon
-        columns = np.flatnonzero((rows.origin <= split) & (rows.target > split) & (rows.target <= window.cutoff))
+        split = cutoff.column - cutoff.horizon
+        columns = np.flatnonzero((rows.origin <= split) & (rows.target > split) & (rows.target <= cutoff.column))
         x, y, held_out = rows.x[:, columns], rows.y[:, columns], rows.usable[:, columns]
         losses = []
-        options = _penalty_options(window.contract)
+        options = _penalty_options(cutoff.spec)
         for penalty in options:
             coefficients, intercept = solve_ridge(earlier, penalty[None])
             fitted = (x @ coefficients[..., None])[..., 0] + intercept[:, None]
@@ -201,17 +201,17 @@ class Ridge:
         return RowFit(predict, lambda: model)
 
 
-def _penalty_options(contract: FeatureSpec) -> FloatArray:
+def _penalty_options(spec: FeatureSpec) -> FloatArray:
     """Penalties of the design columns that compete, [options, d]."""
-    design = contract.design
-    names = [contract.base[column] for column in (*design.values, *design.others)]
-    chosen = np.array([name in contract.covariates for name in names])
+    design = spec.design
+    names = [spec.base[column] for column in (*design.values, *design.others)]
+    chosen = np.array([name in spec.covariates for name in names])
     return np.stack([np.where(chosen, COVARIATE_PENALTY, penalty) for penalty in HISTORY_PENALTIES])
 
 
-def _bounds(window: Cutoff) -> tuple[FloatArray, FloatArray]:
+def _bounds(cutoff: Cutoff) -> tuple[FloatArray, FloatArray]:
     """Predictions stay within the segment's range, widened by the range itself on both sides."""
-    values = window.panel.values
+    values = cutoff.panel.values
     low = np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf)
     high = np.where(np.isnan(values), -np.inf, values).max(axis=1, initial=-np.inf)
     spread = np.where(np.isfinite(high - low), np.maximum(high - low, 1e-9), 0.0)

@@ -23,16 +23,16 @@ class SmoothingCandidate:
     def __init__(self, name: str, method: SmoothingMethod) -> None:
         self._name, self._method = name, method
 
-    def fit(self, windows: Sequence[Cutoff]) -> list[Fitted]:
-        # All windows at once: arrays of one window are so small that calls would cost more than the arithmetic.
-        panel, horizon = Panel.join([window.panel for window in windows]), windows[0].horizon
+    def fit(self, cutoffs: Sequence[Cutoff]) -> list[Fitted]:
+        # All cutoffs at once: arrays of one cutoff are so small that calls would cost more than the arithmetic.
+        panel, horizon = Panel.join([cutoff.panel for cutoff in cutoffs]), cutoffs[0].horizon
         parameters = {name: _rounded(array) for name, array in self._method.fit(panel, horizon).items()}
         growth = self._method.growth(parameters, horizon)
         values = forecast(self._method, panel, parameters, horizon)
         applies = self._method.applicable(panel) & (panel.lengths > 0) & np.isfinite(values).all(axis=1)
         values = np.where(applies[:, None], values, np.nan)
-        step = len(panel.lengths) // len(windows)
-        return [self._fitted(values, growth, parameters, n * step, step) for n in range(len(windows))]
+        step = len(panel.lengths) // len(cutoffs)
+        return [self._fitted(values, growth, parameters, n * step, step) for n in range(len(cutoffs))]
 
     def _fitted(self, values: FloatArray, growth: FloatArray, parameters: Parameters, start: int, step: int) -> Fitted:
         return Fitted(

@@ -14,7 +14,7 @@ __all__ = ["Candidate", "Fitted", "RowCandidate", "RowFit"]
 
 @dataclass(frozen=True)
 class Fitted:
-    """A candidate fitted to all segments of a window.
+    """A candidate fitted to all segments of a cutoff.
 
     forecast : [S, H] in the target's unit; NaN where the candidate does not apply or failed.
     member : graph member of a segment by its index. parameters : of a segment, JSON-able, by name.
@@ -33,8 +33,8 @@ class Candidate(Protocol):
     @property
     def needs_rows(self) -> bool: ...
 
-    def fit(self, windows: Sequence[Cutoff]) -> list[Fitted]:
-        """Fit to each window of the same segments."""
+    def fit(self, cutoffs: Sequence[Cutoff]) -> list[Fitted]:
+        """Fit to each cutoff of the same segments."""
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,12 @@ import numpy as np
 
 from domain.arrays import FloatArray, IntArray
 
-__all__ = ["ENSEMBLE_INDEX", "choose", "conformal_quantile", "cutoffs", "ensemble", "ensemble_weights"]
+__all__ = ["ENSEMBLE_INDEX", "choose", "conformal_quantile", "ensemble", "ensemble_weights"]
 
 ENSEMBLE_INDEX = -1
 _POWER = 2.0  # Inverse squared error; on the M3 validation window any power from 1 to 2 is within 0.3 %.
 _LEAST_WEIGHT = 0.01
 _SPREAD = 0.5  # Interval widths grow with the square root of the step, as for a random walk.
-
-
-def cutoffs(horizon: int, folds: int = 3) -> tuple[int, ...]:
-    """Periods to drop for each backtest origin, latest first: (6, 12, 18) for a horizon of 18.
-
-    A fold with fewer periods left than the horizon is judged on those it has, so that short histories lose little.
-    """
-    return tuple(sorted({max(round(horizon * fold / folds), 1) for fold in range(1, folds + 1)}))
 
 
 def ensemble_weights(errors: FloatArray) -> FloatArray:

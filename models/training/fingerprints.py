@@ -20,11 +20,11 @@ _GATES = {"baseline_tolerance", "max_parity_error"}
 """Gates that training anticipates when it chooses a winner."""
 
 
-def settings_fingerprint(fleet: Fleet, contract: FeatureSpec) -> str:
+def settings_fingerprint(fleet: Fleet, spec: FeatureSpec) -> str:
     """Hash of everything but a segment's rows that its model depends on."""
     settings = fleet.model_dump(mode="json", exclude=_IRRELEVANT)
     settings["gates"] = fleet.gates.model_dump(mode="json", include=_GATES)
-    text = json.dumps([TRAINING_VERSION, settings, contract.to_json()], sort_keys=True)
+    text = json.dumps([TRAINING_VERSION, settings, spec.to_json()], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

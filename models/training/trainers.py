@@ -13,7 +13,7 @@ from models.features.feature_spec import FeatureSpec
 from models.features.series import build_series, encode_covariates
 from models.training.forecast import train_forecast
 from models.training.regression import Tabular, train_regression
-from models.training.select import TrainedSegment
+from models.training.trained import TrainedSegment
 
 __all__ = ["TRAINERS", "Trainer", "tabular_of"]
 

@@ -22,7 +22,7 @@ from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, lev
 from models.features.feature_spec import FeatureSpec
 from models.training.fingerprints import settings_fingerprint
 from models.training.plan import SegmentPlan
-from models.training.select import TrainedSegment
+from models.training.trained import TrainedSegment
 from models.training.trainers import TRAINERS
 from tasks.workers.plan import former_models, planned_buckets, planned_levels
 from tasks.workers.run_context import RunContext, in_bucket, stage_rows, with_constants

@@ -34,14 +34,14 @@ class Midrange:
     def __init__(self, config, fleet):
         self._name, self._transform = config.name, fleet.target.transform
 
-    def fit(self, windows):
-        return [self._fit(window) for window in windows]
+    def fit(self, cutoffs):
+        return [self._fit(cutoff) for cutoff in cutoffs]
 
-    def _fit(self, window):
-        middle = (np.nanmin(window.panel.values, axis=1) + np.nanmax(window.panel.values, axis=1)) / 2
-        width = window.contract.design.width
+    def _fit(self, cutoff):
+        middle = (np.nanmin(cutoff.panel.values, axis=1) + np.nanmax(cutoff.panel.values, axis=1)) / 2
+        width = cutoff.spec.design.width
         return Fitted(
-            np.repeat(middle[:, None], window.horizon, axis=1),
+            np.repeat(middle[:, None], cutoff.horizon, axis=1),
             lambda s: self._constant(middle[s], width),
             lambda s: {"middle": float(middle[s])},
         )

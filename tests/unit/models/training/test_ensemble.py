@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.training.ensemble import ENSEMBLE_INDEX, choose, conformal_quantile, cutoffs, ensemble, ensemble_weights
+from models.training.backtest import cutoffs
+from models.training.ensemble import ENSEMBLE_INDEX, choose, conformal_quantile, ensemble, ensemble_weights
 
 NAN = np.nan
 

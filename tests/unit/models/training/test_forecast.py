@@ -13,9 +13,9 @@ from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.forecast_features import forecast_features
 from models.onnx_graphs import runtime as execution
 from models.onnx_graphs.builder import GraphSpec, LinearMember, build_graph
-from models.training import select as train
-from models.training.backtest import Folds, evaluate_folds
-from models.training.forecast import fold_plan, train_forecast
+from models.training import export
+from models.training.backtest import Folds, evaluate_folds, segment_cutoffs
+from models.training.forecast import train_forecast
 
 MONTHLY = {"column": "day", "frequency": "M"}
 LIGHTGBM = {"name": "lightgbm", "params": {"n_estimators": 8, "min_child_samples": 5}}
@@ -52,21 +52,21 @@ def own_rows(result, series, index):
 @pytest.mark.parametrize("spacing", ["auto", 1, 7, 1000])
 @pytest.mark.parametrize("folds", [1, 3, 20])
 @pytest.mark.parametrize("horizon", [1, 6, 18, 400])
-def test_fold_plan_leaves_something_to_train_on_and_to_judge_by(horizon, folds, spacing):
-    assert fold_plan(1, horizon, folds, spacing) == ()
+def test_cutoffs_leave_something_to_train_on_and_to_judge_by(horizon, folds, spacing):
+    assert segment_cutoffs(1, horizon, folds, spacing) == ()
     for length in range(2, 201):
-        shifts = fold_plan(length, horizon, folds, spacing)
-        assert 1 <= len(shifts) <= folds
-        assert list(shifts) == sorted(set(shifts))
-        assert shifts[0] >= 1
-        left = length - shifts[-1]
+        cutoffs = segment_cutoffs(length, horizon, folds, spacing)
+        assert 1 <= len(cutoffs) <= folds
+        assert list(cutoffs) == sorted(set(cutoffs))
+        assert cutoffs[0] >= 1
+        left = length - cutoffs[-1]
         assert left >= max(1, min(2, length - 1), length // 3)
 
 
 def test_folds_of_a_long_segment_are_those_that_were_asked_for():
-    assert fold_plan(100, 18, 3, "auto") == (6, 12, 18)
-    assert fold_plan(100, 18, 3, 4) == (4, 8, 12)
-    assert fold_plan(6, 18, 3, "auto") == (1, 2, 4)
+    assert segment_cutoffs(100, 18, 3, "auto") == (6, 12, 18)
+    assert segment_cutoffs(100, 18, 3, 4) == (4, 8, 12)
+    assert segment_cutoffs(6, 18, 3, "auto") == (1, 2, 4)
 
 
 # --- a segment and its neighbours
@@ -227,12 +227,12 @@ def test_a_graph_off_by_too_much_is_passed_over_and_the_last_reason_is_told(flee
 
         return build
 
-    monkeypatch.setattr(train, "build_graph", skewed(winner))
+    monkeypatch.setattr(export, "build_graph", skewed(winner))
     (result,) = trained(chosen, series)
     assert not result.failed
     assert result.candidate != winner
     assert [rank.candidate for rank in result.ranks if rank.selected] == [result.candidate]
-    monkeypatch.setattr(train, "build_graph", skewed(None))
+    monkeypatch.setattr(export, "build_graph", skewed(None))
     (result,) = trained(chosen, series)
     assert result.failed
     assert "is off by" in result.reason
@@ -261,9 +261,9 @@ def test_a_batched_graph_that_gives_something_else_is_not_used(fleet, monkeypatc
 
 
 def test_a_graph_that_cannot_be_run_leaves_the_latency_of_others_known(fleet, monkeypatch):
-    plain = train.build_graph
+    plain = export.build_graph
     first = iter([True])
-    monkeypatch.setattr(train, "build_graph", lambda model: b"none" if next(first, False) else plain(model))
+    monkeypatch.setattr(export, "build_graph", lambda model: b"none" if next(first, False) else plain(model))
     found = trained(monthly(fleet, ["ses", "ridge"]), series_of(*histories(80, 90, 70), season=12))
     assert not any(one.failed for one in found)
     assert np.isfinite([one.latency_ms for one in found]).all()
@@ -296,7 +296,7 @@ def test_members_are_combined_as_the_graph_does_before_the_minimum_applies(fleet
     """One member far below the minimum must count as far below in the backtest, too."""
     folds = Folds(
         actual=np.array([[[10.0], [10.0]]]),
-        each=np.array([[[[-20.0, 20.0]], [[-20.0, 20.0]]]]),
+        predictions=np.array([[[[-20.0, 20.0]], [[-20.0, 20.0]]]]),
         baseline=np.array([[[10.0], [10.0]]]),
         size=np.ones(1),
         scale=np.ones(1),
@@ -306,7 +306,7 @@ def test_members_are_combined_as_the_graph_does_before_the_minimum_applies(fleet
     )
     tested, residuals = evaluate_folds(folds, chosen)
     assert tested.errors.tolist() == [[[10.0, 10.0], [10.0, 10.0]]]
-    assert tested.combined.tolist() == [[10.0, 10.0]]
+    assert tested.ensemble_errors.tolist() == [[10.0, 10.0]]
     assert residuals[0, 0, 0].tolist() == [10.0, -10.0, 10.0]
 
 
