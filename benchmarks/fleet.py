@@ -157,7 +157,7 @@ def _against_floor(folder: Path) -> dict[str, list[float]]:
                 return timed(lambda: list(pool.map(_kernel, range(len(buckets)))))
 
             def stage() -> float:
-                seconds = timed(lambda: train_challengers.fn(run))
+                seconds = timed(lambda: train_challengers(run))
                 for spec in (CHALLENGERS, LEADERBOARD, OUTCOMES):
                     context.table(spec).replace([], lambda file: True)
                 return seconds

@@ -61,7 +61,7 @@ WARM_UP = 4
 """Buckets that every bare process does beforehand."""
 _MADE = {"train": (CHALLENGERS, LEADERBOARD, OUTCOMES), "score": (PREDICTIONS,)}
 _READ = {"train": (CHALLENGERS, LEADERBOARD, SEGMENTS), "score": (PREDICTIONS, CHAMPIONS, OUTCOMES)}
-_STAGES: dict[str, Callable[[Run], object]] = {"train": train_challengers.fn, "score": score_fleet.fn}
+_STAGES: dict[str, Callable[[Run], object]] = {"train": train_challengers, "score": score_fleet}
 Found = dict[str, dict[str, list[float]]]
 
 
@@ -101,13 +101,13 @@ def _prepared(segments: int, folder: Path, workers: Workers) -> RunContext:
     simulate_fleet(folder / "raw", segments, None, "parquet", {}, {})
     fleet = load_fleet(str(folder / "raw" / "fleet.yaml"), folder)
     run = Run(RunContext(fleet, Lake(str(folder / "lake")), "bench", folder), workers)
-    ingest_files.fn(run, "observations", fleet.source)
-    partition_observations.fn(run)
-    train_challengers.fn(run)
-    register_challengers.fn(run, Registry(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")))
-    promote_challengers.fn(run)
+    ingest_files(run, "observations", fleet.source)
+    partition_observations(run)
+    train_challengers(run)
+    register_challengers(run, Registry(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")))
+    promote_challengers(run)
     assert fleet.score is not None
-    ingest_files.fn(run, "requests", fleet.score.source)
+    ingest_files(run, "requests", fleet.score.source)
     return run.context
 
 

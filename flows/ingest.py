@@ -5,9 +5,12 @@ from prefect import flow
 from flows.artifacts import progress_artifacts, summarise
 from flows.parameters import FleetFile, LakeRoot, RunId
 from flows.session import open_session, run_name
+from flows.tasks import as_task
 from tasks.ingest import IngestReceipt, ingest_files
 
 __all__ = ["ingest"]
+
+_ingest = as_task(ingest_files, run_name="ingest {role}")
 
 
 @flow(name="ingest", flow_run_name=run_name)
@@ -15,9 +18,9 @@ def ingest(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> Ing
     """Land the fleet's raw files and its scoring input; returns the receipt of the raw files."""
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
         run = session.run
-        receipt = ingest_files(run, "observations", run.fleet.source)
+        receipt = _ingest(run, "observations", run.fleet.source)
         if run.fleet.score is not None:
-            ingest_files(run, "requests", run.fleet.score.source)
+            _ingest(run, "requests", run.fleet.score.source)
         figures = {"files": receipt.files, "unchanged": receipt.unchanged, "rows read": receipt.read}
         figures |= {"rows accepted": receipt.accepted, "rows quarantined": receipt.rejected}
         summarise(run.fleet.name, "ingest", {**figures, "files refused": "<br>".join(receipt.refused) or "none"})

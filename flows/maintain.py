@@ -8,9 +8,12 @@ from adapters.lake.table import Lake
 from adapters.settings import Settings
 from flows.artifacts import log_progress
 from flows.parameters import DryRun, FleetName, LakeRoot, RetentionHours
+from flows.tasks import as_task
 from tasks.maintain import MaintenanceSummary, maintain_fleet
 
 __all__ = ["maintain"]
+
+_maintain = as_task(maintain_fleet)
 
 
 def _run_name() -> str:
@@ -25,4 +28,4 @@ def maintain(
     settings = Settings(lake=lake) if lake else Settings()
     with subscribed(log_progress):
         hours = settings.retention_hours if retention_hours is None else retention_hours
-        return maintain_fleet(Lake(settings.lake_uri), fleet, hours, dry_run=dry_run)
+        return _maintain(Lake(settings.lake_uri), fleet, hours, dry_run=dry_run)

@@ -23,11 +23,14 @@ from flows.partition import partition
 from flows.promote import promote
 from flows.score import score
 from flows.session import new_run_id, open_session, run_name
+from flows.tasks import as_task
 from flows.train import register, train
 from tasks.plan import estimate_training
 from tasks.reporting.report import Stages, evaluate_predictions, write_report
 
 __all__ = ["PipelineResult", "pipeline"]
+
+_estimate, _evaluate, _report = as_task(estimate_training), as_task(evaluate_predictions), as_task(write_report)
 
 T = TypeVar("T")
 _SAMPLE_S = 0.5
@@ -70,7 +73,7 @@ def pipeline(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> P
         timings.run("partition", lambda: partition(fleet, lake, run_id), lambda summary: summary.accepted)
         workers, reports = session.settings.workers, session.settings.path(session.settings.reports)
         folder = reports / session.run.fleet.name
-        estimate = timings.run("plan", lambda: estimate_training(session.run, workers, folder), lambda found: 0)
+        estimate = timings.run("plan", lambda: _estimate(session.run, workers, folder), lambda found: 0)
         trained = timings.run("train", lambda: train(fleet, lake, run_id), lambda summary: summary.rows)
         registered = timings.run("register", lambda: register(fleet, lake, run_id), lambda s: s.registered)
         promoted = timings.run("promote", lambda: promote(fleet, lake, run_id), lambda s: s.promoted)
@@ -78,12 +81,12 @@ def pipeline(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> P
         timings.run("accuracy", lambda: accuracy(fleet, lake, run_id), lambda summary: summary.rows)
         test = timings.run(
             "evaluate",
-            lambda: evaluate_predictions(session.run, scored.job_id),
+            lambda: _evaluate(session.run, scored.job_id),
             lambda found: found.rows if found else 0,
         )
         took = tuple(timings.stages)
         stages = Stages(trained, registered, promoted, scored, took, began, memory.sample(), read, estimate)
-        report = write_report(session.run, stages, test, reports)
+        report = _report(session.run, stages, test, reports)
     return PipelineResult(run_id, stages, report)
 
 

@@ -6,19 +6,24 @@ from flows.artifacts import progress_artifacts, summarise
 from flows.events import publish_pin, publish_release
 from flows.parameters import FleetFile, LakeRoot, ModelVersion, ReleaseNumber, RunId, SegmentKey
 from flows.session import open_session, run_name
+from flows.tasks import as_task
 from models.promotion.releases import PinSummary
 from tasks.pin import pin_segment, unpin_segment
 from tasks.promote import PromoteSummary, promote_challengers, restore_release, sync_aliases
 
 __all__ = ["pin", "promote", "rollback", "unpin"]
 
+_promote, _restore = as_task(promote_challengers), as_task(restore_release)
+_pin, _unpin = as_task(pin_segment), as_task(unpin_segment)
+_sync_aliases = as_task(sync_aliases)
+
 
 @flow(name="promote", flow_run_name=run_name)
 def promote(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> PromoteSummary:
     """Judge the challengers by the fleet's gates and release those that pass, all at once."""
     with open_session(fleet, lake, run_id, exclusive=True) as session, progress_artifacts(session.run.fleet.name):
-        summary = promote_challengers(session.run)
-        sync_aliases(session.run, session.registry)
+        summary = _promote(session.run)
+        _sync_aliases(session.run, session.registry)
         publish_release(session, summary)
         figures = {"release": summary.release, "promoted": summary.promoted, "held": summary.held}
         gates = {
@@ -35,8 +40,8 @@ def promote(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> Pr
 def rollback(fleet: FleetFile, to: ReleaseNumber, lake: LakeRoot = None, run_id: RunId = None) -> PromoteSummary:
     """Release the champions of release `to` again."""
     with open_session(fleet, lake, run_id, exclusive=True) as session:
-        summary = restore_release(session.run, to, session.registry)
-        sync_aliases(session.run, session.registry)
+        summary = _restore(session.run, to, session.registry)
+        _sync_aliases(session.run, session.registry)
         publish_release(session, summary)
         figures = {"release": summary.release, "restored": to, "segments": summary.promoted, "why": summary.reason}
         summarise(session.run.fleet.name, "rollback", figures)
@@ -49,8 +54,8 @@ def pin(
 ) -> PinSummary:
     """Hold one segment at a registered version of its model; no challenger replaces it until the pin ends."""
     with open_session(fleet, lake, run_id, exclusive=True) as session:
-        summary = pin_segment(session.run, session.registry, segment, version)
-        sync_aliases(session.run, session.registry)
+        summary = _pin(session.run, session.registry, segment, version)
+        _sync_aliases(session.run, session.registry)
         publish_pin(session, summary)
         _summarise_pin(session.run.fleet.name, "pin", summary)
     return summary
@@ -60,8 +65,8 @@ def pin(
 def unpin(fleet: FleetFile, segment: SegmentKey, lake: LakeRoot = None, run_id: RunId = None) -> PinSummary:
     """End the pin of one segment: its champion stays until a challenger replaces it."""
     with open_session(fleet, lake, run_id, exclusive=True) as session:
-        summary = unpin_segment(session.run, segment)
-        sync_aliases(session.run, session.registry)
+        summary = _unpin(session.run, segment)
+        _sync_aliases(session.run, session.registry)
         publish_pin(session, summary)
         _summarise_pin(session.run.fleet.name, "unpin", summary)
     return summary

@@ -24,6 +24,7 @@ from flows.parameters import (
     WorkerCount,
 )
 from flows.session import Session, open_session, run_name
+from flows.tasks import as_task
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.job_result import deliver_output, job_result_of
@@ -31,6 +32,11 @@ from tasks.promote import current_release
 from tasks.score import ScoreSummary, past_moments, score_fleet
 
 __all__ = ["backfill", "score"]
+
+_ingest = as_task(ingest_files, run_name="ingest {role}")
+_score = as_task(score_fleet)
+_record_result = as_task(job_result_of, "account for inputs")
+_deliver = as_task(deliver_output)
 
 
 @flow(name="score", flow_run_name=run_name)
@@ -60,11 +66,11 @@ def score(
         with alive:
             moment = past_moments(session.run, as_of)[0] if as_of else None
             _ingest_requests(session, inputs, max_rejected_share)
-            summary = score_fleet(session.run, release, moment)
+            summary = _score(session.run, release, moment)
             if run_id or output:
-                account = job_result_of(session.run, summary, inputs or ())
+                account = _record_result(session.run, summary, inputs or ())
                 if output:
-                    deliver_output(session.run, account, output)
+                    _deliver(session.run, account, output)
         summarise(session.run.fleet.name, "score", _figures([summary]))
     return summary
 
@@ -84,7 +90,7 @@ def backfill(
         _ingest_requests(session)
         # All jobs with one release, whatever is promoted meanwhile.
         pinned = release if release is not None else current_release(session.run) or None
-        summaries = [score_fleet(session.run, pinned, moment) for moment in moments]
+        summaries = [_score(session.run, pinned, moment) for moment in moments]
         summarise(session.run.fleet.name, "backfill", {"jobs": len(summaries), **_figures(summaries)})
     return summaries
 
@@ -98,7 +104,7 @@ def _limited(session: Session, limits: Sequence[int]) -> Session:
 def _ingest_requests(session: Session, inputs: Sequence[str] | None = None, max_rejected_share: float = 1.0) -> None:
     rule = session.run.fleet.score
     if rule is not None:
-        ingest_files(session.run, "requests", rule.source, inputs, max_rejected_share)
+        _ingest(session.run, "requests", rule.source, inputs, max_rejected_share)
     elif inputs:
         raise RequestError(f"fleet {session.run.fleet.name}: takes no scoring input; its file has no `score.source`")
 

@@ -5,10 +5,13 @@ from prefect import flow
 from flows.artifacts import progress_artifacts, summarise
 from flows.parameters import DryRun, FleetFile, LakeRoot, RunId
 from flows.session import open_session, run_name
+from flows.tasks import as_task
 from models.promotion.releases import SyncSummary
 from tasks.sync_registry import sync_registry as repair
 
 __all__ = ["sync_registry"]
+
+_repair = as_task(repair)
 
 
 @flow(name="sync-registry", flow_run_name=run_name)
@@ -17,7 +20,7 @@ def sync_registry(
 ) -> SyncSummary:
     """Register what MLflow has lost, set the champion aliases, and tell what differed; `dry_run` only tells."""
     with open_session(fleet, lake, run_id, exclusive=True) as session, progress_artifacts(session.run.fleet.name):
-        summary = repair(session.run, session.registry, dry_run)
+        summary = _repair(session.run, session.registry, dry_run)
         differences = {one.kind.replace("_", " "): one.count for one in summary.differences}
         figures: dict[str, object] = {"models": summary.models, "release": summary.release, "dry run": summary.dry_run}
         summarise(session.run.fleet.name, "sync-registry", figures | differences)

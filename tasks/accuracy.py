@@ -7,8 +7,6 @@ from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.table import Lake, StagedFile, Table
 from domain.data.parts import bucket_part, is_input_part
@@ -44,7 +42,6 @@ class AccuracySummary:
     reason: str = ""
 
 
-@task(name="measure accuracy", cache_policy=NO_CACHE)
 def measure_accuracy(run: Run) -> AccuracySummary:
     """Measure the predictions of every bucket whose predictions or observations changed since the last time."""
     buckets = recorded_buckets(run)

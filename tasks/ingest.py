@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.files import RawFile, list_files
 from adapters.lake.table import StagedFile, Table
@@ -39,7 +37,6 @@ class IngestReceipt:
     reasons: Mapping[str, int] = field(default_factory=dict)
 
 
-@task(name="ingest files", task_run_name="ingest {role}", cache_policy=NO_CACHE)
 def ingest_files(
     run: Run, role: Role, source: Source, paths: Sequence[str] | None = None, max_rejected_share: float = 1.0
 ) -> IngestReceipt:

@@ -5,9 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from adapters.lake.files import list_files, put_path
 from adapters.lake.job_results import write_job_result
 from adapters.queries.job_output import FORMATS, write_output
@@ -21,7 +18,6 @@ from tasks.score import ScoreSummary
 __all__ = ["deliver_output", "job_result_of"]
 
 
-@task(name="account for inputs", cache_policy=NO_CACHE)
 def job_result_of(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) -> JobResult:
     """Write the account of a run, and return it. paths : files, folders or globs that the run was asked to score."""
     account = JobResult(
@@ -41,7 +37,6 @@ def job_result_of(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) ->
     return account
 
 
-@task(name="deliver output", cache_policy=NO_CACHE)
 def deliver_output(run: Run, account: JobResult, place: str) -> int:
     """Write the predictions that a run stands for to a file as well, which appears whole; returns how many.
 

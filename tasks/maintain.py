@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from adapters.compute.progress import Progress, emit
 from adapters.lake.maintenance import (
     MERGED,
@@ -54,7 +51,6 @@ class MaintenanceSummary:
         return sum(table.freed_bytes for table in self.tables)
 
 
-@task(name="maintain fleet", cache_policy=NO_CACHE)
 def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: bool = False) -> MaintenanceSummary:
     """Merge small files, delete what nobody reads, shorten logs, drop old journals, abort unfinished uploads.
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from adapters.compute.progress import Progress, emit
 from adapters.lake.table import StagedFile, Table
@@ -46,7 +44,6 @@ class PartitionSummary:
     warnings: tuple[str, ...] = ()
 
 
-@task(name="partition observations", cache_policy=NO_CACHE)
 def partition_observations(run: Run) -> PartitionSummary:
     """Rebuild the buckets from the landed rows and commit them; nothing to do where neither rows nor settings changed.
 

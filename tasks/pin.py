@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow.dataset as ds
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from adapters.registry import Registry, StoredVersion
 from domain.data.model_record import ModelRecord
@@ -31,7 +29,6 @@ class _Place:
     bucket: int
 
 
-@task(name="pin segment", cache_policy=NO_CACHE)
 def pin_segment(run: Run, registry: Registry, segment: str, version: int) -> PinSummary:
     """Make a release in which the segment's champion is this version; challengers are held until the pin ends.
 
@@ -53,7 +50,6 @@ def pin_segment(run: Run, registry: Registry, segment: str, version: int) -> Pin
     return PinSummary(place.segment, place.model_name, version, pinned=True, release=made, changed=True)
 
 
-@task(name="unpin segment", cache_policy=NO_CACHE)
 def unpin_segment(run: Run, segment: str) -> PinSummary:
     """Make a release in which the segment keeps its champion, and challengers may replace it again."""
     pins = {pin.segment: pin for pin in pinned_segments(run.table(CHAMPIONS))}

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from adapters.compute.measured_costs import full_run, read_cost_model
 from adapters.compute.progress import Progress, emit
@@ -83,7 +81,6 @@ def plan_training(run: Run) -> TrainingPlan:
     return TrainingPlan(contract, buckets, segments, levels, vanished_segments(run.context), stale)
 
 
-@task(name="estimate training", cache_policy=NO_CACHE)
 def estimate_training(run: Run, workers: int, folder: Path) -> Estimate:
     """What the run will train and take, from what is planned; told as progress of the stage `plan`.
 

@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any
 
 import pyarrow.dataset as ds
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.table import StagedFile
 from adapters.registry import Registry
@@ -57,7 +55,6 @@ class PromoteSummary:
     reason: str = ""
 
 
-@task(name="promote challengers", cache_policy=NO_CACHE)
 def promote_challengers(run: Run) -> PromoteSummary:
     """Judge every challenger; commit the next release if any of them passes.
 
@@ -142,7 +139,6 @@ def _commit(run: Run, receipts: Sequence[PromoteReceipt], current: int) -> int:
     return current + 1
 
 
-@task(name="restore release", cache_policy=NO_CACHE)
 def restore_release(run: Run, to: int, registry: Registry | None = None) -> PromoteSummary:
     """Make a new release that holds exactly the champions of release `to`.
 

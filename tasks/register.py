@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from adapters.compute.progress import Progress, emit
 from adapters.lake.table import StagedFile
@@ -30,7 +28,6 @@ class RegisterSummary:
     levels: int
 
 
-@task(name="register challengers", cache_policy=NO_CACHE)
 def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
     """Register the challengers that are not registered yet, bucket by bucket; a repeated run only fills gaps.
 

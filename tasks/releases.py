@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from adapters.lake.lease import check_lease
 from adapters.lake.table import StagedFile
 from adapters.registry import Registry
@@ -83,7 +80,6 @@ def revise_release(run: Run, source: int, current: int, changes: Mapping[int, Ch
     return current + 1
 
 
-@task(name="sync aliases", cache_policy=NO_CACHE)
 def sync_aliases(run: Run, registry: Registry) -> int:
     """Point the registry's `champion` aliases at the release in force; returns how many had to change.
 

@@ -8,8 +8,6 @@ from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.table import StagedFile
 from domain.data.parts import input_part
@@ -54,7 +52,6 @@ class ScoreSummary:
     standing: int = 0
 
 
-@task(name="score fleet", cache_policy=NO_CACHE)
 def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = None) -> ScoreSummary:
     """Forecast the next horizon, or predict the rows of new inputs; each input exactly once.
 

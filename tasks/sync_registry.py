@@ -7,8 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from adapters.compute.progress import Progress, emit
 from adapters.registry import Batch, Registry, StoredVersion
@@ -47,7 +45,6 @@ class _Model:
         return f"{self.name} {self.version or '(new)'}"
 
 
-@task(name="sync registry", cache_policy=NO_CACHE)
 def sync_registry(run: Run, registry: Registry, dry_run: bool = False) -> SyncSummary:
     """Repair the registry from the lake, and say what differed; a repeated call completes one that was killed.
 

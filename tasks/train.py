@@ -5,9 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from adapters.lake.lease import check_lease
 from adapters.lake.table import StagedFile
 from domain.data.segments import FALLBACK_BUCKET, bucket_of, hash_segments
@@ -33,7 +30,6 @@ class TrainSummary:
     rows: int
 
 
-@task(name="train challengers", cache_policy=NO_CACHE)
 def train_challengers(run: Run) -> TrainSummary:
     """Train what needs it and commit challengers, leaderboard and outcomes.
 

@@ -114,9 +114,9 @@ def _trained_shop(tmp_path_factory, workers):
     run = open_run(folder, workers)
     registry = Registry(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
     train_all(run, registry)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    promote_challengers.fn(run)
-    sync_aliases.fn(run, registry)
+    ingest_files(run, "requests", run.fleet.score.source)
+    promote_challengers(run)
+    sync_aliases(run, registry)
     shutil.copytree(folder, folder.with_name("saved"))
     return folder
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from adapters.lake.files import replacing
 from domain.arrays import FloatArray
@@ -92,14 +90,13 @@ class Stages:
     estimate: Estimate | None = None
 
 
-@task(name="evaluate predictions", cache_policy=NO_CACHE)
 def evaluate_predictions(run: Run, job_id: str) -> TestMetric | None:
     """Compare a job's predictions with the fleet's published actuals; None where the fleet names none."""
     fleet = run.fleet
     if fleet.test is None:
         return None
     truth = Run(RunContext(fleet.truth, run.context.lake, run.context.run_id, run.context.home), run.workers)
-    ingest_files.fn(truth, "actuals", fleet.test.source)
+    ingest_files(truth, "actuals", fleet.test.source)
     profiles = run.table(SEGMENTS).read(["rows", "mean"])
     constant = float(np.average(profiles["mean"].to_numpy(), weights=profiles["rows"].to_numpy()))
     buckets = recorded_buckets(run)
@@ -128,7 +125,6 @@ def _overall(errors: FloatArray, weights: FloatArray, metric: FleetMetric) -> fl
         return None
 
 
-@task(name="write report", cache_policy=NO_CACHE)
 def write_report(run: Run, stages: Stages, test: TestMetric | None, folder: Path) -> Path:
     """Write `<run id>.html` and `.json` below folder/fleet, and the same as `latest`; returns the HTML's path."""
     target = folder / run.fleet.name

@@ -77,14 +77,14 @@ def _source(run: Run, scratch: Lake) -> _Source:
     used, origin = run, f"the lake {run.context.lake.uri}"
     if not recorded_buckets(run) or not run.table(SEGMENTS).files():
         used, origin = apart, "the raw files, since nothing has been partitioned"
-        ingest_files.fn(apart, "observations", run.fleet.source)
-        partition_observations.fn(apart)
+        ingest_files(apart, "observations", run.fleet.source)
+        partition_observations(apart)
     if run.fleet.score is None:
         return _Source(used, None, origin, ())
     if used.table(landed(run.fleet, "requests")).files():
         return _Source(used, used, origin, ())
     try:
-        ingest_files.fn(apart, "requests", run.fleet.score.source)
+        ingest_files(apart, "requests", run.fleet.score.source)
     except SourceError as exc:
         notes.append(f"scoring was measured without its input: {exc}")
         return _Source(used, None, origin, tuple(notes))

@@ -30,14 +30,14 @@ def run_stages(folder, lake, workers):
     """From raw files to predictions."""
     run = Run(RunContext(load_fleet(str(folder / "fleet.yaml"), folder), Lake(str(lake)), "run-1", folder), workers)
     registry = Registry(f"sqlite:///{lake}.db", f"{lake}-artifacts")
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    train_challengers.fn(run)
-    register_challengers.fn(run, registry)
-    promote_challengers.fn(run)
-    sync_aliases.fn(run, registry)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    score_fleet.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    train_challengers(run)
+    register_challengers(run, registry)
+    promote_challengers(run)
+    sync_aliases(run, registry)
+    ingest_files(run, "requests", run.fleet.score.source)
+    score_fleet(run)
 
 
 def by_host(workers):

@@ -39,10 +39,10 @@ def run_stages(folder, run_id):
     run = open_run(folder, InlineWorkers(), run_id)
     registry = Registry(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
     train_all(run, registry)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    promote_challengers.fn(run)
-    sync_aliases.fn(run, registry)
-    score_fleet.fn(run)
+    ingest_files(run, "requests", run.fleet.score.source)
+    promote_challengers(run)
+    sync_aliases(run, registry)
+    score_fleet(run)
 
 
 if __name__ == "__main__":

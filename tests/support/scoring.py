@@ -20,7 +20,7 @@ from tasks.workers.run_context import RunContext
 def score(folder, lake, number, begin):
     run = Run(RunContext(shop(), Lake(lake), f"job-{number}", folder), InlineWorkers())
     time.sleep(max(0.0, begin - time.time()))
-    summary = score_fleet.fn(run)
+    summary = score_fleet(run)
     (folder / f"done-{number}").write_text(f"{summary.job_id} {summary.repeated} {summary.rows}")
 
 

@@ -80,10 +80,10 @@ def open_run(folder, workers, run_id="run-1", fleet=None):
 
 
 def train_all(run, registry):
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    train_challengers.fn(run)
-    return register_challengers.fn(run, registry)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    train_challengers(run)
+    return register_challengers(run, registry)
 
 
 class Broken:

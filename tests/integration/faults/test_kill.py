@@ -73,5 +73,5 @@ def test_a_run_that_lost_its_lease_makes_no_release(trained):
     with lease.hold_lease(run.context.lake, "shop", "run-2", "promote"):
         run.table(LEASES).replace([], lambda file: True)
         with pytest.raises(BusyError, match=r"run run-2 \(promote\) lost its lease"):
-            restore_release.fn(run, 1, trained.registry)
+            restore_release(run, 1, trained.registry)
         assert run.table(CHAMPIONS).version() == before

@@ -115,10 +115,10 @@ def test_an_ingest_that_fills_the_disk_lands_everything_once_there_is_room(disk,
         run.table(spec).create()
     disk.fill()
     with pytest.raises(LakeError, match="No space left on device"):
-        ingest_files.fn(run, "observations", source)
+        ingest_files(run, "observations", source)
     assert table.read().num_rows == 0
     disk.free()
-    receipt = ingest_files.fn(run, "observations", source)
+    receipt = ingest_files(run, "observations", source)
     assert (receipt.files, receipt.unchanged, receipt.accepted) == (3, 0, 84)
     assert table.read().num_rows == 84
 

@@ -214,7 +214,7 @@ def test_sample_writes_files_that_pass_the_check(myriad, tmp_path):
 @pytest.fixture
 def shop_lake(trained):
     """The lake of the shop, with its first predictions."""
-    score_fleet.fn(trained.run())
+    score_fleet(trained.run())
     return trained.folder / "lake"
 
 

@@ -25,17 +25,17 @@ def land_weeks(trained, run, weeks):
     """New weeks after the last one that training saw, of another price and level."""
     frame = sales(weeks=60 + weeks, seed=1)
     frame[pd.to_datetime(frame.week) > "2025-02-17"].to_csv(trained.folder / "sales" / "new.csv", index=False)
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
 
 
 def test_forecasts_are_measured_once_what_they_forecast_has_come(trained):
     run = trained.run()
-    score_fleet.fn(run)
-    assert measure_accuracy.fn(run).rows == 0
+    score_fleet(run)
+    assert measure_accuracy(run).rows == 0
     land_weeks(trained, run, 2)
     # Two weeks of 7 segments; the short one's forecast is the level's, the dead one's lies years back.
-    summary = measure_accuracy.fn(run)
+    summary = measure_accuracy(run)
     found = table(run)
     assert (summary.rows, summary.in_sample, summary.groups) == (14, 0, 14) == (14, 0, len(found))
     assert set(found.step) == {1, 2}
@@ -61,11 +61,11 @@ def test_forecasts_are_measured_once_what_they_forecast_has_come(trained):
 
 def test_nothing_is_computed_again_until_predictions_or_observations_change(trained):
     run = trained.run()
-    score_fleet.fn(run)
+    score_fleet(run)
     land_weeks(trained, run, 1)
-    first = measure_accuracy.fn(run)
+    first = measure_accuracy(run)
     version = run.table(ACCURACY).version()
-    again = measure_accuracy.fn(run)
+    again = measure_accuracy(run)
     assert (first.measured, again.measured, again.rows) == (3, 0, first.rows)
     assert run.table(ACCURACY).version() == version
     # One bucket's predictions are written anew.
@@ -74,7 +74,7 @@ def test_nothing_is_computed_again_until_predictions_or_observations_change(trai
     staged = predictions.stage(predictions.read_files([file], predictions.spec.file_schema.names), part="bucket-1")
     predictions.replace([staged], lambda other: other.path == file.path)
     before = table(run)
-    third = measure_accuracy.fn(run)
+    third = measure_accuracy(run)
     assert (third.measured, third.rows) == (1, first.rows)
     pd.testing.assert_frame_equal(
         *(
@@ -86,12 +86,12 @@ def test_nothing_is_computed_again_until_predictions_or_observations_change(trai
 
 def test_a_backfill_by_a_model_that_had_seen_the_future_is_told_apart(trained):
     run = trained.run()
-    score_fleet.fn(run)
+    score_fleet(run)
     # The short segment begins later; the dead one's forecasts of both dates are the newest ones.
     for at in past_moments(run, "2025-01-05", "2025-01-12"):
-        score_fleet.fn(run, as_of=at)
+        score_fleet(run, as_of=at)
     land_weeks(trained, run, 1)
-    measure_accuracy.fn(run)
+    measure_accuracy(run)
     found = table(run)
     assert found.groupby("in_sample").rows.sum().to_dict() == {False: 7, True: 6 * 4 * 2}
     by_step = accuracy_rows(run.context.lake, "shop", "step").to_pandas()
@@ -112,16 +112,16 @@ def test_outliers_and_rows_without_a_number_do_not_count(trained):
     run = trained.run("run-2", fleet)
     lines = (trained.folder / "future" / "a.csv").read_text().splitlines()
     (trained.folder / "future" / "a.csv").write_text("\n".join(line for line in lines if ",1,citra," not in line))
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    score_fleet.fn(run)
+    ingest_files(run, "requests", run.fleet.score.source)
+    score_fleet(run)
     land_weeks(trained, run, 2)
     path = trained.folder / "sales" / "new.csv"
     frame = pd.read_csv(path)
     frame.loc[(frame.store == 1) & (frame.brand == "amber"), "units"] = [1e6, 50.0]
     frame.to_csv(path, index=False)
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    summary = measure_accuracy.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    summary = measure_accuracy(run)
     found = table(run).set_index(["segment", "step"])
     assert (found.loc[(OWN, 1)]["rows"], found.loc[(OWN, 1)].excluded) == (0, 1)
     assert np.isnan(found.loc[(OWN, 1)].mae)
@@ -131,7 +131,7 @@ def test_outliers_and_rows_without_a_number_do_not_count(trained):
 
 
 def test_before_anything_was_scored_there_is_a_reason(trained):
-    assert measure_accuracy.fn(trained.run()).reason == "nothing has been scored yet"
+    assert measure_accuracy(trained.run()).reason == "nothing has been scored yet"
 
 
 @pytest.fixture
@@ -145,19 +145,19 @@ def dated_rides(tmp_path, workers):
         frame.assign(day=days.strftime("%Y-%m-%d")).to_csv(tmp_path / name / "a.csv", index=False)
     run = open_run(tmp_path, workers, fleet=rides_fleet(time=clock))
     train_all(run, Registry(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts")))
-    promote_challengers.fn(run)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    score_fleet.fn(run)
+    promote_challengers(run)
+    ingest_files(run, "requests", run.fleet.score.source)
+    score_fleet(run)
     return run
 
 
 def test_rows_of_a_regression_fleet_are_found_by_their_key(dated_rides):
     run = dated_rides
-    assert measure_accuracy.fn(run).rows == 0
+    assert measure_accuracy(run).rows == 0
     (run.context.home / "history" / "b.csv").write_text((run.context.home / "today" / "a.csv").read_text())
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    summary = measure_accuracy.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    summary = measure_accuracy(run)
     found = table(run)
     assert (summary.rows, summary.in_sample) == (12, 0)
     assert set(found.segment) == {"city=ulm/route=a", "city=ulm/route=b%2Fc", "city=köln/route=a"}
@@ -167,4 +167,4 @@ def test_rows_of_a_regression_fleet_are_found_by_their_key(dated_rides):
 
 def test_a_regression_fleet_without_a_row_key_says_why_nothing_is_measured(tmp_path, workers):
     run = open_run(tmp_path, workers, fleet=rides_fleet(row_key=[]))
-    assert "no row_key" in measure_accuracy.fn(run).reason
+    assert "no row_key" in measure_accuracy(run).reason

@@ -34,14 +34,14 @@ def rebuilt(trained, frame):
     """The lake with other observations, but the champions that it had."""
     frame.to_csv(trained.folder / "sales" / "a.csv", index=False)
     run = trained.run("run-3")
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
     return run
 
 
 def test_a_forecast_of_a_past_date_starts_there_and_says_that_the_model_has_seen_the_future(trained):
     run = trained.run()
-    summary = score_fleet.fn(run, as_of=moment(run))
+    summary = score_fleet(run, as_of=moment(run))
     rows = predictions(run)
     assert (summary.as_of, summary.rows, summary.in_sample) == ("2024-10-07", 7 * 4, 6 * 4)
     own = rows[rows.segment == OWN].sort_values("step")
@@ -62,10 +62,10 @@ def test_rows_after_the_date_change_nothing_but_known_covariates_do(trained):
     frame, fleet = sales(), shop(partition={"buckets": 3, "min_rows": 55})
     run = trained.run("run-2", fleet)
     late = pd.to_datetime(frame.week) > "2024-10-07"
-    score_fleet.fn(run, as_of=moment(run))
+    score_fleet(run, as_of=moment(run))
     first = predictions(run)
     run = rebuilt(trained, frame.assign(units=np.where(late, frame.units * 50, frame.units)))
-    score_fleet.fn(run, as_of=moment(run))
+    score_fleet(run, as_of=moment(run))
     second = predictions(run)
     assert len(first) == len(second)
     order = ["segment", "time"]
@@ -74,7 +74,7 @@ def test_rows_after_the_date_change_nothing_but_known_covariates_do(trained):
         first[columns].sort_values(order, ignore_index=True), second[columns].sort_values(order, ignore_index=True)
     )
     run = rebuilt(trained, frame.assign(price=np.where(late, frame.price + 3, frame.price)))
-    score_fleet.fn(run, as_of=moment(run))
+    score_fleet(run, as_of=moment(run))
     third = predictions(run)
     assert third[third.segment == OWN].prediction.sum() < second[second.segment == OWN].prediction.sum()
     assert set(third[third.segment == OWN].input_id) != {"observations@0"}
@@ -88,7 +88,7 @@ def test_a_level_knows_what_was_known_then(trained):
     for units in (frame.units, frame.units.where(~late, frame.units * 50)):
         run = rebuilt(trained, frame.assign(units=units))
         drop_own_champions(run)
-        score_fleet.fn(run, as_of=moment(run))
+        score_fleet(run, as_of=moment(run))
         rows = predictions(run)
         assert set(rows.fallback_level) == {"brand"}
         assert rows.origin.max() <= pd.Timestamp("2024-10-07", tz="UTC")
@@ -102,12 +102,12 @@ def drop_own_champions(run):
 
 def test_a_backfill_leaves_newest_forecasts_and_other_releases_alone(trained):
     run = trained.run()
-    score_fleet.fn(run)
-    restore_release.fn(run, 1)
-    newest = score_fleet.fn(run)
+    score_fleet(run)
+    restore_release(run, 1)
+    newest = score_fleet(run)
     before = predictions(run)
     summaries = [
-        score_fleet.fn(run, release, at) for release in (1, 2) for at in past_moments(run, "2025-02-03", "2025-02-17")
+        score_fleet(run, release, at) for release in (1, 2) for at in past_moments(run, "2025-02-03", "2025-02-17")
     ]
     after = predictions(run)
     assert not after.duplicated(KEY).any()
@@ -119,13 +119,13 @@ def test_a_backfill_leaves_newest_forecasts_and_other_releases_alone(trained):
     assert all(summary.standing >= 4 for summary in summaries)
     assert len(set(after[after.segment == DEAD].job_id)) == 2
     assert summaries[-1].rows == 0
-    assert score_fleet.fn(run).rows == newest.rows
+    assert score_fleet(run).rows == newest.rows
 
 
 def test_the_newest_forecasts_take_the_place_of_a_backfill_of_the_same_origin(trained):
     run = trained.run()
-    score_fleet.fn(run, as_of=moment(run, "2025-02-17"))
-    score_fleet.fn(run)
+    score_fleet(run, as_of=moment(run, "2025-02-17"))
+    score_fleet(run)
     rows = predictions(run)
     assert not rows.duplicated(KEY).any()
     assert rows[rows.segment == OWN].as_of.isna().all()
@@ -135,9 +135,9 @@ def test_a_range_is_a_job_a_period_and_what_is_committed_is_skipped(trained):
     run = trained.run()
     moments = past_moments(run, "2024-10-07", "2024-11-03")
     assert [f"{at:%Y-%m-%d}" for at in moments] == ["2024-10-13", "2024-10-20", "2024-10-27", "2024-11-03"]
-    first = [score_fleet.fn(run, 1, at) for at in moments[:2]]
+    first = [score_fleet(run, 1, at) for at in moments[:2]]
     version = run.table(PREDICTIONS).version()
-    again = [score_fleet.fn(run, 1, at) for at in moments]
+    again = [score_fleet(run, 1, at) for at in moments]
     assert [summary.repeated for summary in again] == [True, True, False, False]
     assert [(one.job_id, one.as_of, one.in_sample) for one in again[:2]] == [
         (one.job_id, one.as_of, one.in_sample) for one in first
@@ -153,7 +153,7 @@ def test_a_backfill_does_not_depend_on_the_order_of_its_dates(trained):
     results = []
     for moments in (past_moments(run, "2024-12", "2024-12"), past_moments(run, "2024-12", "2024-12")[::-1]):
         for at in moments:
-            score_fleet.fn(trained.run(), as_of=at)
+            score_fleet(trained.run(), as_of=at)
         rows = predictions(run).drop(columns=["job_id", "scored_at"])
         results.append(rows[rows.segment != DEAD].sort_values(KEY, ignore_index=True))
         # Made anew: what was committed counts as done.

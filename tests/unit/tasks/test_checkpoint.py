@@ -212,7 +212,7 @@ def frames(run, *specs):
 
 
 def land(run):
-    return ingest_files.fn(run, "observations", Source(path="in"))
+    return ingest_files(run, "observations", Source(path="in"))
 
 
 def put(run, name, store):
@@ -255,11 +255,11 @@ def test_an_interrupted_partition_builds_only_the_buckets_that_are_missing(run, 
     land(run)
     shutil.copytree(tmp_path / "lake", tmp_path / "other")
     whole = Run(replace(run.context, lake=Lake(str(tmp_path / "other"))), run.workers)
-    partition_observations.fn(whole)
+    partition_observations(whole)
     with pytest.raises(Killed):
-        partition_observations.fn(of_run(run, "run-1", Interrupted("partition", 3)))
+        partition_observations(of_run(run, "run-1", Interrupted("partition", 3)))
     counting = Interrupted()
-    partition_observations.fn(of_run(run, "run-2", counting))
+    partition_observations(of_run(run, "run-2", counting))
     assert counting.done == {"partition": 1}
     specs = (observations(run.fleet), SEGMENTS)
     for found, expected in zip(frames(run, *specs), frames(whole, *specs), strict=True):
@@ -271,11 +271,11 @@ def test_new_rows_or_settings_build_all_buckets_again(run):
     put(run, "a.csv", 1)
     land(run)
     with pytest.raises(Killed):
-        partition_observations.fn(of_run(run, "run-1", Interrupted("partition", 3)))
+        partition_observations(of_run(run, "run-1", Interrupted("partition", 3)))
     put(run, "b.csv", 2)
     land(run)
     counting = Interrupted()
-    partition_observations.fn(of_run(run, "run-2", counting))
+    partition_observations(of_run(run, "run-2", counting))
     assert counting.done == {"partition": 4}
     assert journals(run) == []
 
@@ -285,23 +285,23 @@ def test_two_partitions_at_once_that_share_what_was_staged_lose_no_row(run):
     put(run, "b.csv", 2)
     land(run)
     with pytest.raises(Killed):
-        partition_observations.fn(of_run(run, "run-1", Interrupted("partition", 4)))
+        partition_observations(of_run(run, "run-1", Interrupted("partition", 4)))
 
     class Overtaken:
         """Another run takes over the same receipts, and commits them first."""
 
         def map(self, stage, function, items, retries=2, before=0, weight=None):
-            partition_observations.fn(of_run(run, "run-2"))
+            partition_observations(of_run(run, "run-2"))
             return InlineWorkers().map(stage, function, items)
 
     entries(run)[0].unlink()
     with pytest.raises(StaleTableError):
-        partition_observations.fn(of_run(run, "run-3", Overtaken()))
+        partition_observations(of_run(run, "run-3", Overtaken()))
     for spec in (observations(run.fleet), SEGMENTS):
         assert len(set(run.table(spec).read(["segment"])["segment"].to_pylist())) == 2
     assert run.table(observations(run.fleet)).read().num_rows == 10
     assert run.table(SEGMENTS).read().num_rows == 2
-    partition_observations.fn(run)
+    partition_observations(run)
     assert journals(run) == []
 
 
@@ -309,11 +309,11 @@ def test_an_interrupted_scoring_job_scores_only_the_buckets_that_are_missing(tra
     shutil.copytree(trained.folder / "lake", trained.folder / "other")
     run, whole = trained.run(), trained.run()
     whole = Run(replace(whole.context, lake=Lake(str(trained.folder / "other"))), whole.workers)
-    expected = score_fleet.fn(whole)
+    expected = score_fleet(whole)
     with pytest.raises(Killed):
-        score_fleet.fn(of_run(run, "run-2", Interrupted("score", 2)))
+        score_fleet(of_run(run, "run-2", Interrupted("score", 2)))
     counting = Interrupted()
-    summary = score_fleet.fn(of_run(run, "run-3", counting))
+    summary = score_fleet(of_run(run, "run-3", counting))
     assert counting.done == {"score": 1}
     assert (summary.rows, summary.segments, summary.statuses) == (expected.rows, expected.segments, expected.statuses)
     assert frames(run, PREDICTIONS)[0].equals(frames(whole, PREDICTIONS)[0])
@@ -324,18 +324,18 @@ def test_a_journal_that_a_kill_after_the_commit_left_is_cleared_by_the_next_run(
     run = trained.run()
     with monkeypatch.context() as patch:
         patch.setattr("tasks.score.clear_checkpoints", lambda *_: None)
-        score_fleet.fn(run)
+        score_fleet(run)
     assert journals(run) == ["score"]
-    assert score_fleet.fn(trained.run("run-3")).repeated
+    assert score_fleet(trained.run("run-3")).repeated
     assert journals(run) == []
 
 
 def test_scoring_with_a_covariate_file_that_came_since_starts_again(trained):
     run = trained.run()
     with pytest.raises(Killed):
-        score_fleet.fn(of_run(run, "run-2", Interrupted("score", 3)))
+        score_fleet(of_run(run, "run-2", Interrupted("score", 3)))
     future().assign(price=9.0).to_csv(trained.folder / "future" / "b.csv", index=False)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
+    ingest_files(run, "requests", run.fleet.score.source)
     counting = Interrupted()
-    score_fleet.fn(of_run(run, "run-3", counting))
+    score_fleet(of_run(run, "run-3", counting))
     assert counting.done == {"score": 3}

@@ -66,13 +66,13 @@ def done(tmp_path_factory, workers):
         run=run,
         rows=rows,
         reasons=reasons,
-        ingested=ingest_files.fn(run, "observations", run.fleet.source),
-        requested=ingest_files.fn(run, "requests", run.fleet.score.source),
-        partitioned=partition_observations.fn(run),
-        trained=train_challengers.fn(run),
-        registered=register_challengers.fn(run, registry),
-        promoted=promote_challengers.fn(run),
-        scored=score_fleet.fn(run),
+        ingested=ingest_files(run, "observations", run.fleet.source),
+        requested=ingest_files(run, "requests", run.fleet.score.source),
+        partitioned=partition_observations(run),
+        trained=train_challengers(run),
+        registered=register_challengers(run, registry),
+        promoted=promote_challengers(run),
+        scored=score_fleet(run),
     )
 
 
@@ -107,7 +107,7 @@ def test_every_file_is_read_once_or_refused_with_a_reason_and_its_name(done):
     refused = {row["path"].rsplit("/", 1)[-1]: row["error"] for row in table(done, INPUTS) if row["error"]}
     assert sorted(refused) == sorted(REFUSED)
     assert all(error.partition(": ")[0].endswith(name) for name, error in refused.items())
-    again = ingest_files.fn(done.run, "observations", done.run.fleet.source)
+    again = ingest_files(done.run, "observations", done.run.fleet.source)
     assert (again.read, again.unchanged, len(again.refused)) == (0, 5, len(REFUSED))
 
 
@@ -182,10 +182,10 @@ def test_as_many_failures_as_allowed_pass_and_one_share_less_fails_the_run_with_
         run = Run(RunContext(fleet, Lake(str(tmp_path / "lake")), run_id, context.home), done.run.workers)
         before = run.table(CHALLENGERS).version()
         if run_id == "at":
-            assert train_challengers.fn(run).outcomes["failed"] == 1
+            assert train_challengers(run).outcomes["failed"] == 1
         else:
             with pytest.raises(TrainingError, match=rf"1 of {segments} segments failed, .*run_id beyond"):
-                train_challengers.fn(run)
+                train_challengers(run)
             assert run.table(CHALLENGERS).version() == before
         kept = [row for row in run.table(OUTCOMES).read().to_pylist() if row["run_id"] == run_id]
         assert Counter(row["outcome"] for row in kept) == {
@@ -196,18 +196,18 @@ def test_as_many_failures_as_allowed_pass_and_one_share_less_fails_the_run_with_
 
 def test_a_release_forecasts_its_own_horizon_when_that_of_the_fleet_changed(trained):
     run = trained.run("run-2", shop(horizon=6))
-    assert score_fleet.fn(run, 1).release == 1
+    assert score_fleet(run, 1).release == 1
     rows = run.table(PREDICTIONS).read().to_pylist()
     steps = Counter((row["segment"], row["fallback_level"]) for row in rows)
     assert {count for (_, level), count in steps.items() if level == ""} == {4}
     assert all(row["status"] == "ok" for row in rows)
-    assert train_challengers.fn(run).outcomes["trained"] == 7
+    assert train_challengers(run).outcomes["trained"] == 7
 
 
 def test_other_segment_columns_leave_no_model_of_the_former_ones(trained):
     run = trained.run("run-2", shop(segment_by=["store"], fallback=["global"]))
     all_but_scored(run, trained.registry)
-    score_fleet.fn(run)
+    score_fleet(run)
     release = max(row["release"] for row in run.table(CHAMPIONS).read(["release"]).to_pylist())
     champions = [row for row in run.table(CHAMPIONS).read().to_pylist() if row["release"] == release]
     for rows in (
@@ -221,9 +221,9 @@ def test_other_segment_columns_leave_no_model_of_the_former_ones(trained):
 
 
 def all_but_scored(run, registry):
-    ingest_files.fn(run, "observations", run.fleet.source)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    partition_observations.fn(run)
-    train_challengers.fn(run)
-    register_challengers.fn(run, registry)
-    promote_challengers.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    ingest_files(run, "requests", run.fleet.score.source)
+    partition_observations(run)
+    train_challengers(run)
+    register_challengers(run, registry)
+    promote_challengers(run)

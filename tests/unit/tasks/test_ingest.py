@@ -39,7 +39,7 @@ def put(run, name, content, stamp_ns=None):
 
 
 def ingest(run, role="observations", **source):
-    return ingest_files.fn(run, role, Source(**({"path": "in"} | source)))
+    return ingest_files(run, role, Source(**({"path": "in"} | source)))
 
 
 def rows(run, role="landed"):
@@ -60,7 +60,7 @@ def quarantine(run):
 
 def assert_balanced(run):
     """Every row that was read is an observation or in the quarantine."""
-    partition_observations.fn(run)
+    partition_observations(run)
     read = sum(row["rows_read"] for row in inputs(run).values())
     kept = run.table(observations(run.fleet)).read().num_rows
     assert read == kept + sum(1 for _, reason, _ in quarantine(run) if reason not in ("unreadable_file", "copied_file"))
@@ -447,9 +447,9 @@ def test_a_new_feature_is_filled_for_files_that_landed_before(run, fleet):
     plain = with_fleet(run, fleet.forecast(features={}))
     put(run, "a.csv", lines(1))
     ingest(plain)
-    partition_observations.fn(plain)
+    partition_observations(plain)
     ingest(run)
-    partition_observations.fn(run)
+    partition_observations(run)
     assert run.table(observations(run.fleet)).read()["x_price"].to_pylist() == [1.5] * 3
 
 
@@ -513,12 +513,12 @@ def test_the_whole_path_works_with_input_and_lake_on_s3(s3, fleet, workers, tmp_
     receipt = ingest(run, path=f"s3://{root}/in")
     assert (receipt.files, receipt.read, len(receipt.refused)) == (3, 10, 1)
     assert ingest(run, path=f"s3://{root}/in").unchanged == 2
-    summary = partition_observations.fn(run)
+    summary = partition_observations(run)
     assert (summary.segments, summary.landed, summary.accepted, summary.rejected) == (2, 9, 6, 3)
     assert_balanced(run)
     storage.pipe(f"{root}/in/a.csv", (HEADER + lines(1, count=1)).encode())
     storage.pipe(f"{root}/in/c.csv", (HEADER + lines(3)).encode())
     assert ingest(run, path=f"s3://{root}/in").read == 4
-    summary = partition_observations.fn(run)
+    summary = partition_observations(run)
     assert (summary.segments, summary.accepted, summary.rejected) == (3, 7, 0)
     assert_balanced(run)

@@ -33,18 +33,18 @@ def run(tmp_path, workers):
         rides(20 * number, number, PAIRS).drop(columns="minutes").to_csv(tmp_path / f"asked/{number}.csv", index=False)
     fleet = rides_fleet(gates={"baseline_tolerance": 10.0})
     made = Run(RunContext(fleet, Lake(str(tmp_path / "lake")), "job-1", tmp_path), workers)
-    ingest_files.fn(made, "observations", fleet.source)
-    partition_observations.fn(made)
-    train_challengers.fn(made)
-    register_challengers.fn(made, Registry(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts")))
-    promote_challengers.fn(made)
+    ingest_files(made, "observations", fleet.source)
+    partition_observations(made)
+    train_challengers(made)
+    register_challengers(made, Registry(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts")))
+    promote_challengers(made)
     return made
 
 
 def scored(run, *paths, run_id="job-1", share=1.0):
     ours = Run(RunContext(run.fleet, run.context.lake, run_id, run.context.home), run.workers)
-    ingest_files.fn(ours, "requests", run.fleet.score.source, list(paths), share)
-    return job_result_of.fn(ours, score_fleet.fn(ours), list(paths))
+    ingest_files(ours, "requests", run.fleet.score.source, list(paths), share)
+    return job_result_of(ours, score_fleet(ours), list(paths))
 
 
 def test_only_the_files_of_a_job_are_scored_and_each_is_told(run):
@@ -88,7 +88,7 @@ def test_a_job_does_not_forget_why_other_files_were_refused(run, tmp_path):
     (tmp_path / "today").mkdir()
     (tmp_path / "today/odd.csv").write_text("ride\n1\n")
     rides(5, 7, PAIRS).drop(columns="minutes").to_csv(tmp_path / "today/good.csv", index=False)
-    assert len(ingest_files.fn(run, "requests", run.fleet.score.source).refused) == 1
+    assert len(ingest_files(run, "requests", run.fleet.score.source).refused) == 1
 
     def errors():
         return [row["error"] for row in run.table(INPUTS).read(["error"]).to_pylist() if row["error"]]
@@ -106,10 +106,10 @@ def test_an_account_is_plain_json(run, tmp_path):
 
 def test_predictions_of_a_job_are_written_to_a_file_as_well(run, tmp_path):
     found = scored(run, "asked/1.csv")
-    assert deliver_output.fn(run, found, "out/job-1.csv") == 20
-    assert deliver_output.fn(run, found, str(tmp_path / "out/job-1.parquet")) == 20
+    assert deliver_output(run, found, "out/job-1.csv") == 20
+    assert deliver_output(run, found, str(tmp_path / "out/job-1.parquet")) == 20
     by_csv, by_parquet = pd.read_csv(tmp_path / "out/job-1.csv"), pd.read_parquet(tmp_path / "out/job-1.parquet")
     assert len(by_csv) == len(by_parquet) == 20
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["job-1.csv", "job-1.parquet"]
     with pytest.raises(RequestError, match=r"out/job-1.xlsx: give a name that ends in \.csv or \.parquet"):
-        deliver_output.fn(run, found, "out/job-1.xlsx")
+        deliver_output(run, found, "out/job-1.xlsx")

@@ -43,7 +43,7 @@ Table.stage, Table._commit = dying(Table.stage), dying(Table._commit)
 upkeep.vacuum_table = dying(upkeep.vacuum_table)
 import tasks.maintain
 tasks.maintain.vacuum_table = dying(tasks.maintain.vacuum_table)
-maintain_fleet.fn(Lake(sys.argv[1]), "shop", 24)
+maintain_fleet(Lake(sys.argv[1]), "shop", 24)
 """
 
 
@@ -51,7 +51,7 @@ maintain_fleet.fn(Lake(sys.argv[1]), "shop", 24)
 def scored(trained):
     """Several jobs over one release: each bucket of the predictions has several files."""
     for release in (None, 1):
-        score_fleet.fn(trained.run(), release)
+        score_fleet(trained.run(), release)
     run = trained.run("run-3")
     table = run.table(PREDICTIONS)
     for part in ("bucket-0", "bucket-1"):
@@ -63,15 +63,15 @@ def scored(trained):
 
 def test_after_it_nothing_is_done_again(scored, trained):
     before = tables_below(trained.folder / "lake" / "shop")
-    done = maintain_fleet.fn(scored.context.lake, "shop", 24)
+    done = maintain_fleet(scored.context.lake, "shop", 24)
     assert sum(one.merged for one in done.tables) >= 4
     assert differences(tables_below(trained.folder / "lake" / "shop"), before, ()) == []
     again = trained.run("run-4")
     version = again.table(PREDICTIONS).version()
-    ingest_files.fn(again, "observations", again.fleet.source)
-    assert partition_observations.fn(again).version == scored.table(observations(again.fleet)).version()
-    assert set(train_challengers.fn(again).outcomes) <= {"reused", "fallback", "skipped"}
-    assert score_fleet.fn(again).repeated
+    ingest_files(again, "observations", again.fleet.source)
+    assert partition_observations(again).version == scored.table(observations(again.fleet)).version()
+    assert set(train_challengers(again).outcomes) <= {"reused", "fallback", "skipped"}
+    assert score_fleet(again).repeated
     assert again.table(PREDICTIONS).version() == version
 
 
@@ -90,7 +90,7 @@ def test_a_kill_in_its_middle_leaves_what_was_there(seed, scored, trained):
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert sorted(map(str, table.read(names).to_pylist())) == before
-    maintain_fleet.fn(lake, "shop", 24)
+    maintain_fleet(lake, "shop", 24)
     assert sorted(map(str, table.read(names).to_pylist())) == before
     assert upkeep.compact_table(lake, "shop", PREDICTIONS, dry_run=True).merged == 0
     upkeep.vacuum_table(table.uri, "predictions", timedelta(0), dry_run=False)

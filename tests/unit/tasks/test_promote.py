@@ -38,7 +38,7 @@ def test_first_release_has_every_trained_segment_and_the_levels(trained):
 
 def test_unchanged_challengers_make_no_new_release(trained):
     run = trained.run()
-    summary = promote_challengers.fn(run)
+    summary = promote_challengers(run)
     assert (summary.release, summary.promoted, summary.held, summary.unchanged) == (1, 0, 0, 7)
     assert current_release(run) == 1
 
@@ -57,19 +57,19 @@ def test_new_data_promotes_a_new_release_and_rollback_restores_the_old_one(train
     fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
-    summary = promote_challengers.fn(run)
+    summary = promote_challengers(run)
     assert (summary.release, summary.promoted, summary.unchanged) == (2, 6, 1)
-    sync_aliases.fn(run, trained.registry)
+    sync_aliases(run, trained.registry)
     assert alias(trained, "shop.1.amber") == 2
 
-    restored = restore_release.fn(run, 1)
+    restored = restore_release(run, 1)
     assert restored.release == 3
-    assert sync_aliases.fn(run, trained.registry) > 0
+    assert sync_aliases(run, trained.registry) > 0
     assert alias(trained, "shop.1.amber") == 1
     first, third = champions(run, 1), champions(run, 3)
     assert {s: row["sha256"] for s, row in first.items()} == {s: row["sha256"] for s, row in third.items()}
     assert {row["kind"] for row in third.values()} == {"rollback"}
-    assert sync_aliases.fn(run, trained.registry) == 0
+    assert sync_aliases(run, trained.registry) == 0
 
 
 def test_a_failed_gate_keeps_the_champion(trained):
@@ -77,7 +77,7 @@ def test_a_failed_gate_keeps_the_champion(trained):
     fleet = shop(gates={"worst_metric": 1e-9, "max_failed_share": 1.0, "baseline_tolerance": 10.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
-    summary = promote_challengers.fn(run)
+    summary = promote_challengers(run)
     assert (summary.promoted, summary.held, summary.release) == (0, 6, 1)
     assert len(summary.held_segments) >= 6
     assert champions(run, current_release(run))["store=1/brand=amber"]["model_version"] == 1
@@ -88,7 +88,7 @@ def test_too_many_failures_promote_nothing(trained):
     fleet = shop(gates={"worst_metric": 1e-9, "max_failed_share": 0.5, "baseline_tolerance": 10.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
-    summary = promote_challengers.fn(run)
+    summary = promote_challengers(run)
     assert summary.release == 1
     assert "max_failed_share" in summary.reason
     assert summary.held + summary.promoted + summary.unchanged == 7
@@ -105,7 +105,7 @@ def test_where_too_many_failures_promote_nothing_every_challenger_is_told_why(tr
     buckets = {row["bucket"] for row in rows}
     staged = [table.stage(pa.Table.from_pylist([r for r in rows if r["bucket"] == b]), bucket=b) for b in buckets]
     table.replace(staged, lambda file: True)
-    summary = promote_challengers.fn(run)
+    summary = promote_challengers(run)
     assert (summary.promoted, summary.held, summary.unchanged) == (0, 6, 1)
     found = verdicts(run)
     reasons = {row["segment"]: row["reason"] for row in found if not row["passed"] and row["decisive"]}
@@ -126,9 +126,9 @@ def test_live_rows_after_both_cutoffs_decide(trained):
     from tasks.ingest import ingest_files
     from tasks.partition import partition_observations
 
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    promote_challengers.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    promote_challengers(run)
     rows = run.table(VERDICTS).read(where=lambda partition: partition["run_id"] == "run-2").to_pylist()
     live = [row for row in rows if row["gate"] == "champion" and row["segment"].startswith("store=1/")]
     assert live
@@ -138,7 +138,7 @@ def test_live_rows_after_both_cutoffs_decide(trained):
 def test_an_unregistered_challenger_is_held(trained):
     run = trained.run()
     run.table(REGISTRATIONS).replace([], lambda file: True, transaction=("test", 1))
-    summary = promote_challengers.fn(run)
+    summary = promote_challengers(run)
     assert summary.promoted == 0
     assert summary.held == 7
     assert "not registered" in summary.held_segments[0][1]
@@ -154,18 +154,18 @@ def test_a_release_that_another_promotion_made_is_not_made_twice(trained, monkey
     train_all(run, trained.registry)
     monkeypatch.setattr("tasks.promote.current_release", lambda run: 0)
     with pytest.raises(PromotionError, match="release 1 was made by another promotion"):
-        promote_challengers.fn(run)
+        promote_challengers(run)
 
 
 def test_a_model_that_left_the_release_loses_its_alias(trained):
     run = trained.run()
     table = run.table(CHAMPIONS)
-    restore_release.fn(run, 1)
+    restore_release(run, 1)
     rows = table.read(where=lambda partition: partition["release"] == "2" and partition["bucket"] == "-1")
     rest = rows.filter(pc.not_equal(rows["segment"], "brand=amber")).drop_columns(["release", "bucket"])
     staged = table.stage(rest, release=2, bucket=-1)
     table.replace([staged], lambda file: dict(file.partition) == {"release": "2", "bucket": "-1"})
-    assert sync_aliases.fn(run, trained.registry) == 1
+    assert sync_aliases(run, trained.registry) == 1
     client = MlflowClient(tracking_uri=trained.registry.tracking_uri)
     assert "champion" not in client.get_registered_model("shop.fallback.brand-amber").aliases
     assert client.get_registered_model("shop.fallback.brand-citra").aliases
@@ -176,15 +176,15 @@ def test_a_rollback_keeps_out_what_it_withdrew_until_the_data_change(trained):
     fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0, "max_failed_share": 1.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
-    promote_challengers.fn(run)
-    restore_release.fn(run, 1)
-    again = promote_challengers.fn(run)
+    promote_challengers(run)
+    restore_release(run, 1)
+    again = promote_challengers(run)
     assert (again.release, again.promoted, again.held) == (3, 0, 6)
     assert "rollback withdrew" in again.held_segments[0][1]
     assert sum(row["gate"] == "withdrawn" for row in verdicts(run)) == 6 + 3
     land_more_weeks(trained.folder, weeks=2)
     train_all(run, trained.registry)
-    assert promote_challengers.fn(run).promoted == 6
+    assert promote_challengers(run).promoted == 6
 
 
 @pytest.mark.parametrize(("mode", "release", "version"), [("bulk", 2, 2), ("api", 3, 1)])
@@ -194,17 +194,17 @@ def test_a_registry_that_was_lost_is_filled_again_and_the_release_agrees(trained
     fleet = shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0})
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
-    promote_challengers.fn(run)
+    promote_challengers(run)
     changed = {segment for segment, row in champions(run, 2).items() if row["model_version"] == 2}
     fresh = Registry(f"sqlite:///{tmp_path}/new.db", str(tmp_path / "new"), mode)
     train_all(run, fresh)
-    summary = promote_challengers.fn(run)
+    summary = promote_challengers(run)
     assert (summary.release, summary.promoted, summary.unchanged) == (release, 0, 7)
     found = champions(run, release)
     assert changed
     assert {found[segment]["model_version"] for segment in changed} == {version}
     assert {row["model_version"] for segment, row in found.items() if segment not in changed} <= {1}
-    assert sync_aliases.fn(run, fresh) == 10
+    assert sync_aliases(run, fresh) == 10
 
 
 def test_champions_of_segments_that_are_gone_leave_the_release(trained):
@@ -212,7 +212,7 @@ def test_champions_of_segments_that_are_gone_leave_the_release(trained):
     frame.to_csv(trained.folder / "sales" / "a.csv", index=False)
     run = trained.run("run-2")
     train_all(run, trained.registry)
-    promote_challengers.fn(run)
+    promote_challengers(run)
     found = champions(run, current_release(run))
     assert not any(segment.startswith("store=1/") for segment in found)
     assert any(segment.startswith("store=2/") for segment in found)
@@ -226,7 +226,7 @@ def test_champions_of_a_bucket_without_challengers_stay(trained):
     before = champions(run, 1)
     bucket = before["store=1/brand=amber"]["bucket"]
     run.table(CHALLENGERS).replace([], lambda file: file.partition["bucket"] == str(bucket))
-    assert promote_challengers.fn(run).release == 2
+    assert promote_challengers(run).release == 2
     after = champions(run, 2)
     assert set(after) == set(before)
     assert after["store=1/brand=amber"] == before["store=1/brand=amber"] | {"release": 2}
@@ -234,10 +234,10 @@ def test_champions_of_a_bucket_without_challengers_stay(trained):
 
 def test_levels_that_the_fleet_no_longer_has_leave_the_release_and_lose_their_alias(trained):
     run = trained.run("run-2", shop(fallback=["global"]))
-    assert promote_challengers.fn(run).release == 2
+    assert promote_challengers(run).release == 2
     levels = {segment for segment in champions(run, 2) if not segment.startswith("store=")}
     assert levels == {"*"}
-    assert sync_aliases.fn(run, trained.registry) == 2
+    assert sync_aliases(run, trained.registry) == 2
     client = MlflowClient(tracking_uri=trained.registry.tracking_uri)
     assert client.get_registered_model("shop.fallback.brand-amber").aliases == {}
 
@@ -246,10 +246,10 @@ def test_aliases_of_a_promotion_that_ended_before_them_follow_with_the_next(trai
     land_more_weeks(trained.folder)
     run = trained.run("run-2", shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0}))
     train_all(run, trained.registry)
-    promote_challengers.fn(run)
+    promote_challengers(run)
     assert alias(trained, "shop.1.amber") == 1
-    assert promote_challengers.fn(run).release == 2
-    sync_aliases.fn(run, trained.registry)
+    assert promote_challengers(run).release == 2
+    sync_aliases(run, trained.registry)
     assert alias(trained, "shop.1.amber") == 2
 
 
@@ -257,20 +257,20 @@ def test_without_challengers_nothing_is_promoted_and_the_reason_is_told(trained)
     run = trained.run("run-2", shop(partition={"buckets": 3, "min_rows": 1000}))
     train_all(run, trained.registry)
     run.table(CHAMPIONS).replace([], lambda file: True, transaction=("test", 1))
-    summary = promote_challengers.fn(run)
+    summary = promote_challengers(run)
     assert summary.release is None
     assert "no challengers" in summary.reason
 
 
 def test_rollback_to_a_release_that_is_not_kept_names_those_that_are(trained):
     with pytest.raises(PromotionError, match=r"release 7 is not kept; choose one of \[1\]"):
-        restore_release.fn(trained.run(), 7)
+        restore_release(trained.run(), 7)
 
 
 def test_only_the_last_releases_are_kept(trained):
     run = trained.run("run-2", shop(gates={"keep_releases": 2, "baseline_tolerance": 10.0}))
     for _ in range(3):
-        restore_release.fn(run, current_release(run))
+        restore_release(run, current_release(run))
     kept = {file.partition["release"] for file in run.table(CHAMPIONS).files()}
     assert kept == {"3", "4"}
 
@@ -280,9 +280,9 @@ def test_a_champion_whose_features_left_the_fleet_file_is_no_obstacle(trained):
     run = trained.run("run-2", shop(features={"known": []}, gates=gates))
     train_all(run, trained.registry)
     land_more_weeks(trained.folder, weeks=4)
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    summary = promote_challengers.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    summary = promote_challengers(run)
     assert summary.promoted == 7
     rows = run.table(VERDICTS).read(where=lambda partition: partition["run_id"] == "run-2").to_pylist()
     (verdict,) = [row for row in rows if row["gate"] == "champion" and row["segment"] == "store=2/brand=citra"]

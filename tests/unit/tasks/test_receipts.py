@@ -58,19 +58,19 @@ def test_receipts_are_small_however_many_segments_a_bucket_has(broken, frame, tm
     fleet = shop(candidates=candidates, partition={"buckets": 1, "min_rows": 5}, max_failed_share=0.5)
     workers = Weighing()
     run = open_run(tmp_path, workers, fleet=fleet)
-    ingest_files.fn(run, "observations", fleet.source)
-    partition_observations.fn(run)
+    ingest_files(run, "observations", fleet.source)
+    partition_observations(run)
     if broken:
         with pytest.raises(TrainingError):
-            train_challengers.fn(run)
+            train_challengers(run)
     else:
-        train_challengers.fn(run)
+        train_challengers(run)
         registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts"))
-        register_challengers.fn(run, registry)
-        promote_challengers.fn(run)
-        ingest_files.fn(run, "requests", fleet.score.source)
-    score_fleet.fn(run)
-    measure_accuracy.fn(run)
+        register_challengers(run, registry)
+        promote_challengers(run)
+        ingest_files(run, "requests", fleet.score.source)
+    score_fleet(run)
+    measure_accuracy(run)
     stages = {"ingest", "partition", "train", "score"} | (set() if broken else {"promote"})
     assert stages <= workers.results.keys()
     largest = {stage: max(sizes, default=0) for stage, sizes in workers.results.items()}

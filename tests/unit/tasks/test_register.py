@@ -21,7 +21,7 @@ def test_every_challenger_is_a_registered_version_with_meaningful_tags(trained):
 def test_registering_again_makes_no_second_version(trained):
     run = trained.run("run-2")
     before = sorted(map(str, run.table(REGISTRATIONS).read().to_pylist()))
-    summary = register_challengers.fn(run, trained.registry)
+    summary = register_challengers(run, trained.registry)
     assert (summary.registered, summary.created, summary.levels) == (7, 0, 3)
     assert sorted(map(str, run.table(REGISTRATIONS).read().to_pylist())) == before
     assert len(client(trained).search_model_versions("name='shop.1.amber'")) == 1
@@ -40,13 +40,13 @@ def test_nothing_new_makes_no_run_in_the_registry(trained):
     run = trained.run("run-2")
     experiment = client(trained).get_experiment_by_name("shop").experiment_id
     before = len(client(trained).search_runs([experiment]))
-    assert register_challengers.fn(run, trained.registry).created == 0
+    assert register_challengers(run, trained.registry).created == 0
     assert len(client(trained).search_runs([experiment])) == before
 
 
 def test_a_version_that_the_registry_lost_is_made_again(trained):
     run = trained.run("run-2")
     client(trained).delete_registered_model("shop.1.amber")
-    summary = register_challengers.fn(run, trained.registry)
+    summary = register_challengers(run, trained.registry)
     assert (summary.registered, summary.created, summary.levels) == (7, 1, 3)
     assert client(trained).get_model_version("shop.1.amber", "1").tags["candidate"]

@@ -26,7 +26,7 @@ def keys(frame):
 
 def test_every_segment_gets_its_horizon_once_with_lineage(trained):
     run = trained.run()
-    summary = score_fleet.fn(run)
+    summary = score_fleet(run)
     rows = predictions(run)
     assert summary.rows == len(rows) == 10 * 4
     assert len(set(keys(rows))) == len(rows)
@@ -45,7 +45,7 @@ def test_every_segment_gets_its_horizon_once_with_lineage(trained):
 
 def test_short_and_unseen_segments_take_the_first_level_that_has_a_model(trained):
     run = trained.run()
-    score_fleet.fn(run)
+    score_fleet(run)
     rows = predictions(run).groupby("segment").first()
     assert rows.loc[SHORT, "fallback_level"] == "brand"
     assert rows.loc[SHORT, "model_name"] == "shop.fallback.brand-amber"
@@ -58,7 +58,7 @@ def test_short_and_unseen_segments_take_the_first_level_that_has_a_model(trained
 
 def test_without_a_chain_there_is_a_naive_value_or_no_model_but_never_a_made_up_number(trained):
     run = trained.run("run-2", shop(fallback=[]))
-    score_fleet.fn(run)
+    score_fleet(run)
     rows = predictions(run)
     unseen = rows[rows.segment == UNSEEN]
     assert set(unseen.status) == {"no_model"}
@@ -72,10 +72,10 @@ def test_without_a_chain_there_is_a_naive_value_or_no_model_but_never_a_made_up_
 
 def test_rows_without_a_model_are_replaced_too(trained):
     run = trained.run("run-2", shop(fallback=[]))
-    score_fleet.fn(run)
+    score_fleet(run)
     future().assign(price=4.0).to_csv(trained.folder / "future" / "a.csv", index=False)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    score_fleet.fn(run)
+    ingest_files(run, "requests", run.fleet.score.source)
+    score_fleet(run)
     unseen = predictions(run).query("segment == @UNSEEN")
     assert len(unseen) == 4
     assert not unseen.duplicated(["segment", "time", "release"]).any()
@@ -86,9 +86,9 @@ def test_a_segment_whose_every_row_is_excluded_does_not_vanish(trained):
     strict = {"outliers": "exclude", "outlier_threshold": 1e-9}
     for fallback, status in (([], {"no_model"}), (["global"], {"no_model", "ok"})):
         run = trained.run("run-2", shop(validation=strict, fallback=fallback))
-        partition_observations.fn(run)
-        restore_release.fn(run, 1)
-        score_fleet.fn(run)
+        partition_observations(run)
+        restore_release(run, 1)
+        score_fleet(run)
         rows = predictions(run).query("release == @run_release", local_dict={"run_release": current_release(run)})
         assert rows.segment.nunique() == 10
         assert set(rows.status) <= status | {"ok"}
@@ -97,33 +97,33 @@ def test_a_segment_whose_every_row_is_excluded_does_not_vanish(trained):
 def test_champions_of_trainings_with_other_settings_are_scored_side_by_side(trained):
     """One segment is trained with another horizon and promoted; the others keep their former champions."""
     run = trained.run("run-2", shop(horizon=3, features={"known": ["price"], "lags": [1, 4]}))
-    train_challengers.fn(run)
-    register_challengers.fn(run, trained.registry)
+    train_challengers(run)
+    register_challengers(run, trained.registry)
     table = run.table(CHALLENGERS)
     kept = [file for file in table.files() if file.partition["bucket"] == "1"]
     table.replace([], lambda file: file not in kept)
-    promote_challengers.fn(run)
-    score_fleet.fn(run)
+    promote_challengers(run)
+    score_fleet(run)
     rows = predictions(run)
     assert rows[rows.status == "ok"].prediction.notna().all()
     assert set(rows.groupby("segment").size()) == {3, 4}
 
 
 def test_the_same_job_is_committed_once(trained):
-    first = score_fleet.fn(trained.run("run-2"))
+    first = score_fleet(trained.run("run-2"))
     version = trained.run().table(PREDICTIONS).version()
-    second = score_fleet.fn(trained.run("run-3"))
+    second = score_fleet(trained.run("run-3"))
     assert (second.job_id, second.rows, second.repeated) == (first.job_id, first.rows, True)
     assert trained.run().table(PREDICTIONS).version() == version
 
 
 def test_new_covariates_replace_forecasts_of_the_same_origin_and_release(trained):
     run = trained.run()
-    score_fleet.fn(run)
+    score_fleet(run)
     before = predictions(run)
     future().assign(price=4.0).to_csv(trained.folder / "future" / "a.csv", index=False)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    score_fleet.fn(run)
+    ingest_files(run, "requests", run.fleet.score.source)
+    score_fleet(run)
     after = predictions(run)
     assert len(after) == len(before)
     assert len(set(keys(after))) == len(after)
@@ -132,23 +132,23 @@ def test_new_covariates_replace_forecasts_of_the_same_origin_and_release(trained
 
 def test_forecasts_of_another_release_stand_beside(trained):
     run = trained.run()
-    score_fleet.fn(run)
-    restore_release.fn(run, 1)
-    score_fleet.fn(run)
+    score_fleet(run)
+    restore_release(run, 1)
+    score_fleet(run)
     rows = predictions(run)
     assert collections.Counter(rows.release) == {1: 40, 2: 40}
-    score_fleet.fn(run, release=1)
+    score_fleet(run, release=1)
     assert len(predictions(run)) == 80
 
 
 def test_new_observations_change_the_forecast_of_a_model_that_was_not_retrained(trained):
     run = trained.run()
-    score_fleet.fn(run)
+    score_fleet(run)
     extra = pd.DataFrame([("2025-02-24", 1, "amber", 500.0, 2.5)], columns=["week", "store", "brand", "units", "price"])
     extra.to_csv(trained.folder / "sales" / "z.csv", index=False)
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    score_fleet.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    score_fleet(run)
     rows = predictions(run)
     own = rows[rows.segment == "store=1/brand=amber"]
     assert set(own.model_version) == {1}
@@ -161,14 +161,14 @@ def test_new_observations_change_the_forecast_of_a_model_that_was_not_retrained(
 def test_missing_covariates_are_told_or_rejected(trained):
     (trained.folder / "future" / "a.csv").write_text("week,store,brand,price\n2025-02-24,1,amber,2.5\n")
     run = trained.run()
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    score_fleet.fn(run)
+    ingest_files(run, "requests", run.fleet.score.source)
+    score_fleet(run)
     own = predictions(run).query("segment == 'store=1/brand=amber'").sort_values("step")
     assert pd.isna(own.reason.iloc[0])
     assert own.reason.iloc[1:].str.contains("carried forward").all()
     strict = shop(score={"source": {"path": "future/*.csv"}, "missing_covariates": "reject"})
-    restore_release.fn(run, 1)
-    score_fleet.fn(trained.run("run-3", strict))
+    restore_release(run, 1)
+    score_fleet(trained.run("run-3", strict))
     rows = predictions(run).query("segment == 'store=1/brand=amber' and release == 2").sort_values("step")
     assert rows.status.tolist() == ["ok"] + ["missing_covariates"] * 3
     assert rows.prediction.isna().tolist() == [False, True, True, True]
@@ -176,22 +176,22 @@ def test_missing_covariates_are_told_or_rejected(trained):
 
 def test_scoring_before_anything_was_ingested_says_what_to_do(tmp_path, workers):
     with pytest.raises(ScoringError, match="ingest and partition first"):
-        score_fleet.fn(open_run(tmp_path, workers))
+        score_fleet(open_run(tmp_path, workers))
 
 
 def test_scoring_with_a_release_that_is_not_kept_names_those_that_are(trained):
     with pytest.raises(ScoringError, match=r"release 7 is not kept; choose one of \[1\]"):
-        score_fleet.fn(trained.run(), release=7)
+        score_fleet(trained.run(), release=7)
 
 
 def test_before_the_first_release_every_segment_takes_the_end_of_the_chain(trained):
     run = trained.run()
     run.table(CHAMPIONS).replace([], lambda file: True, transaction=("test", 1))
-    summary = score_fleet.fn(run)
+    summary = score_fleet(run)
     assert summary.release == 0
     assert summary.statuses == {"ok": 8 * 4, "no_model": 2 * 4}
     assert summary.levels == {"naive": 8 * 4}
-    assert score_fleet.fn(run).levels == summary.levels
+    assert score_fleet(run).levels == summary.levels
 
 
 def test_the_newest_input_wins_and_every_step_names_the_input_it_is_from(trained):
@@ -209,8 +209,8 @@ def test_the_newest_input_wins_and_every_step_names_the_input_it_is_from(trained
         rows.assign(price=price).to_csv(path, index=False)
         os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
     run.table(landed(run.fleet, "requests")).replace([], lambda file: True, transaction=("test", 1))
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    score_fleet.fn(run)
+    ingest_files(run, "requests", run.fleet.score.source)
+    score_fleet(run)
     rows = predictions(run).query("segment == 'store=1/brand=amber'").sort_values("step")
     inputs = run.table(INPUTS).read(where=lambda partition: partition["role"] == "requests").to_pandas()
     ids = {Path(path).stem: input_id for path, input_id in zip(inputs.path, inputs.input_id, strict=True)}
@@ -225,8 +225,8 @@ def test_a_fallback_below_zero_is_shifted_not_scaled(trained):
     sales().assign(units=lambda frame: frame.units - 1000).to_csv(path, index=False)
     run = trained.run("run-2", fleet)
     train_all(run, trained.registry)
-    promote_challengers.fn(run)
-    score_fleet.fn(run)
+    promote_challengers(run)
+    score_fleet(run)
     short = predictions(run).query("segment == @SHORT and release == 2")
     own = sales().query("store == 9").units.mean() - 1000
     assert short.reason.str.contains("shifted by").all()
@@ -242,11 +242,11 @@ def test_a_table_that_changed_meanwhile_is_looked_at_again(trained, monkeypatch)
         results = plain(stage, function, items, retries, before)
         if stage == "score" and not raced:
             raced.append(True)
-            restore_release.fn(rival, 1)
-            score_fleet.fn(rival, release=1)
+            restore_release(rival, 1)
+            score_fleet(rival, release=1)
         return results
 
     monkeypatch.setattr(run.workers, "map", racing)
-    score_fleet.fn(run)
+    score_fleet(run)
     rows = predictions(run)
     assert len(set(keys(rows))) == len(rows)

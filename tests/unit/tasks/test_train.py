@@ -41,9 +41,9 @@ def test_unchanged_segments_are_reused_and_only_a_changed_one_is_trained_again(t
     extra.to_csv(trained.folder / "sales" / "b.csv", index=False)
     run = trained.run("run-2")
     before = {row["segment"]: row["sha256"] for row in run.table(CHALLENGERS).read().to_pylist()}
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    summary = train_challengers.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    summary = train_challengers(run)
     assert summary.outcomes == {"trained": 1, "reused": 6, "fallback": 1}
     after = {row["segment"]: row["sha256"] for row in run.table(CHALLENGERS).read().to_pylist()}
     changed = {segment for segment in before if before[segment] != after[segment]}
@@ -54,7 +54,7 @@ def test_unchanged_segments_are_reused_and_only_a_changed_one_is_trained_again(t
 
 def test_another_setting_trains_everything_again(trained):
     fleet = shop(horizon=3)
-    summary = train_challengers.fn(trained.run("run-2", fleet))
+    summary = train_challengers(trained.run("run-2", fleet))
     assert summary.outcomes == {"trained": 7, "fallback": 1}
 
 
@@ -62,7 +62,7 @@ def test_too_many_failures_fail_the_run_but_keep_the_outcomes(trained):
     run = trained.run("run-2", shop(candidates=[{"name": "broken", "estimator": "shop.Broken"}]))
     before = run.table(CHALLENGERS).version()
     with pytest.raises(TrainingError, match=r"7 of 8 segments failed.*max_failed_share"):
-        train_challengers.fn(run)
+        train_challengers(run)
     found = outcomes(run, "run-2")
     assert sum(row["outcome"] == "failed" for row in found.values()) == 7
     reasons = {row["reason"] for row in found.values() if row["outcome"] == "failed"}
@@ -72,7 +72,7 @@ def test_too_many_failures_fail_the_run_but_keep_the_outcomes(trained):
 
 def test_training_before_partitioning_says_what_to_do(tmp_path, workers):
     with pytest.raises(TrainingError, match="ingest and partition first"):
-        train_challengers.fn(open_run(tmp_path, workers))
+        train_challengers(open_run(tmp_path, workers))
 
 
 def add_week(trained, store=2, brand="citra"):
@@ -81,8 +81,8 @@ def add_week(trained, store=2, brand="citra"):
 
 
 def prepare(run):
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
     return run
 
 
@@ -90,7 +90,7 @@ def test_unchanged_data_touches_no_model_and_calls_no_worker(trained):
     run = prepare(trained.run("run-2"))
     run.workers = None
     before = run.table(CHALLENGERS).version(), run.table(LEADERBOARD).version()
-    summary = train_challengers.fn(run)
+    summary = train_challengers(run)
     assert summary.outcomes == {"reused": 7, "fallback": 1}
     assert (summary.rows, summary.levels) == (0, 0)
     assert (run.table(CHALLENGERS).version(), run.table(LEADERBOARD).version()) == before
@@ -101,7 +101,7 @@ def test_only_the_buckets_of_changed_segments_are_written_again(trained):
     add_week(trained)
     run = trained.run("run-2")
     before = {file.path: file.partition["bucket"] for file in run.table(CHALLENGERS).files()}
-    train_challengers.fn(prepare(run))
+    train_challengers(prepare(run))
     after = {file.path for file in run.table(CHALLENGERS).files()}
     (touched,) = {row["bucket"] for row in outcomes(run, "run-2").values() if row["outcome"] == "trained"}
     assert {before[path] for path in before.keys() - after} == {str(touched), "-1"}
@@ -110,7 +110,7 @@ def test_only_the_buckets_of_changed_segments_are_written_again(trained):
 def test_only_levels_with_a_changed_segment_are_trained_again(trained):
     add_week(trained)
     run = trained.run("run-2")
-    summary = train_challengers.fn(prepare(run))
+    summary = train_challengers(prepare(run))
     assert summary.levels == 2
     levels = [row for row in run.table(CHALLENGERS).read().to_pylist() if row["level"] != "segment"]
     assert {row["segment"]: row["run_id"] for row in levels} == {
@@ -126,7 +126,7 @@ def test_a_refit_keeps_the_winner_and_takes_the_new_rows(trained, policy):
     run = trained.run("run-2", shop(retraining=policy))
     changed = "store=2/brand=citra"
     before = {row["segment"]: row for row in run.table(CHALLENGERS).read().to_pylist()}
-    train_challengers.fn(prepare(run))
+    train_challengers(prepare(run))
     after = {row["segment"]: row for row in run.table(CHALLENGERS).read().to_pylist()}
     assert after[changed]["candidate"] == before[changed]["candidate"]
     assert (after[changed]["refits"], after[changed]["rows"]) == (1, before[changed]["rows"] + 1)
@@ -139,7 +139,7 @@ def test_a_frozen_fleet_keeps_the_models_of_changed_segments_but_trains_new_ones
     new = sales().query("store == 1 and brand == 'amber'").assign(store=5)
     new.to_csv(trained.folder / "sales" / "new.csv", index=False)
     run = trained.run("run-2", shop(retraining={"policy": "frozen"}))
-    summary = train_challengers.fn(prepare(run))
+    summary = train_challengers(prepare(run))
     assert summary.outcomes == {"trained": 1, "reused": 7, "fallback": 1}
     found = outcomes(run, "run-2")
     assert found["store=5/brand=amber"]["outcome"] == "trained"
@@ -157,6 +157,6 @@ def test_a_winner_that_cannot_be_refitted_gives_way_to_a_choice(trained):
         part = pa.Table.from_pylist([row for row in rows if row["bucket"] == bucket], challengers.spec.schema)
         staged = challengers.stage(part, bucket=bucket)
         challengers.replace([staged], lambda file, bucket=bucket: file.partition["bucket"] == str(bucket))
-    summary = train_challengers.fn(prepare(run))
+    summary = train_challengers(prepare(run))
     assert summary.outcomes == {"trained": 7, "fallback": 1}
     assert set(summary.candidates) == {"seasonal_naive"}

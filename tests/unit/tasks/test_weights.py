@@ -34,11 +34,11 @@ def told(tmp_path):
         (tmp_path / name).mkdir()
         frame.to_csv(tmp_path / name / "a.csv", index=False)
     run = open_run(tmp_path, Weighing(), fleet=shop(partition={"buckets": BUCKETS, "min_rows": 20}))
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    train_challengers.fn(run)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    score_fleet.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    train_challengers(run)
+    ingest_files(run, "requests", run.fleet.score.source)
+    score_fleet(run)
     rows = {row["segment"]: row["rows"] for row in run.table(SEGMENTS).read().to_pylist()}
     return run.workers.told, rows
 

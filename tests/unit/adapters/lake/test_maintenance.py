@@ -130,7 +130,7 @@ def test_what_a_journal_names_stays_until_its_run_has_committed_it(lake):
     assert upkeep.vacuum_table(table.uri, "predictions", NOW, kept=journals.files, dry_run=False).removed == 1
     assert (lake.holds("shop", kept), lake.holds("shop", lost)) == (True, False)
     # The run would have to look at every part again if the version changed below it.
-    done = maintain_fleet.fn(lake, "shop", 24)
+    done = maintain_fleet(lake, "shop", 24)
     assert [(one.waits, one.merged) for one in done.tables] == [(True, 0)]
     assert table.replace([kept], lambda file: False)
     assert {"segment": "s=x", "part": "bucket-0"} in content(table)
@@ -160,7 +160,7 @@ def test_verdicts_of_many_promotions_become_one_file_a_partition(lake):
         columns = {name: pa.nulls(1, schema.field(name).type) for name in schema.names}
         made = pa.table(columns | {"segment": pa.array([f"s={promotion}"])}, schema=schema)
         table.replace([table.stage(made, **dict.fromkeys(names, "bucket-0"))], lambda file: False)
-    done = maintain_fleet.fn(lake, "shop", 24)
+    done = maintain_fleet(lake, "shop", 24)
     assert [(one.table, one.merged, one.into) for one in done.tables] == [("verdicts", 3, 1)]
     assert sorted(table.read(["segment"])["segment"].to_pylist()) == ["s=0", "s=1", "s=2"]
 
@@ -206,10 +206,10 @@ def test_a_fleet_is_kept_up_table_by_table(lake):
     outcomes.create()
     assert upkeep.fleet_tables(lake, "shop") == ["outcomes", "predictions"]
     before = content(table)
-    done = maintain_fleet.fn(lake, "shop", 24)
+    done = maintain_fleet(lake, "shop", 24)
     assert [(one.table, one.merged, one.into, one.removed) for one in done.tables] == [("predictions", 8, 2, 0)]
     assert content(table) == before
-    assert list(maintain_fleet.fn(lake, "shop", 24).tables) == []
+    assert list(maintain_fleet(lake, "shop", 24).tables) == []
     # A reader that opened an older version still finds its files.
     storage = fsspec.filesystem("s3" if lake.uri.startswith("s3://") else "file", use_listings_cache=False)
     assert len(storage.ls(f"{table.uri}/data")) == 10
@@ -217,7 +217,7 @@ def test_a_fleet_is_kept_up_table_by_table(lake):
 
 def test_a_retention_that_a_run_may_outlast_is_refused(tmp_path):
     with pytest.raises(RequestError, match="retention: 3 hours is not allowed; give at least 24"):
-        maintain_fleet.fn(Lake(str(tmp_path)), "shop", 3)
+        maintain_fleet(Lake(str(tmp_path)), "shop", 3)
 
 
 def test_old_files_are_known_by_their_age(tmp_path):

@@ -45,7 +45,7 @@ def test_a_fleet_that_was_released_but_not_scored(status):
 
 
 def test_a_scored_fleet_has_nothing_to_do_but_what_has_no_model(trained, status):
-    score_fleet.fn(trained.run())
+    score_fleet(trained.run())
     predictions = status().predictions
     assert predictions.rows == predictions.job_rows == sum(predictions.statuses.values())
     assert set(predictions.levels) == {"", "brand", "global"}
@@ -66,27 +66,27 @@ def test_the_report_tells_how_long_a_run_took(status, tmp_path):
 
 def test_what_is_newer_than_what_was_made_from_it_is_the_next_thing_to_do(trained, status):
     run = trained.run(fleet=shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0}))
-    score_fleet.fn(run)
+    score_fleet(run)
     sales(weeks=61).to_csv(trained.folder / "sales" / "a.csv", index=False)
-    ingest_files.fn(run, "observations", run.fleet.source)
+    ingest_files(run, "observations", run.fleet.source)
     assert status().stale == ("observations",)
     assert status().next == ("new rows since the last partition: myriad run shop",)
-    partition_observations.fn(run)
+    partition_observations(run)
     assert status().next == ("observations are newer than the challengers: myriad train shop",)
-    train_challengers.fn(run)
-    register_challengers.fn(run, trained.registry)
+    train_challengers(run)
+    register_challengers(run, trained.registry)
     assert status().next == ("challengers are newer than the release: myriad promote shop",)
-    promote_challengers.fn(run)
+    promote_challengers(run)
     assert status().next == ("predictions are older than release 2 or its rows: myriad score shop",)
-    score_fleet.fn(run)
+    score_fleet(run)
     assert status().next == ()
 
 
 def test_new_scoring_input_is_to_be_scored(trained, status):
     run = trained.run()
-    score_fleet.fn(run)
+    score_fleet(run)
     future(horizon=3).to_csv(trained.folder / "future" / "b.csv", index=False)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
+    ingest_files(run, "requests", run.fleet.score.source)
     assert status().next == ("predictions are older than release 1 or its rows: myriad score shop",)
 
 
@@ -94,9 +94,9 @@ def test_refused_files_and_failed_segments_are_told_with_the_command_that_shows_
     (trained.folder / "sales" / "b.csv").write_text("nothing,of,use\n1,2,3\n")
     broken = {"name": "broken", "estimator": "shop.Broken"}
     run = trained.run(fleet=shop(candidates=[broken], combine=False))
-    ingest_files.fn(run, "observations", run.fleet.source)
+    ingest_files(run, "observations", run.fleet.source)
     with pytest.raises(TrainingError):
-        train_challengers.fn(run)
+        train_challengers(run)
     found = status()
     ((path, error),) = next(each for each in found.inputs if each.role == "observations").errors
     assert path.endswith("sales/b.csv")
@@ -111,7 +111,7 @@ def test_refused_files_and_failed_segments_are_told_with_the_command_that_shows_
 
 
 def test_a_rollback_is_the_release_in_force(trained, status):
-    restore_release.fn(trained.run(), 1)
+    restore_release(trained.run(), 1)
     release = status().release
     assert (release.number, release.kind, release.source, release.kept) == (2, "rollback", "release 1", (1, 2))
     assert release.changed == release.champions + release.levels
@@ -129,7 +129,7 @@ def test_segments_are_listed_with_their_outcome_and_picked_by_it(tables):
 
 def test_segments_that_a_gate_holds_are_listed_with_its_figures(trained, tables, status):
     run = trained.run("run-3", shop(gates={"max_model_bytes": 1}))
-    promote_challengers.fn(run)
+    promote_challengers(run)
     held = held_segments(tables)
     assert DEAD in held
     assert held[DEAD].startswith("size: ")

@@ -26,7 +26,7 @@ HOSTILE = ["a/b", "a", "50%", "%2F", "x y", "Größe", "日本", "a=b", "*", "-v
 
 @pytest.fixture
 def tables(trained):
-    score_fleet.fn(trained.run())
+    score_fleet(trained.run())
     return FleetTables(Lake(str(trained.folder / "lake")), "shop")
 
 
@@ -72,8 +72,8 @@ def test_quarantined_rows_of_the_segment_and_of_no_other_are_told(trained):
     frame = pd.concat([frame, frame.iloc[[5]]])
     frame.to_csv(trained.folder / "sales" / "a.csv", index=False)
     run = trained.run()
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
     tables = FleetTables(run.context.lake, "shop")
     rejected = explain_segment(tables, AMBER).rejected
     assert [(each.stage, each.reason, each.row) for each in rejected] == [
@@ -103,8 +103,8 @@ def test_a_prediction_of_a_fallback_goes_back_to_the_rows_of_the_whole_level(tab
 
 def test_predictions_of_other_releases_stand_beside_the_newest(trained, tables):
     run = trained.run()
-    restore_release.fn(run, 1)
-    score_fleet.fn(run)
+    restore_release(run, 1)
+    score_fleet(run)
     time = explain_segment(tables, AMBER).predictions[0].time.isoformat()
     lineage = explain_prediction(tables, AMBER, time, None)
     assert lineage.prediction.release == 2
@@ -115,7 +115,7 @@ def test_predictions_of_other_releases_stand_beside_the_newest(trained, tables):
 def test_a_release_that_is_no_longer_kept_leaves_the_model_to_be_found_in_a_later_one(trained, tables):
     run = trained.run(fleet=shop(gates={"baseline_tolerance": 10.0, "keep_releases": 2}))
     for _ in range(3):
-        restore_release.fn(run, max(int(f.partition["release"]) for f in tables[CHAMPIONS].files()))
+        restore_release(run, max(int(f.partition["release"]) for f in tables[CHAMPIONS].files()))
     time = explain_segment(tables, AMBER).predictions[0].time.isoformat()
     lineage = explain_prediction(tables, AMBER, time, None)
     assert (lineage.prediction.release, lineage.made_by.release) == (1, 3)
@@ -158,8 +158,8 @@ def test_hostile_names_are_explained_each_as_itself(tmp_path, workers):
     plain = {"features": {}, "score": None, "candidates": ["seasonal_naive"], "combine": False, "fallback": ["global"]}
     run = open_run(tmp_path, workers, fleet=shop(**plain))
     train_all(run, Registry(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts")))
-    promote_challengers.fn(run)
-    score_fleet.fn(run)
+    promote_challengers(run)
+    score_fleet(run)
     tables = FleetTables(run.context.lake, "shop")
     for place, name in enumerate(HOSTILE):
         key = segment_key({"store": name, "brand": "2"})

@@ -126,7 +126,7 @@ def _predictions(run, folder, candidate):
     train_all(run, registry)
     challengers = run.table(CHALLENGERS).read(["candidate"]).to_pylist()
     assert {row["candidate"] for row in challengers} == {candidate}
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    promote_challengers.fn(run)
-    score_fleet.fn(run)
+    ingest_files(run, "requests", run.fleet.score.source)
+    promote_challengers(run)
+    score_fleet(run)
     return run.table(PREDICTIONS).read().to_pandas()

@@ -23,17 +23,17 @@ from tasks.train import train_challengers
 def report_of(run, registry, folder):
     """Take a run through all stages; its page as text and its summary."""
     began = datetime.now(UTC)
-    read = ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    trained = train_challengers.fn(run)
-    registered = register_challengers.fn(run, registry)
-    promoted = promote_challengers.fn(run)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    scored = score_fleet.fn(run)
-    measure_accuracy.fn(run)
-    test = evaluate_predictions.fn(run, scored.job_id)
+    read = ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    trained = train_challengers(run)
+    registered = register_challengers(run, registry)
+    promoted = promote_challengers(run)
+    ingest_files(run, "requests", run.fleet.score.source)
+    scored = score_fleet(run)
+    measure_accuracy(run)
+    test = evaluate_predictions(run, scored.job_id)
     stages = Stages(trained, registered, promoted, scored, (StageTime("train", 1.0),), began, 2**30, read)
-    return written(write_report.fn(run, stages, test, folder)), stages, test
+    return written(write_report(run, stages, test, folder)), stages, test
 
 
 def written(page):
@@ -90,12 +90,12 @@ def test_the_second_report_tells_what_changed_since_the_first(trained, tmp_path)
     assert "✗" not in words
 
     # The same run once more, as after a crash in the report: it still follows run-2.
-    again, summary = written(write_report.fn(run, stages, test, tmp_path))
+    again, summary = written(write_report(run, stages, test, tmp_path))
     assert summary["former_run"] == "run-2"
     assert "reused gone such as" in again
 
     (tmp_path / "shop" / "latest.json").write_text("{")
-    again, summary = written(write_report.fn(run, stages, test, tmp_path))
+    again, summary = written(write_report(run, stages, test, tmp_path))
     assert summary["former_run"] is None
     assert "is gone or cannot be read" in again
 

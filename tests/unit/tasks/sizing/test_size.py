@@ -71,16 +71,16 @@ def test_without_any_file_it_says_so(tmp_path, workers):
 def test_the_next_estimate_goes_by_what_was_measured_until_settings_change(raw, workers):
     run, reports = open_run(raw, workers), raw / "reports"
     size(run, reports, 200, 2)
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    found = estimate_training.fn(run, 2, reports)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    found = estimate_training(run, 2, reports)
     assert found.basis.startswith("myriad size of ")
     assert found.models == 7 + 3
     dearer = open_run(raw, workers, fleet=shop(candidates=["seasonal_naive"]))
-    assert estimate_training.fn(dearer, 2, reports).basis == "built-in figures"
+    assert estimate_training(dearer, 2, reports).basis == "built-in figures"
     assert read_cost_model(reports, cost_fingerprint(dearer.fleet)) is None
     (reports / "sizing.json").write_text("nonsense")
-    assert estimate_training.fn(run, 2, reports).basis == "built-in figures"
+    assert estimate_training(run, 2, reports).basis == "built-in figures"
 
 
 def test_segments_that_fail_are_told(raw, workers):

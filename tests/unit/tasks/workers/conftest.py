@@ -19,7 +19,7 @@ def _trained_rides(tmp_path_factory, workers):
     rides(300, 0, PAIRS).to_csv(folder / "history" / "a.csv", index=False)
     run = open_run(folder, workers, fleet=rides_fleet())
     train_all(run, Registry(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")))
-    promote_challengers.fn(run)
+    promote_challengers(run)
     shutil.copytree(folder, folder.with_name("saved"))
     return folder
 

@@ -28,7 +28,7 @@ def test_each_kind_of_segment_says_why_another_model_stands_in(trained):
     drop_champion(run, OWN)
     fail_in_training(run, OWN, "ridge: too large for me")
     drop_champion(run, "store=2/brand=amber")
-    score_fleet.fn(run)
+    score_fleet(run)
     rows = first_rows(run)
     brand, short = "brand model, scaled by", "fewer than partition.min_rows = 20"
     expected = {
@@ -76,7 +76,7 @@ def test_the_interval_of_a_fallback_holds_what_segments_stray(trained, monkeypat
 def test_a_dead_segment_without_a_model_says_both(trained):
     run = trained.run()
     drop_champion(run, DEAD)
-    score_fleet.fn(run)
+    score_fleet(run)
     dead = first_rows(run).loc[DEAD]
     assert dead.fallback_level == "brand"
     assert "its challenger was not promoted" in dead.reason
@@ -86,7 +86,7 @@ def test_a_dead_segment_without_a_model_says_both(trained):
 def test_a_model_that_cannot_be_run_takes_the_chain_and_harms_no_other(trained):
     run = trained.run()
     change_champions(run, [OWN, "brand=citra", "store=2/brand=citra"], onnx=b"no graph")
-    score_fleet.fn(run)
+    score_fleet(run)
     rows = first_rows(run)
     assert (rows.status == "ok").all()
     assert rows.loc[OWN].fallback_level == "brand"
@@ -102,8 +102,8 @@ def test_a_model_that_cannot_be_run_takes_the_chain_and_harms_no_other(trained):
 def test_a_champion_whose_column_left_the_fleet_file_takes_the_chain_with_its_name(trained):
     """Models of the release need the price; the fleet file has no features any more, nor have the rows."""
     run = trained.run("run-2", shop(features={}, score=None))
-    partition_observations.fn(run)
-    score_fleet.fn(run)
+    partition_observations(run)
+    score_fleet(run)
     rows = first_rows(run)
     told = "its champion needs price, which the fleet file no longer has; the brand model needs price"
     assert told in rows.loc[OWN].reason
@@ -118,16 +118,16 @@ def test_a_champion_whose_column_left_the_fleet_file_takes_the_chain_with_its_na
 
 
 def test_a_column_that_came_since_the_release_changes_nothing(trained):
-    score_fleet.fn(trained.run())
+    score_fleet(trained.run())
     before = first_rows(trained.run())
     run = trained.run("run-2", shop(features={"known": ["price"], "static": ["size"]}))
     trained.run().table(PREDICTIONS).replace([], lambda file: True)
     path = trained.folder / "sales" / "a.csv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0] + ",size", *(line + ",7" for line in lines[1:])]) + "\n")
-    ingest_files.fn(run, "observations", run.fleet.source)
-    partition_observations.fn(run)
-    score_fleet.fn(run)
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    score_fleet(run)
     after = first_rows(run)
     assert after.prediction.tolist() == pytest.approx(before.prediction.tolist())
 
@@ -143,7 +143,7 @@ def test_a_model_without_a_finite_number_takes_the_chain(trained, monkeypatch):
 
     run = trained.run()
     monkeypatch.setattr(LoadedModels, "run", huge)
-    score_fleet.fn(run)
+    score_fleet(run)
     own = first_rows(run).loc[OWN]
     assert own.fallback_level == "brand"
     assert "the model gives no finite number for the rows there are" in own.reason

@@ -80,7 +80,7 @@ def scored(trained):
     run = trained.run()
     change_champions(run, BROKEN, onnx=b"no graph")
     drop_champion(run, OWN)
-    score_fleet.fn(run)
+    score_fleet(run)
     return run
 
 
@@ -162,8 +162,8 @@ def test_rows_of_batch_scoring_are_those_of_predict_rows(rides_run):
     today = rides(30, 5, [*PAIRS, ("ulm", "new"), ("wien", "x")])
     today.loc[0, "distance"] = np.nan
     today.drop(columns="minutes").to_csv(run.context.home / "today" / "one.csv", index=False)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    score_fleet.fn(run)
+    ingest_files(run, "requests", run.fleet.score.source)
+    score_fleet(run)
     written = dict(list(run.table(PREDICTIONS).read().to_pandas().sort_values(["segment", "row"]).groupby("segment")))
     requests = run.table(landed(run.fleet, "requests")).read().sort_by([("segment", "ascending"), ("row", "ascending")])
     results = {}

@@ -16,7 +16,7 @@ from tasks.score import score_fleet
 
 def land(run, name, frame):
     frame.drop(columns="minutes").to_csv(run.context.home / "today" / name, index=False)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
+    ingest_files(run, "requests", run.fleet.score.source)
 
 
 def predictions(run):
@@ -28,7 +28,7 @@ def predictions(run):
 def test_every_row_of_an_input_is_predicted_once_and_only_new_inputs_are_scored(rides_run):
     today = rides(40, 1, PAIRS)
     land(rides_run, "one.csv", today)
-    assert score_fleet.fn(rides_run).rows == 40
+    assert score_fleet(rides_run).rows == 40
     found = predictions(rides_run).merge(today, on="ride")
     assert len(found) == 40
     assert np.abs(found.prediction - found.minutes).mean() < 1
@@ -38,12 +38,12 @@ def test_every_row_of_an_input_is_predicted_once_and_only_new_inputs_are_scored(
     assert not found.duplicated(["input_id", "row"]).any()
 
     version = rides_run.table(PREDICTIONS).version()
-    again = score_fleet.fn(rides_run)
+    again = score_fleet(rides_run)
     assert (again.rows, again.repeated) == (40, True)
     assert rides_run.table(PREDICTIONS).version() == version
 
     land(rides_run, "two.csv", rides(10, 2, PAIRS))
-    assert score_fleet.fn(rides_run).rows == 10
+    assert score_fleet(rides_run).rows == 10
     assert len(predictions(rides_run)) == 50
 
 
@@ -51,13 +51,13 @@ def test_the_same_content_under_two_names_is_one_input(rides_run):
     today = rides(12, 1, PAIRS)
     land(rides_run, "one.csv", today)
     land(rides_run, "copy.csv", today)
-    assert score_fleet.fn(rides_run).rows == 12
+    assert score_fleet(rides_run).rows == 12
     assert not predictions(rides_run).duplicated(["input_id", "row"]).any()
 
 
 def test_unseen_segments_take_the_parent_then_the_global_model(rides_run):
     land(rides_run, "one.csv", rides(9, 3, [("ulm", "new"), ("wien", "a"), ("ulm", "a")]))
-    score_fleet.fn(rides_run)
+    score_fleet(rides_run)
     found = predictions(rides_run).groupby("segment").first()
     assert found.loc["city=ulm/route=new", "fallback_level"] == "city"
     assert found.loc["city=wien/route=a", "fallback_level"] == "global"
@@ -68,7 +68,7 @@ def test_unseen_segments_take_the_parent_then_the_global_model(rides_run):
 def test_without_a_chain_an_unseen_segment_has_no_model_and_no_number(rides_run, workers):
     run = open_run(rides_run.context.home, workers, "run-2", rides_fleet(fallback=[]))
     land(run, "one.csv", rides(4, 3, [("wien", "a")]))
-    summary = score_fleet.fn(run)
+    summary = score_fleet(run)
     assert summary.statuses == {"no_model": 4}
     assert predictions(run).prediction.isna().all()
     assert predictions(run).model_name.isna().all()
@@ -79,7 +79,7 @@ def test_missing_and_unknown_values_are_predicted_with_what_training_knew(rides_
     today.loc[0, "distance"] = np.nan
     today.loc[1, "weather"] = "snow"
     land(rides_run, "one.csv", today)
-    score_fleet.fn(rides_run)
+    score_fleet(rides_run)
     found = predictions(rides_run)
     assert found.status.tolist() == ["ok"] * 6
     assert np.isfinite(found.prediction).all()
@@ -87,10 +87,10 @@ def test_missing_and_unknown_values_are_predicted_with_what_training_knew(rides_
 
 def test_an_input_without_a_valid_row_counts_as_scored(rides_run):
     (rides_run.context.home / "today" / "empty.csv").write_text("ride,city,route,distance,weather\n")
-    ingest_files.fn(rides_run, "requests", rides_run.fleet.score.source)
-    assert score_fleet.fn(rides_run).rows == 0
+    ingest_files(rides_run, "requests", rides_run.fleet.score.source)
+    assert score_fleet(rides_run).rows == 0
     version = rides_run.table(PREDICTIONS).version()
-    assert score_fleet.fn(rides_run).rows == 0
+    assert score_fleet(rides_run).rows == 0
     assert rides_run.table(PREDICTIONS).version() == version
 
 
@@ -111,8 +111,8 @@ def test_broken_champions_unseen_segments_and_rows_without_an_answer_harm_no_oth
     today = rides(8, 3, [("ulm", "a"), ("ulm", "b/c"), ("wien", "x")])
     today.loc[1, "distance"] = 1e9
     today.drop(columns="minutes").to_csv(run.context.home / "today" / "one.csv", index=False)
-    ingest_files.fn(run, "requests", run.fleet.score.source)
-    assert score_fleet.fn(run).rows == 8
+    ingest_files(run, "requests", run.fleet.score.source)
+    assert score_fleet(run).rows == 8
     rows = run.table(PREDICTIONS).read().to_pandas().set_index("row").sort_index()
     assert rows.loc[0].fallback_level == "city"
     assert rows.loc[0].reason.startswith("no model of its own (its own: the model cannot be run:")
