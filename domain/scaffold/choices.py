@@ -1,121 +1,165 @@
-"""Choices that forecast and regression fleets share, each with its reason."""
+"""Content and choices that forecast and regression fleets have in common, each choice with its reason."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from domain.reporting.formatting import format_count, format_percent
 from domain.scaffold.columns import Column
-from domain.scaffold.defaults import TargetShape, min_rows_of
+from domain.scaffold.defaults import metric_of, min_rows_of
+from domain.scaffold.roles import ColumnRoles
 from domain.scaffold.segments import Grouping
 from domain.scaffold.source_profile import ScaffoldChoice, SourceProfile, UserOptions
 from domain.scaffold.timestamps import TimeColumn
 
 __all__ = [
+    "MOST_ALTERNATIVES",
     "SERIES",
-    "constant_column",
+    "fleet_content",
     "min_rows_choice",
+    "segment_columns",
     "source_choice",
-    "source_content",
     "target_choice",
-    "target_content",
     "time_choice",
-    "zone_of",
+    "time_content",
 ]
 
 SERIES = "all"
-"""Value of the column that makes one segment of all rows."""
+"""Value of the added column that makes all rows one segment."""
 
-_OTHERS = 4
+MOST_ALTERNATIVES = 3
+_MOST_COLUMNS = 4
 
 
-def source_content(profile: SourceProfile, grouping: Grouping, columns: Sequence[Column]) -> dict[str, Any]:
+def fleet_content(
+    name: str,
+    task: str,
+    roles: ColumnRoles,
+    profile: SourceProfile,
+    *,
+    time: Mapping[str, Any] | None,
+    task_keys: Mapping[str, Any],
+    candidates: Sequence[str],
+    parents: Sequence[str] = (),
+    ahead: str = "",
+) -> dict[str, Any]:
+    """The content of a fleet file, in the order of its keys.
+
+    task_keys : keys that only this task has. parents : columns of the fallback chain. ahead : end of the description.
+    """
+    segment_by = segment_columns(roles)
+    return {
+        "name": name,
+        "description": f"{roles.target.name} by {', '.join(segment_by)}{ahead}",
+        "task": task,
+        "source": _source_content(profile, roles),
+        "segment_by": segment_by,
+        **({"time": dict(time)} if time is not None else {}),
+        "target": _target_content(roles),
+        **task_keys,
+        "candidates": list(candidates),
+        "backtest": {"metric": metric_of(roles.shape)},
+        "partition": {"min_rows": min_rows_of(roles.grouping)},
+        "fallback": [*({"parent": parent} for parent in parents), "global"],
+    }
+
+
+def segment_columns(roles: ColumnRoles) -> list[str]:
+    """Columns of segment_by: those of the grouping, or the added one that all rows share."""
+    return list(roles.grouping.columns) or [_constant_column(roles.columns)]
+
+
+def _source_content(profile: SourceProfile, roles: ColumnRoles) -> dict[str, Any]:
     """The source section: only what differs from the defaults."""
     content = profile.source.model_dump(exclude_defaults=True)
-    return content if grouping.columns else content | {"constants": {constant_column(columns): SERIES}}
+    return content if roles.grouping.columns else content | {"constants": {_constant_column(roles.columns): SERIES}}
 
 
-def constant_column(columns: Sequence[Column]) -> str:
-    """Name of the added column that all rows share."""
+def _constant_column(columns: Sequence[Column]) -> str:
     names = {column.name for column in columns}
     return next(name for name in ("series", "all_rows", "myriad_series") if name not in names)
 
 
+def _target_content(roles: ColumnRoles) -> dict[str, Any]:
+    content: dict[str, Any] = {"column": roles.target.name}
+    if roles.shape.transform != "none":
+        content["transform"] = roles.shape.transform
+    return content if roles.shape.minimum is None else content | {"minimum": 0}
+
+
 def source_choice(profile: SourceProfile, grouping: Grouping) -> ScaffoldChoice:
     """How the files are read."""
-    looked = "all of them" if profile.whole else "a sample of all"
-    parts = [f"{profile.rows:,} rows of {format_count(profile.files, 'file')} were looked at, {looked}."]
+    rows, files = f"{profile.rows:,} rows", format_count(profile.files, "file")
+    parts = [f"All {rows} of {files} were read." if profile.whole else f"A sample of {rows} from {files} was read."]
     parts += profile.notes
     if not grouping.columns:
-        parts.append("constants adds a column to all rows, so that the whole file is one segment.")
+        parts.append("constants adds a column with one value, so that all rows are one segment.")
     return ScaffoldChoice("source", profile.path, " ".join(parts))
 
 
-def target_content(target: Column, shape: TargetShape) -> dict[str, Any]:
-    """The target section."""
-    content: dict[str, Any] = {"column": target.name}
-    if shape.transform != "none":
-        content["transform"] = shape.transform
-    return content if shape.minimum is None else content | {"minimum": 0}
-
-
-def target_choice(targets: Sequence[Column], shape: TargetShape, options: UserOptions) -> ScaffoldChoice:
+def target_choice(roles: ColumnRoles, options: UserOptions) -> ScaffoldChoice:
     """Which column is predicted, and on which scale."""
-    target, others = targets[0], [f"{column.name}" for column in targets[1 : 1 + _OTHERS]]
-    numbers = target.distinct_numbers[~np.isnan(target.distinct_numbers)]
-    span = f"its values lie between {numbers.min():,.6g} and {numbers.max():,.6g}"
-    if options.target is not None:
-        why, sure = f"{target.name} as you said; {span}.", True
-    elif len(targets) == 1:
-        why, sure = f"{target.name} is the only number that varies and is neither id nor date; {span}.", True
-    elif target.meaning == "target":
-        sure = sum(column.meaning == "target" for column in targets) == 1
-        why = f"{target.name} is named like something to predict; {span}."
-    else:
-        why, sure = f"A guess: no name tells what is to be predicted; {span}.", False
+    target, shape = roles.target, roles.shape
+    why, sure = _target_reason(roles.targets, options)
     if shape.minimum is not None:
-        why += " None is negative, so that minimum: 0 keeps predictions from being so."
+        why += " No value is negative, so minimum: 0 keeps predictions from falling below zero."
     if shape.transform == "log1p":
-        why += f" They are skewed ({shape.skew:.1f}), so that ridge and trees are fitted to log(1 + value)."
+        why += f" The values are skewed ({shape.skew:.1f}), so ridge and trees are fitted to log(1 + value)."
     if target.missing or target.unread:
-        lost = format_percent(target.missing + target.unread, 1)
-        why += f" {lost} of the rows have no number there and are left out, with a reason, when files are read."
-    return ScaffoldChoice("target", target.name, why, tuple(others), sure)
+        share = format_percent(target.missing + target.unread, 1)
+        why += f" {share} of the rows have no number there; they are rejected, with a reason, when files are read."
+    others = tuple(column.name for column in roles.targets[1 : 1 + _MOST_COLUMNS])
+    return ScaffoldChoice("target", target.name, why, others, sure)
 
 
-def time_choice(time_columns: Sequence[TimeColumn], why: str, frequency: str, options: UserOptions) -> ScaffoldChoice:
+def _target_reason(targets: Sequence[Column], options: UserOptions) -> tuple[str, bool]:
+    """The reason for the target, and whether it is beyond doubt."""
+    target = targets[0]
+    numbers = target.distinct_numbers[~np.isnan(target.distinct_numbers)]
+    values = f"its values range from {numbers.min():,.6g} to {numbers.max():,.6g}"
+    if options.target is not None:
+        return f"{target.name}, as requested; {values}.", True
+    if len(targets) == 1:
+        return f"{target.name} is the only number that varies and is neither an id nor a date; {values}.", True
+    if target.meaning == "target":
+        only_one = sum(column.meaning == "target" for column in targets) == 1
+        return f"{target.name} is named like a quantity to predict; {values}.", only_one
+    return f"A guess: no column name suggests a target; {values}.", False
+
+
+def time_choice(times: Sequence[TimeColumn], why: str, frequency: str, options: UserOptions) -> ScaffoldChoice:
     """Which column is the time, and how it is read."""
-    times, others = time_columns[0], tuple(other.column.name for other in time_columns[1 : 1 + _OTHERS])
-    parts = [
-        "As you said." if options.time is not None else f"{times.column.name} holds times ({times.column.examples})."
-    ]
-    if times.format is not None:
-        parts.append(f"They are written as {times.format}.")
-    sure = True
-    if times.also is not None:
-        sure = False
-        parts.append(f"They could as well be {times.also}: no value tells day and month apart.")
-    if times.unread:
-        parts.append(
-            f"{format_percent(times.unread, 1)} of the rows have a text there that is no time; they are rejected."
-        )
+    chosen, others = times[0], tuple(other.name for other in times[1 : 1 + _MOST_COLUMNS])
+    parts = ["As requested." if options.time is not None else f"{chosen.name} holds times ({chosen.column.examples})."]
+    if chosen.format is not None:
+        parts.append(f"Their format is {chosen.format}.")
+    if chosen.alternative is not None:
+        parts.append(f"It could also be {chosen.alternative}: no value distinguishes day and month.")
+    if chosen.unread:
+        parts.append(f"{format_percent(chosen.unread, 1)} of the rows have no valid time; they are rejected.")
     parts.append(why)
-    if times.offsets and frequency != "h" and times.zone != "UTC":
-        parts.append(f"zone: the offsets in the file are those of {times.zone}, whose days count.")
-    return ScaffoldChoice("time", f"{times.column.name}, frequency {frequency}", " ".join(parts), others, sure)
+    if "zone" in time_content(chosen, frequency):
+        parts.append(f"zone: the offsets in the file are those of {chosen.zone}, where the days begin.")
+    return ScaffoldChoice(
+        "time", f"{chosen.name}, frequency {frequency}", " ".join(parts), others, chosen.alternative is None
+    )
+
+
+def time_content(times: TimeColumn, frequency: str) -> dict[str, Any]:
+    """The time section; the zone only where it decides where a period begins."""
+    content: dict[str, Any] = {"column": times.name, "frequency": frequency}
+    if times.format is not None:
+        content["format"] = times.format
+    return content | ({"zone": times.zone} if frequency != "h" and times.zone != "UTC" else {})
 
 
 def min_rows_choice(grouping: Grouping) -> ScaffoldChoice:
     """Which segments get a model of their own."""
-    least = min_rows_of(grouping)
-    short = int((grouping.counts < least).sum())
-    why = f"{short:,} of the {grouping.counted} have fewer rows and get the fallback instead of a model of their own."
+    min_rows = min_rows_of(grouping)
+    short = int((grouping.counts < min_rows).sum())
+    fallback = "the fallback instead of a model of their own"
+    why = f"{short:,} of the {grouping.segments_text} have fewer rows and get {fallback}."
     if not short:
-        why = "Every segment has as many; shorter ones would get the fallback instead of a model of their own."
-    return ScaffoldChoice("partition", f"min_rows {least}", why)
-
-
-def zone_of(times: TimeColumn, frequency: str) -> dict[str, str]:
-    """The zone of a time section, where it matters."""
-    return {"zone": times.zone} if frequency != "h" and times.zone != "UTC" else {}
+        why = f"Every segment has at least as many rows; shorter ones would get {fallback}."
+    return ScaffoldChoice("partition", f"min_rows {min_rows}", why)

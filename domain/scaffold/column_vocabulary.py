@@ -1,4 +1,4 @@
-"""What the name of a column says about its use, in the few languages that data often speak."""
+"""Column vocabulary: what the name of a column suggests about its use, in a few common languages."""
 
 import re
 from typing import Literal
@@ -6,10 +6,10 @@ from typing import Literal
 __all__ = ["Meaning", "column_meaning", "is_time_name", "split_name"]
 
 Meaning = Literal["id", "flag", "target", "date_part", "driver", "group", ""]
-"""id : names a thing. flag : yes or no, known ahead. target : what one wants to know ahead. date_part : month, weekday.
-driver : price, weather, size. group : what one has a model each for. Empty: the name says nothing."""
+"""id : identifies a thing. flag : yes or no, known in advance. target : a quantity worth predicting. date_part : month,
+weekday. driver : price, weather, size. group : a thing that may have a model of its own. Empty: no known word."""
 
-# In the order in which they win where a word, or several words, say more than one.
+# In order of precedence, where a name has words of several meanings.
 _WORDS: dict[Meaning, str] = {
     "id": "id ids key code sku ean gtin upc uuid guid zip postcode plz phone idx row rownum",
     "flag": "promo promotion promoted holiday holidays event onpromotion feat feature deal display open closed weekend "
@@ -39,24 +39,24 @@ _BOUNDARY = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])|[\W_]+")
 
 
 def split_name(name: str) -> list[str]:
-    """The lower-case words of a name: `StoreID` and `store_id` give store and id."""
+    """Split a name into lower-case words: `StoreID` and `store_id` both give store, id."""
     return [part.lower() for part in _BOUNDARY.split(name) if part]
 
 
 def column_meaning(name: str) -> Meaning:
-    """What a name means; the last word weighs most: `price_group` is a group. An id is one wherever the word stands."""
+    """Infer the meaning of a name. The last word decides, so `price_group` is a group; the word id decides anywhere."""
     parts = split_name(name)
     if not parts:
         return ""
     if _SETS["id"].intersection(parts) or parts[-1] in _LAST_WORD_ID:
         return "id"
-    for told in (parts[-1:], parts):
-        for kind, known in _SETS.items():
-            if known.intersection(told):
+    for candidates in (parts[-1:], parts):
+        for kind, vocabulary in _SETS.items():
+            if vocabulary.intersection(candidates):
                 return kind
     return ""
 
 
 def is_time_name(name: str) -> bool:
-    """Whether a name sounds like a time or a date."""
+    """Whether a name has a word for a time or a date."""
     return bool(_TIME.intersection(split_name(name)))

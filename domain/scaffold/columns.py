@@ -1,4 +1,4 @@
-"""Columns of a file that nobody has described: what is in each, told from its distinct values."""
+"""Profiles of undescribed columns, inferred from their distinct values."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from domain.scaffold.column_vocabulary import Meaning, column_meaning
 __all__ = ["Column", "Kind", "profile_columns"]
 
 Kind = Literal["integer", "number", "time", "text", "empty", "other"]
-"""What the values of a column are. other : lists, structures, bytes."""
+"""Kind of a column's values. other : lists, structures, bytes."""
 
 _ALMOST_ALL = 0.98
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -31,9 +31,11 @@ _COMMA_NUMBER = re.compile(
 class Column:
     """A column and its distinct values.
 
-    codes : index of each row's value, -1 where there is none, int64 [n]. texts : the values as text [d].
-    kind : of almost all values. padded : numbers with leading zeros, which only names have. typed : not text in the
-    file. unread : share of the rows that have a value which does not fit the kind.
+    kind : of almost all values.
+    codes : index of each row's value, -1 where it is missing, int64 of shape (n,).
+    texts : the distinct values as text, of length d. distinct : the same as an Arrow array.
+    padded : numbers with leading zeros, which are identifiers. typed : the file stores a type other than text.
+    unread : share of the rows whose value does not fit the kind.
     """
 
     name: str
@@ -69,23 +71,23 @@ class Column:
 
     @cached_property
     def distinct_numbers(self) -> FloatArray:
-        """The distinct values as numbers [d]; NaN where a value is none."""
+        """The distinct values as numbers, of shape (d,); NaN where a value is not a number."""
         return _numbers(self.distinct)
 
     @cached_property
     def numbers(self) -> FloatArray:
-        """Every row's number [n]; NaN where there is none."""
+        """The number of each row, of shape (n,); NaN where there is none."""
         padded = np.append(self.distinct_numbers, np.nan)
         return padded[self.codes]
 
     @cached_property
     def is_unique(self) -> bool:
-        """Whether every row has a value of its own."""
+        """Whether no two rows share a value and none is missing."""
         return self.rows > 1 and self.values == self.rows
 
     @cached_property
     def is_unique_run(self) -> bool:
-        """Whether it merely counts the rows: 1, 2, 3."""
+        """Whether the column merely numbers the rows: 1, 2, 3."""
         return self.is_unique and self.kind == "integer" and bool(np.all(np.diff(self.distinct_numbers) == 1))
 
     @property
@@ -95,9 +97,9 @@ class Column:
 
     @property
     def looks_formatted(self) -> bool:
-        """Whether its text is mostly numbers that are written with separators or units."""
-        looked = self.texts[:1000]
-        return self.kind == "text" and bool(looked) and _share(_COMMA_NUMBER, looked) > _ALMOST_ALL
+        """Whether the text consists mostly of numbers with separators or units."""
+        texts = self.texts[:1000]
+        return self.kind == "text" and bool(texts) and _share(_COMMA_NUMBER, texts) > _ALMOST_ALL
 
 
 def _share(pattern: re.Pattern[str], texts: tuple[str, ...]) -> float:
@@ -105,7 +107,7 @@ def _share(pattern: re.Pattern[str], texts: tuple[str, ...]) -> float:
 
 
 def profile_columns(table: pa.Table) -> list[Column]:
-    """Columns in the order of the table; times among text and numbers are found later, where names help."""
+    """Profile the columns of a table, in its order; times among text and numbers are found later, where names help."""
     return [_profile(name, table[name]) for name in table.column_names]
 
 
@@ -166,7 +168,7 @@ def _kind(distinct: pa.Array, codes: npt.NDArray[np.int64]) -> tuple[Kind, float
 
 
 def _row_share(fits: pa.Array, codes: npt.NDArray[np.int64]) -> float:
-    """Share of the rows that have a value whose value fits."""
+    """Share of the non-missing rows whose value fits."""
     known = codes[codes >= 0]
     mask: BoolArray = np.asarray(fits.to_numpy(zero_copy_only=False), dtype=bool)
     return float(mask[known].mean()) if len(known) else 0.0

@@ -1,4 +1,4 @@
-"""How a CSV file is written, told from its beginning: encoding, separator, decimal mark, header."""
+"""Dialect of a CSV file, inferred from its beginning: encoding, separator, decimal mark, header."""
 
 import csv
 import re
@@ -17,7 +17,10 @@ _VALUE = re.compile(r"^[+-]?[\d.,:/ TZ+-]+$")
 
 @dataclass(frozen=True)
 class Dialect:
-    """header : False where the first row looks like data."""
+    """How a CSV file is written.
+
+    header : False where the first row looks like data. names : the first row.
+    """
 
     delimiter: str
     decimal: Literal[".", ","]
@@ -26,20 +29,20 @@ class Dialect:
 
 
 def sniff_encoding(start: bytes) -> str:
-    """Encoding of a file that begins like this: utf-8 where that is possible, utf-16 by its mark, else cp1252."""
+    """Infer a file's encoding from its first bytes: utf-16 by its mark, utf-8 where it decodes, else cp1252."""
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     try:
-        # The last character may be cut.
+        # The last character may be cut off.
         start[: max(len(start) - 4, 0)].decode("utf-8")
     except UnicodeDecodeError as exc:
-        # Nor need the first bytes of a cut file end where a character ends.
+        # The first bytes of a file may also end in the middle of a character.
         return "utf-8" if exc.start > len(start) - 8 else "cp1252"
     return "utf-8"
 
 
 def sniff_dialect(text: str) -> Dialect:
-    """text : the beginning of the file, decoded; its last line may be cut."""
+    """Infer the dialect from the beginning of a file, decoded; its last line may be incomplete."""
     lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
     lines = lines[: max(1, min(len(lines) - 1, _LINES))]
     delimiter = max(_DELIMITERS, key=lambda mark: _fit(lines, mark))
@@ -53,7 +56,7 @@ def sniff_dialect(text: str) -> Dialect:
 
 
 def _fit(lines: list[str], delimiter: str) -> tuple[float, int]:
-    """How well a separator splits: the share of rows with the commonest number of columns, if there are several."""
+    """Score of a separator: the share of rows with the most common number of columns, 0 for a single column."""
     widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter))
     width, count = widths.most_common(1)[0] if widths else (1, 0)
     share = count / max(sum(widths.values()), 1)

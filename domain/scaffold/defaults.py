@@ -1,4 +1,4 @@
-"""Settings of a first fleet file, from what the segments have."""
+"""Default settings of a scaffolded fleet, derived from its segments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,10 @@ _CHILDREN = 3
 
 @dataclass(frozen=True)
 class TargetShape:
-    """How a target is distributed. zeros, negative : shares. skew : of values relative to their segment's mean."""
+    """Distribution of a target.
+
+    zeros, negative : shares of the values. skew : of the values relative to their segment's mean.
+    """
 
     zeros: float
     negative: float
@@ -42,20 +45,20 @@ class TargetShape:
 
 
 def shape_of(target: Column, grouping: Grouping) -> TargetShape:
-    """Shape of the target's values."""
+    """Describe the distribution of the target's values."""
     used = (grouping.codes >= 0) & ~np.isnan(target.numbers)
     values, codes = target.numbers[used], grouping.codes[used]
     if not len(values):
         return TargetShape(0.0, 0.0, 0.0)
     means = np.bincount(codes, values, grouping.segments) / np.maximum(np.bincount(codes, None, grouping.segments), 1)
-    safe = np.where(means > 0, means, 1.0)[codes]
-    relative = (values - means[codes]) / safe
+    scales = np.where(means > 0, means, 1.0)[codes]
+    relative = (values - means[codes]) / scales
     return TargetShape(float(np.mean(values == 0)), float(np.mean(values < 0)), _skew(relative))
 
 
 def _skew(values: FloatArray) -> float:
-    spread = values.std()
-    return float(np.mean((values - values.mean()) ** 3) / spread**3) if spread > 0 else 0.0
+    deviation = values.std()
+    return float(np.mean((values - values.mean()) ** 3) / deviation**3) if deviation > 0 else 0.0
 
 
 def horizon_of(frequency: Frequency, grouping: Grouping) -> int:
@@ -64,23 +67,23 @@ def horizon_of(frequency: Frequency, grouping: Grouping) -> int:
 
 
 def min_rows_of(grouping: Grouping) -> int:
-    """30, or less where a tenth of the segments have fewer: what that tenth has, but at least 6."""
+    """30, or the first decile of the rows per segment where that is lower, but at least 6."""
     return int(min(_MIN_ROWS, max(_LEAST_ROWS, np.floor(np.quantile(grouping.counts, 0.1)))))
 
 
 def fills_with_zero(grouping: Grouping, shape: TargetShape) -> bool:
-    """Whether rows seem to be there only when something happened."""
+    """Whether rows seem to exist only for periods in which something happened."""
     return grouping.filled < _GAPPY and shape.zeros < 0.01 and shape.negative == 0
 
 
 def is_intermittent(grouping: Grouping, shape: TargetShape) -> bool:
-    """Whether many periods have nothing."""
+    """Whether many periods are empty or zero."""
     empty = 1 - grouping.filled * (1 - shape.zeros) if fills_with_zero(grouping, shape) else shape.zeros
     return empty > _ZEROS
 
 
 def candidates_of(frequency: Frequency, grouping: Grouping, shape: TargetShape) -> list[str]:
-    """Candidates that suit a frequency, the length of the segments and how often they are zero."""
+    """Candidates that suit a frequency, the length of the segments and their share of empty periods."""
     periods = grouping.median_rows / max(grouping.filled, 0.01)
     return proposed(TypicalSegment("forecast", periods, SEASON[frequency], is_intermittent(grouping, shape)))
 
@@ -91,9 +94,10 @@ def metric_of(shape: TargetShape) -> str:
 
 
 def parents_of(grouping: Grouping, columns: Sequence[Column]) -> list[str]:
-    """Segment columns whose values have several segments each, the most specific first."""
+    """Segment columns whose values cover several segments each, the most specific first."""
     if len(grouping.columns) < 2:
         return []
     values = {column.name: column.values for column in columns if column.name in grouping.columns}
-    fitting = [name for name, count in values.items() if 1 < count <= min(_MOST_PARENTS, grouping.segments / _CHILDREN)]
-    return sorted(fitting, key=lambda name: -values[name])[:_PARENTS]
+    most = min(_MOST_PARENTS, grouping.segments / _CHILDREN)
+    parents = [name for name, count in values.items() if 1 < count <= most]
+    return sorted(parents, key=lambda name: -values[name])[:_PARENTS]

@@ -1,4 +1,4 @@
-"""Rows of files that nobody has described in, a first fleet file out: which column is what, and why."""
+"""Scaffold a fleet from rows that nobody has described: find the role of each column, and the reason for it."""
 
 import difflib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from domain.scaffold.columns import Column, profile_columns
 from domain.scaffold.forecast import scaffold_forecast
 from domain.scaffold.regression import scaffold_regression
 from domain.scaffold.reshaping import aggregate_rows, convert_epoch, join_dates, melt_columns, melt_periods
-from domain.scaffold.roles import assign_features, period_columns, target_columns, wide_columns
+from domain.scaffold.roles import ColumnRoles, assign_features, period_columns, target_columns, wide_columns
 from domain.scaffold.segments import (
     MOST_REPEATED,
     Grouping,
@@ -28,19 +28,45 @@ from domain.scaffold.timestamps import TimeColumn, find_time_columns, is_epoch, 
 __all__ = ["scaffold_fleet"]
 
 
+def scaffold_fleet(table: pa.Table, profile: SourceProfile, options: UserOptions, name: str) -> FleetScaffold:
+    """Scaffold the fleet file of an undescribed table.
+
+    Parameters
+    ----------
+    table : rows of the files, text or typed; CSV columns are text.
+    profile : how the files are read.
+    options : decisions of the user, which take precedence.
+    name : of the fleet.
+
+    Raises
+    ------
+    SourceError : no target, time or segments can be profiled, or the table has to be reshaped first. The message lists
+        the columns and names the option to give, or has the code that reshapes the table.
+    """
+    columns = profile_columns(table)
+    _check_options(columns, profile, options)
+    times = _times(columns, profile, options)
+    if not options.columns:
+        _refuse_wide(columns, times, profile)
+    epochs = [column for column in columns if is_epoch(column)]
+    if epochs and not times and options.allows(ForecastTask):
+        raise SourceError(f"{profile.path}: {convert_epoch(epochs[0], profile)}")
+    profiled = _ProfiledTable(columns, times, _targets(columns, times, profile, options), profile, options)
+    groupings = _series_groupings(profiled) if options.allows(ForecastTask) else []
+    if groupings:
+        return scaffold_forecast(name, profiled.roles(groupings), profile, options)
+    return scaffold_regression(name, _regression_roles(profiled), profile, options)
+
+
 @dataclass(frozen=True, eq=False)
 class _ProfiledTable:
-    """What is known so far. time_columns, targets : the likeliest first."""
+    """A table before its segments are known. times, targets : the most likely first."""
 
     columns: Sequence[Column]
-    time_columns: Sequence[TimeColumn]
+    times: Sequence[TimeColumn]
     targets: Sequence[Column]
     profile: SourceProfile
     options: UserOptions
-
-    @property
-    def times(self) -> TimeColumn | None:
-        return self.time_columns[0] if self.time_columns else None
 
     @property
     def target(self) -> Column:
@@ -48,43 +74,27 @@ class _ProfiledTable:
 
     @property
     def taken(self) -> list[str]:
-        """Columns that have a role already; other times are none to group by either."""
-        return [self.target.name, *(times.column.name for times in self.time_columns)]
+        """Columns that cannot be keys or features: the target, and every column of times."""
+        return [self.target.name, *(times.name for times in self.times)]
 
     @property
-    def wants_forecast(self) -> bool:
-        return self.options.task == ForecastTask.name or self.options.horizon is not None
+    def keys(self) -> list[Column]:
+        """Columns that may identify segments."""
+        return key_columns(self.columns, self.taken)
 
+    @property
+    def requested_keys(self) -> list[Column] | None:
+        """Columns of --segment-by; None without the option."""
+        names = self.options.segment_by
+        if names is None:
+            return None
+        return [column for name in names for column in self.columns if column.name == name]
 
-def scaffold_fleet(table: pa.Table, profile: SourceProfile, options: UserOptions, name: str) -> FleetScaffold:
-    """The fleet file of a table that nobody has described.
-
-    table : rows of the files, text or typed; CSV columns are text. name : of the fleet.
-    Raises SourceError that names what was looked at and the option to give, where nothing plausible is found or the
-    table has to be brought into another form before.
-    """
-    columns = profile_columns(table)
-    _check_options(columns, profile, options)
-    time_columns = _time_columns(columns, profile, options)
-    if not options.columns:
-        _refuse_wide(columns, time_columns, profile)
-    epochs = [column for column in columns if is_epoch(column)]
-    if epochs and not time_columns and options.allows(ForecastTask):
-        raise SourceError(f"{profile.path}: {convert_epoch(epochs[0], profile)}")
-    profiled = _ProfiledTable(
-        columns, time_columns, _targets(columns, time_columns, profile, options), profile, options
-    )
-    if options.allows(ForecastTask):
-        if profiled.times is None and profiled.wants_forecast:
-            raise SourceError(f"{profile.path}: a forecast needs a column of times; {_no_time(columns)}")
-        if profiled.times is not None:
-            found = _series(profiled, profiled.times)
-            if found:
-                features = assign_features(columns, [*profiled.taken, *found[0].columns], profiled.target, found[0])
-                return scaffold_forecast(
-                    name, profiled.time_columns, profiled.targets, found, features, columns, profile, options
-                )
-    return _regression(profiled, name)
+    def roles(self, groupings: Sequence[Grouping]) -> ColumnRoles:
+        """The roles of all columns with these groupings, the best first."""
+        best = groupings[0]
+        features = assign_features(self.columns, [*self.taken, *best.columns], self.target, best)
+        return ColumnRoles(self.columns, self.times, self.targets, groupings, features)
 
 
 def _check_options(columns: Sequence[Column], profile: SourceProfile, options: UserOptions) -> None:
@@ -95,32 +105,40 @@ def _check_options(columns: Sequence[Column], profile: SourceProfile, options: U
             hint = next((f"did you mean {other!r}? " for other in names if near and other.lower() == near[0]), "")
             raise SourceError(f"{profile.path}: {option} {name}: no such column; {hint}the file has {', '.join(names)}")
     if options.horizon is not None and not options.allows(ForecastTask):
-        raise SourceError(f"--horizon {options.horizon}: task regression has none; leave it out or use --task forecast")
+        raise SourceError(
+            f"--horizon {options.horizon}: task regression has no horizon; leave it out or use --task forecast"
+        )
     roles = [name for name in (options.target, options.time, *(options.segment_by or ())) if name is not None]
     repeated = sorted({name for name in roles if roles.count(name) > 1})
     if repeated:
-        raise SourceError(f"column {', '.join(repeated)} is named twice; --target, --time and --segment-by differ")
+        raise SourceError(
+            f"column {', '.join(repeated)} is named twice; --target, --time and --segment-by need different columns"
+        )
 
 
-def _time_columns(columns: Sequence[Column], profile: SourceProfile, options: UserOptions) -> list[TimeColumn]:
-    """Columns of times, the one that is wanted first."""
-    found = find_time_columns(
-        [column for column in columns if column.name not in (options.target, *(options.segment_by or ()))]
-    )
+def _times(columns: Sequence[Column], profile: SourceProfile, options: UserOptions) -> list[TimeColumn]:
+    """Columns of times, the requested one first."""
+    taken = (options.target, *(options.segment_by or ()))
+    times = find_time_columns([column for column in columns if column.name not in taken])
     if options.time is not None:
-        column = next(column for column in columns if column.name == options.time)
-        times = parse_time_column(column, asked=True)
-        if times is None:
-            raise SourceError(
-                f"{profile.path}: --time {column.name}: its values ({column.examples}) are in no format that is known; "
-                "write them as ISO 8601, such as 2024-01-31 or 2024-01-31 13:00"
-            )
-        return [times, *(other for other in found if other.column is not column)]
-    if found and found[0].format == "%Y" and options.allows(ForecastTask):
+        requested = _requested_time(columns, profile, options.time)
+        return [requested, *(other for other in times if other.column is not requested.column)]
+    if times and times[0].format == "%Y" and options.allows(ForecastTask):
         months = [column for column in columns if column.is_number and _is_month(column)]
         if months:
-            raise SourceError(f"{profile.path}: {join_dates(found[0].column, months[0], columns, profile)}")
-    return found
+            raise SourceError(f"{profile.path}: {join_dates(times[0].column, months[0], columns, profile)}")
+    return times
+
+
+def _requested_time(columns: Sequence[Column], profile: SourceProfile, name: str) -> TimeColumn:
+    column = next(column for column in columns if column.name == name)
+    times = parse_time_column(column, named_by_user=True)
+    if times is None:
+        raise SourceError(
+            f"{profile.path}: --time {name}: its values ({column.examples}) are not in a known time format; write them "
+            "as ISO 8601, such as 2024-01-31 or 2024-01-31 13:00"
+        )
+    return times
 
 
 def _is_month(column: Column) -> bool:
@@ -130,103 +148,112 @@ def _is_month(column: Column) -> bool:
     )
 
 
-def _refuse_wide(columns: Sequence[Column], time_columns: Sequence[TimeColumn], profile: SourceProfile) -> None:
-    """Tables that have to be melted before."""
+def _refuse_wide(columns: Sequence[Column], times: Sequence[TimeColumn], profile: SourceProfile) -> None:
+    """Refuse tables that have to be melted first."""
     periods = period_columns(columns)
     if periods:
         raise SourceError(f"{profile.path}: {melt_periods(periods, columns, profile)}")
-    wide = wide_columns(columns, time_columns[0]) if time_columns else []
-    if time_columns and wide and series_grouping([], time_columns[0]).repeated <= MOST_REPEATED:
-        raise SourceError(f"{profile.path}: {melt_columns(wide, time_columns[0], profile)}")
+    wide = wide_columns(columns, times[0]) if times else []
+    if wide and series_grouping([], times[0]).repeated <= MOST_REPEATED:
+        raise SourceError(f"{profile.path}: {melt_columns(wide, times[0], profile)}")
 
 
 def _targets(
-    columns: Sequence[Column], time_columns: Sequence[TimeColumn], profile: SourceProfile, options: UserOptions
+    columns: Sequence[Column], times: Sequence[TimeColumn], profile: SourceProfile, options: UserOptions
 ) -> list[Column]:
-    taken = {*(options.segment_by or ()), *([options.time] if options.time else [])}
-    found = [
-        column
-        for column in target_columns(columns, time_columns[0] if time_columns else None)
-        if column.name not in taken
-    ]
+    """Columns that could be the target, the most likely first; only the requested one, if there is one."""
     if options.target is not None:
-        column = next(column for column in columns if column.name == options.target)
-        if not column.is_number:
-            form = "; write them without separators and units" if column.looks_formatted else ""
-            raise SourceError(
-                f"{profile.path}: --target {column.name}: its values ({column.examples}) are no numbers{form}"
-            )
-        if column.values < 2:
-            raise SourceError(f"{profile.path}: --target {column.name}: it has one value only ({column.examples})")
-        return [column]
-    if not found:
+        return [_requested_target(columns, profile, options.target)]
+    taken = {*(options.segment_by or ()), options.time}
+    candidates = target_columns(columns, times[0] if times else None)
+    targets = [column for column in candidates if column.name not in taken]
+    if not targets:
         raise SourceError(
-            f"{profile.path}: no column can be the target, a number that varies and is neither an id nor a date; "
-            f"{'; '.join(_described(column) for column in columns)}. Name it with --target"
+            f"{profile.path}: no column can be the target, a number that varies and is neither an id nor a date: "
+            f"{_descriptions(columns)}. Name it with --target"
         )
-    return found
+    return targets
 
 
-def _described(column: Column) -> str:
+def _requested_target(columns: Sequence[Column], profile: SourceProfile, name: str) -> Column:
+    column = next(column for column in columns if column.name == name)
+    if not column.is_number:
+        way_out = "; write them without separators and units" if column.looks_formatted else ""
+        raise SourceError(f"{profile.path}: --target {name}: its values ({column.examples}) are not numbers{way_out}")
+    if column.values < 2:
+        raise SourceError(f"{profile.path}: --target {name}: it has only one value ({column.examples})")
+    return column
+
+
+def _descriptions(columns: Sequence[Column]) -> str:
+    return "; ".join(_description(column) for column in columns)
+
+
+def _description(column: Column) -> str:
     if column.kind == "empty":
         return f"{column.name!r} is empty"
-    told: str = "numbers written with separators or units" if column.looks_formatted else column.kind
-    if column.padded:
-        told = "numbers with leading zeros"
-    if column.kind != "other" and column.values == 1:
+    if column.kind == "other":
+        return f"{column.name!r} is nested"
+    if column.values == 1:
         return f"{column.name!r} has one value ({column.examples})"
-    return f"{column.name!r} is {told} ({column.examples})" if column.kind != "other" else f"{column.name!r} is nested"
+    content = {"integer": "whole numbers", "number": "numbers", "time": "times", "text": "text"}[column.kind]
+    if column.looks_formatted:
+        content = "numbers with separators or units"
+    if column.padded:
+        content = "numbers with leading zeros"
+    return f"{column.name!r} holds {content} ({column.examples})"
 
 
-def _no_time(columns: Sequence[Column]) -> str:
-    return f"looked at {'; '.join(_described(column) for column in columns)}. Name it with --time"
-
-
-def _series(profiled: _ProfiledTable, times: TimeColumn) -> list[Grouping]:
-    """Groupings for a forecast; none where the rows are no series and nobody asked for a forecast."""
-    profile, wanted = profiled.profile, profiled.options.segment_by
-    if wanted is not None:
-        grouping = series_grouping(
-            [column for name in wanted for column in profiled.columns if column.name == name], times
-        )
-        fits = grouping.frequency is not None and grouping.repeated <= MOST_REPEATED
-        found, too_fine = ([grouping], None) if fits else ([], None if grouping.repeated > MOST_REPEATED else grouping)
-    else:
-        found, too_fine = series_groupings(key_columns(profiled.columns, profiled.taken), times)
-    if found:
-        return found
-    if too_fine is not None and not _rows_alone(profiled):
-        raise SourceError(f"{profile.path}: {aggregate_rows(times, too_fine, profiled.target, profile, fine=True)}")
-    if profiled.wants_forecast:
-        keys = key_columns(profiled.columns, profiled.taken)
-        best = Grouping(wanted or tuple(column.name for column in keys[:2]), times.column.codes, times.column.codes)
-        raise SourceError(f"{profile.path}: {aggregate_rows(times, best, profiled.target, profile, fine=False)}")
+def _series_groupings(profiled: _ProfiledTable) -> list[Grouping]:
+    """Groupings into series, the best first; none if the rows are not series and no forecast was requested."""
+    profile, options, target = profiled.profile, profiled.options, profiled.target
+    forecast_requested = options.task == ForecastTask.name or options.horizon is not None
+    if not profiled.times:
+        if forecast_requested:
+            descriptions = _descriptions(profiled.columns)
+            raise SourceError(
+                f"{profile.path}: a forecast needs a column of times: {descriptions}. Name it with --time"
+            )
+        return []
+    times = profiled.times[0]
+    groupings, too_fine = _groupings_by_time(profiled, times)
+    if groupings:
+        return groupings
+    if too_fine is not None and not _has_row_key(profiled):
+        raise SourceError(f"{profile.path}: {aggregate_rows(times, too_fine, target, profile, too_fine=True)}")
+    if forecast_requested:
+        requested = grouping_of(profiled.requested_keys or profiled.keys[:2], profile.rows)
+        raise SourceError(f"{profile.path}: {aggregate_rows(times, requested, target, profile, too_fine=False)}")
     return []
 
 
-def _rows_alone(profiled: _ProfiledTable) -> bool:
-    """Whether single rows seem to matter: they have a key of their own."""
+def _groupings_by_time(profiled: _ProfiledTable, times: TimeColumn) -> tuple[list[Grouping], Grouping | None]:
+    """Groupings into series, and one whose rows are less than an hour apart."""
+    if profiled.requested_keys is None:
+        return series_groupings(profiled.keys, times)
+    requested = series_grouping(profiled.requested_keys, times)
+    if requested.repeated > MOST_REPEATED:
+        return [], None
+    return ([], requested) if requested.frequency is None else ([requested], None)
+
+
+def _has_row_key(profiled: _ProfiledTable) -> bool:
+    """Whether single rows seem to matter, since a column identifies them."""
     return any(column.is_unique for column in profiled.columns if column.name not in profiled.taken)
 
 
-def _regression(profiled: _ProfiledTable, name: str) -> FleetScaffold:
-    profile, options = profiled.profile, profiled.options
-    if options.segment_by is not None:
-        keys = [column for name in options.segment_by for column in profiled.columns if column.name == name]
-        found = regression_groupings(keys, profile.rows)
-        found = [grouping for grouping in found if len(grouping.columns) == len(keys)] or [
-            grouping_of(keys, profile.rows)
-        ]
+def _regression_roles(profiled: _ProfiledTable) -> ColumnRoles:
+    profile, keys = profiled.profile, profiled.requested_keys
+    if keys is None:
+        groupings = regression_groupings(profiled.keys, profile.rows) or [grouping_of([], profile.rows)]
     else:
-        found = regression_groupings(key_columns(profiled.columns, profiled.taken), profile.rows)
-        found = found or [grouping_of([], profile.rows)]
-    features = assign_features(profiled.columns, [*profiled.taken, *found[0].columns], profiled.target, found[0])
-    if not (features.known or features.static or features.categorical):
-        time = profiled.times
-        told = (
-            aggregate_rows(time, found[0], profiled.target, profile, fine=False) if time else _no_time(profiled.columns)
-        )
-        raise SourceError(f"{profile.path}: no column tells anything about {profiled.target.name!r}, and {told}")
-    return scaffold_regression(
-        name, profiled.time_columns, profiled.targets, found, features, profiled.columns, profile, options
-    )
+        groupings = [grouping_of(keys, profile.rows)]
+    roles = profiled.roles(groupings)
+    features = roles.features
+    if features.known or features.static or features.categorical:
+        return roles
+    if profiled.times:
+        hint = aggregate_rows(profiled.times[0], roles.grouping, profiled.target, profile, too_fine=False)
+    else:
+        hint = f"no column holds times: {_descriptions(profiled.columns)}. Name one with --time"
+    raise SourceError(f"{profile.path}: no column can help to predict {profiled.target.name!r}, and {hint}")

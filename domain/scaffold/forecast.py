@@ -1,4 +1,4 @@
-"""The first fleet file of a forecast."""
+"""Scaffold of a forecast fleet."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,17 +6,15 @@ from typing import Any
 from domain.config.fleet import SEASON, Frequency
 from domain.reporting.formatting import format_percent
 from domain.scaffold.choices import (
+    MOST_ALTERNATIVES,
     SERIES,
-    constant_column,
+    fleet_content,
     min_rows_choice,
     source_choice,
-    source_content,
     target_choice,
-    target_content,
     time_choice,
-    zone_of,
+    time_content,
 )
-from domain.scaffold.columns import Column
 from domain.scaffold.defaults import (
     HORIZON,
     TargetShape,
@@ -25,170 +23,144 @@ from domain.scaffold.defaults import (
     horizon_of,
     is_intermittent,
     metric_of,
-    min_rows_of,
     parents_of,
-    shape_of,
 )
-from domain.scaffold.roles import FeatureRoles
+from domain.scaffold.roles import ColumnRoles, FeatureRoles
 from domain.scaffold.segments import Grouping
 from domain.scaffold.source_profile import FleetScaffold, ScaffoldChoice, SourceProfile, UserOptions
-from domain.scaffold.timestamps import TimeColumn
 
 __all__ = ["scaffold_forecast"]
 
 _PERIODS: dict[Frequency, str] = {"h": "hours", "D": "days", "W": "weeks", "M": "months", "Q": "quarters", "Y": "years"}
-_OTHERS = 3
 
 
-def scaffold_forecast(
-    name: str,
-    time_columns: Sequence[TimeColumn],
-    targets: Sequence[Column],
-    found: Sequence[Grouping],
-    features: FeatureRoles,
-    columns: Sequence[Column],
-    profile: SourceProfile,
-    options: UserOptions,
-) -> FleetScaffold:
-    """found : groupings whose segments are series, the best first."""
-    grouping, shape, target = found[0], shape_of(targets[0], found[0]), targets[0]
+def scaffold_forecast(name: str, roles: ColumnRoles, profile: SourceProfile, options: UserOptions) -> FleetScaffold:
+    """Scaffold a forecast fleet; the segments of the groupings are series."""
+    grouping, shape = roles.grouping, roles.shape
     frequency: Frequency = grouping.frequency or "D"
     horizon = options.horizon or horizon_of(frequency, grouping)
-    segment_by = list(grouping.columns) or [constant_column(columns)]
-    parents = parents_of(grouping, columns)
-    names = candidates_of(frequency, grouping, shape)
-    content: dict[str, Any] = {
-        "name": name,
-        "description": f"{target.name} by {', '.join(segment_by)}, {horizon} {_PERIODS[frequency]} ahead",
-        "task": "forecast",
-        "source": source_content(profile, grouping, columns),
-        "segment_by": segment_by,
-        "time": _time_content(time_columns[0], frequency, grouping, shape),
-        "target": target_content(target, shape),
-        "horizon": horizon,
-        "candidates": names,
-        "backtest": {"metric": metric_of(shape)},
-        "partition": {"min_rows": min_rows_of(grouping)},
-        "fallback": [*({"parent": parent} for parent in parents), "global"],
-    }
+    candidates, parents = candidates_of(frequency, grouping, shape), parents_of(grouping, roles.columns)
+    gaps = {"gaps": "zero"} if fills_with_zero(grouping, shape) else {}
+    content = fleet_content(
+        name,
+        "forecast",
+        roles,
+        profile,
+        time=time_content(roles.times[0], frequency) | gaps,
+        task_keys={"horizon": horizon},
+        candidates=candidates,
+        parents=parents,
+        ahead=f", {horizon} {_PERIODS[frequency]} ahead",
+    )
     choices = [
         source_choice(profile, grouping),
-        ScaffoldChoice("task", "forecast", "Each segment has one row a period, so that its future can be forecast."),
-        _segment_choice(found, features, options),
-        time_choice(time_columns, _frequency_why(frequency, grouping, shape), frequency, options),
-        target_choice(targets, shape, options),
+        ScaffoldChoice("task", "forecast", "Each segment has one row per period, so its future can be forecast."),
+        _segment_choice(roles, options),
+        time_choice(roles.times, _frequency_reason(frequency, grouping, shape), frequency, options),
+        target_choice(roles, options),
         _horizon_choice(frequency, horizon, grouping, options),
-        _feature_choice(features),
-        _candidate_choice(names, frequency, grouping, shape),
-        ScaffoldChoice("backtest", metric_of(shape), _metric_why(metric_of(shape))),
+        _feature_choice(roles.features),
+        _candidate_choice(candidates, frequency, grouping, shape),
+        ScaffoldChoice("backtest", metric_of(shape), _metric_reason(metric_of(shape))),
         min_rows_choice(grouping),
-        _fallback_choice(parents, features, grouping),
+        _fallback_choice(parents, grouping),
     ]
-    return FleetScaffold(content, choices, _hints(features))
+    return FleetScaffold(content, choices, _hints(roles.features))
 
 
-def _time_content(times: TimeColumn, frequency: Frequency, grouping: Grouping, shape: TargetShape) -> dict[str, Any]:
-    content: dict[str, Any] = {"column": times.column.name, "frequency": frequency}
-    if times.format is not None:
-        content["format"] = times.format
-    content |= zone_of(times, frequency)
-    return content | ({"gaps": "zero"} if fills_with_zero(grouping, shape) else {})
-
-
-def _segment_choice(found: Sequence[Grouping], features: FeatureRoles, options: UserOptions) -> ScaffoldChoice:
-    grouping = found[0]
-    others = [other.told for other in found[1 : 1 + _OTHERS]]
+def _segment_choice(roles: ColumnRoles, options: UserOptions) -> ScaffoldChoice:
+    grouping, groups = roles.grouping, ", ".join(roles.features.groups)
+    others = tuple(other.label for other in roles.groupings[1 : 1 + MOST_ALTERNATIVES])
     if options.segment_by is not None:
-        why = f"As you said: {grouping.described}."
+        why = f"As requested: {grouping.size_text}."
     elif not grouping.columns:
-        why = f"The times alone tell the rows apart: this is one single series, {grouping.counts[0]:,} rows."
+        why = f"The times alone identify the rows: this is a single series of {grouping.counts[0]:,} rows."
     else:
-        why = f"The fewest columns that, with the time, tell the rows apart: {grouping.described}."
+        why = f"The fewest columns that, together with the time, identify a row: {grouping.size_text}."
     if grouping.repeated:
         why += f" {format_percent(grouping.repeated, 1)} of the rows repeat a segment and period; the first one counts."
-    if features.groups:
+    if groups:
         why += (
-            f" Each segment has one value of {', '.join(features.groups)}: add such a column here, and to fallback as "
-            "a parent, and short segments borrow from the others that share it."
+            f" Each segment has one value of {groups}: add such a column here, and to fallback as a parent, so that "
+            "short segments borrow from the others that share it."
         )
-    sure = options.segment_by is not None or len(found) == 1
-    return ScaffoldChoice(
-        "segment_by", ", ".join(grouping.columns) or f"one series ({SERIES})", why, tuple(others), sure
-    )
+    sure = options.segment_by is not None or len(roles.groupings) == 1
+    value = ", ".join(grouping.columns) or f"one series ({SERIES})"
+    return ScaffoldChoice("segment_by", value, why, others, sure)
 
 
-def _frequency_why(frequency: Frequency, grouping: Grouping, shape: TargetShape) -> str:
-    missing = 1 - grouping.filled
+def _frequency_reason(frequency: Frequency, grouping: Grouping, shape: TargetShape) -> str:
+    empty = 1 - grouping.filled
     season = f" with a season of {SEASON[frequency]}" if SEASON[frequency] > 1 else ""
-    told = f"Frequency {frequency}{season}: the longest period that has at most one row a segment"
-    if missing < 0.005:
-        return f"{told}; hardly any period lacks one."
-    told = f"{told}; {format_percent(missing, 1)} of the periods between first and last row have none"
+    reason = f"Frequency {frequency}{season}: the longest period with at most one row per segment"
+    if empty < 0.005:
+        return f"{reason}; hardly any period is empty."
+    reason = f"{reason}; {format_percent(empty, 1)} of the periods between first and last row are empty"
     if fills_with_zero(grouping, shape):
-        return f"{told}, and no value is 0, as if rows were there only when something happened: gaps count as zero."
-    return f"{told}. These are interpolated; gaps: zero or previous would fill them otherwise."
+        return f"{reason}, and hardly any value is 0, as if rows record only what happened: gaps count as zero."
+    return f"{reason}. They are interpolated; set gaps to zero or previous to fill them otherwise."
 
 
 def _horizon_choice(frequency: Frequency, horizon: int, grouping: Grouping, options: UserOptions) -> ScaffoldChoice:
+    periods = f"{horizon} {_PERIODS[frequency]}"
     if options.horizon is not None:
-        return ScaffoldChoice("horizon", str(horizon), f"As you said: {horizon} {_PERIODS[frequency]}.")
-    why = f"A usual horizon for {_PERIODS[frequency]}; set what your decisions need."
+        return ScaffoldChoice("horizon", str(horizon), f"As requested: {periods}.")
+    why = f"A usual horizon for {_PERIODS[frequency]}; set the one that your decisions need."
     if horizon < HORIZON[frequency]:
-        typical = f"{grouping.median_rows:,.0f} rows; the usual {HORIZON[frequency]} would be too many."
-        why = f"A quarter of a typical segment, which has {typical}"
-    return ScaffoldChoice("horizon", f"{horizon} {_PERIODS[frequency]}", why)
+        rows = f"{grouping.median_rows:,.0f} rows"
+        why = f"A quarter of a typical segment of {rows}; the usual {HORIZON[frequency]} would be too many."
+    return ScaffoldChoice("horizon", periods, why)
 
 
 def _feature_choice(features: FeatureRoles) -> ScaffoldChoice:
-    known, parts = [*features.known, *features.categorical], []
-    if known:
+    covariates, parts = [*features.known, *features.categorical], []
+    if covariates:
         parts.append(
-            f"Not used: {', '.join(known)}. A forecast can use a column only if its future values are known, such as "
-            "planned prices and promotions; there is no file with them yet. Without one the last values would be "
-            "carried forward, while the backtest would see the real ones and promise too much."
+            f"Not used: {', '.join(covariates)}. A forecast can use a column only if its future values are known, such "
+            "as planned prices and promotions, and there is no file with them yet. Without one, the last values would "
+            "be carried forward, while the backtest would use the actual ones and be too optimistic."
         )
     if features.static:
-        parts.append(f"{', '.join(features.static)}: one value a segment, which tells its own model nothing.")
+        parts.append(f"{', '.join(features.static)}: one value per segment, which does not help the segment's model.")
     if features.leaks:
-        parts.append(f"{', '.join(features.leaks)}: nearly the same as the target, so known no earlier.")
+        parts.append(f"{', '.join(features.leaks)}: nearly the same as the target, so not known any earlier.")
     if not parts:
-        parts.append("Besides its own past and the calendar there is nothing to forecast from.")
+        parts.append("There is nothing to forecast from but each segment's own past and the calendar.")
     return ScaffoldChoice("features", "own past and calendar only", " ".join(parts))
 
 
 def _candidate_choice(
-    names: Sequence[str], frequency: Frequency, grouping: Grouping, shape: TargetShape
+    candidates: Sequence[str], frequency: Frequency, grouping: Grouping, shape: TargetShape
 ) -> ScaffoldChoice:
-    why = f"Fast ones that suit {_PERIODS[frequency]}; their weighted combination competes too."
+    why = f"Fast candidates for {_PERIODS[frequency]}; their weighted combination competes too."
     if is_intermittent(grouping, shape):
         why = (
-            "Many periods have nothing, so croston and adida compete, which are made for that; a combination does too."
+            "Many periods are empty or zero, so croston and adida compete, which are made for that; a weighted "
+            "combination competes too."
         )
-    elif "ets" not in names and SEASON[frequency] > 1:
+    elif "ets" not in candidates and SEASON[frequency] > 1:
         why += " ets is left out: the segments are too short or too long for it."
-    return ScaffoldChoice(
-        "candidates", ", ".join(names), f"{why} lightgbm may be better on long segments and is much slower."
-    )
+    why += " lightgbm may be better on long segments but is much slower."
+    return ScaffoldChoice("candidates", ", ".join(candidates), why)
 
 
-def _metric_why(metric: str) -> str:
+def _metric_reason(metric: str) -> str:
     if metric == "mae":
-        return "mae: mean absolute error, since positive and negative values would cancel out in a share."
-    return "wape: sum of absolute errors over the sum of actuals, so that large segments count more."
+        return "mae: mean absolute error, since positive and negative values would cancel out in a relative error."
+    return "wape: sum of absolute errors over the sum of actuals, so large segments count more."
 
 
-def _fallback_choice(parents: Sequence[str], features: FeatureRoles, grouping: Grouping) -> ScaffoldChoice:
+def _fallback_choice(parents: Sequence[str], grouping: Grouping) -> ScaffoldChoice:
     if parents:
-        chain = ", else of its ".join(parents)
-        why = f"A segment without a model of its own takes that of its {chain}, else that of the whole fleet."
-    elif len(grouping.columns) == 0:
-        why = "What a series without a model of its own takes; with one series only, that is the same one."
+        chain = ", else that of its ".join(parents)
+        why = f"A segment without a model of its own uses that of its {chain}, else that of the whole fleet."
+    elif not grouping.columns:
+        why = "The model of a series without one of its own; with a single series, both are the same."
     else:
-        why = "A segment without a model of its own takes that of the whole fleet, scaled to its rows."
+        why = "A segment without a model of its own uses that of the whole fleet, scaled to its rows."
     return ScaffoldChoice("fallback", ", ".join([*parents, "global"]), why)
 
 
 def _hints(features: FeatureRoles) -> dict[str, Any]:
-    given = {"known": list(features.known), "categorical": list(features.categorical)}
-    used = {key: names for key, names in given.items() if names}
-    return {"features": used, "score": {"source": {"path": "path/of/future/values.csv"}}} if used else {}
+    covariates = features.config("known", "categorical")
+    return {"features": covariates, "score": {"source": {"path": "path/of/future/values.csv"}}} if covariates else {}

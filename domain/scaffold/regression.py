@@ -1,139 +1,109 @@
-"""The first fleet file of a regression: each row is predicted from its other columns."""
+"""Scaffold of a regression fleet, which predicts each row from its other columns."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from domain.config.candidates import TypicalSegment, proposed
 from domain.scaffold.choices import (
+    MOST_ALTERNATIVES,
     SERIES,
-    constant_column,
+    fleet_content,
     min_rows_choice,
     source_choice,
-    source_content,
     target_choice,
-    target_content,
     time_choice,
-    zone_of,
+    time_content,
 )
-from domain.scaffold.columns import Column
-from domain.scaffold.defaults import metric_of, min_rows_of, shape_of
-from domain.scaffold.roles import FeatureRoles
-from domain.scaffold.segments import Grouping
+from domain.scaffold.defaults import metric_of
+from domain.scaffold.roles import ColumnRoles, FeatureRoles
 from domain.scaffold.source_profile import FleetScaffold, ScaffoldChoice, SourceProfile, UserOptions
 from domain.scaffold.timestamps import TimeColumn
 
 __all__ = ["scaffold_regression"]
 
-_OTHERS = 3
-_HOUR_US = 3_600_000_000
+_DAY_US = 24 * 3_600_000_000
 
 
-def scaffold_regression(
-    name: str,
-    time_columns: Sequence[TimeColumn],
-    targets: Sequence[Column],
-    found: Sequence[Grouping],
-    features: FeatureRoles,
-    columns: Sequence[Column],
-    profile: SourceProfile,
-    options: UserOptions,
-) -> FleetScaffold:
-    """found : groupings, the best first."""
-    grouping, target = found[0], targets[0]
-    shape = shape_of(target, grouping)
-    segment_by = list(grouping.columns) or [constant_column(columns)]
-    content: dict[str, Any] = {
-        "name": name,
-        "description": f"{target.name} by {', '.join(segment_by)}",
-        "task": "regression",
-        "source": source_content(profile, grouping, columns),
-        "segment_by": segment_by,
-    }
+def scaffold_regression(name: str, roles: ColumnRoles, profile: SourceProfile, options: UserOptions) -> FleetScaffold:
+    """Scaffold a regression fleet."""
+    grouping, features, metric = roles.grouping, roles.features, metric_of(roles.shape)
     candidates = proposed(TypicalSegment("regression", grouping.median_rows))
+    time = _time_content(roles.times[0]) if roles.times else None
+    task_keys: dict[str, Any] = {"row_key": [features.row_keys[0]]} if features.row_keys else {}
+    task_keys["features"] = features.config("known", "static", "categorical")
+    content = fleet_content(name, "regression", roles, profile, time=time, task_keys=task_keys, candidates=candidates)
     choices = [
         source_choice(profile, grouping),
-        _task_choice(time_columns, options),
-        _segment_choice(found, options),
-        target_choice(targets, shape, options),
-        _feature_choice(features, grouping),
-        ScaffoldChoice("candidates", ", ".join(candidates), "median is the naive baseline; lightgbm is the slow one."),
-        ScaffoldChoice("backtest", metric_of(shape), _metric_why(metric_of(shape))),
+        _task_choice(roles.times, options),
+        _segment_choice(roles, options),
+        target_choice(roles, options),
+        _feature_choice(features),
+        ScaffoldChoice("candidates", ", ".join(candidates), "median is the naive baseline; lightgbm is the slowest."),
+        ScaffoldChoice("backtest", metric, _metric_reason(metric)),
         min_rows_choice(grouping),
-        ScaffoldChoice("fallback", "global", "A segment without a model of its own takes that of the whole fleet."),
+        ScaffoldChoice("fallback", "global", "A segment without a model of its own uses that of the whole fleet."),
     ]
-    if time_columns:
-        time = _time_content(time_columns[0])
-        content["time"] = time
+    if time is not None:
         why = "It orders the rows, so that the backtest learns from the past; predictions do not use it."
-        choices.append(time_choice(time_columns, why, time["frequency"], options))
-    content["target"] = target_content(target, shape)
+        choices.append(time_choice(roles.times, why, time["frequency"], options))
     if features.row_keys:
-        content["row_key"] = [features.row_keys[0]]
         choices.append(_key_choice(features))
-    named = (("known", features.known), ("static", features.static), ("categorical", features.categorical))
-    content["features"] = {key: list(names) for key, names in named if names}
-    content["candidates"] = candidates
-    content["backtest"] = {"metric": metric_of(shape)}
-    content["partition"] = {"min_rows": min_rows_of(grouping)}
-    content["fallback"] = ["global"]
     return FleetScaffold(content, choices, {"score": {"source": {"path": "path/of/rows/to/score.csv"}}})
 
 
-def _task_choice(time_columns: Sequence[TimeColumn], options: UserOptions) -> ScaffoldChoice:
+def _task_choice(times: Sequence[TimeColumn], options: UserOptions) -> ScaffoldChoice:
+    rule = "each row is predicted from its other columns"
     if options.task is not None:
-        return ScaffoldChoice("task", "regression", "As you said: each row is predicted from its other columns.")
-    if not time_columns:
-        why = "No column holds times, so each row is predicted from its other columns."
-        return ScaffoldChoice("task", "regression", why)
+        return ScaffoldChoice("task", "regression", f"As requested: {rule}.")
+    if not times:
+        return ScaffoldChoice("task", "regression", f"No column holds times, so {rule}.")
     why = (
-        f"No columns distinguish the rows that share a {time_columns[0].column.name}, so they do not form series to "
-        "forecast; each row is predicted from its other columns. For a forecast, aggregate to one row per segment and "
-        "period, or name the columns with --segment-by."
+        f"No columns distinguish the rows that share a {times[0].name}, so they are not series to forecast; {rule}. "
+        "For a forecast, aggregate to one row per segment and period, or name the columns with --segment-by."
     )
     return ScaffoldChoice("task", "regression", why, ("forecast",), sure=False)
 
 
-def _segment_choice(found: Sequence[Grouping], options: UserOptions) -> ScaffoldChoice:
-    grouping = found[0]
+def _segment_choice(roles: ColumnRoles, options: UserOptions) -> ScaffoldChoice:
+    grouping = roles.grouping
     if options.segment_by is not None:
-        return ScaffoldChoice("segment_by", ", ".join(grouping.columns), f"As you said: {grouping.described}.")
+        return ScaffoldChoice("segment_by", ", ".join(grouping.columns), f"As requested: {grouping.size_text}.")
     if not grouping.columns:
-        why = "No column has values with enough rows each, so all rows make one segment."
+        why = "No column has values with enough rows each, so all rows are one segment."
         return ScaffoldChoice("segment_by", f"one segment ({SERIES})", why)
-    others = tuple(other.told for other in found[1 : 1 + _OTHERS])
+    others = tuple(other.label for other in roles.groupings[1 : 1 + MOST_ALTERNATIVES])
     why = (
-        f"One model for each value: {grouping.described}. Enough to learn from; what to have a model each for is "
-        "yours to say."
+        f"One model per value: {grouping.size_text}. That is enough to learn from, but only you know which segments "
+        "deserve a model of their own."
     )
     return ScaffoldChoice("segment_by", ", ".join(grouping.columns), why, others, sure=not others)
 
 
 def _time_content(times: TimeColumn) -> dict[str, Any]:
     instants = times.instants.astype("datetime64[us]").astype("int64")
-    frequency = "D" if (instants % (24 * _HOUR_US) == 0).all() or times.column.kind == "integer" else "h"
-    content: dict[str, Any] = {"column": times.column.name, "frequency": frequency}
-    content |= {} if times.format is None else {"format": times.format}
-    return content | zone_of(times, frequency)
+    daily = (instants % _DAY_US == 0).all() or times.column.kind == "integer"
+    return time_content(times, "D" if daily else "h")
 
 
 def _key_choice(features: FeatureRoles) -> ScaffoldChoice:
     key, others = features.row_keys[0], features.row_keys[1:]
-    return ScaffoldChoice("row_key", key, f"{key} is different in every row; it is copied to the predictions.", others)
+    return ScaffoldChoice("row_key", key, f"{key} differs in every row; it is copied to the predictions.", others)
 
 
-def _feature_choice(features: FeatureRoles, grouping: Grouping) -> ScaffoldChoice:
-    used = [*features.known, *features.static, *features.categorical]
-    parts = ["Columns to predict from. Remove those that are not known yet when a prediction is needed."]
+def _feature_choice(features: FeatureRoles) -> ScaffoldChoice:
+    columns = [*features.known, *features.static, *features.categorical]
+    parts = ["Columns to predict from. Remove those whose values are not known yet when a prediction is needed."]
     if features.leaks:
-        names = ", ".join(features.leaks)
-        parts.append(f"Left out: {names}, nearly the same as the target, as if known only afterwards.")
+        leaks = ", ".join(features.leaks)
+        parts.append(f"Left out: {leaks}, nearly the same as the target and so perhaps known only afterwards.")
     if features.unused or features.groups:
         names = ", ".join([*features.unused, *features.groups])
-        parts.append(f"Also left out: {names}; ids, constants, texts with many values, and what the segment tells.")
-    return ScaffoldChoice("features", ", ".join(used), " ".join(parts), sure=not features.leaks)
+        parts.append(f"Also left out: {names}; ids, constants, texts with many values, columns fixed by the segment.")
+    return ScaffoldChoice("features", ", ".join(columns), " ".join(parts), sure=not features.leaks)
 
 
-def _metric_why(metric: str) -> str:
+def _metric_reason(metric: str) -> str:
+    rmse = "rmse gives large errors more weight; it goes with mean instead of median."
     if metric == "mae":
-        return "mae: mean absolute error. rmse weighs large errors more; it goes with mean in place of median."
-    return "wape: sum of absolute errors over the sum of actuals. rmse weighs large errors more; it goes with mean."
+        return f"mae: mean absolute error. {rmse}"
+    return f"wape: sum of absolute errors over the sum of actuals. {rmse}"

@@ -1,4 +1,4 @@
-"""What to do with a table that has another form than a fleet needs: in words, and as a few lines of Python."""
+"""Messages for a table of another form than a fleet needs, with the pandas code that reshapes it."""
 
 from collections.abc import Sequence
 
@@ -9,87 +9,93 @@ from domain.scaffold.timestamps import TimeColumn
 
 __all__ = ["aggregate_rows", "convert_epoch", "join_dates", "melt_columns", "melt_periods"]
 
-_SHOWN = 4
-_TURN = "A fleet needs one row a segment and period; turn it with pandas"
+_MOST_NAMES = 4
+_RESHAPE = "A fleet needs one row per segment and period; reshape the table with pandas"
 
 
 def melt_columns(wide: Sequence[Column], times: TimeColumn, profile: SourceProfile) -> str:
-    """A column a segment."""
-    time = times.column.name
-    told = (
-        f"the table looks wide: each of {len(wide)} columns ({_shown(wide)}) has one segment's values by {time!r}. "
-        f"{_TURN}"
+    """Message for a table with one column per segment."""
+    message = (
+        f"the table looks wide: each of {len(wide)} columns ({_names(wide)}) holds one segment's values by "
+        f"{times.name!r}. {_RESHAPE}"
     )
-    melt = f'frame.melt(id_vars=["{time}"], var_name="series", value_name="value")'
-    ways_out = f"or, if one of these columns is the target and the others belong to it: --target {wide[-1].name}"
-    return _snippet(told, [melt], profile, ways_out)
+    melt = f'frame.melt(id_vars=["{times.name}"], var_name="series", value_name="value")'
+    alternative = f"or, if one of these columns is the target and the others describe it: --target {wide[-1].name}"
+    return _with_code(message, [melt], profile, alternative)
 
 
 def melt_periods(periods: Sequence[Column], columns: Sequence[Column], profile: SourceProfile) -> str:
-    """A column a period."""
-    keys = [column.name for column in columns if column not in periods]
-    told = (
-        f"the table looks wide: {len(periods)} columns ({_shown(periods)}) are periods, and each row is a segment. "
-        f"{_TURN}"
+    """Message for a table with one column per period."""
+    message = (
+        f"the table looks wide: {len(periods)} columns ({_names(periods)}) are periods, and each row is a segment. "
+        f"{_RESHAPE}"
     )
-    names = ", ".join(f'"{name}"' for name in keys)
-    melt = f'frame.melt(id_vars=[{names}], var_name="period", value_name="value")'
-    return _snippet(
-        told,
-        [melt],
-        profile,
-        "the names of these columns become times, and have to be dates such as 2024-01-31 or 2024-01",
-    )
+    keys = ", ".join(f'"{column.name}"' for column in columns if column not in periods)
+    melt = f'frame.melt(id_vars=[{keys}], var_name="period", value_name="value")'
+    note = "the names of these columns become times and have to be dates such as 2024-01-31 or 2024-01"
+    return _with_code(message, [melt], profile, note)
 
 
 def join_dates(year: Column, month: Column, columns: Sequence[Column], profile: SourceProfile) -> str:
-    """Columns that are parts of one date."""
+    """Message for a date that is spread over columns."""
     days = [
         column for column in columns if column.meaning == "date_part" and column is not month and column is not year
     ]
     day = next((column for column in days if column.is_number and column.distinct_numbers.max() > 12), None)
     parts = [year, month, *([day] if day is not None and day.distinct_numbers.max() <= 31 else [])]
-    named = ", ".join(f'{key}=frame["{part.name}"]' for key, part in zip(("year", "month", "day"), parts, strict=False))
-    last = "" if len(parts) == 3 else ", day=1"
-    told = f"columns {_shown(parts)} are parts of one date, and a fleet needs it in one column; join them with pandas"
-    join = f"frame.assign(date=pd.to_datetime(dict({named}{last})))"
-    return _snippet(told, [join], profile, f"or, if a row is a whole year: --time {year.name}")
+    fields = ", ".join(
+        f'{key}=frame["{part.name}"]' for key, part in zip(("year", "month", "day"), parts, strict=False)
+    )
+    first_day = "" if len(parts) == 3 else ", day=1"
+    message = (
+        f"columns {_names(parts)} are the parts of a date; a fleet needs a single column, so join them with pandas"
+    )
+    join = f"frame.assign(date=pd.to_datetime(dict({fields}{first_day})))"
+    return _with_code(message, [join], profile, f"or, if a row is a whole year: --time {year.name}")
 
 
 def convert_epoch(column: Column, profile: SourceProfile) -> str:
-    """Times as numbers of seconds."""
+    """Message for times that are seconds or milliseconds since 1970."""
     unit = "s" if column.distinct_numbers.max() < 1e10 else "ms"
-    told = f"{column.name!r} looks like times in {unit} since 1970, which are not read; write them as dates with pandas"
+    message = (
+        f"{column.name!r} looks like times in {unit} since 1970, which are not supported; convert them to dates with "
+        "pandas"
+    )
     name = f'"{column.name}"'
     step = f'frame[{name}] = pd.to_datetime(frame[{name}], unit="{unit}")'
-    return _snippet(told, [step, "frame"], profile, "or, if they are no times: --task regression")
+    return _with_code(message, [step, "frame"], profile, "or, if they are not times: --task regression")
 
 
-def aggregate_rows(times: TimeColumn, grouping: Grouping, target: Column, profile: SourceProfile, *, fine: bool) -> str:
-    """Several rows a period. fine : the rows are series, but closer than an hour."""
-    time = times.column.name
-    keys = [*grouping.columns, time]
-    if fine:
-        told = "rows of a segment are closer than an hour, the shortest period there is; sum them up with pandas"
-        floor = f'frame["{time}"] = pd.to_datetime(frame["{time}"]).dt.floor("h")'
+def aggregate_rows(
+    times: TimeColumn, grouping: Grouping, target: Column, profile: SourceProfile, *, too_fine: bool
+) -> str:
+    """Message for several rows per segment and period.
+
+    too_fine : the rows are series, but less than an hour apart.
+    """
+    if too_fine:
+        period = "h"
+        message = "rows of a segment are less than an hour apart, the shortest period there is; sum them up with pandas"
     else:
-        told = (
-            f"no columns tell the rows of one {time!r} apart: there are several rows a segment and period. A forecast "
-            "needs one; name the columns with --segment-by, or sum the rows up with pandas"
+        period = "D"
+        message = (
+            f"no columns distinguish the rows that share a {times.name!r}: there are several rows per segment and "
+            "period. A forecast needs one; name the columns with --segment-by, or sum the rows up with pandas"
         )
-        floor = f'frame["{time}"] = pd.to_datetime(frame["{time}"]).dt.floor("D")'
-    names = ", ".join(f'"{name}"' for name in keys)
-    total = f'frame.groupby([{names}], as_index=False)["{target.name}"].sum()'
-    return _snippet(told, [floor, total], profile, "or predict each row from its other columns: --task regression")
+    floor = f'frame["{times.name}"] = pd.to_datetime(frame["{times.name}"]).dt.floor("{period}")'
+    keys = ", ".join(f'"{name}"' for name in (*grouping.columns, times.name))
+    total = f'frame.groupby([{keys}], as_index=False)["{target.name}"].sum()'
+    alternative = "or predict each row from its other columns: --task regression"
+    return _with_code(message, [floor, total], profile, alternative)
 
 
-def _snippet(told: str, steps: Sequence[str], profile: SourceProfile, then: str) -> str:
-    *before, last = steps
-    lines = ["import pandas as pd", profile.reading(), *before, f'{last}.to_csv("long.csv", index=False)']
+def _with_code(message: str, steps: Sequence[str], profile: SourceProfile, alternative: str) -> str:
+    *earlier, last = steps
+    lines = ["import pandas as pd", profile.pandas_code(), *earlier, f'{last}.to_csv("long.csv", index=False)']
     code = "\n".join(f"    {line}" for line in lines)
-    return f"{told}:\n{code}\nthen: myriad new long.csv; {then}"
+    return f"{message}:\n{code}\nthen: myriad new long.csv; {alternative}"
 
 
-def _shown(columns: Sequence[Column]) -> str:
-    names = [repr(column.name) for column in columns[:_SHOWN]]
-    return ", ".join(names) + (", ..." if len(columns) > _SHOWN else "")
+def _names(columns: Sequence[Column]) -> str:
+    names = [repr(column.name) for column in columns[:_MOST_NAMES]]
+    return ", ".join(names) + (", ..." if len(columns) > _MOST_NAMES else "")

@@ -1,4 +1,4 @@
-"""What a first fleet file is written from: the files as they were read, and what the user wants."""
+"""Inputs and output of `myriad new`: how the files are read, what the user asked for, and the scaffold of a fleet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ __all__ = ["FleetScaffold", "ScaffoldChoice", "SourceProfile", "UserOptions"]
 
 @dataclass(frozen=True)
 class SourceProfile:
-    """Raw files and how they are read.
+    """Raw files and how to read them.
 
-    files : how many there are. rows : how many rows were looked at. whole : all there are.
-    notes : what a reader of the fleet file should know of how they are read.
+    files : number of files. rows : number of rows read. whole : every row was read.
+    notes : remarks on reading the files, for the reader of the fleet file.
     """
 
     source: Source
@@ -28,19 +28,19 @@ class SourceProfile:
     def path(self) -> str:
         return self.source.path
 
-    def reading(self) -> str:
-        """Python that reads the files into a frame, for advice."""
+    def pandas_code(self) -> str:
+        """Python code that reads the files into a pandas frame, for messages."""
         if self.source.path.lower().endswith((".parquet", ".pq")):
             return f'frame = pd.read_parquet("{self.path}")'
-        given = {"sep": (self.source.delimiter, ","), "decimal": (self.source.decimal, ".")}
-        given |= {"encoding": (self.source.encoding, "utf-8")}
-        told = "".join(f", {name}={value!r}" for name, (value, usual) in given.items() if value != usual)
-        return f'frame = pd.read_csv("{self.path}"{told})'
+        defaults = {"sep": (self.source.delimiter, ","), "decimal": (self.source.decimal, ".")}
+        defaults |= {"encoding": (self.source.encoding, "utf-8")}
+        arguments = "".join(f", {key}={value!r}" for key, (value, default) in defaults.items() if value != default)
+        return f'frame = pd.read_csv("{self.path}"{arguments})'
 
 
 @dataclass(frozen=True)
 class UserOptions:
-    """What the user says; None where the data are to tell."""
+    """Options of `myriad new`; None leaves the decision to the data."""
 
     name: str | None = None
     target: str | None = None
@@ -55,18 +55,18 @@ class UserOptions:
 
     @property
     def columns(self) -> Mapping[str, str]:
-        """Named column -> the option that names it."""
-        named = [(self.target, "--target"), (self.time, "--time")]
-        named += [(name, "--segment-by") for name in self.segment_by or ()]
-        return {name: option for name, option in named if name is not None}
+        """Column -> the option that names it."""
+        pairs = [(self.target, "--target"), (self.time, "--time")]
+        pairs += [(name, "--segment-by") for name in self.segment_by or ()]
+        return {name: option for name, option in pairs if name is not None}
 
 
 @dataclass(frozen=True)
 class ScaffoldChoice:
-    """One choice of a scaffold.
+    """One decision of a scaffold.
 
-    key : of the fleet file. value : what was chosen, for people. why : a sentence or two. others : what else was
-    possible. sure : False where the data leave it open.
+    key : of the fleet file. value : the chosen value, as text. why : a sentence or two. others : alternatives.
+    sure : False where the data leave the decision open.
     """
 
     key: str
@@ -77,15 +77,15 @@ class ScaffoldChoice:
 
     @property
     def comment(self) -> str:
-        """Why, and what else was possible."""
+        """The reason and the alternatives."""
         return f"{self.why} Also possible: {'; '.join(self.others)}." if self.others else self.why
 
 
 @dataclass(frozen=True)
 class FleetScaffold:
-    """A fleet file's content, and a choice for each key that needs a reason.
+    """Content of a fleet file, with a choice for each key that needs a reason.
 
-    hints : key -> content that the reader may want instead.
+    hints : key -> content that the reader may want to add.
     """
 
     content: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The time of undescribed data: which column, how it is written, and how long a period is."""
+"""Times of undescribed data: which column, in which format, and at which frequency."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -43,32 +43,38 @@ _ZONES: dict[tuple[float, ...], str] = {
     (-5.0, -4.0): "America/New_York", (-6.0, -5.0): "America/Chicago", (-7.0, -6.0): "America/Denver",
     (-8.0, -7.0): "America/Los_Angeles", (10.0, 11.0): "Australia/Sydney", (12.0, 13.0): "Pacific/Auckland",
 }  # fmt: skip
-"""The best-known zone of a pair of winter and summer offsets."""
+"""The best-known zone for a pair of winter and summer offsets."""
 
 
 @dataclass(frozen=True, eq=False)
 class TimeColumn:
-    """A time column as it can be read.
+    """A column of times and how to read it.
 
-    format : None for ISO 8601. also : another format that reads all values. instants : UTC, to the microsecond, of
-    the column's distinct values [d]. offsets : hours from UTC that the texts name; empty where they name none.
+    format : None for ISO 8601. alternative : another format that reads all values.
+    instants : the column's distinct values in UTC, to the microsecond, of shape (d,).
+    offsets : hours from UTC that appear in the text; empty where none does. unread : share of the rows whose value is
+    not a time.
     """
 
     column: Column
     format: str | None
-    also: str | None
+    alternative: str | None
     instants: npt.NDArray[np.datetime64]
     offsets: tuple[float, ...] = ()
     unread: float = 0.0
 
+    @property
+    def name(self) -> str:
+        return self.column.name
+
     def rows(self) -> npt.NDArray[np.datetime64]:
-        """The instant of each row [n]; NaT where there is none."""
+        """The instant of each row, of shape (n,); NaT where there is none."""
         padded = np.append(self.instants, np.datetime64("NaT", "us"))
         return padded[self.column.codes]
 
     @property
     def zone(self) -> str:
-        """The zone whose days the texts mean, as well as their offsets tell it."""
+        """The zone that determines the days, as far as the offsets identify it."""
         if self.offsets in ((), (0.0,)):
             return "UTC"
         if self.offsets in _ZONES:
@@ -78,87 +84,87 @@ class TimeColumn:
 
 
 def find_time_columns(columns: Sequence[Column]) -> list[TimeColumn]:
-    """Columns that hold times, the likeliest first: by name, then in the order of the file."""
-    found = [times for column in columns if (times := parse_time_column(column))]
-    found = [times for times in found if len(np.unique(times.instants[~np.isnat(times.instants)])) > 2]
-    return sorted(found, key=lambda times: (not is_time_name(times.column.name), times.column.kind == "integer"))
+    """Columns that hold times, the most likely first: by name, then in the order of the file."""
+    candidates = [times for column in columns if (times := parse_time_column(column))]
+    varying = [times for times in candidates if len(np.unique(times.instants[~np.isnat(times.instants)])) > 2]
+    return sorted(varying, key=lambda times: (not is_time_name(times.name), times.column.kind == "integer"))
 
 
-def parse_time_column(column: Column, *, asked: bool = False) -> TimeColumn | None:
-    """How a column's times are read; None where they are none.
+def parse_time_column(column: Column, *, named_by_user: bool = False) -> TimeColumn | None:
+    """Find out how to read a column's times; None if it holds none.
 
-    asked : the user says that these are times, so that numbers need no name that says it.
+    named_by_user : accept numbers as times whatever the column's name.
     """
     if column.kind in ("empty", "other") or not column.values:
         return None
     if column.kind == "time":
-        return _time_column(column, None, None)
-    texts = _sniffed(column)
+        return _read_times(column, None, None)
+    texts = _spread_texts(column)
     if column.typed and pa.types.is_floating(column.distinct.type):
         return None
     if column.kind in ("integer", "number"):
-        form = _number_format(column, texts) if asked or is_time_name(column.name) else _certain(column, texts)
-        return None if form == "" else _time_column(column, form, None)
+        years_too = named_by_user or is_time_name(column.name)
+        number_format = _number_format(column) if years_too else _date_number_format(column)
+        return None if number_format is None else _read_times(column, number_format, None)
     if sum(bool(_DIGITS.search(text)) for text in texts) < _ALMOST_ALL * len(texts):
         return None
-    fitting = list(_text_formats(texts))
-    if not fitting:
+    formats = list(_text_formats(texts))
+    if not formats:
         return None
-    also = fitting[1] if len(fitting) > 1 and _swapped(fitting[0], fitting[1]) else None
-    return _time_column(column, fitting[0], also)
+    alternative = formats[1] if len(formats) > 1 and _swaps_day_and_month(formats[0], formats[1]) else None
+    return _read_times(column, formats[0], alternative)
 
 
-def _sniffed(column: Column) -> list[str]:
-    """Values spread over all: those at the beginning of a file are often alike."""
+def _spread_texts(column: Column) -> list[str]:
+    """Some of the values, spread over all of them: those at the beginning of a file are often alike."""
     step = max(1, column.values // _SNIFFED)
     return list(column.texts[::step])
 
 
 def _text_formats(texts: Sequence[str]) -> Iterator[str | None]:
     if sum(bool(_ISO.match(text)) for text in texts) >= _ALMOST_ALL * len(texts):
-        if _reads(texts, None):
+        if _fits(texts, None):
             yield None
         return
-    few = texts[:20]
-    for form in _FORMATS:
-        if _reads(few, form) and _reads(texts, form):
-            yield form
+    first_texts = texts[:20]
+    for text_format in _FORMATS:
+        if _fits(first_texts, text_format) and _fits(texts, text_format):
+            yield text_format
 
 
-def _reads(texts: Sequence[str], form: str | None) -> bool:
-    _, unread = parse_times(
-        pa.chunked_array([pa.array(texts, pa.string())]), Time(column="", frequency="h", format=form)
-    )
+def _fits(texts: Sequence[str], text_format: str | None) -> bool:
+    time = Time(column="", frequency="h", format=text_format)
+    _, unread = parse_times(pa.chunked_array([pa.array(texts, pa.string())]), time)
     return bool(unread.mean() <= 1 - _ALMOST_ALL)
 
 
-def _swapped(first: str | None, second: str | None) -> bool:
-    """Whether two formats differ in the order of day and month."""
+def _swaps_day_and_month(first: str | None, second: str | None) -> bool:
+    """Whether two formats have the same parts in another order."""
     return first is not None and second is not None and sorted(first) == sorted(second)
 
 
-def _number_format(column: Column, texts: Sequence[str]) -> str | None:
-    """Format of whole numbers that are years, months or days; empty where they are none."""
+def _number_format(column: Column) -> str | None:
+    """Format of whole numbers that are years, months or days; None where they are not."""
     numbers = column.distinct_numbers
     if column.kind != "integer" or not len(numbers) or np.isnan(numbers).any():
-        return ""
+        return None
     if np.all((numbers >= 1800) & (numbers <= 2200)):
         return "%Y"
-    return _certain(column, texts)
+    return _date_number_format(column)
 
 
-def _certain(column: Column, texts: Sequence[str]) -> str | None:
-    """As `_number_format`, but only what hardly is anything else: years with their months."""
+def _date_number_format(column: Column) -> str | None:
+    """Format of whole numbers that can hardly be anything but dates, such as 202401 and 20240131."""
     numbers = column.distinct_numbers
     if column.kind != "integer" or not len(numbers) or np.isnan(numbers).any() or column.values < 3:
-        return ""
-    for form, unit in (("%Y%m", 100), ("%Y%m%d", 10_000)):
+        return None
+    for number_format, unit in (("%Y%m", 100), ("%Y%m%d", 10_000)):
         years, rest = numbers // unit, numbers % unit
         months = rest if unit == 100 else rest // 100
         inside = (years >= 1900) & (years <= 2100) & (months >= 1) & (months <= 12)
-        if inside.all() and _reads([f"{number:.0f}" for number in numbers[:_SNIFFED]], form):
-            return form
-    return ""
+        if inside.all() and _fits([f"{number:.0f}" for number in numbers[:_SNIFFED]], number_format):
+            return number_format
+    return None
 
 
 def is_epoch(column: Column) -> bool:
@@ -167,28 +173,26 @@ def is_epoch(column: Column) -> bool:
     if not len(numbers) or np.isnan(numbers).any():
         return False
     seconds = (numbers >= 6e8) & (numbers <= 2.2e9)
-    millis = (numbers >= 6e11) & (numbers <= 2.2e12)
-    return is_time_name(column.name) and bool(seconds.all() or millis.all())
+    milliseconds = (numbers >= 6e11) & (numbers <= 2.2e12)
+    return is_time_name(column.name) and bool(seconds.all() or milliseconds.all())
 
 
-def _time_column(column: Column, form: str | None, also: str | None) -> TimeColumn:
-    time = Time(column=column.name, frequency="h", format=form)
-    values = column.distinct if column.typed else pa.array(column.texts, pa.string())
-    if column.typed and column.kind == "integer":
-        values = pa.array(column.texts, pa.string())
-    read, unread = parse_times(pa.chunked_array([values]), time)
-    instants = read.to_numpy(zero_copy_only=False).astype("datetime64[us]")
-    known = column.codes[column.codes >= 0]
-    return TimeColumn(
-        column, form, also, instants, _offsets(column), float(unread[known].mean()) if len(known) else 0.0
-    )
+def _read_times(column: Column, time_format: str | None, alternative: str | None) -> TimeColumn:
+    time = Time(column=column.name, frequency="h", format=time_format)
+    as_text = not column.typed or column.kind == "integer"
+    values = pa.array(column.texts, pa.string()) if as_text else column.distinct
+    parsed, unread = parse_times(pa.chunked_array([values]), time)
+    instants = parsed.to_numpy(zero_copy_only=False).astype("datetime64[us]")
+    present = column.codes[column.codes >= 0]
+    unread_share = float(unread[present].mean()) if len(present) else 0.0
+    return TimeColumn(column, time_format, alternative, instants, _offsets(column), unread_share)
 
 
 def _offsets(column: Column) -> tuple[float, ...]:
     if column.typed:
         return (0.0,) if getattr(column.distinct.type, "tz", None) else ()
-    found = [match[1] for text in _sniffed(column) if (match := _OFFSET.search(text))]
-    return tuple(sorted({_hours(text) for text in set(found)}))
+    offsets = {match[1] for text in _spread_texts(column) if (match := _OFFSET.search(text))}
+    return tuple(sorted({_hours(offset) for offset in offsets}))
 
 
 def _hours(offset: str) -> float:
@@ -200,19 +204,26 @@ def _hours(offset: str) -> float:
 
 
 def infer_frequency(codes: IntArray, instants: npt.NDArray[np.datetime64]) -> Frequency | None:
-    """The coarsest frequency whose periods hold at most one row of a segment; None where hours are too coarse.
+    """Find the coarsest frequency with at most one row per segment and period, a few repeated rows aside.
 
-    codes : segment of each row [n]. instants : [n], none missing. A few repeated rows are overlooked.
+    Parameters
+    ----------
+    codes : segment of each row, of shape (n,).
+    instants : time of each row in UTC, of shape (n,), none missing.
+
+    Returns
+    -------
+    The frequency, or None where even hours are too coarse.
     """
-    for frequency in reversed(get_args(Frequency)):
+    frequencies: tuple[Frequency, ...] = get_args(Frequency)
+    for frequency in reversed(frequencies):
         if repeated_share(codes, ordinals(instants, frequency)) <= _MANY_REPEATED:
-            found: Frequency = frequency
-            return found
+            return frequency
     return None
 
 
 def repeated_share(codes: IntArray, periods: IntArray) -> float:
-    """Share of the rows whose segment has another row in the same period."""
+    """Share of the rows whose segment has an earlier row in the same period; both arrays have shape (n,)."""
     order = np.lexsort((periods, codes))
     same: BoolArray = (np.diff(codes[order]) == 0) & (np.diff(periods[order]) == 0)
     return float(same.sum() / max(len(codes), 1))

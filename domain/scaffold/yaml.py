@@ -1,4 +1,4 @@
-"""A scaffold as a fleet file: YAML with a comment for each choice."""
+"""Render a scaffold as a fleet file: YAML with a comment for each choice."""
 
 import textwrap
 from typing import Any
@@ -15,7 +15,7 @@ _SHORT = 110
 
 
 def render_scaffold(scaffold: FleetScaffold) -> str:
-    """The text of the fleet file; it says the same as the scaffold's content."""
+    """Render the text of the fleet file; parsed, it equals the scaffold's content."""
     loader = PackageLoader("domain.scaffold")
     environment = Environment(  # noqa: S701 - YAML, no HTML
         loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -28,18 +28,18 @@ def render_scaffold(scaffold: FleetScaffold) -> str:
 
 
 def _comment(text: str) -> str:
-    # What a file says about itself, line breaks in its values too, must not end the comment.
-    plain = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    lines = textwrap.wrap(plain, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    # Text from the data, such as a value with a line break, must not end the comment.
+    printable = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    lines = textwrap.wrap(printable, _WIDTH, break_long_words=False, break_on_hyphens=False)
     return "\n".join(f"# {line}" for line in lines)
 
 
 def _yaml_lines(content: dict[str, Any]) -> list[str]:
-    """YAML of one key: on one line where it is short, else a line an item."""
+    """YAML of one key: on one line where it is short, else one line per item."""
     ((key, value),) = content.items()
-    flat = _flow(value)
-    if not isinstance(value, dict) or not value or len(f"{key}: {flat}") <= _SHORT:
-        return [f"{key}: {flat}"]
+    one_line = _flow(value)
+    if not isinstance(value, dict) or not value or len(f"{key}: {one_line}") <= _SHORT:
+        return [f"{key}: {one_line}"]
     return [f"{key}:", *(f"  {_flow(name)}: {_flow(item)}" for name, item in value.items())]
 
 

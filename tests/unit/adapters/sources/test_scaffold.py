@@ -74,7 +74,7 @@ def test_a_folder_of_files_with_others_beside_them(tmp_path):
         (tmp_path / "raw" / f"{month}.csv").write_text(rows(days=days))
     done = write(tmp_path, "raw", name="shop")
     assert content(done)["source"] == {"path": "raw/*.csv"}
-    assert "112 rows of 2 files were looked at, all of them" in done.text
+    assert "All 112 rows of 2 files were read." in done.text
     (tmp_path / "raw" / "3.parquet").write_bytes(b"")
     with pytest.raises(SourceError, match=r"several formats \(csv, parquet\)"):
         write(tmp_path, "raw", name="other")
@@ -135,7 +135,7 @@ def test_a_sample_of_many_rows_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("adapters.sources.scaffold.Limits", lambda: Limits(rows=60))
     (tmp_path / "a.csv").write_text(rows())
     done = write(tmp_path, "a.csv")
-    assert "60 rows of 1 file were looked at, a sample of all" in done.text
+    assert "A sample of 60 rows from 1 file was read." in done.text
 
 
 def test_the_command_tells_what_it_chose_and_what_is_next(tmp_path, monkeypatch):

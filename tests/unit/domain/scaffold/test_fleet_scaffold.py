@@ -104,7 +104,7 @@ def test_day_and_month_that_no_value_tells_apart_are_an_open_choice():
     days = [f"{m:02d}/{d:02d}/2023" for m in range(1, 13) for d in range(1, 13)]
     choice = why(scaffold_of(long(days, store=["a", "b"])), "time")
     assert not choice.sure
-    assert "could as well be %d/%m/%Y" in choice.why
+    assert "could also be %d/%m/%Y" in choice.why
 
 
 def test_gaps_of_rows_that_are_there_only_when_sold_count_as_zero():
@@ -217,7 +217,7 @@ def test_several_rows_a_period_are_a_regression_and_that_is_told():
 
 def test_several_rows_a_period_cannot_be_forecast():
     message = told(orders(), task="forecast")
-    assert "several rows a segment and period" in message
+    assert "several rows per segment and period" in message
     assert 'groupby(["store", "product", "order_date"], as_index=False)["quantity"].sum()' in message
     assert "several rows" in told(orders(), segment_by=("store",), horizon=7)
 
@@ -225,7 +225,7 @@ def test_several_rows_a_period_cannot_be_forecast():
 def test_rows_closer_than_an_hour_have_to_be_summed_up():
     times = [str(datetime(2024, 1, 1) + timedelta(minutes=15 * i)) for i in range(500)]
     message = told(long(times, time="time", target="load", meter=["a", "b"]))
-    assert "closer than an hour" in message
+    assert "less than an hour apart" in message
     assert '.dt.floor("h")' in message
     assert 'groupby(["meter", "time"]' in message
 
@@ -262,11 +262,11 @@ def test_seconds_since_1970_are_told():
     ("options", "message"),
     [
         ({"target": "unit"}, "--target unit: no such column; did you mean 'units'?"),
-        ({"target": "store"}, "--target store: its values ('a', 'b') are no numbers"),
-        ({"time": "store"}, "--time store: its values ('a', 'b') are in no format that is known"),
+        ({"target": "store"}, "--target store: its values ('a', 'b') are not numbers"),
+        ({"time": "store"}, "--time store: its values ('a', 'b') are not in a known time format"),
         ({"segment_by": ("shop",)}, "--segment-by shop: no such column"),
         ({"segment_by": ("units",), "target": "units"}, "units is named twice"),
-        ({"task": "regression", "horizon": 3}, "task regression has none"),
+        ({"task": "regression", "horizon": 3}, "task regression has no horizon"),
     ],
 )
 def test_options_are_checked_against_the_file(options, message):
@@ -285,14 +285,14 @@ def test_without_a_number_the_error_says_what_was_looked_at():
     frame = pd.DataFrame({"date": DAYS, "store": "a", "sales": [f"1,{i % 900 + 100}.50" for i in range(len(DAYS))]})
     message = told(frame)
     assert "'store' has one value ('a')" in message
-    assert "'sales' is numbers written with separators or units" in message
+    assert "'sales' holds numbers with separators or units" in message
     assert "--target" in message
 
 
 def test_a_forecast_without_times_says_what_was_looked_at():
     message = told(policies(), horizon=3)
     assert "a forecast needs a column of times" in message
-    assert "'region' is text ('" in message
+    assert "'region' holds text ('" in message
     assert "--time" in message
 
 
