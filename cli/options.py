@@ -27,9 +27,7 @@ FleetPath = Annotated[
         help="Fleet file, or the name of a fleet in fleets/.", metavar="FLEET", autocompletion=complete_fleet
     ),
 ]
-LakePath = Annotated[
-    str | None, typer.Option("--lake", help="Folder or s3:// URI of the tables.", envvar="MYRIAD_LAKE")
-]
+LakePath = Annotated[str | None, typer.Option("--lake", help="Lake: folder or s3:// URI.", envvar="MYRIAD_LAKE")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print a single JSON document to stdout; progress goes to stderr.")
 ]

@@ -143,7 +143,7 @@ def accuracy(
 def export(
     fleet: FleetPath,
     table: Annotated[
-        str, typer.Argument(help="Table, such as predictions, forecasts or accuracy; an unknown name lists all.")
+        str, typer.Argument(help="Table, such as forecasts or accuracy; an unknown name lists all.", metavar="TABLE")
     ],
     to: Annotated[
         str, typer.Option("--to", help="File (.csv, .csv.gz or .parquet) or folder to write to; local or s3://.")

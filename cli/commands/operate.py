@@ -101,9 +101,7 @@ def registry_sync(
 def maintain(
     fleet: Annotated[
         str | None,
-        typer.Argument(
-            help="Fleet. Default: all fleets in the lake.", metavar="[FLEET]", autocompletion=complete_fleet
-        ),
+        typer.Argument(help="Fleet. Default: all fleets in the lake.", metavar="FLEET", autocompletion=complete_fleet),
     ] = None,
     retention_hours: Annotated[
         int | None,
@@ -200,9 +198,7 @@ def down() -> None:
 def deploy(
     fleets: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Fleet files, or names of fleets in fleets/. Default: all in fleets/.", metavar="[FLEET]..."
-        ),
+        typer.Argument(help="Fleet files, or names of fleets in fleets/. Default: all in fleets/.", metavar="FLEET"),
     ] = None,
 ) -> None:
     """Deploy all flows of fleets to the server started by `myriad up`, or to that of PREFECT_API_URL.

@@ -15,7 +15,7 @@ __all__ = ["ingest", "partition", "promote", "run", "score", "train"]
 
 
 def run(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
-    """Run all stages: ingest, partition, train, register, promote, score and report.
+    """Run all stages: ingest, partition, train, register, promote, score, accuracy and report.
 
     Example: myriad run fleets/m3.yaml
     """
@@ -86,8 +86,8 @@ def score(
 ) -> None:
     """Forecast the next periods, or predict the rows of new scoring input, each exactly once.
 
-    A date covers the whole year, month, week or day that it names, in the fleet's time zone: 2024, 2024-06, 2024-W26,
-    2024-06-30. A job that was committed before is not repeated.
+    A date (2024, 2024-06, 2024-W26, 2024-06-30) covers its whole period in the fleet's time zone.
+    A job that was committed before is not repeated.
 
     Example: myriad score m3 --release 2 --as-of 1990-12
     """

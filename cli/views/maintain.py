@@ -33,16 +33,17 @@ def print_maintenance(fleets: Sequence[FleetMaintenance]) -> None:
         header = ("table", "files merged", "into", "files deleted", "freed", "")
         rows = [_row(table) for table in fleet.tables]
         print_sections([Section(f"fleet {fleet.fleet}", rows, header, numbers=frozenset({1, 2, 3, 4}))])
-        print(f"{fleet.fleet}: {'would be: ' if fleet.dry_run else ''}{', '.join(_totals(fleet))}")
+        print(f"{fleet.fleet}{' (dry run)' if fleet.dry_run else ''}: {', '.join(_totals(fleet))}")
     if not fleets:
         print("no fleets in the lake")
 
 
 def _totals(fleet: FleetMaintenance) -> Iterator[str]:
-    yield f"{format_count(fleet.journals, 'checkpoint', zero='no')} deleted"
-    yield f"{format_count(fleet.uploads, 'upload', zero='no')} aborted"
-    yield f"{format_count(fleet.sent, 'sent file', zero='no')} deleted"
-    yield f"{format_bytes(sum(table.freed_bytes for table in fleet.tables))} freed"
+    deleted, aborted, freed = ("to delete", "to abort", "to free") if fleet.dry_run else ("deleted", "aborted", "freed")
+    yield f"{format_count(fleet.journals, 'checkpoint', zero='no')} {deleted}"
+    yield f"{format_count(fleet.uploads, 'upload', zero='no')} {aborted}"
+    yield f"{format_count(fleet.sent, 'sent file', zero='no')} {deleted}"
+    yield f"{format_bytes(sum(table.freed_bytes for table in fleet.tables))} {freed}"
 
 
 def _row(table: TableMaintenance) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ def _estimate(figures: Mapping[str, Mapping[str, float]]) -> str:
     """Format the estimates with the ratio of the actual figures to them."""
     formats = {"train_seconds": format_duration, "score_seconds": format_duration, "peak_memory_bytes": _bytes}
     return ", ".join(
-        f"{name.split('_')[0]} {format_figure(figures[name]['estimated'])} (took × {figures[name]['ratio']:.2f})"
+        f"{name.split('_')[0]} {format_figure(figures[name]['estimated'])} (actual × {figures[name]['ratio']:.2f})"
         for name, format_figure in formats.items()
         if name in figures and figures[name]["ratio"] is not None
     )

@@ -53,9 +53,11 @@ def _fleet_row(status: FleetStatus) -> tuple[str, ...]:
 
 def print_segment_lines(lines: Sequence[SegmentLine]) -> None:
     """Print one line per segment."""
+    if not lines:
+        print("no segments")
     header = ("segment", "outcome", "candidate", "reason", "held by")
     rows = [(line.segment, line.outcome, line.candidate, line.reason, line.held) for line in lines]
-    print_sections([Section(format_count(len(lines), "segment", zero="no"), rows or [("",) * len(header)], header)])
+    print_sections([Section(format_count(len(lines), "segment"), rows, header)])
 
 
 def print_report(report: ReportFile) -> None:

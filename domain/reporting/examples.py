@@ -52,7 +52,8 @@ def worst_segments(segments: Sequence[SegmentProfile], count: int) -> list[Examp
 
 
 def _rank(number: int) -> str:
-    return "Largest error" if number == 1 else f"Number {number} by error, from the largest"
+    names = {1: "Largest error", 2: "Second largest error", 3: "Third largest error"}
+    return names.get(number, f"Error number {number} in size")
 
 
 def choose_examples(segments: Sequence[SegmentProfile], count: int) -> list[Example]:

@@ -61,8 +61,8 @@ def _total_error(where: str, metric: BacktestMetric | TestMetric) -> str:
     sentence = f"{where}, the total error ({label}) is {format_number(ours)}{unit}"
     if not naive or not math.isfinite(naive):
         return sentence + "."
-    side = "lower" if ours < naive else "higher"
-    return f"{sentence} against {format_number(naive)}{unit}: {format_percent(abs(ours / naive - 1))} {side}."
+    difference = f"{format_percent(abs(ours / naive - 1))} {'lower' if ours < naive else 'higher'}"
+    return f"{sentence} against {format_number(naive)}{unit} for the baseline: {difference}."
 
 
 def _actions(s: Summary) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _actions(s: Summary) -> Iterator[str]:
     else:
         yield f"This run trained {format_count(trained, 'segment')};"
     promoted = f"{format_count(s.promoted, 'model')} went into production" if s.promoted else "no model was replaced"
-    yield f"{promoted}, {format_count(s.predictions, 'prediction')} {_are(s.predictions)} in the table."
+    yield f"{promoted}, and {format_count(s.predictions, 'prediction')} {_are(s.predictions)} in the table."
 
 
 def alerts(

@@ -37,8 +37,8 @@ OVERLAPPING = """
 
 @pytest.fixture(scope="module")
 def browser():
-    with Browser() as found:
-        yield found
+    with Browser() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module", params=list(REPORTS))

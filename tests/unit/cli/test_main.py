@@ -289,7 +289,7 @@ def test_which_model_made_this_number(myriad, shop_lake):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
         (["status", "shoe"], "fleet 'shoe': there is no fleets/shoe.yaml, and no fleet of that name in"),
         (["status", "shoe"], "; closest: shop"),
@@ -298,10 +298,10 @@ def test_which_model_made_this_number(myriad, shop_lake):
         (["report", "shop"], "there is no report yet; make one: myriad run shop"),
     ],
 )
-def test_a_name_that_is_not_known_exits_2_and_says_which_are(myriad, shop_lake, arguments, told):
+def test_a_name_that_is_not_known_exits_2_and_says_which_are(myriad, shop_lake, arguments, text):
     result = myriad(*arguments, "--lake", shop_lake)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert text in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -324,7 +324,7 @@ def test_a_report_is_found_by_its_run(myriad, shop_lake, tmp_path, monkeypatch):
 
     assert report().stdout == f"{folder}/run-3.html\n"
     assert report("--run", "run-1").stdout == f"{folder}/run-1.html\n"
-    assert [found["run_id"] for found in json.loads(report("--list", "--json").stdout)] == ["run-3", "run-2", "run-1"]
+    assert [item["run_id"] for item in json.loads(report("--list", "--json").stdout)] == ["run-3", "run-2", "run-1"]
     assert len(report("--list").stdout.splitlines()) == 5
     unknown = report("--run", "run-9")
     assert unknown.exit_code == 2
@@ -339,8 +339,8 @@ def test_a_report_is_found_by_its_run(myriad, shop_lake, tmp_path, monkeypatch):
 
 def completed(folder, lake, *words):
     """What bash is offered for the last word."""
-    given = {"_MYRIAD_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
-    env = os.environ | given | {"MYRIAD_HOME": str(folder), "MYRIAD_LAKE": str(lake)}
+    variables = {"_MYRIAD_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    env = os.environ | variables | {"MYRIAD_HOME": str(folder), "MYRIAD_LAKE": str(lake)}
     code = "from cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     return done.stdout.split()
@@ -384,8 +384,8 @@ def test_size_tells_how_many_workers_are_worth_it_and_leaves_no_lake(simulated, 
     result = myriad("size", simulated, "--sample", 20)
     assert result.exit_code == 0, result.output
     assert "20 of 40 segments (50 %)" in result.stdout
-    for told in ("worker-hours", "fits", "more than", "MYRIAD_WORKERS="):
-        assert told in result.stdout
+    for text in ("worker-hours", "fits", "more than", "MYRIAD_WORKERS="):
+        assert text in result.stdout
     assert not (tmp_path / "var" / "lake").exists()
     document = json.loads(myriad("size", simulated, "--sample", 20, "--json").stdout)
     assert document["options"][0]["workers"] == 1
@@ -414,17 +414,17 @@ def test_keys_are_made_listed_rotated_and_revoked(myriad):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "text"),
     [
         (["--host", "0.0.0.0"], "--host 0.0.0.0: keys would travel in plain text; give --cert and --key"),
         (["--cert", "a.pem"], "--cert and --key go together"),
         (["--cert", "a.pem", "--key", "b.pem"], "a.pem: there is no such file"),
     ],
 )
-def test_a_gateway_that_would_not_be_safe_is_not_served(myriad, options, told):
+def test_a_gateway_that_would_not_be_safe_is_not_served(myriad, options, text):
     result = myriad("serve", *options)
     assert result.exit_code == 2
-    assert told in result.output
+    assert text in result.output
 
 
 def test_a_gateway_without_prefect_says_what_to_start(myriad, monkeypatch):

@@ -147,10 +147,10 @@ def test_the_name_decides_place_and_format(tables, shop, tmp_path, to, form, pat
         ("predictions", "a.csv", {"release": 7}, LakeError, "fleet shop: predictions: there is no row of release 7"),
     ],
 )
-def test_what_cannot_be_exported_is_told_and_leaves_no_file(export, tmp_path, name, to, options, error, message):
-    with pytest.raises(error) as told:
+def test_an_impossible_export_is_an_error_and_leaves_no_file(export, tmp_path, name, to, options, error, message):
+    with pytest.raises(error) as failure:
         export(name, to, **options)
-    assert message in str(told.value)
+    assert message in str(failure.value)
     assert [path.name for path in tmp_path.iterdir()] == ["lake"]
 
 

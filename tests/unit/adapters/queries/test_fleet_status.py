@@ -28,20 +28,20 @@ def status(tables, tmp_path):
 
 
 def test_a_fleet_that_was_released_but_not_scored(status):
-    found = status()
-    assert (found.segments, found.rows, found.predictions, found.quarantine) == (8, 396, None, ())
-    assert found.release.number == 1
-    assert (found.release.kind, found.release.source) == ("promotion", "run-1")
-    assert found.release.changed == found.release.champions + found.release.levels
-    assert sum(found.release.candidates.values()) == found.release.champions == 7
-    assert [(run.run_id, dict(run.outcomes), run.seconds) for run in found.runs] == [
+    state = status()
+    assert (state.segments, state.rows, state.predictions, state.quarantine) == (8, 396, None, ())
+    assert state.release.number == 1
+    assert (state.release.kind, state.release.source) == ("promotion", "run-1")
+    assert state.release.changed == state.release.champions + state.release.levels
+    assert sum(state.release.candidates.values()) == state.release.champions == 7
+    assert [(run.run_id, dict(run.outcomes), run.seconds) for run in state.runs] == [
         ("run-1", {"fallback": 1, "trained": 7}, None)
     ]
-    assert [(each.role, each.files, each.errors) for each in found.inputs] == [
+    assert [(inputs.role, inputs.files, inputs.errors) for inputs in state.inputs] == [
         ("observations", 1, ()),
         ("requests", 1, ()),
     ]
-    assert found.next == ("nothing has been scored: myriad score shop",)
+    assert state.next == ("nothing has been scored: myriad score shop",)
 
 
 def test_a_scored_fleet_has_nothing_to_do_but_what_has_no_model(trained, status):
@@ -90,21 +90,21 @@ def test_new_scoring_input_is_to_be_scored(trained, status):
     assert status().next == ("predictions are older than release 1 or its rows: myriad score shop",)
 
 
-def test_refused_files_and_failed_segments_are_told_with_the_command_that_shows_them(trained, status):
+def test_refused_files_and_failed_segments_come_with_the_command_that_shows_them(trained, status):
     (trained.folder / "sales" / "b.csv").write_text("nothing,of,use\n1,2,3\n")
     broken = {"name": "broken", "estimator": "shop.Broken"}
     run = trained.run(fleet=shop(candidates=[broken], combine=False))
     ingest_files(run, "observations", run.fleet.source)
     with pytest.raises(TrainingError):
         train_challengers(run)
-    found = status()
-    ((path, error),) = next(each for each in found.inputs if each.role == "observations").errors
+    state = status()
+    ((path, error),) = next(inputs for inputs in state.inputs if inputs.role == "observations").errors
     assert path.endswith("sales/b.csv")
     assert path in error
-    assert [(count.stage, count.reason, count.rows) for count in found.quarantine] == [
+    assert [(count.stage, count.reason, count.rows) for count in state.quarantine] == [
         ("observations", "unreadable_file", 1)
     ]
-    assert found.next[:2] == (
+    assert state.next[:2] == (
         "1 file refused; fix or remove them, then: myriad ingest shop",
         "7 segments failed: myriad status shop --segments --outcome failed",
     )
@@ -148,5 +148,5 @@ def test_all_fleets_of_a_lake_and_none_of_an_empty_one(trained, tmp_path):
 
 
 def test_a_fleet_without_tables_is_to_be_run(tmp_path):
-    found = read_status(FleetTables(Lake(str(tmp_path)), "new"), tmp_path, "new")
-    assert (found.release, found.runs, found.next) == (None, (), ("nothing has been ingested: myriad run new",))
+    state = read_status(FleetTables(Lake(str(tmp_path)), "new"), tmp_path, "new")
+    assert (state.release, state.runs, state.next) == (None, (), ("nothing has been ingested: myriad run new",))

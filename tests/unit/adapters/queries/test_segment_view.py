@@ -39,7 +39,7 @@ def test_a_segment_from_its_file_to_its_forecast(trained, tables):
     (chosen,) = [rank for rank in view.leaderboard if rank.selected]
     assert chosen.candidate == view.challenger.candidate == view.champion.model.candidate
     assert view.choice.startswith(f"{chosen.candidate} with error ")
-    assert [(each.run_id, each.outcome) for each in view.outcomes] == [("run-1", "trained")]
+    assert [(row.run_id, row.outcome) for row in view.outcomes] == [("run-1", "trained")]
     assert {verdict.gate for verdict in view.verdicts} >= {"rows", "baseline", "parity", "size", "latency"}
     champion = view.champion
     assert (champion.release, champion.since_release, champion.kind, champion.source) == (1, 1, "promotion", "run-1")
@@ -50,7 +50,7 @@ def test_a_segment_from_its_file_to_its_forecast(trained, tables):
     assert {row.model_name for row in view.predictions} == {"shop.1.amber"}
 
 
-def test_segments_without_a_model_of_their_own_tell_what_predicts_for_them(tables):
+def test_segments_without_a_model_of_their_own_name_their_fallback(tables):
     short, strange = explain_segment(tables, SHORT), explain_segment(tables, STRANGE)
     assert (short.champion, short.challenger, short.leaderboard, short.choice) == (None, None, (), "")
     assert short.outcomes[0].outcome == "fallback"
@@ -65,7 +65,7 @@ def test_a_fallback_level_is_explained_too(tables):
     assert explain_segment(tables, resolve_segment(tables, ["*"], "shop")).level == "global"
 
 
-def test_quarantined_rows_of_the_segment_and_of_no_other_are_told(trained):
+def test_only_quarantined_rows_of_the_segment_are_listed(trained):
     frame = sales()
     frame.loc[frame.index[3], "units"] = math.nan  # of store 1, brand amber
     frame.loc[frame.index[-1], "units"] = math.nan  # of the segment that ended long ago
@@ -76,11 +76,11 @@ def test_quarantined_rows_of_the_segment_and_of_no_other_are_told(trained):
     partition_observations(run)
     tables = FleetTables(run.context.lake, "shop")
     rejected = explain_segment(tables, AMBER).rejected
-    assert [(each.stage, each.reason, each.row) for each in rejected] == [
+    assert [(row.stage, row.reason, row.row) for row in rejected] == [
         ("observations", "null_target", 3),
         ("partition", "duplicate", len(frame) - 1),
     ]
-    assert [each.reason for each in explain_segment(tables, DEAD).rejected] == ["null_target"]
+    assert [row.reason for row in explain_segment(tables, DEAD).rejected] == ["null_target"]
 
 
 def test_a_prediction_is_followed_back_to_its_files_and_release(trained, tables):

@@ -47,7 +47,7 @@ def test_an_estimate_stands_beside_what_it_came_to(tmp_path, capsys, monkeypatch
     content = SUMMARY | {"files": {"found": 9, "unchanged": 0, "refused": []}, "against_estimate": figures}
     (tmp_path / "run.json").write_text(json.dumps(content))
     print_summary(tmp_path / "run.json")
-    assert "train 6.00 s (took × 0.90), peak 2.00 GiB (took × 0.50)" in capsys.readouterr().out
+    assert "train 6.00 s (actual × 0.90), peak 2.00 GiB (actual × 0.50)" in capsys.readouterr().out
 
 
 def test_refused_files_are_shown_as_they_are_named(shown):

@@ -14,8 +14,8 @@ def between(outcomes=NOTHING, champions=NOTHING, former=None, now=None, files=()
 def test_every_segment_of_either_run_makes_one_transition():
     before = {"a": "trained", "b": "trained", "c": "failed", "d": "reused", "e": "reused"}
     after = {"a": "reused", "b": "reused", "c": "trained", "e": "reused", "f": "trained", "g": "failed"}
-    found = between((before, after)).transitions
-    assert [(t.before, t.after, t.segments, t.examples) for t in found] == [
+    changes = between((before, after)).transitions
+    assert [(t.before, t.after, t.segments, t.examples) for t in changes] == [
         ("new", "failed", 1, ("g",)),
         ("reused", "gone", 1, ("d",)),
         ("failed", "trained", 1, ("c",)),
@@ -23,7 +23,7 @@ def test_every_segment_of_either_run_makes_one_transition():
         ("trained", "reused", 2, ("a", "b")),
         ("reused", "reused", 1, ("e",)),
     ]
-    assert [t.moved for t in found] == [True] * 5 + [False]
+    assert [t.moved for t in changes] == [True] * 5 + [False]
 
 
 def test_examples_are_few_and_the_first_by_name():
@@ -32,23 +32,23 @@ def test_examples_are_few_and_the_first_by_name():
     assert transition.examples == ("s0", "s1", "s2")
 
 
-def test_outcomes_that_the_lake_does_not_know_are_no_new_segments():
+def test_outcomes_missing_from_the_lake_are_not_new_segments():
     assert between(({}, {"a": "trained"})).transitions == ()
 
 
 def test_champions_with_another_fingerprint_are_replaced():
     before = {"a": champion(1.0), "b": champion(1.0), "c": champion(1.0), "gone": champion(1.0)}
     after = {"a": champion(1.0), "b": champion(2.0), "c": champion(0.5, "ridge"), "new": champion(3.0)}
-    found = between(champions=(before, after))
-    assert found.replaced == 4
-    assert set(found.replacements) == {
+    changes = between(champions=(before, after))
+    assert changes.replaced == 4
+    assert set(changes.replacements) == {
         Replacement("theta", "theta", 1),
         Replacement("theta", "ridge", 1),
         Replacement("theta", "", 1),
         Replacement("", "theta", 1),
     }
-    assert (found.better, found.equal, found.worse) == (1, 0, 1)
-    assert [shift.segment for shift in found.gains + found.losses] == ["c", "b"]
+    assert (changes.better, changes.equal, changes.worse) == (1, 0, 1)
+    assert [shift.segment for shift in changes.gains + changes.losses] == ["c", "b"]
 
 
 def test_gains_and_losses_are_the_largest_moves_and_hold_no_small_or_unknown_ones():
@@ -56,32 +56,32 @@ def test_gains_and_losses_are_the_largest_moves_and_hold_no_small_or_unknown_one
     before = {f"s{i:02}": champion(10.0, fingerprint="x") for i in range(count)} | {"none": champion(NAN)}
     after = {f"s{i:02}": champion(10.0 + i - 9, fingerprint="y") for i in range(count)} | {"none": champion(1.0)}
     after["s09"] = champion(10.04, fingerprint="y")
-    found = between(champions=(before, after))
-    assert (found.better, found.equal, found.worse) == (9, 2, 10)
-    assert [shift.segment for shift in found.gains] == ["s00", "s01", "s02", "s03", "s04"]
-    assert [shift.segment for shift in found.losses] == ["s19", "s18", "s17", "s16", "s15"]
+    changes = between(champions=(before, after))
+    assert (changes.better, changes.equal, changes.worse) == (9, 2, 10)
+    assert [shift.segment for shift in changes.gains] == ["s00", "s01", "s02", "s03", "s04"]
+    assert [shift.segment for shift in changes.losses] == ["s19", "s18", "s17", "s16", "s15"]
 
 
 def test_a_release_that_is_no_longer_kept_is_not_compared():
-    found = between(champions=(None, {"a": champion(1.0)}))
-    assert (found.replaced, found.replacements, found.worse) == (None, (), 0)
+    changes = between(champions=(None, {"a": champion(1.0)}))
+    assert (changes.replaced, changes.replacements, changes.worse) == (None, (), 0)
 
 
-def test_settings_and_versions_are_told_where_they_differ():
+def test_settings_and_versions_are_listed_where_they_differ():
     former = summary(config={"horizon": "8", "gone": "1", "task": "forecast"}, versions={"numpy": "2.1"})
     now = summary(config={"horizon": "9", "task": "forecast", "new": "2"}, versions={"numpy": "2.2"})
-    found = between(former=former, now=now)
-    assert found.settings == (
+    changes = between(former=former, now=now)
+    assert changes.settings == (
         SettingChange("horizon", "8", "9"),
         SettingChange("new", "–", "2"),
         SettingChange("gone", "1", "–"),
     )
-    assert found.versions == (SettingChange("numpy", "2.1", "2.2"),)
+    assert changes.versions == (SettingChange("numpy", "2.1", "2.2"),)
     assert between(former=now, now=replace(now)).settings == ()
 
 
-def test_the_largest_files_are_told_and_the_others_counted():
+def test_the_largest_files_are_listed_and_the_others_counted():
     files = [InputFile(f"{number:02}.csv", number, 0) for number in range(14)]
-    found = between(files=files)
-    assert [file.rows for file in found.files] == list(range(13, 3, -1))
-    assert found.files_omitted == 4
+    changes = between(files=files)
+    assert [file.rows for file in changes.files] == list(range(13, 3, -1))
+    assert changes.files_omitted == 4

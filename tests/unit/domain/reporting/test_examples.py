@@ -18,22 +18,22 @@ SPECIAL = [
 
 
 def test_examples_include_best_median_worst_and_every_special_segment():
-    found = {example.profile.segment: example.caption for example in choose_examples(KNOWN + SPECIAL, 12)}
-    assert list(found)[:3] == ["s000", "s047", "s099"]
-    assert found["large"] == "Largest volume"
-    assert found["sparse"] == "Intermittent: 70 % of the values are 0"
-    assert found["short"] == "Shortest history with a model: 12 rows"
-    assert found["gappy"] == "Most gaps: 9 periods without a row"
-    assert found["young"] == "On fallback: too few rows (3)"
-    assert found["broken"] == "Failed, 60 rows"
-    assert found["swapped"] == "Champion replaced: theta → ridge"
-    assert len(found) == 12
+    chosen = {example.profile.segment: example.caption for example in choose_examples(KNOWN + SPECIAL, 12)}
+    assert list(chosen)[:3] == ["s000", "s047", "s099"]
+    assert chosen["large"] == "Largest volume"
+    assert chosen["sparse"] == "Intermittent: 70 % of the values are 0"
+    assert chosen["short"] == "Shortest history with a model: 12 rows"
+    assert chosen["gappy"] == "Most gaps: 9 periods without a row"
+    assert chosen["young"] == "On fallback: too few rows (3)"
+    assert chosen["broken"] == "Failed, 60 rows"
+    assert chosen["swapped"] == "Champion replaced: theta → ridge"
+    assert len(chosen) == 12
 
 
 def test_without_anything_special_examples_are_spread_over_the_errors():
-    found = choose_examples(KNOWN, 12)
-    assert len({example.profile.segment for example in found}) == len(found) == 12
-    assert {"s025", "s074", "s010"} <= {example.profile.segment for example in found}
+    chosen = choose_examples(KNOWN, 12)
+    assert len({example.profile.segment for example in chosen}) == len(chosen) == 12
+    assert {"s025", "s074", "s010"} <= {example.profile.segment for example in chosen}
 
 
 def test_the_same_figures_give_the_same_examples_in_any_order():
@@ -51,5 +51,5 @@ def test_few_segments_are_all_shown_once():
 
 
 def test_worst_are_the_largest_known_errors():
-    found = worst_segments([*KNOWN, SegmentProfile("unknown", 0, "trained", "ridge")], 3)
-    assert [example.profile.segment for example in found] == ["s099", "s098", "s097"]
+    chosen = worst_segments([*KNOWN, SegmentProfile("unknown", 0, "trained", "ridge")], 3)
+    assert [example.profile.segment for example in chosen] == ["s099", "s098", "s097"]

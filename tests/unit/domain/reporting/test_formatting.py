@@ -29,7 +29,7 @@ def test_figures_never_claim_more_than_they_know():
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "text"),
     [
         *(
             (10.0, 11.0, "+10.0 %"),
@@ -42,8 +42,8 @@ def test_figures_never_claim_more_than_they_know():
         *((None, 1.0, "–"), (1.0, NAN, "–")),
     ],
 )
-def test_changes_are_relative_to_what_was(before, after, told):
-    assert format_change(before, after) == told
+def test_changes_are_relative_to_what_was(before, after, text):
+    assert format_change(before, after) == text
 
 
 def test_counts_moments_and_metrics_read_like_text():

@@ -13,7 +13,7 @@ def ranks(chosen, **errors):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "errors", "told"),
+    ("chosen", "errors", "text"),
     [
         ("combination", {"combination": 0.3, "ridge": 0.2}, "the best single candidate, ridge, has 0.2000, and would"),
         ("ridge", {"combination": 0.3, "ridge": 0.1}, "the combination has 0.3000, worse by more than 50 %"),
@@ -22,15 +22,15 @@ def ranks(chosen, **errors):
         ("ses", {"ses": 0.21, "ridge": 0.2}, "the simplest of the single candidates within 5 % of the best (ridge"),
     ],
 )
-def test_why_a_candidate_won(fleet, chosen, errors, told):
-    words = explain_choice(ranks(chosen, **errors), 0.8, fleet.forecast())
-    assert words.startswith(f"{chosen} with error ")
-    assert told in words
+def test_why_a_candidate_won(fleet, chosen, errors, text):
+    explanation = explain_choice(ranks(chosen, **errors), 0.8, fleet.forecast())
+    assert explanation.startswith(f"{chosen} with error ")
+    assert text in explanation
 
 
 def test_without_the_fleet_file_the_settings_are_named_instead_of_their_values():
-    words = explain_choice(ranks("combination", combination=0.3, ridge=0.2), 0.8, None)
-    assert words.endswith("would have to be better by more than backtest.combination_margin")
+    explanation = explain_choice(ranks("combination", combination=0.3, ridge=0.2), 0.8, None)
+    assert explanation.endswith("would have to be better by more than backtest.combination_margin")
 
 
 def test_a_segment_without_a_model_has_no_winner():

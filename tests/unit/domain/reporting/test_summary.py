@@ -46,9 +46,9 @@ def test_a_summary_of_a_former_version_lacks_what_it_did_not_know():
     content = json.loads(summary_json(summary()))
     for name in ("files", "description", "champions", "statuses", "former_run", "estimate", "against_estimate"):
         del content[name]
-    found = parse_summary(json.dumps(content))
-    assert found is not None
-    assert (found.outcomes, found.champions) == (OutcomeCounts(3, 1, 1, 0, 1), 0)
+    parsed = parse_summary(json.dumps(content))
+    assert parsed is not None
+    assert (parsed.outcomes, parsed.champions) == (OutcomeCounts(3, 1, 1, 0, 1), 0)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "null", '{"metric": 3}', summary_json(summary())[:-20]])
