@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.arrays import FloatArray, IntArray
+from models.features.panel import mean_absolute
 from models.features.series import Series
 from models.onnx_graphs.runtime import Predictions
 
@@ -110,15 +111,8 @@ def _fitted(own: FloatArray, level: FloatArray) -> tuple[FloatArray, FloatArray,
 
 def _size(expected: FloatArray, level: FloatArray) -> FloatArray:
     """Mean absolute value [S] of a level at a segment's size; of the level itself where a segment has only zeros."""
-    size = _mean_size(expected)
-    return np.where(size > 0, size, _mean_size(level))
-
-
-def _mean_size(values: FloatArray) -> FloatArray:
-    """Mean absolute value [S] of the known values of [S, T]."""
-    known = ~np.isnan(values)
-    size: FloatArray = np.where(known, np.abs(values), 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return size
+    size = mean_absolute(expected)
+    return np.where(size > 0, size, mean_absolute(level))
 
 
 def dispersion(own: FloatArray, level: FloatArray, shared: int, horizon: int, coverage: float) -> float:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from domain.arrays import FloatArray
 from domain.config.fleet import CandidateConfig, Fleet
 from domain.errors import ExportError, FleetError, first_line
+from domain.failure import Failure
 from models.features.design import design_matrix
 from models.features.target_transform import from_scale, to_scale
 from models.features.training_rows import Cutoff
@@ -96,14 +97,14 @@ class Estimator:
                 values[s] = from_scale(relative + origin[s], self._transform)
         return Fitted(values, lambda s: tree_member(self._name, fitted[s], width), lambda s: {}, failures)
 
-    def fit_rows(self, x: FloatArray, y: FloatArray) -> RowFit | str:
+    def fit_rows(self, x: FloatArray, y: FloatArray) -> RowFit | Failure:
         if len(y) < 20:
-            return "fewer than 20 rows"
+            return Failure("fewer than 20 rows")
         try:
             regressor = self.make().fit(x.astype(np.float32), to_scale(y, self._transform))
             predicted(regressor, x[:1])
         except Exception as exc:  # noqa: BLE001 - foreign code: whatever it raises, the segment has other candidates
-            return first_line(exc)
+            return Failure(first_line(exc))
 
         def predict(rows: FloatArray) -> FloatArray:
             try:

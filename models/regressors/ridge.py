@@ -12,6 +12,7 @@ import numpy as np
 
 from domain.arrays import BoolArray, FloatArray, IntArray
 from domain.config.fleet import CandidateConfig, Fleet
+from domain.failure import Failure
 from models.features.design import design_matrix
 from models.features.feature_spec import Design, FeatureSpec
 from models.features.target_transform import from_scale, to_scale
@@ -177,9 +178,9 @@ class Ridge:
         chosen = options[np.argmin(np.stack(losses), axis=0)]
         return np.where(known[:, None], chosen, 0.1)
 
-    def fit_rows(self, x: FloatArray, y: FloatArray) -> RowFit | str:
+    def fit_rows(self, x: FloatArray, y: FloatArray) -> RowFit | Failure:
         if len(y) < 8:
-            return "fewer than 8 rows"
+            return Failure("fewer than 8 rows")
         scaled = to_scale(y, self._transform)
         held_out = np.arange(len(y)) >= len(y) - max(1, len(y) // 5)
         earlier = sufficient_statistics(x[None], scaled[None], (~held_out)[None].astype(float))

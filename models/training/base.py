@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from domain.arrays import FloatArray
+from domain.failure import Failure
 from models.features.forecast_features import SegmentParameters
 from models.features.training_rows import Cutoff
 from models.onnx_graphs.builder import GraphMember
@@ -51,5 +52,5 @@ class RowFit:
 class RowCandidate(Protocol):
     """A candidate of regression fleets."""
 
-    def fit_rows(self, x: FloatArray, y: FloatArray) -> RowFit | str:
-        """Fit to rows x [n, k] without gaps and their target y [n]; returns the reason if there is no fit."""
+    def fit_rows(self, x: FloatArray, y: FloatArray) -> RowFit | Failure:
+        """Fit to rows x [n, k] without gaps and their target y [n]; a Failure says why there is no fit."""

@@ -94,7 +94,7 @@ class Selection:
                 if isinstance(outcome, TrainedSegment):
                     models[attempt.segment] = outcome
                 else:
-                    reasons[attempt.segment] = f"{self._names[attempt.choice]} cannot be exported: {outcome}"
+                    reasons[attempt.segment] = f"{self._names[attempt.choice]} cannot be exported: {outcome.reason}"
         return [models[s] if s in models else self._failed(s, reasons[s]) for s in choices]
 
     def _failed(self, s: int, reason: str) -> TrainedSegment:
@@ -138,7 +138,7 @@ class Selection:
         graph = build_graph(GraphSpec(self.spec, members, shares, self.refit.half_width(s, choice), metadata))
         return ExportAttempt(s, choice, used, shares, frozenset(map(type, members)), parameters, graph)
 
-    def _check(self, attempts: Sequence[ExportAttempt]) -> list[TrainedSegment | str]:
+    def _check(self, attempts: Sequence[ExportAttempt]) -> list[TrainedSegment | Failure]:
         """Run each graph; the model, or the reason why its graph is not accepted."""
         inputs = [self.refit.features[attempt.segment].astype(np.float32) for attempt in attempts]
         families = [attempt.families for attempt in attempts]
@@ -155,17 +155,17 @@ class Selection:
 
     def _compare(
         self, attempt: ExportAttempt, outputs: Predictions | Failure, latency_ms: float
-    ) -> TrainedSegment | str:
+    ) -> TrainedSegment | Failure:
         if isinstance(outputs, Failure):
-            return outputs.reason
+            return outputs
         if not outputs.finite():
-            return "its outputs are not finite in float32"
+            return Failure("its outputs are not finite in float32")
         native = self.refit.predictions[attempt.segment][:, list(attempt.members)] @ attempt.weights
         expected = native if self.spec.minimum is None else np.maximum(native, self.spec.minimum)
         worst = float(np.max(np.abs(outputs.prediction - expected)))
         parity_error = worst / self._unit(attempt)
         if not parity_error <= self.fleet.gates.max_parity_error:
-            return f"its graph is off by {parity_error:.1e} of the segment's scale"
+            return Failure(f"its graph is off by {parity_error:.1e} of the segment's scale")
         return self._model(attempt, parity_error, latency_ms)
 
     def _model(self, attempt: ExportAttempt, parity_error: float, latency_ms: float) -> TrainedSegment:

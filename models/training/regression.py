@@ -8,6 +8,7 @@ import numpy as np
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Fleet
 from domain.errors import ExportError
+from domain.failure import Failure
 from models.features.feature_spec import FeatureSpec
 from models.onnx_graphs.builder import GraphMember
 from models.training.backtest import Backtest, Folds, evaluate_folds
@@ -96,18 +97,18 @@ def _column_means(x: FloatArray) -> FloatArray:
     return means
 
 
-def _failure(fit: RowFit | str) -> str:
-    return fit if isinstance(fit, str) else ""
+def _failure(fit: RowFit | Failure) -> str:
+    return fit.reason if isinstance(fit, Failure) else ""
 
 
-def _member(fit: RowFit | str) -> GraphMember:
-    if isinstance(fit, str):  # It has no finite prediction and is never chosen.
-        raise ExportError(f"a candidate without a fit has no graph: {fit}")
+def _member(fit: RowFit | Failure) -> GraphMember:
+    if isinstance(fit, Failure):  # It has no finite prediction and is never chosen.
+        raise ExportError(f"a candidate without a fit has no graph: {fit.reason}")
     return fit.member()
 
 
-def _predict(fit: RowFit | str, x: FloatArray) -> FloatArray:
-    return np.full(len(x), np.nan) if isinstance(fit, str) else fit.predict(x)
+def _predict(fit: RowFit | Failure, x: FloatArray) -> FloatArray:
+    return np.full(len(x), np.nan) if isinstance(fit, Failure) else fit.predict(x)
 
 
 def _folds(n_rows: int, folds: int, ordered: bool) -> list[tuple[IntArray, IntArray]]:
