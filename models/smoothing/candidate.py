@@ -16,7 +16,7 @@ __all__ = ["SmoothingCandidate"]
 
 
 class SmoothingCandidate:
-    """A smoothing method under the name that its states have among the features."""
+    """A smoothing method; its states are features under the name of the candidate."""
 
     needs_rows = False
 
@@ -24,7 +24,7 @@ class SmoothingCandidate:
         self._name, self._method = name, method
 
     def fit(self, cutoffs: Sequence[Cutoff]) -> list[Fitted]:
-        # All cutoffs at once: arrays of one cutoff are so small that calls would cost more than the arithmetic.
+        # All cutoffs at once: for the small arrays of one cutoff, calls would cost more than arithmetic.
         panel, horizon = Panel.join([cutoff.panel for cutoff in cutoffs]), cutoffs[0].horizon
         parameters = {name: _rounded(array) for name, array in self._method.fit(panel, horizon).items()}
         growth = self._method.growth(parameters, horizon)
@@ -43,7 +43,7 @@ class SmoothingCandidate:
 
 
 def _rounded(values: FloatArray) -> FloatArray:
-    """Values to nine digits: what is beyond depends on which segments were summed up in one batch."""
+    """Values to nine digits; further digits depend on the other segments of the batch."""
     finite = np.isfinite(values) & (values != 0.0)
     unit = 10.0 ** (8.0 - np.floor(np.log10(np.abs(np.where(finite, values, 1.0)))))
     rounded: FloatArray = np.where(finite, np.round(values * unit) / unit, values)

@@ -1,4 +1,4 @@
-"""The protocols of candidates: what training asks of them, and what they answer."""
+"""The protocols of candidates, and the values that their fits yield."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +15,13 @@ __all__ = ["Candidate", "Fitted", "RowCandidate", "RowFit"]
 
 @dataclass(frozen=True)
 class Fitted:
-    """A candidate fitted to all segments of a cutoff.
+    """A candidate fitted to all segments as of one cutoff.
 
+    Parameters
+    ----------
     forecast : [S, H] in the target's unit; NaN where the candidate does not apply or failed.
-    member : graph member of a segment by its index. parameters : of a segment, JSON-able, by name.
+    member : graph member of a segment, by its index.
+    parameters : of a segment, by its index.
     failures : messages of the exceptions that the candidate raised, by segment.
     """
 
@@ -29,13 +32,13 @@ class Fitted:
 
 
 class Candidate(Protocol):
-    """A candidate of forecast fleets. needs_rows : whether it trains on feature rows."""
+    """A candidate of forecast fleets; `needs_rows` says whether it trains on feature rows."""
 
     @property
     def needs_rows(self) -> bool: ...
 
     def fit(self, cutoffs: Sequence[Cutoff]) -> list[Fitted]:
-        """Fit to each cutoff of the same segments."""
+        """Fit all segments as of each of the cutoffs."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What decides whether a model must be trained again."""
+"""Fingerprints that decide whether a model must be trained again."""
 
 import hashlib
 import json
@@ -10,18 +10,18 @@ from models.features.feature_spec import FeatureSpec, feature_spec_of
 __all__ = ["TRAINING_VERSION", "cost_fingerprint", "level_fingerprint", "settings_fingerprint", "training_fingerprint"]
 
 TRAINING_VERSION = 2
-"""Raise it whenever a change of the code changes what training yields for the same rows and settings."""
+"""Increase it whenever a change of the code changes the models that the same rows and settings yield."""
 
 _IRRELEVANT = {
     *("name", "description", "source", "gates", "score", "test"),
     *("max_failed_share", "fallback", "partition", "retraining"),
 }
 _GATES = {"baseline_tolerance", "max_parity_error"}
-"""Gates that training anticipates when it chooses a winner."""
+"""Gates whose limits training applies when it chooses a winner."""
 
 
 def settings_fingerprint(fleet: Fleet, spec: FeatureSpec) -> str:
-    """Hash of everything but a segment's rows that its model depends on."""
+    """Hash of everything that a model depends on, except the rows of its segment."""
     settings = fleet.model_dump(mode="json", exclude=_IRRELEVANT)
     settings["gates"] = fleet.gates.model_dump(mode="json", include=_GATES)
     text = json.dumps([TRAINING_VERSION, settings, spec.to_json()], sort_keys=True)
@@ -29,15 +29,15 @@ def settings_fingerprint(fleet: Fleet, spec: FeatureSpec) -> str:
 
 
 def cost_fingerprint(fleet: Fleet) -> str:
-    """Hash of the settings that decide what a segment costs to train and to score; the data are not among them."""
+    """Hash of the settings on which the cost of training and scoring a segment depends, regardless of the data."""
     return settings_fingerprint(fleet, feature_spec_of(fleet, {}))
 
 
 def training_fingerprint(rows: str, settings: str) -> str:
-    """Fingerprint of a model: of its segment's rows and of the settings."""
+    """Fingerprint of a model, from those of its segment's rows and of the settings."""
     return hashlib.blake2b(f"{rows}:{settings}".encode(), digest_size=16).hexdigest()
 
 
 def level_fingerprint(members: Iterable[str]) -> str:
-    """Fingerprint of a fallback level's rows: of those of its segments, in any order."""
+    """Fingerprint of a fallback level's rows, from those of its segments in any order."""
     return hashlib.blake2b("\n".join(sorted(members)).encode(), digest_size=16).hexdigest()

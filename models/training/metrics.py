@@ -12,23 +12,29 @@ __all__ = ["fleet_error", "point_weights", "window_errors"]
 def window_errors(actual: FloatArray, predicted: FloatArray, metric: Metric, scale: FloatArray) -> FloatArray:
     """Error over the last axis of a window, such as the steps of a backtest fold.
 
-    actual : [..., n] in the target's own unit; NaN is left out. predicted : the same shape.
-    scale : [...], mean absolute target of the segment before the window (for mase: of its naive error).
-    Returns [...]; NaN where a window holds nothing or a prediction is NaN.
+    Parameters
+    ----------
+    actual, predicted : [..., n] in the target's own unit; where `actual` is NaN, nothing is compared.
+    scale : mean absolute target of the segment before the window (for mase: mean absolute naive error), [...].
+
+    Returns
+    -------
+    Errors [...]; NaN where a window has no actual value or a prediction is NaN.
+
     Sources: wape: Kolassa & Schuetz, Foresight 6 (2007); smape: Makridakis, IJF 9 (1993), in percent, 0 to 200;
     mase: Hyndman & Koehler, IJF 22 (2006).
     """
     known = ~np.isnan(actual)
-    truth = np.where(known, actual, 0.0)
-    error = np.where(known, np.abs(truth - predicted), 0.0)
+    observed = np.where(known, actual, 0.0)
+    error = np.where(known, np.abs(observed - predicted), 0.0)
     count = known.sum(axis=-1)
     n = np.maximum(count, 1)
     if metric == "wape":
         # A window of zeros has no percentage; the segment's usual size stands in.
-        total = np.abs(truth).sum(axis=-1)
+        total = np.abs(observed).sum(axis=-1)
         result = error.sum(axis=-1) / np.where(total > 0, total, n * _positive(scale))
     elif metric == "smape":
-        size = np.abs(truth) + np.abs(predicted)
+        size = np.abs(observed) + np.abs(predicted)
         share = np.divide(error, size, out=np.zeros_like(error), where=size > 0)
         share = np.where(np.isnan(predicted) & known, np.nan, share)
         result = 200.0 * share.sum(axis=-1) / n
@@ -46,9 +52,9 @@ def _positive(scale: FloatArray) -> FloatArray:
 
 
 def point_weights(actual: FloatArray, metric: Metric) -> FloatArray:
-    """What a window [..., n] counts in fleet-wide figures: sum of |actual| for wape, points for mae and rmse; else 1.
+    """Weight of a window [..., n] in fleet-wide figures: sum of |actual| for wape, points for mae and rmse, else 1.
 
-    Where a window holds nothing, 0.
+    A window without an actual value has weight 0.
     """
     known = ~np.isnan(actual)
     if metric == "wape":
@@ -60,9 +66,9 @@ def point_weights(actual: FloatArray, metric: Metric) -> FloatArray:
 
 
 def fleet_error(errors: FloatArray, weights: FloatArray, metric: Metric) -> float:
-    """One figure for a fleet from the errors [S] of its segments and their weights [S].
+    """The error of a fleet, from the errors [S] and weights [S] of its segments.
 
-    Raises EmptyWindowError if nothing has both an error and a weight.
+    Raises EmptyWindowError if no segment has both an error and a weight.
     """
     known = ~np.isnan(errors) & (weights > 0)
     if not known.any():

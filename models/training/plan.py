@@ -1,6 +1,6 @@
-"""What a training will do with each segment and level, known before anything is fitted.
+"""The plan of a training: the action for each segment and fallback level, decided before anything is fitted.
 
-Coordinator and workers take the same decisions from the same tables.
+The coordinator and the workers reach the same decisions from the same tables.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,12 +15,12 @@ from models.training.fingerprints import level_fingerprint, training_fingerprint
 __all__ = ["Action", "PreviousModel", "SegmentPlan", "plan_levels", "plan_segments"]
 
 Action = Literal["select", "refit", "reuse", "fallback", "skip"]
-"""All candidates compete; the present one on the new rows; nothing to do; too few rows for a model; no row at all."""
+"""Let all candidates compete; refit the present one; keep the model; too few rows for a model; no rows at all."""
 
 
 @dataclass(frozen=True)
 class PreviousModel:
-    """What decides of the present challenger of a segment."""
+    """The facts about a segment's present challenger on which its plan depends."""
 
     fingerprint: str
     candidate: str
@@ -30,8 +30,12 @@ class PreviousModel:
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """What becomes of one segment, and why. candidate : the one to refit, or that of the reused model.
+    """The action for one segment or level, and the reason for it.
 
+    Parameters
+    ----------
+    candidate : to refit, or of the model that is reused.
+    refits : refits since candidates last competed.
     rows : to train on; of a level, those of its segments together, or of the model that is reused.
     """
 
@@ -49,44 +53,44 @@ class SegmentPlan:
 
 
 def plan_segments(
-    profiles: Iterable[Mapping[str, Any]], former: Mapping[str, PreviousModel], fleet: Fleet, settings: str
+    profiles: Iterable[Mapping[str, Any]], previous: Mapping[str, PreviousModel], fleet: Fleet, settings: str
 ) -> list[SegmentPlan]:
-    """A plan for each profile (row of the `segments` table), in their order. settings : their fingerprint."""
-    found = []
+    """Plan each profile (a row of the `segments` table); `settings` is the fingerprint of the settings."""
+    plans = []
     for profile in profiles:
         segment, rows = profile["segment"], profile["rows"] - profile["excluded"]
         fingerprint = training_fingerprint(profile["fingerprint"], settings)
         if rows == 0:
-            found.append(SegmentPlan(segment, "skip", "every row is excluded as an outlier", fingerprint))
+            plans.append(SegmentPlan(segment, "skip", "every row is excluded as an outlier", fingerprint))
         elif rows < fleet.partition.min_rows:
-            found.append(_too_short(segment, rows, fleet, fingerprint))
+            plans.append(_too_short(segment, rows, fleet, fingerprint))
         else:
-            planned = _plan(segment, fingerprint, former.get(segment), fleet)
-            found.append(replace(planned, rows=rows))
-    return found
+            planned = _plan(segment, fingerprint, previous.get(segment), fleet)
+            plans.append(replace(planned, rows=rows))
+    return plans
 
 
 def plan_levels(
-    profiles: Iterable[Mapping[str, Any]], former: Mapping[str, PreviousModel], fleet: Fleet, settings: str
+    profiles: Iterable[Mapping[str, Any]], previous: Mapping[str, PreviousModel], fleet: Fleet, settings: str
 ) -> list[SegmentPlan]:
-    """A plan for each fallback level that has rows; whether they are enough is known only when they are read."""
+    """Plan each fallback level that has rows; whether they are enough is known only once they are read."""
     known = [profile for profile in profiles if profile["rows"]]
     members: dict[str, list[Mapping[str, Any]]] = {}
     for keys in fallback_keys([profile["segment"] for profile in known], fleet).values():
         for profile, key in zip(known, keys, strict=True):
             members.setdefault(key, []).append(profile)
-    return [_plan_level(key, members[key], former.get(key), fleet, settings) for key in sorted(members)]
+    return [_plan_level(key, members[key], previous.get(key), fleet, settings) for key in sorted(members)]
 
 
 def _plan_level(
-    key: str, members: Sequence[Mapping[str, Any]], former: PreviousModel | None, fleet: Fleet, settings: str
+    key: str, members: Sequence[Mapping[str, Any]], previous: PreviousModel | None, fleet: Fleet, settings: str
 ) -> SegmentPlan:
-    """The plan of a level. members : profiles of its segments, which have at least as many rows as the level."""
+    """Plan a level; members : profiles of its segments, which have at least as many rows as the level."""
     rows = level_fingerprint(member["fingerprint"] for member in members)
-    planned = _plan(key, training_fingerprint(rows, settings), former, fleet)
+    planned = _plan(key, training_fingerprint(rows, settings), previous, fleet)
     most = sum(member["rows"] - member["excluded"] for member in members)
-    if former is not None and planned.action == "reuse":
-        most = former.rows
+    if previous is not None and planned.action == "reuse":
+        most = previous.rows
     enough = most >= fleet.partition.min_rows
     return replace(planned, rows=most) if enough else _too_short(key, most, fleet, planned.fingerprint)
 
@@ -96,24 +100,24 @@ def _too_short(segment: str, rows: int, fleet: Fleet, fingerprint: str) -> Segme
     return SegmentPlan(segment, "fallback", reason, fingerprint)
 
 
-def _plan(segment: str, fingerprint: str, former: PreviousModel | None, fleet: Fleet) -> SegmentPlan:
-    if former is None:
+def _plan(segment: str, fingerprint: str, previous: PreviousModel | None, fleet: Fleet) -> SegmentPlan:
+    if previous is None:
         return SegmentPlan(segment, "select", "had no model", fingerprint)
-    if former.fingerprint == fingerprint:
-        return SegmentPlan(segment, "reuse", "rows and settings are unchanged", fingerprint, former.candidate)
+    if previous.fingerprint == fingerprint:
+        return SegmentPlan(segment, "reuse", "rows and settings are unchanged", fingerprint, previous.candidate)
     policy = fleet.retraining
     if policy.policy == "frozen":
         reason = "rows or settings changed, but retraining.policy is frozen"
-        return SegmentPlan(segment, "reuse", reason, former.fingerprint, former.candidate)
-    due = policy.policy == "reselect" and former.refits + 1 >= policy.every
-    if due or not _competes(former.candidate, fleet):
+        return SegmentPlan(segment, "reuse", reason, previous.fingerprint, previous.candidate)
+    due = policy.policy == "reselect" and previous.refits + 1 >= policy.every
+    if due or not _competes(previous.candidate, fleet):
         return SegmentPlan(segment, "select", "rows or settings changed", fingerprint)
-    reason = f"rows or settings changed; {former.candidate} refitted as retraining says"
-    return SegmentPlan(segment, "refit", reason, fingerprint, former.candidate, former.refits + 1)
+    reason = f"rows or settings changed; {previous.candidate} refitted as retraining says"
+    return SegmentPlan(segment, "refit", reason, fingerprint, previous.candidate, previous.refits + 1)
 
 
 def _competes(candidate: str, fleet: Fleet) -> bool:
-    """Whether the fleet still has the candidate."""
+    """Whether the candidate still competes in the fleet."""
     if candidate == ENSEMBLE:
         return fleet.combine and len(fleet.candidates) > 1
-    return candidate in {each.name for each in fleet.candidates}
+    return candidate in {config.name for config in fleet.candidates}
