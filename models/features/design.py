@@ -10,9 +10,16 @@ __all__ = ["design_matrix"]
 
 
 def design_matrix(base: FloatArray, design: Design, transform: str) -> tuple[FloatArray, FloatArray]:
-    """What a linear model or a tree sees of base features [..., k]: columns [..., d] and the anchor [...].
+    """The columns that linear models and trees use, with values and predictions relative to an anchor.
 
-    Values are taken relative to the anchor on the fitting scale; predictions are too.
+    Parameters
+    ----------
+    base : base features [..., k].
+    transform : of the target, for values and anchor.
+
+    Returns
+    -------
+    Columns [..., d] and the anchor [...], both on the fitting scale.
     """
     others = base[..., list(design.others)]
     if design.anchor is None:

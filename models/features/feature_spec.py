@@ -24,7 +24,7 @@ _HARMONICS = 3
 
 @dataclass(frozen=True)
 class Design:
-    """Which columns linear models and trees see: `values` relative to the `anchor` column, and `others` as they are."""
+    """Base columns that linear models and trees use: `values` relative to the `anchor` column, `others` as they are."""
 
     values: tuple[int, ...]
     others: tuple[int, ...]
@@ -37,7 +37,7 @@ class Design:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """The columns of `features`, in order, and what is needed to compute them. Stored beside every model."""
+    """The feature columns in order, with the settings needed to compute them; stored beside every model."""
 
     task: str
     season: int = 1
@@ -60,7 +60,7 @@ class FeatureSpec:
 
     @cached_property
     def covariates(self) -> tuple[str, ...]:
-        """Names of the covariates: numeric ones, then an indicator a category value."""
+        """Names of the covariates: numeric columns, then an indicator per category value."""
         indicators = (f"{name}={value}" for name, values in self.categories.items() for value in values)
         return (*self.numeric, *indicators)
 
@@ -76,16 +76,16 @@ class FeatureSpec:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """All columns: the base, then the states of the smoothing candidates."""
-        return (*self.base, *(f"{member}.{state}" for member in self.states for state in STATES))
+        return (*self.base, *(f"{name}.{state}" for name in self.states for state in STATES))
 
     @cached_property
     def design(self) -> Design:
-        """What linear models and trees see of the base columns."""
+        """The base columns that linear models and trees use."""
         if not self.task_type.periodic:
             return Design((), tuple(range(len(self.base))), None)
         n_values = len(self.lags) + self.season_lags + len(self.windows)
         values = tuple(range(1, 1 + n_values))
-        # The last window is the longest: relative to it, a model is blind to the series' level.
+        # The last window is the longest: relative to its mean, a model is independent of the level of the series.
         return Design(values, (0, *range(1 + n_values, len(self.base))), n_values)
 
     def column(self, name: str) -> int:
@@ -109,7 +109,7 @@ class FeatureSpec:
 
 
 def feature_spec_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> FeatureSpec:
-    """The feature spec of a fleet. categories : values of each categorical column that get an indicator."""
+    """The feature spec of a fleet; categories : values of each categorical column that get an indicator."""
     return FEATURE_SPECS[fleet.task](fleet, categories)
 
 
@@ -159,8 +159,12 @@ def _ascending(periods: Iterable[int]) -> tuple[int, ...]:
 def base_features(panel: Panel, covariates: FloatArray, spec: FeatureSpec, origins: IntArray) -> FloatArray:
     """Base columns for every segment, origin and step, float64 [S, O, H, k].
 
-    covariates : [S, T + H, K], the last H periods lie after the panel. origins : columns of the panel, [O].
-    What reaches back before a segment's start is its mean up to the origin.
+    A value from before a segment's start is replaced by the segment's mean up to the origin.
+
+    Parameters
+    ----------
+    covariates : [S, T + H, K]; the last H periods lie after the panel.
+    origins : columns of the panel, [O].
     """
     values, steps = panel.values, np.arange(1, spec.horizon + 1)
     n_segments, width = values.shape
@@ -185,13 +189,13 @@ def base_features(panel: Panel, covariates: FloatArray, spec: FeatureSpec, origi
 
 
 def _at(values: FloatArray, columns: IntArray, default: FloatArray) -> FloatArray:
-    """values[:, columns], [S, n]; where that is before a segment's start, the default."""
-    found = values[:, np.maximum(columns, 0)]
-    return np.where((columns[None, :] < 0) | np.isnan(found), default, found)
+    """values[:, columns], [S, n]; the default before a segment's start."""
+    selected = values[:, np.maximum(columns, 0)]
+    return np.where((columns[None, :] < 0) | np.isnan(selected), default, selected)
 
 
 def _running_mean(values: FloatArray, window: int) -> FloatArray:
-    """Mean of the last `window` values up to each column, over those that exist; 0 before a segment's start."""
+    """Mean of the last `window` known values up to each column; 0 before a segment's start."""
     known = ~np.isnan(values)
     sums = np.cumsum(np.where(known, values, 0.0), axis=1)
     counts = np.cumsum(known, axis=1)

@@ -1,4 +1,4 @@
-"""All columns of a contract at the end of series, for training and for inference alike."""
+"""All feature columns at the end of series, for training and inference alike."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -36,10 +36,13 @@ def features_at_end(series: Series, parameters: Sequence[str], future: FloatArra
 def forecast_features(
     panel: Panel, covariates: FloatArray, spec: FeatureSpec, parameters: Mapping[str, Sequence[SegmentParameters]]
 ) -> FloatArray:
-    """All columns of the contract at the panel's last column, [S, H, k].
+    """All columns of the spec at the panel's last column, [S, H, k].
 
-    covariates : [S, T + H, K]. parameters : smoothing candidate -> parameters of each segment; a segment that lacks
-    them gets zeros, since its graph does not read them.
+    Parameters
+    ----------
+    covariates : [S, T + H, K].
+    parameters : of each segment, by smoothing candidate. A segment without them gets zeros, since its graph does not
+        read these columns.
     """
     n_segments, width = panel.values.shape
     base = base_features(panel, covariates, spec, np.array([width - 1]))[:, 0]

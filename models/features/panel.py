@@ -17,6 +17,8 @@ __all__ = ["Panel", "by_absolute_phase", "by_column_phase", "mean_absolute", "ta
 class Panel:
     """Regular series of many segments; the last column is each segment's last period (its origin).
 
+    Parameters
+    ----------
     values : float64 [S, T], target's unit; NaN before a segment's start, gaps inside are already filled.
     lengths : int64 [S], valid columns at the right end.
     ends : int64 [S], ordinal of the last column's period; the seasonal phase of ordinal p is p % season.
@@ -57,15 +59,15 @@ class Panel:
 def by_absolute_phase(indices: FloatArray, panel: Panel) -> FloatArray:
     """Reorder [S, m] from column phase (0 = the last column) to absolute phase (ordinal % m)."""
     season = panel.season
-    shift = (np.arange(season)[None, :] - panel.ends[:, None]) % season
-    return np.take_along_axis(indices, shift, axis=1)
+    order = (np.arange(season)[None, :] - panel.ends[:, None]) % season
+    return np.take_along_axis(indices, order, axis=1)
 
 
 def by_column_phase(indices: FloatArray, panel: Panel) -> FloatArray:
     """Reorder [S, m] from absolute phase (ordinal % m) to column phase (0 = the last column)."""
     season = panel.season
-    shift = (np.arange(season)[None, :] + panel.ends[:, None]) % season
-    return np.take_along_axis(indices, shift, axis=1)
+    order = (np.arange(season)[None, :] + panel.ends[:, None]) % season
+    return np.take_along_axis(indices, order, axis=1)
 
 
 def target_phases(panel: Panel, horizon: int) -> IntArray:

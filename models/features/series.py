@@ -24,10 +24,13 @@ MAX_PERIODS = 20_000
 class Series:
     """Series of several segments.
 
+    Parameters
+    ----------
     segments : keys, in the order of every array's first axis.
     panel : target values [S, T], gaps filled by the fleet's rule.
     covariates : float64 [S, T, K], numeric features then indicators of categories, gaps filled from the past.
-    last_times : time of the last column, [S]; rows : rows that the values come from, [S].
+    last_times : time of the last column, [S].
+    rows : number of rows that the values come from, [S].
     """
 
     segments: tuple[str, ...]
@@ -46,9 +49,10 @@ class Series:
 
 
 def build_series(observations: pa.Table, spec: FeatureSpec, time: Time) -> Series:
-    """Series of the segments in `observations` (sorted by segment and time); excluded rows count as gaps.
+    """Series of the segments in `observations`, which are sorted by segment and time.
 
-    A period is one column; histories longer than MAX_PERIODS periods keep their newest part.
+    Each period is one column; excluded rows count as gaps. Of histories longer than MAX_PERIODS periods, the newest
+    part remains.
     """
     if "excluded" in observations.column_names:
         observations = observations.filter(pa.array(~observations["excluded"].to_numpy().astype(bool)))
@@ -78,21 +82,21 @@ def build_series(observations: pa.Table, spec: FeatureSpec, time: Time) -> Serie
 
 
 def encode_covariates(rows: pa.Table, spec: FeatureSpec) -> FloatArray:
-    """Covariates of rows, float64 [n, K]: numeric columns as they are, an indicator a known category value."""
+    """Covariates of rows, float64 [n, K]: numeric columns as they are, and an indicator per known category value."""
     columns: list[FloatArray] = [rows[feature_column(name)].to_numpy() for name in spec.numeric]
     for name, known in spec.categories.items():
         values = rows[category_column(name)].combine_chunks().dictionary_encode()
         codes = values.indices.to_numpy(zero_copy_only=False)
         texts = values.dictionary.to_pylist()
         for value in known:
-            wanted = texts.index(value) if value in texts else -1
-            columns.append((codes == wanted).astype(np.float64))
+            code = texts.index(value) if value in texts else -1
+            columns.append((codes == code).astype(np.float64))
     stacked: FloatArray = np.column_stack(columns) if columns else np.zeros((rows.num_rows, 0))
     return stacked
 
 
 def lacking_columns(rows: pa.Table, spec: FeatureSpec) -> list[str]:
-    """Features of a contract that rows have no column for, by their names in the fleet file."""
+    """Features of a spec for which the rows have no column, by their names in the fleet file."""
     columns = {name: feature_column(name) for name in spec.numeric}
     columns |= {name: category_column(name) for name in spec.categories}
     return [name for name, column in columns.items() if column not in rows.column_names]
@@ -101,9 +105,15 @@ def lacking_columns(rows: pa.Table, spec: FeatureSpec) -> list[str]:
 def future_covariates(
     series: Series, horizon: int, future: Mapping[str, tuple[IntArray, FloatArray]]
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Covariates of the next periods, [S, H, K], and where they were carried forward instead of given, [S, H].
+    """Covariates of the next periods.
 
-    future : segment -> (period ordinals [n], covariates [n, K]). Periods without a row keep the last known values.
+    Parameters
+    ----------
+    future : period ordinals [n] and covariates [n, K] by segment. Periods without a row keep the last known values.
+
+    Returns
+    -------
+    Covariates [S, H, K], and a mask [S, H] of the periods whose covariates were carried forward.
     """
     n_segments, n_covariates = len(series.segments), series.covariates.shape[2]
     result = np.full((n_segments, horizon, n_covariates), np.nan)
@@ -121,7 +131,7 @@ def future_covariates(
 
 
 def _fill(values: FloatArray, valid: npt.NDArray[np.bool_], rule: str) -> FloatArray:
-    """Values with the gaps inside each segment filled; NaN stays before its start."""
+    """Values with the gaps inside each segment filled; NaN remains before its start."""
     missing = np.isnan(values) & valid
     if not missing.any():
         return values

@@ -1,4 +1,4 @@
-"""Training rows of forecast segments: every usable (origin, step), computed once, cut at each backtest origin."""
+"""Training rows of forecast segments: each usable (origin, step), computed once and cut at each backtest cutoff."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,15 @@ _MIN_HISTORY = 4
 
 @dataclass(frozen=True)
 class Rows:
-    """Base features [S, O, H, k], targets [S, O, H] (NaN beyond the panel) and which rows may be trained on."""
+    """Rows of S segments, O forecast origins and H steps.
+
+    Parameters
+    ----------
+    origins : columns of the panel, [O].
+    base : base features [S, O, H, k].
+    target : [S, O, H]; NaN beyond the panel.
+    usable : rows that may be trained on, [S, O, H].
+    """
 
     origins: IntArray
     base: FloatArray
@@ -27,7 +35,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class Cutoff:
-    """What is known as of an origin `shift` periods before the end of the series, and how far to forecast."""
+    """A forecast origin, and the history of the segments up to it.
+
+    Parameters
+    ----------
+    rows : feature rows; None if no candidate needs them.
+    after : periods of the series after the origin; 0 for its end.
+    horizon : periods to forecast.
+    """
 
     series: Series
     spec: FeatureSpec
@@ -37,13 +52,14 @@ class Cutoff:
 
     @property
     def table(self) -> Rows:
-        """The feature rows; windows for smoothing candidates alone have none."""
+        """The feature rows; raises ValueError for a cutoff made without them, for smoothing candidates alone."""
         if self.rows is None:
-            raise ValueError("this window was made without feature rows")
+            raise ValueError("this cutoff was made without feature rows")
         return self.rows
 
     @property
     def panel(self) -> Panel:
+        """The panel up to the origin."""
         return self.series.panel.truncate(self.after)
 
     @property
@@ -55,8 +71,8 @@ class Cutoff:
         """Values that followed the origin, [S, H]; NaN beyond the panel."""
         values, first = self.series.panel.values, self.column + 1
         padded = np.full((values.shape[0], self.horizon), np.nan)
-        found = values[:, first : first + self.horizon]
-        padded[:, : found.shape[1]] = found
+        following = values[:, first : first + self.horizon]
+        padded[:, : following.shape[1]] = following
         return padded
 
     def training(self) -> BoolArray:
@@ -72,12 +88,12 @@ class Cutoff:
         return self.table.base[:, at, : self.horizon]
 
 
-def build_rows(series: Series, spec: FeatureSpec, shifts: list[int]) -> Rows:
-    """Rows at the newest origins, MAX_ROWS a segment at most, and at the backtest origins."""
+def build_rows(series: Series, spec: FeatureSpec, cutoffs: list[int]) -> Rows:
+    """Rows at the newest origins, at most MAX_ROWS per segment, and at the cutoffs (periods before the end)."""
     panel, horizon = series.panel, spec.horizon
     width = panel.values.shape[1]
     newest = np.arange(max(0, width - 1 - max(8, MAX_ROWS // horizon)), width)
-    origins = np.union1d(newest, width - 1 - np.array(shifts, dtype=np.int64))
+    origins = np.union1d(newest, width - 1 - np.array(cutoffs, dtype=np.int64))
     origins = origins[origins >= 0]
     last = series.covariates[:, -1:, :]
     extended = np.concatenate([series.covariates, np.repeat(last, horizon, axis=1)], axis=1)

@@ -1,4 +1,4 @@
-"""Accuracy of predictions against what was observed later: figures by group, which can be put together again."""
+"""Accuracy of predictions against later observations: figures by group, which can be aggregated further."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,13 @@ _COUNTED = (*_SUMS, "interval_rows", "covered")
 
 
 def measure_accuracy(joined: pa.Table) -> pa.Table:
-    """Accuracy by segment, step, release and whether the model had seen the future.
+    """Accuracy by segment, step, release, and whether the model had seen the period in training.
 
-    joined : a row a prediction that has an actual value, with KEY, time, prediction, lower, upper, target, excluded.
-    Rows whose actual value is an excluded outlier are counted, and left out of the figures.
+    Rows whose actual value is an excluded outlier are counted but left out of the figures.
+
+    Parameters
+    ----------
+    joined : a row per prediction with an actual value; has KEY, time, prediction, lower, upper, target and excluded.
     """
     used = pc.invert(joined["excluded"])
     prediction, actual = joined["prediction"], joined["target"]
@@ -46,7 +49,7 @@ def measure_accuracy(joined: pa.Table) -> pa.Table:
 
 
 def accuracy_by(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """Rows of the accuracy table put together, with the same figures, by other columns."""
+    """Aggregate rows of the accuracy table by other columns, with the same figures."""
     count, intervals = rows["rows"].cast(pa.float64()), rows["interval_rows"].cast(pa.float64())
     values = {
         "squared_error": pc.multiply(pc.multiply(rows["rmse"], rows["rmse"]), count),
@@ -60,12 +63,12 @@ def accuracy_by(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
 
 
 def _summed(parts: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """Sums by key, in the order of the keys; in one thread and one order, since sums of floats depend on it."""
+    """Sums by key, in the order of the keys; in one thread and a fixed order, on which sums of floats depend."""
     parts = parts.sort_by([(name, "ascending") for name in (*keys, "first_time", "last_time")])
-    wanted = [(name, "sum") for name in _COUNTED] + [("first_time", "min"), ("last_time", "max")]
-    summed = parts.group_by(list(keys), use_threads=False).aggregate(wanted)
-    names = [*keys, *(name for name, _ in wanted)]
-    return summed.select([*keys, *(f"{name}_{how}" for name, how in wanted)]).rename_columns(names)
+    aggregates = [(name, "sum") for name in _COUNTED] + [("first_time", "min"), ("last_time", "max")]
+    summed = parts.group_by(list(keys), use_threads=False).aggregate(aggregates)
+    names = [*keys, *(name for name, _ in aggregates)]
+    return summed.select([*keys, *(f"{name}_{function}" for name, function in aggregates)]).rename_columns(names)
 
 
 def _figures(sums: pa.Table) -> pa.Table:
@@ -91,6 +94,6 @@ def _figures(sums: pa.Table) -> pa.Table:
 
 
 def _positive(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Values to divide by; null where there is nothing."""
+    """Values to divide by; null where they are not positive."""
     values = values.cast(pa.float64())
     return pc.if_else(pc.greater(values, 0), values, None)

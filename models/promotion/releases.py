@@ -1,4 +1,4 @@
-"""What pins and repairs of the registry came to, as values."""
+"""The results of pins and of repairs of the registry, as values."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,7 @@ class PinnedSegment:
 
 @dataclass(frozen=True)
 class PinSummary:
-    """What holds for a segment now. release : in force afterwards. changed : whether a release was made for it."""
+    """The state of a segment after a pin; `release` is in force, `changed` says whether it was made for the pin."""
 
     segment: str
     model_name: str
@@ -36,7 +36,7 @@ class PinSummary:
 
 @dataclass(frozen=True)
 class Difference:
-    """One kind of difference between lake and registry: how many models, and some of them."""
+    """One kind of difference between lake and registry: the number of models, and the names of some."""
 
     kind: DifferenceKind
     count: int
@@ -45,7 +45,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class SyncSummary:
-    """What was looked at, and what differed. release : in force afterwards; a new one if its numbers changed."""
+    """The models that were compared, and their differences; `release` is in force, a new one if its numbers changed."""
 
     fleet: str
     models: int

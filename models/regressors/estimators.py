@@ -25,7 +25,7 @@ FloatArray32 = npt.NDArray[np.float32]
 
 
 class Regressor(Protocol):
-    """The part of scikit-learn's interface that a per-segment candidate needs."""
+    """The part of scikit-learn's interface that a candidate needs."""
 
     def fit(self, X: FloatArray32, y: FloatArray) -> "Regressor": ...
 
@@ -116,7 +116,10 @@ class Estimator:
 
 
 def predicted(regressor: Regressor, x: FloatArray) -> FloatArray:
-    """Predictions [n] of a regressor for rows x [n, d]; raises what it raises, or ValueError for another shape."""
+    """Predictions [n] of a regressor for rows x [n, d].
+
+    Raises whatever the regressor raises, or ValueError for predictions of another shape.
+    """
     return np.asarray(regressor.predict(x.astype(np.float32)), dtype=np.float64).reshape(len(x))
 
 

@@ -1,4 +1,4 @@
-"""Ridge regression of many segments at once, from their moments.
+"""Ridge regression of many segments at once, from their sufficient statistics.
 
 Source: Hoerl & Kennard, Technometrics 12 (1970). Columns are standardised within each segment and the intercept is
 free, so the penalty acts on comparable coefficients.
@@ -35,18 +35,18 @@ PENALTIES = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
 """Penalties that compete, as multiples of the number of rows."""
 
 HISTORY_PENALTIES = np.array([0.03, 0.3, 3.0, 1e3])
-"""Penalties of lags, season and trend that compete; the last one leaves a level and the covariates: where a series is
-noise around its level, its past misleads."""
+"""Penalties of lags, season and trend that compete. The largest leaves only a level and the covariates: where a series
+is noise around its level, its past misleads."""
 
 COVARIATE_PENALTY = 0.05
-"""Penalty of a fleet's own columns: there are few of them, and somebody chose each."""
+"""Penalty of a fleet's own columns: they are few, and each was chosen deliberately."""
 
 
 @dataclass(frozen=True)
 class SufficientStatistics:
-    """Sums over the rows of each segment: all that least squares needs.
+    """Sums over the rows of each segment, which are all that least squares needs.
 
-    rows [S], x [S, d], y [S], xx [S, d, d], xy [S, d].
+    Shapes: rows [S], x [S, d], y [S], xx [S, d, d], xy [S, d].
     """
 
     rows: FloatArray
@@ -56,30 +56,33 @@ class SufficientStatistics:
     xy: FloatArray
 
     def __add__(self, other: Self) -> Self:
-        """Moments of the rows of both."""
-        return type(self)(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+        """The statistics of the rows of both."""
+        return type(self)(*(getattr(self, sums.name) + getattr(other, sums.name) for sums in fields(self)))
 
 
 def sufficient_statistics(x: FloatArray, y: FloatArray, weight: FloatArray) -> SufficientStatistics:
-    """Moments of rows x [S, n, d], y [S, n] with weights [S, n] (0 leaves a row out)."""
+    """Statistics of rows x [S, n, d] and y [S, n] with weights [S, n]; weight 0 leaves a row out."""
     weighted = x * weight[..., None]
-    flipped = np.swapaxes(weighted, 1, 2)
+    transposed = np.swapaxes(weighted, 1, 2)
     used = np.where(weight > 0, y, 0.0)
     return SufficientStatistics(
         weight.sum(axis=1),
         weighted.sum(axis=1),
         (used * weight).sum(axis=1),
-        flipped @ x,
-        (flipped @ used[..., None])[..., 0],
+        transposed @ x,
+        (transposed @ used[..., None])[..., 0],
     )
 
 
 @dataclass(frozen=True)
 class LinearRows:
-    """Rows of a bucket as a linear model sees them, in one axis n of (origin, step).
+    """Rows of a bucket for a linear model, with a single axis n for (origin, step).
 
-    x [S, n, d], y [S, n] relative to the anchor on the fitting scale, usable [S, n]; origin, target : [n], columns of
-    the panel that a row is seen from and that it is about.
+    Parameters
+    ----------
+    x, y : [S, n, d] and [S, n], relative to the anchor on the fitting scale.
+    usable : [S, n].
+    origin, target : columns of the panel at which a row is forecast, and which it forecasts, [n].
     """
 
     x: FloatArray
@@ -99,33 +102,33 @@ class LinearRows:
         return cls(x.reshape(n_segments, -1, x.shape[-1]), y.reshape(n_segments, -1), usable, origin, target)
 
     def sufficient_statistics(self, cutoffs: Iterable[int]) -> dict[int, SufficientStatistics]:
-        """Moments of the usable rows whose target lies at or before each cutoff; every row is summed up once."""
-        found: dict[int, SufficientStatistics] = {}
+        """Statistics of the usable rows whose target lies at or before each cutoff; each row is summed up once."""
+        statistics: dict[int, SufficientStatistics] = {}
         before, total = -1, None
         for cutoff in sorted(set(cutoffs)):
             columns = np.flatnonzero((self.target > before) & (self.target <= cutoff))
             part = sufficient_statistics(self.x[:, columns], self.y[:, columns], self.usable[:, columns].astype(float))
             total = part if total is None else total + part
-            found[cutoff], before = total, cutoff
-        return found
+            statistics[cutoff], before = total, cutoff
+        return statistics
 
 
-def solve_ridge(found: SufficientStatistics, penalties: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Coefficients [S, d] and intercepts [S] in the columns' own units.
+def solve_ridge(statistics: SufficientStatistics, penalties: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Coefficients [S, d] and intercepts [S] in the columns' own units; constant columns have coefficient 0.
 
-    penalties : of each column, [S, d] or [S, 1], as multiples of the segment's rows. A constant column gets 0.
+    penalties : of each column, [S, d] or [S, 1], as multiples of the segment's rows.
     """
-    n = np.maximum(found.rows, 1.0)[:, None]
-    mean_x, mean_y = found.x / n, found.y / n[:, 0]
-    covariance = found.xx / n[..., None] - mean_x[:, :, None] * mean_x[:, None, :]
+    n = np.maximum(statistics.rows, 1.0)[:, None]
+    mean_x, mean_y = statistics.x / n, statistics.y / n[:, 0]
+    covariance = statistics.xx / n[..., None] - mean_x[:, :, None] * mean_x[:, None, :]
     variance = np.maximum(np.einsum("sdd->sd", covariance), 0.0)
-    varies = variance > 1e-12 * np.maximum(1e-12, np.einsum("sdd->sd", found.xx) / n)
-    spread = np.where(varies, np.sqrt(np.where(varies, variance, 1.0)), 1.0)
-    scaled = covariance / (spread[:, :, None] * spread[:, None, :])
+    varies = variance > 1e-12 * np.maximum(1e-12, np.einsum("sdd->sd", statistics.xx) / n)
+    deviation = np.where(varies, np.sqrt(np.where(varies, variance, 1.0)), 1.0)
+    scaled = covariance / (deviation[:, :, None] * deviation[:, None, :])
     scaled = np.where(varies[:, :, None] & varies[:, None, :], scaled, 0.0)
-    target = np.where(varies, (found.xy / n - mean_x * mean_y[:, None]) / spread, 0.0)
+    target = np.where(varies, (statistics.xy / n - mean_x * mean_y[:, None]) / deviation, 0.0)
     ridge = scaled + (np.broadcast_to(penalties, mean_x.shape) + 1e-9)[:, :, None] * np.eye(scaled.shape[1])
-    coefficients = np.linalg.solve(ridge, target[..., None])[..., 0] / spread
+    coefficients = np.linalg.solve(ridge, target[..., None])[..., 0] / deviation
     return coefficients, mean_y - np.einsum("sd,sd->s", coefficients, mean_x)
 
 
@@ -182,17 +185,10 @@ class Ridge:
         if len(y) < 8:
             return Failure("fewer than 8 rows")
         scaled = to_scale(y, self._transform)
-        held_out = np.arange(len(y)) >= len(y) - max(1, len(y) // 5)
-        earlier = sufficient_statistics(x[None], scaled[None], (~held_out)[None].astype(float))
-        losses = []
-        for penalty in PENALTIES:
-            coefficients, intercept = solve_ridge(earlier, np.array([[penalty]]))
-            losses.append(np.mean((x[held_out] @ coefficients[0] + intercept[0] - scaled[held_out]) ** 2))
-        best = PENALTIES[int(np.argmin(losses))]
-        found = sufficient_statistics(x[None], scaled[None], np.ones((1, len(y))))
-        coefficients, intercept = solve_ridge(found, np.array([[best]]))
-        spread = float(np.max(y) - np.min(y))
-        low, high = float(np.min(y)) - spread, float(np.max(y)) + spread
+        statistics = sufficient_statistics(x[None], scaled[None], np.ones((1, len(y))))
+        coefficients, intercept = solve_ridge(statistics, np.array([[_best_penalty(x, scaled)]]))
+        value_range = float(np.max(y) - np.min(y))
+        low, high = float(np.min(y)) - value_range, float(np.max(y)) + value_range
         model = LinearMember(self._name, coefficients[0], float(intercept[0]), low, high)
 
         def predict(rows: FloatArray) -> FloatArray:
@@ -202,8 +198,19 @@ class Ridge:
         return RowFit(predict, lambda: model)
 
 
+def _best_penalty(x: FloatArray, y: FloatArray) -> float:
+    """The penalty with the smallest squared error on the last fifth of the rows, fitted to those before."""
+    held_out = np.arange(len(y)) >= len(y) - max(1, len(y) // 5)
+    earlier = sufficient_statistics(x[None], y[None], (~held_out)[None].astype(float))
+    losses = []
+    for penalty in PENALTIES:
+        coefficients, intercept = solve_ridge(earlier, np.array([[penalty]]))
+        losses.append(np.mean((x[held_out] @ coefficients[0] + intercept[0] - y[held_out]) ** 2))
+    return float(PENALTIES[int(np.argmin(losses))])
+
+
 def _penalty_options(spec: FeatureSpec) -> FloatArray:
-    """Penalties of the design columns that compete, [options, d]."""
+    """Competing penalties of the design columns, [options, d]."""
     design = spec.design
     names = [spec.base[column] for column in (*design.values, *design.others)]
     chosen = np.array([name in spec.covariates for name in names])
@@ -211,9 +218,9 @@ def _penalty_options(spec: FeatureSpec) -> FloatArray:
 
 
 def _bounds(cutoff: Cutoff) -> tuple[FloatArray, FloatArray]:
-    """Predictions stay within the segment's range, widened by the range itself on both sides."""
+    """Limits of predictions: the segment's range, widened by the range itself on both sides."""
     values = cutoff.panel.values
     low = np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf)
     high = np.where(np.isnan(values), -np.inf, values).max(axis=1, initial=-np.inf)
-    spread = np.where(np.isfinite(high - low), np.maximum(high - low, 1e-9), 0.0)
-    return np.where(np.isfinite(low), low, 0.0) - spread, np.where(np.isfinite(high), high, 0.0) + spread
+    width = np.where(np.isfinite(high - low), np.maximum(high - low, 1e-9), 0.0)
+    return np.where(np.isfinite(low), low, 0.0) - width, np.where(np.isfinite(high), high, 0.0) + width

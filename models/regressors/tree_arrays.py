@@ -16,7 +16,7 @@ FloatArray32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TreeArrays:
-    """Nodes of a tree ensemble in the flat form of ONNX's TreeEnsembleRegressor; one entry a node, or a leaf."""
+    """Nodes of a tree ensemble in the flat form of ONNX's TreeEnsembleRegressor; one entry per node, or per leaf."""
 
     tree: list[int]
     node: list[int]
@@ -32,10 +32,10 @@ class TreeArrays:
 
 
 def tree_arrays(booster: Any) -> TreeArrays:
-    """Nodes of a LightGBM booster with numeric splits.
+    """The nodes of a LightGBM booster with numeric splits.
 
-    Thresholds are float64, inputs float32: rounding towards minus infinity keeps the meaning of `x <= threshold`.
-    Raises ExportError for a booster that has no such form.
+    Thresholds are float64 and inputs float32: rounding towards minus infinity preserves `x <= threshold`.
+    Raises ExportError for a booster with other splits.
     """
     dump = booster.dump_model()
     trees: list[Mapping[str, Any]] = [info["tree_structure"] for info in dump["tree_info"]] or [{"leaf_value": 0.0}]
@@ -75,7 +75,7 @@ class _Node(NamedTuple):
 
 
 def _flatten(tree: int, root: Mapping[str, Any]) -> Iterator[_Node]:
-    """Depth-first numbering without recursion: trees can be deep.
+    """Number the nodes depth-first, without recursion since trees can be deep.
 
     Raises ExportError for a split that is not `feature <= threshold`.
     """

@@ -1,4 +1,4 @@
-"""Temporal aggregation: smooth the means of blocks of periods, where the long run is easier to see."""
+"""Temporal aggregation: smooth the means of blocks of periods, in which the long run is easier to see."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Adida(ExponentialSmoothing):
         return super().fit(panel, horizon) | {"block": block}
 
     def growth(self, parameters: Parameters, horizon: int) -> FloatArray:
-        """The block's damped sums, read off where step h lies: (h + (k - 1) / 2) / k blocks after the last one."""
+        """The damped sums over blocks at the position of step h: (h + (k - 1) / 2) / k blocks after the last one."""
         size, phi = parameters["block"][:, None], parameters["damping"][:, None]
         position = (np.arange(1, horizon + 1)[None, :] + (size - 1.0) / 2.0) / size
         whole = np.floor(position)

@@ -1,4 +1,4 @@
-"""What every classical candidate has in common: its state at the origin and its forecast function."""
+"""The protocol of smoothing methods: a state at the forecast origin, and forecasts as a function of it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ __all__ = [
 ]
 
 Parameters: TypeAlias = dict[str, FloatArray]
-"""Arrays by name, first axis S; frozen between retrainings. `damping` (phi, 0 = no trend) is always there."""
+"""Arrays by name, first axis S; frozen between trainings. `damping` (phi, 0 = no trend) is always present."""
 
 
 @dataclass(frozen=True)
 class State:
-    """Where each segment stands as of the panel's last column.
+    """The state of each segment as of the panel's last column.
 
+    Parameters
+    ----------
     level, trend : [S], deseasonalised; trend 0 where none.
     multiplier : [S, m] seasonal factor by absolute phase (ordinal % m), 1 where none.
     addend : [S, m] additive season by absolute phase, 0 where none.
@@ -45,23 +47,23 @@ class SmoothingMethod(Protocol):
     """A batched univariate method: forecast = (level + growth * trend) * multiplier + addend."""
 
     def fit(self, panel: Panel, horizon: int) -> Parameters:
-        """Choose the parameters of every segment; horizon in periods."""
+        """Fit the parameters of every segment; horizon in periods."""
 
     def states(self, panel: Panel, parameters: Parameters) -> State:
-        """Re-run over a possibly newer panel with frozen parameters."""
+        """The states that frozen parameters reach over a panel, which may be newer than that of the fit."""
 
     def growth(self, parameters: Parameters, horizon: int) -> FloatArray:
         """Factor [S, H] of the trend at steps 1..H."""
 
     def applicable(self, panel: Panel) -> BoolArray:
-        """Mask [S] of the segments with the history that the method needs."""
+        """Mask [S] of the segments whose history suffices for the method."""
 
 
-def forecast(member: SmoothingMethod, panel: Panel, parameters: Parameters, horizon: int) -> FloatArray:
+def forecast(method: SmoothingMethod, panel: Panel, parameters: Parameters, horizon: int) -> FloatArray:
     """Point forecasts [S, H] for the periods 1..H after each segment's origin, in the target's unit."""
-    state = member.states(panel, parameters)
+    state = method.states(panel, parameters)
     phases = target_phases(panel, horizon)
-    path = state.level[:, None] + member.growth(parameters, horizon) * state.trend[:, None]
+    path = state.level[:, None] + method.growth(parameters, horizon) * state.trend[:, None]
     factor = np.take_along_axis(state.multiplier, phases, axis=1)
     result: FloatArray = path * factor + np.take_along_axis(state.addend, phases, axis=1)
     return result
@@ -83,10 +85,10 @@ def seasonal_factors(panel: Panel) -> FloatArray:
 
 
 def adjusted(panel: Panel, factors: FloatArray) -> FloatArray:
-    """Values [S, T] over their seasonal factors (by absolute phase); 0 before a segment's start."""
+    """Values [S, T] divided by their seasonal factors (by absolute phase); 0 before a segment's start."""
     return np.where(panel.valid, deseasonalised(panel, factors, np.zeros_like(factors)), 0.0)
 
 
 def plain_state(level: FloatArray, trend: FloatArray, factors: FloatArray) -> State:
-    """State of a method that runs on deseasonalised values; factors [S, m] by absolute phase."""
+    """The state of a method for deseasonalised values; factors [S, m] by absolute phase."""
     return State(level, trend, factors, np.zeros_like(factors))

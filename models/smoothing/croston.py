@@ -1,4 +1,4 @@
-"""Intermittent demand: smooth the sizes and the intervals apart."""
+"""Intermittent demand: smooth sizes and intervals separately."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Croston:
         return {"alpha": alpha, "damping": np.zeros(rows)}
 
     def states(self, panel: Panel, parameters: Parameters) -> State:
-        _, rate = _run(panel, parameters["alpha"][None, :])
-        return plain_state(rate[0], np.zeros_like(rate[0]), np.ones((len(panel.lengths), panel.season)))
+        _, demand = _run(panel, parameters["alpha"][None, :])
+        return plain_state(demand[0], np.zeros_like(demand[0]), np.ones((len(panel.lengths), panel.season)))
 
     def growth(self, parameters: Parameters, horizon: int) -> FloatArray:
         return damped_growth(parameters["damping"], horizon)
@@ -46,7 +46,7 @@ class Croston:
 
 
 def _run(panel: Panel, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Sum of squared one-step errors and the last rate, [G, S]; alpha : [G, S]."""
+    """Sums of squared one-step errors, and the last demand per period, [G, S]; alpha : [G, S]."""
     valid, values = panel.valid.T, np.where(panel.valid, panel.values, 0.0).T
     demands = np.maximum((values != 0.0).sum(axis=0), 1)
     size = np.broadcast_to(values.sum(axis=0) / demands, alpha.shape)

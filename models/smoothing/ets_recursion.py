@@ -1,4 +1,4 @@
-"""Exponential smoothing with a damped trend and an optional season, for many parameter points and segments at once."""
+"""Exponential smoothing with a damped trend and an optional season, for many parameter points and segments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FLOOR = 1e-3
 
 @dataclass(frozen=True)
 class Space:
-    """Coarse grid and limits of alpha, beta*, gamma and phi, and the steps ahead that the criterion looks at."""
+    """Coarse grid and limits of alpha, beta*, gamma and phi, and the steps ahead whose errors the criterion sums."""
 
     grids: tuple[tuple[float, ...], ...]
     bounds: tuple[tuple[float, float], ...]
@@ -51,9 +51,15 @@ class _Cells:
 class Recursion:
     """The error-correction form of damped-trend smoothing over one panel.
 
+    Parameters
+    ----------
+    values, valid : [T, S]; values are zero where not valid.
+    full : columns in which every segment is valid, [T].
+    level, trend : before the first period, [S].
+    season : first indices by column phase, [m, S].
+    scale : mean absolute adjusted value, the unit of errors, [S].
+
     Source: Hyndman, Koehler, Snyder & Grose, Int. J. Forecasting 18 (2002); ETS(A, Ad, N), (A, Ad, A), (A, Ad, M).
-    values, valid : [T, S], zero where not valid; full : [T], whether every segment is valid.
-    season : [m, S] first indices by column phase; scale : [S].
     """
 
     kind: Kind
@@ -68,14 +74,14 @@ class Recursion:
 
     @classmethod
     def over(cls, panel: Panel, season: FloatArray, kind: Kind, trended: bool) -> Recursion:
-        """Set out from the panel's first periods; season [S, m] holds the first indices by absolute phase."""
+        """Start from the panel's first periods; season [S, m] holds the first indices by absolute phase."""
         valid = np.ascontiguousarray(panel.valid.T)
         values = np.where(valid, panel.values.T, 0.0)
         first = np.ascontiguousarray(by_column_phase(season, panel).T)
         full: BoolArray = np.asarray(valid.all(axis=1), dtype=np.bool_)
         columns = len(values)
-        spread = first[(np.arange(columns) - (columns - 1)) % panel.season]
-        plain = {"none": values, "additive": values - spread, "multiplicative": values / np.maximum(spread, _FLOOR)}
+        seasonal = first[(np.arange(columns) - (columns - 1)) % panel.season]
+        plain = {"none": values, "additive": values - seasonal, "multiplicative": values / np.maximum(seasonal, _FLOOR)}
         adjusted = np.where(valid, plain[kind], 0.0)
         scale = np.maximum(np.abs(adjusted).sum(axis=0) / np.maximum(panel.lengths, 1), np.finfo(np.float64).tiny)
         level, trend = _first_line(adjusted, valid, panel, trended)
@@ -84,10 +90,10 @@ class Recursion:
         return cls(kind, panel, values, valid, full, level, trend, first, scale)
 
     def cost(self, points: FloatArray, space: Space) -> FloatArray:
-        """Log mean squared error [G, S], in units of the scale, over the steps ahead, plus the penalty.
+        """Log of the summed squared errors [G, S] over the steps ahead, in units of the scale, plus the penalty.
 
         points : [4, G, S]. The penalty on beta* and gamma is a prior: short histories do not identify them.
-        Errors several steps ahead: Xia & Tong, Statistical Science 26 (2011).
+        Source of errors several steps ahead: Xia & Tong, Statistical Science 26 (2011).
         """
         cells, phi = self._begin(points), points[DAMPING]
         growths = [np.sum([phi**power for power in range(1, step + 1)], axis=0) for step in space.steps]
@@ -104,7 +110,7 @@ class Recursion:
         return cost
 
     def final(self, best: FloatArray) -> Final:
-        """States after the last column for one point per segment, best : [4, S]."""
+        """States after the last column for one point per segment; best : [4, S]."""
         points = best[:, None, :]
         cells = self._begin(points)
         for column in self._columns():
@@ -113,7 +119,7 @@ class Recursion:
         return Final(cells.level[0], cells.trend[0], by_absolute_phase(season, self.panel))
 
     def _columns(self) -> range:
-        """Columns from the first one that any segment fills."""
+        """Columns from the first one in which any segment has a value."""
         used = np.flatnonzero(self.valid.any(axis=1))
         return range(int(used[0]) if used.size else len(self.valid), len(self.valid))
 
@@ -134,7 +140,7 @@ class Recursion:
         return base
 
     def _advance(self, cells: _Cells, points: FloatArray, column: int) -> None:
-        """Take in one column; a segment that has not started yet keeps its first states."""
+        """Update the states by one column; a segment that has not started yet keeps its first states."""
         alpha, beta, gamma, phi = points
         phase = self._phase(column)
         drift = phi * cells.trend
@@ -154,7 +160,7 @@ class Recursion:
             cells.season[phase] = self._where(column, moved, cells.season[phase])
 
     def _where(self, column: int, new: FloatArray, old: FloatArray) -> FloatArray:
-        """`new` for the segments that have started by this column, `old` for the others."""
+        """`new` for the segments that have started by this column, `old` for all others."""
         return new if self.full[column] else np.where(self.valid[column], new, old)
 
 
@@ -172,7 +178,7 @@ def _first_line(adjusted: FloatArray, valid: BoolArray, panel: Panel, trended: b
     mean = (weight * adjusted).sum(axis=0) / count
     if not trended:
         return mean, np.zeros_like(mean)
-    away = weight * (position - centre)
-    slope = (away * (adjusted - mean)).sum(axis=0) / np.maximum((away * away).sum(axis=0), 1.0)
+    deviation = weight * (position - centre)
+    slope = (deviation * (adjusted - mean)).sum(axis=0) / np.maximum((deviation * deviation).sum(axis=0), 1.0)
     slope = np.where(panel.lengths >= 3, slope, 0.0)
     return mean - slope * centre, slope

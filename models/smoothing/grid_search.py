@@ -1,4 +1,4 @@
-"""Batched minimisation: one bounded search for every segment at once."""
+"""Batched minimisation: one bounded search for all segments at once."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ def zoom(
     rows: int,
     rounds: int = 4,
 ) -> tuple[FloatArray, FloatArray]:
-    """Minimise a cost per segment by a common grid, then rounds of steps along each axis that shrink by half.
+    """Minimise a cost per segment on a common grid, then by rounds of steps along each axis, halved each round.
 
+    Parameters
+    ----------
     cost : maps points [K, G, S] (or [K, G, 1]) to costs [G, S]; NaN counts as infinite.
-    grids : coarse values of each of the K parameters; bounds : their limits.
-    Returns the best points [K, S] and their costs [S].
+    grids, bounds : coarse values and limits of each of the K parameters.
+    rows : number of segments S.
+
+    Returns
+    -------
+    The best points [K, S] and their costs [S].
     """
     start = np.array(list(product(*grids)), dtype=np.float64).T[:, :, None]
     best, least = _better(cost(np.broadcast_to(start, (*start.shape[:2], rows))), start)
@@ -33,9 +39,9 @@ def zoom(
     moves = np.concatenate([np.diag(step), -np.diag(step)], axis=1)[:, step[None, :].repeat(2, 0).ravel() > 0]
     for _ in range(rounds):
         points = np.clip(best[:, None, :] + moves[:, :, None], low, high)
-        found, value = _better(cost(points), points)
+        candidate, value = _better(cost(points), points)
         better = value < least
-        best, least = np.where(better, found, best), np.where(better, value, least)
+        best, least = np.where(better, candidate, best), np.where(better, value, least)
         moves = moves / 2.0
     return best, least
 
@@ -44,6 +50,6 @@ def _better(costs: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArr
     """The cheapest of G points for each segment: points [K, S], costs [S]."""
     clean = np.where(np.isfinite(costs), costs, np.inf)
     winner = clean.argmin(axis=0)
-    spread = np.broadcast_to(points, (*points.shape[:2], costs.shape[1]))
-    chosen = np.take_along_axis(spread, winner[None, None, :], axis=1)[:, 0, :]
+    by_segment = np.broadcast_to(points, (*points.shape[:2], costs.shape[1]))
+    chosen = np.take_along_axis(by_segment, winner[None, None, :], axis=1)[:, 0, :]
     return chosen, np.take_along_axis(clean, winner[None, :], axis=0)[0]

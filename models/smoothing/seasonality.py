@@ -13,7 +13,7 @@ _TINY = 1e-12
 
 
 def positive(panel: Panel) -> BoolArray:
-    """Mask [S] of the segments whose every value is above zero: where a multiplicative season makes sense."""
+    """Mask [S] of the segments with values above zero only, for which a multiplicative season makes sense."""
     above: BoolArray = (panel.lengths > 0) & np.all(np.where(panel.valid, panel.values, 1.0) > 0.0, axis=1)
     return above
 
@@ -58,31 +58,31 @@ def _centred_average(values: FloatArray, season: int) -> FloatArray:
     return result
 
 
-def _phase_stack(values: FloatArray, season: int) -> FloatArray:
-    """View columns as [S, N, m] by column phase (0 = the last column's phase), NaN-padded on the left."""
+def _by_phase(values: FloatArray, season: int) -> FloatArray:
+    """Columns as [S, N, m] by season and column phase (0 = the last column's phase), padded with NaN on the left."""
     missing = -values.shape[1] % season
     padded = np.pad(values, ((0, 0), (missing, 0)), constant_values=np.nan)
-    stack = padded.reshape(len(values), -1, season)
-    return np.roll(stack, 1, axis=2)
+    seasons = padded.reshape(len(values), -1, season)
+    return np.roll(seasons, 1, axis=2)
 
 
-def _shrunk_means(stack: FloatArray, target: float, shrink: bool) -> FloatArray:
-    """Means [S, m] over the seasons of `stack` [S, N, m], shrunk towards `target` by James-Stein.
+def _shrunk_means(seasons: FloatArray, target: float, shrink: bool) -> FloatArray:
+    """Means [S, m] over the seasons of `seasons` [S, N, m], shrunk towards `target` by James-Stein.
 
     Source: Miller & Williams, Int. J. Forecasting 19 (2003).
     """
-    seen = np.isfinite(stack)
+    seen = np.isfinite(seasons)
     count = seen.sum(axis=1)
-    filled = np.where(seen, stack, 0.0)
+    filled = np.where(seen, seasons, 0.0)
     means: FloatArray = np.where(count > 0, filled.sum(axis=1) / np.maximum(count, 1), target)
-    season = stack.shape[2]
+    season = seasons.shape[2]
     means = means - means.mean(axis=1, keepdims=True) + target
     if not shrink or season <= 3:
         return means
-    squares = (np.where(seen, stack - means[:, None, :], 0.0) ** 2).sum(axis=(1, 2))
+    squares = (np.where(seen, seasons - means[:, None, :], 0.0) ** 2).sum(axis=(1, 2))
     noise = squares / np.maximum((count - 1).sum(axis=1), 1) / np.maximum(count.mean(axis=1), 1.0)
-    spread = ((means - target) ** 2).sum(axis=1) / (season - 1)
-    weight = (season - 3) / (season - 1) * np.minimum(noise / np.maximum(spread, _TINY), 1.0)
+    variance = ((means - target) ** 2).sum(axis=1) / (season - 1)
+    weight = (season - 3) / (season - 1) * np.minimum(noise / np.maximum(variance, _TINY), 1.0)
     shrunk: FloatArray = means + weight[:, None] * (target - means)
     return shrunk
 
@@ -95,7 +95,7 @@ def multiplicative_indices(panel: Panel, shrink: bool = True) -> FloatArray:
         return ones
     trend = _centred_average(panel.values, season)
     ratio = panel.values / np.where(trend > _TINY, trend, np.nan)
-    indices = _shrunk_means(_phase_stack(ratio, season), 1.0, shrink)
+    indices = _shrunk_means(_by_phase(ratio, season), 1.0, shrink)
     usable = positive(panel) & (panel.lengths >= 2 * season)
     return np.where(usable[:, None], np.maximum(indices, 0.01), ones)
 
@@ -107,7 +107,7 @@ def additive_indices(panel: Panel, shrink: bool = True) -> FloatArray:
     if season == 1 or panel.values.shape[1] < 2 * season:
         return zeros
     difference = panel.values - _centred_average(panel.values, season)
-    indices = _shrunk_means(_phase_stack(difference, season), 0.0, shrink)
+    indices = _shrunk_means(_by_phase(difference, season), 0.0, shrink)
     return np.where((panel.lengths >= 2 * season)[:, None], indices, zeros)
 
 

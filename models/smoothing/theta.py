@@ -16,14 +16,14 @@ __all__ = ["Theta"]
 _GRID = ((0.05, 0.15, 0.3, 0.5, 0.7, 0.9),)
 _BOUNDS = ((0.01, 0.99),)
 _MOST_THETA = 10.0
-_SKIPPED = 3  # The first lines are through too few values to be judged by.
+_SKIPPED = 3  # The first lines go through too few values to be judged.
 
 
 @dataclass(frozen=True)
 class _Lines:
     """Deseasonalised values and, as of each column, the least-squares line through all values so far; all [T, S].
 
-    judged : where there are enough values before to judge a forecast by. full : [T], whether every segment has begun.
+    judged : enough values precede to judge a forecast. full : every segment is judged, [T]. first : first value, [S].
     """
 
     values: FloatArray
@@ -40,8 +40,8 @@ class _Lines:
         position = np.cumsum(panel.valid.T, axis=0).astype(np.float64)
         total = np.cumsum(values, axis=0)
         moment = np.cumsum(position * values, axis=0)
-        spread = np.where(position >= 2, position * (position**2 - 1.0), np.inf)
-        slope = (12.0 * moment - 6.0 * (position + 1.0) * total) / spread
+        denominator = np.where(position >= 2, position * (position**2 - 1.0), np.inf)
+        slope = (12.0 * moment - 6.0 * (position + 1.0) * total) / denominator
         intercept = total / np.maximum(position, 1.0) - slope * (position + 1.0) / 2.0
         first = np.where(position == 1.0, values, 0.0).sum(axis=0)
         judged = position > _SKIPPED
@@ -50,9 +50,9 @@ class _Lines:
 
 @dataclass(frozen=True)
 class _Path:
-    """A run over all columns with alpha [G, S]: last level and (1 - alpha)^n, and the sums that theta follows from.
+    """A run over all columns with alpha [G, S]: last level, (1 - alpha)^n, and the sums that determine theta.
 
-    A one-step error is a - share * b, with a the value less the level, b the line, and share = 1 - 1 / theta.
+    A one-step error is a - share * b, where a is the value less the level, b the line, and share = 1 - 1 / theta.
     """
 
     level: FloatArray
@@ -63,7 +63,7 @@ class _Path:
 
     @property
     def share(self) -> FloatArray:
-        """The share of the line with the least squared error, for theta from 1 to 10."""
+        """The share of the line with the smallest squared error, for theta from 1 to 10."""
         best = self.ab / np.where(self.bb > 0, self.bb, 1.0)
         return np.clip(best, 0.0, 1.0 - 1.0 / _MOST_THETA)
 
@@ -110,7 +110,7 @@ class Theta:
 
 
 def _run(lines: _Lines, alpha: FloatArray) -> _Path:
-    """alpha : [G, S]."""
+    """Smooth over all columns with alpha [G, S]."""
     rest = 1.0 - alpha
     level = np.broadcast_to(lines.first, alpha.shape).copy()
     fade, drift = np.ones(alpha.shape), np.ones(alpha.shape)  # drift is the sum of (1 - alpha)^i for i = 0..n.
