@@ -51,7 +51,7 @@ def test_the_second_report_tells_what_changed_since_the_first(trained, tmp_path)
         fleet.model_dump(exclude_defaults=True) | {"test": {"source": {"path": "truth/*.csv"}}}
     )
     words, summary = report_of(trained.run("run-2", fleet), trained.registry, tmp_path)[0]
-    assert "This is the first run of this fleet that left a report" in words
+    assert "This is the first report of this fleet" in words
     assert (summary["former_run"], summary["outcomes"]["reused"], summary["champions"]) == (None, 7, 7)
     assert "7 of 8 segments have a model in production" in words
     assert "This run trained nothing" in words
@@ -75,16 +75,16 @@ def test_the_second_report_tells_what_changed_since_the_first(trained, tmp_path)
     (words, summary), stages, test = report_of(run, trained.registry, tmp_path)
     assert summary["former_run"] == "run-2"
     assert summary["outcomes"] == {"trained": 2, "reused": 3, "fallback": 1, "skipped": 0, "failed": 0}
-    assert "Against run run-2" in words
+    assert "Compared with run run-2" in words
     assert "reused trained such as store=1/brand=amber, store=1/brand=citra 2" in words
     assert "reused gone such as store=3/brand=amber, store=3/brand=citra 2" in words
     assert "max_failed_share 0.1 0.2" in words
-    assert re.search(r"4 champions changed\. By backtest error", words)
+    assert re.search(r"4 champions changed\. Compared with their predecessors by backtest error", words)
     assert "no champion 2" in words
     assert re.search(r"Quarantined sales/a\.csv [\d,]+ 1 ", words)
     assert "1 of 2 files was refused." in words
     assert "Accuracy of past forecasts" in words
-    assert re.search(r"By release Release Rows WAPE Bias In the interval 1 4 ", words)
+    assert re.search(r"By release Release Rows WAPE Bias Inside the interval 1 4 ", words)
     assert re.search(r"a\.csv, row \d+ from 0: ", words)
     assert "units oops" in words
     assert "✗" not in words
@@ -111,7 +111,7 @@ def test_a_regression_report_compares_rows_with_their_truth(tmp_path, workers):
     registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts"))
     (words, summary), _, _ = report_of(run, registry, tmp_path / "reports")
     assert "✗" not in words
-    assert "Does minutes come out as predicted?" in words
+    assert "Calibration: actual against predicted minutes" in words
     assert "share of 40 test rows" in words
     assert summary["metric"]["test"]["rows"] == 40
     assert "Predictions of 3 segments" in words
