@@ -1,4 +1,4 @@
-"""Join one bucket's predictions with what was observed later, and stage their accuracy."""
+"""Join one bucket's predictions with later observations, and stage their accuracy."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -36,33 +36,36 @@ class BucketFiles:
 
 @dataclass(frozen=True)
 class AccuracyReceipt:
-    """What became of one bucket."""
+    """Result of measuring one bucket."""
 
     bucket: int
     files: tuple[StagedFile, ...]
 
 
-def measure_bucket(context: RunContext, buckets: int, given: BucketFiles) -> AccuracyReceipt:
-    """Measure all predictions of one bucket that have an actual value by now. buckets : of the fleet."""
-    joined = ACTUALS[context.fleet.task](context, buckets, given)
-    rows = with_constants(measure_accuracy(joined), basis=given.basis)
+def measure_bucket(context: RunContext, buckets: int, sources: BucketFiles) -> AccuracyReceipt:
+    """Measure all predictions of one bucket that have an actual value by now.
+
+    buckets : number of the fleet's buckets. sources : committed files to read.
+    """
+    joined = ACTUALS[context.fleet.task](context, buckets, sources)
+    rows = with_constants(measure_accuracy(joined), basis=sources.basis)
     return AccuracyReceipt(
-        bucket=given.bucket,
-        files=stage_rows(context.table(ACCURACY), rows, bucket=given.bucket),
+        bucket=sources.bucket,
+        files=stage_rows(context.table(ACCURACY), rows, bucket=sources.bucket),
     )
 
 
-def _forecasts(context: RunContext, buckets: int, given: BucketFiles) -> pa.Table:
+def _forecasts(context: RunContext, buckets: int, sources: BucketFiles) -> pa.Table:
     """Forecasts and observations of the same segment and period."""
     frequency = context.fleet.clock.frequency
-    predicted = context.table(PREDICTIONS).read_files(given.predictions, _PREDICTED, pc.field("status") == "ok")
+    predicted = context.table(PREDICTIONS).read_files(sources.predictions, _PREDICTED, pc.field("status") == "ok")
     if not predicted.num_rows:
         return _empty()
     predicted = predicted.append_column("period", _periods(context, predicted["time"]))
     low = period_starts(np.array([pc.min(predicted["period"]).as_py()]), frequency)
     since = pc.field("time") >= pa.scalar(low[0].item(), pa.timestamp("us", tz="UTC"))
     table = context.table(observations(context.fleet))
-    actual = table.read_files(given.observations, ["segment", "time", "target", "excluded"], since)
+    actual = table.read_files(sources.observations, ["segment", "time", "target", "excluded"], since)
     actual = actual.append_column("period", _periods(context, actual["time"])).drop_columns(["time"])
     joined = predicted.join(actual, ["segment", "period"], join_type="inner")
     seen = pc.less(_periods(context, joined["origin"]), _periods(context, joined["cutoff"]))
@@ -76,21 +79,21 @@ def _periods(context: RunContext, times: pa.ChunkedArray) -> pa.Array:
     return pc.if_else(known.combine_chunks(), pa.array(values), None)
 
 
-def _rows(context: RunContext, buckets: int, given: BucketFiles) -> pa.Table:
+def _rows(context: RunContext, buckets: int, sources: BucketFiles) -> pa.Table:
     """Predicted rows and observations of the same segment and `row_key`."""
     names = [key_column(name) for name in context.fleet.row_key]
-    wanted = ["segment", "target", "excluded", "input_id", "row"]
-    actual = context.table(observations(context.fleet)).read_files(given.observations, wanted)
+    columns = ["segment", "target", "excluded", "input_id", "row"]
+    actual = context.table(observations(context.fleet)).read_files(sources.observations, columns)
     segments = pc.is_in(pc.field("segment"), pc.unique(actual["segment"]))
     predictions = context.table(PREDICTIONS)
     predicted = predictions.read_files(
-        given.predictions, [*_PREDICTED, "row_key"], segments & (pc.field("status") == "ok")
+        sources.predictions, [*_PREDICTED, "row_key"], segments & (pc.field("status") == "ok")
     )
     if not predicted.num_rows:
         return _empty()
-    # Observations say which row of which file they are; that row has the key.
-    wanted = ["input_id", "row", *names]
-    lines = bucket_rows(context.table(landed(context.fleet)), given.landed, given.bucket, buckets, wanted)
+    # An observation names its file and row; the landed row has the key.
+    columns = ["input_id", "row", *names]
+    lines = bucket_rows(context.table(landed(context.fleet)), sources.landed, sources.bucket, buckets, columns)
     actual = actual.join(_once(lines, ["input_id", "row"]), ["input_id", "row"], join_type="inner")
     parsed = [json.loads(text or "{}") for text in predicted["row_key"].to_pylist()]
     for name in context.fleet.row_key:
@@ -101,10 +104,10 @@ def _rows(context: RunContext, buckets: int, given: BucketFiles) -> pa.Table:
 
 
 def _once(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """One row a key: the same content may lie in two places."""
+    """One row per key: the same content may lie in two places."""
     rest = [name for name in rows.column_names if name not in keys]
-    found = rows.group_by(list(keys), use_threads=False).aggregate([(name, "min") for name in rest])
-    return found.select([*keys, *(f"{name}_min" for name in rest)]).rename_columns([*keys, *rest])
+    grouped = rows.group_by(list(keys), use_threads=False).aggregate([(name, "min") for name in rest])
+    return grouped.select([*keys, *(f"{name}_min" for name in rest)]).rename_columns([*keys, *rest])
 
 
 def _empty() -> pa.Table:

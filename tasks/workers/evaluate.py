@@ -1,4 +1,4 @@
-"""Compare one bucket's predictions with the published truth, and with the naive baseline."""
+"""Compare one bucket's predictions with published actuals, and with the naive baseline."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ __all__ = ["EVALUATORS", "EvaluateReceipt", "evaluate_bucket"]
 
 @dataclass(frozen=True)
 class EvaluateReceipt:
-    """Errors and weights of the bucket's segments, and how many rows the interval covered."""
+    """Errors and weights of the bucket's segments, and the number of rows that the interval covered."""
 
     champion: tuple[float, ...]
     baseline: tuple[float, ...]
@@ -39,15 +39,15 @@ class EvaluateReceipt:
 
 
 def evaluate_bucket(
-    context: RunContext, truth: RunContext, job_id: str, metric: Metric, buckets: int, constant: float, bucket: int
+    context: RunContext, actuals: RunContext, job_id: str, metric: Metric, buckets: int, constant: float, bucket: int
 ) -> EvaluateReceipt:
     """Compare one bucket's predictions with its actuals.
 
-    truth : the run with the fleet as the actuals were landed. constant : baseline of a regression fleet.
+    actuals : the run with the fleet that the actuals were landed for. constant : baseline of a regression fleet.
     """
-    table = truth.table(landed(truth.fleet, "actuals"))
-    actuals = bucket_rows(table, table.files(), bucket, buckets)
-    joined, baseline = EVALUATORS[context.fleet.task](context, actuals, job_id, bucket, constant)
+    table = actuals.table(landed(actuals.fleet, "actuals"))
+    rows = bucket_rows(table, table.files(), bucket, buckets)
+    joined, baseline = EVALUATORS[context.fleet.task](context, rows, job_id, bucket, constant)
     return _measure(joined, baseline, metric)
 
 
@@ -105,7 +105,7 @@ def _unpacked(context: RunContext, predictions: pa.Table) -> pa.Table:
 
 
 def _seasonal_naive(context: RunContext, bucket: int, joined: pa.Table) -> FloatArray:
-    """What a seasonal naive forecast from each segment's last row would have said; NaN without rows."""
+    """Seasonal naive forecasts from each segment's last row; NaN without rows."""
     contract = feature_spec_of(context.fleet, {})
     plain = context.fleet.model_copy(
         update={"features": context.fleet.features.model_copy(update={"known": [], "static": []})}

@@ -1,4 +1,4 @@
-"""Land one raw file: read, validate, stage accepted and rejected rows."""
+"""Ingest one raw file: read, validate, stage accepted and rejected rows."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from tasks.workers.run_context import RunContext, stage_rows, with_constants
 __all__ = ["FileReceipt", "Role", "content_id", "ingest_file", "landing_table", "reading", "refuse_file"]
 
 Role = Literal["observations", "requests", "actuals"]
-"""Rows to train on, rows to score, or truth that only reports read."""
+"""Rows to train on, rows to score, or actuals that only reports read."""
 
 _DIGEST = 16  # hex digits of `digest`, which every input id begins with
 _TABLES: dict[Role, str] = {"observations": "landed", "requests": "requests", "actuals": "actuals"}
@@ -55,7 +55,7 @@ def content_id(input_id: str) -> str:
 
 @dataclass(frozen=True)
 class FileReceipt:
-    """What became of one file. error : why the file as a whole was refused, else empty."""
+    """Result of ingesting one file. error : why the file as a whole was refused; empty if it was not."""
 
     file: RawFile
     input_id: str
@@ -74,7 +74,7 @@ def ingest_file(context: RunContext, role: Role, source: Source, file: RawFile) 
     try:
         with held_still(file.uri):
             input_id = digest(file.uri) + reading(context.fleet, role, source)
-            return _land(context, role, source, file, input_id)
+            return _ingest(context, role, source, file, input_id)
     except SourceError as exc:
         error = str(exc)
     except (*STORAGE_ERRORS, pa.ArrowException) as exc:
@@ -91,7 +91,7 @@ def refuse_file(context: RunContext, role: Role, file: RawFile, input_id: str, r
     return FileReceipt(file, input_id, quarantined=(staged,), error=error)
 
 
-def _land(context: RunContext, role: Role, source: Source, file: RawFile, input_id: str) -> FileReceipt:
+def _ingest(context: RunContext, role: Role, source: Source, file: RawFile, input_id: str) -> FileReceipt:
     fleet, table = context.fleet, context.table(landed(context.fleet, landing_table(role)))
     needed = [name for name in fleet.columns if name != fleet.target.column]
     target = [fleet.target.column]

@@ -1,4 +1,4 @@
-"""Run a task on a worker and tell how long it took and what memory the worker had meanwhile."""
+"""Run a function on a worker, and measure its time and the worker's memory."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ _SAMPLE_S = 0.005
 
 @dataclass(frozen=True)
 class Measured(Generic[R]):
-    """What a task gave. before_bytes, peak_bytes : resident memory of its process."""
+    """Result of a function. before_bytes, peak_bytes : resident memory of its process."""
 
     result: R
     seconds: float
@@ -28,32 +28,32 @@ class Measured(Generic[R]):
 
 @dataclass(frozen=True)
 class Measuring(Generic[T, R]):
-    """A function that measures another one; can be sent to workers."""
+    """A function that measures another function; can be sent to workers."""
 
     function: Callable[[T], R]
 
     def __call__(self, item: T) -> Measured[R]:
         before = _resident()
-        with _watched() as seen:
+        with _watched() as samples:
             began = time.perf_counter()
             result = self.function(item)
             seconds = time.perf_counter() - began
-        return Measured(result, seconds, before, max(before, _resident(), *seen))
+        return Measured(result, seconds, before, max(before, _resident(), *samples))
 
 
 @contextmanager
 def _watched() -> Iterator[list[int]]:
-    """Resident memory, looked at every few milliseconds while the block runs."""
-    seen, done = [0], threading.Event()
+    """Resident memory, sampled every few milliseconds while the block runs."""
+    samples, done = [0], threading.Event()
 
     def watch() -> None:
         while not done.wait(_SAMPLE_S):
-            seen.append(_resident())
+            samples.append(_resident())
 
     watcher = threading.Thread(target=watch, name="measure-memory", daemon=True)
     watcher.start()
     try:
-        yield seen
+        yield samples
     finally:
         done.set()
         watcher.join()

@@ -1,4 +1,4 @@
-"""Partition a few neighbouring buckets: gather their landed rows, sort, check and profile them, stage the results."""
+"""Partition neighbouring buckets: gather their landed rows, sort, check and profile them, stage the results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -8,7 +8,7 @@ from adapters.lake.table import StagedFile
 from domain.data.partitioning import partition_bucket
 from domain.data.parts import bucket_part
 from domain.data.tables import QUARANTINE, SEGMENTS, landed, levels, observations
-from tasks.workers.bucket_reader import SPANS, bucket_rows, forget
+from tasks.workers.bucket_reader import SPANS, bucket_rows, forget_rows
 from tasks.workers.run_context import RunContext, stage_rows
 
 __all__ = ["PartitionReceipt", "partition_span"]
@@ -16,9 +16,9 @@ __all__ = ["PartitionReceipt", "partition_span"]
 
 @dataclass(frozen=True)
 class PartitionReceipt:
-    """What became of the buckets of a span. landed : rows read; accepted + rejected = landed.
+    """Result for the buckets of a span. landed : rows read; accepted + rejected = landed.
 
-    foreign : of the rejected ones, those read when the fleet had other segment columns.
+    foreign : rejected rows that were read when the fleet had other segment columns.
     """
 
     segments: int
@@ -33,21 +33,24 @@ class PartitionReceipt:
 
 
 def partition_span(context: RunContext, buckets: int, files: Sequence[StagedFile], span: range) -> PartitionReceipt:
-    """files : committed files of the `landed` table; the rows of the span's hash range are read from each."""
+    """Partition the buckets of one span.
+
+    files : committed files of the `landed` table; the rows of the span's hash range are read from each.
+    """
     parts = [_partition(context, buckets, files, bucket) for bucket in span]
-    forget()
+    forget_rows()
     return PartitionReceipt(
         *(_total([getattr(part, item.name) for part in parts]) for item in fields(PartitionReceipt))
     )
 
 
 def _total(values: Sequence[Any]) -> Any:
-    """The sum of counts, or of tuples, which is all that a receipt is made of."""
+    """Add counts, or join tuples: a receipt consists of these."""
     return sum(values[1:], start=values[0])
 
 
 def _partition(context: RunContext, buckets: int, files: Sequence[StagedFile], bucket: int) -> PartitionReceipt:
-    """The receipt of one bucket."""
+    """Partition one bucket."""
     rows = bucket_rows(context.table(landed(context.fleet)), files, bucket, buckets, least=SPANS)
     result = partition_bucket(rows, context.fleet)
     return PartitionReceipt(

@@ -1,4 +1,4 @@
-"""Plans of a training, read from the tables; the same for the coordinator and for workers."""
+"""Make the plans of a training from the tables; the same for the coordinator and for workers."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,18 +13,18 @@ _FORMER = ["segment", "fingerprint", "candidate", "refits", "rows", "bucket"]
 
 
 def former_models(context: RunContext, bucket: int | None = None) -> dict[int, dict[str, PreviousModel]]:
-    """What decides of the present challengers, by bucket and segment; of one bucket only if one is given."""
-    found: dict[int, dict[str, PreviousModel]] = {}
+    """The properties of present challengers that decide whether to train again, by bucket and segment."""
+    models: dict[int, dict[str, PreviousModel]] = {}
     for row in context.table(CHALLENGERS).read(_FORMER, _of(bucket)).to_pylist():
         model = PreviousModel(row["fingerprint"], row["candidate"], row["refits"] or 0, row["rows"])
-        found.setdefault(row["bucket"], {})[row["segment"]] = model
-    return found
+        models.setdefault(row["bucket"], {})[row["segment"]] = model
+    return models
 
 
 def planned_buckets(
     context: RunContext, former: Mapping[int, Mapping[str, PreviousModel]], settings: str, bucket: int | None = None
 ) -> dict[int, Sequence[SegmentPlan]]:
-    """Plans of the segments that have observations, by bucket; of one bucket only if one is given."""
+    """Plan the segments that have observations, by bucket. bucket : only this one; default all."""
     profiles: dict[int, list[dict[str, object]]] = {}
     for row in context.table(SEGMENTS).read(_PROFILE, _of(bucket)).to_pylist():
         profiles.setdefault(row["bucket"], []).append(row)
@@ -35,7 +35,7 @@ def planned_buckets(
 
 
 def planned_levels(context: RunContext, former: Mapping[str, PreviousModel], settings: str) -> list[SegmentPlan]:
-    """Plans of the fallback levels."""
+    """Plan the fallback levels."""
     return plan_levels(context.table(SEGMENTS).read(_PROFILE).to_pylist(), former, context.fleet, settings)
 
 

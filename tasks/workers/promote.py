@@ -1,4 +1,4 @@
-"""Judge one bucket's challengers and stage the bucket's part of the next release."""
+"""Decide on one bucket's challengers and stage the bucket's part of the next release."""
 
 import math
 from collections import Counter
@@ -17,20 +17,21 @@ from domain.data.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATION
 from models.features.feature_spec import FeatureSpec
 from models.features.series import lacking_columns
 from models.promotion.gates import Decision, Evidence, counts_as_failure, decide, verdicts
-from tasks.workers.live_evidence import LiveErrors, live_errors
+from tasks.workers.live_comparison import LiveErrors, live_errors
 from tasks.workers.run_context import RunContext, in_bucket, of_release, read_models, stage_rows
 
 __all__ = ["PromoteReceipt", "promote_bucket"]
 
-_HELD_TOLD = 20
+_MAX_HELD = 20
 
 
 @dataclass(frozen=True)
 class PromoteReceipt:
     """Decisions on one bucket. champions : its part of the next release, staged; verdicts too.
 
-    failed : held by more than a pin or a rollback. amended : champions that leave because their segment or level is
-    gone, or that the registry now knows by another version.
+    held : the first segments whose challenger is held, and why. failed : challengers held by more than a pin or a
+    rollback. amended : champions removed because their segment or level is gone, or renumbered after the registry was
+    rebuilt.
     """
 
     bucket: int
@@ -50,7 +51,10 @@ class PromoteReceipt:
 def promote_bucket(
     context: RunContext, current: int, release: int, promoted_at: datetime, bucket: int
 ) -> PromoteReceipt:
-    """current : the release in force, 0 for none. release : the number of the next one."""
+    """Decide on the challengers of one bucket and stage champions and verdicts.
+
+    current : the release in force, 0 for none. release : the number of the next one.
+    """
     challengers = read_models(context, CHALLENGERS, in_bucket(bucket), ModelRecord)
     champions = read_models(context, CHAMPIONS, of_release(current, bucket), Champion)
     versions = _versions(context, bucket)
@@ -58,24 +62,24 @@ def promote_bucket(
     gates: Counter[tuple[str, bool, bool]] = Counter()
     held: list[tuple[str, str]] = []
     ledger: list[dict[str, object]] = []
-    release_rows = _still_there(context, bucket, champions)
+    release_rows = _remaining(context, bucket, champions)
     amended, failures = len(champions) - len(release_rows), 0
     for evidence in _evidence(context, bucket, challengers, champions, versions):
-        segment, found = evidence.segment, list(verdicts(evidence, context.fleet.gates))
-        decision = decide(evidence, found)
+        segment, judged = evidence.segment, list(verdicts(evidence, context.fleet.gates))
+        decision = decide(evidence, judged)
         decisions[decision] += 1
         version = versions.get((segment, evidence.fingerprint))
         if decision == "hold":
-            held.append((segment, "; ".join(v.reason for v in found if v.decisive and not v.passed)))
-            failures += counts_as_failure(found)
+            held.append((segment, "; ".join(v.reason for v in judged if v.decisive and not v.passed)))
+            failures += counts_as_failure(judged)
         elif version is not None and decision == "promote":
             release_rows[segment] = Champion.promoted(challengers[segment], version, promoted_at, context.run_id)
         elif version is not None and champions[segment].model_version != version:
-            # The registry was made anew: the same model has another version there.
+            # The registry was rebuilt: the same model has another version there.
             release_rows[segment] = champions[segment].renumbered(version)
             amended += 1
-        gates.update((verdict.gate, verdict.passed, verdict.decisive) for verdict in found)
-        ledger += [{"segment": segment, **asdict(verdict)} for verdict in found]
+        gates.update((verdict.gate, verdict.passed, verdict.decisive) for verdict in judged)
+        ledger += [{"segment": segment, **asdict(verdict)} for verdict in judged]
     schema = context.table(CHAMPIONS).spec.file_schema
     rows = pa.Table.from_pylist([champion.to_row() for champion in release_rows.values()], schema)
     kept = pa.Table.from_pylist(ledger, context.table(VERDICTS).spec.file_schema)
@@ -83,7 +87,7 @@ def promote_bucket(
         bucket=bucket,
         decisions=decisions,
         gates=gates,
-        held=tuple(held[:_HELD_TOLD]),
+        held=tuple(held[:_MAX_HELD]),
         failed=failures,
         amended=amended,
         champions=stage_rows(context.table(CHAMPIONS), rows, release=release, bucket=bucket),
@@ -91,7 +95,7 @@ def promote_bucket(
     )
 
 
-def _still_there(context: RunContext, bucket: int, champions: Mapping[str, Champion]) -> dict[str, Champion]:
+def _remaining(context: RunContext, bucket: int, champions: Mapping[str, Champion]) -> dict[str, Champion]:
     """Champions whose segment still has rows, and levels that the fleet still has and some segment belongs to."""
     segments = context.table(SEGMENTS)
     if bucket == FALLBACK_BUCKET:
@@ -103,13 +107,13 @@ def _still_there(context: RunContext, bucket: int, champions: Mapping[str, Champ
 
 
 def _withdrawn(context: RunContext, bucket: int, champions: Mapping[str, Champion]) -> set[tuple[str, str]]:
-    """Models (segment, fingerprint) of kept releases that a rollback, still in force for the segment, put out."""
+    """Models (segment, fingerprint) of kept releases that a rollback, still in force for the segment, withdrew."""
     restored = {segment for segment, champion in champions.items() if champion.kind == "rollback"}
     if not restored:
         return set()
     former = context.table(CHAMPIONS).read(["segment", "fingerprint"], in_bucket(bucket)).to_pylist()
-    found = {(row["segment"], row["fingerprint"]) for row in former if row["segment"] in restored}
-    return found - {(segment, champions[segment].fingerprint) for segment in restored}
+    models = {(row["segment"], row["fingerprint"]) for row in former if row["segment"] in restored}
+    return models - {(segment, champions[segment].fingerprint) for segment in restored}
 
 
 def _versions(context: RunContext, bucket: int) -> dict[tuple[str, str], int]:
@@ -118,11 +122,11 @@ def _versions(context: RunContext, bucket: int) -> dict[tuple[str, str], int]:
     return {(row["segment"], row["fingerprint"]): row["model_version"] for row in rows}
 
 
-def _kinds(context: RunContext, bucket: int, champions: Mapping[str, Champion]) -> dict[str, float]:
-    """Error of each champion's kind of model in the challengers' backtest."""
-    wanted = {(segment, champion.candidate) for segment, champion in champions.items()}
+def _candidate_errors(context: RunContext, bucket: int, champions: Mapping[str, Champion]) -> dict[str, float]:
+    """Error of each champion's candidate in the challengers' backtest."""
+    candidates = {(segment, champion.candidate) for segment, champion in champions.items()}
     board = context.table(LEADERBOARD).read(["segment", "candidate", "error"], in_bucket(bucket)).to_pylist()
-    return {row["segment"]: row["error"] for row in board if (row["segment"], row["candidate"]) in wanted}
+    return {row["segment"]: row["error"] for row in board if (row["segment"], row["candidate"]) in candidates}
 
 
 def _evidence(
@@ -132,9 +136,9 @@ def _evidence(
     champions: Mapping[str, Champion],
     versions: Mapping[tuple[str, str], int],
 ) -> Iterator[Evidence]:
-    """What is known of each challenger of the bucket."""
+    """The evidence for each challenger of the bucket."""
     live = live_errors(context, bucket, challengers, champions)
-    kinds = _kinds(context, bucket, champions)
+    candidate_errors = _candidate_errors(context, bucket, champions)
     withdrawn = _withdrawn(context, bucket, champions)
     unknown = LiveErrors(0, math.nan, math.nan)
     columns = observations(context.fleet).file_schema.empty_table()
@@ -151,7 +155,7 @@ def _evidence(
             min_rows=context.fleet.partition.min_rows,
             fingerprint=challenger.fingerprint,
             champion_fingerprint=champion.fingerprint if champion else None,
-            champion_error=kinds.get(segment, math.nan),
+            champion_error=candidate_errors.get(segment, math.nan),
             live_rows=errors.rows,
             live_error=errors.challenger,
             live_champion_error=errors.champion,

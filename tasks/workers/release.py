@@ -1,4 +1,4 @@
-"""Write one bucket of a release again under the next number, with what changed in it."""
+"""Write one bucket of a release again under the next number, with its changes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,14 +34,14 @@ Versions = Mapping[tuple[str, str], int]
 
 @dataclass(frozen=True)
 class Revision:
-    """One bucket, and what changes in it."""
+    """One bucket and its change."""
 
     bucket: int
     change: Change
 
 
 def pinned_segments(champions: Table) -> list[PinnedSegment]:
-    """Pins of the release in force, by segment. champions : the fleet's table."""
+    """Pinned segments of the release in force, sorted. champions : the fleet's table."""
     current = max((int(file.partition["release"]) for file in champions.files()), default=0)
     columns = ["segment", "model_name", "model_version", "candidate", "promoted_at", "bucket", "release"]
     of_release = champions.read([*columns, "kind"], lambda partition: partition["release"] == str(current))
@@ -50,7 +50,7 @@ def pinned_segments(champions: Table) -> list[PinnedSegment]:
 
 
 def revise_bucket(context: RunContext, source: int, target: int, revision: Revision) -> tuple[StagedFile, ...]:
-    """Stage the bucket of release `source`, changed, as a part of release `target`."""
+    """Stage the changed bucket of release `source` as a part of release `target`."""
     table, bucket = context.table(CHAMPIONS), revision.bucket
     champions = revision.change(read_models(context, CHAMPIONS, of_release(source, bucket), Champion))
     rows = pa.Table.from_pylist([champion.to_row() for champion in champions.values()], table.spec.file_schema)
@@ -58,22 +58,22 @@ def revise_bucket(context: RunContext, source: int, target: int, revision: Revis
 
 
 def pinning(model: ModelRecord, version: int, at: datetime) -> Change:
-    """One segment gets this model, whatever it had."""
+    """Pin one segment to this model."""
     return partial(_pinned, Champion.pinned(model, version, at))
 
 
 def unpinning(segment: str, at: datetime) -> Change:
-    """One segment's pin ends, its model stays."""
+    """End one segment's pin; its model stays."""
     return partial(_unpinned, segment, at)
 
 
 def restoring(release: int, versions: Versions, at: datetime) -> Change:
-    """All models as they were in `release`, under the versions that the registry has them by now."""
+    """Restore all models of `release`, under their present versions in the registry."""
     return partial(_restored, release, versions, at)
 
 
 def renumbering(versions: Versions) -> Change:
-    """The same models under the versions that the registry has them by now."""
+    """Keep the models, under their present versions in the registry."""
     return partial(_renumbered, versions)
 
 

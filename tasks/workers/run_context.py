@@ -1,4 +1,4 @@
-"""What every worker function is told: the fleet, the lake, the run."""
+"""The context of every worker function: the fleet, the lake, the run."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -40,14 +40,14 @@ class RunContext:
 
 
 def in_bucket(bucket: int) -> Callable[[Mapping[str, str]], bool]:
-    """Picks the partitions of one bucket."""
+    """Select the partitions of one bucket."""
     return lambda partition: partition["bucket"] == str(bucket)
 
 
 def of_release(release: int, bucket: int) -> Callable[[Mapping[str, str]], bool]:
-    """Picks one bucket of one release."""
-    wanted = {"release": str(release), "bucket": str(bucket)}
-    return lambda partition: dict(partition) == wanted
+    """Select one bucket of one release."""
+    selected = {"release": str(release), "bucket": str(bucket)}
+    return lambda partition: dict(partition) == selected
 
 
 def read_models(
@@ -64,7 +64,7 @@ def stage_rows(table: Table, rows: pa.Table, **partition: object) -> tuple[Stage
 
 
 def with_constants(rows: pa.Table, **values: object) -> pa.Table:
-    """Rows with further columns that hold one value each."""
+    """Add columns that hold one value each."""
     for name, value in values.items():
         kind = pa.string() if value is None else None
         rows = rows.append_column(name, pa.array([value] * rows.num_rows, kind or pa.scalar(value).type))

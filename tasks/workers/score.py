@@ -28,11 +28,11 @@ _KEY = ["segment", "origin", "time", "release", "as_of"]
 
 @dataclass(frozen=True)
 class ScoreReceipt:
-    """What became of one bucket. statuses : status -> rows. levels : fallback level -> rows.
+    """Result of scoring one bucket. statuses : status -> rows. levels : fallback level -> rows.
 
     in_sample : forecasts whose model was trained on rows after their origin. standing : forecasts of a past moment that
-    were not written, since those of the newest rows have the same origin.
-    replaces : committed files of which `files` hold the rows that stay.
+    were not written, since forecasts of the newest rows have the same origin.
+    replaces : committed files whose remaining rows are in `files`.
     """
 
     bucket: int
@@ -48,7 +48,7 @@ class ScoreReceipt:
 
 @dataclass
 class _Merged:
-    """New forecasts against committed ones: what is written, what of it stood already, what it replaces."""
+    """New forecasts against committed ones. rows : to write. standing : left out. kept, replaces : see ScoreReceipt."""
 
     rows: pa.Table
     standing: int
@@ -57,7 +57,7 @@ class _Merged:
 
 
 def score_bucket(context: RunContext, request: ScoringRequest, bucket: int) -> ScoreReceipt:
-    """Score the segments of one bucket with the pinned release."""
+    """Score the segments of one bucket with the release of the request."""
     own = read_models(context, CHAMPIONS, of_release(request.release, bucket), Champion)
     champions = Champions(LoadedModels(own), level_models(context, request))
     requests = _requests(context, request, bucket)
@@ -96,12 +96,12 @@ def _staged(
 
 
 def level_counts(rows: pa.Table) -> Counter[str]:
-    """Rows by the fallback level that predicted them; rows without a model are none of them."""
+    """Count rows by the fallback level that predicted them, without the rows that have no model."""
     return Counter(level for level in rows["fallback_level"].to_pylist() if level is not None)
 
 
 def in_sample_rows(context: RunContext, rows: pa.Table) -> int:
-    """Forecasts of models that were trained on rows after the origin."""
+    """Count the forecasts of models that were trained on rows after the origin."""
     if not context.fleet.task_type.periodic:
         return 0
     frequency = context.fleet.clock.frequency
@@ -121,7 +121,7 @@ def _requests(context: RunContext, request: ScoringRequest, bucket: int) -> pa.T
 
 
 def _with_job(rows: pa.Table, request: ScoringRequest) -> pa.Table:
-    """Add the job's columns and give the rows the table's order of columns."""
+    """Add the columns that all rows of a job share; columns in the order of the table."""
     n, schema = rows.num_rows, PREDICTIONS.file_schema
     values = {
         "release": request.release,
@@ -135,15 +135,16 @@ def _with_job(rows: pa.Table, request: ScoringRequest) -> pa.Table:
 
 
 def _merge(table: Table, request: ScoringRequest, rows: pa.Table, part: str) -> _Merged:
-    """The new forecasts take the place of committed ones of the same (segment, origin, release).
+    """Replace committed forecasts of the same (segment, origin, release) by the new ones.
 
-    But not those of a past moment that of forecasts of the newest rows: these stay, and the new ones are left out.
+    Exception: forecasts of a past moment never replace forecasts of the newest rows; those stay, and the new ones are
+    left out.
     """
     files = table.files(lambda partition: partition["part"] == part)
     before = {file.path: table.read_files([file], _KEY, pc.field("release") == request.release) for file in files}
     standing = pa.array([], pa.string())
     if request.as_of is not None:
-        lasting = [_keys(found.filter(pc.is_null(found["as_of"]))) for found in before.values()]
+        lasting = [_keys(part.filter(pc.is_null(part["as_of"]))) for part in before.values()]
         standing = pa.concat_arrays([standing, *lasting])
     stood = pc.is_in(_keys(rows), standing)
     new = rows.filter(pc.invert(stood))
@@ -151,15 +152,15 @@ def _merge(table: Table, request: ScoringRequest, rows: pa.Table, part: str) -> 
     for file in files:
         if not pc.any(pc.is_in(_keys(before[file.path]), keys)).as_py():
             continue
-        every = table.read_files([file], table.spec.file_schema.names)
-        superseded = pc.and_(pc.equal(every["release"], request.release), pc.is_in(_keys(every), keys))
-        merged.kept += stage_rows(table, every.filter(pc.invert(superseded)), part=part)
+        committed = table.read_files([file], table.spec.file_schema.names)
+        superseded = pc.and_(pc.equal(committed["release"], request.release), pc.is_in(_keys(committed), keys))
+        merged.kept += stage_rows(table, committed.filter(pc.invert(superseded)), part=part)
         merged.replaces.append(file.path)
     return merged
 
 
 def _keys(rows: pa.Table) -> pa.Array:
-    """Segment and origin of each row as one text; rows without a model have no origin, and go by their time."""
+    """Segment and origin of each row as one text; rows without a model have no origin, and use their time."""
     origin = rows["origin"].cast(pa.int64()).cast(pa.string())
     time = pc.binary_join_element_wise("time", rows["time"].cast(pa.int64()).cast(pa.string()), " ")
     keys = pc.binary_join_element_wise(pc.coalesce(origin, time), rows["segment"], " ")

@@ -32,7 +32,7 @@ __all__ = ["Outcome", "TrainReceipt", "outcome_of", "stage_outcomes", "train_buc
 
 @dataclass(frozen=True)
 class TrainReceipt:
-    """What became of one bucket. outcomes : outcome -> segments; levels are not segments and have none."""
+    """Result of training one bucket. outcomes : outcome -> number of segments; fallback levels have none."""
 
     bucket: int
     outcomes: Mapping[str, int]
@@ -46,7 +46,7 @@ class TrainReceipt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one segment in a run."""
+    """The outcome of one segment in a run."""
 
     segment: str
     outcome: str
@@ -55,7 +55,7 @@ class Outcome:
 
 
 def outcome_of(planned: SegmentPlan) -> Outcome:
-    """The outcome of a segment that is not to be trained."""
+    """The outcome of a segment that needs no training."""
     name = {"reuse": "reused", "fallback": "fallback", "skip": "skipped"}[planned.action]
     return Outcome(planned.segment, name, planned.reason, planned.candidate)
 
@@ -63,7 +63,7 @@ def outcome_of(planned: SegmentPlan) -> Outcome:
 def stage_outcomes(context: RunContext, outcomes: Sequence[Outcome], bucket: int) -> tuple[StagedFile, ...]:
     """Stage outcomes as rows of this run."""
     names = ("segment", "outcome", "reason", "candidate")
-    rows = pa.table({name: pa.array([getattr(each, name) for each in outcomes], pa.string()) for name in names})
+    rows = pa.table({name: pa.array([getattr(outcome, name) for outcome in outcomes], pa.string()) for name in names})
     return stage_rows(context.table(OUTCOMES), rows, run_id=context.run_id, bucket=bucket)
 
 
@@ -77,16 +77,16 @@ def train_bucket(context: RunContext, contract: FeatureSpec, buckets: int, bucke
         )
     planned = planned_buckets(context, former, settings, bucket).get(bucket, [])
     profiles = {row["segment"]: row for row in context.table(SEGMENTS).read(where=in_bucket(bucket)).to_pylist()}
-    rows = _rows(context, bucket, [each.segment for each in planned if each.trains])
+    rows = _rows(context, bucket, [plan.segment for plan in planned if plan.trains])
     trained = _train(context, contract, rows, planned)
     outcomes, records = [], []
-    for each in planned:
-        result = trained.get(each.segment)
-        outcomes.append(outcome_of(each) if result is None else _outcome(each, result))
+    for plan in planned:
+        result = trained.get(plan.segment)
+        outcomes.append(outcome_of(plan) if result is None else _outcome(plan, result))
         if result is not None and not result.failed:
-            profile = profiles[each.segment]
+            profile = profiles[plan.segment]
             count, cutoff = profile["rows"] - profile["excluded"], profile["last_time"]
-            records.append(_record(context, contract, each, result, "segment", count, cutoff))
+            records.append(_record(context, contract, plan, result, "segment", count, cutoff))
     return _stage(context, bucket, list(trained.values()), records, planned, rows.num_rows, outcomes)
 
 
@@ -105,24 +105,24 @@ def _rows(context: RunContext, bucket: int, segments: Sequence[str]) -> pa.Table
 def _train(
     context: RunContext, contract: FeatureSpec, rows: pa.Table, planned: Sequence[SegmentPlan]
 ) -> Mapping[str, TrainedSegment]:
-    """Results by segment: a candidate refitted, or chosen anew, as planned; where the refit fails, chosen anew too."""
+    """Refit or select each segment's candidate as planned; a segment whose refit fails is selected anew."""
     refits: dict[str, list[str]] = {}
-    for each in planned:
-        if each.action == "refit":
-            refits.setdefault(each.candidate, []).append(each.segment)
-    selected = [each.segment for each in planned if each.action == "select"]
-    found: dict[str, TrainedSegment] = {}
+    for plan in planned:
+        if plan.action == "refit":
+            refits.setdefault(plan.candidate, []).append(plan.segment)
+    selected = [plan.segment for plan in planned if plan.action == "select"]
+    trained: dict[str, TrainedSegment] = {}
     for candidate, segments in sorted(refits.items()):
         results = _fit(context, contract, rows, segments, candidate)
-        found |= {result.segment: result for result in results if not result.failed}
+        trained |= {result.segment: result for result in results if not result.failed}
         selected += [result.segment for result in results if result.failed]
-    return found | {result.segment: result for result in _fit(context, contract, rows, selected)}
+    return trained | {result.segment: result for result in _fit(context, contract, rows, selected)}
 
 
 def _fit(
     context: RunContext, contract: FeatureSpec, rows: pa.Table, segments: Sequence[str], winner: str = ""
 ) -> list[TrainedSegment]:
-    """Train some of the segments that rows, sorted by segment, hold."""
+    """Train segments on their part of rows that are sorted by segment. winner : refits this candidate."""
     rows = rows.filter(pc.is_in(rows["segment"], pa.array(segments, pa.string())))
     if rows.num_rows == 0:
         return []
@@ -132,19 +132,19 @@ def _fit(
 def _train_levels(
     context: RunContext, contract: FeatureSpec, buckets: int, planned: Sequence[SegmentPlan]
 ) -> TrainReceipt:
-    """Train the parents and the global model that need it; they get their own records, with the level's name."""
-    wanted = {each.segment: each for each in planned if each.trains}
+    """Train the fallback levels that need it, on enough rows; their records bear the name of the level."""
+    plans = {plan.segment: plan for plan in planned if plan.trains}
     rows = _level_rows(context, buckets)
-    rows = rows.filter(pc.is_in(rows["segment"], pa.array(list(wanted), pa.string())))
-    counted = Counter(rows["segment"].to_pylist())
-    enough = {key: each for key, each in wanted.items() if counted[key] >= context.fleet.partition.min_rows}
+    rows = rows.filter(pc.is_in(rows["segment"], pa.array(list(plans), pa.string())))
+    counts = Counter(rows["segment"].to_pylist())
+    enough = {key: plan for key, plan in plans.items() if counts[key] >= context.fleet.partition.min_rows}
     rows = rows.filter(pc.is_in(rows["segment"], pa.array(list(enough), pa.string())))
     trained = _train(context, contract, rows, list(enough.values()))
     records = []
     for key, result in trained.items():
         if not result.failed:
             last = pc.max(rows.filter(pc.equal(rows["segment"], key))["time"]).as_py()
-            records.append(_record(context, contract, enough[key], result, fallback_level_of(key), counted[key], last))
+            records.append(_record(context, contract, enough[key], result, fallback_level_of(key), counts[key], last))
     return _stage(context, FALLBACK_BUCKET, list(trained.values()), records, planned, rows.num_rows)
 
 
@@ -202,11 +202,11 @@ def _stage(
     rows: int,
     outcomes: Sequence[Outcome] = (),
 ) -> TrainReceipt:
-    """Stage the bucket's part of every table: new models, and those that are reused as they are."""
+    """Stage the bucket's part of every table: new models, and models that are reused unchanged."""
     table = context.table(CHALLENGERS)
     schema = table.spec.file_schema
     models = pa.Table.from_pylist([record.to_row() for record in records], schema=schema)
-    reused = pa.array([each.segment for each in planned if each.action == "reuse"], pa.string())
+    reused = pa.array([plan.segment for plan in planned if plan.action == "reuse"], pa.string())
     board = _leaderboard(context, trained)
     if len(reused):
         before = table.read(schema.names, in_bucket(bucket))
@@ -215,7 +215,7 @@ def _stage(
         board = pa.concat_tables([board, standing.filter(pc.is_in(standing["segment"], reused))])
     return TrainReceipt(
         bucket=bucket,
-        outcomes=Counter(each.outcome for each in outcomes),
+        outcomes=Counter(outcome.outcome for outcome in outcomes),
         candidates=Counter(result.candidate for result in trained if not result.failed),
         rows=rows,
         models=len(records),

@@ -1,4 +1,4 @@
-"""Segments that lost every row on the way: they have no profile, and the quarantine says why."""
+"""Find segments that lost every row to the quarantine, and so have no profile."""
 
 from collections import Counter, defaultdict
 
@@ -14,9 +14,9 @@ _STAGES = ("observations", "partition")
 
 
 def vanished_segments(context: RunContext) -> dict[str, str]:
-    """Segments none of whose rows is an observation -> what became of the rows, by name.
+    """Segments without a single observation -> the reasons why their rows are quarantined.
 
-    Rows whose key columns could not be read belong to no segment. Costs little where few rows are quarantined.
+    Rows whose key columns could not be read belong to no segment. The cost grows with the quarantined rows.
     """
     quarantine = context.table(QUARANTINE)
     files = quarantine.files(lambda partition: partition["stage"] in _STAGES)
@@ -27,8 +27,8 @@ def vanished_segments(context: RunContext) -> dict[str, str]:
     for file in files:
         rows = quarantine.read_files([file], ["segment", "reason"], pc.is_valid(pc.field("segment")))
         rows = rows.filter(pc.invert(pc.is_in(rows["segment"], profiled)))
-        found = rows.group_by(["segment", "reason"]).aggregate([([], "count_all")])
-        for row in found.to_pylist():
+        grouped = rows.group_by(["segment", "reason"]).aggregate([([], "count_all")])
+        for row in grouped.to_pylist():
             counts[row["segment"]][row["reason"]] += row["count_all"]
     # A deleted file keeps its entries, also under the keys that its rows had when segment_by was another.
     ours = [segment for segment in counts if list(parse_segment(segment)) == context.fleet.segment_by]
@@ -38,6 +38,6 @@ def vanished_segments(context: RunContext) -> dict[str, str]:
 def _reason(counts: Counter[str]) -> str:
     rows = sum(counts.values())
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    told = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in ordered)
-    which = "the only row is" if rows == 1 else f"all {rows:,} rows are"
-    return f"{which} quarantined: {told}; see the quarantine table"
+    reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in ordered)
+    subject = "the only row is" if rows == 1 else f"all {rows:,} rows are"
+    return f"{subject} quarantined: {reasons}; see the quarantine table"

@@ -1,4 +1,4 @@
-"""Live evidence: challenger against champion on rows that came after both models' cut-offs."""
+"""Live comparison: challenger against champion on rows that came after the cutoffs of both models."""
 
 import math
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ __all__ = ["LiveErrors", "live_errors"]
 
 @dataclass(frozen=True)
 class LiveErrors:
-    """Errors of both models on the same rows after both cut-offs."""
+    """Errors of both models on the same rows after both cutoffs. rows : the smaller number of rows measured."""
 
     rows: int
     challenger: float
@@ -36,7 +36,7 @@ class LiveErrors:
 def live_errors(
     context: RunContext, bucket: int, challengers: Mapping[str, ModelRecord], champions: Mapping[str, Champion]
 ) -> dict[str, LiveErrors]:
-    """Live errors of the segments that have a different champion and rows after both cut-offs."""
+    """Compare the segments that have a different champion and rows after both cutoffs."""
     if not context.fleet.task_type.periodic:
         return {}
     newest = {r["segment"]: r["last_time"] for r in context.table(SEGMENTS).read(where=in_bucket(bucket)).to_pylist()}
@@ -60,12 +60,12 @@ def live_errors(
 def _compare(
     context: RunContext, rows: pa.Table, cutoff: datetime, challenger: ModelRecord, champion: ModelRecord
 ) -> LiveErrors:
-    """Errors of both models; NaN of one that the rows have not all features for."""
+    """Errors of both models; NaN for a model whose features the rows lack."""
     own = rows.filter(pc.equal(rows["segment"], challenger.segment))
     late = pc.greater(own["time"], pa.scalar(cutoff, own["time"].type))
     after = own.filter(late)
     errors: list[float] = []
-    judged: list[int] = []
+    counts: list[int] = []
     for model in (challenger, champion):
         contract = FeatureSpec.from_json(model.contract)
         if lacking_columns(own, contract):  # A former champion, whose features have left the fleet file.
@@ -81,12 +81,15 @@ def _compare(
         actual = after["target"].to_numpy()[inside]
         scale = np.array(model.scale)
         errors.append(float(window_errors(actual, prediction[step[inside] - 1], context.fleet.backtest.metric, scale)))
-        judged.append(int(inside.sum()))
-    return LiveErrors(min(judged, default=0), *errors)
+        counts.append(int(inside.sum()))
+    return LiveErrors(min(counts, default=0), *errors)
 
 
 def _forecast(series: Series, model: ModelRecord, future: FloatArray) -> FloatArray:
-    """Predictions [H] of one model. Raises InferenceError if it cannot be run."""
+    """Predictions [H] of one model.
+
+    Raises InferenceError if it cannot be run.
+    """
     (outputs,) = LoadedModels({model.segment: model}).forecast(series, future)
     if isinstance(outputs, Failure):
         raise InferenceError(f"segment '{model.segment}', {model.model_name}: {outputs.reason}")
