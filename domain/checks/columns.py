@@ -1,4 +1,4 @@
-"""Columns of a fleet's files: which are missing, what is in the others, and what looks wrong about it."""
+"""Columns of a fleet's files: missing ones, facts of the others, and problems with their values."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,31 +31,31 @@ _TIME = r"^\d{4}-\d{2}(-\d{2})?([T ]\d{2}:?\d{2}.*)?$"
 
 
 def fleet_of_role(fleet: Fleet, role: Role) -> Fleet:
-    """The fleet as the files of a role are read."""
+    """The fleet with the columns that apply to the files of a role."""
     return fleet.truth if role == "test.source" else fleet
 
 
 def required_columns(fleet: Fleet, role: Role) -> tuple[str, ...]:
     """Columns that the files of a role must have."""
-    asked = fleet_of_role(fleet, role)
-    return tuple(name for name in asked.columns if role != "score.source" or name != asked.target.column)
+    role_fleet = fleet_of_role(fleet, role)
+    return tuple(name for name in role_fleet.columns if role != "score.source" or name != role_fleet.target.column)
 
 
 def keys_by_column(fleet: Fleet, role: Role = "source") -> dict[str, tuple[str, ...]]:
-    """Needed column -> keys of the fleet file that name it."""
-    asked = fleet_of_role(fleet, role)
+    """Required column -> keys of the fleet file that name it."""
+    role_fleet = fleet_of_role(fleet, role)
     target = "test.target" if role == "test.source" and fleet.test and fleet.test.target else "target.column"
-    named = [("segment_by", name) for name in asked.segment_by]
-    named += [("time.column", asked.time.column)] if asked.time else []
-    named += [(target, asked.target.column), *(("row_key", name) for name in asked.row_key)]
-    named += [("features.known", name) for name in asked.features.known]
-    named += [("features.static", name) for name in asked.features.static]
-    named += [("features.categorical", name) for name in asked.features.categorical]
+    named = [("segment_by", name) for name in role_fleet.segment_by]
+    named += [("time.column", role_fleet.time.column)] if role_fleet.time else []
+    named += [(target, role_fleet.target.column), *(("row_key", name) for name in role_fleet.row_key)]
+    named += [("features.known", name) for name in role_fleet.features.known]
+    named += [("features.static", name) for name in role_fleet.features.static]
+    named += [("features.categorical", name) for name in role_fleet.features.categorical]
     return {name: tuple(k for k, column in named if column == name) for name in required_columns(fleet, role)}
 
 
 def missing_column_problems(files: Sequence[FileColumns], fleet: Fleet, role: Role) -> Iterator[Problem]:
-    """An error for every needed column that a file lacks."""
+    """An error for every required column that a file lacks."""
     for name, keys in keys_by_column(fleet, role).items():
         lacking = [file for file in files if name not in file.columns]
         if not lacking:
@@ -63,12 +63,12 @@ def missing_column_problems(files: Sequence[FileColumns], fleet: Fleet, role: Ro
         present = lacking[0].columns
         near = _nearest(name, present)
         hint = f"did you mean {near!r}? " if near else ""
-        where = f"{len(lacking)} of {len(files)} files" if len(files) > 1 else "the file"
+        place = f"{len(lacking)} of {len(files)} files" if len(files) > 1 else "the file"
         key = keys[0] if role == "source" else f"{role} ({keys[0]})"
         yield Problem(
             "error",
             key,
-            f"no column {name!r} in {where} ({lacking[0].name}); {hint}the file has {', '.join(present)}",
+            f"no column {name!r} in {place} ({lacking[0].name}); {hint}the file has {', '.join(present)}",
         )
 
 
@@ -79,10 +79,12 @@ def _nearest(name: str, present: Sequence[str]) -> str | None:
 
 
 def column_facts(chunks: Sequence[pa.Table], accepted: pa.Table | None, fleet: Fleet) -> tuple[ColumnFacts, ...]:
-    """Facts of every used column that the chunks have; ranges are those of the accepted rows."""
+    """Facts of every used column that the chunks have; ranges are over the accepted rows."""
     present = chunks[0].column_names if chunks else []
     return tuple(
-        _facts(n, k, [c[n] for c in chunks], accepted, fleet) for n, k in keys_by_column(fleet).items() if n in present
+        _facts(name, keys, [chunk[name] for chunk in chunks], accepted, fleet)
+        for name, keys in keys_by_column(fleet).items()
+        if name in present
     )
 
 
@@ -92,8 +94,8 @@ def _facts(
     types = {str(part.type) for part in parts}
     if any(pa.types.is_nested(part.type) for part in parts):
         return ColumnFacts(name, keys, ", ".join(sorted(types)), 0.0, 0, "", "", ())
-    same = _one_type(parts)
-    values = pa.chunked_array([chunk for part in same for chunk in part.chunks], same[0].type)
+    uniform = _one_type(parts)
+    values = pa.chunked_array([chunk for part in uniform for chunk in part.chunks], uniform[0].type)
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     missing = _missing(values)
@@ -112,8 +114,8 @@ def _facts(
 
 
 def _one_type(parts: Sequence[pa.ChunkedArray]) -> list[pa.ChunkedArray]:
-    same = all(part.type == parts[0].type for part in parts)
-    return list(parts) if same else [part.cast(pa.string()) for part in parts]
+    uniform = all(part.type == parts[0].type for part in parts)
+    return list(parts) if uniform else [part.cast(pa.string()) for part in parts]
 
 
 def _missing(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -130,7 +132,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _kind(distinct: pa.Array) -> str:
-    """`integer`, `number`, `time`, `text`, or Arrow's name of a type that is none of these; for text, by its look."""
+    """`integer`, `number`, `time`, `text`, or Arrow's name of any other type; text is classified by its content."""
     kind = distinct.type
     if pa.types.is_integer(kind):
         return "integer"
@@ -140,9 +142,9 @@ def _kind(distinct: pa.Array) -> str:
         return "time"
     if not _is_text(kind):
         return str(kind)
-    looked = pc.utf8_trim_whitespace(distinct.slice(0, _SNIFFED_VALUES))
+    texts = pc.utf8_trim_whitespace(distinct.slice(0, _SNIFFED_VALUES))
     for name, pattern in (("integer", _INTEGER), ("number", _NUMBER), ("time", _TIME)):
-        if len(looked) and pc.all(pc.match_substring_regex(looked, pattern)).as_py():
+        if len(texts) and pc.all(pc.match_substring_regex(texts, pattern)).as_py():
             return name
     return "text"
 
@@ -152,7 +154,7 @@ def _range(name: str, accepted: pa.Table | None, fleet: Fleet) -> tuple[str, str
         return "", ""
     if fleet.time is not None and name == fleet.time.column:
         ends = pc.min_max(accepted["time"]).as_py()
-        return _moment(ends["min"].isoformat()), _moment(ends["max"].isoformat())
+        return _short_time(ends["min"].isoformat()), _short_time(ends["max"].isoformat())
     column = "target" if name == fleet.target.column else feature_column(name)
     if column not in accepted.column_names:
         return "", ""
@@ -160,22 +162,22 @@ def _range(name: str, accepted: pa.Table | None, fleet: Fleet) -> tuple[str, str
     return ("", "") if ends["min"] is None else (format_number(ends["min"]), format_number(ends["max"]))
 
 
-def _moment(text: str) -> str:
+def _short_time(text: str) -> str:
     return text.removesuffix("+00:00").removesuffix("T00:00:00").replace("T", " ")
 
 
 def column_problems(facts: Iterable[ColumnFacts], accepted: pa.Table, fleet: Fleet) -> Iterator[Problem]:
-    """Constant columns, numbers that look like categories, categories with too many values, static ones that vary."""
-    known: Mapping[str, ColumnFacts] = {fact.name: fact for fact in facts}
+    """Constant columns, numbers that look like codes, static columns that vary, and categories with too many values."""
+    facts_by_name: Mapping[str, ColumnFacts] = {column.name: column for column in facts}
     for name in fleet.segment_by:
-        if known[name].values == 1 and len(fleet.segment_by) > 1:
-            only = known[name].examples[0]
-            yield Problem("warning", "segment_by", f"column {name!r} has only one value ({only!r}); leave it out")
+        if facts_by_name[name].values == 1 and len(fleet.segment_by) > 1:
+            value = facts_by_name[name].examples[0]
+            yield Problem("warning", "segment_by", f"column {name!r} has only one value ({value!r}); leave it out")
     for key, names in (("features.known", fleet.features.known), ("features.static", fleet.features.static)):
         for name in names:
             yield from _numeric_problems(key, name, accepted[feature_column(name)])
     for name in fleet.features.static:
-        yield from _varying(name, accepted)
+        yield from _varying_problems(name, accepted)
     for name in fleet.features.categorical:
         yield from _category_problems(name, accepted[category_column(name)], fleet)
 
@@ -183,19 +185,19 @@ def column_problems(facts: Iterable[ColumnFacts], accepted: pa.Table, fleet: Fle
 def _numeric_problems(key: str, name: str, values: pa.ChunkedArray) -> Iterator[Problem]:
     distinct = pc.unique(values).drop_null().to_numpy(zero_copy_only=False)
     if len(distinct) <= 1:
-        only = format_number(distinct[0]) if len(distinct) else "no value at all"
-        yield Problem("warning", key, f"column {name!r} is constant ({only}) and tells nothing; leave it out")
+        value = format_number(distinct[0]) if len(distinct) else "no value at all"
+        yield Problem("warning", key, f"column {name!r} is constant ({value}) and has no effect; leave it out")
     enough = len(values) >= _ROWS_PER_FEW_VALUE * len(distinct)
     if len(distinct) in _FEW_VALUES and enough and np.array_equal(distinct, np.round(distinct)):
         yield Problem(
             "warning",
             key,
-            f"column {name!r} has only {len(distinct)} values, all whole numbers; if they are codes without an order, "
+            f"column {name!r} has only {len(distinct)} values, all whole numbers; if they are codes without order, "
             "move it to features.categorical",
         )
 
 
-def _varying(name: str, accepted: pa.Table) -> Iterator[Problem]:
+def _varying_problems(name: str, accepted: pa.Table) -> Iterator[Problem]:
     column = feature_column(name)
     ends = accepted.group_by("segment").aggregate([(column, "min"), (column, "max")])
     varying = pc.sum(pc.not_equal(ends[f"{column}_min"], ends[f"{column}_max"])).as_py() or 0
@@ -210,11 +212,11 @@ def _varying(name: str, accepted: pa.Table) -> Iterator[Problem]:
 def _category_problems(name: str, values: pa.ChunkedArray, fleet: Fleet) -> Iterator[Problem]:
     count, limit = pc.count_distinct(values).as_py(), fleet.features.max_levels
     if count <= 1:
-        yield Problem("warning", "features.categorical", f"column {name!r} is constant and tells nothing; leave it out")
+        yield Problem("warning", "features.categorical", f"column {name!r} is constant and has no effect; leave it out")
     if count > limit:
         yield Problem(
             "warning",
             "features.max_levels",
-            f"column {name!r} has {count:,} values and only the {limit} most frequent get an indicator; raise "
+            f"column {name!r} has {count:,} values, but only the {limit} most frequent get an indicator; raise "
             "max_levels (256 at most) if the others matter",
         )

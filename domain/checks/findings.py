@@ -1,4 +1,4 @@
-"""What a check of a fleet looks at and what it finds: samples in, facts and problems out."""
+"""Input and output of a check of a fleet: samples of its files, and the facts and problems found in them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ Role = Literal["source", "score.source", "test.source"]
 
 @dataclass(frozen=True)
 class FileColumns:
-    """Name of a raw file and of its columns."""
+    """A raw file and its column names."""
 
     name: str
     columns: tuple[str, ...]
@@ -36,13 +36,13 @@ class FileColumns:
 
 @dataclass(frozen=True)
 class SourceSample:
-    """What was read of one source; nothing but `error` if its files cannot be listed or read.
+    """Rows read from one source; only `error` is set if its files cannot be listed or read.
 
-    files, size : of the whole source, bytes as stored.
-    named : columns of the files that were opened for them.
-    chunks : rows of the files that have all columns (else what they have of them); they may differ in type.
-    read_files, share_read : the files that the rows come from, and roughly their share of all rows. whole : every row
-    of every file was read.
+    files, size : number of files and bytes as stored, of the whole source.
+    named : files whose columns were read.
+    chunks : rows of the files that have all required columns, else of the columns they have; types may differ.
+    read_files, share_read : number of files read, and their approximate share of all rows. whole : every row of every
+    file was read.
     broken : rows with another number of columns than the header.
     unused : distinct values of the columns that the fleet does not use, among the first `head_rows` rows.
     """
@@ -63,9 +63,9 @@ class SourceSample:
 
 @dataclass(frozen=True)
 class Problem:
-    """error : the run would fail or be pointless; warning : it would run, but look first.
+    """A problem and the key of the fleet file that it concerns.
 
-    key : of the fleet file.
+    error : the run would fail or be pointless. warning : it would run, but deserves a look first.
     """
 
     severity: Literal["error", "warning"]
@@ -75,7 +75,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """Files of a source and the rows read of them. rejected : `reason: detail` -> rows. read = accepted + rejected."""
+    """Files of a source and the rows read from them.
+
+    rejected : `reason: detail` -> rows. rows = accepted + rejected.
+    """
 
     role: Role
     path: str
@@ -91,7 +94,10 @@ class SourceFacts:
 
 @dataclass(frozen=True)
 class ColumnFacts:
-    """A used column. type : of its values, whatever the file stores. low, high : empty where there is no order."""
+    """A used column.
+
+    type : of its values, whatever type the file stores. low, high : empty where values have no order.
+    """
 
     name: str
     roles: tuple[str, ...]
@@ -105,7 +111,7 @@ class ColumnFacts:
 
 @dataclass(frozen=True)
 class TimeFacts:
-    """First and last time; median distance of consecutive rows of a segment in days, and the frequency that fits it."""
+    """Range of the times, and the median distance between rows of a segment in days with the frequency that fits."""
 
     first: str
     last: str
@@ -116,9 +122,10 @@ class TimeFacts:
 
 @dataclass(frozen=True)
 class SegmentFacts:
-    """Segments and their rows. short : fewer than min_rows. ended : long before the newest row.
+    """Numbers of segments and of their rows.
 
-    repeated : rows whose (segment, period) another row has. below_minimum : share of the target's values.
+    short : segments with fewer than min_rows. ended : segments that ended long before the newest row.
+    repeated : rows that repeat a (segment, period). below_minimum : share of the target's values below its minimum.
     """
 
     count: int
@@ -134,10 +141,10 @@ class SegmentFacts:
 
 @dataclass(frozen=True)
 class WindowFacts:
-    """Scoring input or published actuals beside the training data.
+    """Scoring input or published actuals compared with the training data.
 
-    unseen : segments that the training data lack. covered : share of (segment, step) with a row, of the segments that
-    have not ended; None where there are no steps.
+    unseen : segments missing from the training data. covered : share of (segment, step) with a row, over the segments
+    that have not ended; None where there are no steps.
     """
 
     segments: int
@@ -147,9 +154,10 @@ class WindowFacts:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take. models : of segments and of levels. backtest_fits : of all candidates.
+    """Estimated time, memory and disk of a run.
 
-    basis : what the figures were learnt from, in words. settings : fingerprint of those that they hold for.
+    models : of segments and of fallback levels. backtest_fits : over all candidates.
+    basis : origin of the figures, as text. settings : fingerprint of the settings that the figures apply to.
     """
 
     models: int
@@ -166,7 +174,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that a check found; None where the data did not allow to look."""
+    """All facts and problems of a check; facts are None where the data do not allow a look."""
 
     fleet: str
     task: str
@@ -181,7 +189,7 @@ class Findings:
 
     @property
     def task_type(self) -> TaskType:
-        """The strategy of its task."""
+        """The strategy of the fleet's task."""
         return task_type(self.task)
 
     @property

@@ -1,4 +1,4 @@
-"""A fleet and samples of its files in, findings out: what a run would meet, told before it starts."""
+"""Check a fleet against samples of its files before a run."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -17,13 +17,14 @@ __all__ = ["collect_findings"]
 
 
 def collect_findings(fleet: Fleet, samples: Mapping[Role, SourceSample], workers: int) -> Findings:
-    """Look at a fleet's files as a run would.
+    """Collect the facts and problems that a run would meet; errors come first among the problems.
 
-    samples : of the sources that the fleet names, `source` among them. workers : processes that a run would use.
-    Errors come first among the problems.
+    samples : one per source that the fleet names, `source` among them. workers : processes that a run would use.
     """
     checked = {role: validate_sample(sample, fleet, role) for role, sample in samples.items()}
-    problems = [p for role in samples for p in _source_problems(samples[role], checked[role], fleet, role)]
+    problems: list[Problem] = []
+    for role, sample in samples.items():
+        problems += _source_problems(sample, checked[role], fleet, role)
     problems += missing_input_problems(fleet)
     training, chunks = checked["source"], samples["source"].chunks
     findings = Findings(
@@ -33,8 +34,8 @@ def collect_findings(fleet: Fleet, samples: Mapping[Role, SourceSample], workers
         columns=column_facts(chunks, training.accepted if training else None, fleet),
     )
     if training is not None and training.accepted.num_rows:
-        findings, more = _look_closer(findings, training, fleet, samples, checked, workers)
-        problems += more
+        findings, row_dependent = _inspect_rows(findings, training, fleet, samples, checked, workers)
+        problems += row_dependent
     return replace(findings, problems=tuple(sorted(problems, key=lambda problem: problem.severity)))
 
 
@@ -48,7 +49,7 @@ def _source_problems(
         yield from row_problems(checked, fleet, role)
 
 
-def _look_closer(
+def _inspect_rows(
     findings: Findings,
     training: ValidatedSample,
     fleet: Fleet,
@@ -56,32 +57,43 @@ def _look_closer(
     checked: Mapping[Role, ValidatedSample | None],
     workers: int,
 ) -> tuple[Findings, list[Problem]]:
-    """What only valid rows can tell: segments, times, how the sources meet, and what a run takes."""
+    """Add what requires valid rows: segments, times, the overlap of the sources, and the estimate of a run."""
     sample, rows = samples["source"], SegmentRows.of(training.accepted, fleet)
     segments, time = segment_facts(rows), time_facts(rows, _unrounded(rows, sample))
-    problems = list(column_problems(findings.columns, training.accepted, fleet))
-    late = list(time_problems(time, rows)) if time else []
+    frequency_problems = list(time_problems(time, rows)) if time else []
     others = other_columns(findings.columns, sample, fleet)
-    crowded = list(segment_problems(segments, rows, others, whole=sample.whole))
-    problems += late + crowded
-    if any(problem.severity == "error" for problem in crowded):
-        return replace(findings, time=time, segments=segments), problems
+    segmentation_problems = list(segment_problems(segments, rows, others, whole=sample.whole))
+    problems = [*column_problems(findings.columns, training.accepted, fleet), *frequency_problems]
+    problems += segmentation_problems
+    findings = replace(findings, time=time, segments=segments)
+    if any(problem.severity == "error" for problem in segmentation_problems):
+        return findings, problems
+    windows, overlap_problems = _compare_windows(rows, samples, checked)
+    # Steps counted in the wrong frequency would only report the same problem again.
+    if sample.whole and not frequency_problems:
+        problems += overlap_problems
+    scored = checked.get("score.source")
+    estimate = _estimate(fleet, rows, segments, sample, scored.rows if scored else 0, workers)
+    score, test = windows.get("score.source"), windows.get("test.source")
+    return replace(findings, score=score, test=test, estimate=estimate), problems
+
+
+def _compare_windows(
+    rows: SegmentRows, samples: Mapping[Role, SourceSample], checked: Mapping[Role, ValidatedSample | None]
+) -> tuple[dict[Role, WindowFacts], list[Problem]]:
+    """Compare scoring input and actuals with the training data."""
     windows: dict[Role, WindowFacts] = {}
+    problems: list[Problem] = []
     for role, window in checked.items():
         if role != "source" and window is not None and window.accepted.num_rows:
-            whole = sample.whole and samples[role].whole
+            whole = samples["source"].whole and samples[role].whole
             windows[role] = window_facts(window.accepted, rows, whole=whole)
-            # Steps counted in the wrong frequency would only say the same again.
-            if sample.whole and not late:
-                problems += window_problems(windows[role], window.accepted, rows, role)
-    scored = checked.get("score.source")
-    score, test = windows.get("score.source"), windows.get("test.source")
-    estimate = _estimate(fleet, rows, segments, sample, scored.rows if scored else 0, workers)
-    return replace(findings, time=time, segments=segments, score=score, test=test, estimate=estimate), problems
+            problems += window_problems(windows[role], window.accepted, rows, role)
+    return windows, problems
 
 
 def _unrounded(rows: SegmentRows, sample: SourceSample) -> SegmentRows:
-    """The rows with times finer than the fleet's frequency, where rounding hides how far apart they are."""
+    """The rows with unrounded times, where rounding to the fleet's frequency hides their distance."""
     fleet = rows.fleet
     if not fleet.task_type.periodic or fleet.time is None or fitting_frequency(rows)[0] != 0:
         return rows

@@ -1,4 +1,4 @@
-"""What an examination of a set-up finds: one verdict a question, with the way out where it is a bad one."""
+"""Checks of a set-up: one verdict each, with the way out where it is not ok."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,10 @@ Verdict = Literal["ok", "warning", "failed", "unused"]
 
 @dataclass(frozen=True)
 class Check:
-    """The answer to one question. found : the figure or the error. way_out : what to do, unless all is well."""
+    """Result of one check.
+
+    found : a figure or the error. way_out : the remedy; empty where none is needed.
+    """
 
     part: str
     name: str
@@ -21,14 +24,14 @@ class Check:
 
 
 def counts(checks: Iterable[Check]) -> dict[Verdict, int]:
-    """Checks by verdict; verdicts without one are 0."""
-    found: dict[Verdict, int] = {"ok": 0, "warning": 0, "failed": 0, "unused": 0}
+    """Count checks by verdict, including verdicts that no check has."""
+    totals: dict[Verdict, int] = {"ok": 0, "warning": 0, "failed": 0, "unused": 0}
     for check in checks:
-        found[check.verdict] += 1
-    return found
+        totals[check.verdict] += 1
+    return totals
 
 
 def too_old(version: str, least: tuple[int, ...]) -> bool:
-    """Whether a version such as `3.8.8` comes before `least`; one that cannot be read does not."""
+    """Whether a version such as `3.8.8` comes before `least`; one that cannot be parsed does not."""
     numbers = tuple(int(part) for part in version.split(".")[: len(least)] if part.isdigit())
     return len(numbers) == len(least) and numbers < least

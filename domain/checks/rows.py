@@ -1,4 +1,4 @@
-"""Rows of a source against the fleet: validated as an ingest would, with what it would reject and why."""
+"""Rows of a source, validated as an ingest would: the rows it would reject, and the reasons."""
 
 import json
 from collections import Counter
@@ -16,13 +16,17 @@ from domain.reporting.formatting import format_percent
 
 __all__ = ["ValidatedSample", "row_problems", "source_facts", "validate_sample"]
 
-_WORTH_A_WARNING = 0.05
-_NOT_SPLIT = ("unparsable", "the row has another number of columns than the header")
+_WARNING_SHARE = 0.05
+_BROKEN = ("unparsable", "the row has another number of columns than the header")
 
 
 @dataclass(frozen=True)
 class ValidatedSample:
-    """accepted : as validate_rows gives them. rejected : (reason, detail) -> rows. examples : content of one each."""
+    """Accepted and rejected rows of a sample.
+
+    accepted : as validate_rows returns them. rejected : (reason, detail) -> rows.
+    examples : (reason, detail) -> content of one such row.
+    """
 
     accepted: pa.Table
     rejected: Mapping[tuple[str, str], int]
@@ -30,33 +34,33 @@ class ValidatedSample:
 
     @property
     def rows(self) -> int:
-        """Rows with those that were rejected."""
+        """Number of rows, accepted and rejected."""
         return int(self.accepted.num_rows) + sum(self.rejected.values())
 
 
 def validate_sample(sample: SourceSample, fleet: Fleet, role: Role) -> ValidatedSample | None:
-    """Validate a sample's rows; None if there are none, or columns are missing."""
-    needed = required_columns(fleet, role)
-    if not sample.chunks or any(name not in chunk.column_names for chunk in sample.chunks for name in needed):
+    """Validate a sample's rows; None if it has none, or lacks a required column."""
+    required = required_columns(fleet, role)
+    if not sample.chunks or any(name not in chunk.column_names for chunk in sample.chunks for name in required):
         return None
-    asked, accepted = fleet_of_role(fleet, role), []
+    role_fleet, accepted = fleet_of_role(fleet, role), []
     rejected: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], Mapping[str, object]] = {}
     for chunk in sample.chunks:
-        landed = validate_rows(chunk, np.arange(chunk.num_rows), asked, needs_target=role != "score.source")
-        accepted.append(landed.accepted)
-        told = landed.rejected.select(["reason", "detail", "content"]).to_pydict()
-        for reason, detail, content in zip(told["reason"], told["detail"], told["content"], strict=True):
+        result = validate_rows(chunk, np.arange(chunk.num_rows), role_fleet, needs_target=role != "score.source")
+        accepted.append(result.accepted)
+        columns = result.rejected.select(["reason", "detail", "content"]).to_pydict()
+        for reason, detail, content in zip(*columns.values(), strict=True):
             rejected[reason, detail] += 1
             if (reason, detail) not in examples:
                 examples[reason, detail] = json.loads(content)
     if sample.broken:
-        rejected[_NOT_SPLIT] = sample.broken
+        rejected[_BROKEN] = sample.broken
     return ValidatedSample(pa.concat_tables(accepted), rejected, examples)
 
 
 def source_facts(sample: SourceSample, checked: ValidatedSample | None, fleet: Fleet, role: Role) -> SourceFacts:
-    """What there is and what was read of a source."""
+    """Facts of a source's files and of the rows read from them."""
     used = set(required_columns(fleet, role))
     names = dict.fromkeys(name for file in sample.named for name in file.columns)
     rejected = dict(sorted(checked.rejected.items(), key=lambda item: -item[1])) if checked else {}
@@ -75,41 +79,42 @@ def source_facts(sample: SourceSample, checked: ValidatedSample | None, fleet: F
 
 
 def row_problems(checked: ValidatedSample, fleet: Fleet, role: Role) -> Iterator[Problem]:
-    """Reasons that reject many rows, with the way out."""
+    """Reasons that reject many rows, each with the way out."""
     if not checked.rows:
-        yield Problem("error", role, "its files have no rows")
+        yield Problem("error", role, "the files have no rows")
     for (reason, detail), count in sorted(checked.rejected.items(), key=lambda item: -item[1]):
         share = count / checked.rows
-        if share < _WORTH_A_WARNING:
+        if share < _WARNING_SHARE:
             continue
         column = _column(detail, fleet, role)
         keys = keys_by_column(fleet, role).get(column, (role,))
         example = checked.examples.get((reason, detail), {}).get(column)
         shown = f", such as {str(example)[:60]!r}" if example not in (None, "") else ""
+        way_out = _way_out(reason, keys[0])
         prefix = "" if role == "source" else f"{role}: "
         yield Problem(
             "warning" if share < 1 else "error",
             keys[0],
-            f"{prefix}{format_percent(share, 1)} of the rows are rejected: {detail}{shown}; {_advice(reason, keys[0])}",
+            f"{prefix}{format_percent(share, 1)} of the rows are rejected: {detail}{shown}; {way_out}",
         )
     if checked.rows and not checked.accepted.num_rows and max(checked.rejected.values()) < checked.rows:
-        yield Problem("error", role, f"not one of {checked.rows:,} rows is usable; the reasons are above")
+        yield Problem("error", role, f"none of {checked.rows:,} rows is usable, for the reasons above")
 
 
 def _column(detail: str, fleet: Fleet, role: Role) -> str:
-    """The column that a rejection speaks of; the longest that fits, since one name may begin another."""
+    """The column that a rejection names; the longest that fits, since one name may begin with another."""
     return max((name for name in required_columns(fleet, role) if detail.startswith(f"{name} ")), key=len, default="")
 
 
-def _advice(reason: str, key: str) -> str:
+def _way_out(reason: str, key: str) -> str:
     if reason == "unparsable" and key == "time.column":
         return "give time.format, a strptime format such as %d/%m/%Y"
     if reason == "unparsable" and key == "features.known":
-        return "move the column to features.categorical, or name texts that mean no value in source.null_values"
+        return "move the column to features.categorical, or list texts for missing values in source.null_values"
     if reason == "unparsable":
-        return "name texts that mean no value in source.null_values, or look at source.delimiter"
+        return "list texts for missing values in source.null_values, or check source.delimiter"
     if reason == "null_target":
-        return "fine where there was nothing to observe; else fill it before"
+        return "fine if there was nothing to observe; otherwise fill it in first"
     if reason == "missing_key":
-        return "fill it before, use another column, or take texts that are values out of source.null_values"
+        return "fill it in first, use another column, or remove texts that are real values from source.null_values"
     return "correct the files"

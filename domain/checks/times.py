@@ -1,4 +1,4 @@
-"""Times of a training sample: their range, and whether the fleet's frequency fits them."""
+"""Times of a training sample: their range, and how well the fleet's frequency fits."""
 
 from collections.abc import Iterator
 
@@ -15,9 +15,9 @@ _RARE_SHARE = 0.1
 
 
 def fitting_frequency(rows: SegmentRows) -> tuple[float | None, str | None]:
-    """Median distance of consecutive rows of a segment in days, and the frequency whose period is nearest.
+    """Median distance between consecutive rows of a segment in days, and the frequency with the nearest period.
 
-    A distance of 0 says nothing: times have been rounded to the fleet's frequency.
+    A distance of 0 fits no frequency: the times have been rounded to the fleet's own.
     """
     distance = np.diff(rows.times).astype(np.int64)[np.diff(rows.codes) == 0] / _DAY_US
     if not len(distance):
@@ -29,7 +29,10 @@ def fitting_frequency(rows: SegmentRows) -> tuple[float | None, str | None]:
 
 
 def time_facts(rows: SegmentRows, unrounded: SegmentRows) -> TimeFacts | None:
-    """unrounded : the same rows with times to the microsecond; only they tell a frequency finer than the fleet's."""
+    """Facts about the times of the rows; None without a time column.
+
+    unrounded : the same rows with times to the microsecond, which reveal a frequency finer than the fleet's.
+    """
     time = rows.fleet.time
     if time is None:
         return None
@@ -39,22 +42,21 @@ def time_facts(rows: SegmentRows, unrounded: SegmentRows) -> TimeFacts | None:
 
 
 def time_problems(facts: TimeFacts, rows: SegmentRows) -> Iterator[Problem]:
-    """A frequency that the distances between rows do not fit."""
-    told, fits = facts.frequency, facts.fitting
-    if facts.distance_days is None or fits is None:
+    """Warn of a frequency that does not fit the distance between rows."""
+    frequency, fitting = facts.frequency, facts.fitting
+    if facts.distance_days is None or fitting is None:
         return
     apart = f"rows of a segment are {_days(facts.distance_days)} apart (median)"
     if facts.distance_days < DAYS["h"] / 2:
-        yield Problem("warning", "time.frequency", f"{apart}, finer than any frequency; sum them up before")
-    elif fits != told and DAYS[fits] < DAYS[told]:
-        yield Problem(
-            "warning", "time.frequency", f"{told} is coarser than the data: {apart}; use {fits}, or sum rows up before"
-        )
-    elif fits != told:
+        yield Problem("warning", "time.frequency", f"{apart}, finer than any frequency; sum them up first")
+    elif fitting != frequency and DAYS[fitting] < DAYS[frequency]:
+        coarser = f"{frequency} is coarser than the data: {apart}"
+        yield Problem("warning", "time.frequency", f"{coarser}; use {fitting}, or sum the rows up first")
+    elif fitting != frequency:
         step = np.diff(rows.periods)[np.diff(rows.codes) == 0]
-        # Rows that are there only when something was sold are far apart too, but some of them follow each other.
+        # Rows that record only sales are far apart too, but some of them fall in consecutive periods.
         if np.mean(step == 1) < _RARE_SHARE:
-            yield Problem("warning", "time.frequency", f"{told} is finer than the data: {apart}; use {fits}")
+            yield Problem("warning", "time.frequency", f"{frequency} is finer than the data: {apart}; use {fitting}")
 
 
 def _days(days: float) -> str:

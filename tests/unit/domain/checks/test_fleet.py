@@ -209,7 +209,7 @@ def test_columns_that_tell_nothing_or_are_in_the_wrong_place_are_told(shop):
         "column 'one' is constant (5.000)",
         "column 'code' has only 4 values",
         "column 'moving' changes within 6 of 6 segments",
-        "column 'colour' has 9 values and only the 4",
+        "column 'colour' has 9 values, but only the 4",
         "forecasts carry the last known price, one, code, colour forward",
     ):
         assert sum(part in message for message in messages) == 1, (part, messages)
@@ -240,7 +240,7 @@ def test_scoring_input_without_a_common_segment_is_an_error(shop):
 
 def test_scoring_input_of_another_time_is_told_with_both_ends(shop):
     message = told(look(shop(), sales(), score=future(days=30)), "score.source")[1]
-    assert "end 2024-02-29; it has 2024-01-31, 2024-02-02" in message
+    assert "end on 2024-02-29; its rows are from 2024-01-31 to 2024-02-02" in message
 
 
 def test_actuals_may_name_the_target_otherwise_and_need_no_features(shop):
@@ -285,5 +285,5 @@ def test_regression_fleet_without_time_is_looked_at(fleet):
     found = collect_findings(fleet.regression(), {"source": sample(rows)}, 2)
     assert found.time is None
     assert (found.segments.count, found.segments.rows_min) == (2, 50)
-    assert told(found, "score")[1].startswith("there is none")
+    assert told(found, "score")[1].startswith("there is no scoring input")
     assert len(found.problems) == 1
