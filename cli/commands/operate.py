@@ -30,9 +30,8 @@ def rollback(
 
         with display_progress(as_json):
             summary = flow(fleet, to, lake=lake)
-        message = f"release {summary.release} is in force: the {summary.promoted} champions of release {to}"
-        more = f"\n{summary.reason}" if "pinned" in summary.reason else ""
-        print_result(document(summary), lambda _: typer.echo(message + more), as_json)
+        message = f"release {summary.release} is in force with {summary.promoted:,} champions: {summary.reason}"
+        print_result(document(summary), lambda _: typer.echo(message), as_json)
 
 
 def pin(
