@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from prefect import flow
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -16,23 +16,15 @@ from adapters.compute.progress import PeakMemory, Progress, emit
 from adapters.registry import Registry
 from domain.errors import RegistryError
 from domain.reporting.summary import StageTime
-from flows.accuracy import accuracy
-from flows.ingest import ingest
 from flows.parameters import FleetFile, LakeRoot, RunId
-from flows.partition import partition
-from flows.promote import promote
-from flows.score import score
 from flows.session import new_run_id, open_session, run_name
+from flows.stages import STAGES, PipelineState, Stage
 from flows.tasks import as_task
-from flows.train import register, train
-from tasks.plan import estimate_training
-from tasks.reporting.report import Stages, evaluate_predictions, write_report
+from tasks.reporting.report import Stages, write_report
 
 __all__ = ["PipelineResult", "pipeline"]
 
-_estimate, _evaluate, _report = as_task(estimate_training), as_task(evaluate_predictions), as_task(write_report)
-
-T = TypeVar("T")
+_report = as_task(write_report)
 _SAMPLE_S = 0.5
 
 
@@ -45,49 +37,45 @@ class PipelineResult:
     report: Path
 
 
-class _Timings:
-    """Runs stages one after another and keeps how long each took."""
-
-    def __init__(self) -> None:
-        self.stages: list[StageTime] = []
-
-    def run(self, name: str, work: Callable[[], T], rows: Callable[[T], int]) -> T:
-        began = time.perf_counter()
-        emit(Progress(name, 0, 0))
-        result = work()
-        self.stages.append(StageTime(name, round(time.perf_counter() - began, 3), rows(result)))
-        return result
-
-
 @flow(name="pipeline", flow_run_name=run_name)
 def pipeline(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> PipelineResult:
     """Ingest, partition, train, register, promote, score and report."""
-    began, timings, run_id = datetime.now(UTC), _Timings(), run_id or new_run_id()
+    began, run_id = datetime.now(UTC), run_id or new_run_id()
     with (
         open_session(fleet, lake, run_id, exclusive=True) as session,
         _peak_memory() as memory,
         _one_heartbeat(),
         _opened_early(session.registry),
     ):
-        read = timings.run("ingest", lambda: ingest(fleet, lake, run_id), lambda receipt: receipt.read)
-        timings.run("partition", lambda: partition(fleet, lake, run_id), lambda summary: summary.accepted)
-        workers, reports = session.settings.workers, session.settings.path(session.settings.reports)
-        folder = reports / session.run.fleet.name
-        estimate = timings.run("plan", lambda: _estimate(session.run, workers, folder), lambda found: 0)
-        trained = timings.run("train", lambda: train(fleet, lake, run_id), lambda summary: summary.rows)
-        registered = timings.run("register", lambda: register(fleet, lake, run_id), lambda s: s.registered)
-        promoted = timings.run("promote", lambda: promote(fleet, lake, run_id), lambda s: s.promoted)
-        scored = timings.run("score", lambda: score(fleet, lake, run_id), lambda summary: summary.rows)
-        timings.run("accuracy", lambda: accuracy(fleet, lake, run_id), lambda summary: summary.rows)
-        test = timings.run(
-            "evaluate",
-            lambda: _evaluate(session.run, scored.job_id),
-            lambda found: found.rows if found else 0,
+        state = PipelineState(session, (fleet, lake, run_id))
+        times = tuple(_timed(stage, state) for stage in STAGES)
+        stages = _stages(state.results, times, began, memory.sample())
+        report = _report(
+            session.run, stages, state.results["evaluate"], session.settings.path(session.settings.reports)
         )
-        took = tuple(timings.stages)
-        stages = Stages(trained, registered, promoted, scored, took, began, memory.sample(), read, estimate)
-        report = _report(session.run, stages, test, reports)
     return PipelineResult(run_id, stages, report)
+
+
+def _timed(stage: Stage, state: PipelineState) -> StageTime:
+    """Run a stage and keep its result; its time and rows."""
+    began = time.perf_counter()
+    emit(Progress(stage.name, 0, 0))
+    result = state.results[stage.name] = stage.run(state)
+    return StageTime(stage.name, round(time.perf_counter() - began, 3), stage.rows(result))
+
+
+def _stages(results: Mapping[str, Any], times: tuple[StageTime, ...], began: datetime, peak_bytes: int) -> Stages:
+    return Stages(
+        results["train"],
+        results["register"],
+        results["promote"],
+        results["score"],
+        times,
+        began,
+        peak_bytes,
+        results["ingest"],
+        results["plan"],
+    )
 
 
 @contextmanager

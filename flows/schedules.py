@@ -8,14 +8,19 @@ from adapters.orchestration.deployments import Orchestrator
 from domain.errors import OrchestratorError
 from flows.deployments import deployments_of
 
-__all__ = ["kept"]
+__all__ = ["current_schedules", "kept"]
 
 
-def kept(fleet: str) -> dict[str, dict[str, Any]]:
-    """Flow's function -> cron, timezone and active of its schedule: those on the server, or ours, paused, if it is new.
+def current_schedules(fleet: str) -> dict[str, dict[str, Any]]:
+    """Return cron, timezone and active of every schedule, by the name of the flow's function.
 
-    Prefect replaces all schedules of a deployment by those of its file, whose values are these. Raises
-    OrchestratorError for a schedule of ours that is no cron any more: a file cannot say that.
+    Prefect replaces all schedules of a deployment by those of its file, whose values are these: the server's, or ours,
+    paused, where it has none.
+
+    Raises
+    ------
+    OrchestratorError
+        For a schedule of ours that is not a cron any more, which a file cannot express.
     """
     api_url = get_current_settings().api.url
     if api_url is None:
@@ -35,3 +40,7 @@ def kept(fleet: str) -> dict[str, dict[str, Any]]:
             )
         found[name] = theirs
     return found
+
+
+kept = current_schedules
+"""Its former name, which copies of prefect.yaml may have."""

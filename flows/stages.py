@@ -1,54 +1,176 @@
-"""Single stages for the command line: each runs its flow, and tells what came of it as a document."""
+"""The stages of a run, in order, and the operations beside them: one list that everything else reads.
 
-import time
+To add a stage, write its function in `tasks/`, its flow in `flows/`, and one entry of STAGES: pipeline, deployments,
+prefect.yaml, the commands for single stages and docs/operations.md follow.
+"""
+
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from prefect import Flow
+
+from adapters.orchestration.deployments import Cadence
+from flows.accuracy import accuracy
+from flows.alert import alert
 from flows.ingest import ingest
+from flows.maintain import maintain
 from flows.partition import partition
-from flows.promote import promote
-from flows.session import new_run_id, open_session
+from flows.promote import pin, promote, rollback, unpin
+from flows.score import backfill, score
+from flows.session import Session
+from flows.sync_registry import sync_registry
+from flows.tasks import as_task
 from flows.train import register, train
+from tasks.plan import estimate_training
+from tasks.reporting.report import evaluate_predictions
 
-__all__ = ["StageName", "StageResult", "document", "run_stage"]
+__all__ = ["OPERATIONS", "STAGES", "Operation", "PipelineState", "Stage", "commands"]
 
-StageName = Literal["ingest", "partition", "train", "promote"]
-
-_FLOWS: Mapping[StageName, Mapping[str, Callable[[str, str | None, str], Any]]] = {
-    "ingest": {"ingest": ingest},
-    "partition": {"partition": partition},
-    "train": {"train": train, "register": register},
-    "promote": {"promote": promote},
-}
+Collision = Literal["ENQUEUE", "CANCEL_NEW"]
+_estimate, _evaluate = as_task(estimate_training), as_task(evaluate_predictions)
 
 
 @dataclass(frozen=True)
-class StageResult:
-    """What a stage came to. stages : flow -> its figures."""
+class PipelineState:
+    """What a stage of a pipeline may use. arguments : fleet, lake, run id of flows. results : of earlier stages."""
 
-    fleet: str
-    run_id: str
-    seconds: float
-    stages: Mapping[str, Mapping[str, object]]
-
-
-def run_stage(name: StageName, fleet: str, lake: str | None) -> StageResult:
-    """Run a stage; train also registers, under the same run id and with the same workers."""
-    run_id, began = new_run_id(), time.perf_counter()
-    with open_session(fleet, lake, run_id, exclusive=name in ("train", "promote")) as session:
-        done = {flow: document(run(fleet, lake, run_id)) for flow, run in _FLOWS[name].items()}
-    return StageResult(session.run.fleet.name, run_id, round(time.perf_counter() - began, 3), done)
+    session: Session
+    arguments: tuple[str, str | None, str]
+    results: dict[str, Any] = field(default_factory=dict)
 
 
-def document(summary: Any) -> dict[str, object]:
-    """Figures of a summary by name; verdicts by gate, where one that only advises does not fail but notes."""
-    figures = {item.name: getattr(summary, item.name) for item in fields(summary)}
-    counts = figures.get("gates")
-    if counts is not None:
-        gates: dict[str, dict[str, object]] = {}
-        for (gate, passed, decisive), count in counts.items():
-            verdicts = gates.setdefault(gate, {"passed": 0, "failed" if decisive else "noted": 0})
-            verdicts["passed" if passed else "failed" if decisive else "noted"] = count
-        figures["gates"] = gates
-    return figures
+@dataclass(frozen=True)
+class Operation:
+    """A flow that people and schedules start by itself.
+
+    Parameters
+    ----------
+    cadence : when it runs once somebody switches its schedule on; none: by hand, or by an automation.
+    collision : what becomes of a run while another one of the deployment is at work; none: both run.
+    by_name : it takes the fleet's name where others take the fleet file.
+    note : a word for whoever reads prefect.yaml.
+    """
+
+    flow: Flow[..., Any]
+    cadence: Cadence | None = None
+    collision: Collision | None = None
+    by_name: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a pipeline.
+
+    Parameters
+    ----------
+    name : as progress, report and estimate show it.
+    rows : number of rows of its result, for the report.
+    operation : how it runs by itself; None for a step that only a pipeline has.
+    work : what the pipeline runs; by default the operation's flow.
+    command : the command that runs it by itself, together with others of the same command.
+    exclusive : no other exclusive run of the fleet may be at work when a command runs it.
+    """
+
+    name: str
+    rows: Callable[[Any], int]
+    operation: Operation | None = None
+    work: Callable[[PipelineState], Any] | None = None
+    command: str | None = None
+    exclusive: bool = False
+
+    def run(self, state: PipelineState) -> Any:
+        """Run the stage as a part of a pipeline."""
+        if self.work is not None:
+            return self.work(state)
+        if self.operation is None:
+            raise AssertionError(f"stage {self.name} has neither work nor a flow")
+        return self.operation.flow(*state.arguments)
+
+
+def _plan(state: PipelineState) -> Any:
+    run, settings = state.session.run, state.session.settings
+    return _estimate(run, settings.workers, settings.path(settings.reports) / run.fleet.name)
+
+
+def _compare_with_test(state: PipelineState) -> Any:
+    return _evaluate(state.session.run, state.results["score"].job_id)
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "ingest",
+        lambda receipt: int(receipt.read),
+        Operation(ingest, Cadence("hourly", "5 * * * *")),
+        command="ingest",
+    ),
+    Stage(
+        "partition",
+        lambda summary: int(summary.accepted),
+        Operation(partition, Cadence("nightly", "30 1 * * *")),
+        command="partition",
+    ),
+    Stage("plan", lambda estimate: 0, work=_plan),
+    Stage(
+        "train",
+        lambda summary: int(summary.rows),
+        Operation(
+            train,
+            Cadence("nightly", "0 2 * * *"),
+            "CANCEL_NEW",
+            note="A second training beside the first finds the same data; the next one takes in what has come since.",
+        ),
+        command="train",
+        exclusive=True,
+    ),
+    Stage(
+        "register",
+        lambda summary: int(summary.registered),
+        Operation(register, Cadence("nightly", "0 4 * * *")),
+        command="train",
+        exclusive=True,
+    ),
+    Stage(
+        "promote",
+        lambda summary: int(summary.promoted),
+        Operation(
+            promote,
+            Cadence("nightly", "30 4 * * *"),
+            "ENQUEUE",
+            note="One release after another; the one that waits may judge newer challengers, so it is not dropped.",
+        ),
+        command="promote",
+        exclusive=True,
+    ),
+    Stage(
+        "score",
+        lambda summary: int(summary.rows),
+        Operation(
+            score,
+            Cadence("daily", "0 5 * * *"),
+            "ENQUEUE",
+            note="One job after another: the one that waits takes the inputs that have come since.",
+        ),
+    ),
+    Stage("accuracy", lambda summary: int(summary.rows), Operation(accuracy, Cadence("daily", "0 6 * * *"))),
+    Stage("evaluate", lambda metric: int(metric.rows) if metric else 0, work=_compare_with_test),
+)
+"""A run of the pipeline, from raw files to predictions that are compared with actuals."""
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(rollback, collision="ENQUEUE", note="By hand: -p to=RELEASE"),
+    Operation(pin, collision="ENQUEUE", note="By hand."),
+    Operation(unpin, collision="ENQUEUE", note="By hand."),
+    Operation(backfill, note="By hand: -p start=2024-01-31 -p end=2024-12-31"),
+    Operation(sync_registry, Cadence("weekly", "0 8 * * 0")),
+    Operation(maintain, Cadence("weekly", "0 9 * * 0"), "CANCEL_NEW", by_name=True),
+    Operation(alert, note='By automations, or by hand: -p what="look at this"'),
+)
+"""Flows beside the pipeline's."""
+
+
+def commands() -> Mapping[str, tuple[Stage, ...]]:
+    """Return the stages of every command that runs some by themselves."""
+    names = dict.fromkeys(stage.command for stage in STAGES if stage.command)
+    return {name: tuple(stage for stage in STAGES if stage.command == name) for name in names}

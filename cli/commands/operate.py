@@ -26,7 +26,7 @@ def rollback(
     with report_errors(), interruptible():
         prepare_run(fleet)
         from flows.promote import rollback as flow
-        from flows.stages import document
+        from flows.stage_runner import document
 
         with display_progress(as_json):
             summary = flow(fleet, to, lake=lake)

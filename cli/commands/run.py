@@ -1,15 +1,12 @@
 """Commands that run a fleet, completely or stage by stage."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cli.common import display_progress, interruptible, prepare_run, print_result, report_errors
 from cli.options import AsJson, FleetPath, LakePath
 from domain.errors import RequestError
-
-if TYPE_CHECKING:
-    from flows.stages import StageName
 
 __all__ = ["ingest", "partition", "promote", "run", "score", "train"]
 
@@ -109,12 +106,12 @@ def score(
         print_result(summaries, print_scores, as_json)
 
 
-def _stage(name: "StageName", fleet: str, lake: str | None, as_json: bool) -> None:
+def _stage(name: str, fleet: str, lake: str | None, as_json: bool) -> None:
     """Run one stage with its progress, and print its figures."""
     with report_errors(), interruptible():
         prepare_run(fleet, reads_input=name == "ingest")
         from cli.views.tables import print_figures
-        from flows.stages import run_stage
+        from flows.stage_runner import run_stage
 
         with display_progress(as_json):
             result = run_stage(name, fleet, lake)
