@@ -1,6 +1,6 @@
-"""What a run will take, learnt from the fleet itself: from a measured sample, or from what a former run took.
+"""Estimates calibrated on the fleet itself: by a measured sample, or by the times of a previous run.
 
-`domain/capacity/estimate.py` has the figures of fleets that nothing is known of yet.
+`domain/capacity/estimate.py` has the figures for fleets without either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,34 +19,34 @@ __all__ = ["by_cost_model", "by_previous_run", "compare_with_actual", "is_newer"
 
 _REGISTER_MS = 1.2
 _PROMOTE_MS = 0.2
-"""A model, in bulk on SQLite; what `python -m benchmarks.fleet` prints for large fleets."""
+"""Per model, in bulk on SQLite, as `python -m benchmarks.fleet` prints for large fleets."""
 _MOST = 20.0
-"""Factor by which a former run may correct the built-in figures."""
+"""Largest factor by which a previous run corrects the built-in figures."""
 
 
-def by_cost_model(plain: Estimate, rates: CostModel, train: Sequence[Work], score: Sequence[Work]) -> Estimate:
-    """The estimate by measured rates. train, score : tasks of the run that is estimated."""
-    seconds = [rates.train.of(work) for work in train]
-    begin = rates.first_seconds if seconds else 0.0
-    peaks = rates.peak_bytes(train, score)[: plain.workers]
-    found = replace(
+def by_cost_model(plain: Estimate, costs: CostModel, train: Sequence[Work], score: Sequence[Work]) -> Estimate:
+    """Replace the built-in figures by those of a cost model; train, score : tasks of the estimated run."""
+    seconds = [costs.train.of(work) for work in train]
+    first = costs.first_seconds if seconds else 0.0
+    peaks = costs.peak_bytes(train, score)[: plain.workers]
+    estimate = replace(
         plain,
-        train_seconds=STAGE_SECONDS + rates.commit_seconds + begin + makespan(seconds, plain.workers),
-        peak_memory_bytes=OWN_BYTES + sum(peaks) + (plain.workers - len(peaks)) * rates.idle_bytes,
-        basis=f"myriad size of {format_timestamp(rates.measured_at)}",
+        train_seconds=STAGE_SECONDS + costs.commit_seconds + first + makespan(seconds, plain.workers),
+        peak_memory_bytes=OWN_BYTES + sum(peaks) + (plain.workers - len(peaks)) * costs.idle_bytes,
+        basis=f"myriad size of {format_timestamp(costs.measured_at)}",
     )
-    if rates.score is None:
-        return found
-    scoring = makespan([rates.score.of(work) for work in score], plain.workers)
-    return replace(found, score_seconds=STAGE_SECONDS + scoring)
+    if costs.score is None:
+        return estimate
+    scoring = makespan([costs.score.of(work) for work in score], plain.workers)
+    return replace(estimate, score_seconds=STAGE_SECONDS + scoring)
 
 
-def by_previous_run(plain: Estimate, former: Summary, then: Estimate) -> Estimate:
-    """The estimate corrected by what a former run took. then : the built-in figures for that run."""
-    took = {stage.name: stage.seconds for stage in former.stages}
+def by_previous_run(plain: Estimate, previous: Summary, built_in: Estimate) -> Estimate:
+    """Correct the estimate by the times of a previous run; built_in : the built-in figures for that run."""
+    took = {stage.name: stage.seconds for stage in previous.stages}
 
     def corrected(now: float, before: float, actual: float | None) -> float:
-        # Short stages tell of their own overhead, not of the segments.
+        # The time of a short stage is its own overhead rather than that of its segments.
         if actual is None or min(actual, before) < 2 * STAGE_SECONDS:
             return now
         factor = (actual - STAGE_SECONDS) / (before - STAGE_SECONDS)
@@ -54,27 +54,27 @@ def by_previous_run(plain: Estimate, former: Summary, then: Estimate) -> Estimat
 
     return replace(
         plain,
-        train_seconds=corrected(plain.train_seconds, then.train_seconds, took.get("train")),
-        score_seconds=corrected(plain.score_seconds, then.score_seconds, took.get("score")),
-        peak_memory_bytes=round(plain.peak_memory_bytes * former.peak_rss_bytes / then.peak_memory_bytes),
-        basis=f"run {former.run_id}",
+        train_seconds=corrected(plain.train_seconds, built_in.train_seconds, took.get("train")),
+        score_seconds=corrected(plain.score_seconds, built_in.score_seconds, took.get("score")),
+        peak_memory_bytes=round(plain.peak_memory_bytes * previous.peak_rss_bytes / built_in.peak_memory_bytes),
+        basis=f"run {previous.run_id}",
     )
 
 
 def trained_most(run: Summary) -> bool:
-    """Whether a run trained so much of the fleet that its times tell of the whole."""
+    """Whether a run trained at least half of the fleet, so that its times are representative."""
     return 2 * run.outcomes.trained >= run.segments > 0
 
 
-def is_newer(run: Summary, rates: CostModel) -> bool:
-    """Whether the run ended after the rates were measured."""
-    return datetime.fromisoformat(run.finished_at) > datetime.fromisoformat(rates.measured_at)
+def is_newer(run: Summary, costs: CostModel) -> bool:
+    """Whether the run ended after the costs were measured."""
+    return datetime.fromisoformat(run.finished_at) > datetime.fromisoformat(costs.measured_at)
 
 
 def compare_with_actual(
     estimate: Estimate | None, stages: Sequence[StageTime], peak_bytes: int
 ) -> dict[str, EstimatedFigure]:
-    """Each estimated figure beside what it came to; those of stages that did not take place are left out."""
+    """Each estimated figure beside the actual one; stages that did not take place are left out."""
     if estimate is None:
         return {}
     took: Mapping[str, float] = {stage.name: stage.seconds for stage in stages}
@@ -84,22 +84,26 @@ def compare_with_actual(
         "peak_memory_bytes": (estimate.peak_memory_bytes, peak_bytes),
     }
     return {
-        name: EstimatedFigure(told, actual, actual / told if told else None)
-        for name, (told, actual) in pairs.items()
+        name: EstimatedFigure(estimated, actual, actual / estimated if estimated else None)
+        for name, (estimated, actual) in pairs.items()
         if actual is not None
     }
 
 
-def serial_parts(models: int, coordination_seconds: float, former: Summary | None) -> list[SerialPart]:
-    """What one process does, however many workers there are. models : to register and promote.
+def serial_parts(models: int, coordination_seconds: float, previous: Summary | None) -> list[SerialPart]:
+    """The parts that one process does, however many workers there are.
 
-    coordination_seconds : plan and commits, measured. former : a run that trained most of the fleet.
+    Parameters
+    ----------
+    models : to register and promote.
+    coordination_seconds : measured time of plan and commits.
+    previous : a run that trained most of the fleet.
     """
     parts = [SerialPart("plan and commits", 2 * STAGE_SECONDS + coordination_seconds, "measured, and two flows")]
-    took = {stage.name: stage.seconds for stage in former.stages} if former else {}
+    took = {stage.name: stage.seconds for stage in previous.stages} if previous else {}
     for name, each_ms in (("register", _REGISTER_MS), ("promote", _PROMOTE_MS)):
-        if former and name in took:
-            parts.append(SerialPart(name, took[name], f"as in run {former.run_id}"))
+        if previous and name in took:
+            parts.append(SerialPart(name, took[name], f"as in run {previous.run_id}"))
         else:
             parts.append(SerialPart(name, STAGE_SECONDS + models * each_ms / 1e3, "typical, not measured"))
     return parts

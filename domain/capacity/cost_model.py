@@ -1,4 +1,4 @@
-"""What tasks of a fleet cost, learnt from a few that were measured: so much a task, a segment and a row."""
+"""The cost of a fleet's tasks per task, segment and row, fitted to a few measurements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ __all__ = [
 ]
 
 _WORTH = 0.98
-"""A further term must make the error this much smaller, or it would only follow the noise."""
+"""A further term must reduce the error to this share, or it would only follow the noise."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one task is given: models of segments or of levels, and rows."""
+    """The size of one task: segments (or fallback levels) to model, and rows."""
 
     segments: int
     rows: int
@@ -34,7 +34,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A task that was done. peak_bytes : resident memory of its worker at the most."""
+    """A measured task; peak_bytes : peak resident memory of its worker."""
 
     work: Work
     seconds: float
@@ -43,24 +43,28 @@ class Measurement:
 
 @dataclass(frozen=True)
 class StageCost:
-    """Seconds or bytes: of a task whatever it is given, of each of its segments, and of each of its rows."""
+    """Seconds or bytes: fixed per task, per segment, and per row."""
 
     fixed: float
     per_segment: float
     per_row: float
 
     def of(self, work: Work) -> float:
-        """What a task of this size takes."""
+        """The cost of a task of this size."""
         return self.fixed + self.per_segment * work.segments + self.per_row * work.rows
 
 
 @dataclass(frozen=True)
 class CostModel:
-    """Measured figures of a fleet on one machine.
+    """Measured costs of a fleet on one machine.
 
-    settings : fingerprint of the settings that they hold for. score, score_bytes : None where nothing was scored.
-    idle_bytes : a worker that has loaded all code and holds no task. first_seconds : what a worker's first task takes
-    on top. commit_seconds : of a training's tables.
+    Parameters
+    ----------
+    settings : fingerprint of the settings that the costs hold for.
+    score, score_bytes : None if nothing was scored.
+    idle_bytes : memory of a worker that has loaded all code and holds no task.
+    first_seconds : additional time of a worker's first task.
+    commit_seconds : time to commit the tables of a training.
     """
 
     settings: str
@@ -74,14 +78,14 @@ class CostModel:
     commit_seconds: float
 
     def peak_bytes(self, train: Sequence[Work], score: Sequence[Work]) -> list[int]:
-        """Memory of a worker at each task, largest first; that of an idle one where there is nothing to do."""
+        """Memory of a worker at each task, largest first; that of an idle worker if there are no tasks."""
         growth = [self.train_bytes.of(work) for work in train]
         growth += [self.score_bytes.of(work) for work in score] if self.score_bytes else []
         return [self.idle_bytes + round(size) for size in sorted(growth or [0.0], reverse=True)]
 
 
 def fit_stage_cost(works: Sequence[Work], amounts: Sequence[float]) -> StageCost:
-    """The rate of measured tasks: least squares of the relative errors, no term below 0, their sum as measured."""
+    """Fit costs to measured tasks: least squares of relative errors, no negative term, and the measured sum."""
     known = [(work, amount) for work, amount in zip(works, amounts, strict=True) if amount > 0]
     if not known:
         return StageCost(0.0, 0.0, 0.0)
@@ -93,10 +97,10 @@ def fit_stage_cost(works: Sequence[Work], amounts: Sequence[float]) -> StageCost
 
 
 def _non_negative(terms: np.ndarray) -> np.ndarray:
-    """Factors that bring every row's sum closest to 1; the fewest terms that do."""
+    """Factors that bring the sum of each row closest to 1, with as few terms as possible."""
     scale = np.where(terms.max(axis=0) > 0, terms.max(axis=0), 1.0)
     best, least = np.zeros(3), np.inf
-    # Segments before rows before a task: a small sample that says nothing else grows with the fleet.
+    # Segments before rows before tasks: where a small sample cannot tell, costs grow with the fleet.
     for columns in (chosen for size in (1, 2, 3) for chosen in combinations((1, 2, 0), size)):
         part = terms[:, columns] / scale[list(columns)]
         factors, *_ = np.linalg.lstsq(part, np.ones(len(terms)))
@@ -107,22 +111,23 @@ def _non_negative(terms: np.ndarray) -> np.ndarray:
     return best
 
 
-def fit_memory(pieces: Sequence[Measurement], idle_bytes: int) -> StageCost:
-    """The rate of what tasks hold beyond an idle worker; no measured one holds more than it says."""
-    growth = [max(piece.peak_bytes - idle_bytes, 0) for piece in pieces]
-    rate = fit_stage_cost([piece.work for piece in pieces], growth)
-    short = [size / rate.of(piece.work) for piece, size in zip(pieces, growth, strict=True) if size]
-    raised = max(short, default=1.0)
-    return StageCost(rate.fixed * raised, rate.per_segment * raised, rate.per_row * raised)
+def fit_memory(measurements: Sequence[Measurement], idle_bytes: int) -> StageCost:
+    """Fit the memory of tasks beyond that of an idle worker; no measured task exceeds the fit."""
+    growth = [max(measured.peak_bytes - idle_bytes, 0) for measured in measurements]
+    cost = fit_stage_cost([measured.work for measured in measurements], growth)
+    pairs = zip(measurements, growth, strict=True)
+    exceeded = [size / cost.of(measured.work) for measured, size in pairs if size]
+    factor = max(exceeded, default=1.0)
+    return StageCost(cost.fixed * factor, cost.per_segment * factor, cost.per_row * factor)
 
 
-def cost_model_json(rates: CostModel) -> str:
-    """The rates as JSON; `parse_cost_model` gives them back."""
-    return json_text(rates) + "\n"
+def cost_model_json(costs: CostModel) -> str:
+    """The cost model as JSON, which `parse_cost_model` reads."""
+    return json_text(costs) + "\n"
 
 
 def parse_cost_model(text: str) -> CostModel | None:
-    """The rates of a JSON text; None if it is none, or one of a version that measured other figures."""
+    """The cost model of a JSON text; None if the text is invalid or from a version with other figures."""
     try:
         return TypeAdapter(CostModel).validate_json(text)
     except ValidationError:

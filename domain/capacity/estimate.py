@@ -1,4 +1,4 @@
-"""What a run will take: a linear model of segments, candidates, folds and rows, good to a factor of about two."""
+"""Estimate a run by a linear model of segments, candidates, folds and rows, accurate to a factor of about two."""
 
 from domain.checks.findings import Estimate
 from domain.config.fleet import Fleet
@@ -12,13 +12,13 @@ __all__ = ["OWN_BYTES", "STAGE_SECONDS", "estimate_run"]
 _EXPORT_MS = 0.6
 _SCORE_MS = 1.5
 STAGE_SECONDS = 0.5
-"""What a stage takes with nothing to do: flow, workers, commits."""
+"""Time of a stage without work: flow, workers, commits."""
 
 OWN_BYTES = 680 * 2**20
 """The command with Prefect and MLflow, Prefect's server, the nannies: oj peaks at 1.2 GiB with 2 workers."""
 _WORKER_BYTES = 260 * 2**20
 _COPIES = 5
-"""Of a task's rows as float64: table, panel, features, folds."""
+"""Copies of a task's rows as float64: table, panel, features, folds."""
 _OWN_FEATURES = 16
 """Lags, windows and calendar terms of a forecast fleet, roughly."""
 
@@ -32,10 +32,15 @@ _PREDICTION_DISK_BYTES = 18
 def estimate_run(
     fleet: Fleet, *, segments: int, levels: int, rows: int, scored: int, workers: int, scoring: int | None = None
 ) -> Estimate:
-    """Expected size of a run.
+    """Estimate a run.
 
-    segments : that are trained. levels : fallback models that are. rows : to train on. scored : predictions.
-    workers : processes that train at the same time. scoring : models that score; default those that are trained.
+    Parameters
+    ----------
+    segments, levels : segments and fallback models to train.
+    rows : to train on.
+    scored : predictions to make.
+    workers : processes that train at the same time.
+    scoring : models that score; default: those that are trained.
     """
     models, folds = segments + levels, fleet.backtest.folds
     scoring = models if scoring is None else scoring
@@ -60,7 +65,7 @@ def estimate_run(
 
 
 def _task_bytes(fleet: Fleet, segments: int, rows: int, level_rows: int, busy: int) -> int:
-    """Rows that the workers hold at the same time."""
+    """Memory of the rows that the workers hold at the same time."""
     values = len(fleet.features.numeric) + fleet.features.max_levels * len(fleet.features.categorical) + 3
     if fleet.task_type.periodic and any(c.spec.family != "smoothing" for c in fleet.candidates):
         values += fleet.steps * (values + _OWN_FEATURES)

@@ -1,4 +1,4 @@
-"""Advice how many workers of what size a fleet needs, from what its tasks cost."""
+"""Recommend the number and memory of a fleet's workers from the cost of its tasks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from domain.capacity.makespan import enough_workers, makespan
 __all__ = ["FleetTasks", "MemorySize", "Option", "Recommendation", "Sampled", "SerialPart", "Sizing", "size_fleet"]
 
 MARGIN = 1.25
-"""Of the memory that was measured: rows that a sample lacks, and what an allocator keeps."""
+"""Factor on measured memory, for rows outside the sample and memory that the allocator keeps."""
 PAUSED_SHARE = 0.8
-"""Of its limit, at which Dask gives a worker nothing more to do."""
+"""Share of its memory limit at which Dask pauses a worker."""
 _SIZES_GB = (0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 _GB = 10**9
 _WORTH = 0.8
-"""Twice the workers must take less than this share of the time, or they are not recommended."""
+"""Twice as many workers are recommended only if they take less than this share of the time."""
 
 
 @dataclass(frozen=True)
 class FleetTasks:
-    """What a training and a scoring of the whole fleet do on workers. train : the fallback levels first, if any."""
+    """The tasks of a training and a scoring of the whole fleet; train : the fallback levels first, if any."""
 
     segments: int
     buckets: int
@@ -30,7 +30,7 @@ class FleetTasks:
 
 @dataclass(frozen=True)
 class Sampled:
-    """What was measured. failed : segments that no candidate could be trained on. origin : where the rows were."""
+    """The measured sample; failed : segments without a trained candidate; origin : source of the rows."""
 
     segments: int
     rows: int
@@ -40,7 +40,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class SerialPart:
-    """What more workers do not make faster. source : where the seconds are from."""
+    """A part that more workers do not speed up; source : where the seconds come from."""
 
     name: str
     seconds: float
@@ -49,9 +49,13 @@ class SerialPart:
 
 @dataclass(frozen=True)
 class Option:
-    """So many workers. Hours are those that all workers are held, busy or not. seconds : with the serial parts.
+    """The times for a number of workers.
 
-    memory_bytes : of all workers together, at the size recommended for one.
+    Parameters
+    ----------
+    train_worker_hours, score_worker_hours : hours that all workers are held, busy or not.
+    seconds : in total, with the serial parts.
+    memory_bytes : of all workers together, each of the recommended size.
     """
 
     workers: int
@@ -65,7 +69,7 @@ class Option:
 
 @dataclass(frozen=True)
 class MemorySize:
-    """A memory limit of a worker, and whether its largest task fits with a margin."""
+    """A memory limit of a worker, and whether the largest task fits with a margin."""
 
     size_bytes: int
     fits: bool
@@ -73,7 +77,7 @@ class MemorySize:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The fewest workers that are worth it. memory_bytes : of one; None where no size is enough."""
+    """The recommended number of workers; memory_bytes : of each, None if no size suffices."""
 
     workers: int
     memory_bytes: int | None
@@ -82,11 +86,16 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Sizing:
-    """How a whole fleet trains and scores on one worker and on more.
+    """The training and scoring of a whole fleet on one worker and on more.
 
-    peak_bytes : of a worker at its largest task. needed_bytes : limit of a worker with margins.
-    enough : workers beyond which nothing gets faster; largest_seconds : of the largest task of training.
-    cores : of this machine; here : the recommendation within them. notes : what a reader must know besides.
+    Parameters
+    ----------
+    peak_bytes : memory of a worker at its largest task.
+    needed_bytes : memory limit of a worker, with margins.
+    enough : number of workers beyond which nothing gets faster.
+    largest_seconds : time of the largest training task.
+    cores : of this machine. here : the recommendation within them.
+    notes : caveats for the reader.
     """
 
     fleet: str
@@ -110,33 +119,33 @@ def size_fleet(
     fleet: str,
     tasks: FleetTasks,
     sampled: Sampled,
-    rates: CostModel,
+    costs: CostModel,
     serial: Sequence[SerialPart],
     cores: int,
     notes: Sequence[str] = (),
 ) -> Sizing:
-    """The advice. serial : added to the time of any number of workers. cores : of this machine."""
-    train = [rates.train.of(work) for work in tasks.train]
-    score = [rates.score.of(work) for work in tasks.score] if rates.score else []
-    peak = rates.peak_bytes(tasks.train, tasks.score)[0]
+    """Size a fleet; serial : parts added to the time of any number of workers; cores : of this machine."""
+    train = [costs.train.of(work) for work in tasks.train]
+    score = [costs.score.of(work) for work in tasks.score] if costs.score else []
+    peak = costs.peak_bytes(tasks.train, tasks.score)[0]
     needed = round(peak * MARGIN / PAUSED_SHARE)
     sizes = tuple(MemorySize(round(size * _GB), round(size * _GB) >= needed) for size in _SIZES_GB)
     smallest = next((size.size_bytes for size in sizes if size.fits), None)
     rest, enough = sum(part.seconds for part in serial), max(enough_workers(train), enough_workers(score))
 
     def option(workers: int) -> Option:
-        training, scoring = rates.first_seconds + makespan(train, workers), makespan(score, workers)
+        training, scoring = costs.first_seconds + makespan(train, workers), makespan(score, workers)
         hours = [workers * seconds / 3600 for seconds in (training, scoring)]
         total = training + scoring + rest
         return Option(workers, training, hours[0], scoring, hours[1], total, workers * (smallest or needed))
 
     options = tuple(option(workers) for workers in _counts(enough))
-    within = [each for each in options if each.workers <= cores] or options[:1]
+    within = [choice for choice in options if choice.workers <= cores] or options[:1]
     return Sizing(
         fleet=fleet,
         tasks=tasks,
         sampled=sampled,
-        rates=rates,
+        rates=costs,
         options=options,
         memory=sizes,
         peak_bytes=peak,
@@ -152,7 +161,7 @@ def size_fleet(
 
 
 def _counts(enough: int) -> list[int]:
-    """1, 2, 4, ..., and the number from which on nothing gets faster."""
+    """1, 2, 4, ..., and the number beyond which nothing gets faster."""
     counts = [1]
     while counts[-1] * 2 < enough:
         counts.append(counts[-1] * 2)
@@ -160,7 +169,7 @@ def _counts(enough: int) -> list[int]:
 
 
 def _recommended(options: Sequence[Option], memory_bytes: int | None) -> Recommendation:
-    """As many workers as each doubling still saves a fifth of the time."""
+    """Double the workers as long as that saves a fifth of the time."""
     chosen = options[0]
     for better in options[1:]:
         if better.seconds > _WORTH * chosen.seconds:

@@ -32,7 +32,7 @@ _TIME = r"^\d{4}-\d{2}(-\d{2})?([T ]\d{2}:?\d{2}.*)?$"
 
 def fleet_of_role(fleet: Fleet, role: Role) -> Fleet:
     """The fleet with the columns that apply to the files of a role."""
-    return fleet.truth if role == "test.source" else fleet
+    return fleet.actuals_fleet if role == "test.source" else fleet
 
 
 def required_columns(fleet: Fleet, role: Role) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The fleet file: everything a data scientist decides about one problem, checked strictly.
+"""The fleet file: everything that a data scientist decides about one problem, validated strictly.
 
 `parse_fleet` turns a mapping (from YAML) into a `Fleet`, or raises one FleetError that names every wrong key.
 """
@@ -55,18 +55,18 @@ class Source(_Strict):
         min_length=1, description="File, folder or glob; local, file:// or s3://. Relative to the working directory."
     )
     format: Literal["auto", "csv", "parquet"] = Field(
-        "auto", description="`auto` goes by the name: .csv, .csv.gz, .parquet."
+        "auto", description="`auto`: by the name of the file: .csv, .csv.gz, .parquet."
     )
     delimiter: str = Field(",", min_length=1, max_length=1, description="Column separator of CSV files.")
     null_values: list[str] = Field(
-        ["", "NA", "NaN", "nan", "null", "NULL", "None"], description="Texts that mean: no value."
+        ["", "NA", "NaN", "nan", "null", "NULL", "None"], description="Texts that stand for a missing value."
     )
     decimal: Literal[".", ","] = Field(
         ".", description="Decimal mark of numbers in CSV files; with `,` a point may separate thousands."
     )
     encoding: str = Field("utf-8", description="Text encoding of CSV files, such as utf-8, cp1252 or utf-16.")
     constants: dict[str, str] = Field(
-        {}, description="Columns to add, one value for all rows; {series: all} makes a segment of a single series."
+        {}, description="Columns to add, with one value for all rows; {series: all} makes a single series a segment."
     )
 
     @field_validator("encoding")
@@ -80,12 +80,10 @@ class Source(_Strict):
 
 
 class Time(_Strict):
-    column: str = Field(description="Column that holds the time of a row.")
+    column: str = Field(description="Column with the time of a row.")
     frequency: Frequency = Field(description="Length of a period: h, D, W, M, Q or Y.")
-    format: str | None = Field(
-        None, description="strptime format; without it ISO 8601, 2024-Q3 or 2024-W05 is expected."
-    )
-    zone: str = Field("UTC", description="IANA time zone of times that name none, and of dates.")
+    format: str | None = Field(None, description="strptime format; default: ISO 8601, 2024-Q3 or 2024-W05.")
+    zone: str = Field("UTC", description="IANA time zone of dates, and of times without a zone.")
     season: int | Literal["auto"] = Field("auto", description="Periods per season; auto: 24, 7, 52, 12, 4 or 1.")
     gaps: Literal["interpolate", "zero", "previous"] = Field(
         "interpolate", description="Value of periods without a row."
@@ -130,7 +128,7 @@ class Features(_Strict):
     known: list[str] = Field([], description="Numeric columns known for future rows: price, promotion.")
     static: list[str] = Field([], description="Numeric columns that do not change within a segment.")
     categorical: list[str] = Field(
-        [], description="Text columns known for future rows; one indicator a frequent value."
+        [], description="Text columns known for future rows; one indicator per frequent value."
     )
     max_levels: int = Field(
         32, ge=2, le=256, description="At most this many values of a categorical column get an indicator."
@@ -149,9 +147,9 @@ class Features(_Strict):
 
 
 class CandidateConfig(_Strict):
-    """A kind of model that competes: a built-in name, or any scikit-learn regressor by import path."""
+    """A candidate: a built-in one by its name, or any scikit-learn compatible regressor by its import path."""
 
-    name: str = Field(min_length=1, description="Name of a built-in candidate, or of your own.")
+    name: str = Field(min_length=1, description="Name of a built-in candidate, or any other name for an estimator.")
     estimator: str | None = Field(
         None, description="Import path of a scikit-learn compatible regressor.", pattern=r"^[\w.]+\.\w+$"
     )
@@ -159,7 +157,7 @@ class CandidateConfig(_Strict):
 
     @property
     def spec(self) -> CandidateSpec:
-        """Its entry in the registry; an estimator by import path has none of its own."""
+        """Its entry in the registry; all estimators by import path share one."""
         return CANDIDATES[self.name] if self.estimator is None else ESTIMATOR
 
 
@@ -168,13 +166,13 @@ def _named(value: object) -> object:
 
 
 class Backtest(_Strict):
-    folds: int = Field(3, ge=1, le=20, description="Rolling origins.")
+    folds: int = Field(3, ge=1, le=20, description="Number of rolling origins.")
     spacing: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
-        "auto", description="Periods between origins; auto: the horizon over `folds`."
+        "auto", description="Periods between origins; auto: the horizon divided by `folds`."
     )
-    metric: Metric = Field("wape", description="What candidates compete on; lower is better.")
+    metric: Metric = Field("wape", description="Metric on which candidates compete; lower is better.")
     tolerance: float = Field(
-        0.05, ge=0, le=1, description="Among single candidates, the simplest within this share of the best."
+        0.05, ge=0, le=1, description="Of the single candidates within this share of the best, the simplest wins."
     )
     combination_margin: float = Field(
         0.5,
@@ -186,24 +184,27 @@ class Backtest(_Strict):
 
 class Partition(_Strict):
     buckets: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] = Field(
-        "auto", description="Fixed when the fleet is first partitioned."
+        "auto", description="Number of buckets; fixed when the fleet is first partitioned."
     )
     min_rows: int = Field(30, ge=2, description="Segments with fewer rows get the fallback instead of a model.")
-    max_segments: int = Field(100_000, ge=1, description="More segments than this are refused.")
+    max_segments: int = Field(100_000, ge=1, description="Fleets with more segments are refused.")
 
 
 class Validation(_Strict):
     outliers: Literal["keep", "exclude", "quarantine"] = Field(
-        "keep", description="What happens to outliers; exclude: kept, but not trained on."
+        "keep", description="Treatment of outliers; exclude: kept, but not trained on."
     )
     outlier_threshold: float = Field(
         8.0, gt=0, description="Robust z-score (distance from the rolling median over 1.4826 MAD)."
     )
     duplicates: Literal["first", "last"] = Field(
-        "first", description="Which of several rows of a (segment, period), or of a row_key, is accepted."
+        "first", description="Row that is accepted if several share a (segment, period), or a row_key."
     )
     max_quarantined_share: float = Field(
-        0.5, ge=0, le=1, description="If partitioning rejects more of the rows, as repeated or outlying, the run stops."
+        0.5,
+        ge=0,
+        le=1,
+        description="If partitioning rejects a larger share of the rows, as duplicates or outliers, the run stops.",
     )
 
 
@@ -216,24 +217,34 @@ class Interval(_Strict):
 
 
 class Gates(_Strict):
-    """What a challenger must pass before it becomes champion."""
+    """Limits that a challenger must pass before it becomes champion."""
 
-    baseline_tolerance: float = Field(0.0, ge=0, description="May be worse than the naive baseline by this share.")
-    champion_tolerance: float = Field(0.02, ge=0, description="May be worse than the champion by this share.")
-    insufficient_evidence: Literal["backtest", "hold", "promote"] = Field(
-        "backtest", description="With too few rows after both cut-offs."
+    baseline_tolerance: float = Field(
+        0.0, ge=0, description="A challenger may be worse than the naive baseline by this share."
     )
-    min_live_rows: int = Field(4, ge=1, description="Rows after both cut-offs that make a comparison on live data.")
-    max_parity_error: float = Field(1e-4, gt=0, description="ONNX against native, relative to the segment's scale.")
-    max_model_bytes: int = Field(2_000_000, gt=0, description="Size of one ONNX model.")
-    max_latency_ms: float = Field(50.0, gt=0, description="Advisory: noted, never decides.")
+    champion_tolerance: float = Field(
+        0.02, ge=0, description="A challenger may be worse than the champion by this share."
+    )
+    insufficient_evidence: Literal["backtest", "hold", "promote"] = Field(
+        "backtest", description="Decision if there are too few rows after both cut-offs."
+    )
+    min_live_rows: int = Field(4, ge=1, description="Rows after both cut-offs that suffice to compare on live data.")
+    max_parity_error: float = Field(
+        1e-4,
+        gt=0,
+        description="Largest difference between ONNX and native predictions, relative to the segment's scale.",
+    )
+    max_model_bytes: int = Field(2_000_000, gt=0, description="Largest size of an ONNX model.")
+    max_latency_ms: float = Field(50.0, gt=0, description="Advisory: a slower model is noted, never held.")
     worst_metric: float | None = Field(None, gt=0, description="A challenger with a worse backtest metric is held.")
-    max_failed_share: float = Field(0.5, ge=0, le=1, description="If more segments fail a gate, nothing is promoted.")
+    max_failed_share: float = Field(
+        0.5, ge=0, le=1, description="If a larger share of the segments fails a gate, nothing is promoted."
+    )
     keep_releases: int = Field(10, ge=2, description="Releases kept for rollback.")
 
 
 class Retraining(_Strict):
-    """What is trained of segments whose rows or settings changed; unchanged ones are always reused."""
+    """Training of segments whose rows or settings changed; models of unchanged segments are always reused."""
 
     policy: Literal["reselect", "refit", "frozen"] = Field(
         "reselect",
@@ -241,7 +252,7 @@ class Retraining(_Strict):
         "model stays. A segment without a model is always trained.",
     )
     every: int = Field(
-        1, ge=1, description="With reselect: candidates compete in every n-th training of a segment, the others refit."
+        1, ge=1, description="With reselect: candidates compete in every n-th training of a segment; the others refit."
     )
 
     @model_validator(mode="after")
@@ -252,11 +263,11 @@ class Retraining(_Strict):
 
 
 class Score(_Strict):
-    """Where scoring input comes from: future covariates (forecast) or new rows (regression)."""
+    """Scoring input: future covariates (forecast) or new rows (regression)."""
 
     source: Source = Field(description="Files with the rows to score.")
     missing_covariates: Literal["last", "reject"] = Field(
-        "last", description="A future row without covariates: the last known ones, or no prediction."
+        "last", description="Treatment of a future row without covariates: the last known ones, or no prediction."
     )
 
 
@@ -265,43 +276,43 @@ class Test(_Strict):
 
     source: Source = Field(description="Files with the actuals.")
     metric: Metric | None = Field(None, description="Metric of the comparison; default: that of the backtest.")
-    target: str | None = Field(None, description="Column of the actuals, if it is named differently.")
+    target: str | None = Field(None, description="Column of the actuals, if its name differs.")
 
 
 class Fleet(_Strict):
     """All models of one problem."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the fleet: lower case, digits, - and _.")
-    description: str = Field("", description="What the fleet predicts, in one line.")
-    task: TaskName = Field(description="Future values of a series, or a value a row.")
+    description: str = Field("", description="Subject of the predictions, in one line.")
+    task: TaskName = Field(description="Future values of a series, or one value per row.")
     source: Source = Field(description="Files with the rows to train on.")
     segment_by: list[str] = Field(min_length=1, description="Columns whose combinations are the segments.")
-    time: Time | None = Field(None, description="When a row was; task forecast needs it.")
-    target: Target = Field(description="What is predicted.")
+    time: Time | None = Field(None, description="Time of a row; required for task forecast.")
+    target: Target = Field(description="The predicted column.")
     row_key: list[str] = Field(
         [], description="Columns that identify a row of a regression fleet; copied to predictions."
     )
-    features: Features = Field(Features(), description="What a prediction is made from.")
+    features: Features = Field(Features(), description="Columns and terms that predictions are made from.")
     horizon: int | None = Field(None, ge=1, le=1000, description="Periods to forecast.")
     candidates: list[Annotated[CandidateConfig, BeforeValidator(_named)]] = Field(
-        min_length=1, description="Kinds of models that compete; a name alone stands for {name: ...}."
+        min_length=1, description="Candidates that compete; a name alone stands for {name: ...}."
     )
     combine: bool = Field(True, description="Let the weighted combination of the candidates compete too.")
-    backtest: Backtest = Field(Backtest(), description="How candidates are compared.")
-    partition: Partition = Field(Partition(), description="How segments are grouped, and which get a model.")
-    retraining: Retraining = Field(Retraining(), description="What is trained again when rows or settings change.")
-    validation: Validation = Field(Validation(), description="What happens to duplicates and outliers.")
+    backtest: Backtest = Field(Backtest(), description="Comparison of the candidates.")
+    partition: Partition = Field(Partition(), description="Grouping of segments, and the rows that a model needs.")
+    retraining: Retraining = Field(Retraining(), description="Training of segments whose rows or settings changed.")
+    validation: Validation = Field(Validation(), description="Treatment of duplicates and outliers.")
     fallback: list[Parent | Literal["global"]] = Field(
-        ["global"], description="For short, failed and unseen segments, in order."
+        ["global"], description="Models for short, failed and unseen segments, in order."
     )
     interval: Interval = Field(Interval(), description="The prediction interval.")
-    gates: Gates = Field(Gates(), description="What a challenger must pass before it becomes champion.")
-    score: Score | None = Field(None, description="Scoring input; task regression scores nothing without it.")
+    gates: Gates = Field(Gates(), description="Limits that a challenger must pass before it becomes champion.")
+    score: Score | None = Field(None, description="Scoring input; required to score with task regression.")
     test: Test | None = Field(None, description="Published actuals for the report.")
     max_failed_share: float = Field(
-        0.1, ge=0, le=1, description="A training fails as a whole beyond this share of failed segments."
+        0.1, ge=0, le=1, description="A training fails as a whole if a larger share of its segments fails."
     )
-    seed: int = Field(0, ge=0, description="Random state of LightGBM and of estimators that take one.")
+    seed: int = Field(0, ge=0, description="Random state of LightGBM and of estimators with a `random_state`.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -323,8 +334,8 @@ class Fleet(_Strict):
         return self.time
 
     @property
-    def truth(self) -> "Fleet":
-        """The fleet as its published actuals are read: keys and the target alone, under the name it has there."""
+    def actuals_fleet(self) -> "Fleet":
+        """The fleet that reads the published actuals: keys and the target alone, under its name in those files."""
         named = self.test.target if self.test else None
         target = self.target.model_copy(update={"column": named or self.target.column})
         return self.model_copy(update={"features": Features(), "target": target})
@@ -341,7 +352,7 @@ class Fleet(_Strict):
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Columns that hold numbers."""
+        """Numeric columns."""
         return (*self.features.numeric, self.target.column)
 
     @property
@@ -353,7 +364,7 @@ class Fleet(_Strict):
 
 
 def _contradictions(fleet: Fleet) -> Iterator[str]:
-    """What is impossible between keys, each as `key: what and the way out`."""
+    """Contradictions between keys, each as `key: the problem and the way out`."""
     yield from fleet.task_type.contradictions(fleet)
     yield from _candidate_contradictions(fleet)
     yield from _column_clashes(fleet)
@@ -409,11 +420,16 @@ def _column_clashes(fleet: Fleet) -> Iterator[str]:
 
 
 def parse_fleet(content: Mapping[str, Any] | object, origin: str) -> Fleet:
-    """The fleet of a YAML document.
+    """Validate the content of a YAML document as a fleet.
 
-    content : what the YAML parser gave.
-    origin : where it came from, for messages.
-    Raises FleetError that names the file and, for every problem, the key, the value and what is allowed.
+    Parameters
+    ----------
+    content : the parsed document.
+    origin : the name of the file, for messages.
+
+    Raises
+    ------
+    FleetError : names the file and, for every problem, the key, the value and the allowed values.
     """
     if not isinstance(content, Mapping):
         raise FleetError(f"{origin}: not a fleet file; expected keys such as name, task, source, segment_by, target")

@@ -1,4 +1,4 @@
-"""Turns pydantic's errors about a fleet file into one readable message."""
+"""Turn pydantic's errors about a fleet file into one readable message."""
 
 import difflib
 import re
@@ -12,21 +12,21 @@ __all__ = ["explain"]
 
 
 def explain(error: ValidationError, origin: str, model: type[BaseModel]) -> str:
-    """One line a problem: `fleets/oj.yaml: horizon: 0 is not allowed; Input should be ...`."""
+    """One line per problem: `fleets/oj.yaml: horizon: 0 is not allowed; input should be ...`."""
     paths = [_path(detail) for detail in error.errors()]
-    told: dict[str, list[str]] = {}
+    problems: dict[str, list[str]] = {}
     for detail, path in zip(error.errors(), paths, strict=True):
-        # Of a key's alternatives, the one that its content was meant for says what is wrong inside.
+        # Of a key's alternatives, the error inside the one that was meant is the useful one.
         if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
             continue
         for subject, text in _problems(detail, path, model):
-            # What else a key may be (a number, or `auto`) is told in the same line.
-            told.setdefault(subject, []).append(text)
-    return "\n".join(f"{origin}: {subject}{', or '.join(dict.fromkeys(texts))}" for subject, texts in told.items())
+            # Alternatives of a key (a number, or `auto`) share a line.
+            problems.setdefault(subject, []).append(text)
+    return "\n".join(f"{origin}: {subject}{', or '.join(dict.fromkeys(texts))}" for subject, texts in problems.items())
 
 
 def _path(detail: ErrorDetails) -> list[str | int]:
-    """Keys that lead to a problem, as the file shows them: without the tags of unions, which pydantic adds."""
+    """Keys that lead to a problem, as in the file: without the tags of unions that pydantic adds."""
     *parents, last = detail["loc"] or ("",)
     path = [part for part in parents if not _is_tag(part)]
     shown = detail["type"] in ("extra_forbidden", "missing") or not _is_tag(last)
@@ -34,7 +34,7 @@ def _path(detail: ErrorDetails) -> list[str | int]:
 
 
 def _problems(detail: ErrorDetails, path: Sequence[str | int], model: type[BaseModel]) -> list[tuple[str, str]]:
-    """What is wrong, each as its subject and what is allowed."""
+    """The problems of one error, each as its subject and the allowed values."""
     key = ".".join(str(part) for part in path)
     if detail["type"] == "extra_forbidden":
         return [(f"{key}: unknown key; ", _suggestion(path, model))]

@@ -87,7 +87,7 @@ def series_examples(run: Run, job_id: str, profiles: Sequence[SegmentProfile]) -
     )
     truth: dict[str, list[dict[str, Any]]] = {}
     if run.fleet.test is not None:
-        actuals = landed(run.fleet.truth, "actuals")
+        actuals = landed(run.fleet.actuals_fleet, "actuals")
         truth = _by_segment(run.table(actuals).read(["segment", "time", "target"], rows=wanted))
 
     def chart_example(example: Example) -> SeriesExample:
@@ -150,7 +150,7 @@ def test_rows(run: Run, profiles: Sequence[SegmentProfile]) -> tuple[TestRows | 
     if run.fleet.test is None or not run.fleet.row_key:
         return None, ((), ())
     keys = [key_column(name) for name in run.fleet.row_key]
-    actuals = run.table(landed(run.fleet.truth, "actuals"))
+    actuals = run.table(landed(run.fleet.actuals_fleet, "actuals"))
     every = math.ceil(sum(file.rows for file in actuals.files()) / _MAX_TEST_ROWS) or 1
     truth = actuals.read(["segment", "target", *keys])
     truth = truth.take(pa.array(np.arange(0, truth.num_rows, every)))

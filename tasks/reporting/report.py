@@ -95,7 +95,7 @@ def evaluate_predictions(run: Run, job_id: str) -> TestMetric | None:
     fleet = run.fleet
     if fleet.test is None:
         return None
-    truth = Run(RunContext(fleet.truth, run.context.lake, run.context.run_id, run.context.home), run.workers)
+    truth = Run(RunContext(fleet.actuals_fleet, run.context.lake, run.context.run_id, run.context.home), run.workers)
     ingest_files(truth, "actuals", fleet.test.source)
     profiles = run.table(SEGMENTS).read(["rows", "mean"])
     constant = float(np.average(profiles["mean"].to_numpy(), weights=profiles["rows"].to_numpy()))
