@@ -15,22 +15,24 @@ __all__ = ["file_of", "known_fleet", "load_fleet"]
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that is there twice: YAML would silently take the last one."""
+    """Refuse repeated keys: YAML would silently take the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
+        names: set[str] = set()
         for key, _ in node.value:
             name = str(key.value)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{name}' is there twice", key.start_mark)
-            seen.add(name)
+            if name in names:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{name}' occurs twice", key.start_mark)
+            names.add(name)
         return super().construct_mapping(node, deep)
 
 
 def load_fleet(reference: str, home: Path) -> Fleet:
-    """The fleet of a YAML file, or of `fleets/NAME.yaml` where only a name is given.
+    """Load the fleet of a YAML file, or of `fleets/NAME.yaml` if the reference is a name.
 
-    Raises FleetError that names the file and what is wrong with it.
+    Raises
+    ------
+    FleetError : the file cannot be read, or is not a valid fleet file; the message names the file and each problem.
     """
     path = home / reference
     if not path.suffix:
@@ -40,7 +42,7 @@ def load_fleet(reference: str, home: Path) -> Fleet:
     except OSError as exc:
         raise FleetError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
     except UnicodeDecodeError as exc:
-        raise FleetError(f"{path}: cannot be read: it is no UTF-8 text ({exc.reason} at byte {exc.start})") from exc
+        raise FleetError(f"{path}: cannot be read: it is not UTF-8 text ({exc.reason} at byte {exc.start})") from exc
     try:
         content = yaml.load(text, _UniqueKeys)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as exc:
@@ -49,9 +51,12 @@ def load_fleet(reference: str, home: Path) -> Fleet:
 
 
 def known_fleet(reference: str, home: Path, lake: Lake) -> tuple[str, Fleet | None]:
-    """Name of a fleet to look at, and what its file says: None for a name that only the lake knows.
+    """Name of a fleet and the content of its file, which is None for a fleet that only the lake has.
 
-    Raises UnknownNameError where neither knows it, FleetError for a file that cannot be used.
+    Raises
+    ------
+    UnknownNameError : there is neither a file nor a fleet in the lake.
+    FleetError : the file is not a valid fleet file.
     """
     if (home / reference).suffix or (home / "fleets" / f"{reference}.yaml").exists():
         fleet = load_fleet(reference, home)
@@ -67,5 +72,5 @@ def known_fleet(reference: str, home: Path, lake: Lake) -> tuple[str, Fleet | No
 
 
 def file_of(fleet: str, home: Path) -> str:
-    """What commands call a fleet that the lake knows: its name where fleets/ has its file, else a placeholder."""
+    """The argument that names a fleet of the lake in commands: its name if fleets/ has its file, else a placeholder."""
     return fleet if (home / "fleets" / f"{fleet}.yaml").exists() else "FLEET_FILE"

@@ -1,4 +1,4 @@
-"""Files that have landed where a fleet's scoring input comes from, and that its ledger does not know."""
+"""New files of a fleet's scoring source: those that its ledger does not list."""
 
 from pathlib import Path
 
@@ -12,18 +12,18 @@ __all__ = ["new_files"]
 
 
 def new_files(lake: Lake, fleet: Fleet, home: Path) -> list[RawFile]:
-    """Files of the fleet's scoring source that were never taken in, or have changed since; none without such a source.
+    """Files of the fleet's scoring source that were never ingested, or have changed since; none without such a source.
 
-    Those that were refused as they are now are known too: the ledger has the reason.
+    Files that were refused in their present state are not new: the ledger has the reason.
     """
     if fleet.score is None:
         return []
     try:
-        found = list_files(fleet.score.source.path, home)
+        files = list_files(fleet.score.source.path, home)
     except SourceError:
-        return []  # There is none.
+        return []  # The source has no files.
     table = lake.table(fleet.name, INPUTS)
     rows = table.read(["path", "stamp"], lambda partition: partition["role"] == "requests").to_pylist()
     stamps = {row["path"]: row["stamp"] for row in rows}
-    # The ledger's stamps go on with how the fleet reads the file.
-    return [file for file in found if not stamps.get(file.uri, "").startswith(f"{file.stamp}-")]
+    # In the ledger a file's stamp is followed by a digest of how the fleet reads the file.
+    return [file for file in files if not stamps.get(file.uri, "").startswith(f"{file.stamp}-")]

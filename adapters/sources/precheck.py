@@ -1,4 +1,4 @@
-"""Looks at files that somebody wants scored, before anything is promised."""
+"""Check the files of a scoring request before the gateway accepts it."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +15,13 @@ _AT_ONCE = 16
 
 
 def refusals(places: Sequence[str], fleet: Fleet, source: Source, home: Path) -> dict[int, str]:
-    """What is wrong with files, by their number: not there, not readable, or without a column that the fleet needs.
+    """Reasons to refuse files, by their position: missing, unreadable, or without a column that the fleet needs.
 
-    A store that does not answer is no fault of a file: its files pass here, and the run tells.
+    A store that does not answer is not the fault of a file: its files pass, and the run reports the error.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = pool.map(lambda place: _refusal(place, fleet, source, home), places)
-        return {number: wrong for number, wrong in enumerate(found) if wrong}
+        reasons = pool.map(lambda place: _refusal(place, fleet, source, home), places)
+        return {position: reason for position, reason in enumerate(reasons) if reason}
 
 
 def _refusal(place: str, fleet: Fleet, source: Source, home: Path) -> str:
@@ -30,8 +30,8 @@ def _refusal(place: str, fleet: Fleet, source: Source, home: Path) -> str:
         present = column_names(first.uri, source)
     except SourceError as exc:
         cause = exc.__cause__
-        away = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
-        return "" if away else str(exc)
+        unreachable = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+        return "" if unreachable else str(exc)
     missing = [name for name in fleet.columns if name not in present and name != fleet.target.column]
     if not missing:
         return ""

@@ -1,4 +1,4 @@
-"""Raw files to Arrow tables: CSV (also gzip) and Parquet, in chunks, with the rows that could not be split."""
+"""Read raw files into Arrow tables: CSV (also gzip) and Parquet, in chunks, with the rows that could not be split."""
 
 import csv
 import gzip
@@ -32,9 +32,9 @@ _THOUSANDS = r"^\s*[+-]?\d{1,3}(\.\d{3})+(,\d*)?\s*$"
 class Chunk:
     """Part of a raw file.
 
-    table : the wanted columns as the file gives them; CSV columns are text.
-    rows : number of each row in the file, from 0, header not counted, shape (n,).
-    broken : rows that have another number of columns: (row, text).
+    table : the requested columns as the file stores them; CSV columns are text.
+    rows : number of each row in the file, counted from 0 after the header, of shape (n,).
+    broken : rows with another number of columns than the header, as (row number, text).
     """
 
     table: pa.Table
@@ -54,8 +54,8 @@ def _format(uri: str, source: Source) -> str:
 
 
 def column_names(uri: str, source: Source) -> list[str]:
-    """Names of a file's columns, from its header or footer alone, and of the source's constants."""
-    with _told(uri):
+    """Names of a file's columns, read from its header or footer alone, and of the source's constants."""
+    with _read_errors(uri):
         if _format(uri, source) == "csv":
             with _csv_stream(uri, source) as (stream, delimiter):
                 return [*_header(uri, stream, delimiter, source.encoding)[0], *source.constants]
@@ -65,7 +65,7 @@ def column_names(uri: str, source: Source) -> list[str]:
 
 def head_rows(uri: str, source: Source, rows: int) -> pa.Table:
     """The first rows of a file with all its columns; CSV columns are text."""
-    with _told(uri):
+    with _read_errors(uri):
         if _format(uri, source) == "csv":
             return next(_csv_chunks(uri, source)).table.slice(0, rows)
         with open_file(uri) as stream:
@@ -77,10 +77,17 @@ def head_rows(uri: str, source: Source, rows: int) -> pa.Table:
 def read_chunks(
     uri: str, source: Source, required: Sequence[str], optional: Sequence[str] = (), numbers: Collection[str] = ()
 ) -> Iterator[Chunk]:
-    """A file's rows in chunks with the required columns; optional ones are null where the file lacks them.
+    """Read a file's rows in chunks.
 
-    numbers : columns whose text is read with the source's decimal mark; the text of others stays as it is.
-    Raises SourceError that names the file and what is wrong with it.
+    Parameters
+    ----------
+    required : columns that the file must have.
+    optional : columns that are null where the file lacks them.
+    numbers : columns whose text has the source's decimal mark; the text of other columns stays unchanged.
+
+    Raises
+    ------
+    SourceError : the file cannot be read, or lacks a column; the message names the file and the cause.
     """
     for chunk in _chunks(uri, source, [*required, *optional]):
         table = _with_decimal_point(_with_constants(uri, chunk.table, source), source, numbers)
@@ -100,7 +107,7 @@ def _with_constants(uri: str, table: pa.Table, source: Source) -> pa.Table:
 
 
 def _with_decimal_point(table: pa.Table, source: Source, numbers: Collection[str]) -> pa.Table:
-    """Text such as `1.234,5` as `1234.5`. A point that cannot separate thousands stays."""
+    """Rewrite text such as `1.234,5` as `1234.5`; a point that cannot separate thousands stays."""
     if source.decimal == ".":
         return table
     for place, name in enumerate(table.column_names):
@@ -120,17 +127,17 @@ def _check_columns(uri: str, present: Sequence[str], required: Sequence[str], op
         raise SourceError(f"{uri}: column {', '.join(repeated)} is there more than once; rename all but one")
 
 
-def _chunks(uri: str, source: Source, wanted: Sequence[str] | None) -> Iterator[Chunk]:
-    with _told(uri):
+def _chunks(uri: str, source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
+    with _read_errors(uri):
         if _format(uri, source) == "csv":
             yield from _csv_chunks(uri, source)
         else:
-            yield from _parquet_chunks(uri, wanted)
+            yield from _parquet_chunks(uri, columns)
 
 
 @contextmanager
-def _told(uri: str) -> Iterator[None]:
-    """What goes wrong with a file as an error that names it."""
+def _read_errors(uri: str) -> Iterator[None]:
+    """Turn any failure to read a file into a SourceError that names the file."""
     try:
         yield
     except (*STORAGE_ERRORS, EOFError, zlib.error, csv.Error, pa.ArrowException) as exc:
@@ -139,23 +146,23 @@ def _told(uri: str) -> Iterator[None]:
 
 @dataclass
 class _BrokenRows:
-    """Collects rows that pyarrow cannot split into the header's number of columns.
+    """Collect rows that pyarrow cannot split into the header's number of columns.
 
-    Arrow reads ahead: a row may be seen here before the batch that comes before it is handed out.
+    Arrow reads ahead: a row may arrive here before the batch that precedes it is returned.
     """
 
-    seen: list[tuple[int, str]] = field(default_factory=list)
+    pending: list[tuple[int, str]] = field(default_factory=list)
     start: int = 0
 
     def __call__(self, row: Any) -> str:
-        # Arrow counts rows from 1 and the header is one of them.
-        self.seen.append((row.number - 2, str(row.text)))
+        # Arrow counts rows from 1, and the header is one of them.
+        self.pending.append((row.number - 2, str(row.text)))
         return "skip"
 
     def number(self, n_rows: int) -> tuple[npt.NDArray[np.int64], tuple[tuple[int, str], ...]]:
         """Numbers of the next good rows, and the broken rows between them."""
-        numbers = np.arange(self.start, self.start + n_rows + len(self.seen))
-        numbers = np.setdiff1d(numbers, [row for row, _ in self.seen])[:n_rows]
+        numbers = np.arange(self.start, self.start + n_rows + len(self.pending))
+        numbers = np.setdiff1d(numbers, [row for row, _ in self.pending])[:n_rows]
         self.start = int(numbers[-1]) + 1 if n_rows else self.start
         return numbers, self._take(self.start)
 
@@ -164,14 +171,14 @@ class _BrokenRows:
         return self._take(None)
 
     def _take(self, end: int | None) -> tuple[tuple[int, str], ...]:
-        taken = tuple(item for item in self.seen if end is None or item[0] < end)
-        self.seen = self.seen[len(taken) :]
-        return taken
+        rows = tuple(item for item in self.pending if end is None or item[0] < end)
+        self.pending = self.pending[len(rows) :]
+        return rows
 
 
 @contextmanager
 def _csv_stream(uri: str, source: Source) -> Iterator[tuple[BinaryIO, str]]:
-    """The file's text as bytes, unpacked, and the separator of its columns."""
+    """Open a file's text as uncompressed bytes, with the separator of its columns."""
     name = uri.lower()
     tabs = name.removesuffix(".gz").endswith(".tsv") and source.delimiter == ","
     with ExitStack() as stack:
@@ -186,13 +193,13 @@ def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
     with _csv_stream(uri, source) as (stream, delimiter):
         names, has_rows = _header(uri, stream, delimiter, source.encoding)
         if not has_rows:
-            # Arrow wants a line break after a header; not every file has one.
+            # Arrow requires a line break after the header; not every file has one.
             yield Chunk(pa.schema([(name, pa.string()) for name in names]).empty_table(), np.arange(0))
             return
         reader = pacsv.open_csv(
             pa.PythonFile(stream, mode="r"),
             read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES, encoding=source.encoding),
-            parse_options=_parse(delimiter, broken),
+            parse_options=pacsv.ParseOptions(delimiter=delimiter, invalid_row_handler=broken, newlines_in_values=True),
             convert_options=pacsv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
                 null_values=source.null_values,
@@ -210,7 +217,7 @@ def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
 
 
 def _header(uri: str, stream: BinaryIO, delimiter: str, encoding: str) -> tuple[list[str], bool]:
-    """The first row that is not blank, and whether another one follows; leaves the stream at its start."""
+    """The first row that is not blank, and whether another row follows; the stream is rewound to its start."""
     plain = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
     text = io.TextIOWrapper(stream, "utf-8-sig" if plain else encoding, errors="replace", newline="")
     rows = (row for row in csv.reader(text, delimiter=delimiter) if row)
@@ -222,17 +229,13 @@ def _header(uri: str, stream: BinaryIO, delimiter: str, encoding: str) -> tuple[
     return names, has_rows
 
 
-def _parse(delimiter: str, broken: _BrokenRows) -> pacsv.ParseOptions:
-    return pacsv.ParseOptions(delimiter=delimiter, invalid_row_handler=broken, newlines_in_values=True)
-
-
-def _parquet_chunks(uri: str, wanted: Sequence[str] | None) -> Iterator[Chunk]:
+def _parquet_chunks(uri: str, requested: Sequence[str]) -> Iterator[Chunk]:
     with open_file(uri) as stream:
         file = pq.ParquetFile(stream)
         names = file.schema_arrow.names
-        columns = [name for name in names if wanted is None or name in wanted]
-        if wanted is not None and not columns:
-            raise SourceError(f"{uri}: none of the columns {', '.join(wanted)}; the file has {', '.join(names)}")
+        columns = [name for name in names if name in requested]
+        if not columns:
+            raise SourceError(f"{uri}: none of the columns {', '.join(requested)}; the file has {', '.join(names)}")
         start = 0
         for batch in file.iter_batches(CHUNK_ROWS, columns=columns):
             yield Chunk(pa.Table.from_batches([batch]), np.arange(start, start + batch.num_rows))

@@ -1,4 +1,4 @@
-"""Reads what a check of a fleet looks at: sizes of all files, columns of many, rows of as many as the limits allow."""
+"""Sample a fleet's files for a check: sizes of all, columns of many, and as many rows as the limits allow."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ __all__ = ["HEAD_ROWS", "Limits", "SampledRows", "check_fleet", "spread_evenly"]
 
 HEAD_ROWS = 10_000
 _PACKED = 6
-"""Bytes of text in a byte of .csv.gz or .parquet, roughly."""
+"""Approximate bytes of text per byte of .csv.gz or .parquet."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of a source is read at most; bytes are those of the unpacked text."""
+    """Limits on what is read from a source; size_bytes counts uncompressed text."""
 
     rows: int = 2_000_000
     size_bytes: int = 512 * 2**20
@@ -33,7 +33,7 @@ class Limits:
 
 
 def check_fleet(fleet: Fleet, home: Path, workers: int, limits: Limits | None = None) -> Findings:
-    """Findings about a fleet and its files; reads only, and at most what the limits say of each source."""
+    """Check a fleet and its files without writing anything, reading each source up to the limits."""
     sources: dict[Role, Source] = {"source": fleet.source}
     if fleet.score is not None:
         sources["score.source"] = fleet.score.source
@@ -49,68 +49,80 @@ def _sample(source: Source, fleet: Fleet, role: Role, home: Path, limits: Limits
     try:
         files = list_files(source.path, home)
         rows = SampledRows(limits, fleet_of_role(fleet, role).numbers)
-        return _read(source, files, required_columns(fleet, role), rows)
+        return _read_sample(source, files, required_columns(fleet, role), rows)
     except SourceError as exc:
         return SourceSample(source.path, error=str(exc))
 
 
-def _read(source: Source, files: Sequence[RawFile], needed: Sequence[str], rows: "SampledRows") -> SourceSample:
+def _read_sample(
+    source: Source, files: Sequence[RawFile], required: Sequence[str], rows: "SampledRows"
+) -> SourceSample:
     order = spread_evenly(files)
     named, unreadable = _columns(order[: rows.limits.named_files], source)
-    columns = {file.uri: names for file, names in named}
-    # Files beyond the named ones are taken as the others are; a missing column shows when they are read.
-    usable = [file for file in order if file.uri not in columns or set(needed) <= set(columns[file.uri])]
-    wanted = list(needed) if usable else [name for name in needed if any(name in names for _, names in named)]
-    readable = usable or [file for file, names in named if set(wanted) <= set(names)]
-    rows.read(source, [file for file in readable if wanted and file.uri not in unreadable], wanted)
+    readable, present = _usable_files(order, named, required)
+    rows.read(source, [file for file in readable if present and file.uri not in unreadable], present)
     head = head_rows(named[0][0].uri, source, HEAD_ROWS) if named else pa.table({})
     return SourceSample(
         path=source.path,
         files=len(files),
         size=sum(file.size for file in files),
-        named=tuple(FileColumns(Path(file.uri).name, tuple(names)) for file, names in sorted(named, key=_uri)),
-        chunks=_joined(rows.chunks),
+        named=_file_columns(named),
+        chunks=_merge_chunks(rows.chunks),
         read_files=rows.files,
-        share_read=1.0 if rows.whole else _share(rows.rows, head, files),
+        share_read=1.0 if rows.whole else _share_read(rows.rows, head, files),
         whole=rows.whole,
         broken=rows.broken,
-        unused=_values(head.drop_columns([name for name in needed if name in head.column_names])),
+        unused=_count_distinct(head.drop_columns([name for name in required if name in head.column_names])),
         head_rows=head.num_rows,
         error="; ".join(dict.fromkeys([*unreadable.values(), *rows.errors])),
     )
 
 
-def _share(rows: int, head: pa.Table, files: Sequence[RawFile]) -> float:
-    """Share of all rows that were read, by the size of the first rows."""
+def _file_columns(named: Sequence[tuple[RawFile, list[str]]]) -> tuple[FileColumns, ...]:
+    by_uri = sorted(named, key=lambda item: item[0].uri)
+    return tuple(FileColumns(Path(file.uri).name, tuple(names)) for file, names in by_uri)
+
+
+def _usable_files(
+    order: Sequence[RawFile], named: Sequence[tuple[RawFile, list[str]]], required: Sequence[str]
+) -> tuple[list[RawFile], list[str]]:
+    """Files to read and the columns to read from them: all required ones, or those that some file has."""
+    columns = {file.uri: names for file, names in named}
+    # Files beyond the named ones are assumed to be like the others; a missing column shows when they are read.
+    complete = [file for file in order if file.uri not in columns or set(required) <= set(columns[file.uri])]
+    if complete:
+        return complete, list(required)
+    present = [name for name in required if any(name in names for _, names in named)]
+    return [file for file, names in named if set(present) <= set(names)], present
+
+
+def _share_read(rows: int, head: pa.Table, files: Sequence[RawFile]) -> float:
+    """Approximate share of all rows that were read, judged by the size of the first rows."""
     total = sum(_text_bytes(file) for file in files)
     row_bytes: float = sum(_text_size(column) for column in head.columns) / max(head.num_rows, 1)
     return min(1.0, rows * row_bytes / max(total, 1))
 
 
 def _text_size(column: pa.ChunkedArray) -> int:
-    """Bytes of a column in a CSV file, roughly; those in memory where it is no text."""
+    """Approximate bytes of a column in a CSV file; bytes in memory for a typed column."""
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     return int((pc.sum(pc.binary_length(column)).as_py() or 0) + len(column) if text else column.nbytes)
 
 
-def _values(head: pa.Table) -> dict[str, int]:
-    plain = [name for name in head.column_names if not pa.types.is_nested(head.schema.field(name).type)]
-    return {name: pc.count_distinct(head[name]).as_py() for name in plain}
-
-
-def _uri(item: tuple[RawFile, list[str]]) -> str:
-    return item[0].uri
+def _count_distinct(head: pa.Table) -> dict[str, int]:
+    flat = [name for name in head.column_names if not pa.types.is_nested(head.schema.field(name).type)]
+    return {name: pc.count_distinct(head[name]).as_py() for name in flat}
 
 
 def spread_evenly(files: Sequence[RawFile]) -> list[RawFile]:
-    """The files in an order whose every beginning is spread evenly over the names: halves, quarters, eighths."""
+    """Order files so that the first few, however many, are spread evenly over the names: halves, quarters, eighths."""
     bits = max(1, (len(files) - 1).bit_length())
     mirrored = (int(f"{index:0{bits}b}"[::-1], 2) for index in range(1 << bits))
     return [files[index] for index in mirrored if index < len(files)]
 
 
 def _columns(files: Iterable[RawFile], source: Source) -> tuple[list[tuple[RawFile, list[str]]], dict[str, str]]:
-    """Columns of each file, and why some cannot be read, by uri."""
+    """Columns of each readable file, and the error of each other, by uri."""
     named, unreadable = [], {}
     for file in files:
         try:
@@ -127,9 +139,9 @@ def _text_bytes(file: RawFile) -> int:
 
 @dataclass
 class SampledRows:
-    """Rows of the first files until a limit is reached; a file that is too long is cut.
+    """Rows of files, read until a limit is reached; a file that is too long is cut.
 
-    numbers : columns whose text is read with the source's decimal mark.
+    numbers : columns whose text has the source's decimal mark.
     """
 
     limits: Limits
@@ -142,24 +154,25 @@ class SampledRows:
     broken: int = 0
     whole: bool = True
 
-    def read(self, source: Source, files: Sequence[RawFile], wanted: Sequence[str]) -> None:
+    def read(self, source: Source, files: Sequence[RawFile], columns: Sequence[str]) -> None:
+        """Read the columns of the files, and note files that cannot be read in `errors`."""
         for file in files:
-            if self._full():
+            if self._limit_reached():
                 self.whole = False
                 return
             self.files, self.text_bytes = self.files + 1, self.text_bytes + _text_bytes(file)
             try:
-                self._read_file(file, source, wanted)
+                self._read_file(file, source, columns)
             except SourceError as exc:
                 self.errors.append(str(exc))
 
-    def _full(self) -> bool:
+    def _limit_reached(self) -> bool:
         used = (self.rows, self.files, self.text_bytes)
         limits = (self.limits.rows, self.limits.files, self.limits.size_bytes)
         return any(amount >= limit for amount, limit in zip(used, limits, strict=True))
 
-    def _read_file(self, file: RawFile, source: Source, wanted: Sequence[str]) -> None:
-        for chunk in read_chunks(file.uri, source, wanted, numbers=self.numbers):
+    def _read_file(self, file: RawFile, source: Source, columns: Sequence[str]) -> None:
+        for chunk in read_chunks(file.uri, source, columns, numbers=self.numbers):
             left = self.limits.rows - self.rows
             self.chunks.append(chunk.table.slice(0, left))
             self.rows, self.broken = self.rows + self.chunks[-1].num_rows, self.broken + len(chunk.broken)
@@ -168,8 +181,8 @@ class SampledRows:
                 return
 
 
-def _joined(chunks: Sequence[pa.Table]) -> tuple[pa.Table, ...]:
-    """Neighbours of the same type as one table: many small files would cost more to check one by one."""
+def _merge_chunks(chunks: Sequence[pa.Table]) -> tuple[pa.Table, ...]:
+    """Merge neighbours of the same schema: many small tables would take longer to check one by one."""
     groups: list[list[pa.Table]] = []
     for chunk in chunks:
         if groups and groups[-1][0].schema.equals(chunk.schema):

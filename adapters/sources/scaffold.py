@@ -1,4 +1,4 @@
-"""A first fleet file from raw files: look at how they are written, read them, scaffold, check, write."""
+"""Write a fleet file for raw files: detect their format, read them, scaffold a fleet, check it, write it."""
 
 import gzip
 import re
@@ -28,14 +28,14 @@ _START_BYTES = 1 << 18
 _FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet", ".pq")
 _SUFFIX = re.compile(r"\.(csv|tsv|txt|parquet|pq)(\.gz)?$", re.IGNORECASE)
 _GENERIC = ("train", "training", "data", "raw", "input", "inputs", "files", "csv", "parquet")
-"""Folders whose names say nothing."""
-_LONG_TEXT = 60
+"""Folder names that identify no data."""
+_LONG_TEXT_CHARACTERS = 60
 _MOST_COLUMNS = 400
 
 
 @dataclass(frozen=True)
 class WrittenScaffold:
-    """A fleet file that was written, why it is so, and what a check says of it."""
+    """A written fleet file, the scaffold behind it, and the findings of a check."""
 
     path: Path
     text: str
@@ -46,51 +46,54 @@ class WrittenScaffold:
 def scaffold_file(
     data: str, options: UserOptions, home: Path, workers: int, *, out: str | None = None, force: bool = False
 ) -> WrittenScaffold:
-    """Look at the files of `data` and write a fleet file for them, `fleets/NAME.yaml` unless `out` says otherwise.
+    """Scaffold a fleet for the files of `data` and write it to `fleets/NAME.yaml`, or to `out`.
 
-    Raises SourceError if the files give no fleet, and FleetError if the fleet file is there already or the check of
-    what was written finds an error; nothing is written then.
+    Raises
+    ------
+    SourceError : the files cannot be read, or no fleet can be scaffolded from them.
+    FleetError : the fleet file exists already, or a check of the fleet reports an error.
+        Nothing is written in either case.
     """
     files = _data_files(list_files(data, home))
     source = _source(_pattern(data, files, home), files)
     name = options.name or fleet_name(data)
     path = home / (out or f"fleets/{name}.yaml")
     if path.exists() and not force:
-        raise FleetError(f"{path}: is there already; give --force to overwrite it, or --name or --out for another")
+        raise FleetError(f"{path}: exists already; give --force to overwrite it, or --name or --out for another file")
     table, profile = _read(source, files, Limits())
     scaffold = scaffold_fleet(table, profile, options, name)
     text = render_scaffold(scaffold)
     fleet = parse_fleet(yaml.safe_load(text), str(path))
     findings = check_fleet(fleet, home, workers)
     if findings.errors:
-        told = "\n".join(f"  {p.key}: {p.message}" for p in findings.problems if p.severity == "error")
-        raise FleetError(f"{data}: the data do not make a fleet that runs:\n{told}\nnothing was written")
+        errors = "\n".join(f"  {p.key}: {p.message}" for p in findings.problems if p.severity == "error")
+        raise FleetError(f"{data}: a fleet of these data would not run:\n{errors}\nnothing was written")
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return WrittenScaffold(path, text, scaffold, findings)
 
 
 def fleet_name(data: str) -> str:
-    """A fleet's name after that of its files: `raw/Sales 2024.csv.gz` gives sales-2024, `m3/train/*.csv` gives m3."""
+    """Name a fleet after its files: `raw/Sales 2024.csv.gz` gives sales-2024, `m3/train/*.csv` gives m3."""
     parts = [part for part in data.rstrip("/").split("/") if part and "*" not in part and "?" not in part]
     while len(parts) > 1 and parts[-1].lower() in _GENERIC:
         parts.pop()
     stem = _SUFFIX.sub("", parts[-1]) if parts else ""
-    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-_")
+    letters = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9_]+", "-", letters).strip("-_")
     slug = slug if slug[:1].isalpha() else f"fleet-{slug}".rstrip("-")
     return slug[:60]
 
 
 def _data_files(files: Sequence[RawFile]) -> list[RawFile]:
-    found = [file for file in files if file.uri.lower().endswith(_FORMATS)]
-    if not found:
+    data_files = [file for file in files if file.uri.lower().endswith(_FORMATS)]
+    if not data_files:
         names = ", ".join(Path(file.uri).name for file in files[:3])
-        raise SourceError(f"{names}: no file of a known format; {', '.join(_FORMATS)} are read")
-    kinds = {_kind(file.uri) for file in found}
+        raise SourceError(f"{names}: no file has a known format; supported are {', '.join(_FORMATS)}")
+    kinds = {_kind(file.uri) for file in data_files}
     if len(kinds) > 1:
-        raise SourceError(f"files of several formats ({', '.join(sorted(kinds))}); give a glob such as folder/*.csv")
-    return found
+        raise SourceError(f"files have several formats ({', '.join(sorted(kinds))}); give a glob such as folder/*.csv")
+    return data_files
 
 
 def _kind(uri: str) -> str:
@@ -98,12 +101,12 @@ def _kind(uri: str) -> str:
 
 
 def _pattern(data: str, files: Sequence[RawFile], home: Path) -> str:
-    """The path for the fleet file: relative where it can be, and a glob where a folder has other files too."""
+    """The path to put in the fleet file: relative if possible, and a glob if a folder has other files too."""
     if len(files) < len(list_files(data, home)):
         suffixes = {Path(file.uri).name.partition(".")[2] for file in files}
         folders = {file.uri.rpartition("/")[0] for file in files}
         if len(suffixes) > 1 or len(folders) > 1:
-            raise SourceError(f"{data}: has files that are no data; give a glob such as {data.rstrip('/')}/*.csv")
+            raise SourceError(f"{data}: has files that are not data; give a glob such as {data.rstrip('/')}/*.csv")
         data = f"{data.rstrip('/')}/*.{suffixes.pop()}"
     if "://" in data:
         return data
@@ -112,24 +115,24 @@ def _pattern(data: str, files: Sequence[RawFile], home: Path) -> str:
 
 
 def _source(path: str, files: Sequence[RawFile]) -> Source:
-    """How the files are written, by the first of them."""
+    """Detect how the files are written, from the first of them."""
     uri = files[0].uri
     if _kind(uri) == "parquet":
         return Source(path=path)
-    start = _start(uri)
+    start = _first_bytes(uri)
     encoding = sniff_encoding(start)
     dialect = sniff_dialect(start.decode(encoding, errors="replace"))
     if not dialect.names:
         raise SourceError(f"{uri}: the file is empty")
     if not dialect.header:
         shown = ", ".join(dialect.names[:5])
-        raise SourceError(f"{uri}: the first row ({shown}) looks like data; add a row with the names of the columns")
+        raise SourceError(f"{uri}: the first row ({shown}) looks like data; add a row with the column names")
     tabs = uri.lower().removesuffix(".gz").endswith(".tsv")
     delimiter = "," if tabs and dialect.delimiter == "\t" else dialect.delimiter
     return Source(path=path, delimiter=delimiter, decimal=dialect.decimal, encoding=encoding)
 
 
-def _start(uri: str) -> bytes:
+def _first_bytes(uri: str) -> bytes:
     try:
         with open_file(uri) as stream:
             if uri.lower().endswith(".gz"):
@@ -141,36 +144,36 @@ def _start(uri: str) -> bytes:
 
 
 def _read(source: Source, files: Sequence[RawFile], limits: Limits) -> tuple[pa.Table, SourceProfile]:
-    """The rows of the files, or of as many as the limits allow, without columns that are of no use."""
+    """Read the useful columns of the files, up to the limits."""
     names = _common_columns(source, files)
     head = head_rows(files[0].uri, source, HEAD_ROWS)
-    wanted = [name for name in names if _is_plain(head, name)]
-    if len(wanted) > _MOST_COLUMNS:
-        # A wide table is told by its first rows; reading all of it would only take long.
-        table = head.select(wanted)
+    columns = [name for name in names if _is_useful(head, name)]
+    if len(columns) > _MOST_COLUMNS:
+        # The first rows suffice to recognise a wide table; reading all of it would only take time.
+        table = head.select(columns)
         return table, SourceProfile(source, len(files), table.num_rows, False)
-    rows = SampledRows(limits, wanted if source.decimal == "," else ())
-    rows.read(source, spread_evenly(files), wanted)
+    rows = SampledRows(limits, columns if source.decimal == "," else ())
+    rows.read(source, spread_evenly(files), columns)
     if rows.errors:
         raise SourceError("; ".join(dict.fromkeys(rows.errors)))
     if not rows.rows:
-        raise SourceError(f"{source.path}: its files have no rows")
+        raise SourceError(f"{source.path}: the files have no rows")
     table = pa.concat_tables(rows.chunks, promote_options="permissive").unify_dictionaries()
     return table, SourceProfile(source, len(files), table.num_rows, rows.whole, _notes(source, names, head, rows))
 
 
 def _common_columns(source: Source, files: Sequence[RawFile]) -> list[str]:
-    """Columns that all looked-at files have, in the order of the first."""
-    looked = spread_evenly(files)[:20]
-    first, *others = [column_names(file.uri, source) for file in looked]
+    """Columns that all inspected files have, in the order of the first."""
+    inspected = spread_evenly(files)[:20]
+    first, *others = [column_names(file.uri, source) for file in inspected]
     common = [name for name in first if name.strip() and all(name in names for names in others)]
     if not common:
-        raise SourceError(f"{source.path}: its files have no column in common; give a glob for files of one table")
+        raise SourceError(f"{source.path}: the files have no column in common; give a glob for the files of one table")
     return [name for name in common if first.count(name) == 1]
 
 
-def _is_plain(head: pa.Table, name: str) -> bool:
-    """Whether a column can be of use: neither nested nor long texts."""
+def _is_useful(head: pa.Table, name: str) -> bool:
+    """Whether a column can be of use: it is neither nested nor holds long texts."""
     if name not in head.column_names:
         return False
     kind = head.schema.field(name).type
@@ -179,19 +182,19 @@ def _is_plain(head: pa.Table, name: str) -> bool:
     if not pa.types.is_string(kind):
         return True
     texts = head[name].slice(0, 100).drop_null().to_pylist()
-    return not texts or sum(map(len, texts)) / len(texts) <= _LONG_TEXT
+    return not texts or sum(map(len, texts)) / len(texts) <= _LONG_TEXT_CHARACTERS
 
 
 def _notes(source: Source, names: Sequence[str], head: pa.Table, rows: SampledRows) -> tuple[str, ...]:
     notes = []
     if source.encoding != "utf-8":
-        notes.append(f"The text is no UTF-8 but reads as {source.encoding}.")
+        notes.append(f"The text is not UTF-8; it is read as {source.encoding}.")
     if source.decimal == ",":
         notes.append("Numbers have a decimal comma.")
-    lost = [name for name in head.column_names if name not in names or not _is_plain(head, name)]
-    if lost:
-        names = ", ".join(repr(name) for name in lost)
-        notes.append(f"Not looked at: {names} (long texts, nested, or not in all files).")
+    ignored = [name for name in head.column_names if name not in names or not _is_useful(head, name)]
+    if ignored:
+        columns = ", ".join(repr(name) for name in ignored)
+        notes.append(f"Ignored: {columns} (long texts, nested, or not in all files).")
     if rows.broken:
         notes.append(f"{rows.broken:,} rows have another number of columns than the header; they are rejected.")
     return tuple(notes)

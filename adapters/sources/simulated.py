@@ -1,4 +1,4 @@
-"""Simulated data as raw files, with a fleet file that is ready to run on them."""
+"""Write simulated data as raw files, with a fleet file that is ready to run."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -30,14 +30,21 @@ def simulate_fleet(
     sizes: Mapping[str, int],
     shares: Mapping[str, float],
 ) -> list[Path]:
-    """Write a simulation of exactly `segments` segments; list what was written, the fleet file last.
+    """Write a simulation of exactly `segments` segments, and list the written files, the fleet file last.
 
-    files : a table; default one per 1,000 segments. sizes : weeks, horizon, seed. shares : by kind or dirt, such as
-    `short`. Raises SourceError if the shares are impossible.
+    Parameters
+    ----------
+    files : number of files per table; by default one per 1,000 segments.
+    sizes : weeks, horizon and seed.
+    shares : share by kind of segment or defect, such as `short`.
+
+    Raises
+    ------
+    SourceError : the shares are impossible.
     """
-    given: dict[str, Any] = {**sizes, **{f"{name}_share": share for name, share in shares.items()}}
+    values: dict[str, Any] = {**sizes, **{f"{name}_share": share for name, share in shares.items()}}
     try:
-        spec = SimulationSpec(stores=-(-segments // len(SimulationSpec.brands)), max_segments=segments, **given)
+        spec = SimulationSpec(stores=-(-segments // len(SimulationSpec.brands)), max_segments=segments, **values)
     except ValueError as exc:
         raise SourceError(str(exc)) from exc
     return write_simulation(spec, folder, files or -(-segments // _SEGMENTS_PER_FILE), format)
@@ -46,13 +53,17 @@ def simulate_fleet(
 def write_simulation(
     spec: SimulationSpec, folder: Path, files: int = 1, format: SimulationFormat = "parquet"
 ) -> list[Path]:
-    """Write sales, future and actuals as `files` files each, and `fleet.yaml`; list what was written.
+    """Write sales, future and actuals as `files` files each, and `fleet.yaml`; list the written files.
 
-    A file holds a range of segments; the rows are the same for any number of files. Parts of an earlier simulation in
-    the same folder are removed. Raises SourceError if Parquet is asked to hold numbers that are none.
+    Each file holds a range of segments, and the rows are the same for any number of files. Files of an earlier
+    simulation in the same folder are removed.
+
+    Raises
+    ------
+    SourceError : there would be more files than segments, or Parquet would have to hold unparsable numbers.
     """
     if spec.unparsable_share > 0 and format == "parquet":
-        raise SourceError("unparsable_share: Parquet columns have a type; use format csv, or a share of 0")
+        raise SourceError("unparsable_share: Parquet columns are typed; use format csv, or a share of 0")
     if not 1 <= files <= spec.segments:
         raise SourceError(f"files: {files} is not allowed; give 1 to {spec.segments}, the number of segments")
     written: list[Path] = []
@@ -69,7 +80,7 @@ def write_simulation(
 
 
 def _write_parts(chunks: Iterator[SimulationChunk], paths: list[Path]) -> None:
-    """Write the three tables of all chunks side by side: memory holds one chunk."""
+    """Write the three tables chunk by chunk, so that memory holds one chunk."""
     with ExitStack() as stack:
         temporary = [stack.enter_context(replacing(path)) for path in paths]
         writers: list[pq.ParquetWriter | pacsv.CSVWriter] = []

@@ -1,4 +1,4 @@
-"""Commands that begin a fleet: from data to a fleet file."""
+"""Commands that start a fleet: sample and simulated data, a first fleet file, its check and its size."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,24 +13,28 @@ __all__ = ["check", "new", "sample", "simulate", "size"]
 
 
 def _share(help_text: str) -> Any:
-    return typer.Option(help=f"Share of the {help_text}.", min=0, max=1, rich_help_panel="Hard kinds and dirt")
+    return typer.Option(help=f"Share of {help_text}.", min=0, max=1, rich_help_panel="Difficult segments and defects")
 
 
 def new(
-    data: Annotated[str, typer.Argument(help="File, folder or glob of CSV or Parquet files; local or s3://.")],
-    name: Annotated[str | None, typer.Option(help="Name of the fleet; default: that of the data.")] = None,
+    data: Annotated[str, typer.Argument(help="File, folder or glob of CSV or Parquet files, local or s3://.")],
+    name: Annotated[str | None, typer.Option(help="Name of the fleet; default: the name of the data.")] = None,
     out: Annotated[str | None, typer.Option(help="File to write; default: fleets/NAME.yaml.")] = None,
     target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
-    segment_by: Annotated[str | None, typer.Option(help="Columns that make the segments, such as store,brand.")] = None,
-    time: Annotated[str | None, typer.Option(help="Column that holds the time of a row.")] = None,
+    segment_by: Annotated[
+        str | None, typer.Option(help="Columns that define the segments, such as store,brand.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="Column with the time of each row.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Periods to forecast.", min=1, max=1000)] = None,
-    task: Annotated[Literal["forecast", "regression"] | None, typer.Option(help="Default: what fits the data.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the fleet file.")] = False,
+    task: Annotated[
+        Literal["forecast", "regression"] | None, typer.Option(help="Default: the one that fits the data.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing fleet file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Look at data and write a fleet file for them that is ready to run, with a reason for each choice.
+    """Write a fleet file for data, ready to run, with a reason for each choice.
 
-    Exit code 0: written, and free of errors for `myriad check`; 2: the data need an option, or another form.
+    Exit code 0: written, and `myriad check` finds no errors; 2: the data need an option, or another form.
 
     Example: myriad new data/sales.csv
     """
@@ -49,7 +53,7 @@ def new(
 
 def sample(
     names: Annotated[list[str] | None, typer.Argument(help="m3, flights; default: both.")] = None,
-    folder: Annotated[Path, typer.Option(help="Where the raw files go.")] = Path("var/raw"),
+    folder: Annotated[Path, typer.Option(help="Folder for the raw files.")] = Path("var/raw"),
 ) -> None:
     """Write the raw files of the example fleets from public data.
 
@@ -58,29 +62,29 @@ def sample(
     from adapters.sources.samples import SampleName, write_sample
 
     with report_errors():
-        wanted: list[SampleName] = [_sample(name) for name in names or ("m3", "flights")]
-        for name in wanted:
+        samples: list[SampleName] = [_sample(name) for name in names or ("m3", "flights")]
+        for name in samples:
             files = write_sample(name, folder)
             typer.echo(f"{name}: {len(files)} files below {folder / name}")
 
 
 def simulate(
-    folder: Annotated[Path, typer.Argument(help="Where the files go.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for the files.")],
     segments: Annotated[int, typer.Option(help="Number of segments: stores x brands.", min=1)] = 1000,
     weeks: Annotated[int, typer.Option(help="Weeks of history.", min=1)] = 122,
     horizon: Annotated[int, typer.Option(help="Weeks to forecast.", min=1, max=1000)] = 8,
-    seed: Annotated[int, typer.Option(help="Another seed gives other numbers.", min=0)] = 0,
-    files: Annotated[int | None, typer.Option(help="Files a table; default: one per 1,000 segments.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
+    files: Annotated[int | None, typer.Option(help="Files per table; default: one per 1,000 segments.", min=1)] = None,
     format: Annotated[Literal["parquet", "csv"], typer.Option(help="Format of the files.")] = "parquet",
-    short: Annotated[float, _share("segments that have 1 to 20 weeks")] = 0.03,
+    short: Annotated[float, _share("segments with only 1 to 20 weeks")] = 0.03,
     intermittent: Annotated[float, _share("segments that sell nothing in most weeks")] = 0.05,
     dead: Annotated[float, _share("segments that ended long ago")] = 0.02,
-    gappy: Annotated[float, _share("segments that lack weeks here and there")] = 0.03,
-    unseen: Annotated[float, _share("segments that have no history, only a future")] = 0.0,
-    duplicate: Annotated[float, _share("rows that come twice, with other units")] = 0.0,
+    gappy: Annotated[float, _share("segments with missing weeks")] = 0.03,
+    unseen: Annotated[float, _share("segments without history, only with a future")] = 0.0,
+    duplicate: Annotated[float, _share("rows that occur twice, with different units")] = 0.0,
     null: Annotated[float, _share("rows without units")] = 0.0,
-    outlier: Annotated[float, _share("rows with 30 times their units")] = 0.0,
-    unparsable: Annotated[float, _share("rows with a text for units; needs --format csv")] = 0.0,
+    outlier: Annotated[float, _share("rows with 30 times the actual units")] = 0.0,
+    unparsable: Annotated[float, _share("rows with text for units; needs --format csv")] = 0.0,
 ) -> None:
     """Write a fleet of simulated weekly sales: history, future prices, actuals, and fleet.yaml, ready to run.
 
@@ -102,9 +106,9 @@ def check(
     fleet: FleetPath,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Look at a fleet file and its data before a run: columns, times, segments, inputs, and what a run takes.
+    """Check a fleet file and its data before a run: columns, times, segments, inputs, and an estimate of the run.
 
-    Writes nothing. Exit code 0: no error, perhaps warnings; 2: a run would fail or be pointless.
+    Writes nothing. Exit code 0: no errors, possibly warnings; 2: a run would fail or be pointless.
 
     Example: myriad check fleets/flights.yaml
     """
@@ -123,13 +127,13 @@ def check(
 
 def size(
     fleet: FleetPath,
-    sample: Annotated[int, typer.Option(help="Segments that are trained and scored for it, at most.", min=1)] = 200,
+    sample: Annotated[int, typer.Option(help="Number of segments to train and score at most.", min=1)] = 200,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train and score a sample, and say how many workers with how much memory the fleet needs, and what it takes.
+    """Train and score a sample to recommend workers and memory for the whole fleet, and estimate its run time.
 
-    Changes neither lake nor registry. The next run's estimate goes by what was measured.
+    Changes neither the lake nor the registry. The estimate of the next run uses the measurements.
 
     Example: myriad size m3 --sample 500
     """
@@ -149,13 +153,13 @@ def size(
         from tasks.sizing.size import size as measure
         from tasks.workers.run_context import RunContext
 
-        # One worker of our own: the sample lies on this machine.
-        alone = settings.model_copy(update={"workers": 1, "dask_address": "", "worker_memory": "auto"})
+        # One local worker: the sample is on this machine.
+        single = settings.model_copy(update={"workers": 1, "dask_address": "", "worker_memory": "auto"})
         context = RunContext(definition, Lake(settings.lake_uri), "size", settings.home)
-        with display_progress(as_json), open_workers(alone) as workers:
+        with display_progress(as_json), open_workers(single) as workers:
             folder = settings.path(settings.reports) / definition.name
-            found = measure(Run(context, workers), folder, sample, os.cpu_count() or 1)
-        print_result(found, print_sizing, as_json)
+            sizing = measure(Run(context, workers), folder, sample, os.cpu_count() or 1)
+        print_result(sizing, print_sizing, as_json)
 
 
 def _sample(name: str) -> Literal["m3", "flights"]:
@@ -163,4 +167,4 @@ def _sample(name: str) -> Literal["m3", "flights"]:
         return "m3"
     if name == "flights":
         return "flights"
-    raise SourceError(f"sample {name!r}: there is none of this name; allowed: m3, flights")
+    raise SourceError(f"sample {name!r}: no such sample; allowed: m3, flights")

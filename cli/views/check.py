@@ -1,4 +1,4 @@
-"""What `myriad check` shows: tables in a terminal, plain lines elsewhere, or JSON; problems come last."""
+"""Output of `myriad check`: tables in a terminal, plain lines elsewhere, or JSON; problems come last."""
 
 import sys
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def _sections(findings: Findings) -> Iterator[Section]:
     yield Section("files", [row for source in findings.sources for row in _source_rows(source)])
     if findings.columns:
         header = ("column", "used as", "type", "missing", "values", "from", "to", "examples")
-        yield Section("columns", [_column_row(fact) for fact in findings.columns], header)
+        yield Section("columns", [_column_row(column) for column in findings.columns], header)
     if findings.segments:
         yield Section("segments", list(_segment_rows(findings, findings.segments)))
     windows = {role: facts for role, facts in _windows(findings).items() if facts}
@@ -50,8 +50,8 @@ def _sections(findings: Findings) -> Iterator[Section]:
         rows = [(_WINDOWS[role], _window_text(facts)) for role, facts in windows.items()]
         yield Section("other inputs", rows)
     if findings.estimate:
-        title = "estimate, good to a factor of two" if findings.sources[0].whole else "estimate from a sample: at least"
-        yield Section(title, list(_estimate_rows(findings.estimate)))
+        accuracy = "within a factor of two" if findings.sources[0].whole else "a lower bound, from a sample"
+        yield Section(f"estimate, {accuracy}", list(_estimate_rows(findings.estimate)))
 
 
 def _windows(findings: Findings) -> dict[Role, WindowFacts | None]:
@@ -66,8 +66,8 @@ def _source_rows(source: SourceFacts) -> Iterator[tuple[str, str]]:
     yield source.role, f"{source.path}: {format_count(source.files, 'file')}, {_size(source.size_bytes)}, {read}"
     if source.rows:
         rejected = source.rows - source.accepted
-        checked = f", {source.accepted:,} valid + {rejected:,} rejected" if source.accepted or source.rejected else ""
-        yield "", f"{source.rows:,} rows{checked}"
+        validity = f", {source.accepted:,} valid + {rejected:,} rejected" if source.accepted or source.rejected else ""
+        yield "", f"{source.rows:,} rows{validity}"
     for reason, count in source.rejected.items():
         yield "", f"rejected {count:,} ({format_percent(count / source.rows, 1)}): {reason}"
     if source.unused:
@@ -78,15 +78,15 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes / 2**10:,.0f} KiB" if size_bytes < 2**20 else format_bytes(size_bytes)
 
 
-def _column_row(fact: ColumnFacts) -> tuple[str, ...]:
-    examples = ", ".join(text if len(text) <= 24 else text[:23] + "…" for text in fact.examples)
-    roles, missing = ", ".join(fact.roles), format_percent(fact.missing_share, 1)
-    return fact.name, roles, fact.type, missing, f"{fact.values:,}", fact.low, fact.high, examples
+def _column_row(column: ColumnFacts) -> tuple[str, ...]:
+    examples = ", ".join(text if len(text) <= 24 else text[:23] + "…" for text in column.examples)
+    roles, missing = ", ".join(column.roles), format_percent(column.missing_share, 1)
+    return column.name, roles, column.type, missing, f"{column.values:,}", column.low, column.high, examples
 
 
 def _segment_rows(findings: Findings, facts: SegmentFacts) -> Iterator[tuple[str, str]]:
     yield "segments", f"{facts.count:,}"
-    yield "rows a segment", f"{facts.rows_min:,} to {facts.rows_max:,}, median {format_number(facts.rows_median)}"
+    yield "rows per segment", f"{facts.rows_min:,} to {facts.rows_max:,}, median {format_number(facts.rows_median)}"
     yield f"fewer than {facts.min_rows} rows", f"{facts.short:,}"
     if findings.task_type.periodic:
         yield "ended long ago", f"{facts.ended:,}"
@@ -97,8 +97,8 @@ def _segment_rows(findings: Findings, facts: SegmentFacts) -> Iterator[tuple[str
     if time is not None:
         yield "time", f"{time.first} to {time.last} (UTC), frequency {time.frequency}"
         if time.distance_days is not None:
-            fits = f", which fits {time.fitting}" if time.fitting else ""
-            yield "rows are apart", f"{time.distance_days:.4g} days (median){fits}"
+            fitting = f", which fits {time.fitting}" if time.fitting else ""
+            yield "distance of rows", f"{time.distance_days:.4g} days (median){fitting}"
 
 
 def _window_text(facts: WindowFacts) -> str:

@@ -1,4 +1,4 @@
-"""What `myriad new` shows: what was chosen, what is open, what a run takes, and the next commands."""
+"""Output of `myriad new`: the choices, those to review, the estimate of a run, and the next commands."""
 
 import json
 from pathlib import Path
@@ -13,24 +13,24 @@ __all__ = ["print_scaffold"]
 
 
 def print_scaffold(written: WrittenScaffold, home: Path, *, as_json: bool) -> None:
-    """Print a summary to standard output."""
+    """Print a summary of a scaffolded fleet to standard output."""
     name = written.scaffold.content["name"]
     path = str(written.path.relative_to(home) if written.path.is_relative_to(home) else written.path)
     reference = name if path == f"fleets/{name}.yaml" else path
-    following = [f"myriad check {reference}", f"myriad run {reference}"]
+    next_commands = [f"myriad check {reference}", f"myriad run {reference}"]
     if as_json:
-        print(json.dumps(_document(written, path, following), indent=2, ensure_ascii=False))
+        print(json.dumps(_document(written, path, next_commands), indent=2, ensure_ascii=False))
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text(f"wrote {path}", "bold"))
     for choice in written.scaffold.choices:
         console.print(Text(f"  {choice.key:<12}"), Text(choice.value, "" if choice.sure else "yellow"))
     for choice in written.scaffold.open:
-        console.print(Text("look at:", "yellow"), Text(f"{choice.key}: {choice.comment}"))
+        console.print(Text("review:", "yellow"), Text(f"{choice.key}: {choice.comment}"))
     for problem in written.findings.problems:
         console.print(Text("warning:", "yellow"), Text(f"{problem.key}: {problem.message}"))
     console.print(Text(_estimate(written)))
-    console.print(Text("next:  " + "\n       ".join(following)))
+    console.print(Text("next:  " + "\n       ".join(next_commands)))
 
 
 def _estimate(written: WrittenScaffold) -> str:
@@ -42,7 +42,7 @@ def _estimate(written: WrittenScaffold) -> str:
     return f"a run trains {estimate.models:,} models: about {seconds} and {memory} with {estimate.workers} workers"
 
 
-def _document(written: WrittenScaffold, path: str, following: list[str]) -> dict[str, object]:
+def _document(written: WrittenScaffold, path: str, next_commands: list[str]) -> dict[str, object]:
     choices = [
         {"key": choice.key, "value": choice.value, "why": choice.why, "others": choice.others, "sure": choice.sure}
         for choice in written.scaffold.choices
@@ -55,5 +55,5 @@ def _document(written: WrittenScaffold, path: str, following: list[str]) -> dict
         "choices": choices,
         "warnings": problems,
         "estimate": vars(estimate) if estimate else None,
-        "next": following,
+        "next": next_commands,
     }

@@ -1,4 +1,4 @@
-"""What `myriad size` shows: what was measured, times by number of workers, memory, and a recommendation at the end."""
+"""Output of `myriad size`: the measurements, times by number of workers, memory, and a recommendation at the end."""
 
 from collections.abc import Iterator
 
@@ -10,38 +10,39 @@ from domain.reporting.formatting import format_bytes, format_count, format_durat
 __all__ = ["print_sizing"]
 
 _GB = 10**9
-_HEADER = ("workers", "train", "worker-hours", "score", "worker-hours", "in all", "memory")
+_HEADER = ("workers", "train", "worker-hours", "score", "worker-hours", "total", "memory")
 
 
-def print_sizing(found: Sizing) -> None:
-    """The recommendation comes last."""
-    print_sections(_sections(found))
+def print_sizing(sizing: Sizing) -> None:
+    """Print a sizing to standard output; the recommendation comes last."""
+    print_sections(_sections(sizing))
 
 
-def _sections(found: Sizing) -> Iterator[Section]:
-    yield Section(f"sample of fleet {found.fleet}", list(_sampled(found)))
-    rows = [_option(option) for option in found.options]
+def _sections(sizing: Sizing) -> Iterator[Section]:
+    yield Section(f"sample of fleet {sizing.fleet}", list(_sampled(sizing)))
+    rows = [_option(option) for option in sizing.options]
     yield Section("whole fleet, every segment trained and scored", rows, _HEADER, frozenset(range(len(_HEADER))))
-    yield Section("in all includes, however many workers", [_part(*vars(part).values()) for part in found.serial])
-    yield Section("memory of a worker", list(_memory(found)))
-    yield Section("limits", [(line,) for line in (_limit(found), *found.notes)])
-    yield Section("recommended", list(_advice(found)))
+    yield Section("part of every total", [_part(*vars(part).values()) for part in sizing.serial])
+    yield Section("memory of a worker", list(_memory(sizing)))
+    yield Section("limits", [(line,) for line in (_limit(sizing), *sizing.notes)])
+    yield Section("recommended", list(_recommendations(sizing)))
 
 
-def _sampled(found: Sizing) -> Iterator[tuple[str, str]]:
-    sampled, rates = found.sampled, found.rates
-    share = format_percent(sampled.segments / max(found.tasks.segments, 1))
-    segments = f"{sampled.segments:,} of {found.tasks.segments:,} segments ({share})"
+def _sampled(sizing: Sizing) -> Iterator[tuple[str, str]]:
+    sampled, costs = sizing.sampled, sizing.rates
+    share = format_percent(sampled.segments / max(sizing.tasks.segments, 1))
+    segments = f"{sampled.segments:,} of {sizing.tasks.segments:,} segments ({share})"
     yield "measured", f"{segments}, {format_count(sampled.rows, 'row')}, from {sampled.origin}"
-    yield "train", _rate(rates.train)
-    yield "score", _rate(rates.score) if rates.score else "nothing to score"
-    yield "idle worker", format_bytes(rates.idle_bytes)
+    yield "train", _cost(costs.train)
+    yield "score", _cost(costs.score) if costs.score else "nothing to score"
+    yield "idle worker", format_bytes(costs.idle_bytes)
 
 
-def _rate(rate: StageCost) -> str:
-    """Milliseconds of what there is: `300 ms a bucket + 4.20 ms a segment`."""
-    parts = ((rate.fixed, "bucket"), (rate.per_segment, "segment"), (rate.per_row, "row"))
-    return " + ".join(f"{format_number(1e3 * seconds)} ms a {what}" for seconds, what in parts if seconds) or "no time"
+def _cost(cost: StageCost) -> str:
+    """Cost in milliseconds, without zero terms: `300 ms per bucket + 4.20 ms per segment`."""
+    terms = ((cost.fixed, "bucket"), (cost.per_segment, "segment"), (cost.per_row, "row"))
+    parts = [f"{format_number(1e3 * seconds)} ms per {unit}" for seconds, unit in terms if seconds]
+    return " + ".join(parts) or "no time"
 
 
 def _option(option: Option) -> tuple[str, ...]:
@@ -61,7 +62,7 @@ def _hours(hours: float) -> str:
 
 
 def _gb(size_bytes: int) -> str:
-    """As settings take it: `0.5 GB`, `2 GB`."""
+    """In the form of a setting: `0.5 GB`, `2 GB`."""
     return f"{size_bytes / _GB:.3g} GB"
 
 
@@ -69,33 +70,34 @@ def _part(name: str, seconds: float, source: str) -> tuple[str, str]:
     return name, f"{format_duration(seconds)}, {source}"
 
 
-def _memory(found: Sizing) -> Iterator[tuple[str, str]]:
-    yield "largest task", f"{format_bytes(found.peak_bytes)}, and {format_bytes(found.needed_bytes)} with margins"
+def _memory(sizing: Sizing) -> Iterator[tuple[str, str]]:
+    yield "largest task", f"{format_bytes(sizing.peak_bytes)}, and {format_bytes(sizing.needed_bytes)} with margins"
     for fits, label in ((False, "too small"), (True, "fits")):
-        sizes = [_gb(size.size_bytes) for size in found.memory if size.fits is fits]
+        sizes = [_gb(size.size_bytes) for size in sizing.memory if size.fits is fits]
         if sizes:
             yield label, ", ".join(sizes)
 
 
-def _limit(found: Sizing) -> str:
-    tasks = len(found.tasks.train)
-    why = f"the largest of {format_count(tasks, 'task')} of training takes {format_duration(found.largest_seconds)}"
-    return f"more than {format_count(found.enough, 'worker')} make nothing faster: {why}"
+def _limit(sizing: Sizing) -> str:
+    tasks = len(sizing.tasks.train)
+    largest = format_duration(sizing.largest_seconds)
+    reason = f"the largest of {format_count(tasks, 'training task')} takes {largest}"
+    return f"more than {format_count(sizing.enough, 'worker')} would not be faster: {reason}"
 
 
-def _advice(found: Sizing) -> Iterator[tuple[str, str]]:
-    best, here = found.recommended, found.here
-    yield "anywhere", _told(best)
+def _recommendations(sizing: Sizing) -> Iterator[tuple[str, str]]:
+    best, here = sizing.recommended, sizing.here
+    yield "anywhere", _recommendation_text(best)
     if here.workers != best.workers:
-        yield f"on {format_count(found.cores, 'core')}", _told(here)
+        yield f"on {format_count(sizing.cores, 'core')}", _recommendation_text(here)
     memory = f" MYRIAD_WORKER_MEMORY={_gb(here.memory_bytes).replace(' ', '')}" if here.memory_bytes else ""
     yield "settings", f"MYRIAD_WORKERS={here.workers}{memory}"
-    if found.enough <= best.workers:
-        fixed = f"partition.buckets is {found.tasks.buckets:,}, and is fixed by the first partition"
-        yield "buckets", f"{fixed}; more of them would let more workers help"
+    if sizing.enough <= best.workers:
+        buckets = f"partition.buckets is {sizing.tasks.buckets:,}, fixed when the fleet was first partitioned"
+        yield "buckets", f"{buckets}; more buckets could keep more workers busy"
 
 
-def _told(advice: Recommendation) -> str:
-    memory = f" with {_gb(advice.memory_bytes)}" if advice.memory_bytes else " with more than 128 GB"
-    each = " each" if advice.workers > 1 else ""
-    return f"{format_count(advice.workers, 'worker')}{memory}{each}: about {format_duration(advice.seconds)}"
+def _recommendation_text(best: Recommendation) -> str:
+    memory = f" with {_gb(best.memory_bytes)}" if best.memory_bytes else " with more than 128 GB"
+    each = " each" if best.workers > 1 else ""
+    return f"{format_count(best.workers, 'worker')}{memory}{each}: about {format_duration(best.seconds)}"

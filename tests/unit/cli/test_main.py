@@ -90,7 +90,7 @@ def test_check_of_good_data_prints_sections_and_problems_last(myriad, simulated)
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     heads = [line for line in lines if not line.startswith(" ")]
-    assert heads[:5] == ["files", "columns", "segments", "other inputs", "estimate, good to a factor of two"]
+    assert heads[:5] == ["files", "columns", "segments", "other inputs", "estimate, within a factor of two"]
     assert heads[-1].startswith("fleet simulated: no errors")
     assert any(line.split()[:2] == ["segments", "40"] for line in lines)
     assert not (simulated.parents[1] / "var").exists()
@@ -199,7 +199,7 @@ def test_simulate_refuses_the_impossible(myriad, tmp_path, arguments, message):
 def test_unknown_sample_exits_2_with_the_allowed_names(myriad, tmp_path):
     result = myriad("sample", "m4")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "'m4': there is none of this name; allowed: m3, flights" in result.stderr
+    assert "'m4': no such sample; allowed: m3, flights" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -62,7 +62,7 @@ def test_parquet_with_nested_columns_and_long_texts(tmp_path):
     pq.write_table(table, tmp_path / "a.parquet")
     done = write(tmp_path, "a.parquet")
     assert content(done)["source"] == {"path": "a.parquet", "constants": {"series": "all"}}
-    assert "Not looked at: 'tags', 'note'" in done.text.replace("\n# ", " ")
+    assert "Ignored: 'tags', 'note'" in done.text.replace("\n# ", " ")
     assert done.findings.segments.count == 1
 
 
@@ -100,7 +100,7 @@ def test_a_fleet_file_is_overwritten_by_force_only(tmp_path):
     (tmp_path / "a.csv").write_text(rows())
     first = write(tmp_path, "a.csv")
     first.path.write_text("mine")
-    with pytest.raises(FleetError, match=r"a\.yaml: is there already; give --force"):
+    with pytest.raises(FleetError, match=r"a\.yaml: exists already; give --force"):
         write(tmp_path, "a.csv")
     assert first.path.read_text() == "mine"
     scaffold_file("a.csv", UserOptions(), tmp_path, 2, force=True)
