@@ -38,8 +38,8 @@ def print_lineage(lineage: PredictionLineage) -> None:
 
 
 def _explanation(view: SegmentView) -> Iterator[Section]:
-    kind = "segment" if view.level == "segment" else f"fallback level {view.level}:"
-    yield Section(f"{kind} {view.segment} of fleet {view.fleet}", list(_data_rows(view)))
+    name = f"segment {view.segment}" if view.level == "segment" else f"fallback group {view.segment} ({view.level})"
+    yield Section(f"{name} of fleet {view.fleet}", list(_data_rows(view)))
     rejected = [(row.reason, row.detail, f"{row.path} row {row.row}") for row in view.rejected[:_MAX_REJECTED]]
     more = len(view.rejected) - len(rejected)
     title = f"{format_count(len(view.rejected), 'quarantined row')}{f', {more:,} not shown' if more else ''}"
@@ -183,11 +183,9 @@ def _lineage(lineage: PredictionLineage) -> Iterator[Section]:
     row, made_by = lineage.prediction, lineage.made_by
     yield Section(f"prediction of {row.segment}", [_prediction_row(row)], _ROW, _FIGURES)
     yield Section("lineage, from the number back to the files", list(_steps_back(lineage)))
-    others = [
-        (time_text(other.origin), str(other.release), *_prediction_row(other)) for other in lineage.others[:_MAX_OTHERS]
-    ]
+    others = [(time_text(other.origin), *_prediction_row(other)) for other in lineage.others[:_MAX_OTHERS]]
     title = f"other predictions: {len(lineage.others):,}"
-    yield Section(title, others[:_MAX_OTHERS], ("origin", "of", *_ROW), frozenset(place + 2 for place in _FIGURES))
+    yield Section(title, others, ("origin", *_ROW), frozenset(place + 1 for place in _FIGURES))
     if made_by is None and row.model_name:
         kept = f"release {row.release} is no longer kept (gates.keep_releases)"
         yield Section("note", [(f"{kept}; the registry has models:/{row.model_name}/{row.model_version}",)])
