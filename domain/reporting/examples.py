@@ -53,7 +53,7 @@ def worst_segments(segments: Sequence[SegmentProfile], count: int) -> list[Examp
 
 def _rank(number: int) -> str:
     names = {1: "Largest error", 2: "Second largest error", 3: "Third largest error"}
-    return names.get(number, f"Error number {number} in size")
+    return names.get(number, f"{number}th largest error")
 
 
 def choose_examples(segments: Sequence[SegmentProfile], count: int) -> list[Example]:
@@ -86,7 +86,7 @@ def _specials(
 ) -> Iterator[Example]:
     against = [s for s in known if math.isfinite(s.ratio)]
     if best := _first(against, lambda s: s.ratio):
-        yield Example(best, f"Beats the baseline most: error ÷ baseline {format_number(best.ratio)}")
+        yield Example(best, f"Best against the baseline: error ÷ baseline {format_number(best.ratio)}")
     if (behind := _first(against, lambda s: -s.ratio)) and behind.ratio > 1:
         yield Example(behind, f"Furthest behind the baseline: error ÷ baseline {format_number(behind.ratio)}")
     if (large := _first(own, lambda s: -s.size)) and large.size > 0:
