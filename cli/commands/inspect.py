@@ -14,7 +14,7 @@ __all__ = ["accuracy", "doctor", "explain", "export", "report", "status"]
 def status(
     fleet: Annotated[
         str | None,
-        typer.Argument(help="Fleet file or name. Default: all fleets.", metavar="FLEET", autocompletion=complete_fleet),
+        typer.Argument(help="Fleet file or name; default: all fleets.", metavar="FLEET", autocompletion=complete_fleet),
     ] = None,
     segments: Annotated[bool, typer.Option("--segments", help="List the segments of the newest training.")] = False,
     outcome: Annotated[
@@ -86,7 +86,7 @@ def explain(
 
 def report(
     fleet: FleetPath,
-    run: Annotated[str | None, typer.Option("--run", help="Id of the run. Default: the newest.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Id of the run; default: the newest.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List all reports, newest first.")] = False,
     opened: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     lake: LakePath = None,
@@ -149,7 +149,7 @@ def export(
         str, typer.Option("--to", help="File (.csv, .csv.gz or .parquet) or folder to write to; local or s3://.")
     ],
     form: Annotated[
-        Literal["csv", "parquet"] | None, typer.Option("--format", help="File format. Default: that of the file name.")
+        Literal["csv", "parquet"] | None, typer.Option("--format", help="File format; default: that of the file name.")
     ] = None,
     release: Annotated[int | None, typer.Option(help="Export only rows of this release.", min=0)] = None,
     segment: Annotated[

@@ -100,7 +100,7 @@ def registry_sync(
 def maintain(
     fleet: Annotated[
         str | None,
-        typer.Argument(help="Fleet. Default: all fleets in the lake.", metavar="FLEET", autocompletion=complete_fleet),
+        typer.Argument(help="Fleet; default: all fleets in the lake.", metavar="FLEET", autocompletion=complete_fleet),
     ] = None,
     retention_hours: Annotated[
         int | None,
@@ -139,7 +139,7 @@ def maintain(
 
 def up(
     fleet: Annotated[
-        list[str] | None, typer.Option(help="Fleet to deploy; may be repeated. Default: all in fleets/.")
+        list[str] | None, typer.Option(help="Fleet to deploy; may be repeated; default: all in fleets/.")
     ] = None,
     port: Annotated[
         int | None, typer.Option(help="Port of the UI and the API.", min=1, max=65535, show_default="4200")
@@ -197,7 +197,7 @@ def down() -> None:
 def deploy(
     fleets: Annotated[
         list[str] | None,
-        typer.Argument(help="Fleet files, or names of fleets in fleets/. Default: all in fleets/.", metavar="FLEET"),
+        typer.Argument(help="Fleet files, or names of fleets in fleets/; default: all in fleets/.", metavar="FLEET"),
     ] = None,
 ) -> None:
     """Deploy all flows of fleets to the server started by `myriad up`, or to that of PREFECT_API_URL.

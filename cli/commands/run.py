@@ -65,7 +65,7 @@ def promote(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) ->
 def score(
     fleet: FleetPath,
     release: Annotated[
-        int | None, typer.Option(help="Release to score with. Default: the one in force.", min=1)
+        int | None, typer.Option(help="Release to score with; default: the one in force.", min=1)
     ] = None,
     as_of: Annotated[
         str | None, typer.Option(help="Forecast from this past date, using only the rows up to it.")
