@@ -1,6 +1,6 @@
 """Write docs/fleet.md, the reference of the fleet file, from the schema in domain/config/fleet.py.
 
-Run it from the root of the repository after every change of the schema: `.venv/bin/python -m docs.generate`.
+Run it from the root of the repository after every change to the schema: `.venv/bin/python -m docs.generate`.
 """
 
 import json
@@ -21,9 +21,9 @@ Schema: TypeAlias = Mapping[str, Any]
 _INTRO = """\
 # The fleet file
 
-A fleet is declared in one YAML file, `fleets/NAME.yaml`. The check is strict: an unknown key, a wrong type or an
-impossible combination is an error that names the file, the key, the value and what is allowed. `myriad check FLEET`
-reads the file and looks at the data without writing anything.
+A fleet is declared in one YAML file, `fleets/NAME.yaml`. Validation is strict: an unknown key, a wrong type or an
+impossible combination is an error that names the file, the key, the value and the allowed values. `myriad check FLEET`
+validates the file and inspects the data without writing anything.
 
 This page is generated from `domain/config/fleet.py` by `.venv/bin/python -m docs.generate`; a test compares the two.
 Examples: [m3](../fleets/m3.yaml) (forecast), [oj](../fleets/oj.yaml) (forecast with known prices),
@@ -46,36 +46,36 @@ fallback: [parent: brand, global]
 _RULES = """\
 ## Rules between keys
 
-- `task: forecast` needs `time` and `horizon` and has no `row_key`: its rows are identified by segment and time.
+- `task: forecast` needs `time` and `horizon`, and has no `row_key`: segment and time identify its rows.
 - `task: regression` has no `horizon` and needs at least one column in `features`.
 - A column has one role: segment column, target, known, static or categorical. A segment column may be categorical too.
 - A `parent` of the fallback chain is one of the `segment_by` columns.
-- Candidates have distinct names. An estimator has a name that is not built in.
-- `params` is for `lightgbm` and for estimators; the other candidates take none.
-- `transform: log1p` does not go with a negative `minimum`.
+- Candidates have distinct names. The name of an estimator is not that of a built-in candidate.
+- `params` applies to `lightgbm` and to estimators; the other candidates take none.
+- `transform: log1p` excludes a negative `minimum`.
 - `time.season` is at most 366 periods; `time.zone` is an IANA time zone such as `Europe/Berlin`.
-- Names of segment columns differ by more than case.
+- The names of segment columns differ in more than case.
 """
 
 _METRICS = """\
 ## Metrics
 
-Lower is better, 0 is perfect. A metric is computed for each window (a backtest fold, or the test part) of a segment,
+Lower is better; 0 is perfect. A metric is computed for each window (a backtest fold, or the test part) of a segment,
 averaged over the windows, and then averaged over the segments with the weights below. Outside the backtest of a
 forecast fleet, `mase` divides by the mean absolute target instead.
 
-| metric | of a segment | unit | weight in the fleet's figure |
+| metric | per segment | unit | weight in the fleet's average |
 |---|---|---|---|
 | `wape` | sum of absolute errors over sum of absolute actuals | share | sum of absolute actuals |
-| `smape` | mean of 200 · abs(error) / (abs(actual) + abs(predicted)) | percent, 0 to 200 | 1 for each window |
+| `smape` | mean of 200 · abs(error) / (abs(actual) + abs(predicted)) | percent, 0 to 200 | 1 per window |
 | `mae` | mean absolute error | the target's | number of points |
-| `rmse` | root of the mean squared error | the target's | number of points, on the squares |
-| `mase` | mean absolute error over the in-sample error of the seasonal naive forecast | ratio | 1 for each window |
+| `rmse` | root of the mean squared error | the target's | number of points, applied to the squares |
+| `mase` | mean absolute error over the in-sample error of the seasonal naive forecast | ratio | 1 per window |
 """
 
 
 def fleet_reference() -> str:
-    """The text of docs/fleet.md."""
+    """Generate the text of docs/fleet.md."""
     schema = Fleet.model_json_schema()
     sections = [_INTRO, _section("Top level", schema, schema)]
     for name, paths in _paths(schema).items():
@@ -84,17 +84,17 @@ def fleet_reference() -> str:
 
 
 def _paths(schema: Schema) -> dict[str, list[str]]:
-    """Where each nested section stands in the file, by the section's name; in the order of the file."""
-    found: dict[str, list[str]] = {}
+    """Paths of each nested section in the file, by the section's name, in the order of the file."""
+    paths: dict[str, list[str]] = {}
 
     def visit(properties: Schema, prefix: str) -> None:
         for key, value in properties.items():
             for name in _references(value):
-                found.setdefault(name, []).append(prefix + key)
+                paths.setdefault(name, []).append(prefix + key)
                 visit(schema["$defs"][name]["properties"], f"{prefix}{key}.")
 
     visit(schema["properties"], "")
-    return found
+    return paths
 
 
 def _references(value: object) -> Iterator[str]:
@@ -118,9 +118,9 @@ def _section(title: str, section: Schema, schema: Schema) -> str:
 
 
 def _meaning(value: Schema, schema: Schema) -> str:
-    # Pydantic leaves a description out where it is the same as that of the section it refers to.
-    told = value.get("description") or schema["$defs"][next(_references(value))]["description"]
-    return str(told).replace("|", r"\|")
+    # Pydantic omits a description that equals the one of the section it refers to.
+    description = value.get("description") or schema["$defs"][next(_references(value))]["description"]
+    return str(description).replace("|", r"\|")
 
 
 def _default(value: Schema) -> str:
@@ -131,7 +131,7 @@ def _default(value: Schema) -> str:
 
 
 def _type(value: Schema) -> str:
-    """A type in words, with its limits."""
+    """Describe a type, with its limits."""
     if "anyOf" in value:
         return " or ".join(_type(option) for option in value["anyOf"] if option.get("type") != "null")
     if "$ref" in value:
@@ -172,7 +172,7 @@ def _candidates() -> Iterator[str]:
     yield from (
         "```",
         "",
-        f"| candidate | {' | '.join(TASK_TYPES)} | what it is |",
+        f"| candidate | {' | '.join(TASK_TYPES)} | summary |",
         "|---" * (len(TASK_TYPES) + 2) + "|",
     )
     for name, spec in CANDIDATES.items():
@@ -182,7 +182,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _seasons() -> Iterator[str]:
-    yield from ("## Frequencies", "", "Periods a season with `time.season: auto`:", "")
+    yield from ("## Frequencies", "", "Periods per season with `time.season: auto`:", "")
     yield f"| frequency | {' | '.join(f'`{name}`' for name in SEASON)} |"
     yield "|---" * (len(SEASON) + 1) + "|"
     yield f"| season | {' | '.join(str(periods) for periods in SEASON.values())} |"
