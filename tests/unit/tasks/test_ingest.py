@@ -19,7 +19,7 @@ from domain.errors import SourceError
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
-from tasks.workers import ingest as land
+from tasks.workers import ingest as worker
 from tasks.workers.ingest import reading
 from tasks.workers.run_context import RunContext
 
@@ -316,7 +316,7 @@ def test_why_a_file_was_refused_is_forgotten_when_it_is_gone_but_never_its_rows(
 
 def while_reading(monkeypatch, action):
     """Do something to a file after its content was read, before it is landed."""
-    real = land.digest
+    real = worker.digest
 
     def digest(uri):
         found = real(uri)
@@ -324,7 +324,7 @@ def while_reading(monkeypatch, action):
             action()
         return found
 
-    monkeypatch.setattr(land, "digest", digest)
+    monkeypatch.setattr(worker, "digest", digest)
 
 
 def test_a_file_that_is_written_to_while_it_is_read_waits_for_the_next_run(run, monkeypatch):

@@ -12,7 +12,7 @@ from tasks.ingest import ingest_files
 from tasks.partition import partition_observations
 from tasks.score import score_fleet
 from tasks.train import train_challengers
-from tasks.workers import bucket_reader as hashed
+from tasks.workers import bucket_reader
 
 BUCKETS = 40
 
@@ -71,9 +71,9 @@ def test_a_bucket_weighs_its_observations_when_it_is_scored(told):
 
 
 def test_buckets_whose_input_is_read_together_weigh_the_same(monkeypatch, request):
-    monkeypatch.setattr(hashed, "_SPAN_ROWS", 10)
+    monkeypatch.setattr(bucket_reader, "_SPAN_ROWS", 10)
     told, rows = request.getfixturevalue("told")
     weights, rows = dict(told["score"]), by_bucket(rows)
-    spans = hashed.spans(len(future()), BUCKETS)
+    spans = bucket_reader.spans(len(future()), BUCKETS)
     assert 1 < len(spans) < BUCKETS
     assert weights == {bucket: sum(rows[each] for each in span) for span in spans for bucket in span}

@@ -28,8 +28,8 @@ def shops(segments=80, weeks=60, noise=0.3, seed=0):
 
 def test_values_stand_in_the_columns_of_the_level():
     own = series([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]], [10, 9, 12])
-    found = aligned(own, np.zeros((3, 4)), np.array([10, 10, 10]))
-    assert np.array_equal(found, [[np.nan, 1, 2, 3], [4, 5, 6, np.nan], [np.nan, np.nan, np.nan, 7]], equal_nan=True)
+    values = aligned(own, np.zeros((3, 4)), np.array([10, 10, 10]))
+    assert np.array_equal(values, [[np.nan, 1, 2, 3], [4, 5, 6, np.nan], [np.nan, np.nan, np.nan, 7]], equal_nan=True)
     none = aligned(series([[1.0]], [30]), np.zeros((1, 4)), np.array([10]))
     assert np.isnan(none).all()
 

@@ -58,15 +58,15 @@ def trained(fleet, horizon, **changes):
 def test_every_segment_gets_its_own_forecast_in_the_order_asked_for(fleet):
     series, models = trained(fleet, 5)
     future = np.zeros((3, 5, 1))
-    found = forecast_models(series, models, future)
-    assert [scores.prediction.shape for scores in found] == [(5,)] * 3
-    assert found[1].prediction.mean() > found[0].prediction.mean() + 20.0
+    forecasts = forecast_models(series, models, future)
+    assert [scores.prediction.shape for scores in forecasts] == [(5,)] * 3
+    assert forecasts[1].prediction.mean() > forecasts[0].prediction.mean() + 20.0
     turned = forecast_models(series.take([2, 0, 1]), [models[2], models[0], models[1]], future)
-    for first, second in zip([found[2], found[0], found[1]], turned, strict=True):
+    for first, second in zip([forecasts[2], forecasts[0], forecasts[1]], turned, strict=True):
         np.testing.assert_allclose(first.prediction, second.prediction, rtol=1e-6)
     for index in range(3):
         (alone,) = forecast_models(series.take([index]), [models[index]], future[[index]])
-        np.testing.assert_allclose(alone.prediction, found[index].prediction, rtol=1e-6)
+        np.testing.assert_allclose(alone.prediction, forecasts[index].prediction, rtol=1e-6)
 
 
 def test_future_covariates_move_the_forecast(fleet):
@@ -81,10 +81,12 @@ def test_models_of_different_contracts_are_scored_side_by_side(fleet):
     _, others = trained(fleet, 5, features={"known": ["price"], "lags": "none", "calendar": "none"})
     mixed = [models[0], others[1], models[2]]
     future = np.zeros((3, 5, 1))
-    found = forecast_models(series, mixed, future)
+    forecasts = forecast_models(series, mixed, future)
     (second,) = forecast_models(series.take([1]), [others[1]], future[[1]])
-    np.testing.assert_allclose(found[1].prediction, second.prediction, rtol=1e-6)
-    np.testing.assert_allclose(found[0].prediction, forecast_models(series, models, future)[0].prediction, rtol=1e-6)
+    np.testing.assert_allclose(forecasts[1].prediction, second.prediction, rtol=1e-6)
+    np.testing.assert_allclose(
+        forecasts[0].prediction, forecast_models(series, models, future)[0].prediction, rtol=1e-6
+    )
 
 
 def test_a_model_that_was_not_retrained_follows_new_observations(fleet):

@@ -26,10 +26,10 @@ def test_a_batched_graph_gives_what_each_graph_gives_alone(members, contract, se
     graphs = [random_graph(contract, random, names) for names in members]
     rows = [random_features(contract, random, int(n)) for n in random.integers(1, 5, len(graphs))]
     assert batch_graphs(graphs, contract).places == tuple(range(len(graphs)))
-    for graph, own, found in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
+    for graph, own, outputs in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
         alone = run_graph(graph, own)
         for name in ("prediction", "lower", "upper"):
-            np.testing.assert_allclose(getattr(found, name), getattr(alone, name), rtol=1e-6, atol=1e-6 * 100)
+            np.testing.assert_allclose(getattr(outputs, name), getattr(alone, name), rtol=1e-6, atol=1e-6 * 100)
 
 
 def test_regression_models_with_several_linear_members_are_batched():
@@ -40,8 +40,8 @@ def test_regression_models_with_several_linear_members_are_batched():
     ]
     rows = [random_features(contract, random, n) for n in (3, 1, 2)]
     assert batch_graphs(graphs, contract).places == (0, 1, 2)
-    for graph, own, found in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
-        np.testing.assert_allclose(found.prediction, run_graph(graph, own).prediction, rtol=1e-6)
+    for graph, own, outputs in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
+        np.testing.assert_allclose(outputs.prediction, run_graph(graph, own).prediction, rtol=1e-6)
 
 
 def test_what_cannot_be_batched_runs_alone():
@@ -56,11 +56,13 @@ def test_what_cannot_be_batched_runs_alone():
     graphs = [own[0], trees, changed, b"no graph", own[1], b""]
     assert batch_graphs(graphs, contract).places == (0, 4)
     rows = [random_features(contract, random, 2) for _ in graphs]
-    found = run_each(graphs, rows, contract)
+    outputs = run_each(graphs, rows, contract)
     for place in (0, 1, 2, 4):
-        np.testing.assert_allclose(found[place].prediction, run_graph(graphs[place], rows[place]).prediction, rtol=1e-6)
-    assert isinstance(found[3], Failure)
-    assert isinstance(found[5], Failure)
+        np.testing.assert_allclose(
+            outputs[place].prediction, run_graph(graphs[place], rows[place]).prediction, rtol=1e-6
+        )
+    assert isinstance(outputs[3], Failure)
+    assert isinstance(outputs[5], Failure)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +81,8 @@ def test_converted_regressors_run_alone(regressor, transform):
     assert batch_graphs(graphs, contract).places == (0, 2)
     assert batch_graphs([guest], contract) is None
     assert batch_graphs([guest, guest], contract) is None
-    for graph, own_rows, found in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
-        np.testing.assert_allclose(found.prediction, run_graph(graph, own_rows).prediction, rtol=1e-6)
+    for graph, own_rows, outputs in zip(graphs, rows, run_each(graphs, rows, contract), strict=True):
+        np.testing.assert_allclose(outputs.prediction, run_graph(graph, own_rows).prediction, rtol=1e-6)
 
 
 def test_a_member_that_a_model_lacks_cannot_spoil_it():
@@ -125,8 +127,8 @@ def test_features_of_another_width_are_that_models_error_alone():
     graphs = [random_graph(CONTRACTS[0], random, ["ses"]) for _ in range(3)]
     rows = [random_features(CONTRACTS[0], random, 2) for _ in graphs]
     rows[1] = rows[1][:, :-1]
-    found = run_each(graphs, rows, CONTRACTS[0])
-    assert [isinstance(one, Failure) for one in found] == [False, True, False]
+    outputs = run_each(graphs, rows, CONTRACTS[0])
+    assert [isinstance(result, Failure) for result in outputs] == [False, True, False]
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)

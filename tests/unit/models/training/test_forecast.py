@@ -11,7 +11,7 @@ from kit import metadata_of, outputs_of, panel_of, series_of
 
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.forecast_features import forecast_features
-from models.onnx_graphs import runtime as execution
+from models.onnx_graphs import runtime
 from models.onnx_graphs.builder import GraphSpec, LinearMember, build_graph
 from models.training import export
 from models.training.backtest import Folds, evaluate_folds, segment_cutoffs
@@ -241,7 +241,7 @@ def test_a_graph_off_by_too_much_is_passed_over_and_the_last_reason_is_told(flee
 
 def test_a_batched_graph_that_gives_something_else_is_not_used(fleet, monkeypatch):
     """The result of the graph alone decides; then all graphs run alone."""
-    plain, calls = execution.run_each, []
+    plain, calls = runtime.run_each, []
 
     def spoiled(graphs, features, contract):
         calls.append(len(graphs))
@@ -253,7 +253,7 @@ def test_a_batched_graph_that_gives_something_else_is_not_used(fleet, monkeypatc
 
     chosen, series = monthly(fleet, ["ses"]), series_of(*histories(80, 90, 70), season=12)
     expected = trained(chosen, series)
-    monkeypatch.setattr(execution, "run_each", spoiled)
+    monkeypatch.setattr(runtime, "run_each", spoiled)
     found = trained(chosen, series)
     assert [one.sha256 for one in found] == [one.sha256 for one in expected]
     assert not any(one.failed for one in found)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from adapters.lake.table import Lake
 from domain.data.segments import bucket_of
 from domain.data.tables import landed
-from tasks.workers import bucket_reader as hashed
+from tasks.workers import bucket_reader
 from tasks.workers.bucket_reader import SPANS, bucket_rows, spans
 
 
@@ -35,17 +35,17 @@ def stage(table, hashes, name):
 
 @pytest.mark.parametrize("buckets", [1, 7, 100])
 def test_every_bucket_gets_its_rows_and_no_others(table, monkeypatch, buckets):
-    monkeypatch.setattr(hashed, "_SPAN_ROWS", 50)
+    monkeypatch.setattr(bucket_reader, "_SPAN_ROWS", 50)
     random = np.random.default_rng(buckets)
     files = [stage(table, random.integers(0, 2**32, 200), name) for name in ("a", "b")]
     table.replace(files, lambda file: False)
-    every = table.read_files(files).to_pandas()
-    owner = bucket_of(every.hash.to_numpy(), buckets)
+    all_rows = table.read_files(files).to_pandas()
+    owner = bucket_of(all_rows.hash.to_numpy(), buckets)
     for bucket in random.permutation(buckets).tolist():
-        found = bucket_rows(table, files, bucket, buckets).to_pandas()
-        expected = every[owner == bucket].sort_values("hash", kind="stable")
+        rows = bucket_rows(table, files, bucket, buckets).to_pandas()
+        expected = all_rows[owner == bucket].sort_values("hash", kind="stable")
         assert (
-            found[["hash", "input_id", "row"]].values.tolist() == expected[["hash", "input_id", "row"]].values.tolist()
+            rows[["hash", "input_id", "row"]].values.tolist() == expected[["hash", "input_id", "row"]].values.tolist()
         )
 
 

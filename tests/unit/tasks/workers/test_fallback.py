@@ -50,7 +50,7 @@ def test_each_kind_of_segment_says_why_another_model_stands_in(trained):
     assert rows.isna().loc["store=3/brand=citra"].reason
 
 
-def test_the_interval_of_a_fallback_holds_what_segments_stray(trained, monkeypatch):
+def test_the_interval_of_a_fallback_covers_the_dispersion_of_segments(trained, monkeypatch):
     """SHORT is brought to size, UNSEEN may be of any size: both are wider than the level's own interval."""
     run = trained.run()
     request = scoring_request(run, 1, None)
@@ -64,11 +64,11 @@ def test_the_interval_of_a_fallback_holds_what_segments_stray(trained, monkeypat
     plain = rows()
     both = wide.merge(plain, on=["segment", "time"], suffixes=("", "_plain"))
     assert len(both) == len(wide)
-    stands_in = both.fallback_level.isin(["brand", "global"])
+    fallback = both.fallback_level.isin(["brand", "global"])
     width, before = both.upper - both.prediction, both.upper_plain - both.prediction_plain
-    assert (width[stands_in] > 1.01 * before[stands_in]).all()
-    assert both[stands_in].segment.nunique() == 3
-    assert (width[~stands_in] == before[~stands_in]).all()
+    assert (width[fallback] > 1.01 * before[fallback]).all()
+    assert both[fallback].segment.nunique() == 3
+    assert (width[~fallback] == before[~fallback]).all()
     assert (both.lower >= 0).all()
     assert (both.lower <= both.prediction).all()
 
@@ -105,8 +105,8 @@ def test_a_champion_whose_column_left_the_fleet_file_takes_the_chain_with_its_na
     partition_observations(run)
     score_fleet(run)
     rows = first_rows(run)
-    told = "its champion needs price, which the fleet file no longer has; the brand model needs price"
-    assert told in rows.loc[OWN].reason
+    reason = "its champion needs price, which the fleet file no longer has; the brand model needs price"
+    assert reason in rows.loc[OWN].reason
     assert "the global model needs price" in rows.loc[OWN].reason
     assert tuple(rows.loc[OWN][KEPT]) == ("ok", "naive", "naive")
     assert tuple(rows.loc[UNSEEN][["status", "reason"]]) == (

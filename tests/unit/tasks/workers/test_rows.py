@@ -29,13 +29,13 @@ def test_every_row_of_an_input_is_predicted_once_and_only_new_inputs_are_scored(
     today = rides(40, 1, PAIRS)
     land(rides_run, "one.csv", today)
     assert score_fleet(rides_run).rows == 40
-    found = predictions(rides_run).merge(today, on="ride")
-    assert len(found) == 40
-    assert np.abs(found.prediction - found.minutes).mean() < 1
-    assert ((found.lower <= found.prediction) & (found.prediction <= found.upper)).all()
-    assert (found.prediction >= 0).all()
-    assert found["row"].tolist() != []
-    assert not found.duplicated(["input_id", "row"]).any()
+    rows = predictions(rides_run).merge(today, on="ride")
+    assert len(rows) == 40
+    assert np.abs(rows.prediction - rows.minutes).mean() < 1
+    assert ((rows.lower <= rows.prediction) & (rows.prediction <= rows.upper)).all()
+    assert (rows.prediction >= 0).all()
+    assert rows["row"].tolist() != []
+    assert not rows.duplicated(["input_id", "row"]).any()
 
     version = rides_run.table(PREDICTIONS).version()
     again = score_fleet(rides_run)
@@ -58,11 +58,11 @@ def test_the_same_content_under_two_names_is_one_input(rides_run):
 def test_unseen_segments_take_the_parent_then_the_global_model(rides_run):
     land(rides_run, "one.csv", rides(9, 3, [("ulm", "new"), ("wien", "a"), ("ulm", "a")]))
     score_fleet(rides_run)
-    found = predictions(rides_run).groupby("segment").first()
-    assert found.loc["city=ulm/route=new", "fallback_level"] == "city"
-    assert found.loc["city=wien/route=a", "fallback_level"] == "global"
-    assert found.loc["city=ulm/route=a", "fallback_level"] == ""
-    assert found.prediction.notna().all()
+    rows = predictions(rides_run).groupby("segment").first()
+    assert rows.loc["city=ulm/route=new", "fallback_level"] == "city"
+    assert rows.loc["city=wien/route=a", "fallback_level"] == "global"
+    assert rows.loc["city=ulm/route=a", "fallback_level"] == ""
+    assert rows.prediction.notna().all()
 
 
 def test_without_a_chain_an_unseen_segment_has_no_model_and_no_number(rides_run, workers):
@@ -80,9 +80,9 @@ def test_missing_and_unknown_values_are_predicted_with_what_training_knew(rides_
     today.loc[1, "weather"] = "snow"
     land(rides_run, "one.csv", today)
     score_fleet(rides_run)
-    found = predictions(rides_run)
-    assert found.status.tolist() == ["ok"] * 6
-    assert np.isfinite(found.prediction).all()
+    rows = predictions(rides_run)
+    assert rows.status.tolist() == ["ok"] * 6
+    assert np.isfinite(rows.prediction).all()
 
 
 def test_an_input_without_a_valid_row_counts_as_scored(rides_run):
