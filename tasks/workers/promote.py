@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import chain
@@ -10,13 +10,14 @@ from itertools import chain
 import pyarrow as pa
 
 from adapters.lake.table import StagedFile
+from domain.config.fleet import Gates
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.partitioning import fallback_keys
 from domain.data.segments import FALLBACK_BUCKET
 from domain.data.tables import CHALLENGERS, CHAMPIONS, LEADERBOARD, REGISTRATIONS, SEGMENTS, VERDICTS, observations
 from models.features.feature_spec import FeatureSpec
 from models.features.series import lacking_columns
-from models.promotion.gates import Decision, Evidence, counts_as_failure, decide, verdicts
+from models.promotion.gates import Decision, Evidence, Verdict, counts_as_failure, decide, verdicts
 from tasks.workers.live_comparison import LiveErrors, live_errors
 from tasks.workers.run_context import RunContext, in_bucket, of_release, read_models, stage_rows
 
@@ -58,40 +59,66 @@ def promote_bucket(
     challengers = read_models(context, CHALLENGERS, in_bucket(bucket), ModelRecord)
     champions = read_models(context, CHAMPIONS, of_release(current, bucket), Champion)
     versions = _versions(context, bucket)
-    decisions: Counter[Decision] = Counter()
-    gates: Counter[tuple[str, bool, bool]] = Counter()
-    held: list[tuple[str, str]] = []
-    ledger: list[dict[str, object]] = []
-    release_rows = _remaining(context, bucket, champions)
-    amended, failures = len(champions) - len(release_rows), 0
-    for evidence in _evidence(context, bucket, challengers, champions, versions):
-        segment, judged = evidence.segment, list(verdicts(evidence, context.fleet.gates))
-        decision = decide(evidence, judged)
-        decisions[decision] += 1
-        version = versions.get((segment, evidence.fingerprint))
-        if decision == "hold":
-            held.append((segment, "; ".join(v.reason for v in judged if v.decisive and not v.passed)))
-            failures += counts_as_failure(judged)
-        elif version is not None and decision == "promote":
-            release_rows[segment] = Champion.promoted(challengers[segment], version, promoted_at, context.run_id)
-        elif version is not None and champions[segment].model_version != version:
+    evidence = _evidence(context, bucket, challengers, champions, versions)
+    judgements = [_judge(item, context.fleet.gates, versions) for item in evidence]
+    remaining = _remaining(context, bucket, champions)
+    changes: dict[str, Champion] = {}
+    for item in judgements:
+        segment, version = item.segment, item.version
+        if version is not None and item.decision == "promote":
+            changes[segment] = Champion.promoted(challengers[segment], version, promoted_at, context.run_id)
+        elif version is not None and item.decision == "unchanged" and champions[segment].model_version != version:
             # The registry was rebuilt: the same model has another version there.
-            release_rows[segment] = champions[segment].renumbered(version)
-            amended += 1
-        gates.update((verdict.gate, verdict.passed, verdict.decisive) for verdict in judged)
-        ledger += [{"segment": segment, **asdict(verdict)} for verdict in judged]
-    schema = context.table(CHAMPIONS).spec.file_schema
-    rows = pa.Table.from_pylist([champion.to_row() for champion in release_rows.values()], schema)
-    kept = pa.Table.from_pylist(ledger, context.table(VERDICTS).spec.file_schema)
+            changes[segment] = champions[segment].renumbered(version)
+    renumbered = sum(item.decision == "unchanged" and item.segment in changes for item in judgements)
+    amended = len(champions) - len(remaining) + renumbered
+    return _receipt(context, release, bucket, judgements, remaining | changes, amended)
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """The decision on one challenger. version : its version in the registry; None if it has none."""
+
+    segment: str
+    decision: Decision
+    verdicts: tuple[Verdict, ...]
+    version: int | None
+
+    @property
+    def reason(self) -> str:
+        """The reasons of the verdicts that hold the challenger."""
+        return "; ".join(verdict.reason for verdict in self.verdicts if verdict.decisive and not verdict.passed)
+
+
+def _judge(evidence: Evidence, gates: Gates, versions: Mapping[tuple[str, str], int]) -> _Judgement:
+    judged = tuple(verdicts(evidence, gates))
+    version = versions.get((evidence.segment, evidence.fingerprint))
+    return _Judgement(evidence.segment, decide(evidence, judged), judged, version)
+
+
+def _receipt(
+    context: RunContext,
+    release: int,
+    bucket: int,
+    judgements: Sequence[_Judgement],
+    champions: Mapping[str, Champion],
+    amended: int,
+) -> PromoteReceipt:
+    """Stage champions and verdicts."""
+    held = [item for item in judgements if item.decision == "hold"]
+    ledger = [{"segment": item.segment, **asdict(verdict)} for item in judgements for verdict in item.verdicts]
+    champion_table, verdict_table = context.table(CHAMPIONS), context.table(VERDICTS)
+    rows = pa.Table.from_pylist([item.to_row() for item in champions.values()], champion_table.spec.file_schema)
+    verdict_rows = pa.Table.from_pylist(ledger, verdict_table.spec.file_schema)
     return PromoteReceipt(
         bucket=bucket,
-        decisions=decisions,
-        gates=gates,
-        held=tuple(held[:_MAX_HELD]),
-        failed=failures,
+        decisions=Counter(item.decision for item in judgements),
+        gates=Counter((v.gate, v.passed, v.decisive) for item in judgements for v in item.verdicts),
+        held=tuple((item.segment, item.reason) for item in held[:_MAX_HELD]),
+        failed=sum(counts_as_failure(item.verdicts) for item in held),
         amended=amended,
-        champions=stage_rows(context.table(CHAMPIONS), rows, release=release, bucket=bucket),
-        verdicts=stage_rows(context.table(VERDICTS), kept, run_id=context.run_id),
+        champions=stage_rows(champion_table, rows, release=release, bucket=bucket),
+        verdicts=stage_rows(verdict_table, verdict_rows, run_id=context.run_id),
     )
 
 
