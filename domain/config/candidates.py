@@ -245,7 +245,7 @@ ESTIMATOR = CandidateSpec(
     summary="Any scikit-learn compatible regressor, named by its import path.",
     make="models.regressors.estimators.Estimator",
 )
-"""What is known of a candidate that a fleet file names by import path."""
+"""The entry of every candidate that a fleet file names by import path."""
 
 
 def proposed(segment: TypicalSegment) -> list[str]:

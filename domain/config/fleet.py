@@ -49,7 +49,7 @@ class _Strict(BaseModel):
 
 
 class Source(_Strict):
-    """Where rows come from: files, local or on S3."""
+    """Files with rows, local or on S3."""
 
     path: str = Field(
         min_length=1, description="File, folder or glob; local, file:// or s3://. Relative to the working directory."

@@ -13,7 +13,18 @@ from typing import Literal
 from domain.config.fleet import Gates
 from domain.data.verdict import Verdict
 
-__all__ = ["DELIBERATE", "GATES", "Decision", "Evidence", "Gate", "Verdict", "counts_as_failure", "decide", "verdicts"]
+__all__ = [
+    "DELIBERATE",
+    "GATES",
+    "Decision",
+    "Evidence",
+    "Gate",
+    "Judgement",
+    "Verdict",
+    "counts_as_failure",
+    "decide",
+    "verdicts",
+]
 
 Decision = Literal["promote", "hold", "unchanged"]
 

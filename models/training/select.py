@@ -23,7 +23,7 @@ def restrict_candidates(fleet: Fleet, winner: str) -> Fleet:
     """The fleet with the candidates that a training needs: all of them, unless a single one is to be refitted."""
     if winner in ("", ENSEMBLE):
         return fleet
-    return fleet.model_copy(update={"candidates": [each for each in fleet.candidates if each.name == winner]})
+    return fleet.model_copy(update={"candidates": [config for config in fleet.candidates if config.name == winner]})
 
 
 def select_models(
