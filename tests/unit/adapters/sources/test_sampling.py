@@ -34,13 +34,13 @@ def raw(tmp_path):
 def test_everything_is_read_within_the_limits(fleet, tmp_path, raw):
     paths = [write(raw, f"{store}.csv", store=store) for store in range(5)]
     paths.append(write(raw, "5.csv.gz", store=5))
-    found = check_fleet(fleet.forecast(), tmp_path, 2)
-    source = found.sources[0]
+    findings = check_fleet(fleet.forecast(), tmp_path, 2)
+    source = findings.sources[0]
     assert (source.files, source.read_files, source.whole) == (6, 6, True)
     assert source.size_bytes == sum(path.stat().st_size for path in paths)
     assert (source.rows, source.accepted, source.unused) == (180, 180, ("note",))
-    assert (found.segments.count, found.segments.rows_min) == (6, 30)
-    assert found.errors == 0
+    assert (findings.segments.count, findings.segments.rows_min) == (6, 30)
+    assert findings.errors == 0
 
 
 def test_nothing_is_written(fleet, tmp_path, raw):
@@ -54,11 +54,11 @@ def test_nothing_is_written(fleet, tmp_path, raw):
 def test_a_limit_leaves_a_sample_of_files_spread_over_the_names(fleet, tmp_path, raw, limits):
     for store in range(8):
         write(raw, f"{store}.csv", store=store)
-    found = check_fleet(fleet.forecast(), tmp_path, 2, limits)
-    source = found.sources[0]
+    findings = check_fleet(fleet.forecast(), tmp_path, 2, limits)
+    source = findings.sources[0]
     assert (source.files, source.whole) == (8, False)
-    assert (source.read_files, source.rows, found.segments.count) == (2, 60, 2)
-    stores = next(column for column in found.columns if column.name == "store")
+    assert (source.read_files, source.rows, findings.segments.count) == (2, 60, 2)
+    stores = next(column for column in findings.columns if column.name == "store")
     assert stores.examples == ("0", "4")
 
 
@@ -85,48 +85,48 @@ def test_rows_that_just_fit_are_all_there_is(fleet, tmp_path, raw):
 
 
 def test_missing_files_are_an_error_that_names_the_path(fleet, tmp_path):
-    found = check_fleet(fleet.forecast(), tmp_path, 2)
-    assert found.errors == 1
-    assert (found.problems[0].key, found.problems[0].severity) == ("source", "error")
-    assert "in: no file matches" in found.problems[0].message
+    findings = check_fleet(fleet.forecast(), tmp_path, 2)
+    assert findings.errors == 1
+    assert (findings.problems[0].key, findings.problems[0].severity) == ("source", "error")
+    assert "in: no file matches" in findings.problems[0].message
 
 
-def test_a_damaged_file_is_an_error_and_the_others_are_looked_at(fleet, tmp_path, raw):
+def test_a_damaged_file_is_an_error_and_the_others_are_checked(fleet, tmp_path, raw):
     write(raw, "1.csv")
     (raw / "2.csv.gz").write_bytes(b"no gzip")
     (raw / "3.csv").write_bytes(b"")
-    found = check_fleet(fleet.forecast(), tmp_path, 2)
-    messages = [problem.message for problem in found.problems if problem.key == "source"]
+    findings = check_fleet(fleet.forecast(), tmp_path, 2)
+    messages = [problem.message for problem in findings.problems if problem.key == "source"]
     assert len(messages) == 1
     assert "2.csv.gz: cannot be read" in messages[0]
     assert "3.csv: the file is empty" in messages[0]
-    assert found.segments.count == 1
+    assert findings.segments.count == 1
 
 
 def test_a_file_that_breaks_off_is_an_error(fleet, tmp_path, raw):
     write(raw, "1.csv")
     path = write(raw, "2.csv.gz", rows=30)
     path.write_bytes(path.read_bytes()[:-12])
-    found = check_fleet(fleet.forecast(), tmp_path, 2)
-    assert [p.key for p in found.problems if p.severity == "error"] == ["source"]
-    assert "2.csv.gz: cannot be read" in found.problems[0].message
+    findings = check_fleet(fleet.forecast(), tmp_path, 2)
+    assert [p.key for p in findings.problems if p.severity == "error"] == ["source"]
+    assert "2.csv.gz: cannot be read" in findings.problems[0].message
 
 
-def test_a_column_that_only_some_files_have_is_told_and_the_rest_is_read(fleet, tmp_path, raw):
+def test_a_column_that_only_some_files_have_is_reported_and_the_rest_is_read(fleet, tmp_path, raw):
     write(raw, "1.csv")
     write(raw, "2.csv", store=2, header=HEADER.replace("price", "cost"))
-    found = check_fleet(fleet.forecast(), tmp_path, 2)
-    assert [p.key for p in found.problems if p.severity == "error"] == ["features.known"]
-    assert "in 1 of 2 files (2.csv)" in found.problems[0].message
-    assert found.segments.count == 1
+    findings = check_fleet(fleet.forecast(), tmp_path, 2)
+    assert [p.key for p in findings.problems if p.severity == "error"] == ["features.known"]
+    assert "in 1 of 2 files (2.csv)" in findings.problems[0].message
+    assert findings.segments.count == 1
 
 
-def test_without_a_needed_column_the_others_are_still_looked_at(fleet, tmp_path, raw):
+def test_without_a_needed_column_the_others_are_still_checked(fleet, tmp_path, raw):
     write(raw, "1.csv", header=HEADER.replace("price", "cost"))
-    found = check_fleet(fleet.forecast(), tmp_path, 2)
-    assert [column.name for column in found.columns] == ["store", "brand", "day", "units"]
-    assert found.segments is None
-    assert found.errors == 1
+    findings = check_fleet(fleet.forecast(), tmp_path, 2)
+    assert [column.name for column in findings.columns] == ["store", "brand", "day", "units"]
+    assert findings.segments is None
+    assert findings.errors == 1
 
 
 def test_rows_of_another_length_are_counted(fleet, tmp_path, raw):
@@ -143,16 +143,16 @@ def test_parquet_with_a_nested_column_that_is_not_used(fleet, tmp_path, raw):
     table = pa.table({"store": [1] * 30, "brand": ["a"] * 30, "day": days, "units": [1.5] * 30, "price": [2.0] * 30})
     table = table.append_column("tags", pa.array([["x"]] * 30))
     pq.write_table(table, raw / "1.parquet")
-    found = check_fleet(fleet.forecast(), tmp_path, 2)
-    assert found.sources[0].unused == ("tags",)
-    assert {column.name: column.type for column in found.columns}["units"] == "number"
+    findings = check_fleet(fleet.forecast(), tmp_path, 2)
+    assert findings.sources[0].unused == ("tags",)
+    assert {column.name: column.type for column in findings.columns}["units"] == "number"
 
 
-def test_scoring_and_test_sources_are_looked_at_too(fleet, tmp_path, raw):
+def test_scoring_and_test_sources_are_checked_too(fleet, tmp_path, raw):
     write(raw, "1.csv", rows=20)
     write(tmp_path / "next", "1.csv", rows=23)
     scored = {"source": {"path": "next"}}
-    found = check_fleet(fleet.forecast(score=scored, test=scored), tmp_path, 2)
-    assert [source.role for source in found.sources] == ["source", "score.source", "test.source"]
-    assert (found.score.covered, found.test.covered) == (1.0, 1.0)
-    assert "price" in found.sources[2].unused
+    findings = check_fleet(fleet.forecast(score=scored, test=scored), tmp_path, 2)
+    assert [source.role for source in findings.sources] == ["source", "score.source", "test.source"]
+    assert (findings.score.covered, findings.test.covered) == (1.0, 1.0)
+    assert "price" in findings.sources[2].unused

@@ -27,8 +27,8 @@ def write(folder, data, **options):
     return scaffold_file(data, UserOptions(**options), folder, 2)
 
 
-def content(done):
-    return yaml.safe_load(done.path.read_text(encoding="utf-8"))
+def content(written):
+    return yaml.safe_load(written.path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def content(done):
 )
 def test_files_are_read_as_they_are_written(tmp_path, name, content, source):
     (tmp_path / name).write_bytes(content)
-    done = write(tmp_path, name)
+    written = write(tmp_path, name)
     fleet = load_fleet("a", tmp_path)
     assert fleet.source.model_dump(exclude_defaults=True) == {"path": name} | source
     assert (fleet.segment_by, fleet.target.column, fleet.time.column) == (["Ort"], "Menge", "day")
-    found = done.findings
-    assert (found.sources[0].accepted, found.segments.count, found.problems) == (120, 2, ())
-    assert {c.name: (c.low, c.high) for c in found.columns}["Menge"] == ("5.000", "11.80")
+    findings = written.findings
+    assert (findings.sources[0].accepted, findings.segments.count, findings.problems) == (120, 2, ())
+    assert {c.name: (c.low, c.high) for c in findings.columns}["Menge"] == ("5.000", "11.80")
 
 
 def test_parquet_with_nested_columns_and_long_texts(tmp_path):
@@ -60,10 +60,10 @@ def test_parquet_with_nested_columns_and_long_texts(tmp_path):
     table = pa.Table.from_pandas(frame).append_column("tags", pa.array([["x"]] * 60))
     table = table.append_column("note", pa.array([f"{i} " + "word " * 30 for i in range(60)]))
     pq.write_table(table, tmp_path / "a.parquet")
-    done = write(tmp_path, "a.parquet")
-    assert content(done)["source"] == {"path": "a.parquet", "constants": {"series": "all"}}
-    assert "Ignored: 'tags', 'note'" in done.text.replace("\n# ", " ")
-    assert done.findings.segments.count == 1
+    written = write(tmp_path, "a.parquet")
+    assert content(written)["source"] == {"path": "a.parquet", "constants": {"series": "all"}}
+    assert "Ignored: 'tags', 'note'" in written.text.replace("\n# ", " ")
+    assert written.findings.segments.count == 1
 
 
 def test_a_folder_of_files_with_others_beside_them(tmp_path):
@@ -72,9 +72,9 @@ def test_a_folder_of_files_with_others_beside_them(tmp_path):
     for month in (1, 2):
         days = [str(day.date()) for day in pd.date_range(f"2024-0{month}-01", periods=28)]
         (tmp_path / "raw" / f"{month}.csv").write_text(rows(days=days))
-    done = write(tmp_path, "raw", name="shop")
-    assert content(done)["source"] == {"path": "raw/*.csv"}
-    assert "All 112 rows of 2 files were read." in done.text
+    written = write(tmp_path, "raw", name="shop")
+    assert content(written)["source"] == {"path": "raw/*.csv"}
+    assert "All 112 rows of 2 files were read." in written.text
     (tmp_path / "raw" / "3.parquet").write_bytes(b"")
     with pytest.raises(SourceError, match=r"several formats \(csv, parquet\)"):
         write(tmp_path, "raw", name="other")
@@ -116,7 +116,7 @@ def test_a_fleet_file_is_overwritten_by_force_only(tmp_path):
         (rows(days=DAYS[:1]), "nothing plausible"),
     ],
 )
-def test_what_gives_no_fleet_is_an_error_and_writes_nothing(tmp_path, content, message):
+def test_data_without_a_fleet_are_an_error_and_nothing_is_written(tmp_path, content, message):
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises((SourceError, FleetError)) as caught:
         write(tmp_path, "a.csv")
@@ -131,14 +131,14 @@ def test_a_fleet_that_the_check_refuses_is_not_written(tmp_path):
     assert not (tmp_path / "fleets").exists()
 
 
-def test_a_sample_of_many_rows_is_told(tmp_path, monkeypatch):
+def test_a_sample_of_many_rows_is_noted(tmp_path, monkeypatch):
     monkeypatch.setattr("adapters.sources.scaffold.Limits", lambda: Limits(rows=60))
     (tmp_path / "a.csv").write_text(rows())
-    done = write(tmp_path, "a.csv")
-    assert "A sample of 60 rows from 1 file was read." in done.text
+    written = write(tmp_path, "a.csv")
+    assert "A sample of 60 rows from 1 file was read." in written.text
 
 
-def test_the_command_tells_what_it_chose_and_what_is_next(tmp_path, monkeypatch):
+def test_the_command_prints_its_choices_and_the_next_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MYRIAD_HOME", raising=False)
     (tmp_path / "menge.csv").write_text(rows())

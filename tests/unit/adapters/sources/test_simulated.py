@@ -26,9 +26,9 @@ def test_files_hold_the_simulation_whatever_their_number(tmp_path, form):
         assert sorted(written) == sorted(path for path in folder.rglob("*") if path.is_file())
         assert len(written) == 3 * files + 1
         for part in ("sales", "future", "actuals"):
-            found = ds.dataset(folder / part, format=form).to_table().to_pandas()
+            rows = ds.dataset(folder / part, format=form).to_table().to_pandas()
             table = getattr(expected, part).to_pandas()
-            assert found.astype(str).equals(table.astype(dict(found.dtypes)).astype(str))
+            assert rows.astype(str).equals(table.astype(dict(rows.dtypes)).astype(str))
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])

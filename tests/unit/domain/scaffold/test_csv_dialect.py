@@ -62,7 +62,7 @@ def test_encoding(start, encoding):
         ("", ""),
     ],
 )
-def test_what_a_name_means(name, means):
+def test_meaning_of_a_name(name, means):
     assert column_meaning(name) == means
 
 

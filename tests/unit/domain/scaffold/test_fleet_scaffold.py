@@ -20,7 +20,7 @@ MONTHS = [f"{2018 + m // 12}-{m % 12 + 1:02d}" for m in range(48)]
 
 
 def long(times, seed=0, time="date", target="units", value=None, **keys):
-    """A row a combination of keys and time; `value` makes the target of a row's number."""
+    """One row per combination of keys and time; `value` makes the target from the row's number."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({time: times})
     for name, values in keys.items():
@@ -47,14 +47,14 @@ def text(value):
     return None if pd.isna(value) else str(value)
 
 
-def told(frame, **options):
+def error_of(frame, **options):
     """The message of the error."""
     with pytest.raises(SourceError) as caught:
         scaffold_of(frame, **options)
     return str(caught.value)
 
 
-def why(scaffold, key):
+def choice_of(scaffold, key):
     return next(choice for choice in scaffold.choices if choice.key == key)
 
 
@@ -100,9 +100,9 @@ def test_offsets_of_summer_and_winter_name_the_zone_whose_days_count():
     assert scaffold.content["time"] == {"column": "date", "frequency": "D", "zone": "Europe/Berlin"}
 
 
-def test_day_and_month_that_no_value_tells_apart_are_an_open_choice():
+def test_day_and_month_that_no_value_distinguishes_are_an_open_choice():
     days = [f"{m:02d}/{d:02d}/2023" for m in range(1, 13) for d in range(1, 13)]
-    choice = why(scaffold_of(long(days, store=["a", "b"])), "time")
+    choice = choice_of(scaffold_of(long(days, store=["a", "b"])), "time")
     assert not choice.sure
     assert "could also be %d/%m/%Y" in choice.why
 
@@ -118,15 +118,15 @@ def test_a_few_repeated_rows_do_not_hide_the_segments():
     frame = long(DAYS, store=["1", "2", "3"])
     scaffold = scaffold_of(pd.concat([frame, frame.head(3)]))
     assert scaffold.content["segment_by"] == ["store"]
-    assert "repeat a segment and period" in why(scaffold, "segment_by").why
+    assert "repeat a segment and period" in choice_of(scaffold, "segment_by").why
 
 
-def test_the_fewest_columns_are_segments_and_what_groups_them_is_told():
+def test_the_fewest_columns_are_segments_and_their_groups_are_named():
     frame = long(DAYS, item=["i1", "i2", "i3", "i4"])
     frame["family"] = frame.item.map({"i1": "x", "i2": "x", "i3": "y", "i4": "y"})
     scaffold = scaffold_of(frame)
     assert scaffold.content["segment_by"] == ["item"]
-    assert "one value of family" in why(scaffold, "segment_by").why
+    assert "one value of family" in choice_of(scaffold, "segment_by").why
 
 
 def test_ids_with_leading_zeros_are_segments_and_never_the_target():
@@ -169,9 +169,9 @@ def test_short_segments_get_a_short_horizon_and_a_low_limit():
     assert "ridge" not in content["candidates"]
 
 
-def test_an_unnamed_target_is_a_guess_that_is_told():
+def test_a_target_without_a_telling_name_is_a_guess():
     frame = long(DAYS, store=["a", "b"], target="alpha").assign(beta=lambda f: np.arange(len(f)) * 1.5)
-    choice = why(scaffold_of(frame), "target")
+    choice = choice_of(scaffold_of(frame), "target")
     assert (choice.value, choice.others, choice.sure) == ("beta", ("alpha",), False)
     assert scaffold_of(frame, target="alpha").content["target"]["column"] == "alpha"
 
@@ -195,8 +195,8 @@ def test_rows_without_a_time_are_a_regression_with_a_key_and_features():
     assert (content["task"], content["segment_by"], content["row_key"]) == ("regression", ["region"], ["policy_no"])
     assert content["features"] == {"known": ["age"], "categorical": ["smoker"]}
     assert "time" not in content
-    assert "nearly the same as the target" in why(scaffold, "features").why
-    assert "smoker: 2 segments" in why(scaffold, "segment_by").others
+    assert "nearly the same as the target" in choice_of(scaffold, "features").why
+    assert "smoker: 2 segments" in choice_of(scaffold, "segment_by").others
 
 
 def orders(rows=3000):
@@ -206,43 +206,43 @@ def orders(rows=3000):
     return frame.assign(order_date=rng.choice(DAYS, rows), quantity=rng.integers(1, 9, rows))
 
 
-def test_several_rows_a_period_are_a_regression_and_that_is_told():
+def test_several_rows_per_period_are_a_regression_with_the_reason():
     frame = orders().assign(weight=lambda f: f.index % 97 / 10)
     scaffold = scaffold_of(frame)
     assert scaffold.content["task"] == "regression"
     assert scaffold.content["time"] == {"column": "order_date", "frequency": "D"}
-    assert not why(scaffold, "task").sure
-    assert "aggregate to one row per segment and period" in why(scaffold, "task").why
+    assert not choice_of(scaffold, "task").sure
+    assert "aggregate to one row per segment and period" in choice_of(scaffold, "task").why
 
 
-def test_several_rows_a_period_cannot_be_forecast():
-    message = told(orders(), task="forecast")
+def test_several_rows_per_period_cannot_be_forecast():
+    message = error_of(orders(), task="forecast")
     assert "several rows per segment and period" in message
     assert 'groupby(["store", "product", "order_date"], as_index=False)["quantity"].sum()' in message
-    assert "several rows" in told(orders(), segment_by=("store",), horizon=7)
+    assert "several rows" in error_of(orders(), segment_by=("store",), horizon=7)
 
 
 def test_rows_closer_than_an_hour_have_to_be_summed_up():
     times = [str(datetime(2024, 1, 1) + timedelta(minutes=15 * i)) for i in range(500)]
-    message = told(long(times, time="time", target="load", meter=["a", "b"]))
+    message = error_of(long(times, time="time", target="load", meter=["a", "b"]))
     assert "less than an hour apart" in message
     assert '.dt.floor("h")' in message
     assert 'groupby(["meter", "time"]' in message
 
 
-def test_a_column_a_segment_is_told_with_the_way_out():
+def test_a_column_per_segment_is_an_error_with_the_way_out():
     frame = long(DAYS, target="north").assign(south=lambda f: f.north + 1, west=lambda f: f.north * 2)
     source = Source(path="data/a.csv", delimiter=";", decimal=",")
-    message = told(frame, source=source)
+    message = error_of(frame, source=source)
     assert "wide" in message
     assert "frame = pd.read_csv(\"data/a.csv\", sep=';', decimal=',')" in message
     assert 'melt(id_vars=["date"]' in message
     assert scaffold_of(frame, target="west").content["target"]["column"] == "west"
 
 
-def test_a_column_a_period_is_told_with_the_way_out():
+def test_a_column_per_period_is_an_error_with_the_way_out():
     frame = pd.DataFrame({"item": ["a", "b", "c"], **{month: [1, 2, 3] for month in MONTHS[:12]}})
-    message = told(frame)
+    message = error_of(frame)
     assert "12 columns ('2018-01'," in message
     assert 'melt(id_vars=["item"]' in message
 
@@ -250,12 +250,12 @@ def test_a_column_a_period_is_told_with_the_way_out():
 def test_year_and_month_in_columns_of_their_own_have_to_be_joined():
     frame = pd.DataFrame([(y, m, s, y % 7 + m) for s in "ab" for y in (2020, 2021, 2022) for m in range(1, 13)])
     frame.columns = ["year", "month", "store", "sales"]
-    assert 'dict(year=frame["year"], month=frame["month"], day=1)' in told(frame)
+    assert 'dict(year=frame["year"], month=frame["month"], day=1)' in error_of(frame)
 
 
-def test_seconds_since_1970_are_told():
+def test_seconds_since_1970_are_an_error():
     frame = long([str(1_700_000_000 + 3600 * i) for i in range(100)], time="timestamp", sensor=["a", "b"])
-    assert "times in s since 1970" in told(frame)
+    assert "times in s since 1970" in error_of(frame)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_seconds_since_1970_are_told():
     ],
 )
 def test_options_are_checked_against_the_file(options, message):
-    assert message in told(long(DAYS, store=["a", "b"]), **options)
+    assert message in error_of(long(DAYS, store=["a", "b"]), **options)
 
 
 def test_options_are_followed():
@@ -281,16 +281,16 @@ def test_options_are_followed():
     assert scaffold_of(frame, task="regression").content["task"] == "regression"
 
 
-def test_without_a_number_the_error_says_what_was_looked_at():
+def test_without_a_number_the_error_describes_the_columns():
     frame = pd.DataFrame({"date": DAYS, "store": "a", "sales": [f"1,{i % 900 + 100}.50" for i in range(len(DAYS))]})
-    message = told(frame)
+    message = error_of(frame)
     assert "'store' has one value ('a')" in message
     assert "'sales' holds numbers with separators or units" in message
     assert "--target" in message
 
 
-def test_a_forecast_without_times_says_what_was_looked_at():
-    message = told(policies(), horizon=3)
+def test_a_forecast_without_times_is_an_error_that_describes_the_columns():
+    message = error_of(policies(), horizon=3)
     assert "a forecast needs a column of times" in message
     assert "'region' holds text ('" in message
     assert "--time" in message
