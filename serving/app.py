@@ -35,27 +35,27 @@ class Limits:
         upload_bytes: int = 256 << 20,
         per_second: float = 50.0,
         at_once: int = 300,
-        strangers_per_second: float = 2.0,
-        strangers_at_once: int = 20,
+        unauthenticated_per_second: float = 2.0,
+        unauthenticated_at_once: int = 20,
     ) -> None:
         self.body_bytes, self.upload_bytes = body_bytes, upload_bytes
         self.clients = RateLimit(per_second, at_once)
-        self.strangers = RateLimit(strangers_per_second, strangers_at_once)
+        self.unauthenticated = RateLimit(unauthenticated_per_second, unauthenticated_at_once)
 
 
 def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
-    """The app over its parts; it starts and stops the keeper of its jobs."""
+    """Build the app; it starts and stops the background threads with itself."""
     limits = limits or Limits()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        services.keeper.start()
-        services.postman.start()
+        services.reconciler.start()
+        services.dispatcher.start()
         try:
             yield
         finally:
-            services.keeper.stop()
-            services.postman.stop()
+            services.reconciler.stop()
+            services.dispatcher.stop()
 
     # No pages with scripts from elsewhere: the document is enough for any client's own tools.
     app = FastAPI(
@@ -67,7 +67,7 @@ def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    app.state.doors = Authenticator(services.store, limits.clients, limits.strangers, services.tokens)
+    app.state.authenticator = Authenticator(services.store, limits.clients, limits.unauthenticated, services.tokens)
     app.add_middleware(BodyLimit, most_bytes=limits.body_bytes, most_upload_bytes=limits.upload_bytes)
     install(app)
     app.include_router(router)

@@ -65,23 +65,23 @@ class Authenticator:
     """Knows clients by their keys, or by tokens of an identity provider."""
 
     def __init__(
-        self, store: GatewayStore, limit: RateLimit, strangers: RateLimit, tokens: TokenVerifier | None = None
+        self, store: GatewayStore, limit: RateLimit, unauthenticated: RateLimit, tokens: TokenVerifier | None = None
     ) -> None:
-        """limit : of each client. strangers : of each address that comes with a wrong key, or with none."""
-        self._store, self._limit, self._strangers, self._tokens = store, limit, strangers, tokens
+        """limit : of each client. unauthenticated : of each address that sends a wrong key, or none."""
+        self._store, self._limit, self._unauthenticated, self._tokens = store, limit, unauthenticated, tokens
 
     def client(self, key: str | None, address: str) -> Client:
         """Whose key this is. Raises ProblemError, which says no more about a wrong key than that it is wrong."""
         now = time.monotonic()
         if key is None:
-            self._stranger(address, now)
+            self._limit_unauthenticated(address, now)
             raise ProblemError(401, "a key is needed: Authorization: Bearer KEY, or X-API-Key: KEY", headers=_ASK)
         if self._tokens is not None and looks_like_token(key):
             return self._of_token(self._tokens, key, address, now)
         prefix = prefix_of(key)
         found = self._store.keys.get(prefix) if prefix else None
         if found is None or not matches(key, found.digest):
-            self._stranger(address, now)
+            self._limit_unauthenticated(address, now)
             raise ProblemError(401, "the key is not known", headers=_ASK)
         if not found.holds_at(datetime.now(UTC)):
             raise ProblemError(401, _why_not(found), headers=_ASK)
@@ -92,17 +92,17 @@ class Authenticator:
         try:
             found = tokens.rights(token)
         except RequestError as exc:
-            self._stranger(address, now)
+            self._limit_unauthenticated(address, now)
             raise ProblemError(401, str(exc), headers=_REFUSED) from exc
         self._wait(self._limit.take(found.client, now))
         return Client(found.client, f"token of {found.client}", found.scopes, found.endpoints)
 
     def refuse(self, address: str) -> None:
         """Somebody at this address came with a wrong signature. Raises ProblemError if that happens too often."""
-        self._stranger(address, time.monotonic())
+        self._limit_unauthenticated(address, time.monotonic())
 
-    def _stranger(self, address: str, now: float) -> None:
-        self._wait(self._strangers.take(address, now))
+    def _limit_unauthenticated(self, address: str, now: float) -> None:
+        self._wait(self._unauthenticated.take(address, now))
 
     def _wait(self, seconds: float) -> None:
         if seconds:
@@ -124,9 +124,9 @@ def allow(scope: Scope) -> Callable[..., Awaitable[Client]]:
 
         bearer = await _bearer(request)
         key = bearer.credentials if bearer else await _header(request)
-        doors: Authenticator = request.app.state.doors
+        authenticator: Authenticator = request.app.state.authenticator
         address = request.client.host if request.client else ""
-        client = await run_in_threadpool(doors.client, key, address)
+        client = await run_in_threadpool(authenticator.client, key, address)
         if not allows(client.scopes, scope):
             has = ", ".join(client.scopes) or "none"
             raise ProblemError(403, f"{client.credential}: the scope {scope} is needed, it has: {has}")

@@ -57,8 +57,8 @@ class Dependencies:
 
     store: GatewayStore
     runs: FlowRuns
-    keeper: JobReconciler
-    postman: WebhookDispatcher
+    reconciler: JobReconciler
+    dispatcher: WebhookDispatcher
     lake: Lake
     home: Path
     signer: Signer

@@ -28,8 +28,8 @@ def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
     return Dependencies(
         store=store,
         runs=runs,
-        keeper=JobReconciler(store, runs, lake, settings.home.resolve()),
-        postman=WebhookDispatcher(store, send, secret, hosts),
+        reconciler=JobReconciler(store, runs, lake, settings.home.resolve()),
+        dispatcher=WebhookDispatcher(store, send, secret, hosts),
         lake=lake,
         home=settings.home.resolve(),
         signer=Signer(_secret(settings)),

@@ -48,7 +48,7 @@ _REMEMBERED = timedelta(days=8)
 
 
 class Runs(Protocol):
-    """What the keeper needs of `adapters.orchestration.flow_runs.FlowRuns`."""
+    """What the reconciler needs of `adapters.orchestration.flow_runs.FlowRuns`."""
 
     def start(self, label: str, parameters: Mapping[str, Any], key: str, name: str, tags: Sequence[str]) -> str: ...
     def emit(self, identity: str, event: str, fleet: str, payload: Mapping[str, Any]) -> None: ...
@@ -63,11 +63,11 @@ class JobReconciler:
 
     def __init__(self, store: GatewayStore, runs: Runs, lake: Lake, home: Path, poll_s: float = 1.0) -> None:
         self._store, self._runs, self._lake, self._home, self._poll_s = store, runs, lake, home, poll_s
-        self._herald = EventRelay(store, lake)
+        self._relay = EventRelay(store, lake)
         self._swept: dict[str, datetime] = {}
         self._forget_at = _NEVER
         self._over, self._work = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="job-reconciler", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -108,7 +108,7 @@ class JobReconciler:
                 self._gather(name, hook, now)
         self._send_events()
         with _told("news"):
-            self._herald.step(now)
+            self._relay.step(now)
         self._forget(now)
         jobs = self._store.jobs.unfinished()
         states = self._runs.states([job.flow_run_id for job in jobs if job.flow_run_id])

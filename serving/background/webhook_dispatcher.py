@@ -29,7 +29,7 @@ class WebhookDispatcher:
     ) -> None:
         self._store, self._send, self._secret, self._hosts, self._poll_s = store, send, secret, hosts, poll_s
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="postman", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="webhook-dispatcher", daemon=True)
 
     def start(self) -> None:
         self._thread.start()

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from serving.auth import Client, allow
 from serving.problem_details import answers
-from serving.routes.jobs import Parts
+from serving.routes.jobs import Deps
 
 __all__ = ["router"]
 
@@ -33,10 +33,10 @@ class Audit(BaseModel):
 
 @router.get("")
 def read_audit(
-    parts: Parts,
+    deps: Deps,
     client: Annotated[Client, Depends(allow("admin"))],
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Audit:
     """Who did what, the newest first."""
-    rows = parts.store.audit.newest(limit)
+    rows = deps.store.audit.newest(limit)
     return Audit(entries=[Entry.model_validate({name: row[name] for name in Entry.model_fields}) for row in rows])

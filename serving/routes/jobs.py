@@ -25,7 +25,7 @@ from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
 from serving.routes.schemas import Endpoint, Endpoints, Job, Jobs, Line, Link, Log, Upload, job_view
 
-__all__ = ["Operator", "Parts", "Reader", "links", "router"]
+__all__ = ["Deps", "Operator", "Reader", "links", "router"]
 
 router = APIRouter(prefix="/v1/batch", tags=["batch"], responses=answers(401, 403, 404, 413, 422, 429, 503))
 links = APIRouter(prefix="/v1/links", tags=["batch"], responses=answers(404, 410, 422, 503))
@@ -59,23 +59,23 @@ def _services(request: Request) -> Dependencies:
     return found
 
 
-Parts = Annotated[Dependencies, Depends(_services)]
+Deps = Annotated[Dependencies, Depends(_services)]
 
 
 # -- endpoints --------------------------------------------------------------------------------------------------
 
 
 @router.get("")
-def list_endpoints(parts: Parts, client: Reader) -> Endpoints:
+def list_endpoints(deps: Deps, client: Reader) -> Endpoints:
     """The endpoints that the key may use."""
-    known = {name: parts.store.endpoints.get(name) for name in parts.store.endpoints.all() if client.may_use(name)}
+    known = {name: deps.store.endpoints.get(name) for name in deps.store.endpoints.all() if client.may_use(name)}
     return Endpoints(endpoints=[_view(name, *found) for name, found in known.items() if found])
 
 
 @router.get("/{endpoint}")
-def get_endpoint(endpoint: EndpointName, parts: Parts, client: Reader, response: Response) -> Endpoint:
+def get_endpoint(endpoint: EndpointName, deps: Deps, client: Reader, response: Response) -> Endpoint:
     """One endpoint with its deployments."""
-    found, version = _known(parts, endpoint)
+    found, version = _known(deps, endpoint)
     response.headers["ETag"] = f'"{version}"'
     return _view(endpoint, found, version)
 
@@ -84,30 +84,30 @@ def get_endpoint(endpoint: EndpointName, parts: Parts, client: Reader, response:
 def put_endpoint(
     endpoint: EndpointName,
     definition: BatchEndpoint,
-    parts: Parts,
+    deps: Deps,
     client: Operator,
     response: Response,
     if_match: Annotated[str | None, Header(pattern=r'^"\d{1,9}"$', description="ETag that the change is for.")] = None,
 ) -> Endpoint:
     """Make an endpoint, change its deployments, or switch its default; jobs that are under way keep theirs."""
     for name, deployment in definition.deployments.items():
-        _check_deployment(parts, name, deployment)
+        _check_deployment(deps, name, deployment)
     based_on = int(if_match.strip('"')) if if_match else None
-    version = parts.store.endpoints.put(endpoint, definition, based_on)
+    version = deps.store.endpoints.put(endpoint, definition, based_on)
     if version is None:
         raise ProblemError(412, f"endpoint {endpoint}: it was changed meanwhile; get it again", "header.if-match")
-    parts.store.audit.record(client.name, "endpoint.put", endpoint, definition.model_dump(mode="json"))
+    deps.store.audit.record(client.name, "endpoint.put", endpoint, definition.model_dump(mode="json"))
     response.headers["ETag"] = f'"{version}"'
     return _view(endpoint, definition, version)
 
 
-def _check_deployment(parts: Dependencies, name: str, deployment: BatchDeployment) -> None:
+def _check_deployment(deps: Dependencies, name: str, deployment: BatchDeployment) -> None:
     field = f"body.deployments.{name}.fleet"
     try:
-        load_fleet(deployment.fleet, parts.home)
+        load_fleet(deployment.fleet, deps.home)
     except FleetError as exc:
         raise ProblemError(422, f"{field}: {exc}", field) from exc
-    if not parts.runs.known(f"score/{deployment.fleet}"):
+    if not deps.runs.known(f"score/{deployment.fleet}"):
         told = f"{field}: score/{deployment.fleet} is not deployed in Prefect; run: myriad deploy {deployment.fleet}"
         raise ProblemError(409, told, field)
 
@@ -116,8 +116,8 @@ def _view(name: str, endpoint: BatchEndpoint, version: int) -> Endpoint:
     return Endpoint(name=name, version=version, deployments=endpoint.deployments, default=endpoint.default)
 
 
-def _known(parts: Dependencies, endpoint: str) -> tuple[BatchEndpoint, int]:
-    found = parts.store.endpoints.get(endpoint)
+def _known(deps: Dependencies, endpoint: str) -> tuple[BatchEndpoint, int]:
+    found = deps.store.endpoints.get(endpoint)
     if found is None:
         raise ProblemError(404, f"endpoint {endpoint}: there is none; make it with PUT /v1/batch/{endpoint}")
     return found
@@ -130,7 +130,7 @@ def _known(parts: Dependencies, endpoint: str) -> tuple[BatchEndpoint, int]:
 def create_job(
     endpoint: EndpointName,
     asked: JobRequest,
-    parts: Parts,
+    deps: Deps,
     client: Scorer,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -138,18 +138,18 @@ def create_job(
 ) -> Job:
     """Take a job in. It is on record when this answers, and is done whatever dies after that."""
     if idempotency_key is not None:
-        former = parts.store.jobs.find(endpoint, client.name, idempotency_key)
+        former = deps.store.jobs.find(endpoint, client.name, idempotency_key)
         if former is not None:
             return _replayed(former, asked, response)
-    definition, _ = _known(parts, endpoint)
+    definition, _ = _known(deps, endpoint)
     name = _chosen(definition, asked, myriad_deployment)
     job = new_job(endpoint, name, definition.deployments[name], client.name, asked, idempotency_key)
-    _placed(parts, load_fleet(job.fleet, parts.home), job)
-    kept, new = parts.store.jobs.add(job)
+    _placed(deps, load_fleet(job.fleet, deps.home), job)
+    kept, new = deps.store.jobs.add(job)
     if not new:
         return _replayed(kept, asked, response)
-    parts.store.audit.record(client.name, "job.create", job.id, {"endpoint": endpoint, "deployment": name})
-    parts.keeper.wake()
+    deps.store.audit.record(client.name, "job.create", job.id, {"endpoint": endpoint, "deployment": name})
+    deps.reconciler.wake()
     response.headers["Location"] = f"/v1/batch/{endpoint}/jobs/{job.id}"
     return job_view(job)
 
@@ -173,24 +173,24 @@ def _chosen(definition: BatchEndpoint, asked: JobRequest, header: str | None) ->
     return name
 
 
-def _placed(parts: Dependencies, fleet: Fleet, job: JobRecord) -> None:
+def _placed(deps: Dependencies, fleet: Fleet, job: JobRecord) -> None:
     """Refuse inputs that may not be read, before the job is on record."""
     if job.request.inputs and fleet.score is None:
         told = f"body.inputs: fleet {fleet.name} takes no scoring input; its file has no `score.source`"
         raise ProblemError(422, told, "body.inputs")
     if job.request.output.folder is not None:
         try:
-            check_place(job.request.output.folder, parts.output_roots(), "output")
+            check_place(job.request.output.folder, deps.output_roots(), "output")
         except RequestError as exc:
             raise ProblemError(422, f"body.output.folder: {exc}", "body.output.folder") from exc
     places = list[str]()
     for number, uri in enumerate(job.request.inputs):
         try:
             sent = uri.startswith(SCHEME)
-            places.append(place_of(parts.lake, fleet.name, uri) if sent else check_place(uri, parts.roots_of(fleet)))
+            places.append(place_of(deps.lake, fleet.name, uri) if sent else check_place(uri, deps.roots_of(fleet)))
         except RequestError as exc:
             raise ProblemError(422, f"body.inputs.{number}: {exc}", f"body.inputs.{number}") from exc
-    wrong = refusals(places, fleet, fleet.score.source, parts.home) if fleet.score and places else {}
+    wrong = refusals(places, fleet, fleet.score.source, deps.home) if fleet.score and places else {}
     if wrong:
         asked = job.request.inputs  # Where uploads lie is nobody's business.
         reasons = {number: reason.replace(places[number], asked[number]) for number, reason in wrong.items()}
@@ -200,7 +200,7 @@ def _placed(parts: Dependencies, fleet: Fleet, job: JobRecord) -> None:
 @router.get("/{endpoint}/jobs")
 def list_jobs(
     endpoint: EndpointName,
-    parts: Parts,
+    deps: Deps,
     client: Reader,
     state: JobState | None = None,
     deployment: Annotated[str | None, Query(pattern=_NAME)] = None,
@@ -208,30 +208,30 @@ def list_jobs(
     after: Annotated[int | None, Query(ge=1, le=2**53, description="From `next` of the page before.")] = None,
 ) -> Jobs:
     """Jobs of an endpoint, the newest first."""
-    _known(parts, endpoint)
-    page = parts.store.jobs.page(endpoint, limit, after, state, deployment)
+    _known(deps, endpoint)
+    page = deps.store.jobs.page(endpoint, limit, after, state, deployment)
     filters = "".join(f"&{name}={value}" for name, value in (("state", state), ("deployment", deployment)) if value)
     following = f"/v1/batch/{endpoint}/jobs?limit={limit}&after={page.after}{filters}" if page.after else None
     return Jobs(jobs=[job_view(job) for job in page.jobs], next=following)
 
 
 @router.get("/{endpoint}/jobs/{job}")
-def get_job(endpoint: EndpointName, job: JobId, parts: Parts, client: Reader) -> Job:
+def get_job(endpoint: EndpointName, job: JobId, deps: Deps, client: Reader) -> Job:
     """Where a job stands, and what came of it."""
-    return job_view(_job(parts, endpoint, job))
+    return job_view(_job(deps, endpoint, job))
 
 
 @router.delete("/{endpoint}/jobs/{job}", status_code=202, responses=answers(409))
-def cancel_job(endpoint: EndpointName, job: JobId, parts: Parts, client: Scorer) -> Job:
+def cancel_job(endpoint: EndpointName, job: JobId, deps: Deps, client: Scorer) -> Job:
     """Cancel a job. What it has begun is ended; predictions that are committed stay."""
     for _ in range(10):
-        found = _job(parts, endpoint, job)
+        found = _job(deps, endpoint, job)
         if found.state in FINAL:
             raise ProblemError(409, f"job {job}: it is {found.state} already")
-        changed = parts.store.jobs.change(found, cancel=True, reason=f"cancelled by {client.name}")
+        changed = deps.store.jobs.change(found, cancel=True, reason=f"cancelled by {client.name}")
         if changed is not None:
-            parts.store.audit.record(client.name, "job.cancel", job)
-            parts.keeper.wake()
+            deps.store.audit.record(client.name, "job.cancel", job)
+            deps.reconciler.wake()
             return job_view(changed)
     raise ProblemError(503, f"job {job}: it changes too quickly; ask again", headers={"Retry-After": "1"})
 
@@ -240,14 +240,14 @@ def cancel_job(endpoint: EndpointName, job: JobId, parts: Parts, client: Scorer)
 def get_logs(
     endpoint: EndpointName,
     job: JobId,
-    parts: Parts,
+    deps: Deps,
     client: Reader,
     after: Annotated[int, Query(ge=0, le=10**9, description="Lines to leave out, from `after` of the answer.")] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 200,
 ) -> Log:
     """What the job's run has said."""
-    found = _job(parts, endpoint, job)
-    lines = parts.runs.logs(found.flow_run_id, after, limit) if found.flow_run_id else []
+    found = _job(deps, endpoint, job)
+    lines = deps.runs.logs(found.flow_run_id, after, limit) if found.flow_run_id else []
     return Log(lines=[Line(at=one.at, level=one.level, message=one.message) for one in lines], after=after + len(lines))
 
 
@@ -259,31 +259,31 @@ def get_logs(
 def get_output(
     endpoint: EndpointName,
     job: JobId,
-    parts: Parts,
+    deps: Deps,
     client: Reader,
     form: Annotated[
         Literal["csv", "parquet"] | None, Query(alias="format", description="None: as the job was asked for.")
     ] = None,
 ) -> FileResponse:
     """The predictions of a completed job."""
-    found = _job(parts, endpoint, job)
-    return _output(parts, found, form or found.request.output.format)
+    found = _job(deps, endpoint, job)
+    return _output(deps, found, form or found.request.output.format)
 
 
 @router.post("/{endpoint}/jobs/{job}/links", status_code=201, responses=answers(409))
 def create_link(
     endpoint: EndpointName,
     job: JobId,
-    parts: Parts,
+    deps: Deps,
     client: Reader,
     form: Annotated[Literal["csv", "parquet"], Query(alias="format")] = "csv",
     expires_in: Annotated[int, Query(ge=1, le=_LONGEST_LINK_S, description="Seconds.")] = 3600,
 ) -> Link:
     """An address of the output that needs no key until it expires, for whoever shall load it."""
-    _completed(_job(parts, endpoint, job))
+    _completed(_job(deps, endpoint, job))
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=expires_in)
-    parts.store.audit.record(client.name, "link.create", job, {"expires_at": end.isoformat()})
-    return Link(url=f"/v1/links/{parts.signer.sign(job, form, int(end.timestamp()))}", expires_at=end)
+    deps.store.audit.record(client.name, "link.create", job, {"expires_at": end.isoformat()})
+    return Link(url=f"/v1/links/{deps.signer.sign(job, form, int(end.timestamp()))}", expires_at=end)
 
 
 @links.get(
@@ -291,22 +291,22 @@ def create_link(
     response_class=StreamingResponse,
     responses={200: {"content": {"text/csv": {}, "application/vnd.apache.parquet": {}}}, **answers(409)},
 )
-def follow_link(token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")], parts: Parts) -> FileResponse:
+def follow_link(token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")], deps: Deps) -> FileResponse:
     """The output that a signed link is for."""
-    job_id, form, end = parts.signer.read(token)
+    job_id, form, end = deps.signer.read(token)
     if datetime.now(UTC).timestamp() >= end:
         raise ProblemError(410, f"the link expired on {datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M:%S} UTC")
-    found = parts.store.jobs.get(job_id)
+    found = deps.store.jobs.get(job_id)
     if found is None:
         raise ProblemError(404, f"job {job_id}: there is none")
-    return _output(parts, found, "parquet" if form == "parquet" else "csv")
+    return _output(deps, found, "parquet" if form == "parquet" else "csv")
 
 
 @router.post("/{endpoint}/uploads", status_code=201, openapi_extra={"requestBody": _FILE})
 async def upload(
     endpoint: EndpointName,
     request: Request,
-    parts: Parts,
+    deps: Deps,
     client: Scorer,
     name: Annotated[str, Query(max_length=120, description="File name; its end tells the format.")],
     deployment: Annotated[
@@ -314,7 +314,7 @@ async def upload(
     ] = None,
 ) -> Upload:
     """Send a file as the body of the request; a job then names it by the address that this answers with."""
-    definition, _ = await run_in_threadpool(_known, parts, endpoint)
+    definition, _ = await run_in_threadpool(_known, deps, endpoint)
     chosen = _chosen(definition, JobRequest.model_validate({"deployment": deployment}), None)
     try:
         check_name(name)
@@ -325,14 +325,14 @@ async def upload(
             draft.write(chunk)
         draft.flush()
         fleet = definition.deployments[chosen].fleet
-        kept = await run_in_threadpool(keep_upload, parts.lake, fleet, name, FilePath(draft.name))
+        kept = await run_in_threadpool(keep_upload, deps.lake, fleet, name, FilePath(draft.name))
     detail = {"endpoint": endpoint, "bytes": kept.bytes}
-    await run_in_threadpool(parts.store.audit.record, client.name, "upload", kept.uri, detail)
+    await run_in_threadpool(deps.store.audit.record, client.name, "upload", kept.uri, detail)
     return Upload(uri=kept.uri, bytes=kept.bytes, sha256=kept.sha256)
 
 
-def _job(parts: Dependencies, endpoint: str, job_id: str) -> JobRecord:
-    found = parts.store.jobs.get(job_id)
+def _job(deps: Dependencies, endpoint: str, job_id: str) -> JobRecord:
+    found = deps.store.jobs.get(job_id)
     if found is None or found.endpoint != endpoint:
         raise ProblemError(404, f"job {job_id}: endpoint {endpoint} has none of this id")
     return found
@@ -344,14 +344,14 @@ def _completed(job: JobRecord) -> JobRecord:
     return job
 
 
-def _output(parts: Dependencies, job: JobRecord, form: Format) -> FileResponse:
+def _output(deps: Dependencies, job: JobRecord, form: Format) -> FileResponse:
     account = parse_job_result(_completed(job).account or "")
     if account is None:
         raise ProblemError(404, f"job {job.id}: the account of its run cannot be read")
     folder = tempfile.TemporaryDirectory(prefix="myriad-output-")
     path = FilePath(folder.name) / f"{job.id}.{form}"
     try:
-        write_output(parts.lake, load_fleet(job.fleet, parts.home), account, form, path)
+        write_output(deps.lake, load_fleet(job.fleet, deps.home), account, form, path)
     except BaseException:
         folder.cleanup()
         raise

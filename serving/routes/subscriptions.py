@@ -11,7 +11,7 @@ from domain.gateway.subscriptions import DeliveryState, Subscription, check_targ
 from serving.auth import Client
 from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
-from serving.routes.jobs import Operator, Parts
+from serving.routes.jobs import Deps, Operator
 
 __all__ = ["router"]
 
@@ -56,51 +56,51 @@ class Replayed(BaseModel):
 
 
 @router.get("")
-def list_subscriptions(parts: Parts, client: Operator) -> Subscriptions:
+def list_subscriptions(deps: Deps, client: Operator) -> Subscriptions:
     """The subscriptions that the key may see."""
-    found = [item for item in parts.store.subscriptions.all().items() if _reaches(client, item[1])]
+    found = [item for item in deps.store.subscriptions.all().items() if _reaches(client, item[1])]
     return Subscriptions(subscriptions=[_view(name, one) for name, one in found])
 
 
 @router.put("/{subscription}")
-def put_subscription(subscription: Name, definition: Subscription, parts: Parts, client: Operator) -> NamedSubscription:
+def put_subscription(subscription: Name, definition: Subscription, deps: Deps, client: Operator) -> NamedSubscription:
     """Make or change a subscription. Jobs that end from now on are told."""
     try:
-        check_target(definition.url, parts.hosts)
+        check_target(definition.url, deps.hosts)
     except RequestError as exc:
         raise ProblemError(422, f"body.url: {exc}", "body.url") from exc
-    if not parts.can_sign:
+    if not deps.can_sign:
         raise ProblemError(422, "set MYRIAD_WEBHOOK_SECRET for the gateway first, to a secret whsec_...")
-    if definition.endpoint is not None and parts.store.endpoints.get(definition.endpoint) is None:
+    if definition.endpoint is not None and deps.store.endpoints.get(definition.endpoint) is None:
         raise ProblemError(422, f"body.endpoint: {definition.endpoint}: there is no such endpoint", "body.endpoint")
-    before = parts.store.subscriptions.all().get(subscription)
+    before = deps.store.subscriptions.all().get(subscription)
     if not _reaches(client, definition) or (before is not None and not _reaches(client, before)):
         raise ProblemError(403, f"{client.credential}: it is for jobs of {', '.join(client.endpoints)} alone")
-    parts.store.subscriptions.put(subscription, definition)
-    parts.store.audit.record(client.name, "subscription.put", subscription, definition.model_dump(mode="json"))
+    deps.store.subscriptions.put(subscription, definition)
+    deps.store.audit.record(client.name, "subscription.put", subscription, definition.model_dump(mode="json"))
     return _view(subscription, definition)
 
 
 @router.delete("/{subscription}", status_code=204)
-def delete_subscription(subscription: Name, parts: Parts, client: Operator) -> Response:
+def delete_subscription(subscription: Name, deps: Deps, client: Operator) -> Response:
     """End a subscription; messages on their way to it are dropped."""
-    _known(parts, client, subscription)
-    parts.store.subscriptions.delete(subscription)
-    parts.store.audit.record(client.name, "subscription.delete", subscription)
+    _known(deps, client, subscription)
+    deps.store.subscriptions.delete(subscription)
+    deps.store.audit.record(client.name, "subscription.delete", subscription)
     return Response(status_code=204)
 
 
 @router.get("/{subscription}/messages")
 def list_messages(
     subscription: Name,
-    parts: Parts,
+    deps: Deps,
     client: Operator,
     state: DeliveryState | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Messages:
     """Messages to a subscriber; `state=dead` has those that were given up."""
-    _known(parts, client, subscription)
-    found = parts.store.deliveries.newest(subscription, state, limit)
+    _known(deps, client, subscription)
+    found = deps.store.deliveries.newest(subscription, state, limit)
     return Messages(
         messages=[
             Message(id=one.message, state=one.state, attempts=one.attempts, due_at=one.due_at, reason=one.reason)
@@ -112,16 +112,16 @@ def list_messages(
 @router.post("/{subscription}/replay", status_code=202)
 def replay(
     subscription: Name,
-    parts: Parts,
+    deps: Deps,
     client: Operator,
     message: Annotated[str | None, Query(max_length=128, description="Only this one, whatever became of it.")] = None,
 ) -> Replayed:
     """Send messages again that were given up."""
-    _known(parts, client, subscription)
-    count = parts.store.deliveries.replay(subscription, message)
+    _known(deps, client, subscription)
+    count = deps.store.deliveries.replay(subscription, message)
     if message is not None and not count:
         raise ProblemError(404, f"message {message}: there is none to {subscription}", "query.message")
-    parts.store.audit.record(client.name, "subscription.replay", subscription, {"messages": count})
+    deps.store.audit.record(client.name, "subscription.replay", subscription, {"messages": count})
     return Replayed(messages=count)
 
 
@@ -129,8 +129,8 @@ def _view(name: str, subscription: Subscription) -> NamedSubscription:
     return NamedSubscription(name=name, **subscription.model_dump())
 
 
-def _known(parts: Dependencies, client: Client, name: str) -> None:
-    found = parts.store.subscriptions.all().get(name)
+def _known(deps: Dependencies, client: Client, name: str) -> None:
+    found = deps.store.subscriptions.all().get(name)
     if found is None or not _reaches(client, found):
         raise ProblemError(404, f"subscription {name}: there is none; make it with PUT /v1/subscriptions/{name}")
 

@@ -16,7 +16,7 @@ from domain.gateway.triggers import Trigger
 from serving.auth import allow
 from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
-from serving.routes.jobs import Operator, Parts, Reader
+from serving.routes.jobs import Deps, Operator, Reader
 
 __all__ = ["incoming", "router"]
 
@@ -61,17 +61,17 @@ class Taken(BaseModel):
 
 
 @router.get("")
-def list_triggers(parts: Parts, client: Reader) -> Triggers:
+def list_triggers(deps: Deps, client: Reader) -> Triggers:
     """List all triggers."""
     return Triggers(
-        hooks=[_view(name, hook) for name, hook in parts.store.triggers.all().items() if client.may_use(hook.endpoint)]
+        hooks=[_view(name, hook) for name, hook in deps.store.triggers.all().items() if client.may_use(hook.endpoint)]
     )
 
 
 @router.put("/{hook}")
-def put_trigger(hook: TriggerName, definition: Trigger, parts: Parts, client: Operator) -> NamedTrigger:
+def put_trigger(hook: TriggerName, definition: Trigger, deps: Deps, client: Operator) -> NamedTrigger:
     """Create or change a trigger."""
-    found = parts.store.endpoints.get(definition.endpoint)
+    found = deps.store.endpoints.get(definition.endpoint)
     if found is None:
         raise ProblemError(422, f"body.endpoint: {definition.endpoint}: there is no such endpoint", "body.endpoint")
     if not client.may_use(definition.endpoint):
@@ -80,44 +80,44 @@ def put_trigger(hook: TriggerName, definition: Trigger, parts: Parts, client: Op
         known = ", ".join(found[0].deployments)
         told = f"body.deployment: {definition.deployment}: there is none; deployments: {known}"
         raise ProblemError(422, told, "body.deployment")
-    if definition.verification == "signature" and parts.secret_of(hook) is None:
-        told = f"body.verification: set {parts.secret_name(hook)} for the gateway first, to a secret whsec_..."
+    if definition.verification == "signature" and deps.secret_of(hook) is None:
+        told = f"body.verification: set {deps.secret_name(hook)} for the gateway first, to a secret whsec_..."
         raise ProblemError(422, told, "body.verification")
-    parts.store.triggers.put(hook, definition)
-    parts.store.audit.record(client.name, "hook.put", hook, definition.model_dump(mode="json"))
+    deps.store.triggers.put(hook, definition)
+    deps.store.audit.record(client.name, "hook.put", hook, definition.model_dump(mode="json"))
     return _view(hook, definition)
 
 
 @incoming.post("/{hook}", status_code=202, openapi_extra={"requestBody": _BODY})
-async def take_events(hook: TriggerName, request: Request, parts: Parts) -> Taken:
+async def take_events(hook: TriggerName, request: Request, deps: Deps) -> Taken:
     """Take events in: S3 notifications, CloudEvents (binary, structured, batch), or `{"uris": [...]}`.
 
     A sender proves itself as the hook says: by a key with the scope `score`, or by a Standard Webhooks signature.
     """
-    definition = await run_in_threadpool(_of_name, parts, hook)
+    definition = await run_in_threadpool(_of_name, deps, hook)
     body = await request.body()
-    sender = await _sender(hook, definition, request, body, parts)
-    return await run_in_threadpool(_take, hook, definition, body, dict(request.headers), sender, parts)
+    sender = await _sender(hook, definition, request, body, deps)
+    return await run_in_threadpool(_take, hook, definition, body, dict(request.headers), sender, deps)
 
 
 def _view(name: str, hook: Trigger) -> NamedTrigger:
     return NamedTrigger(name=name, url=f"/v1/triggers/{name}", **hook.model_dump())
 
 
-def _of_name(parts: Dependencies, name: str) -> Trigger | None:
-    return parts.store.triggers.all().get(name)
+def _of_name(deps: Dependencies, name: str) -> Trigger | None:
+    return deps.store.triggers.all().get(name)
 
 
-async def _sender(name: str, hook: Trigger | None, request: Request, body: bytes, parts: Dependencies) -> str:
+async def _sender(name: str, hook: Trigger | None, request: Request, body: bytes, deps: Dependencies) -> str:
     """Who has sent this. An unknown hook is told to those alone who have a key."""
     if hook is not None and hook.verification == "signature":
-        secret = parts.secret_of(name)
+        secret = deps.secret_of(name)
         if secret is None:
-            raise ProblemError(503, f"hook {name}: {parts.secret_name(name)} is not set for this gateway")
+            raise ProblemError(503, f"hook {name}: {deps.secret_name(name)} is not set for this gateway")
         try:
             verify_signature(secret, body, dict(request.headers))
         except SignatureError as exc:
-            request.app.state.doors.refuse(request.client.host if request.client else "")
+            request.app.state.authenticator.refuse(request.client.host if request.client else "")
             raise ProblemError(401, f"the signature does not hold: {exc}", "header.webhook-signature") from exc
         return f"hook {name}"
     client = await allow("score")(request)
@@ -129,7 +129,7 @@ async def _sender(name: str, hook: Trigger | None, request: Request, body: bytes
 
 
 def _take(
-    name: str, hook: Trigger | None, body: bytes, headers: dict[str, str], sender: str, parts: Dependencies
+    name: str, hook: Trigger | None, body: bytes, headers: dict[str, str], sender: str, deps: Dependencies
 ) -> Taken:
     if hook is None:
         raise ProblemError(404, f"hook {name}: there is none")
@@ -139,12 +139,12 @@ def _take(
         raise ProblemError(415, str(exc), "header.content-type") from exc
     except RequestError as exc:
         raise ProblemError(422, str(exc), "body") from exc
-    noted = [_note(name, hook, identity, document, headers, parts) for identity, document in documents]
+    noted = [_note(name, hook, identity, document, headers, deps) for identity, document in documents]
     files, waiting = sum(len(one.files) for one in noted), sum(one.waiting or 0 for one in noted)
     outside = [reason for one in noted for reason in one.outside]
     if waiting or outside:
-        parts.store.audit.record(sender, "hook.files", name, {"waiting": waiting, "outside": outside[:_MOST_TOLD]})
-        parts.keeper.wake()
+        deps.store.audit.record(sender, "hook.files", name, {"waiting": waiting, "outside": outside[:_MOST_TOLD]})
+        deps.reconciler.wake()
     repeated = bool(noted) and all(one.waiting is None for one in noted)
     return Taken(files=files, waiting=waiting, repeated=repeated, outside=outside[:_MOST_TOLD])
 
@@ -159,16 +159,16 @@ class _Noted:
 
 
 def _note(
-    name: str, hook: Trigger, identity: str | None, document: object, headers: dict[str, str], parts: Dependencies
+    name: str, hook: Trigger, identity: str | None, document: object, headers: dict[str, str], deps: Dependencies
 ) -> _Noted:
-    files, outside = _wanted(hook, document, parts)
+    files, outside = _wanted(hook, document, deps)
     signed = headers.get("webhook-id") if hook.verification == "signature" else None
     # A document without an id may be sent again on purpose: its files are told apart by their versions alone.
     message = " ".join(filter(None, (signed, identity))) or None
-    return _Noted(files, parts.store.triggers.take_files(name, message, files), outside)
+    return _Noted(files, deps.store.triggers.take_files(name, message, files), outside)
 
 
-def _wanted(hook: Trigger, document: object, parts: Dependencies) -> tuple[list[FileEvent], list[str]]:
+def _wanted(hook: Trigger, document: object, deps: Dependencies) -> tuple[list[FileEvent], list[str]]:
     """Files of a document that the hook wants, and why others are left out that lie where none may be read."""
     try:
         found = [event for event in file_events(document) if wanted(event.uri, hook.include)]
@@ -176,7 +176,7 @@ def _wanted(hook: Trigger, document: object, parts: Dependencies) -> tuple[list[
         raise ProblemError(422, f"body: {exc}", "body") from exc
     if len(found) > _MOST_FILES:
         raise ProblemError(422, f"body: {len(found):,} files in one message; at most {_MOST_FILES:,}", "body")
-    taken, outside, roots = list[FileEvent](), list[str](), _roots(hook, parts) if found else []
+    taken, outside, roots = list[FileEvent](), list[str](), _roots(hook, deps) if found else []
     for event in found:
         try:
             check_place(event.uri, roots)
@@ -186,9 +186,9 @@ def _wanted(hook: Trigger, document: object, parts: Dependencies) -> tuple[list[
     return taken, outside
 
 
-def _roots(hook: Trigger, parts: Dependencies) -> list[str]:
-    found = parts.store.endpoints.get(hook.endpoint)
+def _roots(hook: Trigger, deps: Dependencies) -> list[str]:
+    found = deps.store.endpoints.get(hook.endpoint)
     if found is None:
         raise ProblemError(404, f"endpoint {hook.endpoint}: there is none")
     deployment = found[0].deployments[hook.deployment or found[0].default]
-    return parts.roots_of(load_fleet(deployment.fleet, parts.home))
+    return deps.roots_of(load_fleet(deployment.fleet, deps.home))

@@ -88,27 +88,27 @@ class Runs:
 
 @contextmanager
 def gateway(folder, limits=None, database=None):
-    """`.client(*scopes)`: an HTTP client with a key. `.keeper.step(now)` does the rest of the work."""
+    """`.client(*scopes)`: an HTTP client with a key. `.reconciler.step(now)` does the rest of the work."""
     (folder / "fleets").mkdir(exist_ok=True)
     for fleet in (rides_fleet(), rides_fleet(name="plain", score=None)):
         content = fleet.model_dump(mode="json", exclude_defaults=True)
         (folder / "fleets" / f"{fleet.name}.yaml").write_text(json.dumps(content))
     store, runs, lake = GatewayStore(database or f"sqlite:///{folder}/gateway.db"), Runs(), Lake(str(folder / "lake"))
-    keeper = JobReconciler(store, runs, lake, folder)
-    keeper.start = keeper.stop = lambda: None
+    reconciler = JobReconciler(store, runs, lake, folder)
+    reconciler.start = reconciler.stop = lambda: None
     sent = []
 
     def send(*message):
         sent.append(message)
         return made.wrong
 
-    postman = WebhookDispatcher(store, send, SECRET, HOSTS)
-    postman.start = postman.stop = lambda: None
+    dispatcher = WebhookDispatcher(store, send, SECRET, HOSTS)
+    dispatcher.start = dispatcher.stop = lambda: None
     signer = Signer(b"secret" * 8)
     services = Dependencies(
-        store, runs, keeper, postman, lake, folder, signer, ("extra",), True, HOSTS, True, outputs=("out",)
+        store, runs, reconciler, dispatcher, lake, folder, signer, ("extra",), True, HOSTS, True, outputs=("out",)
     )
-    app = create_app(services, limits or Limits(per_second=10_000, at_once=10_000, strangers_at_once=10_000))
+    app = create_app(services, limits or Limits(per_second=10_000, at_once=10_000, unauthenticated_at_once=10_000))
     names = iter(range(1000))
 
     def client(*scopes, endpoints=(), name=None):
@@ -118,8 +118,10 @@ def gateway(folder, limits=None, database=None):
 
     with served(app) as url:
         nobody = httpx.Client(base_url=url, timeout=60)
-        made = SimpleNamespace(app=app, store=store, runs=runs, lake=lake, keeper=keeper, client=client, nobody=nobody)
-        made.clients, made.url, made.postman, made.sent, made.wrong = [nobody], url, postman, sent, ""
+        made = SimpleNamespace(
+            app=app, store=store, runs=runs, lake=lake, reconciler=reconciler, client=client, nobody=nobody
+        )
+        made.clients, made.url, made.dispatcher, made.sent, made.wrong = [nobody], url, dispatcher, sent, ""
         try:
             yield made
         finally:
@@ -169,7 +171,7 @@ def complete(made, job, **changes):
     """As if the job's run had done its work."""
     write_job_result(made.lake, account(job, **changes))
     made.runs.become("completed")
-    made.keeper.step(datetime.now(UTC))
+    made.reconciler.step(datetime.now(UTC))
 
 
 def now(seconds=0):

@@ -1,4 +1,4 @@
-"""What is refused: strangers, keys that do not reach, too much at once. Over every route of the OpenAPI document."""
+"""What is refused: unauthenticated clients, keys that do not reach, too much at once. Over every route of the OpenAPI document."""
 
 import http.client
 from datetime import UTC, datetime, timedelta
@@ -69,7 +69,7 @@ def is_problem(answer, status):
     return answer.json()["detail"]
 
 
-def test_every_route_is_closed_to_strangers(made, document):
+def test_every_route_is_closed_to_unauthenticated_clients(made, document):
     closed = [(method, path, place) for method, path, place in operations(document) if path not in OPEN]
     assert {(method, path) for method, path, _ in closed} == SCOPE_OF.keys()
     for method, _, place in closed:
@@ -170,7 +170,7 @@ def test_who_did_what_is_written_down(made):
 
 @pytest.fixture
 def narrow(tmp_path):
-    limits = Limits(body_bytes=2_000, upload_bytes=5_000, per_second=0.5, at_once=5, strangers_per_second=0.5)
+    limits = Limits(body_bytes=2_000, upload_bytes=5_000, per_second=0.5, at_once=5, unauthenticated_per_second=0.5)
     with gateway(tmp_path, limits) as found:
         found.client("operate").put("/v1/batch/rides", json=ENDPOINT)
         yield found

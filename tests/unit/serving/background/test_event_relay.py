@@ -27,8 +27,8 @@ def happen(made, event="release.promoted", fleet="rides", about="release-3", **d
 
 def told(made):
     """What was sent: id -> content."""
-    made.keeper.step(now())
-    while made.postman.step(now()):
+    made.reconciler.step(now())
+    while made.dispatcher.step(now()):
         continue
     return {identity: json.loads(body) for _, _, identity, body in made.sent}
 

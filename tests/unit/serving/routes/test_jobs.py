@@ -14,7 +14,7 @@ import adapters.sources.precheck
 from adapters.lake.job_results import heartbeat, last_heartbeat, read_job_result, write_job_result
 from domain.data.tables import PREDICTIONS
 from domain.errors import LakeError, SourceError
-from serving.background import job_reconciler as keeper
+from serving.background import job_reconciler as reconciler
 
 ENDPOINT = {
     "deployments": {
@@ -95,12 +95,12 @@ def test_a_job_is_taken_in_run_and_told_with_its_counts(client, made):
     job = answer.json()
     assert (answer.status_code, answer.headers["location"]) == (202, f"{JOBS}/{job['id']}")
     assert (job["state"], job["deployment"], job["counts"], job["links"]["output"]) == ("queued", "blue", None, None)
-    made.keeper.step(now())
+    made.reconciler.step(now())
     ((label, parameters),) = made.runs.started.values()
     assert label == "score/rides"
     assert parameters == {"run_id": job["id"], "release": 3, "inputs": inputs, "max_rejected_share": 0.2}
     made.runs.become("running")
-    made.keeper.step(now())
+    made.reconciler.step(now())
     running = client.get(f"{JOBS}/{job['id']}").json()
     assert (running["state"], running["progress"]) == ("running", {"stage": "score", "percent": 40.0})
     complete(made, job, uri=inputs[0])
@@ -117,7 +117,7 @@ def test_a_job_may_take_few_workers_and_write_a_file_where_that_is_allowed(clien
     folder = f"{made.app.state.services.home}/out"
     asked = {"output": {"format": "parquet", "folder": folder}, "overrides": {"workers": 2, "concurrency": 1}}
     job = client.post(JOBS, json=asked).json()
-    made.keeper.step(now())
+    made.reconciler.step(now())
     ((_, parameters),) = made.runs.started.values()
     assert parameters.items() >= {"workers": 2, "concurrency": 1, "output": f"{folder}/{job['id']}.parquet"}.items()
     assert (job["output"], job["output_uri"]) == ({"format": "parquet", "folder": folder}, None)
@@ -160,8 +160,8 @@ def test_two_hundred_requests_at_once_with_twenty_keys_are_twenty_jobs(client, m
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 20
     assert len(client.get(f"{JOBS}?limit=200").json()["jobs"]) == 20
-    made.keeper.step(now())
-    made.keeper.step(now())
+    made.reconciler.step(now())
+    made.reconciler.step(now())
     assert len(made.runs.started) == 20
 
 
@@ -178,16 +178,16 @@ def test_jobs_are_listed_a_page_at_a_time_with_filters(client, made):
 
 def test_a_failed_run_is_tried_again_and_then_told(client, made):
     job = client.post(JOBS, json={}).json()
-    made.keeper.step(now())
+    made.reconciler.step(now())
     made.runs.become("failed", "ScoringError: release 3 is not kept\nTraceback")
-    made.keeper.step(now())
+    made.reconciler.step(now())
     waiting = client.get(f"{JOBS}/{job['id']}").json()
     assert (waiting["state"], waiting["attempt"]) == ("queued", 1)
     assert waiting["reason"] == "ScoringError: release 3 is not kept"
-    made.keeper.step(now())
+    made.reconciler.step(now())
     assert len(made.runs.started) == 2
     made.runs.become("failed", "again")
-    made.keeper.step(now())
+    made.reconciler.step(now())
     failed = client.get(f"{JOBS}/{job['id']}").json()
     assert (failed["state"], failed["reason"]) == ("failed", "again")
     problem(client.get(f"{JOBS}/{job['id']}/output"), 409)
@@ -196,33 +196,33 @@ def test_a_failed_run_is_tried_again_and_then_told(client, made):
 def test_a_run_whose_process_is_gone_is_run_again_though_nobody_says_so(client, made, monkeypatch):
     """As when its worker is killed: Prefect takes it for running for ever."""
     job = client.post(JOBS, json={"deployment": "green"}).json()
-    made.keeper.step(now())
+    made.reconciler.step(now())
     made.runs.become("running")
     (first,) = made.runs.started
     with heartbeat(made.lake, "rides", job["id"]):
         deadline = time.monotonic() + 10
         while last_heartbeat(made.lake, "rides", job["id"]) is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        made.keeper.step(now() + timedelta(seconds=80))
+        made.reconciler.step(now() + timedelta(seconds=80))
         assert client.get(f"{JOBS}/{job['id']}").json()["state"] == "running"
-        made.keeper.step(now() + timedelta(seconds=95))
+        made.reconciler.step(now() + timedelta(seconds=95))
         assert made.runs.now[first].kind == "crashed"
     assert last_heartbeat(made.lake, "rides", job["id"]) is None
     again = client.get(f"{JOBS}/{job['id']}").json()
     assert (again["state"], again["attempt"], again["reason"]) == ("queued", 1, "its process was killed")
     for attempt in (1, 2, 3):
-        made.keeper.step(now())
+        made.reconciler.step(now())
         assert list(made.runs.started)[-1].endswith(f"-{attempt}")
         made.runs.become("crashed", run=list(made.runs.started)[-1])
-        made.keeper.step(now())
+        made.reconciler.step(now())
     assert client.get(f"{JOBS}/{job['id']}").json()["state"] == "failed"
 
 
 def test_a_run_without_an_account_is_not_taken_for_done(client, made):
     job = client.post(JOBS, json={"overrides": {"retries": 0}}).json()
-    made.keeper.step(now())
+    made.reconciler.step(now())
     made.runs.become("completed")
-    made.keeper.step(now())
+    made.reconciler.step(now())
     found = client.get(f"{JOBS}/{job['id']}").json()
     assert (found["state"], found["reason"]) == ("failed", "the run has left no account of what it did")
 
@@ -230,23 +230,23 @@ def test_a_run_without_an_account_is_not_taken_for_done(client, made):
 def test_a_job_whose_account_cannot_be_read_now_is_looked_at_again_and_leaves_others_alone(client, made, monkeypatch):
     """A store that is away for a moment is no run that has left nothing."""
     first, second = (client.post(JOBS, json={"overrides": {"retries": 0}}).json() for _ in range(2))
-    made.keeper.step(now())
+    made.reconciler.step(now())
     for job in (first, second):
         write_job_result(made.lake, account(job))
     made.runs.become("completed")
-    plain = keeper.read_job_result
+    plain = reconciler.read_job_result
 
     def away(lake, fleet, job):
         if job == first["id"]:
             raise LakeError("s3://raw: cannot be read: connection refused")
         return plain(lake, fleet, job)
 
-    monkeypatch.setattr(keeper, "read_job_result", away)
-    made.keeper.step(now())
+    monkeypatch.setattr(reconciler, "read_job_result", away)
+    made.reconciler.step(now())
     states = [client.get(f"{JOBS}/{job['id']}").json()["state"] for job in (first, second)]
     assert states == ["queued", "completed"]
     monkeypatch.undo()
-    made.keeper.step(now())
+    made.reconciler.step(now())
     assert client.get(f"{JOBS}/{first['id']}").json()["state"] == "completed"
 
 
@@ -267,34 +267,34 @@ def test_endpoints_that_are_made_at_the_same_moment_are_one(client):
 def test_a_job_is_cancelled_before_and_in_its_run(client, made):
     early = client.post(JOBS, json={}).json()
     assert client.delete(f"{JOBS}/{early['id']}").status_code == 202
-    made.keeper.step(now())
+    made.reconciler.step(now())
     assert client.get(f"{JOBS}/{early['id']}").json()["state"] == "cancelled"
     assert made.runs.started == {}
     job = client.post(JOBS, json={}).json()
-    made.keeper.step(now())
+    made.reconciler.step(now())
     made.runs.become("running")
     assert client.delete(f"{JOBS}/{job['id']}").json()["reason"] == "cancelled by all"
-    made.keeper.step(now())
+    made.reconciler.step(now())
     assert made.runs.cancelled == list(made.runs.started)
     assert client.get(f"{JOBS}/{job['id']}").json()["state"] == "cancelling"
     made.runs.become("cancelled")
-    made.keeper.step(now())
+    made.reconciler.step(now())
     assert client.get(f"{JOBS}/{job['id']}").json()["state"] == "cancelled"
     assert "it is cancelled already" in problem(client.delete(f"{JOBS}/{job['id']}"), 409)["detail"]
 
 
 def test_a_job_that_takes_too_long_is_cancelled_and_has_failed(client, made):
     job = client.post(JOBS, json={"overrides": {"timeout_seconds": 60}}).json()
-    made.keeper.step(now())
+    made.reconciler.step(now())
     made.runs.become("running")
-    made.keeper.step(now() + timedelta(seconds=30))
+    made.reconciler.step(now() + timedelta(seconds=30))
     assert made.runs.cancelled == []
-    made.keeper.step(now() + timedelta(seconds=61))
+    made.reconciler.step(now() + timedelta(seconds=61))
     assert len(made.runs.cancelled) == 1
     (run,) = made.runs.now
     state = made.runs.now[run]
     made.runs.now[run] = type(state)("cancelled", "", state.started_at, state.started_at + timedelta(seconds=62))
-    made.keeper.step(now() + timedelta(seconds=63))
+    made.reconciler.step(now() + timedelta(seconds=63))
     found = client.get(f"{JOBS}/{job['id']}").json()
     assert (found["state"], found["reason"]) == ("failed", "it took longer than 60 seconds")
 
@@ -303,17 +303,17 @@ def test_jobs_wait_while_prefect_is_away(client, made):
     client.post(JOBS, json={})
     made.runs.away = True
     with pytest.raises(Exception, match="connection refused"):
-        made.keeper.step(now())
+        made.reconciler.step(now())
     assert problem(made.nobody.get("/readyz"), 503)["detail"].startswith("Prefect server at")
     made.runs.away = False
-    made.keeper.step(now())
+    made.reconciler.step(now())
     assert len(made.runs.started) == 1
 
 
 def test_what_a_run_said_is_read_in_pieces(client, made):
     job = client.post(JOBS, json={}).json()
     assert client.get(f"{JOBS}/{job['id']}/logs").json() == {"lines": [], "after": 0}
-    made.keeper.step(now())
+    made.reconciler.step(now())
     first = client.get(f"{JOBS}/{job['id']}/logs?limit=3").json()
     rest = client.get(f"{JOBS}/{job['id']}/logs?after={first['after']}").json()
     assert [line["message"] for line in (*first["lines"], *rest["lines"])] == [f"line {number}" for number in range(5)]
@@ -416,7 +416,7 @@ def test_an_upload_is_kept_once_and_named_by_what_it_holds(client, made):
     assert client.post("/v1/batch/rides/uploads?name=rows.csv", content=content).json() == sent
     assert kept.stat().st_mtime_ns == stamp, "it would be another file to the ledger"
     job = client.post(JOBS, json={"inputs": [sent["uri"]]}).json()
-    made.keeper.step(now())
+    made.reconciler.step(now())
     ((_, parameters),) = made.runs.started.values()
     assert parameters["inputs"] == [str(kept)]
     complete(made, job, uri=str(kept))
@@ -431,7 +431,7 @@ def test_an_upload_with_an_odd_name_is_refused(client, name):
 
 def test_output_is_loaded_and_a_signed_link_needs_no_key_until_it_expires(client, made):
     job = client.post(JOBS, json={}).json()
-    made.keeper.step(now())
+    made.reconciler.step(now())
     problem(client.get(f"{JOBS}/{job['id']}/output"), 409)
     problem(client.post(f"{JOBS}/{job['id']}/links"), 409)
     table = made.lake.table("rides", PREDICTIONS)
@@ -458,7 +458,7 @@ def test_output_is_loaded_and_a_signed_link_needs_no_key_until_it_expires(client
 
 def test_output_that_newer_predictions_have_replaced_is_told(client, made):
     job = client.post(JOBS, json={}).json()
-    made.keeper.step(now())
+    made.reconciler.step(now())
     complete(made, job)
     assert "of its 9 predictions 0 are left" in problem(client.get(f"{JOBS}/{job['id']}/output"), 404)["detail"]
 

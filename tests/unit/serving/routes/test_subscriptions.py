@@ -22,7 +22,7 @@ def made(tmp_path):
 
 def completed_job(made, endpoint="rides"):
     job = made.operator.post(f"/v1/batch/{endpoint}/jobs", json={}).json()
-    made.keeper.step(now())
+    made.reconciler.step(now())
     complete(made, job)
     return job
 
@@ -40,7 +40,7 @@ def is_problem(answer, status):
 def test_the_end_of_a_job_is_told_once_it_is_on_record(made):
     subscribe(made)
     job = completed_job(made)
-    assert made.postman.step(now()) == 1
+    assert made.dispatcher.step(now()) == 1
     ((url, secret, identity, body),) = made.sent
     assert (url, secret, identity) == (SUBSCRIBER, SECRET, f"{job['id']}.completed")
     content = json.loads(body)
@@ -48,7 +48,7 @@ def test_the_end_of_a_job_is_told_once_it_is_on_record(made):
     data = content["data"]
     assert (data["id"], data["state"], data["release"], data["predictions"]) == (job["id"], "completed", 3, 9)
     assert data["job"] == job["links"]["self"]
-    assert made.postman.step(now(3600)) == 0
+    assert made.dispatcher.step(now(3600)) == 0
     assert [one["state"] for one in messages(made)] == ["delivered"]
 
 
@@ -57,12 +57,12 @@ def test_failures_and_cancellations_are_told_to_those_who_want_them(made):
     subscribe(made, "failures", events=["job.failed"])
     subscribe(made, "others", endpoint="other")
     made.operator.post("/v1/batch/rides/jobs", json={})
-    made.keeper.step(now())
+    made.reconciler.step(now())
     made.runs.become("failed", "no release")
-    made.keeper.step(now())
+    made.reconciler.step(now())
     cancelled = made.operator.post("/v1/batch/rides/jobs", json={}).json()
     made.operator.delete(cancelled["links"]["self"])
-    made.keeper.step(now())
+    made.reconciler.step(now())
     counts = {name: len(messages(made, name)) for name in ("all", "failures", "others")}
     assert counts == {"all": 2, "failures": 1, "others": 0}
 
@@ -72,12 +72,12 @@ def test_what_is_not_taken_is_sent_again_with_the_same_id_and_given_up_after_two
     completed_job(made)
     made.wrong = "answered with 503"
     moment, gaps = now(), []
-    while made.postman.step(moment):
+    while made.dispatcher.step(moment):
         (one,) = messages(made)
         due = datetime.fromisoformat(one["due_at"])
         assert one["reason"] == "answered with 503"
         gaps.append((due - moment).total_seconds())
-        assert made.postman.step(due - timedelta(seconds=1)) == 0 if one["state"] == "waiting" else True
+        assert made.dispatcher.step(due - timedelta(seconds=1)) == 0 if one["state"] == "waiting" else True
         moment = due
         if one["state"] == "dead":
             break
@@ -89,7 +89,7 @@ def test_what_is_not_taken_is_sent_again_with_the_same_id_and_given_up_after_two
     # Somebody mends the receiver and asks for it again.
     made.wrong = ""
     assert made.operator.post("/v1/subscriptions/app/replay").json() == {"messages": 1}
-    assert made.postman.step(now()) == 1
+    assert made.dispatcher.step(now()) == 1
     (one,) = messages(made)
     assert (one["state"], one["attempts"]) == ("delivered", 1)
     again = made.operator.post("/v1/subscriptions/app/replay", params={"message": one["id"]})
@@ -103,8 +103,8 @@ def test_a_gateway_that_dies_with_a_message_in_its_hand_loses_none(made, tmp_pat
     (claimed,) = made.store.deliveries.claim(now(), now(60), 16)
     assert made.store.deliveries.claim(now(), now(60), 16) == [], "nobody else sends it meanwhile"
     with gateway(tmp_path) as another:
-        assert another.postman.step(now(30)) == 0
-        assert another.postman.step(now(61)) == 1
+        assert another.dispatcher.step(now(30)) == 0
+        assert another.dispatcher.step(now(61)) == 1
         assert [identity for _, _, identity, _ in another.sent] == [claimed.message]
 
 
@@ -185,7 +185,7 @@ def test_an_ended_subscription_is_told_no_more(made):
     subscribe(made)
     completed_job(made)
     assert made.operator.delete("/v1/subscriptions/app").status_code == 204
-    assert made.postman.step(now()) == 0
+    assert made.dispatcher.step(now()) == 0
     completed_job(made)
     assert made.store.deliveries.newest(None, None, 10) == []
 

@@ -42,7 +42,7 @@ def is_problem(answer, status):
 
 def jobs(made, after=60):
     """The jobs of the endpoint, once the files have rested."""
-    made.keeper.step(datetime.now(UTC) + timedelta(seconds=after))
+    made.reconciler.step(datetime.now(UTC) + timedelta(seconds=after))
     return made.operator.get("/v1/batch/rides/jobs?limit=200").json()["jobs"]
 
 
@@ -55,7 +55,7 @@ def test_files_that_land_together_become_one_job(made):
     (job,) = jobs(made)
     assert job["inputs"] == [f"{made.today}/{name}.csv" for name in ("b", "a", "c")]
     assert (job["client"], job["deployment"], job["state"]) == ("hook landing", "blue", "queued")
-    made.keeper.step(datetime.now(UTC))
+    made.reconciler.step(datetime.now(UTC))
     assert len(made.runs.started) == 1
     assert len(jobs(made)) == 1
 
@@ -68,15 +68,15 @@ def test_a_stream_that_never_pauses_is_cut_into_jobs(made):
     row = {"hook": "landing", "key": "x", "uri": f"{made.today}/b.csv", "received_at": later.isoformat()}
     with made.store.database.begin() as connection:
         connection.execute(FILES.insert().values(**row))
-    made.keeper.step(first + timedelta(seconds=59))
+    made.reconciler.step(first + timedelta(seconds=59))
     assert made.operator.get("/v1/batch/rides/jobs").json()["jobs"] == []
-    made.keeper.step(first + timedelta(seconds=61))
+    made.reconciler.step(first + timedelta(seconds=61))
     (job,) = made.operator.get("/v1/batch/rides/jobs").json()["jobs"]
     assert len(job["inputs"]) == 2
 
 
 def test_a_thousand_events_for_a_hundred_files_are_a_hundred_inputs(made):
-    """In random order, with repeats, from many senders at once, while the keeper makes jobs of them."""
+    """In random order, with repeats, from many senders at once, while the reconciler makes jobs of them."""
     put_hook(made, debounce_seconds=0)
     events = [
         {"specversion": "1.0", "id": f"{number % 400}", "source": "s", "type": "created"}
@@ -88,17 +88,17 @@ def test_a_thousand_events_for_a_hundred_files_are_a_hundred_inputs(made):
 
     def gather():
         while not over.is_set():
-            made.keeper.step(datetime.now(UTC))
+            made.reconciler.step(datetime.now(UTC))
 
-    keeper = threading.Thread(target=gather)
-    keeper.start()
+    reconciler = threading.Thread(target=gather)
+    reconciler.start()
     headers = {"Content-Type": "application/cloudevents+json"}
     with ThreadPoolExecutor(16) as pool:
         answers = list(
             pool.map(lambda event: made.operator.post("/v1/triggers/landing", json=event, headers=headers), events)
         )
     over.set()
-    keeper.join()
+    reconciler.join()
     assert {answer.status_code for answer in answers} == {202}
     assert sum(not answer.json()["repeated"] for answer in answers) == 400
     inputs = [uri for job in jobs(made) for uri in job["inputs"]]
@@ -271,7 +271,7 @@ def test_a_hook_may_make_events_for_automations_in_place_of_jobs(made):
         made.operator.post("/v1/triggers/landing", json={"uri": f"{made.today}/{name}.csv"})
     made.runs.away = True
     with pytest.raises(OrchestratorError):
-        made.keeper.step(datetime.now(UTC) + timedelta(seconds=60))
+        made.reconciler.step(datetime.now(UTC) + timedelta(seconds=60))
     made.runs.away = False
     assert jobs(made) == [], "no job, and the event is on record while Prefect is away"
     ((identity, event, fleet, payload),) = made.runs.events
@@ -287,7 +287,7 @@ def test_an_event_that_may_have_been_sent_is_sent_again_with_the_same_id(made):
     made.operator.post("/v1/triggers/landing", json={"uri": f"{made.today}/a.csv"})
     sent, made.store.events.mark_sent = made.store.events.mark_sent, killed
     with pytest.raises(RuntimeError):
-        made.keeper.step(datetime.now(UTC) + timedelta(seconds=60))
+        made.reconciler.step(datetime.now(UTC) + timedelta(seconds=60))
     made.store.events.mark_sent = sent
     jobs(made)
     first, second = made.runs.events
