@@ -1,4 +1,4 @@
-"""Puts the gateway's parts together from the settings."""
+"""Build the gateway's dependencies from the settings."""
 
 import os
 import secrets
@@ -19,7 +19,7 @@ __all__ = ["open_dependencies"]
 
 
 def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
-    """The parts of one gateway. api_url : of the Prefect server."""
+    """Build the dependencies of one gateway. api_url : of the Prefect server."""
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
     if secret is not None:
         check_secret("MYRIAD_WEBHOOK_SECRET", secret)

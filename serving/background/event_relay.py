@@ -1,59 +1,65 @@
-"""Takes news of fleets to subscribers: looks in the lake for what runs have told, and puts messages on record."""
+"""Relay of fleet events: finds what runs have announced in the lake, and puts messages to subscribers on record."""
 
 from datetime import datetime, timedelta
 
 from adapters.gateway.store import GatewayStore
 from adapters.lake.fleet_events import events_since
 from adapters.lake.table import Lake
-from domain.gateway.fleet_events import NEWS
+from domain.gateway.fleet_events import NEWS, FleetEvent
 from domain.gateway.subscriptions import Subscription
 
 __all__ = ["EventRelay"]
 
 _EVERY = timedelta(seconds=5)
 _PER_FLEET = timedelta(milliseconds=50)
-"""Longer between two looks where there are many fleets: each is a request to the store."""
+"""Polls are further apart where there are many fleets: each costs a request to the store."""
 _BEFORE = timedelta(minutes=10)
-"""Clocks of stores differ; news from so shortly before a subscription are told as well."""
+"""Clocks of stores differ; events from so shortly before a subscription are relayed as well."""
 
 
 class EventRelay:
-    """News are told once to each subscriber, whatever dies: the database knows which messages there are."""
+    """Relays each event once to each subscriber, whatever dies: the database knows the messages on record."""
 
     def __init__(self, store: GatewayStore, lake: Lake) -> None:
         self._store, self._lake = store, lake
-        self._wishes: dict[str, datetime] = {}
+        self._relayed_since: dict[str, datetime] = {}
         self._seen = set[str]()
         self._next: datetime | None = None
 
     def step(self, now: datetime) -> int:
-        """Look for news, every few seconds; how many messages came of it. Raises LakeError and GatewayError."""
+        """Look for events, every few seconds; the number of new messages. Raises LakeError and GatewayError."""
         if self._next is not None and now < self._next:
             return 0
         self._next = now + _EVERY
-        wishes = {name: one for name, one in self._store.subscriptions.all().items() if set(one.events) & set(NEWS)}
-        if not wishes:
+        every = self._store.subscriptions.all()
+        subscriptions = {name: item for name, item in every.items() if set(item.events) & set(NEWS)}
+        if not subscriptions:
             return 0
-        subscribed = self._store.subscriptions.changed_at()
-        since = {name: subscribed[name] - _BEFORE for name in wishes}
-        if since != self._wishes:  # A new one has not been told of what the others know.
-            self._wishes, self._seen = since, set()
+        changed_at = self._store.subscriptions.changed_at()
+        since = {name: changed_at[name] - _BEFORE for name in subscriptions}
+        if since != self._relayed_since:  # A new subscription lacks what the others have had.
+            self._relayed_since, self._seen = since, set()
         known = self._lake.fleets()
-        heard = {name: self._fleets(wish, known) for name, wish in wishes.items()}
-        fleets = sorted(set().union(*heard.values()))
+        fleets_of = {name: self._fleets(subscription, known) for name, subscription in subscriptions.items()}
+        fleets = sorted(set().union(*fleets_of.values()))
         self._next += len(fleets) * _PER_FLEET
-        told = 0
+        messages = 0
         for fleet in fleets:
-            for uri, news in events_since(self._lake, fleet, min(since.values()), self._seen):
-                asked = [name for name, wish in wishes.items() if fleet in heard[name] and news.event in wish.events]
-                announce = self._store.deliveries.announce_event
-                told += sum(announce(name, news) for name in asked if news.at >= since[name])
+            listeners = {name: item for name, item in subscriptions.items() if fleet in fleets_of[name]}
+            for uri, event in events_since(self._lake, fleet, min(since.values()), self._seen):
+                messages += sum(self._announce(name, event, since[name], item) for name, item in listeners.items())
                 self._seen.add(uri)
-        return told
+        return messages
 
-    def _fleets(self, wish: Subscription, known: list[str]) -> set[str]:
-        if wish.endpoint is None:
+    def _announce(self, name: str, event: FleetEvent, since: datetime, subscription: Subscription) -> bool:
+        """Put an event on record for a subscriber who asked for its type; whether it is new."""
+        if event.event not in subscription.events or event.at < since:
+            return False
+        return self._store.deliveries.announce_event(name, event)
+
+    def _fleets(self, subscription: Subscription, known: list[str]) -> set[str]:
+        if subscription.endpoint is None:
             return set(known)
-        found = self._store.endpoints.get(wish.endpoint)
-        behind = {one.fleet for one in found[0].deployments.values()} if found else set[str]()
-        return behind.intersection(known)
+        endpoint = self._store.endpoints.get(subscription.endpoint)
+        served = {deployment.fleet for deployment in endpoint[0].deployments.values()} if endpoint else set[str]()
+        return served.intersection(known)

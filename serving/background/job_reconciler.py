@@ -35,16 +35,16 @@ _LOG = logging.getLogger("myriad.gateway")
 _FAILED = {"failed": "the run failed", "crashed": "the run crashed"}
 _MOST_WAIT_S = 30.0
 _SILENCE = timedelta(seconds=90)
-"""A run without a sign of life for so long is gone: nine beats, and longer than a store may be away."""
+"""A run without a heartbeat for so long is gone: nine intervals, and longer than a store may be away."""
 _LOST_RETRIES = 3
-"""A process that was killed is no fault of the job: it is run again so often, whatever its `retries`."""
+"""A killed process is not the job's fault: it is run again up to this often, whatever its `retries`."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _SETTLED_S = 5.0
-"""A file that was written a moment ago may have its event on the way."""
+"""The event of a file that was written a moment ago may still be on its way."""
 _MOST_DEBOUNCES = 6
-"""A stream of files that never pauses is cut into jobs after so many times the pause."""
+"""A stream of files that never pauses is cut into jobs after this many debounce intervals."""
 _REMEMBERED = timedelta(days=8)
-"""Ids of messages; senders try again for days at most, and signatures hold for minutes."""
+"""How long message ids are kept: senders retry for days at most, and signatures hold for minutes."""
 
 
 class Runs(Protocol):
@@ -59,7 +59,7 @@ class Runs(Protocol):
 
 
 class JobReconciler:
-    """Looks after all jobs that are not final, again and again."""
+    """Drives every job that is not final towards its end, one step at a time."""
 
     def __init__(self, store: GatewayStore, runs: Runs, lake: Lake, home: Path, poll_s: float = 1.0) -> None:
         self._store, self._runs, self._lake, self._home, self._poll_s = store, runs, lake, home, poll_s
@@ -78,7 +78,7 @@ class JobReconciler:
         self._thread.join(10)
 
     def wake(self) -> None:
-        """There is something new to do."""
+        """Wake the thread: there is something new to do."""
         self._work.set()
 
     def _run(self) -> None:
@@ -97,7 +97,7 @@ class JobReconciler:
             self._work.wait(wait)
 
     def step(self, now: datetime) -> None:
-        """Make jobs of files that have landed, and look at every unfinished one once.
+        """Turn files that have landed into jobs, and visit every unfinished job once.
 
         One that cannot be looked after, such as while its lake is away, is looked at again the next time and leaves
         the others alone. Raises OrchestratorError if Prefect does not answer, and GatewayError.
@@ -122,7 +122,7 @@ class JobReconciler:
                     self._again_or_fail(job, "Prefect does not know the run any more", now)
 
     def _gather(self, name: str, hook: Trigger, now: datetime) -> None:
-        """Files that have landed become a job once none has come for a while, or the first has waited long enough."""
+        """Turn landed files into a job once none has arrived for a while, or the first has waited long enough."""
         waiting = self._store.triggers.waiting_files(name)
         quiet = timedelta(seconds=hook.debounce_seconds)
         if not waiting or (now - waiting[-1][2] < quiet and now - waiting[0][2] < _MOST_DEBOUNCES * quiet):
@@ -141,7 +141,7 @@ class JobReconciler:
                 self._store.audit.record(f"hook {name}", "job.create", job.id, {"files": len(part)})
 
     def _publish(self, name: str, fleet: str, uris: Sequence[str], keys: Sequence[str]) -> None:
-        """Files become an event for Prefect's automations, on record before it is sent."""
+        """Turn files into an event for Prefect's automations, on record before it is sent."""
         identity = uuid4()
         payload = {"fleet": fleet, "hook": name, "inputs": list(uris), "run_id": f"event-{identity.hex}"}
         body = {"event": FILES_LANDED, "fleet": fleet, "payload": payload}
@@ -149,7 +149,7 @@ class JobReconciler:
             self._store.audit.record(f"hook {name}", "event.create", str(identity), {"files": len(keys)})
 
     def _send_events(self) -> None:
-        """An event may be sent twice, with the same id; none gets lost."""
+        """Send recorded events; one may be sent twice, with the same id, but none is lost."""
         for identity, body in self._store.events.unsent():
             self._runs.emit(identity, body["event"], body["fleet"], body["payload"])
             self._store.events.mark_sent(identity)
@@ -170,7 +170,7 @@ class JobReconciler:
             self._store.triggers.forget_messages(now - _REMEMBERED)
 
     def _sweep(self, name: str, hook: Trigger, now: datetime) -> None:
-        """Note files whose event was lost: they lie where the fleet's input comes from, and its ledger has them not.
+        """Record files whose event was lost: they lie where the fleet's input comes from, and its ledger lacks them.
 
         A file is left to its event as long as that may be on its way: for as long as files rest.
         """
@@ -239,7 +239,7 @@ class JobReconciler:
         self._store.audit.record(job.client, "job.completed", job.id, {"predictions": account.rows})
 
     def _is_gone(self, job: JobRecord, state: RunState, now: datetime) -> bool:
-        """Whether the run's process has died without telling Prefect, as one that is killed does."""
+        """Whether the run's process died without telling Prefect, as a killed one does."""
         if state.started_at is None or now - state.started_at < _SILENCE:
             return False
         beat = last_heartbeat(self._lake, job.fleet, job.id)
@@ -281,7 +281,7 @@ class JobReconciler:
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
-    """One that cannot be looked after now is told in the log; Prefect or the database being away is for all of them."""
+    """Log the failure of one job; an unreachable Prefect server or database concerns all of them, and is raised."""
     try:
         yield
     except (OrchestratorError, GatewayError):

@@ -1,4 +1,4 @@
-"""Sends what subscribers are to be told, again and again until it is taken, or given up after two days."""
+"""Deliver webhooks with retries for up to two days."""
 
 import logging
 import threading
@@ -14,15 +14,15 @@ from domain.gateway.subscriptions import Subscription, check_target, pause
 __all__ = ["Send", "WebhookDispatcher"]
 
 Send = Callable[[str, str, str, str], str]
-"""url, secret, id, body -> empty, or what went wrong."""
+"""Sends a message: url, secret, id, body -> empty, or the reason of its failure."""
 _LOG = logging.getLogger("myriad.gateway")
 _AT_ONCE = 16
 _LEASE = timedelta(seconds=60)
-"""A gateway that dies with a message in its hand: another one sends it after this, or it does itself."""
+"""After this, a message that a dead gateway had claimed is sent by another one, or by itself once restarted."""
 
 
 class WebhookDispatcher:
-    """Looks for messages that are due. A message may arrive twice, with the same id; none gets lost."""
+    """Delivers messages that are due. One may arrive twice, with the same id; none is lost."""
 
     def __init__(
         self, store: GatewayStore, send: Send, secret: str | None, hosts: tuple[str, ...], poll_s: float = 1.0
@@ -51,7 +51,7 @@ class WebhookDispatcher:
                 self._over.wait(10)
 
     def step(self, now: datetime) -> int:
-        """Send what is due, several at the same time; how many messages that were."""
+        """Send due messages, several at a time; their number."""
         due = self._store.deliveries.claim(now, now + _LEASE, _AT_ONCE)
         if not due:
             return 0

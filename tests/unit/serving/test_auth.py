@@ -1,4 +1,4 @@
-"""What is refused: unauthenticated clients, keys that do not reach, too much at once. Over every route of the OpenAPI document."""
+"""Refusals, over every route of the OpenAPI document: no key, keys that do not reach, too much at once."""
 
 import http.client
 from datetime import UTC, datetime, timedelta
