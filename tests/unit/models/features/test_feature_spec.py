@@ -12,28 +12,28 @@ from models.features.feature_spec import STATES, FeatureSpec, base_features, fea
 from models.features.panel import Panel
 
 
-def contract(**changes):
+def spec(**changes):
     plain = {"season": 4, "horizon": 5, "lags": (1, 3), "season_lags": 2, "windows": (2, 6), "harmonics": 2}
     return FeatureSpec("forecast", **(plain | {"frequency": "Q", "numeric": ("price",)} | changes))
 
 
-def slow(values, ends, covariates, contract, origin, step):
+def slow(values, ends, covariates, spec, origin, step):
     """One row of base features by the definition; values of one segment from its start, origin an index of them."""
     history = list(values[: origin + 1])
     mean = sum(history) / len(history) if history else 0.0
     row = [float(step)]
-    for lag in contract.lags:
+    for lag in spec.lags:
         row.append(history[-lag] if lag <= len(history) else mean)
-    for past in range(contract.season_lags):
-        back = -(-step // contract.season) + past
-        index = origin + step - back * contract.season
+    for past in range(spec.season_lags):
+        back = -(-step // spec.season) + past
+        index = origin + step - back * spec.season
         row.append(history[index] if index >= 0 else mean)
-    for window in contract.windows:
+    for window in spec.windows:
         recent = history[-window:]
         row.append(sum(recent) / len(recent) if recent else 0.0)
-    phase = (ends - (len(values) - 1) + origin + step) % contract.season
-    for k in range(1, contract.harmonics + 1):
-        angle = 2 * np.pi * k * phase / contract.season
+    phase = (ends - (len(values) - 1) + origin + step) % spec.season
+    for k in range(1, spec.harmonics + 1):
+        angle = 2 * np.pi * k * phase / spec.season
         row += [np.sin(angle), np.cos(angle)]
     return [*row, *covariates[origin + step]]
 
@@ -43,7 +43,7 @@ def slow(values, ends, covariates, contract, origin, step):
 def test_features_equal_the_slow_obvious_implementation(data):
     season = data.draw(st.sampled_from([1, 2, 4, 7]))
     horizon = data.draw(st.integers(1, 9))
-    chosen = contract(
+    chosen = spec(
         season=season,
         horizon=horizon,
         season_lags=0 if season == 1 else data.draw(st.integers(0, 2)),
@@ -70,7 +70,7 @@ def test_features_equal_the_slow_obvious_implementation(data):
 
 def test_lags_reaching_before_the_start_are_the_mean_up_to_the_origin():
     panel = panel_of([2.0, 4.0, 9.0])
-    chosen = contract(season=1, season_lags=0, harmonics=0, numeric=(), lags=(1, 3), windows=(2,), horizon=1)
+    chosen = spec(season=1, season_lags=0, harmonics=0, numeric=(), lags=(1, 3), windows=(2,), horizon=1)
     found = base_features(panel, np.zeros((1, 4, 0)), chosen, np.array([0, 1, 2]))[0, :, 0]
     assert found.tolist() == [[1.0, 2.0, 2.0, 2.0], [1.0, 4.0, 3.0, 3.0], [1.0, 9.0, 2.0, 6.5]]
 
@@ -88,30 +88,30 @@ def test_values_after_the_origin_change_nothing():
     other = Panel(changed, panel.lengths, panel.ends, 4)
     origins = np.arange(20, 31)
     np.testing.assert_array_equal(
-        base_features(panel, covariates, contract(), origins), base_features(other, covariates, contract(), origins)
+        base_features(panel, covariates, spec(), origins), base_features(other, covariates, spec(), origins)
     )
 
 
 def test_a_panel_that_ends_at_the_origin_gives_the_same_features():
     panel, covariates = wide_panel()
-    longer = base_features(panel, covariates, contract(), np.array([30]))
-    shorter = base_features(panel.truncate(9), covariates[:, :36], contract(), np.array([30]))
+    longer = base_features(panel, covariates, spec(), np.array([30]))
+    shorter = base_features(panel.truncate(9), covariates[:, :36], spec(), np.array([30]))
     np.testing.assert_array_equal(longer, shorter)
 
 
 def test_a_segment_alone_gives_the_same_features_as_in_a_batch():
     panel, covariates = wide_panel()
-    batch = base_features(panel, covariates, contract(), np.array([39]))
+    batch = base_features(panel, covariates, spec(), np.array([39]))
     for row in range(5):
         length = int(panel.lengths[row])
         alone = Panel(panel.values[[row], 40 - length :], panel.lengths[[row]], panel.ends[[row]], 4)
-        found = base_features(alone, covariates[[row], 40 - length :], contract(), np.array([length - 1]))
+        found = base_features(alone, covariates[[row], 40 - length :], spec(), np.array([length - 1]))
         np.testing.assert_array_equal(found[0], batch[row])
 
 
 def test_covariates_are_those_of_the_target_period():
     panel, covariates = wide_panel()
-    found = base_features(panel, covariates, contract(), np.array([10, 39]))
+    found = base_features(panel, covariates, spec(), np.array([10, 39]))
     np.testing.assert_array_equal(found[..., -1], covariates[:, [[11, 12, 13, 14, 15], [40, 41, 42, 43, 44]], 0])
 
 
@@ -144,7 +144,7 @@ def test_the_anchor_is_the_longest_window_however_the_fleet_lists_them(fleet):
 
 
 def test_design_holds_every_base_column_once_and_the_anchor_among_its_values(fleet):
-    chosen = contract(categories={"promo": ("a", "b")}, states=("ses",))
+    chosen = spec(categories={"promo": ("a", "b")}, states=("ses",))
     design = chosen.design
     assert sorted((*design.values, *design.others)) == list(range(len(chosen.base)))
     assert design.anchor in design.values
@@ -153,14 +153,14 @@ def test_design_holds_every_base_column_once_and_the_anchor_among_its_values(fle
 
 
 def test_categories_keep_their_order_through_json():
-    chosen = contract(categories={"weather": ("wet", "dry"), "dest": ("LAX",)})
+    chosen = spec(categories={"weather": ("wet", "dry"), "dest": ("LAX",)})
     assert FeatureSpec.from_json(chosen.to_json()).covariates == ("price", "weather=wet", "weather=dry", "dest=LAX")
 
 
 def test_features_have_one_column_a_name():
     panel, covariates = wide_panel()
-    found = base_features(panel, covariates, contract(), np.array([39]))
-    assert found.shape[-1] == len(contract().base)
+    found = base_features(panel, covariates, spec(), np.array([39]))
+    assert found.shape[-1] == len(spec().base)
 
 
 @settings(max_examples=40)

@@ -12,7 +12,7 @@ from models.features.feature_spec import FeatureSpec
 from models.features.series import build_series, encode_covariates, future_covariates
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-CONTRACT = FeatureSpec("forecast", season=7, numeric=("price",), categories={"promo": ("no", "yes")})
+SPEC = FeatureSpec("forecast", season=7, numeric=("price",), categories={"promo": ("no", "yes")})
 NAN = np.nan
 
 
@@ -31,8 +31,8 @@ def rows_of(*rows):
     )
 
 
-def built(rows, gaps="interpolate", contract=CONTRACT):
-    return build_series(rows, contract, Time(column="day", frequency="D", gaps=gaps))
+def built(rows, gaps="interpolate", spec=SPEC):
+    return build_series(rows, spec, Time(column="day", frequency="D", gaps=gaps))
 
 
 def plain(segment, days, targets):
@@ -103,7 +103,7 @@ def test_a_long_history_keeps_its_newest_part_even_if_the_cut_falls_into_a_gap(m
 
 def test_covariates_are_indicators_carried_over_gaps():
     rows = rows_of(("a", 0, 1.0, None, "yes", False), ("a", 1, 1.0, 7.0, None, False), ("a", 3, 1.0, 9.0, "new", False))
-    assert encode_covariates(rows, CONTRACT)[:, 1:].tolist() == [[0, 1], [0, 0], [0, 0]]
+    assert encode_covariates(rows, SPEC)[:, 1:].tolist() == [[0, 1], [0, 0], [0, 0]]
     assert built(rows).covariates.tolist() == [[[7, 0, 1], [7, 0, 0], [7, 0, 0], [9, 0, 0]]]
 
 
@@ -124,7 +124,7 @@ def test_future_covariates_are_the_given_ones_or_the_last_known():
 
 def test_nothing_is_carried_where_a_fleet_has_no_covariates():
     bare = FeatureSpec("forecast")
-    found = built(rows_of(*plain("a", [0, 1], [1, 2])), contract=bare)
+    found = built(rows_of(*plain("a", [0, 1], [1, 2])), spec=bare)
     covariates, carried = future_covariates(found, 3, {})
     assert covariates.shape == (1, 3, 0)
     assert not carried.any()

@@ -51,13 +51,13 @@ def test_hopeless_member_gets_nothing() -> None:
     assert ensemble_weights(np.array([[[1.0, 1.0, 20.0]]])).tolist() == [[0.5, 0.5, 0.0]]
 
 
-def test_combine_shares_the_weight_of_a_missing_forecast() -> None:
+def test_the_ensemble_shares_the_weight_of_a_missing_forecast() -> None:
     forecasts = np.array([[[1.0, 2.0], [3.0, NAN], [NAN, NAN]]])
     np.testing.assert_allclose(ensemble(forecasts, np.array([[0.25, 0.75, 0.0]])), [[2.5, 2.0]])
     assert np.isnan(ensemble(forecasts, np.array([[0.0, 0.0, 1.0]]))).all()
 
 
-def test_combination_wins_unless_a_member_leads_by_far() -> None:
+def test_the_ensemble_wins_unless_a_candidate_leads_by_far() -> None:
     errors = np.array([[[0.9, 2.0]], [[0.4, 2.0]], [[NAN, NAN]]])
     combined = np.array([[1.0], [1.0], [NAN]])
     assert choose(errors, combined, np.array([3, 0])).tolist() == [ENSEMBLE_INDEX, 0, ENSEMBLE_INDEX]

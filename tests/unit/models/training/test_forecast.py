@@ -22,8 +22,8 @@ LIGHTGBM = {"name": "lightgbm", "params": {"n_estimators": 8, "min_child_samples
 SMOOTHING = ["seasonal_naive", "moving_average", "ses", "holt_damped", "ets", "theta", "adida", "croston"]
 
 
-def trained(fleet, series, contract=None):
-    return train_forecast(series, fleet, contract or feature_spec_of(fleet, {}))
+def trained(fleet, series, spec=None):
+    return train_forecast(series, fleet, spec or feature_spec_of(fleet, {}))
 
 
 def monthly(fleet, candidates, **changes):
@@ -39,11 +39,11 @@ def histories(*lengths, seed=0):
 
 def own_rows(result, series, index):
     """The features that a result's graph reads at the end of its series, [H, k]."""
-    contract = FeatureSpec.from_json(metadata_of(result.graph)["myriad.contract"])
+    spec = FeatureSpec.from_json(metadata_of(result.graph)["myriad.contract"])
     parameters = {name: [given] for name, given in json.loads(result.parameters).items()}
     one = series.take([index])
-    last = np.repeat(one.covariates[:, -1:], contract.horizon, axis=1)
-    return forecast_features(one.panel, np.concatenate([one.covariates, last], axis=1), contract, parameters)[0]
+    last = np.repeat(one.covariates[:, -1:], spec.horizon, axis=1)
+    return forecast_features(one.panel, np.concatenate([one.covariates, last], axis=1), spec, parameters)[0]
 
 
 # --- folds
@@ -192,7 +192,7 @@ def test_a_candidate_that_fails_leaves_the_others_and_the_neighbours_untouched(f
     assert np.isnan(refused["guest"]) == (name != "Mean")
 
 
-def test_where_every_candidate_fails_the_segment_says_so(fleet):
+def test_a_segment_whose_every_candidate_fails_has_a_reason(fleet):
     (result,) = trained(monthly(fleet, [mannered("RaisesAtPrediction")]), series_of(*histories(60), season=12))
     assert result.failed
     assert result.reason == "no candidate gave a finite forecast (guest: not today)"
@@ -211,7 +211,7 @@ def test_a_candidate_without_onnx_form_is_passed_over_for_the_next(fleet):
     assert alone.reason.startswith("guest cannot be exported: Mean has no ONNX form")
 
 
-def test_a_graph_off_by_too_much_is_passed_over_and_the_last_reason_is_told(fleet, monkeypatch):
+def test_a_graph_off_by_too_much_is_passed_over_and_the_last_reason_is_recorded(fleet, monkeypatch):
     series = series_of(*histories(80), season=12)
     chosen = monthly(fleet, ["seasonal_naive", "ses", "ridge"])
     winner = trained(chosen, series)[0].candidate
@@ -243,9 +243,9 @@ def test_a_batched_graph_that_gives_something_else_is_not_used(fleet, monkeypatc
     """The result of the graph alone decides; then all graphs run alone."""
     plain, calls = runtime.run_each, []
 
-    def spoiled(graphs, features, contract):
+    def spoiled(graphs, features, spec):
         calls.append(len(graphs))
-        found = plain(graphs, features, contract)
+        found = plain(graphs, features, spec)
         if len(graphs) > 1:
             found[1] = replace(found[1], prediction=found[1].prediction * 2)
             found[0] = replace(found[0], prediction=found[0].prediction + 1)
@@ -272,7 +272,7 @@ def test_a_graph_that_cannot_be_run_leaves_the_latency_of_others_known(fleet, mo
 # --- choice and intervals
 
 
-def test_the_combination_gives_way_to_a_naive_forecast_that_beats_it_beyond_the_gate(fleet):
+def test_a_naive_forecast_that_beats_the_ensemble_beyond_the_gate_replaces_it(fleet):
     season = np.tile(np.array([10.0, 200.0, 30.0, 400.0, 50.0, 600.0, 7.0, 80.0, 9.0, 100.0, 11.0, 120.0]), 8)
     noisy = season + np.random.default_rng(0).normal(0.0, 1.0, 96)
     candidates = ["seasonal_naive", {"name": "linear", "estimator": "sklearn.linear_model.LinearRegression"}]
@@ -292,7 +292,7 @@ def test_without_combination_a_single_candidate_wins(fleet):
     assert [rank.candidate for rank in result.ranks] == ["seasonal_naive", "ses"]
 
 
-def test_members_are_combined_as_the_graph_does_before_the_minimum_applies(fleet):
+def test_the_ensemble_combines_forecasts_before_the_minimum_applies_as_the_graph_does(fleet):
     """One member far below the minimum must count as far below in the backtest, too."""
     folds = Folds(
         actual=np.array([[[10.0], [10.0]]]),
@@ -334,10 +334,10 @@ def test_a_forecast_follows_new_observations_without_retraining(fleet, name):
 
 
 def test_features_of_segments_without_parameters_are_zeros_where_states_would_be():
-    contract = FeatureSpec("forecast", season=4, horizon=2, windows=(2,), states=("ses", "theta"))
+    spec = FeatureSpec("forecast", season=4, horizon=2, windows=(2,), states=("ses", "theta"))
     panel = panel_of([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], season=4)
     given_one = {"ses": [{}, {"alpha": 0.5, "beta": 0.0, "damping": 0.0, "factors": [1.0] * 4}]}
-    found = forecast_features(panel, np.zeros((2, 5, 0)), contract, given_one)
+    found = forecast_features(panel, np.zeros((2, 5, 0)), spec, given_one)
     assert found.shape == (2, 2, 10)
     assert not found[0, :, 2:].any()
     assert found[1, :, 2:6].any()

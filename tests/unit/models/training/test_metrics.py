@@ -68,7 +68,7 @@ def test_a_batch_equals_its_windows_one_by_one(metric):
             assert found[s, f] == pytest.approx(error(actual[s, f], predicted[s, f], metric, scale[s, 0]))
 
 
-def test_weights_are_what_a_window_counts():
+def test_weights_of_windows():
     actual = np.array([[3.0, -1.0, NAN], [NAN, NAN, NAN]])
     assert point_weights(actual, "wape").tolist() == [4.0, 0.0]
     assert point_weights(actual, "mae").tolist() == point_weights(actual, "rmse").tolist() == [2.0, 0.0]
