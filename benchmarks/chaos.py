@@ -27,6 +27,7 @@ from mlflow import MlflowClient
 
 from adapters.settings import quiet_telemetry
 from adapters.sources.fleet_files import load_fleet
+from benchmarks.killing import kill_family
 from benchmarks.machine import describe
 from tests.support.compare_lakes import differences, tables_below
 
@@ -99,10 +100,10 @@ class Chaos:
                 if kill_after_s is not None:
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(kill_after_s)
-                    _kill_worker(process) if worker else _kill_all(process)
+                    _kill_worker(process) if worker else kill_family(process)
                 process.wait(LIMIT_S)
             finally:
-                _kill_all(process)
+                kill_family(process)
             log.seek(0)
             return Attempt(time.monotonic() - began, process.returncode, log.read().splitlines())
 
@@ -154,19 +155,6 @@ def _environment(home: Path) -> dict[str, str]:
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }
-
-
-def _kill_all(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to the process group, and to what has left it: servers and workers have groups of their own."""
-    processes: list[psutil.Process] = []
-    with suppress(psutil.NoSuchProcess):
-        processes = psutil.Process(process.pid).children(recursive=True)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    for one in processes:
-        with suppress(psutil.NoSuchProcess):
-            one.kill()
-    psutil.wait_procs(processes, timeout=10)
 
 
 def _kill_worker(process: subprocess.Popen[bytes]) -> None:

@@ -42,6 +42,7 @@ from adapters.lake.table import Lake
 from adapters.local_stack import LocalStack
 from adapters.sources.fleet_files import load_fleet
 from adapters.sources.simulated import simulate_fleet
+from benchmarks.killing import kill_family
 from benchmarks.machine import describe
 from domain.data.tables import PREDICTIONS
 from tests.support.compare_lakes import differences, tables_in
@@ -172,7 +173,7 @@ class Faults:
             except subprocess.TimeoutExpired:
                 return told, attempt, f"the run hangs: {_end_of(log)}"
             finally:
-                _end(process)
+                kill_family(process)
             if process.returncode == 0:
                 return told, attempt, ""
             if kind not in ("coordinator", "run"):
@@ -196,7 +197,7 @@ class Faults:
         if kind in ("worker", "writer"):
             return f"{told}: {self._kill_workers(1)} worker"
         if kind == "run":
-            _end(process)
+            kill_family(process)
             return f"{told}: the run and {self._kill_workers(99)} workers"
         self.stack.hold(kind)
         time.sleep(self.away_s)
@@ -206,7 +207,7 @@ class Faults:
     def _between_staging_and_commit(self, process: "subprocess.Popen[bytes]", log: Path) -> str:
         """The line that tells of the last bucket is printed when all of them are staged and nothing is committed."""
         _await(log, "score", process)
-        _end(process)
+        kill_family(process)
         return "after the last bucket of score was staged: the coordinator"
 
     def _kill_workers(self, most: int) -> int:
@@ -315,24 +316,11 @@ def _await(log: Path, stage: str, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.02)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """SIGKILL to the run and to what it started."""
-    below: list[psutil.Process] = []
-    with suppress(psutil.Error):
-        below = psutil.Process(process.pid).children(recursive=True)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    for one in below:
-        with suppress(psutil.Error):
-            one.kill()
-    process.wait()
-
-
 def _succeeded(process: "subprocess.Popen[bytes]", log: Path) -> None:
     try:
         process.wait(LIMIT_S)
     finally:
-        _end(process)
+        kill_family(process)
     if process.returncode:
         raise SystemExit(f"the undisturbed run failed with {process.returncode}: {_end_of(log)}")
 
