@@ -1,11 +1,11 @@
-"""Brings the local stack up: a Prefect server, the fleets' deployments, and a worker that runs them."""
+"""Brings the local server up: a Prefect server, the fleets' deployments, and a worker that runs them."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.orchestration.local_server import WORKER, LocalServer, Stacks, healthy
+from adapters.orchestration.local_server import WORKER, LocalServer, LocalServerManager, healthy
 from adapters.settings import Settings, embedded_defaults
 from adapters.sources.fleet_files import load_fleet
 from domain.errors import FleetError, OrchestratorError
@@ -69,66 +69,74 @@ def _planned(fleets: Mapping[str, str]) -> "list[Deployment]":
 
 
 def bring_up(
-    stacks: Stacks, settings: Settings, port: int | None, references: Sequence[str], tell: Callable[[str], None]
+    manager: LocalServerManager,
+    settings: Settings,
+    port: int | None,
+    references: Sequence[str],
+    tell: Callable[[str], None],
 ) -> LocalServer:
-    """Starts what is missing of the stack, deploys the fleets, and waits until all of it works.
+    """Starts what is missing of the server, deploys the fleets, and waits until all of it works.
 
     references : fleets to deploy; without any, those in `fleets/`, unless all runs already.
-    A stack that was started here is stopped again when any of that fails.
+    A server that was started here is stopped again when any of that fails.
     """
-    before = stacks.found()
+    before = manager.running()
     if before is not None and port not in (None, before.port):
         raise OrchestratorError(f"Prefect runs at port {before.port} already; first stop it: myriad down")
     if before is not None and before.complete and not references:
-        _check_health(stacks, before)
+        _check_health(manager, before)
         tell("runs already")
         return before
     fleets = find_fleets(settings, references, tell)
     try:
-        return _completed(stacks, before or LocalServer(port or DEFAULT_PORT), settings, fleets, tell)
+        return _completed(manager, before or LocalServer(port or DEFAULT_PORT), settings, fleets, tell)
     except BaseException:
         if before is None:
-            stacks.stop()
+            manager.stop()
         raise
 
 
-def _check_health(stacks: Stacks, stack: LocalServer) -> None:
-    if not healthy(stack.api_url, limit_s=10.0):
-        log = stacks.logs["server"]
-        raise OrchestratorError(f"the Prefect server does not answer at {stack.api_url}; see {log}, then: myriad down")
+def _check_health(manager: LocalServerManager, server: LocalServer) -> None:
+    if not healthy(server.api_url, limit_s=10.0):
+        log = manager.logs["server"]
+        raise OrchestratorError(f"the Prefect server does not answer at {server.api_url}; see {log}, then: myriad down")
 
 
 def _completed(
-    stacks: Stacks, stack: LocalServer, settings: Settings, fleets: Mapping[str, str], tell: Callable[[str], None]
+    manager: LocalServerManager,
+    server: LocalServer,
+    settings: Settings,
+    fleets: Mapping[str, str],
+    tell: Callable[[str], None],
 ) -> LocalServer:
-    api_url = stack.api_url
-    if stack.child("server") is None:
-        tell(f"starting the Prefect server at port {stack.port} ...")
-        stack = stacks.start(stack, "server")
+    api_url = server.api_url
+    if server.child("server") is None:
+        tell(f"starting the Prefect server at port {server.port} ...")
+        server = manager.start(server, "server")
     embedded_defaults(settings)
     planned = _planned(fleets)
-    stacks.await_ready(stack, "server", lambda: healthy(api_url))
+    manager.await_ready(server, "server", lambda: healthy(api_url))
 
     from adapters.orchestration.deployments import Orchestrator
 
     orchestrator = Orchestrator(api_url)
     orchestrator.ensure_pool()
-    if stack.child("worker") is None:
+    if server.child("worker") is None:
         if orphans := orchestrator.crash_orphans():
             tell(f"marked {orphans} runs as crashed that had been stopped with an earlier worker")
         tell("starting a worker ...")
-        stack = stacks.start(stack, "worker")
+        server = manager.start(server, "worker")
     if planned:
         tell(f"deploying {', '.join(fleets)} ...")
         orchestrator.deploy(planned)
-    began = min(child.began for child in stack.children if child.role == "worker")
-    stacks.await_ready(stack, "worker", lambda: orchestrator.worker_seen(WORKER, began))
-    return stack
+    began = min(child.began for child in server.children if child.role == "worker")
+    manager.await_ready(server, "worker", lambda: orchestrator.worker_seen(WORKER, began))
+    return server
 
 
-def watch(stacks: Stacks, stack: LocalServer) -> None:
+def watch(manager: LocalServerManager, server: LocalServer) -> None:
     """Until the server or the worker ends, which raises OrchestratorError."""
-    while all(stack.child(child.role) for child in stack.children):
+    while all(server.child(child.role) for child in server.children):
         time.sleep(_WATCH_S)
-    gone = next(child.role for child in stack.children if not child.process())
-    raise OrchestratorError(f"the Prefect {gone} has ended; see {stacks.logs[gone]}")
+    gone = next(child.role for child in server.children if not child.process())
+    raise OrchestratorError(f"the Prefect {gone} has ended; see {manager.logs[gone]}")

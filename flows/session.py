@@ -75,8 +75,8 @@ def open_session(
     context = RunContext(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
     if settings.mlflow_uri.startswith("sqlite:///"):
         Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    behind = DirectAccess(settings.registry_database, settings.registry_files)
-    registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts, behind=behind)
+    direct_access = DirectAccess(settings.registry_database, settings.registry_files)
+    registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts, direct_access=direct_access)
     with _alone(context, exclusive), subscribed(log_progress), open_workers(settings) as opened:
         root = str(flow_run.flow_name or "command")
         session = Session(Run(context, opened), registry, settings, (fleet, lake, context.run_id), root)

@@ -1,4 +1,4 @@
-"""Identity of our own code: other code may give other results."""
+"""Identity of the installed code: other code may give other results."""
 
 import hashlib
 from functools import cache
@@ -7,13 +7,13 @@ from pathlib import Path
 
 __all__ = ["code_digest"]
 
-_PACKAGES = ("adapters", "models", "tasks")
-"""What decides over results; found by name, since adapters do not import tasks."""
+_PACKAGES = ("domain", "models", "adapters", "tasks")
+"""Packages that decide results, found by name, since adapters do not import tasks."""
 
 
 @cache
 def code_digest() -> str:
-    """16 hex digits over our source files: the same on every host that has the same version."""
+    """Return 16 hex digits over the source files: the same on every host with the same version."""
     state = hashlib.blake2b(digest_size=8)
     for name in _PACKAGES:
         spec = find_spec(name)

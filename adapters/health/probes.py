@@ -97,8 +97,8 @@ def registry(settings: Settings) -> Iterator[Check]:
     elif not settings.tracking_uri and not settings.path("var/mlflow/mlflow.db").exists():
         yield Check("registry", "database", "unused", "made by the first run, below var/mlflow")
         return
-    behind = DirectAccess(settings.registry_database, settings.registry_files)
-    path = Registry(settings.mlflow_uri, settings.mlflow_artifacts, behind=behind).path
+    direct_access = DirectAccess(settings.registry_database, settings.registry_files)
+    path = Registry(settings.mlflow_uri, settings.mlflow_artifacts, direct_access=direct_access).path
     slow = path == "api"
     found = "one model after another, by MLflow's API" if slow else "in bulk"
     way_out = "set MYRIAD_REGISTRY_DATABASE to the server's database, which is many times faster" if slow else ""
@@ -107,10 +107,10 @@ def registry(settings: Settings) -> Iterator[Check]:
 
 def prefect(settings: Settings) -> Iterator[Check]:
     """Reachable, version, account."""
-    from adapters.orchestration.local_server import Stacks, healthy
+    from adapters.orchestration.local_server import LocalServerManager, healthy
 
     url = os.environ.get("PREFECT_API_URL", "")
-    stack = Stacks(settings, os.environ).found()
+    stack = LocalServerManager(settings, os.environ).running()
     if not url and stack is not None and healthy(stack.api_url):
         url = stack.api_url
     if not url:

@@ -22,7 +22,16 @@ from adapters.compute.processes import Known, end_family
 from adapters.settings import Settings, stack_environment
 from domain.errors import OrchestratorError
 
-__all__ = ["WORKER", "Child", "LocalServer", "Stacks", "described", "healthy", "join_server", "running_server"]
+__all__ = [
+    "WORKER",
+    "Child",
+    "LocalServer",
+    "LocalServerManager",
+    "describe_server",
+    "healthy",
+    "join_server",
+    "running_server",
+]
 
 HOST = "127.0.0.1"
 WORKER = "myriad"
@@ -94,7 +103,7 @@ def running_server(settings: Settings) -> str | None:
 
         check_prefect(named)
         return named
-    stack = Stacks(settings, os.environ).found()
+    stack = LocalServerManager(settings, os.environ).running()
     return stack.api_url if stack and stack.child("server") and healthy(stack.api_url) else None
 
 
@@ -109,7 +118,7 @@ def join_server(settings: Settings) -> None:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 
-def described(stack: LocalServer, logs: Mapping[Role, Path]) -> Iterator[str]:
+def describe_server(stack: LocalServer, logs: Mapping[Role, Path]) -> Iterator[str]:
     """What a person needs of a running stack: links, processes, logs, and how to use and stop it."""
     yield f"Prefect      {stack.ui_url}"
     yield f"deployments  {stack.ui_url}/deployments"
@@ -120,7 +129,7 @@ def described(stack: LocalServer, logs: Mapping[Role, Path]) -> Iterator[str]:
     yield "stop         myriad down"
 
 
-class Stacks:
+class LocalServerManager:
     """Starts, finds and stops the one stack of a home."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
@@ -143,7 +152,7 @@ class Stacks:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def found(self) -> LocalServer | None:
+    def running(self) -> LocalServer | None:
         """The stack on record with the processes that are still alive; None where there are none."""
         try:
             content = json.loads(self._record.read_text(encoding="utf-8"))
@@ -191,7 +200,7 @@ class Stacks:
 
     def stop(self, grace_s: float = _STOP_GRACE_S) -> tuple[Child, ...]:
         """End the worker, then the server, with all that they started; returns what was stopped."""
-        stack = self.found()
+        stack = self.running()
         stopped = sorted(stack.children, key=lambda child: child.role == "server") if stack else []
         for child in stopped:
             process = child.process()

@@ -27,14 +27,14 @@ _LISTINGS_AT_ONCE = 16
 class Artifacts:
     """The artifact stores that a tracking server or database points at."""
 
-    def __init__(self, client: "MlflowClient", tracking_uri: str, behind: DirectAccess) -> None:
+    def __init__(self, client: "MlflowClient", tracking_uri: str, direct_access: DirectAccess) -> None:
         self._client = client
         self._tracking_uri = tracking_uri
-        self._behind = behind
+        self._direct_access = direct_access
 
     def incomplete(self, versions: Sequence[StoredVersion]) -> list[StoredVersion]:
         """Those versions whose graph or MLmodel file is missing or empty."""
-        local = {version: self._behind.folder(version.source) for version in versions}
+        local = {version: self._direct_access.folder(version.source) for version in versions}
         remote = [version for version, folder in local.items() if folder is None]
         with ThreadPoolExecutor(_LISTINGS_AT_ONCE) as pool:
             complete = dict(zip(remote, pool.map(lambda version: self._listed(version.source), remote), strict=True))
@@ -48,7 +48,7 @@ class Artifacts:
             parent, _, name = version.source.rstrip("/").rpartition("/")
             folders[parent].append(replace(model_directory(entry, version.run_id, version.made_ms), name=name))
         for parent, directories in folders.items():
-            if self._behind.write(parent, directories):
+            if self._direct_access.write(parent, directories):
                 continue
             try:
                 self._upload(parent, directories)
@@ -93,7 +93,7 @@ class Artifacts:
     def _read(self, uri: str, what: str) -> bytes:
         from mlflow.artifacts import download_artifacts
 
-        path = self._behind.folder(uri)
+        path = self._direct_access.folder(uri)
         try:
             if path is not None:
                 return path.read_bytes()

@@ -1,4 +1,4 @@
-"""What stands behind a tracking server, for a process that may write to it directly."""
+"""Direct access to the database and the files of a tracking server, for a process that may write to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,29 +16,28 @@ _PROXIED = "mlflow-artifacts"
 
 @dataclass(frozen=True)
 class DirectAccess:
-    """The server's parts; an empty one is used through the server.
+    """Database and files of a tracking server; an empty one is used through the server.
 
-    database : its database, in which models are registered in bulk. files : where it keeps what it calls
-    `mlflow-artifacts:/`, a folder or an s3:// uri.
+    database : registers models in bulk. files : the folder or s3:// uri that the server calls `mlflow-artifacts:/`.
     """
 
     database: str = ""
     files: str = ""
 
     def place(self, uri: str) -> str:
-        """Where the artifact that the server knows under `uri` really is, as far as that is known."""
+        """Return the real location of an artifact that the server knows as `uri`, as far as it is known."""
         parts = urlsplit(uri)
         return f"{self.files.rstrip('/')}{parts.path}" if self.files and parts.scheme == _PROXIED else uri
 
     def write(self, uri: str, directories: Sequence[ModelDirectory]) -> bool:
-        """Write model directories below `uri`; False where that can only be done through MLflow."""
+        """Write model directories below `uri`; False where only MLflow can do that."""
         place = self.place(uri)
         folder = local_path(place)
         try:
             if folder is not None:
                 write_directories(folder, directories)
             elif place.startswith("s3://"):
-                files = {f"{one.name}/{name}": content for one in directories for name, content in one.files.items()}
+                files = {f"{item.name}/{name}": content for item in directories for name, content in item.files.items()}
                 put_objects(place, files)
             else:
                 return False
@@ -47,5 +46,5 @@ class DirectAccess:
         return True
 
     def folder(self, uri: str) -> Path | None:
-        """The local folder of an artifact; None for any other store."""
+        """Return the local folder of an artifact; None for any other store."""
         return local_path(self.place(uri))

@@ -61,7 +61,7 @@ class Registry:
         ``./mlruns``. With a tracking server, give None, and the server's own setting rules.
     mode : ``auto`` writes the database in bulk where that is possible and else uses MLflow's public API; ``bulk``
         raises where it is not possible; ``api`` never writes the database itself.
-    behind : what stands behind a tracking server, where this process may write to it.
+    direct_access : database and files of a tracking server to which this process may write itself.
 
     The first call connects; on an empty SQLite file that makes MLflow's tables, which takes about a second. Objects
     may be pickled to workers: only the settings travel. Every method may be called again after a crash.
@@ -73,15 +73,15 @@ class Registry:
         tracking_uri: str,
         artifact_root: str | None = None,
         mode: Mode = "auto",
-        behind: DirectAccess = _NOTHING,
+        direct_access: DirectAccess = _NOTHING,
     ) -> None:
         self.tracking_uri = tracking_uri
         self.artifact_root = artifact_root
         self.mode: Mode = mode
-        self.behind = behind
+        self.direct_access = direct_access
 
     def __reduce__(self) -> tuple[type["Registry"], tuple[str, str | None, Mode, DirectAccess]]:
-        return type(self), (self.tracking_uri, self.artifact_root, self.mode, self.behind)
+        return type(self), (self.tracking_uri, self.artifact_root, self.mode, self.direct_access)
 
     def __repr__(self) -> str:
         return f"Registry({redacted(self.tracking_uri)!r}, {self.artifact_root!r}, {self.mode!r})"
@@ -216,7 +216,7 @@ class Registry:
             raise RegistryError(f"registry mode {self.mode!r} is not allowed; use 'auto', 'bulk' or 'api'")
         with one_at_a_time(self.tracking_uri):
             opened = client(self.tracking_uri)
-            runs = Runs(opened, self.artifact_root, self.behind)
+            runs = Runs(opened, self.artifact_root, self.direct_access)
             store = self._bulk_store() if self.mode != "api" else "the mode is 'api'"
         if not isinstance(store, str):
             return _Connection(runs, store, "bulk", self._artifacts(opened))
@@ -233,7 +233,7 @@ class Registry:
         return _Connection(runs, ApiStore(opened), "api", self._artifacts(opened))
 
     def _artifacts(self, opened: "MlflowClient") -> Artifacts:
-        return Artifacts(opened, self.tracking_uri, self.behind)
+        return Artifacts(opened, self.tracking_uri, self.direct_access)
 
     def _bulk_store(self) -> VersionStore | str:
         """The bulk store, or why there is none."""
@@ -243,7 +243,7 @@ class Registry:
         from adapters.registry.sql_store import SqlStore, column_obstacle, obstacle
 
         workspaces = bool(MLFLOW_ENABLE_WORKSPACES.get())  # type: ignore[no-untyped-call]
-        database = self.behind.database or self.tracking_uri
+        database = self.direct_access.database or self.tracking_uri
         reason = obstacle(database, mlflow.__version__, workspaces)
         if reason is not None:
             return reason

@@ -28,10 +28,10 @@ _METRICS_PER_CALL = 1000  # MLflow's limit
 class Runs:
     """The runs of one MLflow store. Each is found by its tags first, so that every step may be repeated."""
 
-    def __init__(self, client: "MlflowClient", artifact_root: str | None, behind: DirectAccess) -> None:
+    def __init__(self, client: "MlflowClient", artifact_root: str | None, direct_access: DirectAccess) -> None:
         self._client = client
         self._artifact_root = artifact_root
-        self._behind = behind
+        self._direct_access = direct_access
 
     def start(self, fleet: str, run_key: str, tags: Mapping[str, str]) -> str:
         """The run of a training, in the experiment named like the fleet; its id."""
@@ -76,7 +76,7 @@ class Runs:
     def store(self, run: "Run", directories: Sequence[ModelDirectory]) -> None:
         """Put model directories below the run's artifacts: directly where that is possible, else in one upload."""
         uri = str(run.info.artifact_uri)
-        if not directories or self._behind.write(uri, directories):
+        if not directories or self._direct_access.write(uri, directories):
             return
         try:
             with tempfile.TemporaryDirectory(prefix="myriad-models-") as folder:

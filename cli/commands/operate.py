@@ -157,22 +157,22 @@ def up(
     import os
 
     from adapters.compute.interrupts import stopping_on_signals
-    from adapters.orchestration.local_server import Stacks, described
+    from adapters.orchestration.local_server import LocalServerManager, describe_server
     from adapters.settings import Settings
     from flows.local_server import bring_up, watch
 
     settings = Settings()
-    stacks = Stacks(settings, dict(os.environ))
+    manager = LocalServerManager(settings, dict(os.environ))
     with report_errors(), stopping_on_signals():
-        with stacks.locked():
-            stack = bring_up(stacks, settings, port, fleet or (), typer.echo)
-        typer.echo("\n".join(described(stack, stacks.logs)))
+        with manager.locked():
+            server = bring_up(manager, settings, port, fleet or (), typer.echo)
+        typer.echo("\n".join(describe_server(server, manager.logs)))
         if foreground:
             try:
-                watch(stacks, stack)
+                watch(manager, server)
             finally:
-                with stacks.locked():
-                    stacks.stop()
+                with manager.locked():
+                    manager.stop()
 
 
 def down() -> None:
@@ -182,12 +182,12 @@ def down() -> None:
     """
     import os
 
-    from adapters.orchestration.local_server import Stacks
+    from adapters.orchestration.local_server import LocalServerManager
     from adapters.settings import Settings
 
-    stacks = Stacks(Settings(), dict(os.environ))
-    with report_errors(), stacks.locked():
-        stopped = stacks.stop()
+    manager = LocalServerManager(Settings(), dict(os.environ))
+    with report_errors(), manager.locked():
+        stopped = manager.stop()
     for child in stopped:
         typer.echo(f"stopped the {child.role} (pid {child.pid})")
     if not stopped:

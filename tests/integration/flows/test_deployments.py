@@ -28,7 +28,7 @@ from standardwebhooks import Webhook
 
 import flows
 from adapters.compute.tls import make_certificates
-from adapters.orchestration.local_server import Stacks, healthy, join_server
+from adapters.orchestration.local_server import LocalServerManager, healthy, join_server
 from adapters.settings import Settings
 from domain.errors import OrchestratorError
 from flows.automations import triggers_of
@@ -588,7 +588,7 @@ def test_down_leaves_no_process_and_no_port(stack):
     assert not healthy(stack.api)
     with socket.socket() as one:
         assert one.connect_ex(("127.0.0.1", stack.port)) != 0
-    assert Stacks(Settings(home=stack.home), {}).found() is None
+    assert LocalServerManager(Settings(home=stack.home), {}).running() is None
     assert myriad(stack.home, "down").stdout == "nothing is running here\n"
     assert "no Prefect server is running here" in myriad(stack.home, "deploy", "shop").stderr
 

@@ -647,7 +647,9 @@ def test_behind_a_server_models_are_written_in_bulk_and_read_through_it(
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "server0"
     through = Registry(server)
-    direct = Registry(server, behind=DirectAccess(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts")))
+    direct = Registry(
+        server, direct_access=DirectAccess(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"))
+    )
     assert (through.path, direct.path) == ("api", "bulk")
     # What was registered in one way is known in the other.
     made = fill(through, entries(5))
@@ -666,9 +668,9 @@ def test_behind_a_server_models_are_written_in_bulk_and_read_through_it(
 
 def test_a_place_behind_a_server_that_cannot_be_written_is_a_registry_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    behind = DirectAccess("", str(tmp_path / "file"))
+    direct_access = DirectAccess("", str(tmp_path / "file"))
     with pytest.raises(RegistryError, match="cannot store 1 models under"):
-        behind.write("mlflow-artifacts:/1/x", [ModelDirectory("m3.n0", {"MLmodel": b""})])
+        direct_access.write("mlflow-artifacts:/1/x", [ModelDirectory("m3.n0", {"MLmodel": b""})])
     assert DirectAccess().place("mlflow-artifacts:/1/x") == "mlflow-artifacts:/1/x"
     assert not DirectAccess().write("mlflow-artifacts:/1/x", [])
 

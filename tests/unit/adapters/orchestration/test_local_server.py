@@ -10,14 +10,14 @@ import sys
 import psutil
 import pytest
 
-from adapters.orchestration.local_server import Child, LocalServer, Stacks
+from adapters.orchestration.local_server import Child, LocalServer, LocalServerManager
 from adapters.settings import Settings, stack_environment
 from domain.errors import OrchestratorError
 
 
 @pytest.fixture
 def stacks(tmp_path):
-    made = Stacks(Settings(home=tmp_path), os.environ)
+    made = LocalServerManager(Settings(home=tmp_path), os.environ)
     with made.locked():
         yield made
 
@@ -43,7 +43,7 @@ def write_record(tmp_path, stack):
 
 def test_a_later_process_with_the_same_number_is_left_alone(stacks, sleeper, tmp_path):
     write_record(tmp_path, LocalServer(4200, (Child("server", sleeper.pid, sleeper.create_time() - 60),)))
-    assert stacks.found() is None
+    assert stacks.running() is None
     assert stacks.stop() == ()
     assert sleeper.is_running()
     assert not (tmp_path / "var/run/stack.json").exists()
@@ -62,7 +62,7 @@ def test_a_process_that_does_not_stop_is_killed_with_its_children(stacks, sleepe
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"port": 1}', '{"port": 1, "children": [{"pid": 1}]}'])
 def test_a_damaged_record_counts_as_none(stacks, tmp_path, content):
     (tmp_path / "var/run/stack.json").write_text(content)
-    assert stacks.found() is None
+    assert stacks.running() is None
 
 
 def test_a_taken_port_is_told_with_who_has_it_and_the_way_out(stacks):
