@@ -482,7 +482,7 @@ def test_a_file_event_becomes_a_run_by_an_automation(gateway, stack):
     for _ in range(3):
         answer = gateway.client.post("/v1/triggers/landing", json={"uri": str(place)})
         assert answer.status_code == 202, answer.text
-    stack.begun("score/shop", before, limit_s=10)
+    stack.begun("score/shop", before)
     done = stack.completed("score/shop", before)
     assert done["parameters"]["inputs"] == [str(place)]
     account = json.loads((stack.home / f"var/lake/shop/_jobs/{done['parameters']['run_id']}.json").read_text())

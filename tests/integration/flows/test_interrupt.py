@@ -54,14 +54,15 @@ def test_ctrl_c_ends_the_run_and_all_that_it_started_with_one_line(tmp_path, mom
         if moment == "early":
             await_children(process.pid)
         else:
-            select.select([process.stdout], [], [], 60)
+            select.select([process.stdout], [], [], 180)
         began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 130, err.decode()
-        assert time.monotonic() - began < 10
+        # Nobody waits for a bucket or for a server: a minute is for machines that are busy with other things.
+        assert time.monotonic() - began < 60
         assert err.decode() == f"{INTERRUPTED}\n"
-        while session_of(process.pid) and time.monotonic() - began < 10:
+        while session_of(process.pid) and time.monotonic() - began < 60:
             time.sleep(0.1)  # Killed, but not yet gone.
         assert session_of(process.pid) == []
     finally:

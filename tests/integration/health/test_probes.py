@@ -110,7 +110,7 @@ def test_a_lake_that_cannot_be_used_is_one_line_at_once(s3, monkeypatch, variabl
     began = time.monotonic()
     with pytest.raises(SettingsError, match=f"^MYRIAD_LAKE: {lake}: {line}"):
         preflight(Settings(lake=lake), registers=False)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60  # Not the minutes that S3's own retries take.
     (failed,) = [check for check in examine(Settings(lake=lake)) if check.part == "lake"]
     assert failed.verdict == "failed"
     assert failed.way_out

@@ -135,7 +135,7 @@ def test_a_password_that_the_databases_do_not_take_is_told_at_once_and_leaves_th
     began = time.monotonic()
     with pytest.raises(SettingsError, match="POSTGRES_PASSWORD: not the one that the databases below"):
         other.up(lambda line: None)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # Not the four minutes that a service may take to start.
     assert {entry.name: entry.pid for entry in stack.entries()} == before
 
 

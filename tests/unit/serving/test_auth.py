@@ -189,7 +189,7 @@ def test_bodies_that_are_too_large_are_refused_by_their_length_and_in_their_midd
     assert client.post(uploads, content=pieces(5)).status_code == 201
     assert not list(narrow.app.state.services.home.glob("lake/rides/_uploads/*/.*")), "nothing half is left"
     # A gigabyte is refused before it is sent.
-    asked = http.client.HTTPConnection("127.0.0.1", httpx.URL(narrow.url).port, timeout=10)
+    asked = http.client.HTTPConnection("127.0.0.1", httpx.URL(narrow.url).port, timeout=60)
     asked.putrequest("POST", jobs)
     asked.putheader("Content-Length", str(1 << 30))
     asked.endheaders()
