@@ -15,7 +15,6 @@ MIRRORED_ELSEWHERE = {
     "adapters/compute": "tests/integration/compute",
     "adapters/gateway/migrations/versions": "tests/unit/adapters/gateway",
     "adapters/health": "tests/integration/health",
-    "adapters/registry": "tests/integration/registry",
     "cli/commands": "tests/unit/cli",
 }
 
