@@ -1,7 +1,7 @@
-"""What Prefect's worker starts for a run: hands it over to a standby process, and stands for that one until it ends.
+"""Hand a run to a warm process, and represent that process to Prefect's worker until it ends.
 
-Run as a file, with the standard library alone: it has to be there in milliseconds. Arguments: the hub's socket, and the
-module that is the run.
+Run as a file, with the standard library alone, so that it starts within milliseconds. Arguments: the pool's socket, and
+the module that the run executes.
 """
 
 import json
@@ -16,21 +16,21 @@ _CHUNK = 1 << 16
 
 
 def main() -> int:
-    """Exit code of the run."""
+    """Return the exit code of the run."""
     there, here = socket.socketpair()
     try:
-        with socket.socket(socket.AF_UNIX) as hub:
-            hub.connect(sys.argv[1])
-            socket.send_fds(hub, [b"run"], [there.fileno()])
+        with socket.socket(socket.AF_UNIX) as pool:
+            pool.connect(sys.argv[1])
+            socket.send_fds(pool, [b"run"], [there.fileno()])
     except OSError:
         _start_cold()
     there.close()
-    wishes = json.dumps({"environment": dict(os.environ), "folder": os.getcwd()}).encode()  # noqa: PTH109 - in a hurry
+    request = json.dumps({"environment": dict(os.environ), "folder": os.getcwd()}).encode()  # noqa: PTH109 - in a hurry
     try:
-        if here.recv(1) != b"+":  # Nobody took it, and then it is closed.
+        if here.recv(1) != b"+":  # No warm process took the run, so the socket is closed.
             _start_cold()
-        socket.send_fds(here, [len(wishes).to_bytes(4, "big")], [1, 2])
-        here.sendall(wishes)
+        socket.send_fds(here, [len(request).to_bytes(4, "big")], [1, 2])
+        here.sendall(request)
         number = int.from_bytes(here.recv(4), "big")
     except OSError:
         return 1
@@ -39,13 +39,13 @@ def main() -> int:
         with suppress(ProcessLookupError):
             os.kill(number, number_of_signal)
 
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, pass_on)
-    told = b""
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, pass_on)
+    reply = b""
     with suppress(ConnectionResetError):
         while chunk := here.recv(_CHUNK):
-            told += chunk
-    return told[0] if told else 128 + signal.SIGKILL
+            reply += chunk
+    return reply[0] if reply else 128 + signal.SIGKILL
 
 
 def _start_cold() -> None:

@@ -1,4 +1,4 @@
-"""Brings runs and standby processes together, and keeps some of the latter ready."""
+"""Keep a pool of warm processes, and hand each run to one of them."""
 
 import logging
 import os
@@ -16,23 +16,33 @@ from pathlib import Path
 
 __all__ = ["WarmPool"]
 
-_LOG = logging.getLogger("myriad.resident")
+_LOG = logging.getLogger("myriad.warm_pool")
 _HERE = Path(__file__).parent
 _ENGINE = "prefect.engine"
 _IMPORTS = ("flows.deployments", "prefect.flow_engine", "prefect.runner", "distributed", "mlflow")
 _POLL_S = 0.2
 _PAUSE_S = 30.0
-"""Between attempts to start a standby process where one has ended before it was ready."""
+"""Pause after a warm process has ended before it was ready."""
 
 
 class WarmPool:
-    """Listens at a socket that this user alone can reach."""
+    """A pool of warm processes behind a socket that only this user can reach."""
 
-    def __init__(self, spares: int = 1, module: str = _ENGINE, imports: Sequence[str] = _IMPORTS) -> None:
-        """spares : standby processes that are kept ready. module : what a run is. imports : done before it comes."""
-        self._spares, self._module, self._imports = spares, module, tuple(imports)
-        self._folder = Path(tempfile.mkdtemp(prefix="myriad-hub-"))
-        self.path = self._folder / "hub"
+    def __init__(self, size: int = 1, module: str = _ENGINE, imports: Sequence[str] = _IMPORTS) -> None:
+        """Prepare a pool that starts on entering.
+
+        Parameters
+        ----------
+        size : int
+            Warm processes to keep ready.
+        module : str
+            Module that a run executes.
+        imports : sequence of str
+            Modules that a warm process imports before a run arrives.
+        """
+        self._size, self._module, self._imports = size, module, tuple(imports)
+        self._folder = Path(tempfile.mkdtemp(prefix="myriad-warm-"))
+        self.path = self._folder / "pool"
         self._listening = socket.socket(socket.AF_UNIX)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._starting = set[int]()
@@ -40,18 +50,18 @@ class WarmPool:
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._threads = [
-            threading.Thread(target=self._listen, name="resident-hub", daemon=True),
-            threading.Thread(target=self._tend, name="resident-spares", daemon=True),
+            threading.Thread(target=self._listen, name="warm-pool-listener", daemon=True),
+            threading.Thread(target=self._tend, name="warm-pool-keeper", daemon=True),
         ]
 
     @property
     def client(self) -> tuple[str, ...]:
-        """The command that hands a run over."""
+        """The command that hands a run to a warm process."""
         return (sys.executable, "-I", "-S", str(_HERE / "warm_client.py"), str(self.path), self._module)
 
     @property
     def ready(self) -> int:
-        """How many processes stand by."""
+        """Number of warm processes that wait for a run."""
         with self._lock:
             return len(self._ready)
 
@@ -63,15 +73,15 @@ class WarmPool:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Standby processes end; runs go on."""
+        """End the warm processes; runs in progress go on."""
         self._over.set()
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         for thread in self._threads:
             thread.join(5)
-        for _pid, standby in self._ready:
-            standby.close()
+        for _pid, warm in self._ready:
+            warm.close()
         for pid in self._starting:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGTERM)
@@ -82,56 +92,58 @@ class WarmPool:
     def _listen(self) -> None:
         while not self._over.is_set():
             try:
-                one, _ = self._listening.accept()
+                connection, _ = self._listening.accept()
             except OSError:
                 return
             with suppress(OSError):
-                self._meet(one)
+                self._answer(connection)
 
-    def _meet(self, one: socket.socket) -> None:
-        one.settimeout(5)
-        said, handles, _, _ = socket.recv_fds(one, 32, 1)
-        word, _, number = said.decode().partition(" ")
+    def _answer(self, connection: socket.socket) -> None:
+        connection.settimeout(5)
+        message, handles, _, _ = socket.recv_fds(connection, 32, 1)
+        word, _, number = message.decode().partition(" ")
         if word == "standby":
             with self._lock:
                 self._starting.discard(int(number))
-                self._ready.append((int(number), one))
+                self._ready.append((int(number), connection))
             return
-        one.close()
+        connection.close()
         for handle in handles:
             self._hand_over(handle)
             os.close(handle)
 
     def _hand_over(self, run: int) -> None:
-        """To the first process that is still there; with none the client sees its socket closed."""
+        """Hand a run to the first warm process that is alive; without one the client sees its socket closed."""
         while True:
             with self._lock:
                 if not self._ready:
                     return
-                _, standby = self._ready.popleft()
-            with standby, suppress(OSError):
-                standby.setblocking(False)
-                if not _gone(standby):
-                    socket.send_fds(standby, [b"run"], [run])
+                _, warm = self._ready.popleft()
+            with warm, suppress(OSError):
+                warm.setblocking(False)
+                if not _is_closed(warm):
+                    socket.send_fds(warm, [b"run"], [run])
                     return
 
     def _tend(self) -> None:
-        """Keep as many processes ready, or on their way, as there shall be."""
+        """Keep the pool at its size, counting processes that are still starting."""
         wait = 0.0
         while not self._over.wait(wait):
             wait = _POLL_S
             for pid in [pid for pid, child in self._children.items() if child.poll() is not None]:
                 code = self._children.pop(pid).returncode
                 with self._lock:
-                    for each in [each for each in self._ready if each[0] == pid]:
-                        self._ready.remove(each)
-                        each[1].close()
+                    for entry in [entry for entry in self._ready if entry[0] == pid]:
+                        self._ready.remove(entry)
+                        entry[1].close()
                     if pid in self._starting:
                         self._starting.discard(pid)
                         wait = _PAUSE_S
-                        _LOG.warning("a standby process has ended with code %s; runs start as usual", code)
+                        _LOG.warning(
+                            "a warm process ended with code %s before its run; runs start without one for now", code
+                        )
             with self._lock:
-                lacking = self._spares - len(self._ready) - len(self._starting)
+                lacking = self._size - len(self._ready) - len(self._starting)
             if wait < _PAUSE_S and lacking > 0:
                 self._start()
 
@@ -150,9 +162,9 @@ class WarmPool:
             self._starting.add(child.pid)
 
 
-def _gone(standby: socket.socket) -> bool:
-    """Whether the other end is closed; it never says more than its first word."""
+def _is_closed(warm: socket.socket) -> bool:
+    """Whether the other end is closed; a warm process sends nothing after its first message."""
     try:
-        return standby.recv(1) == b""
+        return warm.recv(1) == b""
     except BlockingIOError:
         return False

@@ -1,7 +1,7 @@
-"""A process that has imported what flows need, waits for one run, does it, and ends.
+"""A warm process: import what flows need, wait for one run, execute it, and end.
 
-Arguments: the hub's socket, the module that is the run, and what to import before it comes. The process has a session
-of its own: all that it starts ends with it.
+Arguments: the pool's socket, the module that the run executes, and the modules to import before it arrives. The process
+has a session of its own: every process that it starts ends with it.
 """
 
 import importlib
@@ -21,15 +21,15 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Wait for a run; ends quietly when the hub is gone before one comes."""
+    """Wait for a run; end quietly if the pool closes first."""
     path, module, *imports = sys.argv[1:]
-    for each in imports:
-        importlib.import_module(each)
-    code_digest()  # Of what was imported just now, not of what an upgrade leaves here later.
-    with socket.socket(socket.AF_UNIX) as hub:
-        hub.connect(path)
-        hub.sendall(b"standby %d" % os.getpid())
-        _, handles, _, _ = socket.recv_fds(hub, 3, 1)
+    for name in imports:
+        importlib.import_module(name)
+    code_digest()  # The digest of the code just imported, not of files that a later upgrade leaves here.
+    with socket.socket(socket.AF_UNIX) as pool:
+        pool.connect(path)
+        pool.sendall(b"standby %d" % os.getpid())
+        _, handles, _, _ = socket.recv_fds(pool, 3, 1)
     if not handles:
         return
     client = socket.socket(fileno=handles[0])
@@ -38,33 +38,33 @@ def main() -> None:
 
 
 def _take(client: socket.socket) -> bool:
-    """Become the run's process: environment, folder, and where output goes. False if its client has gone."""
+    """Take over the run's environment, folder and output; return False if its client has gone."""
     try:
         client.sendall(b"+")
         size, handles, _, _ = socket.recv_fds(client, 4, 2)
-        wishes = b""
-        while len(wishes) < int.from_bytes(size, "big"):
+        request = b""
+        while len(request) < int.from_bytes(size, "big"):
             chunk = client.recv(1 << 16)
             if not chunk:
                 return False
-            wishes += chunk
+            request += chunk
         client.sendall(os.getpid().to_bytes(4, "big"))
     except OSError:
         return False
     if len(handles) != 2:
         return False
-    wish = json.loads(wishes)
+    message = json.loads(request)
     for place, handle in enumerate(handles, 1):
         os.dup2(handle, place)
         os.close(handle)
     os.environ.clear()
-    os.environ.update(wish["environment"])
-    os.chdir(wish["folder"])
+    os.environ.update(message["environment"])
+    os.chdir(message["folder"])
     return True
 
 
 def _run(module: str, client: socket.socket) -> int:
-    """The engine's exit code, told to the client as well."""
+    """Execute the module, send its exit code to the client, and return it."""
     import dask
     from prefect.context import refresh_global_settings_context
 
@@ -79,20 +79,20 @@ def _run(module: str, client: socket.socket) -> int:
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
     except BaseException:
-        _tell(client, 1)
+        _send_code(client, 1)
         raise
     over.set()
-    _tell(client, code)
+    _send_code(client, code)
     return code
 
 
-def _tell(client: socket.socket, code: int) -> None:
+def _send_code(client: socket.socket, code: int) -> None:
     with suppress(OSError):
         client.sendall(bytes([code % 256]))
 
 
 def _end_with(client: socket.socket, over: Callable[[], bool]) -> None:
-    """When whoever stands for this process is killed, it and all that it has started are killed too."""
+    """Kill this process and every process it started when its client is killed."""
     with suppress(OSError):
         client.recv(1)
     if not over():

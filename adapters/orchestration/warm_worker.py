@@ -1,4 +1,4 @@
-"""Prefect's process worker, whose runs are handed to standby processes."""
+"""Prefect's process worker, with runs handed to a pool of warm processes."""
 
 import os
 import shlex
@@ -15,14 +15,14 @@ __all__ = ["serve_pool"]
 
 
 class _Configuration(ProcessJobConfiguration):
-    """A run starts by our command, unless its deployment or pool has a command of its own."""
+    """Start runs by our command, unless their deployment or pool has a command of its own."""
 
     client: ClassVar[str] = ""
 
-    def prepare_for_flow_run(self, *given: Any, **named: Any) -> None:
+    def prepare_for_flow_run(self, *args: Any, **kwargs: Any) -> None:
         if self.command is None:
             self.command = self.client
-        super().prepare_for_flow_run(*given, **named)
+        super().prepare_for_flow_run(*args, **kwargs)
 
 
 class _Worker(ProcessWorker):
@@ -30,18 +30,29 @@ class _Worker(ProcessWorker):
 
     @classmethod
     def __dispatch_key__(cls) -> str:
-        """In Prefect's list of workers beside its own one, which serves pools of the same type."""
+        """Register beside Prefect's own worker, which serves pools of the same type."""
         return "myriad"
 
 
-def serve_pool(pool: str, name: str, limit: int, spares: int, tell: Callable[[str], None]) -> None:
-    """Serve a pool of processes on a Prefect server until a signal comes; runs that are at work are ended then.
+def serve_pool(pool: str, name: str, limit: int, warm: int, tell: Callable[[str], None]) -> None:
+    """Serve a process work pool of a Prefect server until a signal arrives, then end the runs in progress.
 
-    pool : made if it is not there. limit : runs at a time. spares : standby processes.
+    Parameters
+    ----------
+    pool : str
+        Name of the work pool; created if it does not exist.
+    name : str
+        Name of the worker in Prefect.
+    limit : int
+        Maximum number of concurrent runs.
+    warm : int
+        Warm processes to keep ready.
+    tell : callable
+        Receives the messages of the worker.
     """
     setup_signal_handlers_worker(os.getpid(), "the worker", tell)
-    with WarmPool(spares) as hub:
-        _Configuration.client = shlex.join(hub.client)
+    with WarmPool(warm) as warm_pool:
+        _Configuration.client = shlex.join(warm_pool.client)
         worker = _Worker(work_pool_name=pool, name=name, limit=limit)
         anyio.run(_serve, worker, tell)
 

@@ -19,7 +19,7 @@ def tls(
     ] = None,
     days: Annotated[int, typer.Option(help="Days until it expires.", min=1, max=3650)] = 365,
 ) -> None:
-    """Make certificates for the Dask scheduler, its workers and whoever uses them, signed by an authority of your own.
+    """Make certificates for the Dask scheduler, its workers and its clients, signed by an authority of your own.
 
     Give every host ca.pem, cert.pem and key.pem, and keep ca-key.pem to yourself. With the authority in the folder, a
     new certificate takes the place of the old one.
@@ -35,14 +35,16 @@ def tls(
 
 
 def worker(
-    pool: Annotated[str, typer.Option(help="Pool of Prefect to serve, of type process; made if need be.")] = "local",
+    pool: Annotated[
+        str, typer.Option(help="Prefect work pool to serve, of type process; created if missing.")
+    ] = "local",
     name: Annotated[str, typer.Option(help="Name of the worker in Prefect.")] = "myriad",
-    limit: Annotated[int, typer.Option(help="Runs at a time.", min=1)] = 2,
-    spares: Annotated[int, typer.Option(help="Processes that stand by for a run, imports done.", min=0)] = 1,
+    limit: Annotated[int, typer.Option(help="Maximum number of concurrent runs.", min=1)] = 2,
+    spares: Annotated[int, typer.Option(help="Warm processes to keep ready, with imports done.", min=0)] = 1,
 ) -> None:
-    """Run what Prefect's schedules, events and people start, each run in a process of its own that stood by.
+    """Execute runs started by schedules, events or people in Prefect, each in a warm process of its own.
 
-    It does what `prefect worker start --type process` does, without the seconds that a new process takes to import.
+    Does what `prefect worker start --type process` does, without the seconds that a new process spends on imports.
 
     Example: myriad worker --limit 4 --spares 2
     """
@@ -62,14 +64,12 @@ def worker(
 
 
 def workers(
-    minimum: Annotated[
-        int | None, typer.Option(help="Workers that stay when there is no work.", min=0, show_default="0")
-    ] = None,
+    minimum: Annotated[int | None, typer.Option(help="Workers to keep when idle.", min=0, show_default="0")] = None,
     maximum: Annotated[
-        int | None, typer.Option(help="Most workers at a time.", min=1, show_default="MYRIAD_WORKERS")
+        int | None, typer.Option(help="Maximum number of workers.", min=1, show_default="MYRIAD_WORKERS")
     ] = None,
 ) -> None:
-    """Run workers on this host for the Dask scheduler at MYRIAD_DASK_ADDRESS: as many as there is work for.
+    """Run Dask workers on this host for the scheduler at MYRIAD_DASK_ADDRESS, scaled to the work.
 
     Example: myriad workers --maximum 8
     """
@@ -77,10 +77,12 @@ def workers(
     from adapters.compute.interrupts import stopping_on_signals
     from adapters.settings import Settings, quiet_telemetry
 
-    given = {"min_workers": minimum, "workers": maximum}
+    options = {"min_workers": minimum, "workers": maximum}
     with report_errors(), stopping_on_signals():
         quiet_telemetry()
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        settings = Settings(**{name: value for name, value in options.items() if value is not None})
         if not settings.dask_address:
-            raise SettingsError("MYRIAD_DASK_ADDRESS is not set: which scheduler are the workers for?")
+            raise SettingsError(
+                "MYRIAD_DASK_ADDRESS is not set: set it to the scheduler's address, such as tls://10.0.0.1:8786"
+            )
         serve_workers(settings, lambda: False, typer.echo)

@@ -1,4 +1,4 @@
-"""A run for the tests of standby processes: says where it is, and does what its environment says."""
+"""A run for the tests of warm processes: says where it is, and does what its environment says."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Standby processes: a run gets its environment, folder, output and exit code, and ends with whoever stands for it."""
+"""Warm processes: a run gets its environment, folder, output and exit code, and ends with its client."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def until(true, limit_s=60):
         time.sleep(0.01)
 
 
-def standbys():
+def warm_processes():
     children = [child for child in psutil.Process().children() if alive(child)]
     return [child for child in children if "adapters.orchestration.warm_process" in child.cmdline()]
 
@@ -123,32 +123,32 @@ def test_runs_start_cold_without_a_hub(hub):
     assert (done.returncode, json.loads(done.stdout)["warm"]) == (0, False)
 
 
-def test_a_standby_process_that_died_is_not_given_a_run(hub):
-    (standby,) = standbys()
-    standby.kill()
+def test_a_warm_process_that_died_gets_no_run(hub):
+    (warm,) = warm_processes()
+    warm.kill()
     code, told, _ = run(hub, "fine")
     assert code == 0
-    assert told["pid"] != standby.pid
+    assert told["pid"] != warm.pid
 
 
-def test_a_run_goes_on_without_the_hub_and_standby_processes_end_with_it(monkeypatch):
+def test_a_run_goes_on_without_the_pool_and_warm_processes_end_with_it(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", SUPPORT)
     with WarmPool(1, "resident_job", ()) as made:
         until(lambda: made.ready == 1)
         process, _ = begin(made, "wait")
         until(lambda: made.ready == 1)
-    before = standbys()
+    before = warm_processes()
     until(lambda: len([child for child in before if alive(child)]) == 1)
     process.terminate()
     assert ended(process) == 3
 
 
-def test_a_standby_process_that_cannot_start_is_told_and_not_tried_without_end(monkeypatch, caplog):
+def test_a_warm_process_that_cannot_start_is_logged_and_not_retried_without_end(monkeypatch, caplog):
     with WarmPool(1, "resident_job", ("no_such_module",)) as made:
-        until(lambda: "has ended with code 1" in caplog.text)
+        until(lambda: "a warm process ended with code 1" in caplog.text)
         time.sleep(1)
         assert made.ready == 0
-    assert caplog.text.count("has ended with code") == 1
+    assert caplog.text.count("a warm process ended with code") == 1
 
 
 def test_the_socket_is_its_owners_alone(hub):
