@@ -1,7 +1,7 @@
-"""The journal of a stage: one small JSON file a finished item, kept until the stage commits.
+"""Checkpoints of a stage: one small JSON file per finished item, kept until the stage commits.
 
-It only ever saves work: a file that is broken, half written or gone means that the item is done again. So two runs may
-read, write and delete one journal at the same time.
+Checkpoints only save work: the run redoes an item whose file is broken, half written or gone. Two runs may therefore
+read, write and delete the same checkpoints at the same time.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ __all__ = ["Checkpoints"]
 class Checkpoints:
     """Entries by key below `<root>/<stage>-<basis>/`. Cheap to send to workers.
 
-    basis : what the entries were made from; hex digits. A folder with another basis is not looked at.
+    basis : hex digits that identify the inputs of the entries. Folders with another basis are ignored.
     """
 
     root: str
@@ -27,7 +27,7 @@ class Checkpoints:
     basis: str
 
     def names(self) -> frozenset[str]:
-        """Names of the entries that are there; one listing."""
+        """Return the names of the existing entries, from one listing."""
         filesystem, folder = arrow_filesystem(self._folder)
         selector = pafs.FileSelector(folder, allow_not_found=True)
         try:
@@ -36,7 +36,7 @@ class Checkpoints:
             return frozenset()
 
     def read(self, key: str) -> bytes | None:
-        """An entry's content; None where there is none that can be read."""
+        """Return the content of an entry; None if no readable one exists."""
         filesystem, folder = arrow_filesystem(self._folder)
         try:
             with filesystem.open_input_stream(f"{folder}/{self.name(key)}") as stream:
@@ -46,12 +46,12 @@ class Checkpoints:
         return content
 
     def write(self, key: str, content: bytes) -> None:
-        """Keep an entry. One that cannot be kept is work to do again, and no reason to fail what was done."""
+        """Keep an entry. A failure is ignored: the item is redone later, and the finished work does not fail."""
         with suppress(*STORAGE_ERRORS):
             put_file(self._folder, self.name(key), content)
 
     def clear(self) -> None:
-        """Delete the stage's entries, those of every other basis too."""
+        """Delete the entries of the stage, including those of any other basis."""
         filesystem, root = arrow_filesystem(self.root)
         with suppress(*STORAGE_ERRORS):
             for info in filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True)):
@@ -62,7 +62,7 @@ class Checkpoints:
 
     @staticmethod
     def name(key: str) -> str:
-        """File name of a key's entry, whatever characters the key has."""
+        """Return the file name of an entry; keys may contain any character."""
         return f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.json"
 
     @property

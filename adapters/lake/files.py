@@ -1,4 +1,4 @@
-"""Files by uri, local or on S3, through fsspec: list, stat, open."""
+"""Files by URI, local or on S3, through fsspec: list, inspect, read, write."""
 
 import hashlib
 import re
@@ -40,23 +40,23 @@ __all__ = [
 ]
 
 STORAGE_ERRORS = (OSError, BotoCoreError)
-"""What a storage raises when it cannot be reached or refuses; botocore's own errors are no OSErrors."""
+"""Errors of a storage that is unreachable or refuses access; those of botocore are not OSErrors."""
 
 _CHUNK_BYTES = 1 << 20
 _S3_ATTEMPTS = 12
-"""With pauses that double up to 20 s, half of them on average: over a minute in all."""
+"""With random pauses that double up to 20 s and average half of that: over a minute in total."""
 _AT_ONCE = 16
-"""Requests to a storage at the same time."""
+"""Concurrent requests to a storage."""
 _SETTLED_S = 2.0
 _PARQUET_END = b"PAR1"
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """One raw file: where it is and what its storage says of it.
+    """One raw file: its location and the metadata of its storage.
 
-    stamp : changes whenever the storage thinks that the content changed (size and time, or etag).
-    modified : when it last changed, in seconds since the epoch; 0 where the storage does not say.
+    stamp : changes whenever the storage reports changed content (size and time, or ETag).
+    modified : time of the last change in seconds since the epoch; 0 if the storage does not report it.
     """
 
     uri: str
@@ -66,12 +66,12 @@ class RawFile:
 
     @property
     def path_id(self) -> str:
-        """Identity of the place, whatever it holds: 16 hex digits of the uri's BLAKE2b."""
+        """Identity of the location, whatever its content: 16 hex digits of the BLAKE2b hash of the URI."""
         return hashlib.blake2b(self.uri.encode(), digest_size=8).hexdigest()
 
 
 def split_uri(uri: str, home: Path) -> tuple[AbstractFileSystem, str]:
-    """The file system of a uri and the path on it; local paths are taken relative to `home`."""
+    """Return the file system of a URI and the path on it; local paths are relative to `home`."""
     if uri.startswith("s3://"):
         return _s3(), uri.removeprefix("s3://")
     if "://" in uri and not uri.startswith("file://"):
@@ -80,26 +80,26 @@ def split_uri(uri: str, home: Path) -> tuple[AbstractFileSystem, str]:
 
 
 def arrow_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """Arrow's view of a lake's root: file system and path on it."""
+    """Return Arrow's file system for the root of a lake, and the path on it."""
     if uri.startswith("s3://"):
         return pafs.PyFileSystem(pafs.FSSpecHandler(_s3())), uri.removeprefix("s3://")
     return pafs.LocalFileSystem(), uri.removeprefix("file://")
 
 
 def _s3() -> AbstractFileSystem:
-    """S3 by the usual AWS_* variables.
+    """Return S3 as configured by the usual AWS_* variables.
 
-    Listings are fresh: a cached one hides files that landed since. A server that is away for a minute is waited for.
+    Listings are never cached, since a cached one would hide new files. Retries outlast an outage of a minute.
     """
     config = {"retries": {"mode": "standard", "max_attempts": _S3_ATTEMPTS}, "connect_timeout": 10, "read_timeout": 60}
     return fsspec.filesystem("s3", use_listings_cache=False, config_kwargs=config)
 
 
 def list_files(pattern: str, home: Path) -> list[RawFile]:
-    """Files that a path, folder or glob names, by name.
+    """Return the files that a path, folder or glob matches, sorted by name.
 
-    Files and folders that are hidden or in progress (`.`, `_`) are left out, unless the pattern spells them out.
-    Raises SourceError if there is none.
+    Hidden files and those in progress (`.`, `_`) are left out, folders too, unless the pattern spells them out.
+    Raises SourceError if nothing matches.
     """
     filesystem, path = split_uri(pattern, home)
     try:
@@ -114,14 +114,14 @@ def list_files(pattern: str, home: Path) -> list[RawFile]:
 
 
 def files_below(uri: str) -> list[RawFile]:
-    """All files below a folder, hidden ones too; none where there is no such folder."""
+    """Return all files below a folder, including hidden ones; nothing if the folder does not exist."""
     filesystem, path = split_uri(uri, Path("/"))
-    found = filesystem.find(path, detail=True).values() if filesystem.exists(path) else ()
-    return [file for info in found if (file := _raw_file(filesystem, info))]
+    infos = filesystem.find(path, detail=True).values() if filesystem.exists(path) else ()
+    return [file for info in infos if (file := _raw_file(filesystem, info))]
 
 
 def _listing(filesystem: AbstractFileSystem, path: str) -> tuple[str, Mapping[str, Mapping[str, object]]]:
-    """The part of a path that is spelled out, and what lies below it by name."""
+    """Return the literal part of a path, and the entries below it by name."""
     # Real names first: `sales[1].csv` is a file, not a pattern.
     if filesystem.isdir(path):
         return path, filesystem.find(path, detail=True)
@@ -136,7 +136,7 @@ def _hidden(name: str, root: str) -> bool:
 
 
 def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> RawFile | None:
-    """None for what is no file, is gone by now, or a link to nowhere; a link to a file is one."""
+    """Return None for entries that are not files, for deleted files and for broken links; follow other links."""
     name, size = str(info["name"]), int(cast("int", info["size"] or 0))
     if "s3" in filesystem.protocol:
         changed = info.get("LastModified")
@@ -151,13 +151,13 @@ def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> Raw
 
 
 def open_file(uri: str) -> BinaryIO:
-    """The file's bytes as a stream."""
+    """Open a file as a binary stream."""
     filesystem, path = split_uri(uri, Path("/"))
     return cast("BinaryIO", filesystem.open(path, "rb"))
 
 
 def digest(uri: str) -> str:
-    """Identity of a file's content: 16 hex digits of BLAKE2b over its bytes."""
+    """Return the identity of a file's content: 16 hex digits of the BLAKE2b hash of its bytes."""
     state = hashlib.blake2b(digest_size=8)
     with open_file(uri) as stream:
         while chunk := stream.read(_CHUNK_BYTES):
@@ -167,10 +167,10 @@ def digest(uri: str) -> str:
 
 @contextmanager
 def held_still(uri: str) -> Iterator[None]:
-    """Raises SourceError if the file changes before the block ends, or seems to be in the middle of a line.
+    """Raise SourceError if the file changes before the block ends.
 
-    A line that is half written now may pass for a whole one, so a local file that was modified this moment and ends
-    within a line is waited for. One that is written to less often cannot be told from a file that ends so.
+    A half-written line may pass for a complete one, so a local file that ends within a line and has just been modified
+    gets a moment to change. A slower writer is indistinguishable from a file that ends without a line break.
     """
     before = _status(uri)
     if before.modified and "://" not in uri and _ends_within_a_line(uri, before.size):
@@ -206,20 +206,20 @@ def _ends_within_a_line(uri: str, size: int) -> bool:
 
 
 def put_objects(root: str, files: Mapping[str, bytes]) -> None:
-    """Write objects below an s3:// uri, many at the same time; each appears whole or not at all."""
+    """Write objects below an s3:// URI, many at a time; each write is atomic."""
     filesystem = _s3()
     filesystem.pipe({f"{root.removeprefix('s3://').rstrip('/')}/{name}": content for name, content in files.items()})
 
 
 def get_objects(uris: Sequence[str]) -> list[bytes]:
-    """Whole objects of s3:// uris, many at the same time and with one request each; their sizes are not asked for."""
+    """Read whole objects by s3:// URIs, many at a time, with one request per object and none for sizes."""
     paths = [uri.removeprefix("s3://") for uri in uris]
-    found: list[bytes] = _s3().cat_ranges(paths, None, None, on_error="raise", max_concurrency=1)
-    return found
+    contents: list[bytes] = _s3().cat_ranges(paths, None, None, on_error="raise", max_concurrency=1)
+    return contents
 
 
 def file_sizes(root: str, names: Sequence[str]) -> list[int | None]:
-    """Bytes of files below a folder or an s3:// uri, None of those that are not there; many are asked for at a time."""
+    """Return sizes in bytes of files below a folder or an s3:// URI; None for missing files."""
     filesystem, folder = arrow_filesystem(root)
     paths = [f"{folder}/{name}" for name in names]
     if not root.startswith("s3://"):
@@ -229,7 +229,7 @@ def file_sizes(root: str, names: Sequence[str]) -> list[int | None]:
 
 
 def put_file(root: str, name: str, content: bytes) -> None:
-    """Write a file below a folder or an s3:// uri; what is on the way there is made. On S3 that is one request."""
+    """Write a file below a folder, which is created, or below an s3:// URI, with one request."""
     if root.startswith("s3://"):
         put_objects(root, {name: content})
         return
@@ -241,7 +241,7 @@ def put_file(root: str, name: str, content: bytes) -> None:
 
 
 def put_path(root: str, name: str, path: Path) -> None:
-    """Copy a local file to a folder or an s3:// uri; it appears whole or not at all."""
+    """Copy a local file to a folder or an s3:// URI, atomically."""
     if root.startswith("s3://"):
         _s3().put_file(str(path), f"{root.removeprefix('s3://').rstrip('/')}/{name}")
         return
@@ -252,14 +252,14 @@ def put_path(root: str, name: str, path: Path) -> None:
 
 
 def put_once(uri: str, content: bytes) -> None:
-    """Write an object to S3 in one attempt: whether a server is there shall be known at once."""
+    """Write an object to S3 in one attempt, so that an unreachable server is known at once."""
     config = {"retries": {"max_attempts": 0}, "connect_timeout": 5, "read_timeout": 10}
     fsspec.filesystem("s3", use_listings_cache=False, config_kwargs=config).pipe_file(uri, content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and is removed when it does not."""
+    """Yield a temporary path that replaces `path` if the block succeeds, and is removed otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:

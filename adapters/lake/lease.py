@@ -1,8 +1,8 @@
 """The lease of a fleet: one run at a time trains, registers, promotes or rolls back.
 
-A row of the table `leases` says who holds it. Whoever wants it replaces the row, on the version of the table that it
-has looked at: of two that do so at once, one wins. A thread renews the row. A holder that died on this host is replaced
-at once, any other when its lease has expired.
+A row of the table `leases` names the holder. A run acquires the lease by replacing the row, based on the table version
+that it has read: of two concurrent attempts, one wins. A thread renews the row. A holder that died on this host is
+replaced at once, any other when its lease has expired.
 """
 
 import platform
@@ -25,15 +25,15 @@ __all__ = ["at_work", "check_lease", "hold_lease"]
 LEASE_S = 240.0
 RENEW_S = 60.0
 MARGIN_S = 60.0
-"""By how much the clocks of two hosts may differ: a holder counts on its lease for that much less."""
+"""Tolerated clock difference between hosts: a holder relies on its lease for that much less."""
 _RETRY_S = 10.0
 _SAME_START_S = 2.0
-"""A process's start is computed from the host's clock, which may have been adjusted since."""
+"""The start of a process is computed from the host's clock, which may have been adjusted since."""
 
 
 @dataclass(frozen=True)
 class _Holder:
-    """One row of the table, but for the run's id and the times. boot : of the host, and of its process namespace."""
+    """The process that holds a lease. boot : identity of the boot of the host and of its process namespace."""
 
     host: str
     boot: str
@@ -41,7 +41,7 @@ class _Holder:
     started: float
 
     def died_here(self) -> bool:
-        """Whether it ran on this host and is no more."""
+        """Return whether the process ran on this host and has ended."""
         me = _this_process()
         if (self.host, self.boot) != (me.host, me.boot):
             return False
@@ -77,17 +77,18 @@ class _Lease:
         self._renewing.start()
 
     def check(self) -> None:
-        """Raises BusyError unless the lease is certainly ours still."""
+        """Raise BusyError unless this process certainly still holds the lease."""
         now, row = datetime.now(UTC), _read(self.table)
         if not self._is_ours(row) or now > self.row.expires_at - timedelta(seconds=MARGIN_S):
+            other = f"; {_describe(row)}" if row and not self._is_ours(row) else ""
             raise BusyError(
                 f"{self.table.uri}: run {self.row.run_id} ({self.row.what}) lost its lease, which could not be renewed "
-                f"since {_told(self.row.renewed_at)}{f'; {_who(row)}' if row and not self._is_ours(row) else ''}; "
+                f"since {_format_time(self.row.renewed_at)}{other}; "
                 "nothing more was committed; run the same command again"
             )
 
     def end(self) -> None:
-        """Let the next one in. A table that cannot be written now is no loss: the lease expires."""
+        """Release the lease. If the table cannot be written now, the lease expires."""
         self._over.set()
         self._renewing.join()
         with suppress(LakeError):
@@ -117,9 +118,9 @@ _lock = threading.Lock()
 
 @contextmanager
 def hold_lease(lake: Lake, fleet: str, run_id: str, what: str) -> Iterator[None]:
-    """The fleet's lease for the block; a block of the same run inside another one shares it.
+    """Hold the lease of a fleet for the block; nested blocks of the same run share it.
 
-    what : the kind of run, for people. Raises BusyError if another run has it.
+    what : kind of run, for messages. Raises BusyError if another run holds the lease.
     """
     table = lake.table(fleet, LEASES)
     with _lock:
@@ -139,16 +140,16 @@ def hold_lease(lake: Lake, fleet: str, run_id: str, what: str) -> Iterator[None]
 
 
 def check_lease(lake: Lake, fleet: str) -> None:
-    """Before what must not be done twice: raises BusyError if this process held the fleet's lease and has lost it."""
+    """Raise BusyError if this process held the fleet's lease and lost it; call before what must not run twice."""
     lease = _leases.get(lake.table(fleet, LEASES).uri)
     if lease is not None:
         lease.check()
 
 
 def at_work(lake: Lake, fleet: str) -> str:
-    """Which run holds the fleet's lease, in words; empty for none."""
+    """Describe the run that holds the fleet's lease; empty if there is none."""
     row = _read(lake.table(fleet, LEASES))
-    return "" if row is None or row.free(datetime.now(UTC)) else _who(row)
+    return "" if row is None or row.free(datetime.now(UTC)) else _describe(row)
 
 
 def _acquire(table: Table, fleet: str, run_id: str, what: str) -> _Row:
@@ -157,15 +158,15 @@ def _acquire(table: Table, fleet: str, run_id: str, what: str) -> _Row:
         version, row = table.version(), _read(table)
         now = datetime.now(UTC)
         if row is not None and not row.free(now):
-            raise BusyError(f"fleet {fleet} is busy: {_who(row)}; nothing was changed; {_way_out(row)}")
+            raise BusyError(f"fleet {fleet} is busy: {_describe(row)}; nothing was changed; {_way_out(row)}")
         try:
             return _write(table, _Row(run_id, what, _this_process(), now, now, now), version)
         except StaleTableError:
-            continue  # Another one was faster; look who.
+            continue  # Another run was faster; see which.
 
 
 def _write(table: Table, row: _Row, version: int) -> _Row:
-    """Make `row`, renewed, the only row of the table, if its version is that which was looked at."""
+    """Replace the table's content by `row`, renewed, unless its version is newer than the one that was read."""
     now = datetime.now(UTC)
     expires = now + timedelta(seconds=LEASE_S)
     columns = {
@@ -193,8 +194,8 @@ def _read(table: Table) -> _Row | None:
     return _Row(row["run_id"], row["what"], holder, *times)
 
 
-def _who(row: _Row) -> str:
-    since = _told(row.acquired_at)
+def _describe(row: _Row) -> str:
+    since = _format_time(row.acquired_at)
     return f"run {row.run_id} ({row.what}) is at work, process {row.holder.pid} on {row.holder.host} since {since}"
 
 
@@ -203,11 +204,11 @@ def _way_out(row: _Row) -> str:
         return "wait until it has ended, or end that process, and run the same command again"
     return (
         f"wait until it has ended, and run the same command again; if that process is gone, its lease expires at "
-        f"{_told(row.expires_at)}"
+        f"{_format_time(row.expires_at)}"
     )
 
 
-def _told(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -217,7 +218,7 @@ def _this_process() -> _Holder:
 
 
 def _boot() -> str:
-    """Another value after a restart of the host, and in another container: process ids mean something else there."""
+    """Return an identity that changes with a reboot and between containers, as the meaning of process ids does."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

@@ -1,8 +1,8 @@
-"""Upkeep of a lake: fewer and larger files, no files that nobody reads, short logs, no unfinished uploads.
+"""Maintenance of a lake: compact small files, vacuum unused ones, shorten logs, abort unfinished uploads.
 
-Everything here may run beside writers and readers, and may be killed at any moment. Files go only when they have been
-out of use for the retention, which is longer than any run: staged files of a run that is at work, and files of versions
-that a reader has open, stay. So do files that a journal names, however old: a run that goes on with it commits them.
+Everything here may run beside writers and readers, and may be killed at any moment. Files are deleted only after they
+have been unused for the retention, which is longer than any run: staged files of an active run, and files of versions
+that a reader has open, stay. So do files named by a checkpoint, however old: a resumed run commits them.
 """
 
 import re
@@ -37,29 +37,30 @@ __all__ = [
 ]
 
 MERGED: Mapping[TableSpec, str] = {PREDICTIONS: "score", VERDICTS: ""}
-"""Tables of whose partitions several files may be part, and the stage whose journal follows from their version.
+"""Tables whose partitions may consist of several files, and the stage whose checkpoints depend on their version.
 
-A scoring job adds a file to every bucket, and a promotion has one of every bucket. Of all other tables a commit
-replaces the partitions that it writes, so that a partition is a file; and versions of `landed`, `requests`,
-`observations`, `segments` and `challengers` stand for their content, by which a run tells that there is nothing to do.
+A scoring job adds a file to every bucket, and so does a promotion. In all other tables a commit replaces the
+partitions that it writes, so that a partition is one file; and the versions of `landed`, `requests`, `observations`,
+`segments` and `challengers` stand for their content, from which a run concludes that there is nothing to do.
 """
 
 _SMALL_BYTES = 64 << 20
-"""Files from this size on are left alone: reading and writing them again would gain nothing."""
+"""Files of this size or more are left alone: rewriting them would gain nothing."""
 _THREADS = 16
 _AT_A_TIME = 1_000
-"""Files that are deleted between two looks at their table."""
+"""Files to delete between two reads of the table's log."""
 _STAGED = re.compile(rb"data/[0-9a-f]{32}\.parquet")
 _MOST_ROWS = 5_000_000
-"""Of one file that is made of several; a worker holds them in memory."""
+"""Limit of a merged file; a worker holds its rows in memory."""
 
 
 @dataclass(frozen=True)
 class TableMaintenance:
-    """What was done with a table. merged : files that others took the place of, `into` of them. removed : files that
-    nobody read any more, of `freed_bytes`. busy : another writer came first, so that nothing was merged. newer : the
-    same because a newer version of Myriad has added columns, which merging would lose. waits : the same because a run
-    is at work, or was interrupted, that would have to begin anew on another version.
+    """Result of the maintenance of a table.
+
+    merged : number of files that `into` files replaced. removed : number of unused files, of `freed_bytes`.
+    Nothing was merged if one of these is set. busy : another writer came first. newer : a newer version of Myriad has
+    added columns, which merging would lose. waits : an active or interrupted run would have to start over.
     """
 
     table: str
@@ -74,28 +75,28 @@ class TableMaintenance:
 
 @dataclass(frozen=True)
 class CheckpointFolders:
-    """What the journals of a fleet hold. files : paths that they name. stages : whose they are."""
+    """Content of the checkpoints of a fleet. files : paths that they name. stages : stages that they belong to."""
 
     files: frozenset[str]
     stages: frozenset[str]
 
     def of(self, stage: str) -> bool:
-        """Whether a run of the stage is at work, or was interrupted."""
-        return any(each == stage or each.startswith(f"{stage}-") for each in self.stages)
+        """Return whether a run of the stage is active or was interrupted."""
+        return any(name == stage or name.startswith(f"{stage}-") for name in self.stages)
 
 
 def fleet_tables(lake: Lake, fleet: str) -> list[str]:
-    """Names of the fleet's tables, sorted."""
+    """Return the names of the fleet's tables, sorted."""
     with unusable(lake.folder(fleet), "listed"):
         filesystem, root = arrow_filesystem(lake.folder(fleet))
-        found = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
-        names = sorted(info.base_name for info in found if not info.base_name.startswith("_"))
+        infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
+        names = sorted(info.base_name for info in infos if not info.base_name.startswith("_"))
         return [name for name in names if DeltaTable.is_deltatable(f"{lake.folder(fleet)}/{name}")]
 
 
 def read_checkpoints(lake: Lake, fleet: str) -> CheckpointFolders:
-    """To be asked before a table is looked at: a file that has left the journals by then has been committed."""
-    with unusable(lake.folder(fleet), "tidied"), ThreadPoolExecutor(_THREADS) as pool:
+    """Read the checkpoints of a fleet. Call before reading a table: a file no longer named is committed."""
+    with unusable(lake.folder(fleet), "maintained"), ThreadPoolExecutor(_THREADS) as pool:
         entries = [file.uri for file in files_below(f"{lake.folder(fleet)}/_journal")]
         named = [path.decode() for content in pool.map(_entry, entries) for path in _STAGED.findall(content)]
     return CheckpointFolders(frozenset(named), frozenset(uri.split("/")[-2].rpartition("-")[0] for uri in entries))
@@ -106,14 +107,14 @@ def _entry(uri: str) -> bytes:
         with open_file(uri) as stream:
             return stream.read()
     except FileNotFoundError:
-        return b""  # Its stage has been committed meanwhile.
+        return b""  # Its stage has committed meanwhile.
 
 
 def compact_table(lake: Lake, fleet: str, spec: TableSpec, *, dry_run: bool) -> TableMaintenance:
     """Merge the small files of each partition of a table in `MERGED`, in one commit.
 
-    Rows, partitions, and the time at which the newest of them was committed stay as they were. Whoever decided on the
-    version before, such as a scoring job that is at work, is told so at its commit, and looks again.
+    Rows, partitions and the commit time of the newest rows stay the same. A writer that relies on the previous version,
+    such as an active scoring job, learns of the new one when it commits, and decides again.
     """
     table = lake.table(fleet, spec)
     if table.columns() - set(spec.schema.names):
@@ -125,7 +126,7 @@ def compact_table(lake: Lake, fleet: str, spec: TableSpec, *, dry_run: bool) -> 
     staged, names = [], spec.file_schema.names
     for files in groups:
         file = table.stage(table.read_files(files, names), **files[0].partition)
-        staged.append(replace(file, committed_ms=max(each.committed_ms for each in files)))
+        staged.append(replace(file, committed_ms=max(part.committed_ms for part in files)))
     gone = {file.path for files in groups for file in files}
     try:
         table.replace(staged, lambda file: file.path in gone, based_on=version, note={"upkeep": "compact"})
@@ -135,7 +136,7 @@ def compact_table(lake: Lake, fleet: str, spec: TableSpec, *, dry_run: bool) -> 
 
 
 def _groups(files: Sequence[StagedFile]) -> Iterator[list[StagedFile]]:
-    """Small files of one partition that shall become one, at least two each."""
+    """Yield groups of two or more small files of one partition, each to be merged into one file."""
     parts: Mapping[tuple[str, ...], list[StagedFile]] = defaultdict(list)
     for file in sorted(files, key=lambda file: (file.committed_ms, file.path)):
         if file.size < _SMALL_BYTES:
@@ -143,7 +144,7 @@ def _groups(files: Sequence[StagedFile]) -> Iterator[list[StagedFile]]:
     for small in parts.values():
         group: list[StagedFile] = []
         for file in small:
-            if group and sum(each.rows for each in group) + file.rows > _MOST_ROWS:
+            if group and sum(part.rows for part in group) + file.rows > _MOST_ROWS:
                 yield from [group] if len(group) > 1 else []
                 group = []
             group.append(file)
@@ -153,18 +154,18 @@ def _groups(files: Sequence[StagedFile]) -> Iterator[list[StagedFile]]:
 def vacuum_table(
     uri: str, name: str, retention: timedelta, *, kept: frozenset[str] = frozenset(), dry_run: bool
 ) -> TableMaintenance:
-    """Delete files that no version within the retention has, and shorten the table's log.
+    """Delete files that no version within the retention contains, and shorten the table's log.
 
-    kept : paths of files that stay, of `read_checkpoints` before this.
+    kept : paths of files to keep, from an earlier `read_checkpoints`.
     """
-    with unusable(uri, "tidied"):
+    with unusable(uri, "maintained"):
         handle, hours = DeltaTable(uri), int(retention.total_seconds() // 3600)
-        # full: staged files that were never committed too. They are as old as they look, since nothing writes to them.
+        # full: also staged files that were never committed. Their age is reliable, since nothing writes to them again.
         unread = handle.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
         filesystem, root = arrow_filesystem(uri)
-        # It also names files that were deleted before, as long as the log tells of them.
+        # The list includes files that were deleted earlier, as long as the log names them.
         infos = filesystem.get_file_info([f"{root}/{path}" for path in unread if path not in kept])
-        # Only ours: what somebody else has put there is theirs.
+        # Only files of Myriad: others belong to whoever put them there.
         there = [info for info in infos if info.type == pafs.FileType.File and info.path.endswith(".parquet")]
         if not dry_run:
             there = _delete(uri, there)
@@ -173,17 +174,17 @@ def vacuum_table(
     return TableMaintenance(name, removed=len(there), freed_bytes=sum(info.size or 0 for info in there))
 
 
-def _delete(uri: str, found: Sequence[pafs.FileInfo]) -> list[pafs.FileInfo]:
-    """Delete files by ourselves; those that were.
+def _delete(uri: str, infos: Sequence[pafs.FileInfo]) -> list[pafs.FileInfo]:
+    """Delete unused files without Delta, and return them.
 
-    Delta would make two versions of the table for it, and versions stand for content here.
+    Delta would commit two versions of the table, and versions stand for content here.
     """
     filesystem, root = arrow_filesystem(uri)
     deleted: list[pafs.FileInfo] = []
-    for first in range(0, len(found), _AT_A_TIME):
-        # Once more: a run that took longer than the retention may have committed what it staged.
+    for first in range(0, len(infos), _AT_A_TIME):
+        # Checked again: a run that took longer than the retention may have committed its staged files.
         used = {f"{root}/{path.as_py()}" for path in pa.table(DeltaTable(uri).get_add_actions())["path"]}
-        unused = [info for info in found[first : first + _AT_A_TIME] if info.path not in used]
+        unused = [info for info in infos[first : first + _AT_A_TIME] if info.path not in used]
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(filesystem.delete_file, [info.path for info in unused]))
         deleted += unused
@@ -191,9 +192,9 @@ def _delete(uri: str, found: Sequence[pafs.FileInfo]) -> list[pafs.FileInfo]:
 
 
 def drop_checkpoints(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool) -> int:
-    """Delete journals of runs that nobody has gone on with within the retention; returns how many."""
+    """Delete checkpoints of runs that were not resumed within the retention; return their number."""
     limit, newest = (datetime.now(UTC) - retention).timestamp(), dict[str, float]()
-    with unusable(lake.folder(fleet), "tidied"):
+    with unusable(lake.folder(fleet), "maintained"):
         for file in files_below(f"{lake.folder(fleet)}/_journal"):
             folder = file.uri.rpartition("/")[0]
             newest[folder] = max(newest.get(folder, 0.0), file.modified)
@@ -205,18 +206,18 @@ def drop_checkpoints(lake: Lake, fleet: str, retention: timedelta, *, dry_run: b
 
 
 def drop_sent(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool) -> int:
-    """Delete files that clients have sent to the gateway: their rows are in the lake since; returns how many."""
+    """Delete files that clients sent to the gateway, whose rows are in the lake by now; return their number."""
     return _drop_old(lake, fleet, "_uploads", retention, dry_run=dry_run)
 
 
 def drop_events(lake: Lake, fleet: str, retention: timedelta, *, dry_run: bool) -> int:
-    """Delete news that everybody has heard of by now; returns how many."""
+    """Delete fleet events that have been delivered by now; return their number."""
     return _drop_old(lake, fleet, "_news", retention, dry_run=dry_run)
 
 
 def _drop_old(lake: Lake, fleet: str, folder: str, retention: timedelta, *, dry_run: bool) -> int:
     limit = (datetime.now(UTC) - retention).timestamp()
-    with unusable(lake.folder(fleet), "tidied"):
+    with unusable(lake.folder(fleet), "maintained"):
         old = [file.uri for file in files_below(f"{lake.folder(fleet)}/{folder}") if file.modified < limit]
         for uri in [] if dry_run else old:
             filesystem, path = arrow_filesystem(uri)
@@ -225,7 +226,7 @@ def _drop_old(lake: Lake, fleet: str, folder: str, retention: timedelta, *, dry_
 
 
 def abort_uploads(uri: str, retention: timedelta, *, dry_run: bool) -> int:
-    """Free what uploads hold that a killed writer has begun; returns how many. Only S3 has such."""
+    """Abort unfinished uploads of killed writers, which only S3 has; return their number."""
     if not uri.startswith("s3://"):
         return 0
     bucket, limit = Bucket(uri), datetime.now(UTC) - retention

@@ -1,4 +1,4 @@
-"""Reports on disk: one HTML page and one JSON summary a run, and the newest under the name `latest`."""
+"""Reports on disk: one HTML page and one JSON summary per run, and the newest under the name `latest`."""
 
 import json
 import webbrowser
@@ -26,16 +26,16 @@ class ReportFile:
 
 
 def list_reports(folder: Path) -> list[ReportFile]:
-    """Reports of a fleet, newest first."""
+    """Return the reports of a fleet, newest first."""
     pages = [path for path in folder.glob("*.html") if path.stem != _LATEST]
-    found = [ReportFile(path.stem, path, datetime.fromtimestamp(path.stat().st_mtime, UTC)) for path in pages]
-    return sorted(found, key=lambda report: (report.written_at, report.run_id), reverse=True)
+    reports = [ReportFile(path.stem, path, datetime.fromtimestamp(path.stat().st_mtime, UTC)) for path in pages]
+    return sorted(reports, key=lambda report: (report.written_at, report.run_id), reverse=True)
 
 
 def find_report(folder: Path, reference: str, run_id: str | None) -> ReportFile:
-    """The newest report, or that of a run. reference : what commands call the fleet.
+    """Return the newest report, or that of a run. reference : the fleet as given to commands.
 
-    Raises UnknownNameError where there is none.
+    Raises UnknownNameError if there is none.
     """
     reports = list_reports(folder)
     if not reports:
@@ -48,7 +48,7 @@ def find_report(folder: Path, reference: str, run_id: str | None) -> ReportFile:
 
 
 def read_times(summary: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds a stage, and actual over estimated by figure, from a run's JSON summary; nothing where there is none."""
+    """Return seconds per stage and actual ÷ estimate per figure from the JSON summary of a run; empty without one."""
     try:
         content: Mapping[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
         compared: Mapping[str, Any] = content.get("against_estimate", {})
@@ -59,6 +59,6 @@ def read_times(summary: Path) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def open_report(report: ReportFile) -> None:
-    """Show it in the browser of this machine. Raises RequestError where there is none."""
+    """Open a report in the browser of this machine. Raises RequestError if there is none."""
     if not webbrowser.open(report.path.resolve().as_uri()):
-        raise RequestError(f"{report.path}: there is no browser here to open it with; copy it to where there is one")
+        raise RequestError(f"{report.path}: this machine has no browser to open it with; copy it to one that has")

@@ -1,6 +1,6 @@
-"""Questions to an S3 server that have to be answered at once: is it there, does it let us in, does it keep its word.
+"""Quick checks of an S3 server: reachable, accessible, consistent.
 
-Everything else goes through `adapters/lake/files.py` and Delta, which wait for a server that is away.
+Everything else goes through `adapters/lake/files.py` and Delta, which retry while a server is away.
 """
 
 import uuid
@@ -22,15 +22,15 @@ _DENIED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
 
 class Bucket:
-    """The bucket of an s3:// uri, and the folder in it. The address and the keys are those of the AWS_* variables."""
+    """The bucket and folder of an s3:// URI. Address and keys come from the AWS_* variables."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
         self.name, _, self.prefix = self.uri.removeprefix("s3://").partition("/")
 
     def reach(self) -> datetime:
-        """The server's time. Raises LakeError if it is not there, lets us not in, or has no such bucket."""
-        with self._told():
+        """Return the server's time. Raises LakeError if it is unreachable, refuses access or lacks the bucket."""
+        with self._translated():
             answer = self._client().list_objects_v2(Bucket=self.name, Prefix=self.prefix, MaxKeys=1)
         header: str = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
         return parsedate_to_datetime(header) if header else datetime.now(UTC)
@@ -38,20 +38,22 @@ class Bucket:
     def round_trip(self) -> None:
         """Write, read back and delete a small object."""
         key, content = f"{self.prefix}/_doctor/{uuid.uuid4().hex}".lstrip("/"), uuid.uuid4().bytes
-        with self._told():
+        with self._translated():
             client = self._client()
             client.put_object(Bucket=self.name, Key=key, Body=content)
-            found = client.get_object(Bucket=self.name, Key=key)["Body"].read()
+            stored = client.get_object(Bucket=self.name, Key=key)["Body"].read()
             client.delete_object(Bucket=self.name, Key=key)
-        if found != content:
-            raise LakeError(f"{self.uri}: an object that was written reads differently; use another S3 server")
+        if stored != content:
+            raise LakeError(
+                f"{self.uri}: an object reads back differently from what was written; use another S3 server"
+            )
 
     def refuses_second(self) -> bool:
-        """Whether a conditional put fails where the object is there already: commits depend on that."""
+        """Return whether a conditional put of an existing object fails, as commits require."""
         from botocore.exceptions import ClientError
 
         key = f"{self.prefix}/_doctor/{uuid.uuid4().hex}".lstrip("/")
-        with self._told():
+        with self._translated():
             client = self._client()
             client.put_object(Bucket=self.name, Key=key, Body=b"first", IfNoneMatch="*")
             try:
@@ -64,18 +66,18 @@ class Bucket:
         return refused and kept
 
     def unfinished_uploads(self) -> Iterator[tuple[str, str, datetime]]:
-        """Key, id and time of the multipart uploads below the folder that nobody has finished."""
-        with self._told():
+        """Yield key, id and start time of unfinished multipart uploads below the folder."""
+        with self._translated():
             pages = self._client().get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self.name, Prefix=f"{self.prefix}/".lstrip("/")):
                 for upload in page.get("Uploads", []):
                     yield upload["Key"], upload["UploadId"], upload["Initiated"]
 
     def abort_upload(self, key: str, upload_id: str) -> None:
-        """Free what an unfinished upload holds. One that is gone by now is as good."""
+        """Abort an unfinished upload, which frees its storage. Ignores one that no longer exists."""
         from botocore.exceptions import ClientError
 
-        with self._told():
+        with self._translated():
             try:
                 self._client().abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload_id)
             except ClientError as exc:
@@ -90,7 +92,7 @@ class Bucket:
         return boto3.session.Session().client("s3", config=config)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError
 
         try:
@@ -102,12 +104,12 @@ class Bucket:
         except EndpointConnectionError as exc:
             raise LakeError(f"{self.uri}: no S3 server answers: {exc}; start it, or set AWS_ENDPOINT_URL") from exc
         except BotoCoreError as exc:
-            raise LakeError(f"{self.uri}: the S3 server cannot be used: {exc}; look at AWS_ENDPOINT_URL") from exc
+            raise LakeError(f"{self.uri}: the S3 server cannot be used: {exc}; check AWS_ENDPOINT_URL") from exc
 
     def _refusal(self, exc: "ClientError") -> str:
         code = _code(exc)
         if code in ("NoSuchBucket", "404"):
-            return f"{self.uri}: there is no bucket {self.name}; make it, or set MYRIAD_LAKE to one that exists"
+            return f"{self.uri}: bucket {self.name} does not exist; create it, or set MYRIAD_LAKE to one that exists"
         if code in _DENIED:
             return (
                 f"{self.uri}: access refused ({code}); AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be those of an "

@@ -8,6 +8,7 @@ the Delta log only: staged files that were never committed are invisible.
 import json
 import random
 import re
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+from cachetools import LRUCache, cached
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
@@ -30,9 +32,9 @@ __all__ = ["Lake", "Snapshot", "StagedFile", "Table", "unusable"]
 
 ROW_GROUP_ROWS = 16_384
 WHOLE_BYTES, TOGETHER_BYTES = 2 << 20, 128 << 20
-"""Up to which size a file on S3 is read whole, and how many bytes of files are read at a time."""
+"""Size up to which a file on S3 is read whole, and bytes of files to read at a time."""
 FORMAT, FORMAT_PROPERTY = 1, "myriad.format"
-"""How our tables are laid out; raised when an older version would misread them. Tables that do not tell have 1."""
+"""Format of the tables, raised when an older version would misread them. Tables without the property have format 1."""
 
 _CONFIGURATION = {
     "delta.checkpointInterval": "10",
@@ -45,17 +47,17 @@ _PATIENCE = {
     "backoff_config.init_backoff": "500ms",
     "backoff_config.max_backoff": "5s",
 }
-"""A store that is away for a minute is waited for; by default it would be for three seconds."""
+"""Retries outlast an outage of a minute; the default is three seconds."""
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A Parquet file below a table's root that waits for its commit; also describes a committed one.
+    """A Parquet file below the root of a table, staged or committed.
 
     table : name of the table that it was staged for.
-    committed_ms : when it was committed, in milliseconds since the epoch; 0 before that. A staged file that takes the
-    place of committed ones has theirs, and keeps it.
+    committed_ms : commit time in milliseconds since the epoch; 0 before the commit. A staged file that replaces
+    committed ones has theirs, and keeps it.
     """
 
     path: str
@@ -69,45 +71,50 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One state of a table, whatever is committed after it.
+    """One state of a table, unaffected by later commits.
 
-    look : of whoever looked, and nobody else's: a lake that is put back from a backup gives the same numbers again.
+    look : identity of the read: a lake restored from a backup uses the same version numbers again.
     """
 
     version: int
     look: str
 
 
+_SNAPSHOT_FILES: LRUCache[Snapshot, list[StagedFile]] = LRUCache(maxsize=32)
+"""Files of the latest snapshots; they never change."""
+_SNAPSHOT_LOCK = threading.Lock()
+
+
 @dataclass(frozen=True)
 class Lake:
-    """Tables below one root; every fleet has a folder of its own."""
+    """Tables below one root, with one folder per fleet."""
 
     uri: str
     storage: Mapping[str, str] = field(default_factory=dict)
 
     def fleets(self) -> list[str]:
-        """Names of the fleets that have tables here, sorted."""
+        """Return the names of the fleets with tables in this lake, sorted."""
         with unusable(self.uri, "listed"):
             filesystem, root = arrow_filesystem(self.uri)
             below = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
         return sorted(info.base_name for info in below if info.type == pafs.FileType.Directory)
 
     def folder(self, fleet: str) -> str:
-        """Where the fleet's tables lie."""
+        """Return the folder of the fleet's tables."""
         return f"{self.uri.rstrip('/')}/{fleet}"
 
     def table(self, fleet: str, spec: TableSpec, at: Snapshot | None = None) -> "Table":
         return Table(f"{self.folder(fleet)}/{spec.name}", spec, dict(self.storage), at)
 
     def holds(self, fleet: str, file: StagedFile) -> bool:
-        """Whether a staged file is there as described."""
+        """Return whether a staged file exists with the expected size."""
         uri = f"{self.folder(fleet)}/{file.table}"
         with unusable(uri, "read"):
             filesystem, root = arrow_filesystem(uri)
             return bool(filesystem.get_file_info(f"{root}/{file.path}").size == file.size)
 
     def copy(self, fleet: str, file: StagedFile, partition: Mapping[str, str]) -> StagedFile:
-        """The rows of a staged file once more, with other partition values; invisible until committed."""
+        """Copy a staged file under other partition values; the copy is invisible until committed."""
         uri, relative = f"{self.folder(fleet)}/{file.table}", _new_path()
         with unusable(uri, "written"):
             filesystem, root = arrow_filesystem(uri)
@@ -117,10 +124,10 @@ class Lake:
 
 @dataclass(frozen=True)
 class Table:
-    """One Delta table. Cheap to make and to send to workers; opens a fresh handle for every operation.
+    """One Delta table. Cheap to create and to send to workers; opens a fresh handle for every operation.
 
-    at : snapshot whose rows and version are read, and which a process looks up once; default the newest version.
-    Commits, marks and properties are always of the newest.
+    at : snapshot to read, which a process looks up once; by default the newest version.
+    Commits, marks and properties always refer to the newest version.
     """
 
     uri: str
@@ -139,30 +146,26 @@ class Table:
             return DeltaTable.is_deltatable(self.uri, storage_options=self._options)
 
     def version(self) -> int:
-        """Version of the newest commit; -1 where the table does not exist yet."""
+        """Return the version of the newest commit; -1 if the table does not exist yet."""
         if self.at is not None:
             return self.at.version
         handle = self._open()
         return handle.version() if handle else -1
 
     def snapshot(self) -> Snapshot:
-        """The version that is read: the newest, unless the table is at a snapshot already."""
+        """Return the snapshot that is read: of the newest version, unless the table is at a snapshot already."""
         if self.at is not None:
             return self.at
         handle = self._open()
         snapshot = Snapshot(handle.version() if handle else -1, uuid.uuid4().hex)
-        _keep(snapshot, self._active(handle))
+        files = self._active(handle)
+        with _SNAPSHOT_LOCK:
+            _SNAPSHOT_FILES[snapshot] = files
         return snapshot
 
     def files(self, where: Callable[[Mapping[str, str]], bool] = lambda partition: True) -> list[StagedFile]:
-        """Committed files whose partition values satisfy `where`."""
-        if self.at is None:
-            active = self._active(self._open())
-        elif self.at in _snapshot_files:
-            active = _snapshot_files[self.at]
-        else:
-            active = self._active(self._open(self.at.version))
-            _keep(self.at, active)
+        """Return the committed files whose partition values satisfy `where`."""
+        active = self._active(self._open()) if self.at is None else _files_of_snapshot(self, self.at)
         return [file for file in active if where(file.partition)]
 
     def _active(self, handle: DeltaTable | None) -> list[StagedFile]:
@@ -175,17 +178,17 @@ class Table:
         where: Callable[[Mapping[str, str]], bool] = lambda partition: True,
         rows: ds.Expression | None = None,
     ) -> pa.Table:
-        """Rows of the committed files in partitions that satisfy `where`, filtered by `rows`; partition columns too."""
+        """Read rows, with partition columns, of partitions that satisfy `where`, filtered by `rows`."""
         return self.read_files(self.files(where), columns, rows)
 
     def read_files(
         self, files: Sequence[StagedFile], columns: Sequence[str] | None = None, rows: ds.Expression | None = None
     ) -> pa.Table:
-        """Rows of given files. columns : default all of the table, in its order."""
-        wanted = list(columns) if columns is not None else self.spec.schema.names
-        schema = pa.schema([self.spec.schema.field(name) for name in wanted])
+        """Read rows of files. columns : by default all of the table, in its order."""
+        names = list(columns) if columns is not None else self.spec.schema.names
+        schema = pa.schema([self.spec.schema.field(name) for name in names])
         try:
-            parts = [self._read(part, wanted, rows).cast(schema) for part in _together(files)]
+            parts = [self._read(part, names, rows).cast(schema) for part in _together(files)]
         except (*STORAGE_ERRORS, pa.ArrowInvalid) as exc:
             raise LakeError(
                 f"{self.uri}: a committed file cannot be read: {exc}; put it back from a backup of the lake"
@@ -193,7 +196,7 @@ class Table:
         return pa.concat_tables(parts) if parts else schema.empty_table()
 
     def _read(self, files: Sequence[StagedFile], columns: Sequence[str], rows: ds.Expression | None) -> pa.Table:
-        """On S3 small files come whole, in one request each and all at the same time: answers take longer than a MB."""
+        """Read files; small ones on S3 whole and concurrently, since a round trip takes longer than a megabyte."""
         filesystem, root = arrow_filesystem(self.uri)
         whole = [file.path for file in files if self.uri.startswith("s3://") and file.size <= WHOLE_BYTES]
         contents = dict(zip(whole, get_objects([f"{self.uri}/{path}" for path in whole]), strict=True)) if whole else {}
@@ -217,34 +220,34 @@ class Table:
         return expression
 
     def has_transaction(self, app_id: str, version: int) -> bool:
-        """Whether a commit with this transaction, or a newer one, has been made."""
+        """Return whether a commit with this transaction or a newer one exists."""
         handle = self._open()
         return handle is not None and _done(handle, (app_id, version))
 
     def mark(self, app_id: str) -> int | None:
-        """The number that the newest commit with this application id left; None where there is none."""
+        """Return the number that the newest commit with this application id left; None without such a commit."""
         handle = self._open()
         return handle.transaction_version(app_id) if handle else None
 
     def columns(self) -> set[str]:
-        """Names of the columns that the table has, also those that a newer version of Myriad has added."""
+        """Return the names of the table's columns, including those that a newer version of Myriad has added."""
         handle = self._open()
         return {column.name for column in handle.schema().fields} if handle else set()
 
     def properties(self) -> dict[str, str]:
-        """The table's own settings, such as the number of buckets."""
+        """Return the table's own settings, such as the number of buckets."""
         handle = self._open()
         return dict(handle.metadata().configuration) if handle else {}
 
     # -- writing ------------------------------------------------------------------------------------------------
 
     def create(self, properties: Mapping[str, str] | None = None) -> None:
-        """Make the table if it is not there; `properties` are kept only by whoever makes it."""
+        """Create the table if it does not exist; only its creator sets `properties`."""
         with unusable(self.uri, "made"):
             try:
                 self._make(properties or {})
             except CommitFailedError:
-                # Another writer made it at the same moment; what counts is that it is there.
+                # Another writer created it concurrently; what counts is that it exists.
                 if not DeltaTable.is_deltatable(self.uri, storage_options=self._options):
                     raise
 
@@ -260,9 +263,9 @@ class Table:
         )
 
     def stage(self, rows: pa.Table, **partition: object) -> StagedFile:
-        """Write rows as one Parquet file below the table's root; invisible until committed.
+        """Write rows as one Parquet file below the root of the table; invisible until committed.
 
-        The name is unique per attempt: a worker that runs twice leaves an orphan, never a doubled row.
+        The name is unique per attempt: a repeated task leaves an orphan, never a doubled row.
         """
         schema = self.spec.file_schema
         missing = [name for name in schema.names if name not in rows.column_names]
@@ -273,7 +276,7 @@ class Table:
         relative = _new_path()
         strings = [item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_timestamp(item.type)]
         with unusable(self.uri, "written"):
-            # First in memory: a stream to S3 that breaks off would leave a short object that looks like a whole one.
+            # In memory first: a broken stream to S3 would leave a short object that looks complete.
             sink = pa.BufferOutputStream()
             pq.write_table(rows, sink, compression="zstd", use_dictionary=strings, row_group_size=ROW_GROUP_ROWS)
             content = sink.getvalue().to_pybytes()
@@ -293,15 +296,27 @@ class Table:
         note: Mapping[str, str] | None = None,
         deadline_s: float = 120.0,
     ) -> bool:
-        """Commit staged files and remove the committed files that `removes` picks, in one transaction.
+        """Commit staged files and remove committed ones, in one transaction.
 
-        skip_if : looks at the committed files; True means that this commit has happened already.
-        transaction : application id and version; a version that is not newer than the recorded one is skipped.
-        marks : numbers to keep under application ids, whatever is there; `mark` gives them back. Unlike the note, they
-        outlive the clean-up of the log.
-        based_on : version of the table that the decision was taken on; another one raises StaleTableError.
-        Returns whether a commit was made. Raises LakeError if a staged file is not there as described, or if other
-        writers kept winning until the deadline.
+        Parameters
+        ----------
+        files : staged files to add.
+        removes : picks the committed files to remove.
+        skip_if : takes the committed files and returns True if this commit has happened already.
+        transaction : application id and version; skipped unless newer than the recorded version.
+        marks : numbers to set under application ids, for `mark`. Unlike the note, they outlive the clean-up of the log.
+        based_on : version of the table behind the decision.
+        note : metadata of the commit.
+        deadline_s : seconds to retry while other writers win.
+
+        Returns
+        -------
+        Whether a commit was made.
+
+        Raises
+        ------
+        StaleTableError : the table has another version than `based_on`.
+        LakeError : a staged file is missing or has another size, or other writers kept winning until the deadline.
         """
         self.create()
         with unusable(self.uri, "written"):
@@ -321,7 +336,7 @@ class Table:
     ) -> bool:
         end, attempt = time.monotonic() + deadline_s, 0
         while True:
-            handle = self._open()  # Fresh each time: a stale handle with removes doubles rows.
+            handle = self._open()  # Opened anew per attempt: a stale handle with removes doubles rows.
             if handle is None:
                 raise LakeError(f"{self.uri}: the table vanished while it was being written")
             active = _active_files(handle)
@@ -329,7 +344,7 @@ class Table:
                 return False
             if based_on is not None and handle.version() != based_on:
                 raise StaleTableError(f"{self.uri}: version {handle.version()} came after version {based_on}")
-            # Two runs that took over the same receipts stage the same files: the second must not remove its own.
+            # Two runs that resumed from the same receipts stage the same files: the second must not remove its own.
             staged = {file.path for file in files}
             gone = [file for file in active if removes(file) and file.path not in staged]
             transactions = dict(marks or {}) | dict([transaction] if transaction else [])
@@ -366,7 +381,7 @@ class Table:
             mode="append",
             schema=self.spec.schema,
             partition_by=list(self.spec.partition_by),
-            # No silent retries: after a conflict the decision what to remove must be taken again.
+            # No silent retries: after a conflict, the files to remove must be determined again.
             commit_properties=CommitProperties(
                 custom_metadata=dict(note),
                 app_transactions=[Transaction(*item, now_ms) for item in transactions.items()],
@@ -375,66 +390,60 @@ class Table:
         )
 
     def _widen(self, handle: DeltaTable) -> bool:
-        """Add columns that the table got since it was made, such as a new feature; whether there were any."""
+        """Add columns that the schema gained since the table was created, such as a new feature; return whether any."""
         present = {column.name for column in handle.schema().fields}
-        wanted = Schema.from_arrow(self.spec.schema).fields
-        added = [column for column in wanted if column.name not in present]
+        columns = Schema.from_arrow(self.spec.schema).fields
+        added = [column for column in columns if column.name not in present]
         if added:
             handle.alter.add_columns(added)
         return bool(added)
 
     def _check_staged(self, files: Sequence[StagedFile]) -> None:
-        """Delta accepts an add of a missing file silently; refuse it here."""
+        """Refuse missing files, which Delta would silently accept."""
         for file, size in zip(files, file_sizes(self.uri, [file.path for file in files]), strict=True):
             if size != file.size:
                 raise LakeError(f"{self.uri}: staged file {file.path} has {size} bytes, not {file.size}")
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
-        if version == -1:  # Pinned before it was made.
+        if version == -1:  # The snapshot is from before the table existed.
             return None
         with unusable(self.uri, "opened"):
             try:
                 handle = DeltaTable(self.uri, version, storage_options=self._options)
             except TableNotFoundError:
                 return None
-            found = handle.metadata().configuration.get(FORMAT_PROPERTY, "1")
-        if found not in map(str, range(1, FORMAT + 1)):
+            format_ = handle.metadata().configuration.get(FORMAT_PROPERTY, "1")
+        if format_ not in map(str, range(1, FORMAT + 1)):
             raise LakeError(
-                f"{self.uri}: the table has format {found}, and this version of Myriad knows formats up to {FORMAT}; "
+                f"{self.uri}: the table has format {format_}, and this version of Myriad knows formats up to {FORMAT}; "
                 "upgrade Myriad, or choose another lake"
             )
         return handle
 
 
-_KEPT_SNAPSHOTS = 32
-_snapshot_files: dict[Snapshot, list[StagedFile]] = {}
-"""Files of the snapshots looked up last; they never change."""
-
-
-def _keep(snapshot: Snapshot, files: list[StagedFile]) -> None:
-    while len(_snapshot_files) >= _KEPT_SNAPSHOTS:
-        _snapshot_files.pop(next(iter(_snapshot_files)), None)
-    _snapshot_files[snapshot] = files
-
-
 @contextmanager
 def unusable(uri: str, done: str) -> Iterator[None]:
-    """What a storage or Delta raises (no permission, disk full, no connection, a broken log) as a LakeError."""
+    """Translate errors of the storage and Delta (permission, full disk, connection, broken log) to LakeError."""
     try:
         yield
     except (*STORAGE_ERRORS, DeltaError) as exc:
-        # Delta's errors are trees of lines, in colour.
+        # Delta formats errors as coloured trees of lines.
         text = ": ".join(part.strip() for part in _COLOUR.sub("", str(exc)).split("↳"))
         raise LakeError(f"{uri}: the table cannot be {done}: {text}") from exc
 
 
+@cached(_SNAPSHOT_FILES, key=lambda table, snapshot: snapshot, lock=_SNAPSHOT_LOCK)
+def _files_of_snapshot(table: Table, snapshot: Snapshot) -> list[StagedFile]:
+    return table._active(table._open(snapshot.version))
+
+
 def _new_path() -> str:
-    """A path that no other attempt uses, relative to a table's root."""
+    """Return a path that is unique per attempt, relative to the root of a table."""
     return f"data/{uuid.uuid4().hex}.parquet"
 
 
 def _together(files: Sequence[StagedFile]) -> Iterator[list[StagedFile]]:
-    """Files in their order, as many at a time as memory may hold whole."""
+    """Yield files in order, in groups that fit into memory."""
     part: list[StagedFile] = []
     held = 0
     for file in files:

@@ -102,7 +102,7 @@ def test_files_are_read_in_their_order_whatever_memory_holds(table, monkeypatch,
     assert table.read_files(files, ["units"], ds.field("units") > 102).to_pylist() == [{"units": 103}, {"units": 104}]
 
 
-def test_a_table_at_a_snapshot_stays_as_it_was(table, monkeypatch):
+def test_a_table_at_a_snapshot_stays_as_it_was(table):
     before = dataclasses.replace(table, at=table.snapshot())
     put(table, 0, 1)
     frozen = dataclasses.replace(table, at=table.snapshot())
@@ -111,7 +111,7 @@ def test_a_table_at_a_snapshot_stays_as_it_was(table, monkeypatch):
         assert (units(before), units(frozen), units(table)) == ([], [1], [2])
         assert (before.version(), frozen.version()) == (-1, 1)
         # As in another process, which looks up by itself.
-        monkeypatch.setattr(lake, "_snapshot_files", {})
+        lake._SNAPSHOT_FILES.clear()
     assert frozen.snapshot() == frozen.at
     # What is committed replaces what is there now.
     put(frozen, 0, 3)
