@@ -13,8 +13,8 @@ demo: $(RUNTIME) ## Install, then train, register, promote and score the 1,428 s
 	$(BIN)/myriad sample m3
 	$(BIN)/myriad run fleets/m3.yaml
 
-test: $(DEV) ## Run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+test: $(DEV) ## Run all tests; four processes on two cores, since most of them wait for servers
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(DEV) ## Run the unit tests that need no server, browser or kill (under two minutes)
 	$(BIN)/python -m pytest --numprocesses 2 --dist load -m "not server" tests/unit

@@ -47,7 +47,7 @@ def made(tmp_path_factory):
     (folder / "keys.json").write_text(key_set(*KEYS))
     with gateway(folder) as found:
         found.client("operate").put("/v1/batch/rides", json=ENDPOINT)
-        found.app.state.doors._tokens = TokenVerifier(RULES, str(folder / "keys.json"))
+        found.app.state.authenticator._tokens = TokenVerifier(RULES, str(folder / "keys.json"))
         yield found
 
 
