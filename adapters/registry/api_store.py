@@ -29,13 +29,13 @@ class ApiStore:
     def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """See VersionStore."""
         known: dict[str, dict[str, int]] = {}
-        for found in self.stored(names):
-            known.setdefault(found.name, {}).setdefault(found.fingerprint, found.version)
+        for stored in self.stored(names):
+            known.setdefault(stored.name, {}).setdefault(stored.fingerprint, stored.version)
         return known
 
     def stored(self, names: Sequence[str]) -> list[StoredVersion]:
         """See VersionStore."""
-        found = [
+        versions = [
             StoredVersion(
                 name=item.name,
                 version=int(item.version),
@@ -47,20 +47,20 @@ class ApiStore:
             for item in self._search(names)
             if FINGERPRINT_TAG in item.tags
         ]
-        return sorted(found, key=lambda item: (item.name, item.version))
+        return sorted(versions, key=lambda item: (item.name, item.version))
 
     def aliases(self, alias: str, tag: tuple[str, str], names: Sequence[str]) -> dict[str, int]:
         """See VersionStore."""
-        found: dict[str, int] = {}
+        aliased: dict[str, int] = {}
         seen: set[str] = set()
-        wanted, token = f"tags.`{tag[0]}` = {quoted(tag[1])}", None
+        filter_string, token = f"tags.`{tag[0]}` = {quoted(tag[1])}", None
         while token != "":
-            page = self._client.search_registered_models(wanted, max_results=_MODELS_PER_PAGE, page_token=token)
+            page = self._client.search_registered_models(filter_string, max_results=_MODELS_PER_PAGE, page_token=token)
             seen.update(model.name for model in page)
-            found |= {model.name: int(model.aliases[alias]) for model in page if alias in model.aliases}
+            aliased |= {model.name: int(model.aliases[alias]) for model in page if alias in model.aliases}
             token = page.token or ""
         others = {name: self._alias(name, alias) for name in sorted(set(names) - seen)}
-        return found | {name: version for name, version in others.items() if version is not None}
+        return aliased | {name: version for name, version in others.items() if version is not None}
 
     def register(self, pending: Sequence[Pending]) -> list[Registration]:
         """See VersionStore."""
@@ -74,7 +74,7 @@ class ApiStore:
                 done[item.name] = Registration(item.name, int(twins[0].version), created=False)
             else:
                 made[item.name] = self._make(item, new=item.name not in existing)
-        done |= self._settled([item for item in pending if item.name in made], made)
+        done |= self._settle([item for item in pending if item.name in made], made)
         return [done[item.name] for item in pending]
 
     def set_alias(self, alias: str, versions: Mapping[str, int]) -> int:
@@ -95,10 +95,10 @@ class ApiStore:
 
     def _by_name(self, pending: Sequence[Pending]) -> "dict[str, list[ModelVersion]]":
         """All live versions of these names."""
-        found: dict[str, list[ModelVersion]] = {}
+        by_name: dict[str, list[ModelVersion]] = {}
         for version in self._search([item.name for item in pending]):
-            found.setdefault(version.name, []).append(version)
-        return found
+            by_name.setdefault(version.name, []).append(version)
+        return by_name
 
     def _make(self, item: Pending, new: bool) -> "ModelVersion":
         if new:
@@ -110,7 +110,7 @@ class ApiStore:
             await_creation_for=0,  # A SQL registry's version is ready at once; waiting asks once more and logs a line.
         )
 
-    def _settled(self, pending: Sequence[Pending], made: "Mapping[str, ModelVersion]") -> dict[str, Registration]:
+    def _settle(self, pending: Sequence[Pending], made: "Mapping[str, ModelVersion]") -> dict[str, Registration]:
         """Which versions stand of those that were made: another writer's, where it was first."""
         seen = self._by_name(pending) if pending else {}
         done: dict[str, Registration] = {}

@@ -64,9 +64,11 @@ class Artifacts:
             )
         expected = self._client.get_model_version(version.name, str(version.version)).tags.get("sha256", "")
         onnx, mlmodel = (self._read(f"{version.source}/{name}", what) for name in _NEEDED)
-        found = hashlib.sha256(onnx).hexdigest()
-        if found != expected:
-            raise RegistryError(f"{what}: the graph at {version.source} has SHA-256 {found}, its tag says {expected!r}")
+        digest = hashlib.sha256(onnx).hexdigest()
+        if digest != expected:
+            raise RegistryError(
+                f"{what}: the graph at {version.source} has SHA-256 {digest}, its tag says {expected!r}"
+            )
         metadata = yaml.safe_load(mlmodel).get("metadata") or {}
         return FetchedModel(onnx, str(metadata.get(RECORD_KEY, "")))
 

@@ -36,27 +36,31 @@ class Runs:
     def start(self, fleet: str, run_key: str, tags: Mapping[str, str]) -> str:
         """The run of a training, in the experiment named like the fleet; its id."""
         own = {**fitted(tags), FLEET_TAG: fleet, RUN_KEY_TAG: run_key}
-        wanted = f"tags.`{RUN_KEY_TAG}` = {quoted(run_key)}"
-        run = self._found_or_made(self._experiment(fleet), wanted, own, f"train {run_key}")
+        filter_string = f"tags.`{RUN_KEY_TAG}` = {quoted(run_key)}"
+        run = self._get_or_create(self._experiment(fleet), filter_string, own, f"train {run_key}")
         self._mark(run, "RUNNING")
         return str(run.info.run_id)
 
     def buckets(self, parent_run_id: str) -> "BucketRuns":
         """The runs of the buckets below a training's run."""
         experiment_id = str(self._client.get_run(parent_run_id).info.experiment_id)
-        wanted, token = f"tags.`{PARENT_TAG}` = {quoted(parent_run_id)}", None
-        found: dict[int, Run] = {}
+        filter_string, token = f"tags.`{PARENT_TAG}` = {quoted(parent_run_id)}", None
+        runs_by_bucket: dict[int, Run] = {}
         while token != "":
             page = self._client.search_runs(
-                [experiment_id], wanted, order_by=["attributes.start_time ASC"], page_token=token, max_results=1000
+                [experiment_id],
+                filter_string,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+                max_results=1000,
             )
             for run in page:
                 # Somebody may have put runs of their own below ours.
                 bucket = str(run.data.tags.get(BUCKET_TAG, ""))
                 if re.fullmatch(r"-?\d+", bucket):
-                    found.setdefault(int(bucket), run)
+                    runs_by_bucket.setdefault(int(bucket), run)
             token = page.token or ""
-        return BucketRuns(self._client, experiment_id, parent_run_id, found)
+        return BucketRuns(self._client, experiment_id, parent_run_id, runs_by_bucket)
 
     def finish(self, run_id: str, metrics: Mapping[str, float], failed: bool) -> None:
         """Log the metrics that are not yet the run's and end it."""
@@ -102,23 +106,23 @@ class Runs:
             raise RegistryError(f"experiment {fleet!r} is deleted in MLflow; restore it or rename the fleet")
         return str(experiment.experiment_id)
 
-    def _found_or_made(self, experiment_id: str, wanted: str, tags: dict[str, str], run_name: str) -> "Run":
-        """The oldest run with these tags. Of two makers at once the later finds the older and drops its own.
+    def _get_or_create(self, experiment_id: str, filter_string: str, tags: dict[str, str], run_name: str) -> "Run":
+        """Return the oldest run with these tags. Of two that are created at once, the later is dropped.
 
         If their clocks disagree two runs may remain, which does no harm: versions are told apart by fingerprint.
         """
-        found = self._oldest(experiment_id, wanted)
-        if found is not None:
-            return found
+        oldest = self._oldest(experiment_id, filter_string)
+        if oldest is not None:
+            return oldest
         made = self._client.create_run(experiment_id, tags=tags, run_name=run_name)
-        oldest = self._oldest(experiment_id, wanted) or made
+        oldest = self._oldest(experiment_id, filter_string) or made
         if oldest.info.run_id != made.info.run_id:
             self._client.delete_run(made.info.run_id)
         return oldest
 
-    def _oldest(self, experiment_id: str, wanted: str) -> "Run | None":
+    def _oldest(self, experiment_id: str, filter_string: str) -> "Run | None":
         oldest_first = ["attributes.start_time ASC"]
-        runs = self._client.search_runs([experiment_id], wanted, order_by=oldest_first, max_results=100)
+        runs = self._client.search_runs([experiment_id], filter_string, order_by=oldest_first, max_results=100)
         return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
 
     def _mark(self, run: "Run", status: str) -> None:
@@ -140,7 +144,7 @@ class BucketRuns:
     client: "MlflowClient"
     experiment_id: str
     parent_run_id: str
-    found: dict[int, "Run"]
+    runs_by_bucket: dict[int, "Run"]
     ended: set[int] = field(default_factory=set)
 
     def of(self, bucket: int) -> "Run":
@@ -149,10 +153,12 @@ class BucketRuns:
         Two trainings with one key that open at once may make two, which does no harm: versions are told apart by
         fingerprint.
         """
-        if bucket not in self.found:
+        if bucket not in self.runs_by_bucket:
             tags = {PARENT_TAG: self.parent_run_id, BUCKET_TAG: str(bucket)}
-            self.found[bucket] = self.client.create_run(self.experiment_id, tags=tags, run_name=f"bucket {bucket}")
-        return self.found[bucket]
+            self.runs_by_bucket[bucket] = self.client.create_run(
+                self.experiment_id, tags=tags, run_name=f"bucket {bucket}"
+            )
+        return self.runs_by_bucket[bucket]
 
 
 def quoted(text: str) -> str:

@@ -60,9 +60,9 @@ def column_obstacle(engine: sa.Engine) -> str | None:
     """Why this database's tables cannot be written in bulk; None where they are as expected."""
     inspector = sa.inspect(engine)
     for table, expected in _COLUMNS.items():
-        found = {column["name"] for column in inspector.get_columns(table)} if inspector.has_table(table) else set()
-        if found != set(expected.split()):
-            odd = ", ".join(sorted(found ^ set(expected.split())))
+        columns = {column["name"] for column in inspector.get_columns(table)} if inspector.has_table(table) else set()
+        if columns != set(expected.split()):
+            odd = ", ".join(sorted(columns ^ set(expected.split())))
             return f"table {table} has other columns than MLflow 3.17's: {odd}"
     return None
 
@@ -94,26 +94,26 @@ class SqlStore:
         """See VersionStore."""
         versions, tags = self._versions, self._version_tags
         columns = (versions.c.name, versions.c.version, tags.c.value, versions.c.source)
-        wanted = sa.select(*columns, versions.c.run_id, versions.c.creation_time).select_from(self._tagged())
+        selection = sa.select(*columns, versions.c.run_id, versions.c.creation_time).select_from(self._tagged())
         live = (versions.c.current_stage != _DELETED, tags.c.value.is_not(None))
 
-        def found(session: Session) -> list[StoredVersion]:
-            queries = [self._of(versions, chunk, wanted, *live) for chunk in _chunks(names)]
+        def read(session: Session) -> list[StoredVersion]:
+            queries = [self._of(versions, chunk, selection, *live) for chunk in _chunks(names)]
             ordered = [query.order_by(versions.c.name, versions.c.version) for query in queries]
             return [StoredVersion(*row) for query in ordered for row in session.execute(query)]
 
-        return self._retried(found, "list versions", read_only=True)
+        return self._retried(read, "list versions", read_only=True)
 
     def aliases(self, alias: str, tag: tuple[str, str], names: Sequence[str]) -> dict[str, int]:
         """See VersionStore."""
         table, tags = self._aliases, self._model_tags
-        wanted = sa.select(table.c.name, table.c.version)
+        selection = sa.select(table.c.name, table.c.version)
         mine = (table.c.workspace == _WORKSPACE, table.c.alias == alias)
         tagged = sa.select(tags.c.name).where(
             tags.c.workspace == _WORKSPACE, tags.c.key == tag[0], tags.c.value == tag[1]
         )
-        queries = [wanted.where(*mine, table.c.name.in_(tagged))]
-        queries += [self._of(table, chunk, wanted, *mine) for chunk in _chunks(names)]
+        queries = [selection.where(*mine, table.c.name.in_(tagged))]
+        queries += [self._of(table, chunk, selection, *mine) for chunk in _chunks(names)]
         return self._retried(
             lambda session: {row.name: int(row.version) for query in queries for row in session.execute(query)},
             f"list alias {alias!r}",
@@ -233,11 +233,11 @@ class SqlStore:
     def _known(self, session: Session, names: Sequence[str]) -> dict[str, _Known]:
         """What is registered under these names. One statement a name: numbers and fingerprints of one moment."""
         versions, tags = self._versions, self._version_tags
-        wanted = sa.select(versions.c.name, versions.c.version, versions.c.current_stage, tags.c.value)
-        wanted = wanted.select_from(self._tagged())
+        selection = sa.select(versions.c.name, versions.c.version, versions.c.current_stage, tags.c.value)
+        selection = selection.select_from(self._tagged())
         known: dict[str, _Known] = {}
         for chunk in _chunks(names):
-            query = self._of(versions, chunk, wanted).order_by(versions.c.name, versions.c.version)
+            query = self._of(versions, chunk, selection).order_by(versions.c.name, versions.c.version)
             for name, version, stage, fingerprint in session.execute(query):
                 of_name = known.setdefault(name, _Known())
                 of_name.newest = version
