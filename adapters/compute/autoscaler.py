@@ -1,7 +1,7 @@
-"""Workers of this host for a scheduler elsewhere: as many as there is work for, none when there is none.
+"""Scale this host's workers to the load of a remote scheduler, down to zero when idle.
 
-A scheduler tells how many workers it could keep busy; this process starts and retires them. Several hosts may do so for
-one scheduler; each looks after its own.
+The scheduler reports how many workers it could keep busy; this process starts and retires them. Several hosts may serve
+one scheduler; each manages its own workers.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ _POLL_S = 0.2
 _LOOK_S = 5.0
 _RETRY_S = 2.0
 _ADAPTIVE: dict[str, Any] = {"interval": "500ms", "target_duration": "2s", "wait_count": 10}
-"""Workers leave after five seconds without work: between two stages of a run they stay."""
+"""Workers retire after five idle seconds, so they survive the gap between two stages of a run."""
 
 
 class _RunningScheduler:
-    """A scheduler that somebody else has started, as a SpecCluster wants to see one."""
+    """Adapter that presents an externally started scheduler to SpecCluster."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -51,7 +51,7 @@ class _RunningScheduler:
 
 
 class _HostWorkers(SpecCluster):  # type: ignore[misc]
-    """Nannies of this host at a running scheduler, which outlives them."""
+    """Nannies of this host, attached to a running scheduler that outlives them."""
 
     def __init__(self, settings: Settings, security: Security | None) -> None:
         host = f"{platform.node()}-{secrets.token_hex(3)}"
@@ -72,7 +72,7 @@ class _HostWorkers(SpecCluster):  # type: ignore[misc]
         )
 
     def drop_failed(self) -> None:
-        """Forget workers that ended while they started: whoever counts them would wait for them for ever."""
+        """Forget workers that ended during their start; scaling would wait for them forever."""
         ended = (Status.failed, Status.closed)
         if failed := [name for name, worker in list(self.workers.items()) if worker.status in ended]:
             self.sync(self.scale_down, failed)
@@ -82,7 +82,7 @@ class _HostWorkers(SpecCluster):  # type: ignore[misc]
 
 
 class _HostAdaptive(Adaptive):  # type: ignore[misc]
-    """Leaves the workers of other hosts alone."""
+    """Adaptive scaling that ignores the workers of other hosts."""
 
     @property
     def observed(self) -> set[str]:
@@ -96,21 +96,21 @@ class _HostAdaptive(Adaptive):  # type: ignore[misc]
 
 
 def serve_workers(settings: Settings, over: Callable[[], bool], tell: Callable[[str], None]) -> None:
-    """Until `over()`: workers from `min_workers` (none: 0) to `workers` of them for the scheduler of the settings.
+    """Serve the configured scheduler with `min_workers` (default 0) to `workers` workers until `over()`.
 
-    A scheduler that is not there yet, or goes away, is waited for.
+    Waits for a scheduler that is not up yet or goes away.
     """
     quieten()
-    told = ""
+    last_reason = ""
     while not over():
-        security = security_of(settings)  # Read again: certificates may have been renewed.
+        security = security_of(settings)  # Reload: certificates may have been renewed.
         if reason := _absent(settings.dask_address, security):
-            if told != reason:
+            if last_reason != reason:
                 tell(f"waiting for the scheduler at {settings.dask_address}: {reason}")
-            told = reason
+            last_reason = reason
             time.sleep(_RETRY_S)
             continue
-        told = ""
+        last_reason = ""
         _serve(settings, security, over, tell)
 
 
@@ -125,7 +125,7 @@ def _serve(
             _watch(cluster, settings, security, over, tell)
         finally:
             if _absent(settings.dask_address, security):
-                # Nobody is there to be told that the workers leave; trying to would keep them, and end this process.
+                # The scheduler is gone: deregistering the workers would block them and crash this process.
                 cluster.scheduler.status = Status.closed
 
 
@@ -136,7 +136,7 @@ def _watch(
     over: Callable[[], bool],
     tell: Callable[[str], None],
 ) -> None:
-    """Until `over()`, or the scheduler does not answer any more."""
+    """Log the number of workers until `over()`, or until the scheduler stops answering."""
     count, looked = 0, time.monotonic()
     while not over():
         cluster.drop_failed()
@@ -152,13 +152,13 @@ def _watch(
 
 
 def _own_address(scheduler: str) -> str:
-    """The address of this host from which the scheduler is reached, and on which workers listen, and nowhere else."""
-    # Not by urlsplit: an address without tcp:// is allowed, and would be taken for one on this host.
+    """Return the address of this host that faces the scheduler; workers listen on it alone."""
+    # Not urlsplit: it would misread an address without tcp://, which is allowed, as one on this host.
     return str(get_ip(*get_address_host_port(scheduler)))
 
 
 def _absent(address: str, security: Security | None) -> str:
-    """Why no scheduler answers there; empty where one does."""
+    """Return the reason why no scheduler answers at the address; empty if one does."""
 
     async def ask() -> None:
         arguments = security.get_connection_args("client") if security else {}

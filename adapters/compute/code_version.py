@@ -1,4 +1,4 @@
-"""Identity of the installed code: other code may give other results."""
+"""Identify the installed code: different code may give different results."""
 
 import hashlib
 from functools import cache
@@ -8,12 +8,12 @@ from pathlib import Path
 __all__ = ["code_digest"]
 
 _PACKAGES = ("domain", "models", "adapters", "tasks")
-"""Packages that decide results, found by name, since adapters do not import tasks."""
+"""Packages that determine results, looked up by name because adapters must not import tasks."""
 
 
 @cache
 def code_digest() -> str:
-    """Return 16 hex digits over the source files: the same on every host with the same version."""
+    """Return a 16-digit hex digest of the source files, equal on all hosts with the same version."""
     state = hashlib.blake2b(digest_size=8)
     for name in _PACKAGES:
         spec = find_spec(name)

@@ -1,4 +1,4 @@
-"""The workers: a Dask cluster of our own or a running scheduler by address; or, for tests, this very process."""
+"""Workers: a private Dask cluster, a running scheduler by address or, for tests, this process."""
 
 import logging
 import sys
@@ -27,15 +27,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ALLOWED_FAILURES = 10
-"""How many workers may die over one item. Nodes that are taken away are no fault of the item."""
+"""Worker deaths tolerated per item; preempted nodes are not the item's fault."""
 _CONNECT_S = 15.0
 _STOP_S = 5.0
 _ADAPTIVE = {"interval": "500ms", "target_duration": "2s", "wait_count": 4}
-"""Workers are added when there is more than two seconds of work for each, and leave after two seconds without."""
+"""Workers are added beyond two seconds of work per worker, and retire after two idle seconds."""
 
 
 class Workers(Protocol):
-    """Runs one function over many items."""
+    """Pool that maps one function over many items."""
 
     def map(
         self,
@@ -46,22 +46,22 @@ class Workers(Protocol):
         before: int = 0,
         weight: Callable[[T], float] | None = None,
     ) -> list[R]:
-        """Results in the order of the items; reports progress under the stage's name.
+        """Return results in the order of the items; report progress under the stage's name.
 
-        before : further items of the stage, which had been done before; they count in its progress.
-        weight : how much work an item is compared with others; the heaviest are begun first.
-        Results must be small (receipts). An exception of the function, after its retries, is raised here; what other
-        items have done until then is theirs to keep. Raises ClusterError if the workers die over an item.
+        before : number of items of the stage that were completed earlier; they count in its progress.
+        weight : relative cost of an item; the heaviest start first.
+        Results must be small (receipts). An exception of the function is raised here after its retries; the effects
+        of completed items remain. Raises ClusterError if the workers die over an item.
         """
         ...
 
     def limited(self, most: int | None) -> "Workers":
-        """The same workers, which never have more than so many items at once; none: as many as they can."""
+        """Return the same workers, limited to `most` concurrent items (None: no limit)."""
         ...
 
 
 class InlineWorkers:
-    """Workers that are this process: function, items and results travel pickled, as they do to a cluster."""
+    """In-process workers; function, items and results are pickled, as on a cluster."""
 
     def map(
         self,
@@ -81,12 +81,12 @@ class InlineWorkers:
         return [results[place] for place in range(len(items))]
 
     def limited(self, most: int | None) -> Workers:
-        """One at a time is what this process does anyway."""
+        """Return self: this process runs one item at a time."""
         return self
 
 
 def _heaviest_first(items: Sequence[T], weight: Callable[[T], float] | None) -> list[int]:
-    """Places of the items in the order of their start: a large one that begins last keeps all others waiting."""
+    """Return item positions in starting order: a heavy item that starts last would delay the whole stage."""
     places = range(len(items))
     return sorted(places, key=lambda place: -weight(items[place])) if weight else list(places)
 
@@ -103,7 +103,7 @@ def _attempt(work: bytes, retries: int) -> Any:
 
 @dataclass(frozen=True)
 class _Checked(Generic[T, R]):
-    """Runs on workers: the function, if the worker has the coordinator's code."""
+    """Function for workers that first compares the worker's code with the coordinator's."""
 
     function: Callable[[T], R]
     code: str
@@ -139,7 +139,7 @@ class ClusterWorkers:
         work, waiting, futures = _Checked(function, code_digest()), iter(order), list[Future]()
 
         def begin(count: int) -> list[Future]:
-            """In one call, so that the scheduler begins with the first."""
+            """Submit the next items in one call, so that the scheduler starts with the first."""
             chosen = [items[place] for place in islice(waiting, count)]
             new = self._client.map(work, chosen, pure=False, retries=retries, key=f"{stage}-bucket") if chosen else []
             futures.extend(new)
@@ -159,13 +159,13 @@ class ClusterWorkers:
                 f"{stage}: the Dask scheduler went away; nothing half-written is visible, run the same command to go on"
             ) from exc
         except BaseException:
-            # A cancelled run must not keep the workers of others: what is queued is dropped, what runs is ended.
+            # A cancelled run must not occupy shared workers: drop its queued items and end its running ones.
             self._stop(futures)
             raise
         return [results[place] for place in range(len(items))]
 
     def _follow(self, stage: str, begin: Callable[[int], list[Future]], before: int, count: int) -> None:
-        """Until all items are done, well or not; where there is a limit the next begins when one is done."""
+        """Wait until all items have succeeded or failed; under a limit, start the next whenever one ends."""
         total = before + count
         emit(Progress(stage, before, total))
         running = as_completed(begin(self._most or count), loop=self._client.loop, raise_errors=False)
@@ -174,9 +174,9 @@ class ClusterWorkers:
             emit(Progress(stage, done, total))
 
     def _stop(self, futures: Sequence[Future]) -> None:
-        """Cancel, and replace the processes that are at work for these futures: Python has no other way to end them."""
+        """Cancel the futures and restart their busy workers: Python has no other way to stop running code."""
         keys = {future.key for future in futures if not future.done()}
-        with suppress(OSError):  # Time-outs are.
+        with suppress(OSError):  # Includes timeouts.
             at_work = [worker for worker, held in self._client.processing().items() if keys.intersection(held)]
             self._client.cancel(list(futures), force=True)
             if at_work:
@@ -192,10 +192,10 @@ _open: list[Workers] = []
 
 @contextmanager
 def open_workers(settings: Settings) -> Iterator[Workers]:
-    """Workers for the block; a block inside another one shares the outer one's workers.
+    """Open workers for the block; a nested block shares the outer block's workers.
 
-    Raises ClusterError if the scheduler cannot be reached or has other versions than this process, and SettingsError if
-    its certificates are not valid.
+    Raises ClusterError if the scheduler cannot be reached or its versions differ from ours, and SettingsError if its
+    certificates are not valid.
     """
     if _open:
         yield _open[-1]
@@ -210,16 +210,16 @@ def open_workers(settings: Settings) -> Iterator[Workers]:
 
 @contextmanager
 def start_workers(settings: Settings) -> Iterator[Workers]:
-    """Workers for the block, shared with nobody; raises as `open_workers` does."""
+    """Start unshared workers for the block. Raises as `open_workers` does."""
     quieten()
     with _client(settings) as client:
         yield ClusterWorkers(client)
 
 
 def quieten() -> None:
-    """Connections that end while workers leave are normal at shutdown; restarts by the nanny are still told.
+    """Silence errors of closing connections, which are normal at shutdown; nanny restarts are still logged.
 
-    Also runs in our workers, by reference: Dask's own setting of levels comes too late for loggers that exist.
+    Also runs in the workers, by reference: Dask's own logging configuration comes too late for existing loggers.
     """
     levels = {"distributed": "warning", "distributed.nanny": "warning", **dict.fromkeys(_CHATTY, "critical")}
     for name, level in levels.items():
@@ -227,7 +227,7 @@ def quieten() -> None:
 
 
 def security_of(settings: Settings) -> Security | None:
-    """The certificates of the settings, checked; None where connections are plain."""
+    """Check the configured certificates and return them for Dask; None if connections are not encrypted."""
     folder = settings.tls_folder
     if folder is None:
         return None
@@ -243,7 +243,7 @@ def security_of(settings: Settings) -> Security | None:
 
 @contextmanager
 def connect(settings: Settings) -> Iterator[Client]:
-    """A client of the scheduler at `MYRIAD_DASK_ADDRESS`, whose versions have been compared with ours."""
+    """Connect to the scheduler at `MYRIAD_DASK_ADDRESS`. Raises ClusterError if unreachable or its versions differ."""
     address, security = settings.dask_address, security_of(settings)
     try:
         client = Client(address, set_as_default=False, security=security, timeout=_CONNECT_S)
@@ -253,28 +253,32 @@ def connect(settings: Settings) -> Iterator[Client]:
             "use workers of this machine"
         ) from exc
     with client:
-        if odd := odd_versions(client):
+        if differences := odd_versions(client):
             raise ClusterError(
-                f"MYRIAD_DASK_ADDRESS: the scheduler at {address} has {odd}; give both the same versions"
+                f"MYRIAD_DASK_ADDRESS: the scheduler at {address} has {differences}; give both the same versions"
             )
         yield client
 
 
 def _reason(exc: BaseException) -> str:
-    """What lies at the bottom of a failed connection, such as a refused certificate."""
+    """Return the root cause of a failed connection, such as a refused certificate."""
     while exc.__cause__ is not None:
         exc = exc.__cause__
     return str(exc).strip() or type(exc).__name__
 
 
 def odd_versions(client: Client) -> str:
-    """What the scheduler has in other versions than this process, in words; empty where nothing matters."""
+    """Describe the scheduler's versions that differ from this process; empty if none does."""
     theirs = client.get_versions()["scheduler"]
     python = ".".join(str(theirs["host"]["python"]).split(".")[:2])
-    found = {"python": python} | {name: theirs["packages"][name] for name in ("dask", "distributed")}
-    ours = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
-    ours |= {"dask": version("dask"), "distributed": version("distributed")}
-    return ", ".join(f"{name} {found[name]}, not {ours[name]}" for name in ours if found[name] != ours[name])
+    scheduler_versions = {"python": python} | {name: theirs["packages"][name] for name in ("dask", "distributed")}
+    own_versions = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    own_versions |= {"dask": version("dask"), "distributed": version("distributed")}
+    return ", ".join(
+        f"{name} {scheduler_versions[name]}, not {own_versions[name]}"
+        for name in own_versions
+        if scheduler_versions[name] != own_versions[name]
+    )
 
 
 @contextmanager
@@ -292,26 +296,26 @@ def _client(settings: Settings) -> Iterator[Client]:
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
-            # There is an HTTP server nevertheless: on any free port, as 8787 may be taken, which is a warning.
+            # An HTTP server starts regardless: use any free port, since a taken 8787 causes a warning.
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             memory_limit=settings.worker_memory,
             **lifetime_of(settings),
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        # Not by Dask's configuration: workers read that after their loggers have been made.
+        # Not by Dask's configuration: workers read it after creating their loggers.
         client.register_worker_callbacks(quieten)
         if not fixed:
             cluster.adapt(minimum=settings.min_workers, maximum=settings.workers, **_ADAPTIVE)
         try:
             yield client
         finally:
-            # A worker that is slow to end is no news to anybody.
+            # Do not warn about workers that are slow to end.
             logging.getLogger("distributed.nanny").setLevel(logging.ERROR)
 
 
 def lifetime_of(settings: Settings) -> dict[str, Any]:
-    """Options of Dask's workers that have them replaced one after another."""
+    """Return the options with which Dask replaces its workers one by one."""
     if not settings.worker_lifetime:
         return {}
     from dask.utils import parse_timedelta

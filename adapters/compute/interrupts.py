@@ -1,4 +1,4 @@
-"""Ctrl-C: a run leaves at once, and takes the processes that it started with it."""
+"""Handle Ctrl-C: end a run at once, together with the processes that it started."""
 
 import os
 import signal
@@ -18,17 +18,17 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 @contextmanager
 def leaving_on_interrupt(message: str) -> Iterator[None]:
-    """SIGINT within the block prints `message` and ends this process and all that it started, with exit code 130.
+    """On SIGINT within the block, print `message` and end this process and its descendants with exit code 130.
 
-    A terminal sends SIGINT to all of them: whoever tidied up would do so with servers and workers that are gone. So
-    SIGINT is blocked, which processes that are started inherit, and a thread of its own waits for it.
+    A terminal sends SIGINT to the whole process group, so an orderly shutdown would talk to servers and workers that
+    are gone. SIGINT is therefore blocked, which child processes inherit, and a dedicated thread waits for it.
     """
     ours = threading.current_thread() is threading.main_thread()
-    # Whoever started us with SIGINT ignored (nohup, a job in the background) wants that.
+    # A parent that started us with SIGINT ignored (nohup, a background job) wants it ignored.
     if not ours or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield
         return
-    # Before the block: starting it later, as Dask would, lets SIGINT through again.
+    # Before blocking: a later start, as Dask would do, lets SIGINT through again.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     over = threading.Event()
@@ -45,20 +45,20 @@ def leaving_on_interrupt(message: str) -> Iterator[None]:
 
 @contextmanager
 def stopping_on_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM end the block, which can tidy up, and then the process, with exit code 130."""
+    """On SIGINT or SIGTERM, leave the block with its clean-up, then end the process with exit code 130."""
 
     def stop(number: int, frame: object) -> None:
-        # Tidying up is not interrupted once more.
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
+        # A second signal must not interrupt the clean-up.
+        for ignored in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ignored, signal.SIG_IGN)
         raise SystemExit(EXIT_CODE)
 
-    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _wait(over: threading.Event, message: str) -> None:
@@ -68,13 +68,13 @@ def _wait(over: threading.Event, message: str) -> None:
 
 
 def _leave(message: str) -> None:
-    """Straight to the file descriptors: the interrupted code may be in the middle of a print."""
+    """Print `message` and exit; writes to the file descriptors, since the interrupted code may be mid-print."""
     try:
         with suppress(OSError):
             if sys.__stdout__ is not None and sys.__stdout__.isatty():
                 os.write(1, _SHOW_CURSOR + b"\n")
             os.write(2, f"{message}\n".encode())
-            # What other threads say of the processes that vanish below would only frighten.
+            # Silence other threads: their errors about the vanishing processes would only alarm.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 1)
             os.dup2(nowhere, 2)
@@ -84,7 +84,7 @@ def _leave(message: str) -> None:
 
 
 def _kill_children() -> None:
-    """Until none is left: one that is being killed may have started another."""
+    """Kill all descendants, repeatedly: a dying process may have started another."""
     for _ in range(10):
         children = psutil.Process().children(recursive=True)
         for child in children:

@@ -1,4 +1,4 @@
-"""Measured figures of a fleet, beside its reports: they tell of this machine, which the lake does not know."""
+"""Store a fleet's measured costs beside its reports: they describe this machine, so they do not belong in the lake."""
 
 from itertools import islice
 from pathlib import Path
@@ -12,13 +12,13 @@ __all__ = ["full_run", "read_cost_model", "write_cost_model"]
 
 _FILE = "sizing.json"
 _RUNS = 20
-"""Reports that are looked through, newest first."""
+"""Number of newest reports to search."""
 
 
 def read_cost_model(folder: Path, settings: str) -> CostModel | None:
-    """What `myriad size` measured last; None where there is nothing, or only for other settings.
+    """Return the last cost model of `myriad size`; None if missing or measured with other settings.
 
-    folder : of the fleet's reports. settings : their fingerprint.
+    folder : folder of the fleet's reports. settings : fingerprint of the current settings.
     """
     path = folder / _FILE
     rates = parse_cost_model(path.read_text("utf-8")) if path.exists() else None
@@ -26,18 +26,18 @@ def read_cost_model(folder: Path, settings: str) -> CostModel | None:
 
 
 def write_cost_model(folder: Path, rates: CostModel) -> Path:
-    """Keep measured figures in place of former ones."""
+    """Write the cost model, replacing the previous one; return its path."""
     with replacing(folder / _FILE) as temporary:
         temporary.write_text(cost_model_json(rates), encoding="utf-8")
     return folder / _FILE
 
 
 def full_run(folder: Path, settings: str) -> Summary | None:
-    """The newest run that trained most of the fleet with these settings and left a report; None where there is none."""
+    """Return the newest reported run that trained most of the fleet with these settings, or None."""
     paths = sorted(folder.glob("*.json"), key=lambda path: (path.stat().st_mtime, path.name), reverse=True)
     known = (path for path in paths if path.name not in (_FILE, "latest.json"))
     for path in islice(known, _RUNS):
-        found = parse_summary(path.read_text("utf-8"))
-        if found and found.estimate and found.estimate.settings == settings and trained_most(found):
-            return found
+        summary = parse_summary(path.read_text("utf-8"))
+        if summary and summary.estimate and summary.estimate.settings == settings and trained_most(summary):
+            return summary
     return None

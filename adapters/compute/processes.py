@@ -1,4 +1,4 @@
-"""Processes that outlive the command which started them: known by number and start, ended with all they started."""
+"""Manage processes that outlive the command that started them, identified by pid and start time."""
 
 import ctypes
 import signal
@@ -13,14 +13,14 @@ import psutil
 __all__ = ["SAME_START_S", "Known", "alive", "await_end", "die_with_parent", "end_family"]
 
 SAME_START_S = 2.0
-"""The start time that the system tells moves a little when its clock is set."""
+"""Tolerance for start times: they shift a little when the system clock is set."""
 _POLL_S = 0.05
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class Known:
-    """A process; its start tells it from a later process with the same number."""
+    """Identity of a process; the start time distinguishes it from a later process with the same pid."""
 
     pid: int
     started: float
@@ -30,7 +30,7 @@ class Known:
         return cls(pid, psutil.Process(pid).create_time())
 
     def process(self) -> psutil.Process | None:
-        """The process, unless it has ended."""
+        """Return the process, or None if it has ended."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < SAME_START_S
@@ -40,7 +40,7 @@ class Known:
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether it still runs; one that has ended and that nobody asked for its exit code does not."""
+    """Return True if the process is running; a zombie is not."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -48,7 +48,7 @@ def alive(process: psutil.Process) -> bool:
 
 
 def end_family(process: psutil.Process, grace_s: float, gently: signal.Signals = signal.SIGTERM) -> None:
-    """A signal, and after the grace SIGKILL for it and for whatever it started and left behind."""
+    """Signal a process; after `grace_s` kill it and its remaining descendants."""
     family = [process]
     with suppress(psutil.Error):
         family += process.children(recursive=True)
@@ -68,8 +68,8 @@ def await_end(processes: Sequence[psutil.Process], limit_s: float) -> None:
 
 
 def die_with_parent() -> None:
-    """For a child before it begins its program: it gets SIGTERM when its parent dies. On Linux alone."""
-    # Ignored where the parent runs in the background, and then a child could not be stopped gently.
+    """Have a child receive SIGTERM when its parent dies (Linux only); for use as `preexec_fn`."""
+    # A background parent ignores SIGINT; a child that inherits this could not be stopped gracefully.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Progress of a run as values: stages emit, whoever shows them (terminal, Prefect) subscribes."""
+"""Progress of a run as values: stages emit them, displays (terminal, Prefect) subscribe."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ __all__ = ["PeakMemory", "Progress", "emit", "subscribed"]
 
 @dataclass(frozen=True)
 class Progress:
-    """done of total units (files or buckets) of a stage are complete."""
+    """Completed and total units (files or buckets) of a stage."""
 
     stage: str
     done: int
@@ -23,14 +23,14 @@ _listeners: list[Callable[[Progress], None]] = []
 
 
 def emit(progress: Progress) -> None:
-    """Tell every subscriber."""
+    """Send progress to every subscriber."""
     for listener in _listeners:
         listener(progress)
 
 
 @contextmanager
 def subscribed(listener: Callable[[Progress], None]) -> Iterator[None]:
-    """`listener` hears of progress within the block."""
+    """Send progress to `listener` within the block."""
     _listeners.append(listener)
     try:
         yield
@@ -45,7 +45,7 @@ class PeakMemory:
         self.peak_bytes = 0
 
     def sample(self) -> int:
-        """Look once; returns the peak so far in bytes."""
+        """Measure once; return the peak so far in bytes."""
         me = psutil.Process()
         total = 0
         for process in [me, *me.children(recursive=True)]:

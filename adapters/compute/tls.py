@@ -1,6 +1,6 @@
-"""Certificates for the connections between scheduler, workers and coordinators: a small authority of our own.
+"""Issue and check certificates for scheduler, workers and coordinators, from a private authority per folder.
 
-Whoever shows a certificate that this authority has signed is let in, and nobody else; names are not compared, as Dask's
+Only peers with a certificate signed by this authority are accepted. Host names are not verified, because Dask's
 processes know each other by address.
 """
 
@@ -24,16 +24,16 @@ __all__ = ["check_certificates", "expires", "make_certificates"]
 CA_KEY = "ca-key.pem"
 _CA_DAYS = 3650
 _EARLY = timedelta(hours=1)
-"""So that a host whose clock is late takes a certificate that was made this moment."""
+"""Backdating of new certificates, so that a host with a slow clock accepts them at once."""
 
 
 def make_certificates(folder: Path, hosts: Sequence[str], days: int) -> datetime:
-    """Write cert.pem and key.pem to `folder`, with ca.pem and ca-key.pem if it has none; returns when cert.pem expires.
+    """Write cert.pem and key.pem to `folder`, plus ca.pem and ca-key.pem if missing; return the expiry of cert.pem.
 
-    An authority that is in the folder signs again, so that hosts which trust it take the new certificate too; that is
-    valid for as long as the authority at most. Keys can be read by their owner alone.
-    hosts : names and addresses that the certificate is for.
-    Raises SettingsError if the folder cannot be written, or has an authority that is not of use any more.
+    An existing authority is reused, so that hosts which trust it accept the new certificate too; the certificate never
+    outlives the authority. Only the owner can read the keys.
+    hosts : names and addresses that the certificate covers.
+    Raises SettingsError if the folder is not writable, or its authority is expired or incomplete.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def make_certificates(folder: Path, hosts: Sequence[str], days: int) -> datetime
 
 
 def _authority(folder: Path, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """That of the folder; a new one where there is none."""
+    """Return the folder's authority and its key; create them if missing."""
     return _known_authority(folder, now) if (folder / "ca.pem").exists() else _new_authority(folder, now)
 
 
@@ -73,7 +73,7 @@ def _known_authority(folder: Path, now: datetime) -> tuple[x509.Certificate, ec.
     if not isinstance(signer, ec.EllipticCurvePrivateKey) or signer.public_key() != authority.public_key():
         raise SettingsError(f"{key_path}: not the key of ca.pem; put that back, or {_anew(folder)}")
     if now > authority.not_valid_after_utc:
-        raise SettingsError(f"{path}: expired on {_told(authority.not_valid_after_utc)}; {_anew(folder)}")
+        raise SettingsError(f"{path}: expired on {_timestamp(authority.not_valid_after_utc)}; {_anew(folder)}")
     return authority, signer
 
 
@@ -125,7 +125,7 @@ def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(path: Path, content: bytes, *, secret: bool = False) -> None:
-    """Whole or not at all; a secret is never readable by others, not even for a moment."""
+    """Write a file atomically; a secret is never readable by others, not even briefly."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if secret else 0o644), "wb") as stream:
         stream.write(content)
@@ -133,22 +133,22 @@ def _write(path: Path, content: bytes, *, secret: bool = False) -> None:
 
 
 def expires(folder: Path) -> datetime:
-    """When the first of the folder's certificates expires. Raises SettingsError if one cannot be read."""
+    """Return the earliest expiry of the folder's certificates. Raises SettingsError if one cannot be read."""
     return min(_read(folder / name).not_valid_after_utc for name in ("ca.pem", "cert.pem"))
 
 
 def check_certificates(folder: Path) -> None:
-    """Raises SettingsError if a certificate cannot be read, is not valid now, or does not go with its key or issuer."""
+    """Raise SettingsError if a certificate is unreadable, not valid now, or does not match its key or issuer."""
     now, way_out = datetime.now(UTC), f"`myriad tls {folder}` makes a new one"
     authority, certificate, key = _read(folder / "ca.pem"), _read(folder / "cert.pem"), _read_key(folder / "key.pem")
-    for name, each in (("ca.pem", authority), ("cert.pem", certificate)):
-        if now > each.not_valid_after_utc:
-            what_to_do = _anew(folder) if each is authority else way_out
-            raise SettingsError(f"{folder / name}: expired on {_told(each.not_valid_after_utc)}; {what_to_do}")
-        if now < each.not_valid_before_utc:
+    for name, pem in (("ca.pem", authority), ("cert.pem", certificate)):
+        if now > pem.not_valid_after_utc:
+            remedy = _anew(folder) if pem is authority else way_out
+            raise SettingsError(f"{folder / name}: expired on {_timestamp(pem.not_valid_after_utc)}; {remedy}")
+        if now < pem.not_valid_before_utc:
             raise SettingsError(
-                f"{folder / name}: valid from {_told(each.not_valid_before_utc)} on, and it is {_told(now)}; look "
-                "at the clock of this host"
+                f"{folder / name}: valid from {_timestamp(pem.not_valid_before_utc)} on, and it is {_timestamp(now)}; "
+                "look at the clock of this host"
             )
     try:
         certificate.verify_directly_issued_by(authority)
@@ -162,7 +162,7 @@ def _anew(folder: Path) -> str:
     return f"remove ca.pem, let `myriad tls {folder}` begin anew, and give all hosts the new files"
 
 
-def _told(moment: datetime) -> str:
+def _timestamp(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
@@ -176,6 +176,6 @@ def _read(path: Path) -> x509.Certificate:
 def _read_key(path: Path) -> PrivateKeyTypes:
     try:
         return serialization.load_pem_private_key(path.read_bytes(), None)
-    # A key with a password is a TypeError.
+    # A password-protected key raises TypeError.
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as exc:
         raise SettingsError(f"{path}: not a key that can be read: {exc}") from exc
