@@ -29,6 +29,13 @@ SUBSCRIBER = "https://app.example.org/hooks/myriad"
 HOSTS = ("app.example.org", "127.0.0.1:9999")
 
 
+def is_problem(answer, status):
+    """Check that an answer is problem details with this status; its detail."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.json()["detail"]
+
+
 class Runs:
     """In place of Prefect's: started once a key, with the states that a test gives them."""
 

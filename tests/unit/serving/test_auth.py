@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from gateway import SECRET, gateway
+from gateway import SECRET, gateway, is_problem
 
 from adapters.gateway.api_keys import create_key, revoke_key, rotate_key
 from domain.errors import RequestError, UnknownNameError
@@ -61,12 +61,6 @@ def operations(document):
     for path, methods in document["paths"].items():
         for method in methods:
             yield method, path, path.format(**VALUES)
-
-
-def is_problem(answer, status):
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    return answer.json()["detail"]
 
 
 def test_every_route_is_closed_to_unauthenticated_clients(made, document):

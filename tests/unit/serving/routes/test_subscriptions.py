@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from gateway import HOSTS, SECRET, SUBSCRIBER, complete, gateway, now, subscribe, subscribed
+from gateway import HOSTS, SECRET, SUBSCRIBER, complete, gateway, is_problem, now, subscribe, subscribed
 from standardwebhooks import Webhook
 
 from adapters.gateway.webhook_client import check_secret, send
@@ -29,12 +29,6 @@ def completed_job(made, endpoint="rides"):
 
 def messages(made, name="app", **query):
     return made.operator.get(f"/v1/subscriptions/{name}/messages", params=query).json()["messages"]
-
-
-def is_problem(answer, status):
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    return answer.json()["detail"]
 
 
 def test_the_end_of_a_job_is_told_once_it_is_on_record(made):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from gateway import gateway
+from gateway import gateway, is_problem
 from standardwebhooks import Webhook
 
 from adapters.gateway.tables import FILES
@@ -32,12 +32,6 @@ def put_hook(made, name="landing", **changes):
     answer = made.operator.put(f"/v1/triggers/{name}", json={"endpoint": "rides", "debounce_seconds": 10} | changes)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def is_problem(answer, status):
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    return answer.json()["detail"]
 
 
 def jobs(made, after=60):
