@@ -42,7 +42,7 @@ class Client:
 
 
 class RateLimit:
-    """A bucket of tokens for each client, in this process: so many a second, and some at once."""
+    """A token bucket per client, held in this process: a rate per second, and a cap on bursts."""
 
     def __init__(self, per_second: float, at_once: int) -> None:
         self._rate, self._most = per_second, float(at_once)

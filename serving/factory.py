@@ -44,13 +44,13 @@ def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
 
 def _tokens(settings: Settings) -> TokenVerifier | None:
     """Raises SettingsError where some of the settings are there, and others are not."""
-    given = {"MYRIAD_JWT_ISSUER": settings.jwt_issuer, "MYRIAD_JWT_AUDIENCE": settings.jwt_audience}
-    given |= {"MYRIAD_JWT_KEYS": settings.jwt_keys}
-    missing = [name for name, value in given.items() if not value]
-    if len(missing) == len(given):
+    values = {"MYRIAD_JWT_ISSUER": settings.jwt_issuer, "MYRIAD_JWT_AUDIENCE": settings.jwt_audience}
+    values |= {"MYRIAD_JWT_KEYS": settings.jwt_keys}
+    missing = [name for name, value in values.items() if not value]
+    if len(missing) == len(values):
         return None
     if missing:
-        raise SettingsError(f"{', '.join(missing)}: not set; tokens need {', '.join(given)}")
+        raise SettingsError(f"{', '.join(missing)}: not set; tokens need {', '.join(values)}")
     check_place_of_keys(settings.jwt_keys)
     claim, prefix = settings.jwt_scope_claim, settings.jwt_scope_prefix
     rules = TokenRules(settings.jwt_issuer, settings.jwt_audience, scope_claim=claim, scope_prefix=prefix)

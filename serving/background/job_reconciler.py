@@ -1,7 +1,7 @@
-"""Keeps jobs going: starts their runs, follows them, tries again, and takes down what came of them.
+"""Start the runs of jobs, follow them, retry them, and record their results.
 
-All it knows is in the database, the Prefect server and the lake, and every step may be taken twice: a gateway that dies
-in the middle goes on where it was, and several of them do not get in each other's way.
+All state is in the database, the Prefect server and the lake, and every step is idempotent: a gateway that dies midway
+resumes where it stopped, and several gateways can run side by side.
 """
 
 import logging
@@ -103,17 +103,17 @@ class JobReconciler:
         the others alone. Raises OrchestratorError if Prefect does not answer, and GatewayError.
         """
         for name, hook in self._store.triggers.all().items():
-            with _told(f"hook {name}"):
+            with _log_failures(f"hook {name}"):
                 self._sweep(name, hook, now)
                 self._gather(name, hook, now)
         self._send_events()
-        with _told("news"):
+        with _log_failures("fleet events"):
             self._relay.step(now)
         self._forget(now)
         jobs = self._store.jobs.unfinished()
         states = self._runs.states([job.flow_run_id for job in jobs if job.flow_run_id])
         for job in jobs:
-            with _told(f"job {job.id}"):
+            with _log_failures(f"job {job.id}"):
                 if job.flow_run_id is None:
                     self._begin(job, now)
                 elif job.flow_run_id in states:
@@ -280,7 +280,7 @@ class JobReconciler:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _log_failures(what: str) -> Iterator[None]:
     """Log the failure of one job; an unreachable Prefect server or database concerns all of them, and is raised."""
     try:
         yield

@@ -55,13 +55,13 @@ class WebhookDispatcher:
         due = self._store.deliveries.claim(now, now + _LEASE, _AT_ONCE)
         if not due:
             return 0
-        wishes = self._store.subscriptions.all()
+        subscriptions = self._store.subscriptions.all()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(lambda delivery: self._deliver(delivery, wishes.get(delivery.subscription), now), due))
+            list(pool.map(lambda delivery: self._deliver(delivery, subscriptions.get(delivery.subscription), now), due))
         return len(due)
 
-    def _deliver(self, delivery: Delivery, wish: Subscription | None, now: datetime) -> None:
-        wrong = self._attempt(delivery, wish)
+    def _deliver(self, delivery: Delivery, subscription: Subscription | None, now: datetime) -> None:
+        wrong = self._attempt(delivery, subscription)
         if not wrong:
             self._store.deliveries.settle(delivery, "delivered", now, "")
             return
@@ -72,13 +72,13 @@ class WebhookDispatcher:
         else:
             self._store.deliveries.settle(delivery, "waiting", now + wait, wrong)
 
-    def _attempt(self, delivery: Delivery, wish: Subscription | None) -> str:
-        if wish is None:
+    def _attempt(self, delivery: Delivery, subscription: Subscription | None) -> str:
+        if subscription is None:
             return "the subscription is gone"
         if self._secret is None:
             return "MYRIAD_WEBHOOK_SECRET is not set for this gateway"
         try:
-            check_target(wish.url, self._hosts)
+            check_target(subscription.url, self._hosts)
         except RequestError as exc:
             return str(exc)
-        return self._send(wish.url, self._secret, delivery.message, delivery.body)
+        return self._send(subscription.url, self._secret, delivery.message, delivery.body)
