@@ -1,4 +1,4 @@
-"""Whether all parts that the settings name can be used: for `myriad doctor`, and the cheap part before every run."""
+"""Health checks of all configured parts for `myriad doctor`, and a cheap subset before every run."""
 
 from adapters.health.examination import examine
 from adapters.health.preflight import preflight

@@ -1,11 +1,11 @@
-"""All checks of a set-up, every part in a thread of its own with a limit of time."""
+"""Run all checks of an installation, each part in its own thread with a time limit."""
 
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 
-from adapters.health import probes as _parts
+from adapters.health import probes
 from adapters.settings import Settings
 from domain.checks.health import Check
 from domain.errors import MyriadError
@@ -15,23 +15,23 @@ __all__ = ["examine"]
 _LIMIT_S = 20.0
 Probe = Callable[[Settings], Iterator[Check]]
 _PROBES: tuple[tuple[str, Probe], ...] = (
-    ("packages", _parts.packages),
-    ("lake", _parts.lake),
-    ("registry", _parts.registry),
-    ("prefect", _parts.prefect),
-    ("workers", _parts.workers),
-    ("telemetry", _parts.telemetry),
+    ("packages", probes.packages),
+    ("lake", probes.lake),
+    ("registry", probes.registry),
+    ("prefect", probes.prefect),
+    ("workers", probes.workers),
+    ("telemetry", probes.telemetry),
 )
 
 
 def examine(settings: Settings, limit_s: float = _LIMIT_S) -> list[Check]:
-    """Checks by part, in a fixed order. No check stops another, and none takes longer than `limit_s` seconds."""
+    """Return the checks by part, in a fixed order; parts are independent and limited to `limit_s` seconds together."""
     answers: queue.Queue[tuple[str, Check | None]] = queue.Queue()
     for part, probe in _PROBES:
-        # Daemons: one that hangs must not keep the process.
+        # Daemon threads: a hanging probe must not block the exit of the process.
         threading.Thread(target=_collect, args=(part, probe, settings, answers), name=part, daemon=True).start()
-    found: dict[str, list[Check]] = {part: [] for part, _ in _PROBES}
-    missing, end = set(found), time.monotonic() + limit_s
+    checks: dict[str, list[Check]] = {part: [] for part, _ in _PROBES}
+    missing, end = set(checks), time.monotonic() + limit_s
     while missing:
         try:
             part, check = answers.get(timeout=max(0.0, end - time.monotonic()))
@@ -40,13 +40,13 @@ def examine(settings: Settings, limit_s: float = _LIMIT_S) -> list[Check]:
         if check is None:
             missing.discard(part)
         else:
-            found[part].append(check)
+            checks[part].append(check)
     for part in missing:
         late = Check(
             part, "time", "failed", f"no answer within {limit_s:.0f} s", "look whether it is overloaded or cut off"
         )
-        found[part].append(late)
-    return [check for checks in found.values() for check in checks]
+        checks[part].append(late)
+    return [check for of_part in checks.values() for check in of_part]
 
 
 def _collect(part: str, probe: Probe, settings: Settings, answers: "queue.Queue[tuple[str, Check | None]]") -> None:
@@ -56,7 +56,7 @@ def _collect(part: str, probe: Probe, settings: Settings, answers: "queue.Queue[
     except MyriadError as exc:
         error, _, way_out = str(exc).rpartition("; ")
         answers.put((part, Check(part, "reachable", "failed", error or way_out, way_out if error else "")))
-    except Exception as exc:  # noqa: BLE001 - foreign code; an examination tells of what it meets
+    except Exception as exc:  # noqa: BLE001 - third-party code; any failure becomes a check
         answers.put((part, Check(part, "examined", "failed", f"{type(exc).__name__}: {exc}", "this is not expected")))
     finally:
         answers.put((part, None))

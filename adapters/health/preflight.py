@@ -1,4 +1,4 @@
-"""The cheap part of the examination, before any work starts: what is wrong is one line, not a run that fails late."""
+"""Check servers and certificates before a run, so that a fault is one line and not a late failure."""
 
 from adapters.compute.tls import check_certificates
 from adapters.health.servers import check_tracking_server
@@ -10,10 +10,10 @@ __all__ = ["preflight"]
 
 
 def preflight(settings: Settings, *, registers: bool) -> None:
-    """One small question to each server that the settings name; nothing for what is on this machine's disk.
+    """Send one small request to each configured server; parts on the local disk need no check.
 
-    registers : whether the run uses the registry. Scoring does not, and is not to fail where that is away.
-    Raises SettingsError. The scheduler is asked when the workers are opened.
+    registers : True if the run uses the registry; scoring does not, and must not fail while the registry is down.
+    Raises SettingsError if a part is not usable. The scheduler is checked when the workers are opened.
     """
     if settings.tls_folder is not None:
         check_certificates(settings.tls_folder)

@@ -1,4 +1,4 @@
-"""What each part of a set-up is asked. A part that cannot be used at all raises; the examination tells of that."""
+"""Probes of each part of an installation; an unusable part raises, and the examination reports the error."""
 
 import os
 import shutil
@@ -29,26 +29,26 @@ _ANSWER_S = 12.0
 
 
 def packages(settings: Settings) -> Iterator[Check]:
-    """Versions of what Myriad needs."""
-    wrong = []
+    """Check the versions of the required packages."""
+    problems = []
     for text in requires(_DISTRIBUTION) or ():
         needed = Requirement(text)
         if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
             continue
         try:
-            found = version(needed.name)
+            installed = version(needed.name)
         except PackageNotFoundError:
-            wrong.append(f"{needed.name} is missing")
+            problems.append(f"{needed.name} is missing")
             continue
-        if not needed.specifier.contains(found, prereleases=True):
-            wrong.append(f"{needed.name} {found}, needed {needed.specifier}")
-    told, way_out = "; ".join(wrong), "install from requirements/runtime.lock: make demo"
-    yield Check("packages", "versions", "failed" if wrong else "ok", told or "all as needed", way_out if wrong else "")
+        if not needed.specifier.contains(installed, prereleases=True):
+            problems.append(f"{needed.name} {installed}, needed {needed.specifier}")
+    verdict, way_out = ("failed", "install from requirements/runtime.lock: make demo") if problems else ("ok", "")
+    yield Check("packages", "versions", verdict, "; ".join(problems) or "all as needed", way_out)  # type: ignore[arg-type]
     yield Check("packages", "code", "ok", f"myriad {version(_DISTRIBUTION)}, {code_digest()}")
 
 
 def lake(settings: Settings) -> Iterator[Check]:
-    """Reachable, writable, conditional writes, clock."""
+    """Check that the lake is reachable and writable, supports conditional writes and agrees with our clock."""
     if settings.lake.startswith("s3://"):
         yield from _s3(Bucket(settings.lake))
         return
@@ -62,23 +62,23 @@ def lake(settings: Settings) -> Iterator[Check]:
         raise LakeError(f"{folder}: cannot be written: {exc}; set MYRIAD_LAKE to a folder that can") from exc
     yield Check("lake", "writable", "ok", str(folder))
     free = shutil.disk_usage(folder).free
-    little = free < _LITTLE_BYTES
-    way_out = "make room, or set MYRIAD_LAKE to another disk" if little else ""
-    yield Check("lake", "space", "warning" if little else "ok", f"{format_bytes(free)} free", way_out)
+    low = free < _LITTLE_BYTES
+    way_out = "make room, or set MYRIAD_LAKE to another disk" if low else ""
+    yield Check("lake", "space", "warning" if low else "ok", f"{format_bytes(free)} free", way_out)
 
 
 def _s3(bucket: Bucket) -> Iterator[Check]:
     began = time.monotonic()
-    theirs = bucket.reach()
+    server_time = bucket.reach()
     yield Check("lake", "reachable", "ok", f"{bucket.uri} in {1e3 * (time.monotonic() - began):.0f} ms")
-    off = abs((datetime.now(UTC) - theirs).total_seconds())
+    offset_s = abs((datetime.now(UTC) - server_time).total_seconds())
     verdict, way_out = "ok", ""
-    if off > _LATE_S:
-        verdict = "failed" if off > _TOO_LATE_S else "warning"
+    if offset_s > _LATE_S:
+        verdict = "failed" if offset_s > _TOO_LATE_S else "warning"
         way_out = (
             "set the clock of this host, or the server's, by NTP: requests are refused when they are minutes apart"
         )
-    yield Check("lake", "clock", verdict, f"{off:.0f} s apart from the server's", way_out)  # type: ignore[arg-type]
+    yield Check("lake", "clock", verdict, f"{offset_s:.0f} s apart from the server's", way_out)  # type: ignore[arg-type]
     bucket.round_trip()
     yield Check("lake", "writable", "ok", "written, read back and deleted")
     if bucket.refuses_second():
@@ -89,7 +89,7 @@ def _s3(bucket: Bucket) -> Iterator[Check]:
 
 
 def registry(settings: Settings) -> Iterator[Check]:
-    """Reachable, version, account, and by which path models are registered."""
+    """Check the registry server's version and account, and report the registration method."""
     from adapters.registry import DirectAccess, Registry
 
     if settings.mlflow_uri.startswith(("http://", "https://")):
@@ -100,13 +100,13 @@ def registry(settings: Settings) -> Iterator[Check]:
     direct_access = DirectAccess(settings.registry_database, settings.registry_files)
     path = Registry(settings.mlflow_uri, settings.mlflow_artifacts, direct_access=direct_access).path
     slow = path == "api"
-    found = "one model after another, by MLflow's API" if slow else "in bulk"
+    method = "one model after another, by MLflow's API" if slow else "in bulk"
     way_out = "set MYRIAD_REGISTRY_DATABASE to the server's database, which is many times faster" if slow else ""
-    yield Check("registry", "registration", "warning" if slow else "ok", found, way_out)
+    yield Check("registry", "registration", "warning" if slow else "ok", method, way_out)
 
 
 def prefect(settings: Settings) -> Iterator[Check]:
-    """Reachable, version, account."""
+    """Check the Prefect server's version and account."""
     from adapters.orchestration.local_server import LocalServerManager, healthy
 
     url = os.environ.get("PREFECT_API_URL", "")
@@ -120,7 +120,7 @@ def prefect(settings: Settings) -> Iterator[Check]:
 
 
 def workers(settings: Settings) -> Iterator[Check]:
-    """Own workers against this machine, or the scheduler, its certificates, its versions and its workers."""
+    """Check own workers against this machine's memory, or the scheduler's certificates, versions and workers."""
     if settings.tls_folder is not None:
         days = (expires(settings.tls_folder) - datetime.now(UTC)).days
         way_out = f"renew them: myriad tls {settings.tls_folder}" if days < _SOON_DAYS else ""
@@ -147,8 +147,8 @@ def workers(settings: Settings) -> Iterator[Check]:
             client.submit(_reach, settings.lake, pure=False).result(timeout=_ANSWER_S)
             yield Check("workers", "lake", "ok", "a worker reaches it")
         elif "127.0.0.1" not in settings.dask_address and "localhost" not in settings.dask_address:
-            found = f"{settings.lake_uri} is a folder, and the scheduler is elsewhere"
-            yield Check("workers", "lake", "warning", found, "workers must see the same folder; or use an s3:// lake")
+            detail = f"{settings.lake_uri} is a folder, and the scheduler is elsewhere"
+            yield Check("workers", "lake", "warning", detail, "workers must see the same folder; or use an s3:// lake")
 
 
 def _reach(uri: str) -> None:
@@ -157,24 +157,24 @@ def _reach(uri: str) -> None:
 
 def _own_workers(settings: Settings) -> Check:
     cores, memory = os.cpu_count() or 1, psutil.virtual_memory().total
-    found = (
+    summary = (
         f"{settings.workers} own workers, memory limit {settings.worker_memory}; {cores} cores, {format_bytes(memory)}"
     )
     if settings.worker_memory != "auto":
         from dask.utils import parse_bytes
 
         if settings.workers * parse_bytes(settings.worker_memory) > memory:
-            return Check("workers", "memory", "warning", found, "lower MYRIAD_WORKERS or MYRIAD_WORKER_MEMORY")
-    return Check("workers", "own", "ok", found)
+            return Check("workers", "memory", "warning", summary, "lower MYRIAD_WORKERS or MYRIAD_WORKER_MEMORY")
+    return Check("workers", "own", "ok", summary)
 
 
 def telemetry(settings: Settings) -> Iterator[Check]:
-    """Whether our libraries may phone home."""
-    talking = [name for name, quiet in quiet_names().items() if _yes(os.environ.get(name, quiet)) != _yes(quiet)]
-    found = f"on: {', '.join(talking)}" if talking else "off"
-    yield Check("telemetry", "libraries", "warning" if talking else "ok", found, "unset it" if talking else "")
+    """Check that telemetry of third-party libraries is off."""
+    enabled = [name for name, quiet in quiet_names().items() if _yes(os.environ.get(name, quiet)) != _yes(quiet)]
+    state = f"on: {', '.join(enabled)}" if enabled else "off"
+    yield Check("telemetry", "libraries", "warning" if enabled else "ok", state, "unset it" if enabled else "")
 
 
 def _yes(value: str) -> bool:
-    """As our libraries read such variables: `1`, `true`, `yes` and `on` mean it."""
+    """Parse a boolean variable as the libraries do: `1`, `true`, `yes` and `on` are true."""
     return value.strip().lower() in ("1", "true", "t", "yes", "y", "on")

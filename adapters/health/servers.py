@@ -1,4 +1,4 @@
-"""Questions to the servers of MLflow and Prefect over plain HTTP: there, the right version, the right account."""
+"""Check MLflow and Prefect servers over plain HTTP: reachable, supported version, valid account."""
 
 import os
 
@@ -16,8 +16,8 @@ _REFUSED = {401, 403}
 
 
 def check_tracking_server(uri: str) -> str:
-    """The version of the MLflow server at an http:// address. Raises SettingsError if it cannot be used as it is."""
-    named = f"MYRIAD_TRACKING_URI: the MLflow server at {uri}"
+    """Return the version of the MLflow server at an http(s):// address. Raises SettingsError if it is not usable."""
+    server = f"MYRIAD_TRACKING_URI: the MLflow server at {uri}"
     user = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -28,44 +28,44 @@ def check_tracking_server(uri: str) -> str:
             if version.is_success and too_old(version.text.strip(), LEAST_MLFLOW):
                 least = ".".join(map(str, LEAST_MLFLOW))
                 raise SettingsError(
-                    f"{named} has version {version.text.strip()}; {least} or later is needed, upgrade it"
+                    f"{server} has version {version.text.strip()}; {least} or later is needed, upgrade it"
                 )
-            answer = client.post(f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search", json={"max_results": 1})
+            response = client.post(f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search", json={"max_results": 1})
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        raise SettingsError(f"{named} does not answer: {exc or type(exc).__name__}; start it, or set another") from exc
-    if answer.status_code in _REFUSED:
+        raise SettingsError(f"{server} does not answer: {exc or type(exc).__name__}; start it, or set another") from exc
+    if response.status_code in _REFUSED:
         raise SettingsError(
-            f"{named} refuses the account; MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD must be those of one "
+            f"{server} refuses the account; MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD must be those of one "
             "that may write"
         )
-    if not answer.is_success:
+    if not response.is_success:
         raise SettingsError(
-            f"{named} answers {answer.status_code} where MLflow's API should be; is it an MLflow server?"
+            f"{server} answers {response.status_code} where MLflow's API should be; is it an MLflow server?"
         )
     return version.text.strip() if version.is_success else "unknown"
 
 
 def check_prefect(api_url: str) -> str:
-    """The version of the Prefect server. Raises SettingsError if it cannot be used as it is."""
-    named = f"PREFECT_API_URL: the Prefect server at {api_url}"
+    """Return the version of the Prefect server. Raises SettingsError if it is not usable."""
+    server = f"PREFECT_API_URL: the Prefect server at {api_url}"
     secret = os.environ.get("PREFECT_API_AUTH_STRING", "")
     user, _, password = secret.partition(":")
     key = os.environ.get("PREFECT_API_KEY", "")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         with httpx.Client(timeout=_TIMEOUT_S, auth=(user, password) if secret else None, headers=headers) as client:
-            answer = client.get(f"{api_url.rstrip('/')}/admin/version")
+            response = client.get(f"{api_url.rstrip('/')}/admin/version")
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise SettingsError(
             f"PREFECT_API_URL: no Prefect server answers at {api_url}: {exc or type(exc).__name__}; start it "
             "(myriad up), or unset the variable"
         ) from exc
-    if answer.status_code in _REFUSED:
-        raise SettingsError(f"{named} refuses the account; set PREFECT_API_AUTH_STRING to its USER:PASSWORD")
-    if not answer.is_success:
-        raise SettingsError(f"{named} answers {answer.status_code} where Prefect's API should be; end it with /api")
-    version = str(answer.json())
+    if response.status_code in _REFUSED:
+        raise SettingsError(f"{server} refuses the account; set PREFECT_API_AUTH_STRING to its USER:PASSWORD")
+    if not response.is_success:
+        raise SettingsError(f"{server} answers {response.status_code} where Prefect's API should be; end it with /api")
+    version = str(response.json())
     if too_old(version, LEAST_PREFECT):
         least = ".".join(map(str, LEAST_PREFECT))
-        raise SettingsError(f"{named} has version {version}; {least} or later is needed, upgrade it")
+        raise SettingsError(f"{server} has version {version}; {least} or later is needed, upgrade it")
     return version
