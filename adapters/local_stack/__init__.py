@@ -1,4 +1,4 @@
-"""The server stack of docker-compose.yml as plain processes of this machine, for where there are no containers."""
+"""Run the server stack of docker-compose.yml as plain processes, for machines without containers."""
 
 from adapters.local_stack.compose_file import Service, read_compose
 from adapters.local_stack.process import Translation

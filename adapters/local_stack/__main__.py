@@ -1,4 +1,4 @@
-"""The supervisor of the local stack: `python -m adapters.local_stack HOME STATE` runs services until it is stopped."""
+"""Supervise the local stack: `python -m adapters.local_stack HOME STATE` runs its services until stopped."""
 
 import os
 import sys

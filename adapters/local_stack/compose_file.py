@@ -1,7 +1,7 @@
-"""The services of a compose file, with its variables filled in.
+"""Read the services of a compose file and substitute its variables.
 
-A part of the Compose specification: what our own file needs. A key that is not known here is an error, so that nothing
-in the file is silently left out by those who start it without containers.
+Supports the part of the Compose specification that our own file needs. An unknown key is an error, so that a start
+without containers never silently ignores anything in the file.
 """
 
 import re
@@ -18,7 +18,7 @@ __all__ = ["Condition", "Health", "Service", "Volume", "read_compose"]
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 
-# Containers alone have these; a process has none of it.
+# Keys that apply to containers only, not to processes.
 _OF_CONTAINERS = {
     "build",
     "init",
@@ -37,7 +37,7 @@ _SECONDS = re.compile(r"(\d+)s")
 
 @dataclass(frozen=True)
 class Volume:
-    """Something at `target` inside of a container: the named volume `source`, or the path `source` of the checkout."""
+    """Mount at `target` in a container: the named volume `source`, or the path `source` of the checkout."""
 
     source: str
     target: str
@@ -46,7 +46,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Health:
-    """A command that succeeds when the service can be used. Times in seconds."""
+    """Health check: a command that succeeds once the service is ready. Times in seconds."""
 
     command: tuple[str, ...]
     interval_s: float
@@ -56,9 +56,9 @@ class Health:
 
 @dataclass(frozen=True)
 class Service:
-    """One service. lasting : whether it is to run for ever, and is started again when it ends.
+    """One service. lasting : True if it runs indefinitely and is restarted when it ends.
 
-    after : services that it waits for, and until when. ports : those that the host publishes.
+    after : services to wait for, with the condition per service. ports : published ports.
     """
 
     name: str
@@ -73,10 +73,10 @@ class Service:
 
 
 def read_compose(file: Path, variables: Mapping[str, str]) -> list[Service]:
-    """The file's services, each after those that it waits for.
+    """Return the services of the file in dependency order.
 
-    variables : fill `${NAME}`, `${NAME:-default}` and `${NAME:?what to do}`.
-    Raises SettingsError that names all variables that are missing, or a key that is not supported.
+    variables : values for `${NAME}`, `${NAME:-default}` and `${NAME:?what to do}`.
+    Raises SettingsError that names all missing variables, or an unsupported key.
     """
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -85,33 +85,33 @@ def read_compose(file: Path, variables: Mapping[str, str]) -> list[Service]:
     missing: dict[str, str] = {}
     filled = _filled(content["services"], variables, missing)
     if missing:
-        told = "\n".join(f"{name}: not set; {way_out}" for name, way_out in missing.items())
-        raise SettingsError(told)
+        message = "\n".join(f"{name}: not set; {way_out}" for name, way_out in missing.items())
+        raise SettingsError(message)
     services = {name: _service(file, name, entry) for name, entry in filled.items()}
     return _in_order(services)
 
 
 def _filled(value: Any, variables: Mapping[str, str], missing: dict[str, str]) -> Any:
-    """`value` with all variables in its strings filled in; notes those that must be set and are not."""
+    """Substitute the variables in all strings of `value`; add required ones that are not set to `missing`."""
     if isinstance(value, dict):
-        return {key: _filled(each, variables, missing) for key, each in value.items()}
+        return {key: _filled(item, variables, missing) for key, item in value.items()}
     if isinstance(value, list):
-        return [_filled(each, variables, missing) for each in value]
+        return [_filled(item, variables, missing) for item in value]
     if not isinstance(value, str):
         return value
 
     def fill(match: re.Match[str]) -> str:
-        given = variables.get(match["name"], "")
-        if not given and match["rule"] == ":?":
+        text = variables.get(match["name"], "")
+        if not text and match["rule"] == ":?":
             missing[match["name"]] = match["rest"]
-        return given or (match["rest"] or "" if match["rule"] == ":-" else "")
+        return text or (match["rest"] or "" if match["rule"] == ":-" else "")
 
     return _VARIABLE.sub(fill, value).replace("$$", "$")
 
 
 def _service(file: Path, name: str, entry: Mapping[str, Any]) -> Service:
-    if odd := sorted(entry.keys() - _KNOWN - _OF_CONTAINERS):
-        raise SettingsError(f"{file}: service {name}: {', '.join(odd)} is not supported by `myriad stack`")
+    if unsupported := sorted(entry.keys() - _KNOWN - _OF_CONTAINERS):
+        raise SettingsError(f"{file}: service {name}: {', '.join(unsupported)} is not supported by `myriad stack`")
     command = (*_words(entry.get("entrypoint", [])), *_words(entry.get("command", [])))
     return Service(
         name=name,
@@ -149,7 +149,9 @@ def _in_order(services: Mapping[str, Service]) -> list[Service]:
     ordered: list[Service] = []
     while len(ordered) < len(services):
         placed = {service.name for service in ordered}
-        ready = [one for name, one in services.items() if name not in placed and placed.issuperset(one.after)]
+        ready = [
+            service for name, service in services.items() if name not in placed and placed.issuperset(service.after)
+        ]
         if not ready:
             raise SettingsError(f"services wait for each other: {', '.join(services.keys() - placed)}")
         ordered += ready

