@@ -100,7 +100,7 @@ def test_a_lake_on_s3_is_examined(s3):
     [
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "s3://lake/x", "access refused .SignatureDoesNotMatch.*AWS_SECRET_ACCESS"),
         ({"AWS_ACCESS_KEY_ID": "wrong"}, "s3://lake/x", "access refused .InvalidAccessKeyId"),
-        ({}, "s3://nosuchbucket/x", "there is no bucket nosuchbucket; make it, or set MYRIAD_LAKE"),
+        ({}, "s3://nosuchbucket/x", "bucket nosuchbucket does not exist; create it, or set MYRIAD_LAKE"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "s3://lake/x", "no S3 server answers.*AWS_ENDPOINT_URL"),
     ],
 )
