@@ -1,4 +1,4 @@
-"""Flow `alert`: what somebody should look at, put on record, and told to whoever has subscribed."""
+"""Flow `alert`: record that something needs attention, and publish it to subscribers."""
 
 from datetime import UTC, datetime
 
@@ -24,6 +24,6 @@ def alert(
     settings = Settings(lake=lake) if lake else Settings()
     name, run = load_fleet(fleet, settings.home).name, run_id or new_run_id()
     get_run_logger().error("%s: %s %s", name, what, about)
-    news = FleetEvent.of("alert.raised", name, run, datetime.now(UTC), {"what": what, "about": about}, run)
-    publish(Lake(settings.lake_uri), news, "alert")
+    fleet_event = FleetEvent.of("alert.raised", name, run, datetime.now(UTC), {"what": what, "about": about}, run)
+    publish(Lake(settings.lake_uri), fleet_event, "alert")
     summarise(name, "alert", {"what": what, "about": about or "-"})

@@ -1,4 +1,4 @@
-"""What Prefect shows of a flow: progress and log lines while it runs, a summary table at its end."""
+"""Prefect's view of a flow: progress and log lines while it runs, a summary table at its end."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ _STEP_PERCENT = 20.0
 
 
 class _ProgressArtifacts:
-    """One progress artifact a stage, updated every `_STEP_PERCENT`: each update is a call to the API."""
+    """One progress artifact per stage, updated every `_STEP_PERCENT`: each update is a call to the API."""
 
     def __init__(self, fleet: str) -> None:
         self._fleet = fleet
@@ -39,13 +39,13 @@ class _ProgressArtifacts:
 
 @contextmanager
 def progress_artifacts(fleet: str) -> Iterator[None]:
-    """Progress of the block's stages as artifacts of the present flow run."""
+    """Show the progress of the block's stages as artifacts of the current flow run."""
     with subscribed(_ProgressArtifacts(fleet)):
         yield
 
 
 def log_progress(progress: Progress) -> None:
-    """A line in the log of the present flow run or task run when a stage begins and when all its parts are done."""
+    """Log a line in the current flow run or task run when a stage begins and when all its parts are done."""
     try:
         logger = get_run_logger()
     except MissingContextError:
@@ -59,7 +59,7 @@ def log_progress(progress: Progress) -> None:
 
 
 def summarise(fleet: str, stage: str, figures: Mapping[str, object]) -> None:
-    """A table of a stage's figures as an artifact of the present flow run."""
+    """Show a table of a stage's figures as an artifact of the current flow run."""
     lines = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
     create_markdown_artifact(
         f"### {stage} of {fleet}\n\n| | |\n|---|---|\n{lines}\n", key=_key(fleet, stage, "summary")

@@ -24,7 +24,7 @@ def find_fleets(settings: Settings, references: Sequence[str], tell: Callable[[s
 
     Raises FleetError for a named fleet that is not usable, and for two fleets of one name.
     """
-    home, found = settings.home.resolve(), dict[str, str]()
+    home, fleets = settings.home.resolve(), dict[str, str]()
     files = references or sorted(str(path.relative_to(home)) for path in (home / "fleets").glob("*.yaml"))
     for file in files:
         try:
@@ -34,10 +34,10 @@ def find_fleets(settings: Settings, references: Sequence[str], tell: Callable[[s
                 raise
             tell(f"not deployed: {exc}")
             continue
-        if found.get(name, reference) != reference:
-            raise FleetError(f"fleet {name!r}: {found[name]} and {reference} have the same name; rename one of them")
-        found[name] = reference
-    return found
+        if fleets.get(name, reference) != reference:
+            raise FleetError(f"fleet {name!r}: {fleets[name]} and {reference} have the same name; rename one of them")
+        fleets[name] = reference
+    return fleets
 
 
 def _reference(file: str, home: Path) -> str:
@@ -65,7 +65,7 @@ def _planned(fleets: Mapping[str, str]) -> "list[Deployment]":
     """Imported here: all flows are heavy, and `up` imports them while the server starts."""
     from flows.deployments import deployments_of
 
-    return [each for name, reference in fleets.items() for each in deployments_of(name, reference)]
+    return [deployment for name, reference in fleets.items() for deployment in deployments_of(name, reference)]
 
 
 def bring_up(

@@ -29,7 +29,7 @@ __all__ = [
 
 
 def _shown(title: str, description: str, **limits: Any) -> Any:
-    """A field as the form shows it; in the schema's extra, since Prefect overwrites a field's own title."""
+    """Describe a field for the form; in the schema's extra, since Prefect overwrites a field's own title."""
     return Field(**limits, json_schema_extra={"title": title, "description": description})
 
 
@@ -41,39 +41,41 @@ FleetFile = Annotated[
 ]
 LakeRoot = Annotated[
     str | None,
-    _shown("Lake", "Folder or s3:// uri of the tables; none: what MYRIAD_LAKE says.", pattern=_TRIMMED),
+    _shown("Lake", "Folder or s3:// URI of the tables; default: MYRIAD_LAKE.", pattern=_TRIMMED),
 ]
 RunId = Annotated[
     str | None,
     _shown(
         "Run id",
-        "Names the run in the tables; none: a new one, made from the time.",
+        "Identifies the run in the tables; default: a new one, from the current time.",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
     ),
 ]
-ReleaseNumber = Annotated[int, _shown("Release to restore", "Number of a release that is kept, at least 1.", ge=1)]
-ScoredRelease = Annotated[
-    int | None, _shown("Release", "Number of the release that scores; none: the one in force.", ge=1)
+ReleaseNumber = Annotated[
+    int, _shown("Release to restore", "Number of a release that is still kept, at least 1.", ge=1)
 ]
-AlertSubject = Annotated[str, _shown("About", "What it is about, such as a run in Prefect.", max_length=500)]
-AlertText = Annotated[str, _shown("What", "What somebody should look at.", min_length=1, max_length=500)]
+ScoredRelease = Annotated[
+    int | None, _shown("Release", "Number of the release that scores; default: the one in force.", ge=1)
+]
+AlertSubject = Annotated[str, _shown("About", "The subject, such as a run in Prefect.", max_length=500)]
+AlertText = Annotated[str, _shown("What", "What needs attention.", min_length=1, max_length=500)]
 PastDate = Annotated[
     str | None,
     _shown(
         "As of",
-        "Forecast from observations up to this date alone: 2024, 2024-06, 2024-06-30 or a time; none: all of them.",
+        "Forecast from observations up to this date only: 2024, 2024-06, 2024-06-30 or a time; default: all.",
         pattern=_TRIMMED,
     ),
 ]
 InputFiles = Annotated[
     list[str] | None,
-    _shown("Inputs", "Files, folders or globs to score in place of the fleet's own source; none: the source."),
+    _shown("Inputs", "Files, folders or globs to score instead of the fleet's own source; default: the source."),
 ]
 RejectedShare = Annotated[
     float,
     _shown(
         "Rejected rows",
-        "Share of the rows of new input that may be rejected; with more of them nothing is scored.",
+        "Share of the new input's rows that may be rejected; above it, nothing is scored.",
         ge=0,
         le=1,
     ),
@@ -82,19 +84,22 @@ WorkerCount = Annotated[
     int | None,
     _shown(
         "Workers",
-        "Most workers that the run takes, its own or shared ones; none: MYRIAD_WORKERS, or all that there are.",
+        "Largest number of workers, its own or shared ones; default: MYRIAD_WORKERS, or all there are.",
         ge=1,
         le=1000,
     ),
 ]
 BucketsAtOnce = Annotated[
-    int | None, _shown("Concurrency", "Most buckets at work at a time; none: one for each worker.", ge=1, le=1000)
+    int | None,
+    _shown(
+        "Concurrency", "Largest number of buckets at work at the same time; default: one per worker.", ge=1, le=1000
+    ),
 ]
 OutputFile = Annotated[
     str | None,
     _shown(
         "Output",
-        "A file to write the predictions to as well, .csv or .parquet; none: the lake alone.",
+        "A file that receives the predictions too, .csv or .parquet; default: the lake only.",
         pattern=_TRIMMED,
     ),
 ]
@@ -104,13 +109,13 @@ FirstDate = Annotated[
 LastDate = Annotated[str, _shown("Last date", "The last period, such as 2024-12-31.", pattern=_TRIMMED)]
 SegmentKey = Annotated[str, _shown("Segment", "Key of a segment or fallback level, such as store=2/brand=5.")]
 ModelVersion = Annotated[int, _shown("Version", "Number of a version of its registered model, at least 1.", ge=1)]
-DryRun = Annotated[bool, _shown("Dry run", "Only tell what differs or would be done; change nothing.")]
+DryRun = Annotated[bool, _shown("Dry run", "Only report differences or what would be done; change nothing.")]
 FleetName = Annotated[str, _shown("Fleet", "Name of a fleet in the lake, such as m3.", pattern=_TRIMMED)]
 RetentionHours = Annotated[
     int | None,
     _shown(
         "Retention in hours",
-        "Hours after which what nobody reads is deleted; none: what MYRIAD_RETENTION_HOURS says.",
+        "Hours before unreferenced files are deleted; default: MYRIAD_RETENTION_HOURS.",
         ge=24,
     ),
 ]

@@ -26,7 +26,7 @@ def current_schedules(fleet: str) -> dict[str, dict[str, Any]]:
     if api_url is None:
         raise OrchestratorError("no Prefect server is known; set PREFECT_API_URL")
     present = Orchestrator(api_url).schedules_of(fleet)
-    found = {}
+    schedules = {}
     for deployment in deployments_of(fleet, fleet):
         cadence = deployment.cadence
         if cadence is None:
@@ -38,8 +38,8 @@ def current_schedules(fleet: str) -> dict[str, dict[str, Any]]:
             raise OrchestratorError(
                 f"schedule {cadence.slug} of {deployment.label} is no cron any more; `myriad deploy {fleet}` keeps it"
             )
-        found[name] = theirs
-    return found
+        schedules[name] = theirs
+    return schedules
 
 
 kept = current_schedules

@@ -52,25 +52,25 @@ def score(
     concurrency: BucketsAtOnce = None,
     output: OutputFile = None,
 ) -> ScoreSummary:
-    """Take in new scoring input and score it with `release`, by default the one in force; or forecast a past date.
+    """Load new scoring input and score it with `release`, by default the one in force; or forecast a past date.
 
-    With a run id an account of the run is left in the lake, below `_jobs/`, and signs of life while it is at work.
+    With a run id, the run leaves its result in the lake, below `_jobs/`, and heartbeats while it works.
     """
     with (
         open_session(fleet, lake, run_id, workers=workers) as whole,
         progress_artifacts(whole.run.fleet.name),
     ):
-        session = _limited(whole, [each for each in (workers, concurrency) if each is not None])
+        session = _limited(whole, [limit for limit in (workers, concurrency) if limit is not None])
         context = session.run.context
-        alive = heartbeat(context.lake, context.fleet.name, run_id) if run_id else nullcontext()
-        with alive:
+        heartbeats = heartbeat(context.lake, context.fleet.name, run_id) if run_id else nullcontext()
+        with heartbeats:
             moment = past_moments(session.run, as_of)[0] if as_of else None
             _ingest_requests(session, inputs, max_rejected_share)
             summary = _score(session.run, release, moment)
             if run_id or output:
-                account = _record_result(session.run, summary, inputs or ())
+                result = _record_result(session.run, summary, inputs or ())
                 if output:
-                    _deliver(session.run, account, output)
+                    _deliver(session.run, result, output)
         summarise(session.run.fleet.name, "score", _figures([summary]))
     return summary
 
@@ -84,7 +84,7 @@ def backfill(
     run_id: RunId = None,
     release: ScoredRelease = None,
 ) -> list[ScoreSummary]:
-    """Forecast as of the end of every period from `start` to `end`, with one release: a job each, committed once."""
+    """Forecast as of the end of every period from `start` to `end`, with one release: one job per period."""
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
         moments = past_moments(session.run, start, end)
         _ingest_requests(session)
@@ -96,7 +96,7 @@ def backfill(
 
 
 def _limited(session: Session, limits: Sequence[int]) -> Session:
-    """The session with no more than so many buckets at work at once."""
+    """Limit the number of buckets at work at the same time."""
     run = session.run
     return replace(session, run=Run(run.context, run.workers.limited(min(limits)))) if limits else session
 
@@ -118,6 +118,8 @@ def _figures(summaries: Sequence[ScoreSummary]) -> dict[str, object]:
     if any(summary.as_of for summary in summaries):
         span = dict.fromkeys([str(summaries[0].as_of), str(summaries[-1].as_of)])
         figures |= {"as of": " to ".join(span), "in sample": sum(summary.in_sample for summary in summaries)}
-    figures |= {f"status {one}": sum(summary.statuses.get(one, 0) for summary in summaries) for one in statuses}
-    of_levels = {one: sum(summary.levels.get(one, 0) for summary in summaries) for one in levels}
+    figures |= {
+        f"status {status}": sum(summary.statuses.get(status, 0) for summary in summaries) for status in statuses
+    }
+    of_levels = {level: sum(summary.levels.get(level, 0) for summary in summaries) for level in levels}
     return figures | {f"by {level or 'own champion'}": rows for level, rows in of_levels.items()}

@@ -68,8 +68,8 @@ def open_session(
         with _alone(outer.run.context, exclusive):
             yield outer
         return
-    given = {"lake": lake or None, "workers": workers}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    overrides = {"lake": lake or None, "workers": workers}
+    settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
     definition = load_fleet(fleet, settings.home)
     preflight(settings, registers=exclusive)
     context = RunContext(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)

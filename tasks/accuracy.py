@@ -50,12 +50,12 @@ def measure_accuracy(run: Run) -> AccuracySummary:
         return AccuracySummary(0, 0, 0, 0, buckets, 0, reason)
     if run.table(PREDICTIONS).version() < 0:
         return AccuracySummary(0, 0, 0, 0, buckets, 0, "nothing has been scored yet")
-    table, given = run.table(ACCURACY), _given(run, buckets)
-    mark = int(_digest([files.basis for files in given])[:14], 16)
+    table, bucket_files = run.table(ACCURACY), _given(run, buckets)
+    mark = int(_digest([files.basis for files in bucket_files])[:14], 16)
     changed: list[BucketFiles] = []
     if table.mark(_BASIS) != mark:
         before = _bases(run)
-        changed = [files for files in given if before.get(files.bucket) != files.basis]
+        changed = [files for files in bucket_files if before.get(files.bucket) != files.basis]
         receipts = run.workers.map("accuracy", partial(measure_bucket, run.context, buckets), changed)
         _commit(run, receipts, buckets, mark)
     return _summary(run, buckets, len(changed))
@@ -68,21 +68,21 @@ def _given(run: Run, buckets: int) -> list[BucketFiles]:
     every = tuple(file for name, files in predictions.items() if is_input_part(name) for file in files)
     rows = _grouped(run.table(observations(run.fleet)).files(), "bucket")
     lines = () if forecast else tuple(run.table(landed(run.fleet)).files())
-    found = []
+    bucket_files = []
     for bucket in range(buckets):
         of_bucket = predictions.get(bucket_part(bucket), ()) if forecast else every
         observed = rows.get(str(bucket), ())
         paths = sorted(file.path for file in (*of_bucket, *observed))
         basis = _digest([str(_VERSION), *run.fleet.row_key, *paths])
-        found.append(BucketFiles(bucket, basis, of_bucket, observed, lines))
-    return found
+        bucket_files.append(BucketFiles(bucket, basis, of_bucket, observed, lines))
+    return bucket_files
 
 
 def _grouped(files: Sequence[StagedFile], column: str) -> Mapping[str, tuple[StagedFile, ...]]:
-    found: dict[str, tuple[StagedFile, ...]] = {}
+    grouped: dict[str, tuple[StagedFile, ...]] = {}
     for file in files:
-        found[file.partition[column]] = (*found.get(file.partition[column], ()), file)
-    return found
+        grouped[file.partition[column]] = (*grouped.get(file.partition[column], ()), file)
+    return grouped
 
 
 def _digest(parts: Sequence[str]) -> str:
@@ -128,8 +128,8 @@ def accuracy_rows(lake: Lake, fleet: str, by: str, release: int | None = None) -
     keys = (by, "in_sample")
     parts = []
     for part in _parts(lake.table(fleet, ACCURACY)):
-        wanted = part if release is None else part.filter(pc.equal(part["release"], release))
-        parts.append(accuracy_by(wanted, keys))
+        of_release = part if release is None else part.filter(pc.equal(part["release"], release))
+        parts.append(accuracy_by(of_release, keys))
     empty = accuracy_by(ACCURACY.schema.empty_table(), keys)
     # Grouping gives no order.
     return accuracy_by(pa.concat_tables([empty, *parts]), keys).sort_by([(key, "ascending") for key in keys])

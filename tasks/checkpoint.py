@@ -1,4 +1,4 @@
-"""Resume: what a stage's workers finished before the run was interrupted is not done again.
+"""Resume: items that workers finished before a run was interrupted are not done again.
 
 A worker keeps the receipt of every item that it has done in the checkpoints of the stage. A run that does the same
 work again takes the receipts whose staged files are still there, and maps the rest. The commit ends it:
@@ -38,9 +38,9 @@ _THREADS = 16
 
 @dataclass(frozen=True)
 class _Recorded(Generic[T, R]):
-    """Runs on workers: does an item and keeps its receipt."""
+    """Runs on workers: processes an item and keeps its receipt."""
 
-    journal: Checkpoints
+    checkpoints: Checkpoints
     function: Callable[[T], R]
     receipt_type: type[R]
     key: Callable[[T], str]
@@ -50,7 +50,7 @@ class _Recorded(Generic[T, R]):
         receipt = self.function(item)
         if self.keep(receipt):
             content = _adapter(self.receipt_type).dump_python(receipt, mode="json")
-            self.journal.write(self.key(item), json.dumps(content).encode())
+            self.checkpoints.write(self.key(item), json.dumps(content).encode())
         return receipt
 
 
@@ -71,35 +71,37 @@ def map_with_checkpoints(
     part: str = "",
     weight: Callable[[T], float] | None = None,
 ) -> list[R]:
-    """Receipts of all items, in their order; only those are done that no interrupted run has done already.
+    """Map a function over items on workers, except where an interrupted run has done so, and return all receipts.
 
+    Parameters
+    ----------
     basis : all that a receipt depends on besides its item, as JSON: versions of the tables that are read, settings.
     The fleet file and the code are added to it here.
     receipt_type : a frozen dataclass whose staged files stand in fields that are tuples of them. Files of a table that
     is partitioned by `run_id` are copied to this run.
     key : identity of an item. keep : whether a receipt is worth keeping; one with an error is to be tried again.
-    part : tells journals of one stage apart that are finished by themselves. Functions must be picklable.
+    part : distinguishes checkpoints of one stage that end separately. Functions must be picklable.
     weight : how much work an item is compared with others; the heaviest are begun first.
     """
-    journal = _journal(run, stage, part, basis)
-    found = _load(run, journal, {key(item) for item in items}, receipt_type)
-    missing = [item for item in items if key(item) not in found]
-    work = _Recorded(journal, function, receipt_type, key, keep)
+    checkpoints = _checkpoints_of(run, stage, part, basis)
+    receipts = _load(run, checkpoints, {key(item) for item in items}, receipt_type)
+    missing = [item for item in items if key(item) not in receipts]
+    work = _Recorded(checkpoints, function, receipt_type, key, keep)
     done = len(items) - len(missing)
     if done:
         emit(Progress(stage, done, len(items), f"resumed {done} of {len(items)}"))
     # Also with nothing left to do, but for an emptied bar: the stage's progress ends with all of them.
     fresh = run.workers.map(stage, work, missing, before=done, weight=weight) if missing or not done else []
-    found |= {key(item): receipt for item, receipt in zip(missing, fresh, strict=True)}
-    return [found[key(item)] for item in items]
+    receipts |= {key(item): receipt for item, receipt in zip(missing, fresh, strict=True)}
+    return [receipts[key(item)] for item in items]
 
 
 def clear_checkpoints(run: Run, stage: str, part: str = "") -> None:
-    """The stage's work is committed, or shall not be taken up again: delete its journals, whatever their basis."""
-    _journal(run, stage, part, None).clear()
+    """Delete the checkpoints of a stage, whatever their basis: its work is committed, or must not be resumed."""
+    _checkpoints_of(run, stage, part, None).clear()
 
 
-def _journal(run: Run, stage: str, part: str, basis: object) -> Checkpoints:
+def _checkpoints_of(run: Run, stage: str, part: str, basis: object) -> Checkpoints:
     content = json.dumps([basis, run.fleet.model_dump(mode="json"), code_digest()], sort_keys=True, default=str)
     digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     name = f"{stage}-{part}" if part else stage
@@ -111,17 +113,17 @@ def _adapter(receipt_type: type[Any]) -> TypeAdapter[Any]:
     return TypeAdapter(receipt_type)
 
 
-def _load(run: Run, journal: Checkpoints, keys: set[str], receipt_type: type[R]) -> dict[str, R]:
-    """Receipts by key that can be taken over."""
-    names = journal.names()
-    kept = sorted(key for key in keys if journal.name(key) in names)
+def _load(run: Run, checkpoints: Checkpoints, keys: set[str], receipt_type: type[R]) -> dict[str, R]:
+    """Read the receipts that can be reused, by key."""
+    names = checkpoints.names()
+    names_kept = sorted(key for key in keys if checkpoints.name(key) in names)
     with ThreadPoolExecutor(_THREADS) as pool:
-        receipts = pool.map(lambda key: _take_over(run, journal.read(key), receipt_type), kept)
-        return {key: receipt for key, receipt in zip(kept, receipts, strict=True) if receipt is not None}
+        receipts = pool.map(lambda key: _take_over(run, checkpoints.read(key), receipt_type), names_kept)
+        return {key: receipt for key, receipt in zip(names_kept, receipts, strict=True) if receipt is not None}
 
 
 def _take_over(run: Run, content: bytes | None, receipt_type: type[R]) -> R | None:
-    """A kept receipt as one of this run; None where it is damaged, or its staged files are not there as it says."""
+    """Turn a kept receipt into one of this run; None if it is damaged, or its staged files are missing or differ."""
     try:
         receipt: R = _adapter(receipt_type).validate_python(json.loads(content or b""))
     except (ValueError, ValidationError):
@@ -129,10 +131,10 @@ def _take_over(run: Run, content: bytes | None, receipt_type: type[R]) -> R | No
     try:
         if not all(run.context.lake.holds(run.fleet.name, file) for _, files in _staged(receipt) for file in files):
             return None
-        ours = {name: tuple(_of_run(run, file) for file in files) for name, files in _staged(receipt)}
+        own_files = {name: tuple(_of_run(run, file) for file in files) for name, files in _staged(receipt)}
     except LakeError:
         return None
-    return replace(receipt, **ours)
+    return replace(receipt, **own_files)
 
 
 def _staged(receipt: R) -> Iterator[tuple[str, tuple[StagedFile, ...]]]:

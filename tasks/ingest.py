@@ -93,23 +93,23 @@ def ingest_files(
 
 def _listed(run: Run, paths: Sequence[str]) -> tuple[list[RawFile], list[str]]:
     """Files that the paths name, each once, and what is said of paths that name none."""
-    found, missing = dict[str, RawFile](), list[str]()
+    files, missing = dict[str, RawFile](), list[str]()
     for path in paths:
         try:
-            found |= {file.uri: file for file in list_files(path, run.context.home)}
+            files |= {file.uri: file for file in list_files(path, run.context.home)}
         except SourceError as exc:
             missing.append(str(exc))
-    return list(found.values()), missing
+    return list(files.values()), missing
 
 
 def _refuse_rejected(receipts: Sequence[FileReceipt], allowed: float) -> None:
     read, rejected = (sum(getattr(receipt, name) for receipt in receipts) for name in ("read", "rejected"))
     if read and rejected / read > allowed:
         reasons = sum((Counter(receipt.reasons) for receipt in receipts), Counter[str]())
-        told = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3))
+        summary = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3))
         raise SourceError(
-            f"{rejected:,} of {read:,} rows are rejected, more than the share of {allowed:g} that is allowed: {told}; "
-            "nothing was taken in"
+            f"{rejected:,} of {read:,} rows are rejected, more than the share of {allowed:g} that is allowed: "
+            f"{summary}; nothing was taken in"
         )
 
 
@@ -159,8 +159,8 @@ def _once(
             copies[path_id] = holders[new[path_id]]
     contents = set(new.values())
     moved = {path_id for path_id, content in before.items() if content in contents} - unchanged.keys() - new.keys()
-    settled = [_refused_copy(run, role, r, copies.get(r.file.path_id)) for r in receipts]
-    return settled, moved | copies.keys()
+    receipts_kept = [_refused_copy(run, role, r, copies.get(r.file.path_id)) for r in receipts]
+    return receipts_kept, moved | copies.keys()
 
 
 def _refused_copy(run: Run, role: Role, receipt: FileReceipt, of: str | None) -> FileReceipt:

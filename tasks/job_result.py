@@ -55,29 +55,29 @@ def deliver_output(run: Run, account: JobResult, place: str) -> int:
 
 def _inputs(run: Run, paths: Sequence[str]) -> list[InputResult]:
     """Each file once, in the order in which they were asked for."""
-    wanted, missing = dict[str, str](), list[InputResult]()
+    uris, missing = dict[str, str](), list[InputResult]()
     for path in paths:
         try:
-            wanted |= {file.path_id: file.uri for file in list_files(path, run.context.home)}
+            uris |= {file.path_id: file.uri for file in list_files(path, run.context.home)}
         except SourceError as exc:
             missing.append(InputResult(path, "", 0, 0, 0, 0, {}, str(exc)))
-    if not wanted:
+    if not uris:
         return missing
     rows = run.table(INPUTS).read(
-        where=lambda partition: partition["role"] == "requests" and partition["path_id"] in wanted
+        where=lambda partition: partition["role"] == "requests" and partition["path_id"] in uris
     )
     known = {row["path_id"]: row for row in rows.to_pylist()}
     ids = {row["input_id"] for row in known.values()}
     statuses = _statuses(run, ids)
-    found = missing
-    for path_id, uri in wanted.items():
+    results = missing
+    for path_id, uri in uris.items():
         row = known.get(path_id)
         if row is None:
             continue  # Gone before it could be read; the ingest has told so.
         counts = statuses.get(row["input_id"], Counter())
         numbers = (row["rows_read"] or 0, row["rows_accepted"] or 0, row["rows_quarantined"] or 0)
-        found.append(InputResult(uri, row["input_id"], *numbers, counts.total(), dict(counts), row["error"] or ""))
-    return found
+        results.append(InputResult(uri, row["input_id"], *numbers, counts.total(), dict(counts), row["error"] or ""))
+    return results
 
 
 def _statuses(run: Run, ids: set[str]) -> dict[str, Counter[str]]:
@@ -88,8 +88,8 @@ def _statuses(run: Run, ids: set[str]) -> dict[str, Counter[str]]:
         parts = {input_part(input_id) for input_id in ids}
         rows = run.table(PREDICTIONS).read(["input_id", "status"], lambda partition: partition["part"] in parts)
     grouped = rows.group_by(["input_id", "status"]).aggregate([([], "count_all")]).to_pylist()
-    found: dict[str, Counter[str]] = {}
+    statuses: dict[str, Counter[str]] = {}
     for row in grouped:
         if row["input_id"] in ids:
-            found.setdefault(row["input_id"], Counter())[row["status"]] += row["count_all"]
-    return found
+            statuses.setdefault(row["input_id"], Counter())[row["status"]] += row["count_all"]
+    return statuses

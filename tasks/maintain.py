@@ -67,19 +67,19 @@ def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: boo
         read_checkpoints(lake, fleet),
     )
     emit(Progress("maintain", 0, len(names) + 1))
-    found = _compact(lake, fleet, names, journals, dry_run)
+    tables = _compact(lake, fleet, names, journals, dry_run)
     for done, name in enumerate(names, start=1):
         uri = f"{lake.folder(fleet)}/{name}"
         tidied = vacuum_table(uri, name, retention, kept=journals.files, dry_run=dry_run)
-        merged = found.get(name, TableMaintenance(name))
-        found[name] = replace(merged, removed=tidied.removed, freed_bytes=tidied.freed_bytes)
+        merged = tables.get(name, TableMaintenance(name))
+        tables[name] = replace(merged, removed=tidied.removed, freed_bytes=tidied.freed_bytes)
         emit(Progress("maintain", done, len(names) + 1))
     # After the tables: what an old journal names stays until the next time, since a run may be taking it over now.
     dropped = drop_checkpoints(lake, fleet, retention, dry_run=dry_run)
     uploads = abort_uploads(lake.folder(fleet), retention, dry_run=dry_run)
     sent = drop_sent(lake, fleet, retention, dry_run=dry_run)
     drop_events(lake, fleet, retention, dry_run=dry_run)
-    changed = [table for table in found.values() if table != TableMaintenance(table.table)]
+    changed = [table for table in tables.values() if table != TableMaintenance(table.table)]
     result = MaintenanceSummary(fleet, dry_run, changed, dropped, uploads, sent)
     emit(Progress("maintain", len(names) + 1, len(names) + 1, f"{fleet}: {format_bytes(result.freed_bytes)} freed"))
     return result
@@ -89,10 +89,10 @@ def _compact(
     lake: Lake, fleet: str, names: Sequence[str], journals: CheckpointFolders, dry_run: bool
 ) -> dict[str, TableMaintenance]:
     """By table. One on whose version a run counts is left for the next time."""
-    found = {}
+    tables = {}
     for spec, stage in MERGED.items():
         if stage and journals.of(stage):
-            found[spec.name] = TableMaintenance(spec.name, waits=True)
+            tables[spec.name] = TableMaintenance(spec.name, waits=True)
         elif spec.name in names:
-            found[spec.name] = compact_table(lake, fleet, spec, dry_run=dry_run)
-    return found
+            tables[spec.name] = compact_table(lake, fleet, spec, dry_run=dry_run)
+    return tables

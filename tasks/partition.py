@@ -128,11 +128,11 @@ def _summary(run: Run, landed_rows: int) -> PartitionSummary:
 
 
 def _warnings(run: Run) -> Iterator[str]:
-    wanted, recorded = run.fleet.partition.buckets, recorded_buckets(run)
-    if wanted not in ("auto", recorded):
+    requested, recorded = run.fleet.partition.buckets, recorded_buckets(run)
+    if requested not in ("auto", recorded):
         yield (
-            f"partition.buckets: {wanted} has no effect, the fleet was first partitioned into {recorded}, which stay; "
-            f"give the fleet another name or lake to begin anew"
+            f"partition.buckets: {requested} has no effect, the fleet was first partitioned into {recorded}, which "
+            f"stay; give the fleet another name or lake to begin anew"
         )
     alike = lookalikes_message(run.table(SEGMENTS).read(["segment"])["segment"].to_pylist())
     if alike:
@@ -141,10 +141,10 @@ def _warnings(run: Run) -> Iterator[str]:
 
 def _rejections(run: Run) -> str:
     """What became of the rows, by the most frequent reasons."""
-    found = run.table(QUARANTINE).read(["reason", "detail"], lambda partition: partition["stage"] == "observations")
-    counts = Counter(f"{row['reason']} ({row['detail']})" for row in found.to_pylist())
-    told = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common(_REASONS_TOLD))
-    return f": {told}; look at the quarantine table" if told else "; its files have no rows"
+    rejected = run.table(QUARANTINE).read(["reason", "detail"], lambda partition: partition["stage"] == "observations")
+    counts = Counter(f"{row['reason']} ({row['detail']})" for row in rejected.to_pylist())
+    summary = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common(_REASONS_TOLD))
+    return f": {summary}; look at the quarantine table" if summary else "; its files have no rows"
 
 
 def recorded_buckets(run: Run) -> int:
@@ -156,8 +156,8 @@ def _rows_by_hash(source: Table, files: Sequence[StagedFile]) -> tuple[npt.NDArr
     """Hashes of the segments that have landed, sorted, and the rows of each."""
     hashes, rows = np.zeros(0, np.int64), np.zeros(0, np.int64)
     for file in files:
-        found, counts = np.unique(source.read_files([file], ["hash"])["hash"].to_numpy(), return_counts=True)
-        hashes, place = np.unique(np.concatenate([hashes, found]), return_inverse=True)
+        added, counts = np.unique(source.read_files([file], ["hash"])["hash"].to_numpy(), return_counts=True)
+        hashes, place = np.unique(np.concatenate([hashes, added]), return_inverse=True)
         rows = np.bincount(place, np.concatenate([rows, counts]), len(hashes)).astype(np.int64)
     return hashes, rows
 

@@ -41,9 +41,9 @@ def pin_segment(run: Run, registry: Registry, segment: str, version: int) -> Pin
     place = _place(run, segment)
     stored = _stored(registry, place, version)
     release = int(in_force[0]["release"])
-    wanted = (place.segment, version, stored.fingerprint, "pin")
+    pinned_model = (place.segment, version, stored.fingerprint, "pin")
     held = {(row["segment"], row["model_version"], row["fingerprint"], row["kind"]) for row in in_force}
-    if wanted in held:
+    if pinned_model in held:
         return PinSummary(place.segment, place.model_name, version, pinned=True, release=release, changed=False)
     change = pinning(_model(run, registry, place, stored), version, datetime.now(UTC))
     made = revise_release(run, release, release, {place.bucket: change})

@@ -45,26 +45,26 @@ class TrainingPlan:
     @property
     def actions(self) -> Counter[str]:
         """Segments by what will be done."""
-        counts = Counter[str](each.action for planned in self.segments.values() for each in planned)
+        counts = Counter[str](item.action for planned in self.segments.values() for item in planned)
         return counts + Counter(skip=len(self.vanished))
 
     @property
     def models(self) -> int:
         """Models of segments and levels that will be trained."""
-        return sum(each.trains for planned in (*self.segments.values(), self.levels) for each in planned)
+        return sum(item.trains for planned in (*self.segments.values(), self.levels) for item in planned)
 
     @property
     def work(self) -> list[int]:
         """Buckets with something to do."""
-        needed = {bucket for bucket, planned in self.segments.items() if any(each.trains for each in planned)}
-        if any(each.trains for each in self.levels):
+        needed = {bucket for bucket, planned in self.segments.items() if any(item.trains for item in planned)}
+        if any(item.trains for item in self.levels):
             needed.add(FALLBACK_BUCKET)
         return sorted(needed | self.stale)
 
     def weight(self, bucket: int) -> int:
         """Rows to train on; those of fallback levels are the rows of their segments, which are read for them."""
         planned = self.levels if bucket == FALLBACK_BUCKET else self.segments.get(bucket, ())
-        return sum(each.rows for each in planned if each.trains)
+        return sum(item.rows for item in planned if item.trains)
 
 
 def plan_training(run: Run) -> TrainingPlan:
@@ -75,8 +75,8 @@ def plan_training(run: Run) -> TrainingPlan:
     former = former_models(run.context)
     segments = planned_buckets(run.context, former, settings)
     levels = planned_levels(run.context, former.get(FALLBACK_BUCKET, {}), settings)
-    kept = {bucket: {each.segment for each in planned if _keeps(each)} for bucket, planned in segments.items()}
-    kept[FALLBACK_BUCKET] = {each.segment for each in levels if _keeps(each)}
+    kept = {bucket: {item.segment for item in planned if _keeps(item)} for bucket, planned in segments.items()}
+    kept[FALLBACK_BUCKET] = {item.segment for item in levels if _keeps(item)}
     stale = frozenset(bucket for bucket, models in former.items() if models.keys() - kept.get(bucket, set()))
     return TrainingPlan(contract, buckets, segments, levels, vanished_segments(run.context), stale)
 
@@ -87,23 +87,24 @@ def estimate_training(run: Run, workers: int, folder: Path) -> Estimate:
     folder : of the fleet's reports, which know what `myriad size` measured and what former runs took.
     """
     plan = plan_training(run)
-    trained = [each for planned in plan.segments.values() for each in planned if each.trains]
-    segments, levels = sum(plan.actions.values()), sum(each.trains for each in plan.levels)
+    trained = [item for planned in plan.segments.values() for item in planned if item.trains]
+    segments, levels = sum(plan.actions.values()), sum(item.trains for item in plan.levels)
     plain = estimate_run(
         run.fleet,
         segments=len(trained),
         levels=levels,
-        rows=sum(each.rows for each in trained),
+        rows=sum(item.rows for item in trained),
         scored=segments * run.fleet.steps,
         workers=workers,
         scoring=segments,
     )
-    found = _learnt(run, plan, plain, folder)
+    estimate = _learnt(run, plan, plain, folder)
     fallback = format_count(levels, "fallback model")
-    told = f"{len(trained):,} of {segments:,} segments and {fallback} to train: about "
-    size = f"{format_duration(found.train_seconds + found.score_seconds)}, {format_bytes(found.peak_memory_bytes)}"
-    emit(Progress("plan", segments, segments, f"{told}{size}, by {found.basis}"))
-    return found
+    scope = f"{len(trained):,} of {segments:,} segments and {fallback} to train: about "
+    seconds = estimate.train_seconds + estimate.score_seconds
+    size = f"{format_duration(seconds)}, {format_bytes(estimate.peak_memory_bytes)}"
+    emit(Progress("plan", segments, segments, f"{scope}{size}, by {estimate.basis}"))
+    return estimate
 
 
 def _learnt(run: Run, plan: TrainingPlan, plain: Estimate, folder: Path) -> Estimate:
@@ -134,7 +135,7 @@ def _keeps(planned: SegmentPlan) -> bool:
 
 def _categories(run: Run) -> Mapping[str, tuple[str, ...]]:
     """The most frequent values of each categorical column, in order of the alphabet."""
-    found = {}
+    categories = {}
     for name in run.fleet.features.categorical:
         column = category_column(name)
         counts: Counter[str] = Counter()
@@ -144,5 +145,5 @@ def _categories(run: Run) -> Mapping[str, tuple[str, ...]]:
             counts.update({pair["values"]: pair["counts"] for pair in pa.array(values).to_pylist()})
         counts.pop(None, None)  # type: ignore[call-overload]
         common = sorted(counts, key=lambda value: (-counts[value], value))[: run.fleet.features.max_levels]
-        found[name] = tuple(sorted(common))
-    return found
+        categories[name] = tuple(sorted(common))
+    return categories

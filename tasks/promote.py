@@ -168,9 +168,9 @@ def _known_versions(registry: Registry, rows: Sequence[Mapping[str, Any]]) -> di
         known = registry.versions([row["model_name"] for row in rows])
     except RegistryError:
         return {}  # A rollback must not wait for the registry; the aliases, which come next, do and tell.
-    found: dict[int, dict[tuple[str, str], int]] = defaultdict(dict)
+    versions_by_bucket: dict[int, dict[tuple[str, str], int]] = defaultdict(dict)
     for row in rows:
         name, fingerprint = row["model_name"], row["fingerprint"]
         if fingerprint in known.get(name, {}):
-            found[row["bucket"]][name, fingerprint] = known[name][fingerprint]
-    return dict(found)
+            versions_by_bucket[row["bucket"]][name, fingerprint] = known[name][fingerprint]
+    return dict(versions_by_bucket)

@@ -33,30 +33,30 @@ def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
 
     What the lake takes for registered is looked up in the registry: a version that is not there is made again.
     """
-    wanted, standing = _by_bucket(run, CHALLENGERS), _by_bucket(run, REGISTRATIONS)
-    known = registry.versions(sorted({row["model_name"] for rows in wanted.values() for row in rows}))
-    unsettled = [bucket for bucket, rows in wanted.items() if not _settled(rows, standing.get(bucket, []), known)]
+    challengers, standing = _by_bucket(run, CHALLENGERS), _by_bucket(run, REGISTRATIONS)
+    known = registry.versions(sorted({row["model_name"] for rows in challengers.values() for row in rows}))
+    unsettled = [bucket for bucket, rows in challengers.items() if not _settled(rows, standing.get(bucket, []), known)]
     table = run.table(REGISTRATIONS)
     table.create()
     created = _register(run, registry, unsettled, standing) if unsettled else 0
-    gone = standing.keys() - wanted.keys()
+    gone = standing.keys() - challengers.keys()
     if gone:
         table.replace([], lambda file: int(file.partition["bucket"]) in gone, note={"run_id": run.context.run_id})
-    levels = len(wanted.get(FALLBACK_BUCKET, []))
-    return RegisterSummary(sum(map(len, wanted.values())) - levels, created, levels)
+    levels = len(challengers.get(FALLBACK_BUCKET, []))
+    return RegisterSummary(sum(map(len, challengers.values())) - levels, created, levels)
 
 
 def _by_bucket(run: Run, spec: TableSpec) -> dict[int, list[dict[str, Any]]]:
     """Names and fingerprints of a table's models, and versions where it has them, by bucket."""
     columns = ["segment", "model_name", "fingerprint", "model_version", "bucket"]
-    found: dict[int, list[dict[str, Any]]] = {}
+    by_bucket: dict[int, list[dict[str, Any]]] = {}
     for row in run.table(spec).read([name for name in columns if name in spec.schema.names]).to_pylist():
-        found.setdefault(row["bucket"], []).append(row)
-    return dict(sorted(found.items()))
+        by_bucket.setdefault(row["bucket"], []).append(row)
+    return dict(sorted(by_bucket.items()))
 
 
 def _settled(
-    wanted: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
     standing: Sequence[Mapping[str, Any]],
     known: Mapping[str, Mapping[str, int]],
 ) -> bool:
@@ -66,7 +66,7 @@ def _settled(
         for row in standing
         if known.get(row["model_name"], {}).get(row["fingerprint"]) == row["model_version"]
     }
-    return len(standing) == len(wanted) and all((row["segment"], row["fingerprint"]) in there for row in wanted)
+    return len(standing) == len(rows) and all((row["segment"], row["fingerprint"]) in there for row in rows)
 
 
 def _register(
@@ -82,15 +82,15 @@ def _register(
     created = 0
     emit(Progress("register", 0, len(buckets)))
     batches = (_batch(run, bucket, standing.get(bucket, ())) for bucket in buckets)
-    for done, (batch, found) in enumerate(registry.register_buckets(parent, batches), start=1):
+    for done, (batch, registrations) in enumerate(registry.register_buckets(parent, batches), start=1):
         columns = {
             "segment": [entry.tags["myriad.segment"] for entry in batch.entries],
-            "model_name": [registration.name for registration in found],
-            "model_version": [registration.version for registration in found],
+            "model_name": [registration.name for registration in registrations],
+            "model_version": [registration.version for registration in registrations],
             "fingerprint": [entry.fingerprint for entry in batch.entries],
         }
         staged.append(table.stage(pa.table(columns), bucket=batch.bucket))
-        created += sum(registration.created for registration in found)
+        created += sum(registration.created for registration in registrations)
         emit(Progress("register", done, len(buckets)))
     done_now = {str(bucket) for bucket in buckets}
     table.replace(staged, lambda file: file.partition["bucket"] in done_now, note={"run_id": run.context.run_id})

@@ -67,17 +67,17 @@ def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = N
     if release is not None and release not in kept:
         raise ScoringError(f"fleet {run.fleet.name}: release {release} is not kept; choose one of {kept}")
     for attempt in range(_ATTEMPTS):
-        seen = run.at_snapshot(PREDICTIONS, CHAMPIONS, OUTCOMES, observations(run.fleet), levels(run.fleet))
-        based_on = seen.table(PREDICTIONS).version()
-        request, part = scoring_request(seen, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
+        snapshot = run.at_snapshot(PREDICTIONS, CHAMPIONS, OUTCOMES, observations(run.fleet), levels(run.fleet))
+        based_on = snapshot.table(PREDICTIONS).version()
+        request, part = scoring_request(snapshot, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
         if run.table(PREDICTIONS).has_transaction(request.job_id, 1):
             clear_checkpoints(run, "score", part)
             return _repeated(run, request)
         if not request.inputs and not run.fleet.task_type.periodic:
             clear_checkpoints(run, "score")
             return _standing(run, request)
-        work, basis = partial(score_bucket, seen.context, request), _basis(seen, request, based_on)
-        weight = scoring_weight(seen, request)
+        work, basis = partial(score_bucket, snapshot.context, request), _basis(snapshot, request, based_on)
+        weight = scoring_weight(snapshot, request)
         receipts = map_with_checkpoints(
             run, "score", basis, work, range(request.buckets), ScoreReceipt, part=part, weight=weight
         )
@@ -116,9 +116,9 @@ def past_moments(run: Run, first: str, last: str | None = None) -> list[datetime
     moments = [end.last] if last is None else period_ends(start, end, clock.frequency)
     outside = period_of(end.first, clock.frequency) > period_of(newest, clock.frequency)
     if moments[0] < oldest or outside:
-        told = last if outside and last is not None else first
+        date = last if outside and last is not None else first
         raise RequestError(
-            f"fleet {fleet.name}: {told} is outside the observations, which are from "
+            f"fleet {fleet.name}: {date} is outside the observations, which are from "
             f"{time_span_text(oldest, clock.frequency)} to {time_span_text(newest, clock.frequency)}"
         )
     if len(moments) > _MOST_JOBS:

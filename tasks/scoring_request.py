@@ -59,7 +59,7 @@ def scoring_weight(run: Run, request: ScoringRequest) -> Callable[[int], int]:
     together = spans(sum(file.rows for file in request.requests), request.buckets)
     if len(together) == 1:
         return lambda bucket: rows[bucket]
-    weights = {bucket: sum(rows[each] for each in span) for span in together for bucket in span}
+    weights = {bucket: sum(rows[number] for number in span) for span in together for bucket in span}
     return weights.__getitem__
 
 

@@ -55,27 +55,33 @@ def sync_registry(run: Run, registry: Registry, dry_run: bool = False) -> SyncSu
     """
     champions = champion_rows(run, ["segment", "model_name", "model_version", "fingerprint", "bucket"])
     challengers = _challengers(run)
-    wanted = _wanted(champions, challengers)
-    names = sorted({model.name for model in wanted.values()})
+    models = _wanted(champions, challengers)
+    names = sorted({model.name for model in models.values()})
     stored = _first(registry.stored(names))
-    missing = [model for key, model in wanted.items() if key not in stored]
-    lost = registry.incomplete([stored[key] for key in wanted if key in stored])
-    versions = {key: one.version for key, one in stored.items()}
+    missing = [model for key, model in models.items() if key not in stored]
+    lost = registry.incomplete([stored[key] for key in models if key in stored])
+    versions = {key: version.version for key, version in stored.items()}
     if not dry_run:
         versions |= _register(run, registry, missing)
-        _put_back(run, registry, lost, wanted)
+        _put_back(run, registry, lost, models)
     changed = _correct_registrations(run, challengers, versions, dry_run)
     in_force = of_current(champions)
     release, renumbered = _correct_release(run, in_force, versions, dry_run)
     wrong, stray = _correct_aliases(run, registry, in_force, versions, dry_run)
-    found = (
+    differences = (
         _difference("missing_versions", [model.label for model in missing]),
-        _difference("missing_files", [f"{one.name} {one.version}" for one in lost]),
+        _difference("missing_files", [f"{version.name} {version.version}" for version in lost]),
         _difference("changed_numbers", sorted({*changed, *renumbered})),
         _difference("wrong_aliases", wrong),
         _difference("stray_aliases", stray),
     )
-    return SyncSummary(run.fleet.name, len(wanted), release or None, dry_run, tuple(one for one in found if one.count))
+    return SyncSummary(
+        run.fleet.name,
+        len(models),
+        release or None,
+        dry_run,
+        tuple(difference for difference in differences if difference.count),
+    )
 
 
 def _difference(kind: DifferenceKind, names: Sequence[str]) -> Difference:
@@ -92,13 +98,13 @@ def _challengers(run: Run) -> list[dict[str, Any]]:
 
 def _wanted(champions: Sequence[Mapping[str, Any]], challengers: Sequence[Mapping[str, Any]]) -> dict[Key, _Model]:
     """Every model once, in the order of names and former numbers."""
-    found: dict[Key, _Model] = {}
+    models: dict[Key, _Model] = {}
     for row in [*sorted(champions, key=lambda row: row["release"]), *challengers]:
         key = (row["model_name"], row["fingerprint"])
-        number = row["model_version"] or (found[key].version if key in found else 0)
-        found[key] = _Model(row["segment"], *key, number, row["bucket"])
+        number = row["model_version"] or (models[key].version if key in models else 0)
+        models[key] = _Model(row["segment"], *key, number, row["bucket"])
     # A model without a number is newer than all that have one.
-    return dict(sorted(found.items(), key=lambda item: (item[1].name, item[1].version or float("inf"))))
+    return dict(sorted(models.items(), key=lambda item: (item[1].name, item[1].version or float("inf"))))
 
 
 def _first(stored: Sequence[StoredVersion]) -> dict[Key, StoredVersion]:
@@ -113,13 +119,13 @@ def _records(run: Run, models: Sequence[_Model]) -> Iterator[tuple[int, dict[Key
         by_bucket[model.bucket].append(model)
     for done, (bucket, of_bucket) in enumerate(sorted(by_bucket.items()), start=1):
         same = ds.field("fingerprint").isin([model.fingerprint for model in of_bucket])
-        wanted, found = {model.key for model in of_bucket}, {}
+        keys, records = {model.key for model in of_bucket}, {}
         for spec in (CHAMPIONS, CHALLENGERS):
             for row in run.table(spec).read(where=in_bucket(bucket), rows=same).to_pylist():
                 key = (row["model_name"], row["fingerprint"])
-                if key in wanted and key not in found:
-                    found[key] = ModelRecord.from_row(row)
-        yield bucket, found
+                if key in keys and key not in records:
+                    records[key] = ModelRecord.from_row(row)
+        yield bucket, records
         emit(Progress("registry", done, len(by_bucket)))
 
 
@@ -138,8 +144,8 @@ def _register(run: Run, registry: Registry, missing: Sequence[_Model]) -> dict[K
                 entries = [model_entry(run.fleet, records[key], numbers[key]) for key in keys]
                 yield Batch(bucket, entries, {"models": float(len(records))})
 
-    for batch, found in registry.register_buckets(parent, batches()):
-        pairs = zip(batch.entries, found, strict=True)
+    for batch, registrations in registry.register_buckets(parent, batches()):
+        pairs = zip(batch.entries, registrations, strict=True)
         made |= {(entry.name, entry.fingerprint): registration.version for entry, registration in pairs}
     registry.finish_training(parent, {"created": float(len(made))})
     return made
@@ -148,19 +154,19 @@ def _register(run: Run, registry: Registry, missing: Sequence[_Model]) -> dict[K
 def _rounds(keys: Sequence[Key]) -> Iterator[list[Key]]:
     """The keys in their order, each name at most once a round."""
     rounds: list[list[Key]] = []
-    seen: dict[str, int] = defaultdict(int)
+    counts: dict[str, int] = defaultdict(int)
     for key in keys:
-        if seen[key[0]] == len(rounds):
+        if counts[key[0]] == len(rounds):
             rounds.append([])
-        rounds[seen[key[0]]].append(key)
-        seen[key[0]] += 1
+        rounds[counts[key[0]]].append(key)
+        counts[key[0]] += 1
     yield from rounds
 
 
-def _put_back(run: Run, registry: Registry, lost: Sequence[StoredVersion], wanted: Mapping[Key, _Model]) -> None:
+def _put_back(run: Run, registry: Registry, lost: Sequence[StoredVersion], models: Mapping[Key, _Model]) -> None:
     """Write the files of registered versions again."""
     stored = {(one.name, one.fingerprint): one for one in lost}
-    for _, records in _records(run, [wanted[key] for key in stored]):
+    for _, records in _records(run, [models[key] for key in stored]):
         registry.put_back([(stored[key], model_entry(run.fleet, record)) for key, record in records.items()])
 
 
@@ -218,13 +224,13 @@ def _correct_aliases(
     """
     if not in_force:
         return [], []
-    wanted = {row["model_name"]: versions.get((row["model_name"], row["fingerprint"])) for row in in_force}
-    pointed = registry.aliases(ALIAS, run.fleet.name, list(wanted))
-    wrong = sorted(name for name, version in wanted.items() if version is None or pointed.get(name) != version)
-    stray = sorted(set(pointed) - set(wanted))
+    numbers = {row["model_name"]: versions.get((row["model_name"], row["fingerprint"])) for row in in_force}
+    pointed = registry.aliases(ALIAS, run.fleet.name, list(numbers))
+    wrong = sorted(name for name, version in numbers.items() if version is None or pointed.get(name) != version)
+    stray = sorted(set(pointed) - set(numbers))
     if not dry_run:
         if wrong:
-            registry.set_alias(ALIAS, {name: version for name in wrong if (version := wanted[name]) is not None})
+            registry.set_alias(ALIAS, {name: version for name in wrong if (version := numbers[name]) is not None})
         if stray:
             registry.delete_alias(ALIAS, stray)
     return wrong, stray

@@ -35,15 +35,15 @@ def train_challengers(run: Run) -> TrainSummary:
 
     Raises TrainingError if more than `max_failed_share` of the segments failed; their outcomes are kept.
     """
-    seen = run.at_snapshot(CHALLENGERS, LEADERBOARD, SEGMENTS, observations(run.fleet), levels(run.fleet))
-    plan = plan_training(seen)
+    snapshot = run.at_snapshot(CHALLENGERS, LEADERBOARD, SEGMENTS, observations(run.fleet), levels(run.fleet))
+    plan = plan_training(snapshot)
     if not plan.buckets:
         raise TrainingError(f"fleet {run.fleet.name}: nothing to train on; ingest and partition first")
-    version = seen.table(CHALLENGERS).version()
-    receipts = _trained(seen, plan)
-    settled = [(bucket, each) for bucket, each in plan.segments.items() if bucket not in plan.work]
-    _commit_outcomes(run, plan, settled, receipts)
-    summary = _summary(plan, settled, receipts)
+    version = snapshot.table(CHALLENGERS).version()
+    receipts = _trained(snapshot, plan)
+    untrained = [(bucket, planned) for bucket, planned in plan.segments.items() if bucket not in plan.work]
+    _commit_outcomes(run, plan, untrained, receipts)
+    summary = _summary(plan, untrained, receipts)
     failed = summary.outcomes.get("failed", 0)
     if failed and failed / summary.segments > run.fleet.max_failed_share:
         clear_checkpoints(run, "train")
@@ -66,9 +66,9 @@ def _trained(run: Run, plan: TrainingPlan) -> list[TrainReceipt]:
 
 
 def _summary(
-    plan: TrainingPlan, settled: Sequence[tuple[int, Sequence[SegmentPlan]]], receipts: Sequence[TrainReceipt]
+    plan: TrainingPlan, untrained: Sequence[tuple[int, Sequence[SegmentPlan]]], receipts: Sequence[TrainReceipt]
 ) -> TrainSummary:
-    outcomes = Counter[str](outcome_of(each).outcome for _, planned in settled for each in planned)
+    outcomes = Counter[str](outcome_of(item).outcome for _, planned in untrained for item in planned)
     outcomes += Counter(skipped=len(plan.vanished))
     candidates: Counter[str] = Counter()
     for receipt in receipts:
@@ -87,11 +87,11 @@ def _summary(
 def _commit_outcomes(
     run: Run,
     plan: TrainingPlan,
-    settled: Sequence[tuple[int, Sequence[SegmentPlan]]],
+    untrained: Sequence[tuple[int, Sequence[SegmentPlan]]],
     receipts: Sequence[TrainReceipt],
 ) -> None:
     """One outcome for each segment: from workers, and from the plan where there was nothing to do."""
-    known = {bucket: [outcome_of(each) for each in planned] for bucket, planned in settled}
+    known = {bucket: [outcome_of(item) for item in planned] for bucket, planned in untrained}
     for segment, reason in plan.vanished.items():
         bucket = int(bucket_of(hash_segments([segment]), plan.buckets)[0])
         known.setdefault(bucket, []).append(Outcome(segment, "skipped", reason))

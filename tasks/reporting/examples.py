@@ -37,11 +37,11 @@ def segment_profiles(
     columns = ["segment", "bucket", "rows", "mean", "zero_share", "gaps"]
     profiles = run.table(SEGMENTS).read(columns).to_pylist()
     models = {row["segment"]: row for row in champions}
-    found = []
+    segment_rows = []
     for row in profiles:
         segment, model = row["segment"], models.get(row["segment"], {})
         size = abs(row["mean"]) * row["rows"]
-        found.append(
+        segment_rows.append(
             SegmentProfile(
                 segment=segment,
                 bucket=row["bucket"],
@@ -56,7 +56,7 @@ def segment_profiles(
                 former=former.get(segment, ""),
             )
         )
-    return found
+    return segment_rows
 
 
 def _number(value: float | None) -> float:
@@ -67,12 +67,12 @@ def series_examples(run: Run, job_id: str, profiles: Sequence[SegmentProfile]) -
     """History, forecast and, where published, the truth of the chosen segments; each table is read once."""
     chosen, worst = choose_examples(profiles, _EXAMPLES), worst_segments(profiles, _WORST)
     segments = {example.profile.segment for example in (*chosen, *worst)}
-    wanted = pc.field("segment").isin(sorted(segments))
+    of_segments = pc.field("segment").isin(sorted(segments))
     buckets = {example.profile.bucket for example in (*chosen, *worst)}
     parts = set(map(bucket_part, buckets))
     history = _by_segment(
         run.table(observations(run.fleet)).read(
-            ["segment", "time", "target"], lambda partition: int(partition["bucket"]) in buckets, wanted
+            ["segment", "time", "target"], lambda partition: int(partition["bucket"]) in buckets, of_segments
         )
     )
     columns = ["segment", "time", "step", "prediction", "lower", "upper", "candidate", "fallback_level", "model_name"]
@@ -81,27 +81,27 @@ def series_examples(run: Run, job_id: str, profiles: Sequence[SegmentProfile]) -
         .read(
             [*columns, "model_version"],
             lambda partition: partition["part"] in parts,
-            wanted & (pc.field("job_id") == job_id),
+            of_segments & (pc.field("job_id") == job_id),
         )
         .sort_by([("segment", "ascending"), ("time", "ascending")])
     )
-    truth: dict[str, list[dict[str, Any]]] = {}
+    actual_rows: dict[str, list[dict[str, Any]]] = {}
     if run.fleet.test is not None:
         actuals = landed(run.fleet.actuals_fleet, "actuals")
-        truth = _by_segment(run.table(actuals).read(["segment", "time", "target"], rows=wanted))
+        actual_rows = _by_segment(run.table(actuals).read(["segment", "time", "target"], rows=of_segments))
 
     def chart_example(example: Example) -> SeriesExample:
         name = example.profile.segment
-        return _series(run, example, history.get(name, []), forecast.get(name, []), truth.get(name, []))
+        return _series(run, example, history.get(name, []), forecast.get(name, []), actual_rows.get(name, []))
 
     return [chart_example(example) for example in chosen], [chart_example(example) for example in worst]
 
 
 def _by_segment(rows: pa.Table) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_segment: dict[str, list[dict[str, Any]]] = {}
     for row in rows.to_pylist():
-        found.setdefault(row["segment"], []).append(row)
-    return found
+        by_segment.setdefault(row["segment"], []).append(row)
+    return by_segment
 
 
 def _series(

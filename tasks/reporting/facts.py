@@ -53,8 +53,10 @@ def outcomes_of(run: Run, run_id: str) -> tuple[dict[str, str], tuple[OutcomeRea
     """Outcome of each segment in a run, and why those that were not trained were not."""
     columns = ["segment", "outcome", "reason"]
     rows = run.table(OUTCOMES).read(columns, lambda partition: partition["run_id"] == run_id).to_pylist()
-    told = group_reasons((row["outcome"], row["reason"], row["segment"]) for row in rows if row["outcome"] != "trained")
-    return {row["segment"]: row["outcome"] for row in rows}, told
+    reasons = group_reasons(
+        (row["outcome"], row["reason"], row["segment"]) for row in rows if row["outcome"] != "trained"
+    )
+    return {row["segment"]: row["outcome"] for row in rows}, reasons
 
 
 def row_balance(run: Run) -> RowCounts:
@@ -104,12 +106,12 @@ def quarantine_reasons(run: Run) -> tuple[QuarantineReason, ...]:
     table = run.table(QUARANTINE)
     for file in sorted(table.files(), key=lambda file: (file.partition["stage"], file.partition["part"])):
         reasons = table.read_files([file], ["reason"])["reason"]
-        wanted = []
+        new_reasons = []
         for pair in reasons.value_counts().to_pylist():
             key = (file.partition["stage"], pair["values"])
             counts[key] += pair["counts"]
-            wanted += [pair["values"]] if len(examples[key]) < _EXAMPLES else []
-        for reason in wanted:
+            new_reasons += [pair["values"]] if len(examples[key]) < _EXAMPLES else []
+        for reason in new_reasons:
             key = (file.partition["stage"], reason)
             rows = table.read_files([file], ["path", "row", "detail", "content"], pc.field("reason") == reason)
             examples[key] += [_example(row) for row in rows.slice(0, _EXAMPLES - len(examples[key])).to_pylist()]
@@ -121,10 +123,10 @@ def quarantine_reasons(run: Run) -> tuple[QuarantineReason, ...]:
 
 def _example(row: Mapping[str, Any]) -> str:
     """Where it was and what it looked like; of a file as a whole, what is wrong with it."""
-    told = str(row["detail"])
+    text = str(row["detail"])
     if row["row"] >= 0:
-        told = f"{Path(row['path']).name}, row {row['row']} from 0: {told}: {_values(row['content'])}"
-    return told if len(told) <= _EXAMPLE_LETTERS else f"{told[: _EXAMPLE_LETTERS - 1]}…"
+        text = f"{Path(row['path']).name}, row {row['row']} from 0: {text}: {_values(row['content'])}"
+    return text if len(text) <= _EXAMPLE_LETTERS else f"{text[: _EXAMPLE_LETTERS - 1]}…"
 
 
 def _values(content: str) -> str:
@@ -200,13 +202,13 @@ def settings_of(run: Run) -> dict[str, str]:
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for name, value in content.items():
         if isinstance(value, Mapping) and value:
-            found += _flat(value, f"{prefix}{name}.")
+            pairs += _flat(value, f"{prefix}{name}.")
         elif value not in (None, "", [], {}):
-            found.append((f"{prefix}{name}", _text(value)))
-    return found
+            pairs.append((f"{prefix}{name}", _text(value)))
+    return pairs
 
 
 def _text(value: object) -> str:

@@ -116,10 +116,12 @@ def _copy_observations(
 
 def _copy_levels(run: Run, context: RunContext, segments: list[str]) -> None:
     """All that the levels of the sampled segments are summed up from, so that their series are those of the fleet."""
-    wanted = sorted({key for keys in fallback_keys(segments, context.fleet).values() for key in keys})
-    if wanted:
+    fallback_keys_used = sorted({key for keys in fallback_keys(segments, context.fleet).values() for key in keys})
+    if fallback_keys_used:
         table = context.table(levels(context.fleet))
-        rows = run.table(levels(run.fleet)).read(rows=pc.is_in(pc.field("level"), pa.array(wanted, pa.string())))
+        rows = run.table(levels(run.fleet)).read(
+            rows=pc.is_in(pc.field("level"), pa.array(fallback_keys_used, pa.string()))
+        )
         table.replace(stage_rows(table, rows, bucket=0), lambda file: True)
 
 

@@ -65,10 +65,10 @@ def size(run: Run, folder: Path, segments: int, cores: int) -> Sizing:
     serial = serial_parts(models, plan_seconds + rates.commit_seconds, former)
     sampled = Sampled(sample.segments, sample.rows, measured.failed, source.origin)
     notes = [*source.notes, *_notes(sampled, measured.reasons, former, rates, tasks)]
-    found = size_fleet(run.fleet.name, tasks, sampled, rates, serial, cores, notes)
+    sizing = size_fleet(run.fleet.name, tasks, sampled, rates, serial, cores, notes)
     write_cost_model(folder, rates)
     emit(Progress("sample", 1, 1, f"measured in {format_duration(time.perf_counter() - began)}"))
-    return found
+    return sizing
 
 
 def _source(run: Run, scratch: Lake) -> _Source:
@@ -119,8 +119,8 @@ def _notes(
         notes.append("there is no scoring input: what scoring takes is not known")
     others = [stage for stage in former.stages if stage.name not in _IN_TRAINING] if former else []
     if former and others:
-        told = ", ".join(f"{stage.name} {format_duration(stage.seconds)}" for stage in others)
-        notes.append(f"on top come the other stages, as in run {former.run_id}: {told}")
+        times = ", ".join(f"{stage.name} {format_duration(stage.seconds)}" for stage in others)
+        notes.append(f"on top come the other stages, as in run {former.run_id}: {times}")
     else:
         notes.append("on top come ingest, partition, accuracy and the start of workers and Prefect")
     return notes

@@ -20,8 +20,8 @@ _PROFILE = ["segment", "rows", "excluded", "bucket"]
 def train_work(run: Run, segments: Mapping[int, Sequence[SegmentPlan]], levels: Sequence[SegmentPlan]) -> list[Work]:
     """Tasks of a training as planned; that of the levels first, if any of them is trained."""
     profiles = run.table(SEGMENTS).read(_PROFILE).to_pylist()
-    work = bucket_work(profiles, {each.segment for planned in segments.values() for each in planned if each.trains})
-    of_levels = level_work(profiles, {each.segment for each in levels if each.trains}, run.fleet)
+    work = bucket_work(profiles, {item.segment for planned in segments.values() for item in planned if item.trains})
+    of_levels = level_work(profiles, {item.segment for item in levels if item.trains}, run.fleet)
     return [of_levels, *work] if of_levels.segments else work
 
 
