@@ -21,8 +21,16 @@ _LONGEST = (
     *("integration/stack/", "integration/flows/test_deployments.py", "integration/faults/test_hosts.py"),
     *("integration/faults/", "integration/flows/", "integration/infra/test_dask_cluster.py", "integration/"),
 )
-_SERVERS = frozenset({"s3", "s3_url"})
-"""Fixtures that start a server: who asks for one of them is not in the fast tier."""
+_SLOW_UNITS = (
+    *("adapters/lake/test_lease.py", "adapters/local_stack/", "tasks/sizing/", "tasks/test_maintain.py"),
+    *("test_a_thousand_events_for_a_hundred_files", "test_size_tells_how_many_workers", "killed"),
+)
+"""Unit tests with processes of their own, kills or load: not in the fast tier, nor those that need the S3 server."""
+
+
+def _is_fast(item):
+    name = item.nodeid
+    return "/unit/" in name and "s3" not in name.partition("[")[2] and not any(part in name for part in _SLOW_UNITS)
 
 
 def pytest_collection_modifyitems(items):
@@ -31,7 +39,7 @@ def pytest_collection_modifyitems(items):
     With `--dist loadfile --no-loadscope-reorder`; the others by their number of tests.
     """
     for item in items:
-        if "/unit/" not in item.path.as_posix() or _SERVERS.intersection(item.fixturenames):
+        if not _is_fast(item):
             item.add_marker("server")
     counts = Counter(item.path for item in items)
     first = {path: next((n for n, each in enumerate(_LONGEST) if each in str(path)), len(_LONGEST)) for path in counts}
