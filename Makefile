@@ -17,7 +17,7 @@ test: $(DEV) ## Run all tests; four processes on two cores, since most of them w
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(DEV) ## Run the unit tests that need no server, browser or kill (under two minutes)
-	$(BIN)/python -m pytest --numprocesses 2 --dist load -m "not server" tests/unit
+	$(BIN)/python -m pytest --numprocesses 3 --dist load -m "not server" tests/unit
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .
