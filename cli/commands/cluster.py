@@ -15,14 +15,14 @@ __all__ = ["tls", "worker", "workers"]
 def tls(
     folder: Annotated[Path, typer.Argument(help="Folder to write to.", metavar="FOLDER")],
     host: Annotated[
-        list[str] | None, typer.Option(help="Name or address that the certificate is for; may be repeated.")
+        list[str] | None, typer.Option(help="Host name or address of the certificate; may be repeated.")
     ] = None,
-    days: Annotated[int, typer.Option(help="Days until it expires.", min=1, max=3650)] = 365,
+    days: Annotated[int, typer.Option(help="Days until the certificate expires.", min=1, max=3650)] = 365,
 ) -> None:
-    """Make certificates for the Dask scheduler, its workers and its clients, signed by an authority of your own.
+    """Create certificates for the Dask scheduler, its workers and its clients, signed by your own authority.
 
-    Give every host ca.pem, cert.pem and key.pem, and keep ca-key.pem to yourself. With the authority in the folder, a
-    new certificate takes the place of the old one.
+    Copy ca.pem, cert.pem and key.pem to every host, and keep ca-key.pem private. An authority that is already in the
+    folder signs the new certificate, which replaces the old one.
 
     Example: myriad tls var/tls
     """
@@ -44,7 +44,7 @@ def worker(
 ) -> None:
     """Execute runs started by schedules, events or people in Prefect, each in a warm process of its own.
 
-    Does what `prefect worker start --type process` does, without the seconds that a new process spends on imports.
+    Works like `prefect worker start --type process`, without the seconds that a new process spends on imports.
 
     Example: myriad worker --limit 4 --spares 2
     """
@@ -69,7 +69,7 @@ def workers(
         int | None, typer.Option(help="Maximum number of workers.", min=1, show_default="MYRIAD_WORKERS")
     ] = None,
 ) -> None:
-    """Run Dask workers on this host for the scheduler at MYRIAD_DASK_ADDRESS, scaled to the work.
+    """Run Dask workers on this host for the scheduler at MYRIAD_DASK_ADDRESS, scaled to the load.
 
     Example: myriad workers --maximum 8
     """

@@ -1,4 +1,4 @@
-"""Commands of the gateway: serve it, and keep its keys."""
+"""Commands of the gateway: the server, its keys and its webhooks."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 __all__ = ["keys", "serve", "webhooks"]
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-keys = typer.Typer(name="keys", help="Keys of the gateway's clients.", no_args_is_help=True)
-webhooks = typer.Typer(name="webhooks", help="Webhooks to subscribers, and their deliveries.", no_args_is_help=True)
+keys = typer.Typer(name="keys", help="API keys of the gateway's clients.", no_args_is_help=True)
+webhooks = typer.Typer(name="webhooks", help="Deliveries of webhooks to subscribers.", no_args_is_help=True)
 ClientName = Annotated[str, typer.Argument(help="Name of the client, such as webshop.", metavar="CLIENT")]
-Days = Annotated[int | None, typer.Option(help="Days until it expires; default: never.", min=1, max=3650)]
+Days = Annotated[int | None, typer.Option(help="Days until the key expires; default: never.", min=1, max=3650)]
 
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8700,
-    cert: Annotated[Path | None, typer.Option(help="Certificate (PEM), for https.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    cert: Annotated[Path | None, typer.Option(help="TLS certificate (PEM), for HTTPS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Private key of the certificate (PEM).")] = None,
     behind_proxy: Annotated[
-        bool, typer.Option("--behind-proxy", help="A proxy before it does https, and may be believed.")
+        bool, typer.Option("--behind-proxy", help="Trust the headers of a proxy that terminates TLS.")
     ] = False,
 ) -> None:
-    """Serve the gateway: scoring jobs over HTTP, for clients with keys.
+    """Serve the gateway: scoring jobs over HTTP, for clients with API keys.
 
-    It needs a Prefect server with deployed fleets: myriad up, or PREFECT_API_URL. /healthz says whether it
-    is there, and /openapi.json describes all it takes.
+    Requires a Prefect server with deployed fleets: myriad up, or PREFECT_API_URL. /healthz and /readyz report its
+    health, and /openapi.json describes its API.
 
     Example: myriad serve --port 8700
     """
@@ -45,11 +45,11 @@ def serve(
         if host not in _LOOPBACK and cert is None and not behind_proxy:
             raise SettingsError(
                 f"--host {host}: keys would travel in plain text; give --cert and --key, or --behind-proxy if a proxy "
-                "does https"
+                "terminates TLS"
             )
         for path in (cert, key):
             if path is not None and not path.is_file():
-                raise SettingsError(f"{path}: there is no such file")
+                raise SettingsError(f"{path}: no such file")
         import uvicorn
 
         from adapters.orchestration.local_server import running_server
@@ -80,27 +80,27 @@ def serve(
 @keys.command("create")
 def create(
     client: ClientName,
-    scope: Annotated[list[str], typer.Option(help=f"What it may: {', '.join(SCOPES)}; may be repeated.")],
+    scope: Annotated[list[str], typer.Option(help=f"Scope of the key: {', '.join(SCOPES)}; may be repeated.")],
     endpoint: Annotated[
-        list[str] | None, typer.Option(help="Endpoint it is for; may be repeated; default: all.")
+        list[str] | None, typer.Option(help="Endpoint that the key is limited to; may be repeated; default: all.")
     ] = None,
     days: Days = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key for a client. It is shown once, and kept nowhere but as a digest.
+    """Create a key for a client. It is printed once; only its digest is stored.
 
     Example: myriad keys create webshop --scope score --endpoint rides --days 90
     """
     with report_errors():
         from adapters.gateway.api_keys import create_key
 
-        text, key = create_key(_store(), client, [_scope(one) for one in scope], endpoint or [], days)
+        text, key = create_key(_store(), client, [_scope(text) for text in scope], endpoint or [], days)
         _show_new(text, key, as_json)
 
 
 @keys.command("rotate")
 def rotate(client: ClientName, days: Days = None, as_json: AsJson = False) -> None:
-    """Make a second key with the same rights; the first holds until you revoke it.
+    """Create a second key with the same rights; the first stays valid until you revoke it.
 
     Example: myriad keys rotate webshop --days 90
     """
@@ -113,10 +113,10 @@ def rotate(client: ClientName, days: Days = None, as_json: AsJson = False) -> No
 
 @keys.command("revoke")
 def revoke(
-    prefix: Annotated[str, typer.Argument(help="The 12 digits in the key's middle.", metavar="PREFIX")],
+    prefix: Annotated[str, typer.Argument(help="The 12 hex digits in the middle of the key.", metavar="PREFIX")],
     as_json: AsJson = False,
 ) -> None:
-    """End a key at once.
+    """Revoke a key, with immediate effect.
 
     Example: myriad keys revoke 0f3a9c51d2e7
     """
@@ -129,7 +129,7 @@ def revoke(
 
 @keys.command("list")
 def list_keys(as_json: AsJson = False) -> None:
-    """The keys with their clients and rights; the keys themselves are not known here.
+    """List the keys with their clients, scopes and endpoints; the secrets are not stored.
 
     Example: myriad keys list
     """
@@ -141,11 +141,11 @@ def list_keys(as_json: AsJson = False) -> None:
 
 @webhooks.command("list")
 def list_messages(
-    subscription: Annotated[str | None, typer.Option(help="Only messages to this one; default: all.")] = None,
-    dead: Annotated[bool, typer.Option("--dead", help="Only those that were given up.")] = False,
+    subscription: Annotated[str | None, typer.Option(help="Only deliveries to this one; default: all.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Only deliveries that failed for good.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Messages to subscribers, the newest first, with what went wrong.
+    """List deliveries to subscribers, newest first, with the reason for each failure.
 
     Example: myriad webhooks list --dead
     """
@@ -158,10 +158,10 @@ def list_messages(
 @webhooks.command("replay")
 def replay(
     subscription: Annotated[str, typer.Argument(help="Name of the subscription.", metavar="SUBSCRIPTION")],
-    message: Annotated[str | None, typer.Option(help="Only this one; default: all that were given up.")] = None,
+    message: Annotated[str | None, typer.Option(help="Only this message; default: all that failed for good.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send messages again that were given up; a gateway that runs does it.
+    """Queue failed deliveries again; a running gateway sends them.
 
     Example: myriad webhooks replay app
     """
@@ -172,13 +172,13 @@ def replay(
             from domain.data.segment_search import suggest_closest
 
             raise UnknownNameError(
-                f"subscription {subscription}: there is none{suggest_closest(subscription, list(known))}"
+                f"subscription {subscription}: not found{suggest_closest(subscription, list(known))}"
             )
         count = store.deliveries.replay(subscription, message)
         if message is not None and not count:
-            raise UnknownNameError(f"message {message}: there is none to {subscription}")
+            raise UnknownNameError(f"message {message}: {subscription} has no such delivery")
         store.audit.record("cli", "subscription.replay", subscription, {"messages": count})
-        print_result({"messages": count}, lambda _: typer.echo(f"{count:,} messages will be sent again"), as_json)
+        print_result({"messages": count}, lambda _: typer.echo(f"{count:,} messages queued for delivery"), as_json)
 
 
 def _store() -> "GatewayStore":
@@ -191,7 +191,7 @@ def _scope(text: str) -> Scope:
     for scope in SCOPES:
         if scope == text:
             return scope
-    raise RequestError(f"--scope {text}: there is none; give one of {', '.join(SCOPES)}")
+    raise RequestError(f"--scope {text}: unknown scope; give one of {', '.join(SCOPES)}")
 
 
 def _public(key: "Key") -> dict[str, object]:
@@ -199,7 +199,7 @@ def _public(key: "Key") -> dict[str, object]:
 
 
 def _show_new(text: str, key: "Key", as_json: bool) -> None:
-    def told(_: object) -> None:
-        typer.echo(f"{key.slot} key of {key.client}, scopes {', '.join(key.scopes)}; it is not shown again:\n{text}")
+    def show(_: object) -> None:
+        typer.echo(f"{key.slot} key of {key.client}, scopes {', '.join(key.scopes)}; shown only once:\n{text}")
 
-    print_result({"key": text, **_public(key)}, told, as_json)
+    print_result({"key": text, **_public(key)}, show, as_json)

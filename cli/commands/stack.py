@@ -1,4 +1,4 @@
-"""Commands of the server stack: the services of docker-compose.yml as processes of this machine."""
+"""Commands of the server stack: the services of docker-compose.yml as processes on this machine."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ import typer
 
 from cli.common import report_errors
 from cli.options import AsJson
+from domain.reporting.formatting import format_count
 
 if TYPE_CHECKING:
     from adapters.local_stack import LocalStack
@@ -14,7 +15,7 @@ __all__ = ["stack"]
 
 stack = typer.Typer(
     name="stack",
-    help="The server stack: PostgreSQL, S3, MLflow, Prefect, Dask, as processes of this machine.",
+    help="The server stack: PostgreSQL, S3, MLflow, Prefect, Dask, as processes on this machine.",
     no_args_is_help=True,
 )
 
@@ -40,7 +41,7 @@ def init() -> None:
 
 @stack.command("up")
 def up() -> None:
-    """Start the services of docker-compose.yml as processes, and wait until all of them can be used.
+    """Start the services of docker-compose.yml as processes, and wait until all are ready.
 
     Example: myriad stack up
     """
@@ -60,12 +61,12 @@ def down() -> None:
     for entry in stopped:
         typer.echo(f"stopped {entry.name} (pid {entry.pid})")
     if not stopped:
-        typer.echo("nothing runs here")
+        typer.echo("no services are running")
 
 
 @stack.command("status")
 def status(as_json: AsJson = False) -> None:
-    """List the services: whether they run, since when, on which ports, and how often they were started again.
+    """List the services with state, ports, start time and number of restarts.
 
     Example: myriad stack status
     """
@@ -81,17 +82,17 @@ def status(as_json: AsJson = False) -> None:
         for entry in entries:
             since = f"{datetime.fromtimestamp(entry.started, UTC):%Y-%m-%d %H:%M} UTC" if entry.pid else ""
             ports = " ".join(map(str, entry.ports))
-            again = f"started again {entry.restarts} times" if entry.restarts else ""
-            parts = (f"{entry.name:<15}", f"{entry.status:<10}", f"{ports:<6}", f"{since:<21}", again, entry.told)
+            restarts = format_count(entry.restarts, "restart") if entry.restarts else ""
+            parts = (f"{entry.name:<15}", f"{entry.status:<10}", f"{ports:<6}", f"{since:<21}", restarts, entry.told)
             typer.echo(" ".join(parts).rstrip())
         if not entries:
-            typer.echo("nothing runs here; start it: myriad stack up")
+            typer.echo("no services are running; start them: myriad stack up")
             raise typer.Exit(1)
 
 
 @stack.command("env")
 def env() -> None:
-    """Print the variables with which commands of this shell use the stack.
+    """Print the environment variables that point commands in a shell to the stack.
 
     Example: myriad stack env > var/stack/env
     """

@@ -1,4 +1,4 @@
-"""Output of `myriad doctor`: a table of the checks, and the remedies below it."""
+"""Output of `myriad doctor`: a table of the checks, with the remedies below it."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ __all__ = ["print_checks"]
 
 
 def print_checks(checks: Sequence[Check]) -> None:
-    """Print the checks, the remedy for each that failed or warns, and the verdict."""
+    """Print the checks, the remedy for each failure and warning, and the totals."""
     rows = [(check.part, check.name, check.verdict, check.found) for check in checks]
     print_sections([Section("set-up", rows, ("part", "check", "verdict", "found"))])
     for check in checks:

@@ -1,4 +1,4 @@
-"""What `myriad keys list` and `myriad webhooks list` show."""
+"""Output of `myriad keys list` and `myriad webhooks list`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ __all__ = ["print_deliveries", "print_keys"]
 
 
 def print_keys(keys: Sequence[Mapping[str, Any]]) -> None:
-    """A line a key."""
+    """Print one line per key."""
     rows: list[tuple[str, ...]] = [
         (
             key["prefix"],
@@ -24,15 +24,15 @@ def print_keys(keys: Sequence[Mapping[str, Any]]) -> None:
         )
         for key in keys
     ]
-    header = ("key", "client", "slot", "scopes", "endpoints", "made", "holds until")
+    header = ("key", "client", "slot", "scopes", "endpoints", "created", "valid until")
     print_sections([Section("keys", rows or [("none yet: myriad keys create CLIENT --scope score",)], header)])
 
 
-def print_deliveries(messages: Sequence[Delivery]) -> None:
-    """A line a message."""
+def print_deliveries(deliveries: Sequence[Delivery]) -> None:
+    """Print one line per delivery."""
     rows: list[tuple[str, ...]] = [
-        (one.message, one.subscription, one.state, str(one.attempts), f"{one.due_at:%Y-%m-%d %H:%M}", one.reason)
-        for one in messages
+        (row.message, row.subscription, row.state, str(row.attempts), f"{row.due_at:%Y-%m-%d %H:%M}", row.reason)
+        for row in deliveries
     ]
     header = ("message", "to", "state", "attempts", "due or sent", "reason")
     print_sections([Section("messages", rows or [("none",)], header, frozenset({3}))])
@@ -45,4 +45,4 @@ def _day(moment: datetime) -> str:
 def _end(expires: datetime | None, revoked: datetime | None) -> str:
     if revoked:
         return f"revoked {_day(revoked)}"
-    return _day(expires) if expires else "it is revoked"
+    return _day(expires) if expires else "revoked"

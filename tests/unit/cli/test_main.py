@@ -409,7 +409,7 @@ def test_keys_are_made_listed_rotated_and_revoked(myriad):
     assert [key["revoked_at"] is None for key in kept] == [False, True]
     assert not any("digest" in key for key in kept)
     assert (
-        "--scope fly: there is none; give one of read, score" in myriad("keys", "create", "x", "--scope", "fly").output
+        "--scope fly: unknown scope; give one of read, score" in myriad("keys", "create", "x", "--scope", "fly").output
     )
 
 
@@ -418,7 +418,7 @@ def test_keys_are_made_listed_rotated_and_revoked(myriad):
     [
         (["--host", "0.0.0.0"], "--host 0.0.0.0: keys would travel in plain text; give --cert and --key"),
         (["--cert", "a.pem"], "--cert and --key go together"),
-        (["--cert", "a.pem", "--key", "b.pem"], "a.pem: there is no such file"),
+        (["--cert", "a.pem", "--key", "b.pem"], "a.pem: no such file"),
     ],
 )
 def test_a_gateway_that_would_not_be_safe_is_not_served(myriad, options, text):
@@ -439,5 +439,5 @@ def test_messages_to_nobody_cannot_be_sent_again(myriad, group):
     """By the former name of the commands too."""
     result = myriad(group, "replay", "app")
     assert result.exit_code == 2
-    assert "subscription app: there is none" in result.output
+    assert "subscription app: not found" in result.output
     assert json.loads(myriad(group, "list", "--json").stdout) == []
