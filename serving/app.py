@@ -19,15 +19,15 @@ __all__ = ["Limits", "create_app"]
 _FORMER_TRIGGERS = "/v1/hooks"
 """Former address of triggers, for senders that still use it."""
 OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/v1/links/{token}"})
-"""Addresses that need no key: they tell nothing about anybody, or have a signature of their own."""
+"""Addresses that require no key: they expose no client data, or carry a signature."""
 _BEARER = "A key of `myriad keys create`, or a token (JWT) of the identity provider."
-_DESCRIPTION = """Batch scoring of fleets of models. A client asks with a key or a token, `Authorization: Bearer
-KEY`, whose scopes say what it may: `read`, `score`, `operate`, `admin`. Every error is `application/problem+json`
+_DESCRIPTION = """Batch scoring of fleets of models. Clients authenticate with a key or a token, `Authorization: Bearer
+KEY`, with one or more of the scopes `read`, `score`, `operate` and `admin`. Every error is `application/problem+json`
 (RFC 9457)."""
 
 
 class Limits:
-    """Of requests: size of bodies, and how many a second."""
+    """Limits of requests: size of bodies, and requests per second."""
 
     def __init__(
         self,
@@ -81,12 +81,12 @@ def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
 
     @app.get("/healthz", tags=["health"])
     def healthz() -> dict[str, str]:
-        """The gateway answers."""
+        """Check that the gateway responds."""
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["health"], responses=answers(503))
     def readyz(response: Response) -> dict[str, str]:
-        """The gateway can use its database and the Prefect server."""
+        """Check that the gateway can reach its database and the Prefect server."""
         services.store.ping()
         services.runs.alive()
         return {"status": "ok"}

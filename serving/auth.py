@@ -79,23 +79,23 @@ class Authenticator:
         if self._tokens is not None and looks_like_token(key):
             return self._of_token(self._tokens, key, address, now)
         prefix = prefix_of(key)
-        found = self._store.keys.get(prefix) if prefix else None
-        if found is None or not matches(key, found.digest):
+        record = self._store.keys.get(prefix) if prefix else None
+        if record is None or not matches(key, record.digest):
             self._limit_unauthenticated(address, now)
             raise ProblemError(401, "the key is not known", headers=_ASK)
-        if not found.holds_at(datetime.now(UTC)):
-            raise ProblemError(401, _why_not(found), headers=_ASK)
-        self._wait(self._limit.take(found.client, now))
-        return Client(found.client, f"key {found.prefix}", found.scopes, found.endpoints)
+        if not record.holds_at(datetime.now(UTC)):
+            raise ProblemError(401, _why_not(record), headers=_ASK)
+        self._wait(self._limit.take(record.client, now))
+        return Client(record.client, f"key {record.prefix}", record.scopes, record.endpoints)
 
     def _of_token(self, tokens: TokenVerifier, token: str, address: str, now: float) -> Client:
         try:
-            found = tokens.rights(token)
+            rights = tokens.rights(token)
         except RequestError as exc:
             self._limit_unauthenticated(address, now)
             raise ProblemError(401, str(exc), headers=_REFUSED) from exc
-        self._wait(self._limit.take(found.client, now))
-        return Client(found.client, f"token of {found.client}", found.scopes, found.endpoints)
+        self._wait(self._limit.take(rights.client, now))
+        return Client(rights.client, f"token of {rights.client}", rights.scopes, rights.endpoints)
 
     def refuse(self, address: str) -> None:
         """Somebody at this address came with a wrong signature. Raises ProblemError if that happens too often."""

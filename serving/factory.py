@@ -58,7 +58,7 @@ def _tokens(settings: Settings) -> TokenVerifier | None:
 
 
 def _list(text: str) -> tuple[str, ...]:
-    return tuple(one.strip() for one in text.split(",") if one.strip())
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _secret(settings: Settings) -> bytes:

@@ -65,7 +65,7 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of the app be told as a problem; nothing of its inside is."""
+    """Answer every error of the app with a problem document, without internal details."""
     app.exception_handler(ProblemError)(_known)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_plain)
@@ -89,7 +89,7 @@ async def _invalid(_: Request, exc: RequestValidationError) -> JSONResponse:
     errors = [
         Wrong(field=".".join(map(str, error["loc"])), detail=str(error["msg"])) for error in exc.errors()[:_MOST_ERRORS]
     ]
-    return _answer(422, "; ".join(f"{one.field}: {one.detail}" for one in errors), errors)
+    return _answer(422, "; ".join(f"{error.field}: {error.detail}" for error in errors), errors)
 
 
 async def _plain(request: Request, exc: HTTPException) -> JSONResponse:
@@ -104,11 +104,11 @@ async def _plain(request: Request, exc: HTTPException) -> JSONResponse:
 
 def _methods(request: Request) -> set[str]:
     """All that an address takes; the framework names those of the first route only."""
-    path, found = request.scope["path"], set[str]()
+    path, methods = request.scope["path"], set[str]()
     for template, operations in request.app.openapi()["paths"].items():
         if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)), path):
-            found |= {method.upper() for method in operations}
-    return found
+            methods |= {method.upper() for method in operations}
+    return methods
 
 
 async def _ours(_: Request, exc: Exception) -> JSONResponse:

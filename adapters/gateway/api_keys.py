@@ -1,4 +1,4 @@
-"""Keys of clients: made, rotated and revoked in the gateway's database."""
+"""Keys of clients: created, rotated and revoked in the gateway's database."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -63,9 +63,9 @@ def _add(
     endpoints: tuple[str, ...],
     days: int | None,
 ) -> tuple[str, Key]:
-    made, now = make_key(), datetime.now(UTC)
+    fresh, now = make_key(), datetime.now(UTC)
     end = now + timedelta(days=days) if days else None
-    key = Key(client, slot, made.prefix, made.digest, scopes, endpoints, now, end)
+    key = Key(client, slot, fresh.prefix, fresh.digest, scopes, endpoints, now, end)
     store.keys.add(key)
-    store.audit.record("cli", "key.create", made.prefix, {"client": client, "scopes": list(scopes), "slot": slot})
-    return made.text, key
+    store.audit.record("cli", "key.create", fresh.prefix, {"client": client, "scopes": list(scopes), "slot": slot})
+    return fresh.text, key

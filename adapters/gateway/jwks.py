@@ -67,8 +67,10 @@ class TokenVerifier:
         except jwt.ExpiredSignatureError as exc:
             raise RequestError(f"token: it expired{_when(token, 'exp')}; get a new one") from exc
         except jwt.ImmatureSignatureError as exc:
-            told = f"it holds from{_when(token, 'nbf', 'iat')} only; here it is {_text(time.time())}: a clock is wrong"
-            raise RequestError(f"token: {told}") from exc
+            problem = (
+                f"it holds from{_when(token, 'nbf', 'iat')} only; here it is {_text(time.time())}: a clock is wrong"
+            )
+            raise RequestError(f"token: {problem}") from exc
         except jwt.InvalidAudienceError as exc:
             raise RequestError(f"token: `aud` is not {rules.audience}") from exc
         except jwt.InvalidIssuerError as exc:
@@ -85,10 +87,10 @@ class TokenVerifier:
                 self._read()
             if name is None and len(self._keys) == 1:
                 return next(iter(self._keys.values()))
-            found = self._keys.get(name) if name is not None else None
-        if found is None:
+            key = self._keys.get(name) if name is not None else None
+        if key is None:
             raise RequestError(f"token: its key {name!r} is none of the issuer's")
-        return found
+        return key
 
     def _read(self) -> None:
         """Keep what was known where the keys cannot be had; raises GatewayError if nothing is."""
@@ -130,11 +132,11 @@ def _content(place: str) -> bytes:
 def _usable(document: object) -> dict[str | None, jwt.PyJWK]:
     """Keys by id, of the types that we take. Raises ValueError where there is none."""
     listed = document.get("keys") if isinstance(document, dict) else None
-    keys = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    wanted = [one for one in keys if one.get("kty") in ALGORITHMS and one.get("use", "sig") == "sig"]
-    if not wanted:
+    keys = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    usable = [key for key in keys if key.get("kty") in ALGORITHMS and key.get("use", "sig") == "sig"]
+    if not usable:
         raise ValueError(f"it has no public key of type {', '.join(ALGORITHMS)} for signatures")
-    return {one.get("kid"): jwt.PyJWK.from_dict(one) for one in wanted}
+    return {key.get("kid"): jwt.PyJWK.from_dict(key) for key in usable}
 
 
 def _algorithms(key: jwt.PyJWK) -> tuple[str, ...]:
@@ -144,8 +146,8 @@ def _algorithms(key: jwt.PyJWK) -> tuple[str, ...]:
 
 def _when(token: str, *claims: str) -> str:
     """When a claim of a token says, whose signature was checked before its times."""
-    found = jwt.decode(token, options={"verify_signature": False})
-    moments = [found[claim] for claim in claims if isinstance(found.get(claim), int | float)]
+    content = jwt.decode(token, options={"verify_signature": False})
+    moments = [content[claim] for claim in claims if isinstance(content.get(claim), int | float)]
     return f" {_text(max(moments))}" if moments else ""
 
 

@@ -66,7 +66,7 @@ def new_job(
     name: str,
     deployment: BatchDeployment,
     client: str,
-    asked: JobRequest,
+    request: JobRequest,
     idempotency_key: str | None = None,
 ) -> JobRecord:
     """A job that is not on record yet. name : of the deployment."""
@@ -77,8 +77,8 @@ def new_job(
         deployment=name,
         fleet=deployment.fleet,
         client=client,
-        request=asked,
-        settings=asked.overrides.over(deployment.settings).model_dump(exclude_none=True),
+        request=request,
+        settings=request.overrides.over(deployment.settings).model_dump(exclude_none=True),
         created_at=now,
         idempotency_key=idempotency_key,
     )

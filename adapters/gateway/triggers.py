@@ -101,12 +101,12 @@ class TriggerRepository:
 
     def _give(self, hook: str, keys: Sequence[str], taker: str, new: sa.Insert) -> bool:
         with self._database.begin() as connection:
-            given = 0
+            count = 0
             for first in range(0, len(keys), _KEYS_AT_ONCE):
                 mine = FILES.c.key.in_(keys[first : first + _KEYS_AT_ONCE])
                 change = sa.update(FILES).where(FILES.c.hook == hook, FILES.c.job.is_(None), mine)
-                given += connection.execute(change.values(job=taker)).rowcount
-            if given != len(keys):
+                count += connection.execute(change.values(job=taker)).rowcount
+            if count != len(keys):
                 connection.rollback()
                 return False
             connection.execute(new)

@@ -60,8 +60,8 @@ def make_key() -> MadeKey:
 
 def prefix_of(text: str) -> str | None:
     """The prefix of a text that looks like a key; None for any other."""
-    found = _KEY.fullmatch(text)
-    return found[1] if found else None
+    match = _KEY.fullmatch(text)
+    return match[1] if match else None
 
 
 def matches(text: str, digest: str) -> bool:

@@ -1,4 +1,4 @@
-"""Batch endpoints and their jobs: what may be asked for, and the states that a job goes through."""
+"""Batch endpoints and their jobs: requests, settings, states and results."""
 
 import hashlib
 import json
@@ -42,48 +42,53 @@ class _Strict(BaseModel):
 
 
 class Overrides(_Strict):
-    """What a job may set for itself; what is left out is as its deployment says."""
+    """Settings of a job; those left out come from its deployment."""
 
-    release: int | None = Field(None, ge=1, description="Release that scores; none: the one in force at the start.")
-    retries: int | None = Field(None, ge=0, le=10, description="How often a failed run is tried again.")
+    release: int | None = Field(
+        None, ge=1, description="Release that scores; default: the release in force at the start."
+    )
+    retries: int | None = Field(None, ge=0, le=10, description="Number of retries after a failed run.")
     timeout_seconds: int | None = Field(
-        None, ge=10, le=7 * 86_400, description="From the start of the run; then it is cancelled, and the job fails."
+        None,
+        ge=10,
+        le=7 * 86_400,
+        description="Time limit, from the start of the run; after it, the run is cancelled and the job fails.",
     )
     workers: int | None = Field(
         None,
         ge=1,
         le=1000,
-        description="Most workers that the run takes: of its own, or of the shared ones.",
+        description="Maximum number of workers, dedicated or shared.",
     )
-    concurrency: int | None = Field(None, ge=1, le=1000, description="Most buckets of the job at work at a time.")
+    concurrency: int | None = Field(None, ge=1, le=1000, description="Maximum number of buckets in progress.")
     max_rejected_share: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Share of the rows of new input that may be rejected; else nothing is scored.",
+        description="Maximum share of rejected rows in new input; above it, nothing is scored.",
     )
 
     def over(self, base: "Overrides") -> "Overrides":
-        """These, and where nothing is said those of `base`."""
+        """Return these settings, completed by those of `base`."""
         return Overrides(**(base.model_dump(exclude_none=True) | self.model_dump(exclude_none=True)))
 
 
 class BatchDeployment(_Strict):
-    """A fleet with the settings that its jobs have: what an endpoint calls blue, or green."""
+    """A fleet with the settings of its jobs, under a name such as blue or green."""
 
     fleet: Name = Field(description="Name of a deployed fleet.")
-    settings: Overrides = Field(Overrides(), description="Of all its jobs, unless a job says otherwise.")
+    settings: Overrides = Field(Overrides(), description="Settings of its jobs, unless a job overrides them.")
 
 
 class BatchEndpoint(_Strict):
-    """A durable address, and the deployments behind it."""
+    """A stable address for one or more deployments."""
 
     deployments: dict[Name, BatchDeployment] = Field(
         min_length=1,
         max_length=MOST_DEPLOYMENTS,
         examples=[{"blue": {"fleet": "m3", "settings": {"release": 4}}, "green": {"fleet": "m3"}}],
     )
-    default: Name = Field(description="The deployment of jobs that name none.", examples=["blue"])
+    default: Name = Field(description="Deployment of jobs that do not name one.", examples=["blue"])
 
     @model_validator(mode="after")
     def _default_is_one_of_them(self) -> "BatchEndpoint":
@@ -93,44 +98,46 @@ class BatchEndpoint(_Strict):
 
 
 class JobOutput(_Strict):
-    """What is to become of the predictions, which are in the lake in any case."""
+    """Format and location of the predictions, which are in the lake in any case."""
 
-    format: Literal["csv", "parquet"] = Field("csv", description="Of the output, unless who loads it says otherwise.")
+    format: Literal["csv", "parquet"] = Field(
+        "csv", description="Default format of downloads, and format of the file in `folder`."
+    )
     folder: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
         None,
-        description="Where to write a file of them as well, named as the job; below MYRIAD_GATEWAY_OUTPUTS.",
+        description="Folder for a file of the predictions, named after the job; below MYRIAD_GATEWAY_OUTPUTS.",
         examples=["s3://out/rides"],
     )
 
     def place(self, job: str) -> str | None:
-        """Address of the file of a job; None where none is written."""
+        """Return the address of the file of a job; None without a folder."""
         return f"{self.folder.rstrip('/')}/{job}.{self.format}" if self.folder else None
 
 
 class JobRequest(_Strict):
-    """A job: which files to score, and how."""
+    """A job: the files to score, and its settings."""
 
     inputs: list[Annotated[str, Field(min_length=1, max_length=1024)]] = Field(
         [],
         max_length=MOST_INPUTS,
-        description="Files to score, below the allowed places, or `upload://` addresses; none: what the fleet's own "
-        "scoring source has, or for forecasts just the next horizon.",
+        description="Files to score, below the allowed locations, or `upload://` addresses; default: the fleet's own "
+        "scoring source, or the next horizon of forecasts.",
         examples=[["s3://raw/rides/2026-11-26.csv"]],
     )
-    deployment: Name | None = Field(None, description="The deployment to use; none: the endpoint's default.")
-    overrides: Overrides = Field(Overrides(), description="Settings of this job alone.")
-    output: JobOutput = Field(JobOutput(), description="Form and place of the predictions.")
+    deployment: Name | None = Field(None, description="Deployment to use; default: the default of the endpoint.")
+    overrides: Overrides = Field(Overrides(), description="Settings of this job only.")
+    output: JobOutput = Field(JobOutput(), description="Format and location of the predictions.")
 
 
 class JobProgress(_Strict):
-    """The stage at work, and its share that is done in percent."""
+    """The current stage, and its progress in percent."""
 
     stage: str
     percent: float
 
 
 class JobInput(_Strict):
-    """What became of one file. rows = accepted + quarantined."""
+    """Result of one file. rows = accepted + quarantined."""
 
     uri: str
     rows: int
@@ -138,11 +145,11 @@ class JobInput(_Strict):
     quarantined: int
     predictions: int
     statuses: dict[str, int]
-    error: str = Field("", description="Why the file as a whole was refused.")
+    error: str = Field("", description="Reason for which the whole file was refused.")
 
 
 class JobCounts(_Strict):
-    """What a completed job stands for. predictions : rows of them by status."""
+    """Counts of a completed job. predictions : number of predicted rows. statuses : predictions by status."""
 
     predictions: int
     segments: int
@@ -152,22 +159,22 @@ class JobCounts(_Strict):
 
 
 def request_digest(request: JobRequest) -> str:
-    """Identity of what was asked for: the same key must not stand for two requests."""
+    """Return a digest of the request, so that an idempotency key cannot stand for two requests."""
     text = json.dumps(request.model_dump(mode="json"), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def source_root(path: str) -> str:
-    """The part of a source's path that is spelled out: what lies below it is read anyway."""
+    """Return the literal part of a source's path, before any pattern."""
     spelled = re.split(r"[*?\[]", path, maxsplit=1)[0]
     return spelled if spelled == path else spelled.rpartition("/")[0]
 
 
 def check_place(uri: str, roots: Sequence[str], what: str = "input") -> str:
-    """The uri, if it lies at or below one of the roots.
+    """Return the uri if it is at or below one of the roots.
 
-    Raises RequestError that says where input, or what else it is, may be. Nothing is decoded or resolved on the way to
-    storage, so that what is checked here is what is read there.
+    Raises RequestError with the allowed locations otherwise. Nothing is decoded or resolved on the way to storage, so
+    that the checked address is exactly the one that is read.
     """
     places = ", ".join(sorted(set(roots))) or _NOWHERE.get(what, "nowhere")
     if _CONTROL.search(uri):

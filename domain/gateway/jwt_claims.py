@@ -59,8 +59,8 @@ def rights_of(claims: Mapping[str, Any], rules: TokenRules) -> TokenRights:
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject:
         raise RequestError("token: `sub` is missing: whose token is it?")
-    given = _texts(claims.get(rules.scope_claim, ""), rules.scope_claim)
-    ours = {text.removeprefix(rules.scope_prefix) for text in given if text.startswith(rules.scope_prefix)}
+    scopes = _texts(claims.get(rules.scope_claim, ""), rules.scope_claim)
+    ours = {text.removeprefix(rules.scope_prefix) for text in scopes if text.startswith(rules.scope_prefix)}
     endpoints = claims.get(rules.endpoint_claim)
     limited = () if endpoints is None else _texts(endpoints, rules.endpoint_claim)
     if endpoints is not None and not limited:
@@ -71,7 +71,7 @@ def rights_of(claims: Mapping[str, Any], rules: TokenRules) -> TokenRights:
 def _texts(value: object, claim: str) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(value.split())
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     raise RequestError(f"token: `{claim}` must be a text or a list of texts")
 

@@ -1,4 +1,4 @@
-"""Outgoing webhooks: who is told of what, and when a message is sent again."""
+"""Outgoing webhooks: subscriptions to events, and the schedule of retries."""
 
 from datetime import timedelta
 from typing import Annotated, Literal, get_args
@@ -19,25 +19,25 @@ _PORTS = {"https": 443, "http": 80}
 
 
 class Subscription(BaseModel):
-    """Somebody who is told when jobs end, and of news of fleets.
+    """A receiver of events about jobs and fleets.
 
-    Messages are signed by Standard Webhooks, with MYRIAD_WEBHOOK_SECRET.
+    Messages carry a Standard Webhooks signature made with MYRIAD_WEBHOOK_SECRET.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
-        description="Where messages are posted; its host must be one of MYRIAD_WEBHOOK_HOSTS.",
+        description="Address to post messages to; its host must be one of MYRIAD_WEBHOOK_HOSTS.",
         examples=["https://app.example.org/hooks/myriad"],
     )
-    events: list[Event] = Field(list(EVENTS), min_length=1, description="What to tell.")
-    endpoint: Name | None = Field(None, description="Only of jobs of this endpoint and of its fleets; none: of all.")
+    events: list[Event] = Field(list(EVENTS), min_length=1, description="Types of events to deliver.")
+    endpoint: Name | None = Field(None, description="Endpoint whose jobs and fleets are covered; default: all.")
 
 
 def check_target(url: str, hosts: tuple[str, ...]) -> None:
-    """Raises RequestError unless the url is http(s), without a password, to one of the hosts (`HOST` or `HOST:PORT`).
+    """Raise RequestError unless the url is http(s), without a password, to one of the hosts (`HOST` or `HOST:PORT`).
 
-    A list of hosts, since whatever looks at addresses can be led on by a name that changes what it stands for.
+    Hosts are listed by name, since a check of IP addresses can be bypassed by a name that resolves differently later.
     """
     try:
         parts = urlsplit(url)
@@ -50,12 +50,12 @@ def check_target(url: str, hosts: tuple[str, ...]) -> None:
         raise RequestError("a url with a password is not taken: it would be kept and shown; messages are signed")
     if any(ord(letter) < 33 or letter == "\\" for letter in url):
         raise RequestError(f"{url!r}: has characters that no address has")
-    allowed = {one if ":" in one else f"{one}:{_PORTS[parts.scheme]}" for one in hosts}
+    allowed = {entry if ":" in entry else f"{entry}:{_PORTS[parts.scheme]}" for entry in hosts}
     if f"{host}:{port or _PORTS[parts.scheme]}" not in allowed:
         known = ", ".join(hosts) or "none"
         raise RequestError(f"{url}: its host is not one of MYRIAD_WEBHOOK_HOSTS, which has: {known}")
 
 
 def pause(attempts: int) -> timedelta | None:
-    """How long to wait after so many attempts in vain; None once it is time to give up, after two days."""
+    """Return the wait after this number of failed attempts; None after the last retry, about two days in."""
     return timedelta(seconds=_PAUSES_S[attempts - 1]) if attempts <= len(_PAUSES_S) else None

@@ -1,4 +1,4 @@
-"""Incoming webhooks: which events become jobs of which endpoint."""
+"""Triggers: incoming events about files, and the endpoint whose jobs score them."""
 
 from typing import Annotated, Literal
 
@@ -10,24 +10,29 @@ __all__ = ["Trigger"]
 
 
 class Trigger(BaseModel):
-    """Where events come in, and what becomes of the files that they name.
+    """A receiver of events, which turns the files that they name into jobs or events.
 
-    With `signature` a sender proves itself by the signature of Standard Webhooks, with the secret that the environment
-    variable MYRIAD_HOOK_SECRET_<NAME> has; with `key` by a key of the gateway that has the scope `score`.
+    With `signature`, senders authenticate with a Standard Webhooks signature, whose secret is in the variable
+    MYRIAD_HOOK_SECRET_<NAME>; with `key`, with a key of the gateway that has the scope `score`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     endpoint: Name = Field(description="Batch endpoint whose job scores the files.", examples=["rides"])
-    deployment: Name | None = Field(None, description="Its deployment; none: the default at that moment.")
-    verification: Literal["key", "signature"] = Field("key", description="How a sender proves itself.")
+    deployment: Name | None = Field(
+        None, description="Deployment of the endpoint; default: its default at that moment."
+    )
+    verification: Literal["key", "signature"] = Field("key", description="Authentication of senders.")
     delivery: Literal["job", "event"] = Field(
         "job",
-        description="What the files become: a job of the endpoint, or an event `myriad.files.landed` in Prefect, whose "
+        description="Result of the files: a job of the endpoint, or an event `myriad.files.landed` in Prefect, whose "
         "automations start runs.",
     )
     include: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
-        [], max_length=20, description="Patterns of file names, such as *.csv; none: all.", examples=[["*.csv"]]
+        [],
+        max_length=20,
+        description="Patterns of file names, such as *.csv; default: all files.",
+        examples=[["*.csv"]],
     )
     debounce_seconds: float = Field(
         10, ge=0, le=3600, description="Files that land within this time of each other become one job."
@@ -36,6 +41,6 @@ class Trigger(BaseModel):
         900,
         ge=10,
         le=86_400,
-        description="How often the fleet's scoring source is looked through for files whose event was lost.",
+        description="Interval of searches in the fleet's scoring source for files whose event was lost.",
     )
-    overrides: Overrides = Field(Overrides(), description="Settings of its jobs.")
+    overrides: Overrides = Field(Overrides(), description="Settings of the jobs of this trigger.")

@@ -1,4 +1,4 @@
-"""Relay of fleet events: finds what runs have announced in the lake, and puts messages to subscribers on record."""
+"""Relay fleet events from the lake to subscribers, by queuing a delivery for each."""
 
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ _BEFORE = timedelta(minutes=10)
 
 
 class EventRelay:
-    """Relays each event once to each subscriber, whatever dies: the database knows the messages on record."""
+    """Relays each event once to each subscriber, even after a crash: the database knows the queued messages."""
 
     def __init__(self, store: GatewayStore, lake: Lake) -> None:
         self._store, self._lake = store, lake
@@ -27,7 +27,7 @@ class EventRelay:
         self._next: datetime | None = None
 
     def step(self, now: datetime) -> int:
-        """Look for events, every few seconds; the number of new messages. Raises LakeError and GatewayError."""
+        """Look for events, every few seconds; return the number of new messages. Raises LakeError and GatewayError."""
         if self._next is not None and now < self._next:
             return 0
         self._next = now + _EVERY
@@ -52,7 +52,7 @@ class EventRelay:
         return messages
 
     def _announce(self, name: str, event: FleetEvent, since: datetime, subscription: Subscription) -> bool:
-        """Put an event on record for a subscriber who asked for its type; whether it is new."""
+        """Queue an event for a subscriber to its type; return whether it is new."""
         if event.event not in subscription.events or event.at < since:
             return False
         return self._store.deliveries.announce_event(name, event)

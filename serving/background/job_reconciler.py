@@ -59,7 +59,7 @@ class Runs(Protocol):
 
 
 class JobReconciler:
-    """Drives every job that is not final towards its end, one step at a time."""
+    """Drives every unfinished job towards its end, one step at a time."""
 
     def __init__(self, store: GatewayStore, runs: Runs, lake: Lake, home: Path, poll_s: float = 1.0) -> None:
         self._store, self._runs, self._lake, self._home, self._poll_s = store, runs, lake, home, poll_s
@@ -135,8 +135,8 @@ class JobReconciler:
             if hook.delivery == "event":
                 self._publish(name, deployment.fleet, uris, keys)
                 continue
-            asked = JobRequest(inputs=uris, overrides=hook.overrides)
-            job = new_job(hook.endpoint, chosen, deployment, f"hook {name}", asked)
+            request = JobRequest(inputs=uris, overrides=hook.overrides)
+            job = new_job(hook.endpoint, chosen, deployment, f"hook {name}", request)
             if self._store.triggers.give_to_job(name, keys, job):
                 self._store.audit.record(f"hook {name}", "job.create", job.id, {"files": len(part)})
 
@@ -156,13 +156,13 @@ class JobReconciler:
 
     def _deployment(self, name: str, hook: Trigger) -> tuple[str, BatchDeployment]:
         """Raises UnknownNameError where the endpoint has changed since the hook was made; its files wait."""
-        found = self._store.endpoints.get(hook.endpoint)
-        chosen = hook.deployment or (found[0].default if found else "")
-        if found is None or chosen not in found[0].deployments:
+        endpoint = self._store.endpoints.get(hook.endpoint)
+        chosen = hook.deployment or (endpoint[0].default if endpoint else "")
+        if endpoint is None or chosen not in endpoint[0].deployments:
             raise UnknownNameError(
                 f"hook {name}: endpoint {hook.endpoint} has no deployment {chosen} any more; change one"
             )
-        return chosen, found[0].deployments[chosen]
+        return chosen, endpoint[0].deployments[chosen]
 
     def _forget(self, now: datetime) -> None:
         if now >= self._forget_at:
@@ -223,8 +223,8 @@ class JobReconciler:
         elif job.cancel or self._late(job, state, now):
             self._cancel(job, state)
         elif state.kind == "running":
-            found = self._runs.progress(job.flow_run_id or "")
-            progress = {"stage": found[0], "percent": found[1]} if found else job.progress
+            stage = self._runs.progress(job.flow_run_id or "")
+            progress = {"stage": stage[0], "percent": stage[1]} if stage else job.progress
             if (job.state, job.progress, job.started_at) != ("running", progress, state.started_at):
                 self._store.jobs.change(job, state="running", progress=progress, started_at=state.started_at)
 

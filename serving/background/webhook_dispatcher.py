@@ -46,12 +46,12 @@ class WebhookDispatcher:
             except GatewayError as exc:
                 _LOG.warning("%s", exc)
                 self._over.wait(10)
-            except Exception:  # noqa: BLE001 - a thread that ends would leave everybody untold
+            except Exception:  # noqa: BLE001 - a thread that ends would stop all deliveries
                 _LOG.exception("messages cannot be sent; trying again soon")
                 self._over.wait(10)
 
     def step(self, now: datetime) -> int:
-        """Send due messages, several at a time; their number."""
+        """Send due messages concurrently, and return their number."""
         due = self._store.deliveries.claim(now, now + _LEASE, _AT_ONCE)
         if not due:
             return 0

@@ -1,4 +1,4 @@
-"""The route of the audit: who did what."""
+"""Route of the audit log."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/audit", tags=["audit"], responses=answers(401, 40
 
 
 class Entry(BaseModel):
-    """Somebody did something. client : `cli` for commands, `hook NAME` for what came by a hook."""
+    """An action of a client. client : `cli` for commands, `hook NAME` for a trigger."""
 
     at: datetime
     client: str
@@ -26,7 +26,7 @@ class Entry(BaseModel):
 
 
 class Audit(BaseModel):
-    """Entries, the newest first."""
+    """Entries, newest first."""
 
     entries: list[Entry]
 
@@ -37,6 +37,6 @@ def read_audit(
     client: Annotated[Client, Depends(allow("admin"))],
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Audit:
-    """Who did what, the newest first."""
+    """List the actions of clients, newest first."""
     rows = deps.store.audit.newest(limit)
     return Audit(entries=[Entry.model_validate({name: row[name] for name in Entry.model_fields}) for row in rows])

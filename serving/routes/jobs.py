@@ -1,4 +1,4 @@
-"""Routes of batch endpoints: deployments behind an address, and the jobs that it takes."""
+"""Routes of batch endpoints, their jobs, and links to output."""
 
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -39,12 +39,12 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="The same key again gives the same job, whatever has happened since.",
+        description="Requests with the same key return the same job, whatever has happened since.",
     ),
 ]
 _FILE = {
     "required": True,
-    "description": "The file, as it is.",
+    "description": "Content of the file.",
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
 _MEDIA = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
@@ -55,8 +55,8 @@ Operator = Annotated[Client, Depends(allow("operate"))]
 
 
 def _services(request: Request) -> Dependencies:
-    found: Dependencies = request.app.state.services
-    return found
+    services: Dependencies = request.app.state.services
+    return services
 
 
 Deps = Annotated[Dependencies, Depends(_services)]
@@ -67,17 +67,17 @@ Deps = Annotated[Dependencies, Depends(_services)]
 
 @router.get("")
 def list_endpoints(deps: Deps, client: Reader) -> Endpoints:
-    """The endpoints that the key may use."""
+    """List the endpoints that the key may use."""
     known = {name: deps.store.endpoints.get(name) for name in deps.store.endpoints.all() if client.may_use(name)}
-    return Endpoints(endpoints=[_view(name, *found) for name, found in known.items() if found])
+    return Endpoints(endpoints=[_view(name, *endpoint) for name, endpoint in known.items() if endpoint])
 
 
 @router.get("/{endpoint}")
 def get_endpoint(endpoint: EndpointName, deps: Deps, client: Reader, response: Response) -> Endpoint:
-    """One endpoint with its deployments."""
-    found, version = _known(deps, endpoint)
+    """Get an endpoint with its deployments."""
+    definition, version = _known(deps, endpoint)
     response.headers["ETag"] = f'"{version}"'
-    return _view(endpoint, found, version)
+    return _view(endpoint, definition, version)
 
 
 @router.put("/{endpoint}", responses=answers(409, 412))
@@ -87,9 +87,11 @@ def put_endpoint(
     deps: Deps,
     client: Operator,
     response: Response,
-    if_match: Annotated[str | None, Header(pattern=r'^"\d{1,9}"$', description="ETag that the change is for.")] = None,
+    if_match: Annotated[
+        str | None, Header(pattern=r'^"\d{1,9}"$', description="ETag of the version to change.")
+    ] = None,
 ) -> Endpoint:
-    """Make an endpoint, change its deployments, or switch its default; jobs that are under way keep theirs."""
+    """Create an endpoint, change its deployments, or switch its default; existing jobs keep their deployment."""
     for name, deployment in definition.deployments.items():
         _check_deployment(deps, name, deployment)
     based_on = int(if_match.strip('"')) if if_match else None
@@ -108,8 +110,8 @@ def _check_deployment(deps: Dependencies, name: str, deployment: BatchDeployment
     except FleetError as exc:
         raise ProblemError(422, f"{field}: {exc}", field) from exc
     if not deps.runs.known(f"score/{deployment.fleet}"):
-        told = f"{field}: score/{deployment.fleet} is not deployed in Prefect; run: myriad deploy {deployment.fleet}"
-        raise ProblemError(409, told, field)
+        problem = f"{field}: score/{deployment.fleet} is not deployed in Prefect; run: myriad deploy {deployment.fleet}"
+        raise ProblemError(409, problem, field)
 
 
 def _view(name: str, endpoint: BatchEndpoint, version: int) -> Endpoint:
@@ -117,10 +119,10 @@ def _view(name: str, endpoint: BatchEndpoint, version: int) -> Endpoint:
 
 
 def _known(deps: Dependencies, endpoint: str) -> tuple[BatchEndpoint, int]:
-    found = deps.store.endpoints.get(endpoint)
-    if found is None:
+    endpoint_and_version = deps.store.endpoints.get(endpoint)
+    if endpoint_and_version is None:
         raise ProblemError(404, f"endpoint {endpoint}: there is none; make it with PUT /v1/batch/{endpoint}")
-    return found
+    return endpoint_and_version
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------
@@ -129,44 +131,48 @@ def _known(deps: Dependencies, endpoint: str) -> tuple[BatchEndpoint, int]:
 @router.post("/{endpoint}/jobs", status_code=202)
 def create_job(
     endpoint: EndpointName,
-    asked: JobRequest,
+    job_request: JobRequest,
     deps: Deps,
     client: Scorer,
     response: Response,
     idempotency_key: IdempotencyKey = None,
-    myriad_deployment: Annotated[str | None, Header(pattern=_NAME, description="As `deployment` in the body.")] = None,
+    myriad_deployment: Annotated[
+        str | None, Header(pattern=_NAME, description="Same as `deployment` in the body.")
+    ] = None,
 ) -> Job:
-    """Take a job in. It is on record when this answers, and is done whatever dies after that."""
+    """Create a job. It is stored before the response is sent, and survives the loss of any process."""
     if idempotency_key is not None:
         former = deps.store.jobs.find(endpoint, client.name, idempotency_key)
         if former is not None:
-            return _replayed(former, asked, response)
+            return _replayed(former, job_request, response)
     definition, _ = _known(deps, endpoint)
-    name = _chosen(definition, asked, myriad_deployment)
-    job = new_job(endpoint, name, definition.deployments[name], client.name, asked, idempotency_key)
+    name = _chosen(definition, job_request, myriad_deployment)
+    job = new_job(endpoint, name, definition.deployments[name], client.name, job_request, idempotency_key)
     _placed(deps, load_fleet(job.fleet, deps.home), job)
     kept, new = deps.store.jobs.add(job)
     if not new:
-        return _replayed(kept, asked, response)
+        return _replayed(kept, job_request, response)
     deps.store.audit.record(client.name, "job.create", job.id, {"endpoint": endpoint, "deployment": name})
     deps.reconciler.wake()
     response.headers["Location"] = f"/v1/batch/{endpoint}/jobs/{job.id}"
     return job_view(job)
 
 
-def _replayed(job: JobRecord, asked: JobRequest, response: Response) -> Job:
-    if request_digest(job.request) != request_digest(asked):
-        told = f"header.idempotency-key: job {job.id} was asked for with this key, and otherwise; use another key"
-        raise ProblemError(422, told, "header.idempotency-key")
+def _replayed(job: JobRecord, job_request: JobRequest, response: Response) -> Job:
+    if request_digest(job.request) != request_digest(job_request):
+        problem = f"header.idempotency-key: job {job.id} was asked for with this key, and otherwise; use another key"
+        raise ProblemError(422, problem, "header.idempotency-key")
     response.headers["Location"] = f"/v1/batch/{job.endpoint}/jobs/{job.id}"
     response.headers["Idempotent-Replayed"] = "true"
     return job_view(job)
 
 
-def _chosen(definition: BatchEndpoint, asked: JobRequest, header: str | None) -> str:
-    if header is not None and asked.deployment not in (None, header):
-        raise ProblemError(422, f"body.deployment: {asked.deployment}, but the header says {header}", "body.deployment")
-    name = asked.deployment or header or definition.default
+def _chosen(definition: BatchEndpoint, job_request: JobRequest, header: str | None) -> str:
+    if header is not None and job_request.deployment not in (None, header):
+        raise ProblemError(
+            422, f"body.deployment: {job_request.deployment}, but the header says {header}", "body.deployment"
+        )
+    name = job_request.deployment or header or definition.default
     if name not in definition.deployments:
         known = ", ".join(definition.deployments)
         raise ProblemError(422, f"body.deployment: {name}: there is none; deployments: {known}", "body.deployment")
@@ -174,10 +180,10 @@ def _chosen(definition: BatchEndpoint, asked: JobRequest, header: str | None) ->
 
 
 def _placed(deps: Dependencies, fleet: Fleet, job: JobRecord) -> None:
-    """Refuse inputs that may not be read, before the job is on record."""
+    """Refuse inputs that may not be read, before the job is stored."""
     if job.request.inputs and fleet.score is None:
-        told = f"body.inputs: fleet {fleet.name} takes no scoring input; its file has no `score.source`"
-        raise ProblemError(422, told, "body.inputs")
+        problem = f"body.inputs: fleet {fleet.name} takes no scoring input; its file has no `score.source`"
+        raise ProblemError(422, problem, "body.inputs")
     if job.request.output.folder is not None:
         try:
             check_place(job.request.output.folder, deps.output_roots(), "output")
@@ -192,8 +198,8 @@ def _placed(deps: Dependencies, fleet: Fleet, job: JobRecord) -> None:
             raise ProblemError(422, f"body.inputs.{number}: {exc}", f"body.inputs.{number}") from exc
     wrong = refusals(places, fleet, fleet.score.source, deps.home) if fleet.score and places else {}
     if wrong:
-        asked = job.request.inputs  # Where uploads lie is nobody's business.
-        reasons = {number: reason.replace(places[number], asked[number]) for number, reason in wrong.items()}
+        addresses = job.request.inputs  # The location of uploads is internal.
+        reasons = {number: reason.replace(places[number], addresses[number]) for number, reason in wrong.items()}
         raise ProblemError(422, errors={f"body.inputs.{number}": reason for number, reason in reasons.items()})
 
 
@@ -205,9 +211,9 @@ def list_jobs(
     state: JobState | None = None,
     deployment: Annotated[str | None, Query(pattern=_NAME)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: Annotated[int | None, Query(ge=1, le=2**53, description="From `next` of the page before.")] = None,
+    after: Annotated[int | None, Query(ge=1, le=2**53, description="From `next` of the previous page.")] = None,
 ) -> Jobs:
-    """Jobs of an endpoint, the newest first."""
+    """List the jobs of an endpoint, newest first."""
     _known(deps, endpoint)
     page = deps.store.jobs.page(endpoint, limit, after, state, deployment)
     filters = "".join(f"&{name}={value}" for name, value in (("state", state), ("deployment", deployment)) if value)
@@ -217,18 +223,18 @@ def list_jobs(
 
 @router.get("/{endpoint}/jobs/{job}")
 def get_job(endpoint: EndpointName, job: JobId, deps: Deps, client: Reader) -> Job:
-    """Where a job stands, and what came of it."""
+    """Get the state and results of a job."""
     return job_view(_job(deps, endpoint, job))
 
 
 @router.delete("/{endpoint}/jobs/{job}", status_code=202, responses=answers(409))
 def cancel_job(endpoint: EndpointName, job: JobId, deps: Deps, client: Scorer) -> Job:
-    """Cancel a job. What it has begun is ended; predictions that are committed stay."""
+    """Cancel a job. Its processes are stopped; committed predictions stay."""
     for _ in range(10):
-        found = _job(deps, endpoint, job)
-        if found.state in FINAL:
-            raise ProblemError(409, f"job {job}: it is {found.state} already")
-        changed = deps.store.jobs.change(found, cancel=True, reason=f"cancelled by {client.name}")
+        record = _job(deps, endpoint, job)
+        if record.state in FINAL:
+            raise ProblemError(409, f"job {job}: it is {record.state} already")
+        changed = deps.store.jobs.change(record, cancel=True, reason=f"cancelled by {client.name}")
         if changed is not None:
             deps.store.audit.record(client.name, "job.cancel", job)
             deps.reconciler.wake()
@@ -242,13 +248,17 @@ def get_logs(
     job: JobId,
     deps: Deps,
     client: Reader,
-    after: Annotated[int, Query(ge=0, le=10**9, description="Lines to leave out, from `after` of the answer.")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=10**9, description="Number of lines to skip: `after` of the previous response.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 200,
 ) -> Log:
-    """What the job's run has said."""
-    found = _job(deps, endpoint, job)
-    lines = deps.runs.logs(found.flow_run_id, after, limit) if found.flow_run_id else []
-    return Log(lines=[Line(at=one.at, level=one.level, message=one.message) for one in lines], after=after + len(lines))
+    """Get the log of the job's run."""
+    record = _job(deps, endpoint, job)
+    lines = deps.runs.logs(record.flow_run_id, after, limit) if record.flow_run_id else []
+    return Log(
+        lines=[Line(at=line.at, level=line.level, message=line.message) for line in lines], after=after + len(lines)
+    )
 
 
 @router.get(
@@ -262,12 +272,13 @@ def get_output(
     deps: Deps,
     client: Reader,
     form: Annotated[
-        Literal["csv", "parquet"] | None, Query(alias="format", description="None: as the job was asked for.")
+        Literal["csv", "parquet"] | None,
+        Query(alias="format", description="Default: the format in the request of the job."),
     ] = None,
 ) -> FileResponse:
-    """The predictions of a completed job."""
-    found = _job(deps, endpoint, job)
-    return _output(deps, found, form or found.request.output.format)
+    """Download the predictions of a completed job."""
+    record = _job(deps, endpoint, job)
+    return _output(deps, record, form or record.request.output.format)
 
 
 @router.post("/{endpoint}/jobs/{job}/links", status_code=201, responses=answers(409))
@@ -277,9 +288,9 @@ def create_link(
     deps: Deps,
     client: Reader,
     form: Annotated[Literal["csv", "parquet"], Query(alias="format")] = "csv",
-    expires_in: Annotated[int, Query(ge=1, le=_LONGEST_LINK_S, description="Seconds.")] = 3600,
+    expires_in: Annotated[int, Query(ge=1, le=_LONGEST_LINK_S, description="Lifetime in seconds.")] = 3600,
 ) -> Link:
-    """An address of the output that needs no key until it expires, for whoever shall load it."""
+    """Create a link to the output that requires no key until it expires."""
     _completed(_job(deps, endpoint, job))
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=expires_in)
     deps.store.audit.record(client.name, "link.create", job, {"expires_at": end.isoformat()})
@@ -292,14 +303,14 @@ def create_link(
     responses={200: {"content": {"text/csv": {}, "application/vnd.apache.parquet": {}}}, **answers(409)},
 )
 def follow_link(token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")], deps: Deps) -> FileResponse:
-    """The output that a signed link is for."""
+    """Download the output behind a signed link."""
     job_id, form, end = deps.signer.read(token)
     if datetime.now(UTC).timestamp() >= end:
         raise ProblemError(410, f"the link expired on {datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M:%S} UTC")
-    found = deps.store.jobs.get(job_id)
-    if found is None:
+    record = deps.store.jobs.get(job_id)
+    if record is None:
         raise ProblemError(404, f"job {job_id}: there is none")
-    return _output(deps, found, "parquet" if form == "parquet" else "csv")
+    return _output(deps, record, "parquet" if form == "parquet" else "csv")
 
 
 @router.post("/{endpoint}/uploads", status_code=201, openapi_extra={"requestBody": _FILE})
@@ -308,12 +319,16 @@ async def upload(
     request: Request,
     deps: Deps,
     client: Scorer,
-    name: Annotated[str, Query(max_length=120, description="File name; its end tells the format.")],
+    name: Annotated[str, Query(max_length=120, description="File name; its suffix determines the format.")],
     deployment: Annotated[
-        str | None, Query(pattern=_NAME, description="Whose fleet it is for; none: the default.")
+        str | None,
+        Query(
+            pattern=_NAME,
+            description="Deployment whose fleet will score the file; default: the default of the endpoint.",
+        ),
     ] = None,
 ) -> Upload:
-    """Send a file as the body of the request; a job then names it by the address that this answers with."""
+    """Upload a file as the request body; the `uri` in the response is a valid input of a job."""
     definition, _ = await run_in_threadpool(_known, deps, endpoint)
     chosen = _chosen(definition, JobRequest.model_validate({"deployment": deployment}), None)
     try:
@@ -332,10 +347,10 @@ async def upload(
 
 
 def _job(deps: Dependencies, endpoint: str, job_id: str) -> JobRecord:
-    found = deps.store.jobs.get(job_id)
-    if found is None or found.endpoint != endpoint:
+    record = deps.store.jobs.get(job_id)
+    if record is None or record.endpoint != endpoint:
         raise ProblemError(404, f"job {job_id}: endpoint {endpoint} has none of this id")
-    return found
+    return record
 
 
 def _completed(job: JobRecord) -> JobRecord:

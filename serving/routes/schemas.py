@@ -1,4 +1,4 @@
-"""What the gateway answers with, as its OpenAPI document has it."""
+"""Response schemas of batch endpoints, as the OpenAPI document shows them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ __all__ = ["Endpoint", "Endpoints", "Job", "Jobs", "Line", "Link", "Log", "Uploa
 
 
 class Endpoint(BatchEndpoint):
-    """A batch endpoint. version : rises with every change; give it as If-Match to change what was seen."""
+    """A batch endpoint. version : increases with every change; send it as If-Match to change exactly this version."""
 
     name: str
     version: int
@@ -27,7 +27,7 @@ class Endpoints(BaseModel):
 
 
 class Links(BaseModel):
-    """Where to go from a job."""
+    """Addresses related to a job."""
 
     self: str
     logs: str
@@ -35,7 +35,7 @@ class Links(BaseModel):
 
 
 class Job(BaseModel):
-    """A scoring job. `reason` says why it failed, was cancelled, or is tried again."""
+    """A scoring job. reason : of a failure, a cancellation or a retry."""
 
     id: str = Field(examples=["job-20261126T101502-1a2b3c4d"])
     endpoint: str
@@ -47,21 +47,23 @@ class Job(BaseModel):
     idempotency_key: str | None
     inputs: list[str]
     settings: Overrides
-    attempt: int = Field(description="Runs that were tried again for it.")
+    attempt: int = Field(description="Number of retries so far.")
     progress: JobProgress | None
     counts: JobCounts | None = Field(description="Null until the job is completed.")
-    release: int | None = Field(description="That scored; null until the job is completed.")
+    release: int | None = Field(description="Release that scored; null until the job is completed.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    flow_run_id: str | None = Field(description="The run in Prefect.")
+    flow_run_id: str | None = Field(description="Id of the flow run in Prefect.")
     output: JobOutput
-    output_uri: str | None = Field(description="The file of predictions that was asked for; null until it is there.")
+    output_uri: str | None = Field(
+        description="Address of the requested file of predictions; null until the job is completed."
+    )
     links: Links
 
 
 class Jobs(BaseModel):
-    """A page of jobs, the newest first. next : address of the next page; null at the end."""
+    """A page of jobs, newest first. next : address of the next page; null on the last one."""
 
     jobs: list[Job]
     next: str | None
@@ -76,14 +78,14 @@ class Line(BaseModel):
 
 
 class Log(BaseModel):
-    """Lines of a log, the oldest first. after : what to ask for the next ones with."""
+    """Lines of a log, oldest first. after : value of the parameter `after` for the next lines."""
 
     lines: list[Line]
     after: int
 
 
 class Upload(BaseModel):
-    """A file that was taken in. uri : its address as an input of a job."""
+    """An uploaded file. uri : its address as an input of a job."""
 
     uri: str = Field(examples=["upload://0f3a.../rows.csv"])
     bytes: int
@@ -91,35 +93,35 @@ class Upload(BaseModel):
 
 
 class Link(BaseModel):
-    """An address that needs no key until it expires."""
+    """A link that requires no key until it expires."""
 
     url: str
     expires_at: datetime
 
 
 def job_view(job: JobRecord) -> Job:
-    """A job as its client sees it."""
+    """Convert a job to its response."""
     account = parse_job_result(job.account) if job.account else None
     here = f"/v1/batch/{job.endpoint}/jobs/{job.id}"
     counts = None
     if account is not None:
         inputs = [
             JobInput(
-                uri=_as_asked(one.uri, job.request.inputs),
-                rows=one.read,
-                accepted=one.accepted,
-                quarantined=one.quarantined,
-                predictions=one.predictions,
-                statuses=dict(one.statuses),
-                error=one.error,
+                uri=_as_asked(item.uri, job.request.inputs),
+                rows=item.read,
+                accepted=item.accepted,
+                quarantined=item.quarantined,
+                predictions=item.predictions,
+                statuses=dict(item.statuses),
+                error=item.error,
             )
-            for one in account.inputs
+            for item in account.inputs
         ]
         of_inputs = account.inputs and not account.task_type.periodic
         counts = JobCounts(
-            predictions=sum(one.predictions for one in account.inputs) if of_inputs else account.rows,
+            predictions=sum(item.predictions for item in account.inputs) if of_inputs else account.rows,
             segments=account.segments,
-            statuses=_together([one.statuses for one in inputs]) if of_inputs else dict(account.statuses),
+            statuses=_together([item.statuses for item in inputs]) if of_inputs else dict(account.statuses),
             levels=dict(account.levels),
             inputs=inputs,
         )
@@ -149,10 +151,10 @@ def job_view(job: JobRecord) -> Job:
 
 
 def _as_asked(place: str, inputs: Sequence[str]) -> str:
-    """The address that the client gave: where uploads lie is nobody's business."""
+    """Return the address in the request, since the location of uploads is internal."""
     return next((uri for uri in inputs if uri.startswith(SCHEME) and place.endswith(uri.removeprefix(SCHEME))), place)
 
 
 def _together(counts: Sequence[dict[str, int]]) -> dict[str, int]:
-    names = sorted({name for one in counts for name in one})
-    return {name: sum(one.get(name, 0) for one in counts) for name in names}
+    names = sorted({name for statuses in counts for name in statuses})
+    return {name: sum(statuses.get(name, 0) for statuses in counts) for name in names}

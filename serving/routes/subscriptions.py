@@ -1,4 +1,4 @@
-"""Routes of outgoing webhooks: who is told, what was told, and telling it again."""
+"""Routes of outgoing webhooks: subscriptions, their deliveries, and replays."""
 
 from datetime import datetime
 from typing import Annotated
@@ -34,37 +34,37 @@ class Subscriptions(BaseModel):
 
 
 class Message(BaseModel):
-    """A message to a subscriber. due_at : when it is sent next, or was sent last."""
+    """A message to a subscriber. due_at : time of the next attempt, or of the last one."""
 
-    id: str = Field(description="Stays when it is sent again: the header `webhook-id`.")
+    id: str = Field(description="The header `webhook-id`, the same in every attempt.")
     state: DeliveryState
     attempts: int
     due_at: datetime
-    reason: str = Field(description="Of the last attempt in vain.")
+    reason: str = Field(description="Reason of the last failed attempt.")
 
 
 class Messages(BaseModel):
-    """Messages, the newest first."""
+    """Messages, newest first."""
 
     messages: list[Message]
 
 
 class Replayed(BaseModel):
-    """How many messages will be sent again."""
+    """The number of messages queued for delivery."""
 
     messages: int
 
 
 @router.get("")
 def list_subscriptions(deps: Deps, client: Operator) -> Subscriptions:
-    """The subscriptions that the key may see."""
-    found = [item for item in deps.store.subscriptions.all().items() if _reaches(client, item[1])]
-    return Subscriptions(subscriptions=[_view(name, one) for name, one in found])
+    """List the subscriptions that the key may see."""
+    visible = [item for item in deps.store.subscriptions.all().items() if _reaches(client, item[1])]
+    return Subscriptions(subscriptions=[_view(name, subscription) for name, subscription in visible])
 
 
 @router.put("/{subscription}")
 def put_subscription(subscription: Name, definition: Subscription, deps: Deps, client: Operator) -> NamedSubscription:
-    """Make or change a subscription. Jobs that end from now on are told."""
+    """Create or change a subscription. It covers jobs that end from now on."""
     try:
         check_target(definition.url, deps.hosts)
     except RequestError as exc:
@@ -83,7 +83,7 @@ def put_subscription(subscription: Name, definition: Subscription, deps: Deps, c
 
 @router.delete("/{subscription}", status_code=204)
 def delete_subscription(subscription: Name, deps: Deps, client: Operator) -> Response:
-    """End a subscription; messages on their way to it are dropped."""
+    """Delete a subscription; its waiting messages are dropped."""
     _known(deps, client, subscription)
     deps.store.subscriptions.delete(subscription)
     deps.store.audit.record(client.name, "subscription.delete", subscription)
@@ -98,13 +98,19 @@ def list_messages(
     state: DeliveryState | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Messages:
-    """Messages to a subscriber; `state=dead` has those that were given up."""
+    """List messages to a subscriber; `state=dead` lists those that failed for good."""
     _known(deps, client, subscription)
-    found = deps.store.deliveries.newest(subscription, state, limit)
+    deliveries = deps.store.deliveries.newest(subscription, state, limit)
     return Messages(
         messages=[
-            Message(id=one.message, state=one.state, attempts=one.attempts, due_at=one.due_at, reason=one.reason)
-            for one in found
+            Message(
+                id=delivery.message,
+                state=delivery.state,
+                attempts=delivery.attempts,
+                due_at=delivery.due_at,
+                reason=delivery.reason,
+            )
+            for delivery in deliveries
         ]
     )
 
@@ -114,9 +120,9 @@ def replay(
     subscription: Name,
     deps: Deps,
     client: Operator,
-    message: Annotated[str | None, Query(max_length=128, description="Only this one, whatever became of it.")] = None,
+    message: Annotated[str | None, Query(max_length=128, description="Only this message, whatever its state.")] = None,
 ) -> Replayed:
-    """Send messages again that were given up."""
+    """Queue messages that failed for good for another delivery."""
     _known(deps, client, subscription)
     count = deps.store.deliveries.replay(subscription, message)
     if message is not None and not count:
@@ -130,8 +136,8 @@ def _view(name: str, subscription: Subscription) -> NamedSubscription:
 
 
 def _known(deps: Dependencies, client: Client, name: str) -> None:
-    found = deps.store.subscriptions.all().get(name)
-    if found is None or not _reaches(client, found):
+    subscription = deps.store.subscriptions.all().get(name)
+    if subscription is None or not _reaches(client, subscription):
         raise ProblemError(404, f"subscription {name}: there is none; make it with PUT /v1/subscriptions/{name}")
 
 

@@ -1,4 +1,4 @@
-"""Routes of triggers: events about files are recorded once each, and the job reconciler makes jobs of them."""
+"""Routes of triggers: events about files are recorded once each, and the job reconciler turns them into jobs."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -52,12 +52,14 @@ class Triggers(BaseModel):
 
 
 class Taken(BaseModel):
-    """What became of a message."""
+    """Result of a message."""
 
-    files: int = Field(description="Files that the message names and the hook wants.")
-    waiting: int = Field(description="Those of them that will be scored now.")
-    repeated: bool = Field(description="The message had been taken before; nothing was noted.")
-    outside: list[str] = Field(description="Why files were left out that lie where none may be read; the first ones.")
+    files: int = Field(description="Files in the message that match the trigger.")
+    waiting: int = Field(description="New files among them, which will be scored.")
+    repeated: bool = Field(description="The message was received before; nothing was recorded.")
+    outside: list[str] = Field(
+        description="Reasons for files left out, since they are outside the allowed locations; the first 20."
+    )
 
 
 @router.get("")
@@ -71,18 +73,18 @@ def list_triggers(deps: Deps, client: Reader) -> Triggers:
 @router.put("/{hook}")
 def put_trigger(hook: TriggerName, definition: Trigger, deps: Deps, client: Operator) -> NamedTrigger:
     """Create or change a trigger."""
-    found = deps.store.endpoints.get(definition.endpoint)
-    if found is None:
+    endpoint = deps.store.endpoints.get(definition.endpoint)
+    if endpoint is None:
         raise ProblemError(422, f"body.endpoint: {definition.endpoint}: there is no such endpoint", "body.endpoint")
     if not client.may_use(definition.endpoint):
         raise ProblemError(403, f"{client.credential}: it is not for endpoint {definition.endpoint}")
-    if definition.deployment is not None and definition.deployment not in found[0].deployments:
-        known = ", ".join(found[0].deployments)
-        told = f"body.deployment: {definition.deployment}: there is none; deployments: {known}"
-        raise ProblemError(422, told, "body.deployment")
+    if definition.deployment is not None and definition.deployment not in endpoint[0].deployments:
+        known = ", ".join(endpoint[0].deployments)
+        problem = f"body.deployment: {definition.deployment}: there is none; deployments: {known}"
+        raise ProblemError(422, problem, "body.deployment")
     if definition.verification == "signature" and deps.secret_of(hook) is None:
-        told = f"body.verification: set {deps.secret_name(hook)} for the gateway first, to a secret whsec_..."
-        raise ProblemError(422, told, "body.verification")
+        problem = f"body.verification: set {deps.secret_name(hook)} for the gateway first, to a secret whsec_..."
+        raise ProblemError(422, problem, "body.verification")
     deps.store.triggers.put(hook, definition)
     deps.store.audit.record(client.name, "hook.put", hook, definition.model_dump(mode="json"))
     return _view(hook, definition)
@@ -90,9 +92,9 @@ def put_trigger(hook: TriggerName, definition: Trigger, deps: Deps, client: Oper
 
 @incoming.post("/{hook}", status_code=202, openapi_extra={"requestBody": _BODY})
 async def take_events(hook: TriggerName, request: Request, deps: Deps) -> Taken:
-    """Take events in: S3 notifications, CloudEvents (binary, structured, batch), or `{"uris": [...]}`.
+    """Receive events: S3 notifications, CloudEvents (binary, structured, batch), or `{"uris": [...]}`.
 
-    A sender proves itself as the hook says: by a key with the scope `score`, or by a Standard Webhooks signature.
+    Senders authenticate as the trigger requires: with a key with the scope `score`, or a Standard Webhooks signature.
     """
     definition = await run_in_threadpool(_of_name, deps, hook)
     body = await request.body()
@@ -109,7 +111,7 @@ def _of_name(deps: Dependencies, name: str) -> Trigger | None:
 
 
 async def _sender(name: str, hook: Trigger | None, request: Request, body: bytes, deps: Dependencies) -> str:
-    """Who has sent this. An unknown hook is told to those alone who have a key."""
+    """Authenticate the sender. Only senders with a key learn that a trigger does not exist."""
     if hook is not None and hook.verification == "signature":
         secret = deps.secret_of(name)
         if secret is None:
@@ -139,19 +141,19 @@ def _take(
         raise ProblemError(415, str(exc), "header.content-type") from exc
     except RequestError as exc:
         raise ProblemError(422, str(exc), "body") from exc
-    noted = [_note(name, hook, identity, document, headers, deps) for identity, document in documents]
-    files, waiting = sum(len(one.files) for one in noted), sum(one.waiting or 0 for one in noted)
-    outside = [reason for one in noted for reason in one.outside]
+    results = [_note(name, hook, identity, document, headers, deps) for identity, document in documents]
+    files, waiting = sum(len(result.files) for result in results), sum(result.waiting or 0 for result in results)
+    outside = [reason for result in results for reason in result.outside]
     if waiting or outside:
         deps.store.audit.record(sender, "hook.files", name, {"waiting": waiting, "outside": outside[:_MOST_TOLD]})
         deps.reconciler.wake()
-    repeated = bool(noted) and all(one.waiting is None for one in noted)
+    repeated = bool(results) and all(result.waiting is None for result in results)
     return Taken(files=files, waiting=waiting, repeated=repeated, outside=outside[:_MOST_TOLD])
 
 
 @dataclass(frozen=True)
 class _Noted:
-    """What became of one document. waiting : files to be scored; None for one that had been taken before."""
+    """Result of one document. waiting : files to score; None for a document that was received before."""
 
     files: list[FileEvent]
     waiting: int | None
@@ -169,15 +171,15 @@ def _note(
 
 
 def _wanted(hook: Trigger, document: object, deps: Dependencies) -> tuple[list[FileEvent], list[str]]:
-    """Files of a document that the hook wants, and why others are left out that lie where none may be read."""
+    """Return files of a document that match the trigger, and the reasons for those outside the allowed locations."""
     try:
-        found = [event for event in file_events(document) if wanted(event.uri, hook.include)]
+        events = [event for event in file_events(document) if wanted(event.uri, hook.include)]
     except RequestError as exc:
         raise ProblemError(422, f"body: {exc}", "body") from exc
-    if len(found) > _MOST_FILES:
-        raise ProblemError(422, f"body: {len(found):,} files in one message; at most {_MOST_FILES:,}", "body")
-    taken, outside, roots = list[FileEvent](), list[str](), _roots(hook, deps) if found else []
-    for event in found:
+    if len(events) > _MOST_FILES:
+        raise ProblemError(422, f"body: {len(events):,} files in one message; at most {_MOST_FILES:,}", "body")
+    taken, outside, roots = list[FileEvent](), list[str](), _roots(hook, deps) if events else []
+    for event in events:
         try:
             check_place(event.uri, roots)
             taken.append(event)
@@ -187,8 +189,8 @@ def _wanted(hook: Trigger, document: object, deps: Dependencies) -> tuple[list[F
 
 
 def _roots(hook: Trigger, deps: Dependencies) -> list[str]:
-    found = deps.store.endpoints.get(hook.endpoint)
-    if found is None:
+    endpoint = deps.store.endpoints.get(hook.endpoint)
+    if endpoint is None:
         raise ProblemError(404, f"endpoint {hook.endpoint}: there is none")
-    deployment = found[0].deployments[hook.deployment or found[0].default]
+    deployment = endpoint[0].deployments[hook.deployment or endpoint[0].default]
     return deps.roots_of(load_fleet(deployment.fleet, deps.home))
