@@ -4,7 +4,6 @@ These classes are MLflow's internals. `obstacle` says when they must not be used
 What MLflow's server does on an event beside writing rows, namely calling webhooks, does not happen on this path.
 """
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
+from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception, wait_random_exponential
 
 from adapters.registry.types import FINGERPRINT_TAG, Pending, Registration, StoredVersion, sorted_by_name
 from domain.errors import RegistryError
@@ -256,22 +256,39 @@ class SqlStore:
         return statement.where(table.c.workspace == _WORKSPACE, table.c.name.in_(names), *more)  # type: ignore[attr-defined,no-any-return]
 
     def _retried(self, work: Callable[[Session], T], action: str, *, read_only: bool = False) -> T:
-        """Again where another writer came first, or the database is away for a minute."""
-        from mlflow.exceptions import MlflowException
+        """Do `work` in a session; repeat it after a conflict, or while the database is away for a minute."""
+        retrying = Retrying(
+            retry=retry_if_exception(_is_transient),
+            stop=_is_exhausted,
+            wait=wait_random_exponential(multiplier=0.1, max=2.0),
+        )
 
-        end, attempt = time.monotonic() + _PATIENCE_S, 0
-        while True:
-            attempt += 1
-            try:
-                with self._sessions(read_only=read_only) as session:
-                    return work(session)
-            except MlflowException as exc:
-                away = isinstance(exc.__cause__, sa.exc.OperationalError)
-                if not away and not isinstance(exc.__cause__, sa.exc.IntegrityError):
-                    raise
-                if attempt >= _ATTEMPTS and not (away and time.monotonic() < end):
-                    raise RegistryError(f"cannot {action}: gave up after {attempt} attempts: {exc.__cause__}") from exc
-            time.sleep(random.uniform(0, min(2.0, 0.05 * 2 ** min(attempt, 6))))  # noqa: S311 - jitter, not a secret
+        def attempt() -> T:
+            with self._sessions(read_only=read_only) as session:
+                return work(session)
+
+        try:
+            return retrying(attempt)
+        except RetryError as error:
+            last = error.last_attempt
+            exc = last.exception()
+            cause = exc.__cause__ if exc else None
+            raise RegistryError(f"cannot {action}: gave up after {last.attempt_number} attempts: {cause}") from exc
+
+
+def _is_transient(exc: BaseException) -> bool:
+    """Whether MLflow reports a conflict with another writer, or a database that does not answer."""
+    from mlflow.exceptions import MlflowException
+
+    causes = (sa.exc.OperationalError, sa.exc.IntegrityError)
+    return isinstance(exc, MlflowException) and isinstance(exc.__cause__, causes)
+
+
+def _is_exhausted(state: RetryCallState) -> bool:
+    """Whether the attempts are used up; a database that is away is waited for until `_PATIENCE_S` have passed."""
+    exc = state.outcome.exception() if state.outcome else None
+    is_away = exc is not None and isinstance(exc.__cause__, sa.exc.OperationalError)
+    return state.attempt_number >= _ATTEMPTS and not (is_away and (state.seconds_since_start or 0.0) < _PATIENCE_S)
 
 
 def _check(pending: Sequence[Pending]) -> None:

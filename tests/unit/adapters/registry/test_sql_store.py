@@ -50,26 +50,73 @@ def test_unknown_columns_turn_the_bulk_path_off(opened: Open, tmp_path: Path) ->
     ],
 )
 def test_bulk_is_only_used_where_it_was_checked(uri: str, version: str, workspaces: bool, reason: str | None) -> None:
-    found = bulk.obstacle(uri, version, workspaces)
-    assert found is None if reason is None else found is not None and reason in found
+    obstacle = bulk.obstacle(uri, version, workspaces)
+    assert obstacle is None if reason is None else obstacle is not None and reason in obstacle
 
 
-def test_a_database_that_is_away_for_a_minute_is_waited_for(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def failing(store: bulk.SqlStore, cause: Exception, times: int) -> list[Exception]:
+    """Let the next sessions of a store fail with this cause; returns the failures so far."""
+    sessions, failures = store._sessions, []
+
+    def fail(**options: object) -> object:
+        if len(failures) < times:
+            failures.append(MlflowException("away"))
+            raise failures[-1] from cause
+        return sessions(**options)
+
+    store._sessions = fail
+    return failures
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Lengths of the pauses between attempts, none of which is waited."""
+    lengths: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", lengths.append)
+    return lengths
+
+
+AWAY = sqlalchemy.exc.OperationalError("SELECT", {}, Exception("connection refused"))
+CONFLICT = sqlalchemy.exc.IntegrityError("INSERT", {}, Exception("duplicate key"))
+
+
+def test_a_database_that_is_away_for_a_minute_is_waited_for(opened: Open, pauses: list[float]) -> None:
     registry = opened("bulk")
     made = fill(registry, entries(2))
-    store, failures = registry._connection.store, iter(range(25))
-    plain = store._sessions
-
-    def away(**options: object) -> object:
-        for _ in failures:
-            cause = sqlalchemy.exc.OperationalError("SELECT", {}, Exception("connection refused"))
-            raise MlflowException("away") from cause
-        return plain(**options)
-
-    monkeypatch.setattr(store, "_sessions", away)
-    monkeypatch.setattr(bulk.time, "sleep", lambda seconds: None)
+    failing(registry._connection.store, AWAY, 25)
     assert fill(registry, entries(2)) == [replace(item, created=False) for item in made]
-    failures = iter(range(25))
+    assert len(pauses) == 25
+    limits = [min(2.0, 0.1 * 2**attempt) for attempt in range(25)]
+    assert all(0 <= pause <= limit for pause, limit in zip(pauses, limits, strict=True))
+
+
+def test_a_database_that_stays_away_is_an_error_once_patience_has_ended(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    registry = opened("bulk")
+    assert registry.path == "bulk"
+    failing(registry._connection.store, AWAY, 25)
     monkeypatch.setattr(bulk, "_PATIENCE_S", 0.0)
     with pytest.raises(RegistryError, match=r"gave up after 10 attempts: .*connection refused"):
         registry.versions(["m3.n0"])
+    assert len(pauses) == 9
+
+
+def test_conflicts_with_other_writers_are_retried_ten_times_and_no_longer(opened: Open, pauses: list[float]) -> None:
+    registry = opened("bulk")
+    assert registry.path == "bulk"
+    failing(registry._connection.store, CONFLICT, 9)
+    assert registry.versions(["m3.n0"]) == {}
+    failing(registry._connection.store, CONFLICT, 10)
+    with pytest.raises(RegistryError, match=r"cannot list versions: gave up after 10 attempts: .*duplicate key"):
+        registry.versions(["m3.n0"])
+    assert len(pauses) == 9 + 9
+
+
+def test_other_failures_of_the_database_are_not_retried(opened: Open, pauses: list[float]) -> None:
+    registry = opened("bulk")
+    assert registry.path == "bulk"
+    failures = failing(registry._connection.store, sqlalchemy.exc.ProgrammingError("SELECT", {}, Exception("typo")), 2)
+    with pytest.raises(RegistryError, match="cannot list versions of 1 models: away"):
+        registry.versions(["m3.n0"])
+    assert (len(failures), pauses) == (1, [])
