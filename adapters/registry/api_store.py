@@ -1,4 +1,4 @@
-"""Registration by MLflow's public API: any store, any server, one model after another."""
+"""Registration through MLflow's public API, one model at a time: works with every store and server."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,11 +16,12 @@ _QUERY_CHARS = 3000  # names travel in the request line, which proxies limit to 
 
 
 class ApiStore:
-    """One model after another.
+    """Version store on MLflow's public API; it registers one model at a time.
 
-    Two writers at once: the API has no conditional insert, so each looks again after it made its versions. MLflow
-    numbers versions one by one, hence the later writer always sees the earlier one's; it deletes its own and returns
-    the earlier. A writer killed in between leaves doubles that the next run of the bucket removes.
+    Concurrent writers: the API has no conditional insert, so each writer searches again after it has created its
+    versions. MLflow numbers versions consecutively, so the later writer always sees the version of the earlier one; it
+    deletes its own version and returns the earlier one. A writer killed in between leaves duplicates, which the next
+    run of the bucket removes.
     """
 
     def __init__(self, client: "MlflowClient") -> None:
@@ -68,17 +69,17 @@ class ApiStore:
         done: dict[str, Registration] = {}
         made: dict[str, ModelVersion] = {}
         for item in sorted_by_name(pending):
-            twins = _twins(existing.get(item.name, []), item.fingerprint)
-            if twins:
-                self._drop(twins[1:])
-                done[item.name] = Registration(item.name, int(twins[0].version), created=False)
+            versions = _with_fingerprint(existing.get(item.name, []), item.fingerprint)
+            if versions:
+                self._delete_unaliased(versions[1:])
+                done[item.name] = Registration(item.name, int(versions[0].version), created=False)
             else:
-                made[item.name] = self._make(item, new=item.name not in existing)
+                made[item.name] = self._create(item, new=item.name not in existing)
         done |= self._settle([item for item in pending if item.name in made], made)
         return [done[item.name] for item in pending]
 
     def set_alias(self, alias: str, versions: Mapping[str, int]) -> int:
-        """See VersionStore; stops at the first version that does not exist, the names before it stay changed."""
+        """See VersionStore; stops at the first version that does not exist, and names before it stay changed."""
         changed = 0
         for name, version in sorted(versions.items()):
             if self._alias(name, alias) != version:
@@ -88,41 +89,41 @@ class ApiStore:
 
     def delete_alias(self, alias: str, names: Sequence[str]) -> int:
         """See VersionStore."""
-        having = [name for name in sorted(set(names)) if self._alias(name, alias) is not None]
-        for name in having:
+        aliased = [name for name in sorted(set(names)) if self._alias(name, alias) is not None]
+        for name in aliased:
             self._client.delete_registered_model_alias(name, alias)
-        return len(having)
+        return len(aliased)
 
     def _by_name(self, pending: Sequence[Pending]) -> "dict[str, list[ModelVersion]]":
-        """All live versions of these names."""
+        """Return all live versions of the models to register, by name."""
         by_name: dict[str, list[ModelVersion]] = {}
         for version in self._search([item.name for item in pending]):
             by_name.setdefault(version.name, []).append(version)
         return by_name
 
-    def _make(self, item: Pending, new: bool) -> "ModelVersion":
+    def _create(self, item: Pending, new: bool) -> "ModelVersion":
         if new:
-            self._make_model(item)
+            self._create_model(item)
         return self._client.create_model_version(
             *(item.name, item.source, item.run_id),
             tags=dict(item.tags),
             description=item.description,
-            await_creation_for=0,  # A SQL registry's version is ready at once; waiting asks once more and logs a line.
+            await_creation_for=0,  # A version in SQL is ready at once; waiting would send a request and log a line.
         )
 
     def _settle(self, pending: Sequence[Pending], made: "Mapping[str, ModelVersion]") -> dict[str, Registration]:
-        """Which versions stand of those that were made: another writer's, where it was first."""
+        """Decide for each new version whether it stays, or gives way to that of a writer that came first."""
         seen = self._by_name(pending) if pending else {}
         done: dict[str, Registration] = {}
         for item in pending:
             own = int(made[item.name].version)
-            first, *later = _twins(seen.get(item.name, []), item.fingerprint) or [made[item.name]]
+            first, *later = _with_fingerprint(seen.get(item.name, []), item.fingerprint) or [made[item.name]]
             if int(first.version) != own:
-                self._drop([twin for twin in later if int(twin.version) == own])
+                self._delete_unaliased([version for version in later if int(version.version) == own])
             done[item.name] = Registration(item.name, int(first.version), created=int(first.version) == own)
         return done
 
-    def _make_model(self, item: Pending) -> None:
+    def _create_model(self, item: Pending) -> None:
         from mlflow.exceptions import MlflowException
 
         try:
@@ -131,21 +132,21 @@ class ApiStore:
             if not is_error(exc, "RESOURCE_ALREADY_EXISTS"):
                 raise
 
-    def _drop(self, doubles: "Sequence[ModelVersion]") -> None:
-        """Delete doubles of a fingerprint that no alias has come to use."""
+    def _delete_unaliased(self, duplicates: "Sequence[ModelVersion]") -> None:
+        """Delete duplicates of a fingerprint, except those that an alias points at."""
         from mlflow.exceptions import MlflowException
 
-        for double in doubles:
+        for duplicate in duplicates:
             try:
-                current = self._client.get_model_version(double.name, double.version)
+                current = self._client.get_model_version(duplicate.name, duplicate.version)
                 if not current.aliases:
-                    self._client.delete_model_version(double.name, double.version)
+                    self._client.delete_model_version(duplicate.name, duplicate.version)
             except MlflowException as exc:  # Another writer removed it first.
                 if not is_error(exc, "RESOURCE_DOES_NOT_EXIST"):
                     raise
 
     def _alias(self, name: str, alias: str) -> int | None:
-        """The version that the alias points at; None as well for a name that is not registered."""
+        """Return the version that the alias points at; None without an alias or without such a model."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -157,7 +158,7 @@ class ApiStore:
         return None if version is None else int(version)
 
     def _search(self, names: Sequence[str]) -> "Iterator[ModelVersion]":
-        """All versions of these names, newest or not, that are not deleted."""
+        """Yield all versions of these names, except deleted ones."""
         for listing in _listings(names):
             token: str | None = None
             while token != "":
@@ -166,13 +167,14 @@ class ApiStore:
                 token = page.token or ""
 
 
-def _twins(versions: "Sequence[ModelVersion] | Iterator[ModelVersion]", fingerprint: str) -> "list[ModelVersion]":
+def _with_fingerprint(versions: "Sequence[ModelVersion]", fingerprint: str) -> "list[ModelVersion]":
+    """Return the versions that have this fingerprint, the oldest first."""
     same = [version for version in versions if version.tags.get(FINGERPRINT_TAG) == fingerprint]
     return sorted(same, key=lambda version: int(version.version))
 
 
 def _listings(names: Sequence[str]) -> Iterator[str]:
-    """Quoted names joined by commas, each text short enough for one request line."""
+    """Yield lists of quoted names, separated by commas, each short enough for one request line."""
     listing = ""
     for name in sorted(set(names)):
         listing = f"{listing}, {quoted(name)}" if listing else quoted(name)

@@ -1,4 +1,4 @@
-"""Files of registered versions, wherever they are kept: whether they are there, put back, read."""
+"""Files of registered versions in any artifact store: check that they exist, restore and read them."""
 
 import hashlib
 import tempfile
@@ -20,12 +20,12 @@ from domain.errors import RegistryError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_NEEDED = ("model.onnx", "MLmodel")
-_LISTINGS_AT_ONCE = 16
+_REQUIRED = ("model.onnx", "MLmodel")
+_CONCURRENT_LISTINGS = 16
 
 
 class Artifacts:
-    """The artifact stores that a tracking server or database points at."""
+    """Artifact stores that a tracking server or database refers to."""
 
     def __init__(self, client: "MlflowClient", tracking_uri: str, direct_access: DirectAccess) -> None:
         self._client = client
@@ -33,16 +33,18 @@ class Artifacts:
         self._direct_access = direct_access
 
     def incomplete(self, versions: Sequence[StoredVersion]) -> list[StoredVersion]:
-        """Those versions whose graph or MLmodel file is missing or empty."""
+        """Return the versions whose graph or MLmodel file is missing or empty."""
         local = {version: self._direct_access.folder(version.source) for version in versions}
         remote = [version for version, folder in local.items() if folder is None]
-        with ThreadPoolExecutor(_LISTINGS_AT_ONCE) as pool:
-            complete = dict(zip(remote, pool.map(lambda version: self._listed(version.source), remote), strict=True))
+        with ThreadPoolExecutor(_CONCURRENT_LISTINGS) as pool:
+            complete = dict(
+                zip(remote, pool.map(lambda version: self._is_complete(version.source), remote), strict=True)
+            )
         complete |= {version: _has_all(folder) for version, folder in local.items() if folder is not None}
         return [version for version in versions if not complete[version]]
 
     def put_back(self, lost: Sequence[tuple[StoredVersion, ModelEntry]]) -> None:
-        """Write the missing files of these versions, where the versions say that they are."""
+        """Write the missing files of these versions to the locations that the versions name."""
         folders: dict[str, list[ModelDirectory]] = defaultdict(list)
         for version, entry in lost:
             parent, _, name = version.source.rstrip("/").rpartition("/")
@@ -56,23 +58,23 @@ class Artifacts:
                 raise RegistryError(f"cannot put {len(directories)} models back under {parent}: {exc}") from exc
 
     def fetch(self, version: StoredVersion) -> FetchedModel:
-        """What the files of one version hold; the graph must be what the version's tag `sha256` says."""
-        what = f"model {version.name!r} version {version.version}"
-        if self.incomplete([version]):  # Asked first: MLflow tries for minutes to download what a server has not.
+        """Read the files of a version; the digest of the graph must equal the version's tag `sha256`."""
+        model = f"model {version.name!r} version {version.version}"
+        if self.incomplete([version]):  # Checked first: MLflow retries the download of a missing file for minutes.
             raise RegistryError(
-                f"{what}: its files at {version.source} are gone; `myriad registry sync` puts them back"
+                f"{model}: its files at {version.source} are gone; `myriad registry sync` puts them back"
             )
         expected = self._client.get_model_version(version.name, str(version.version)).tags.get("sha256", "")
-        onnx, mlmodel = (self._read(f"{version.source}/{name}", what) for name in _NEEDED)
+        onnx, mlmodel = (self._read(f"{version.source}/{name}", model) for name in _REQUIRED)
         digest = hashlib.sha256(onnx).hexdigest()
         if digest != expected:
             raise RegistryError(
-                f"{what}: the graph at {version.source} has SHA-256 {digest}, its tag says {expected!r}"
+                f"{model}: the graph at {version.source} has SHA-256 {digest}, its tag says {expected!r}"
             )
         metadata = yaml.safe_load(mlmodel).get("metadata") or {}
         return FetchedModel(onnx, str(metadata.get(RECORD_KEY, "")))
 
-    def _listed(self, source: str) -> bool:
+    def _is_complete(self, source: str) -> bool:
         from mlflow.artifacts import list_artifacts
         from mlflow.exceptions import MlflowException
 
@@ -83,7 +85,7 @@ class Artifacts:
                 return False
             raise
         sizes = {file.path.rpartition("/")[2]: file.file_size for file in files}
-        return all(sizes.get(name) for name in _NEEDED)
+        return all(sizes.get(name) for name in _REQUIRED)
 
     def _upload(self, parent: str, directories: Sequence[ModelDirectory]) -> None:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -92,7 +94,7 @@ class Artifacts:
             write_directories(Path(folder), directories)
             get_artifact_repository(parent, self._tracking_uri).log_artifacts(folder)  # type: ignore[no-untyped-call]
 
-    def _read(self, uri: str, what: str) -> bytes:
+    def _read(self, uri: str, model: str) -> bytes:
         from mlflow.artifacts import download_artifacts
 
         path = self._direct_access.folder(uri)
@@ -102,11 +104,11 @@ class Artifacts:
             with tempfile.TemporaryDirectory(prefix="myriad-model-") as folder:
                 return Path(download_artifacts(uri, dst_path=folder, tracking_uri=self._tracking_uri)).read_bytes()
         except OSError as exc:
-            raise RegistryError(f"{what}: {uri} cannot be read: {exc}") from exc
+            raise RegistryError(f"{model}: {uri} cannot be read: {exc}") from exc
 
 
 def _has_all(folder: Path) -> bool:
     try:
-        return all((folder / name).stat().st_size > 0 for name in _NEEDED)
+        return all((folder / name).stat().st_size > 0 for name in _REQUIRED)
     except (FileNotFoundError, NotADirectoryError):
         return False

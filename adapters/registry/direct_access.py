@@ -16,21 +16,26 @@ _PROXIED = "mlflow-artifacts"
 
 @dataclass(frozen=True)
 class DirectAccess:
-    """Database and files of a tracking server; an empty one is used through the server.
+    """Database and files of a tracking server; what is empty is accessed through the server.
 
-    database : registers models in bulk. files : the folder or s3:// uri that the server calls `mlflow-artifacts:/`.
+    Parameters
+    ----------
+    database : str
+        URI of the server's database, to register models in bulk.
+    files : str
+        Folder or s3:// URI that the server exposes as `mlflow-artifacts:/`.
     """
 
     database: str = ""
     files: str = ""
 
     def place(self, uri: str) -> str:
-        """Return the real location of an artifact that the server knows as `uri`, as far as it is known."""
+        """Return the real location of an artifact of the server, or `uri` itself if that is not known."""
         parts = urlsplit(uri)
         return f"{self.files.rstrip('/')}{parts.path}" if self.files and parts.scheme == _PROXIED else uri
 
     def write(self, uri: str, directories: Sequence[ModelDirectory]) -> bool:
-        """Write model directories below `uri`; False where only MLflow can do that."""
+        """Write model directories below `uri`; return False for a store that only MLflow can write to."""
         place = self.place(uri)
         folder = local_path(place)
         try:

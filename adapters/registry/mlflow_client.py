@@ -1,4 +1,4 @@
-"""The one place where MLflow is imported: late, because that takes over a second, and silenced first."""
+"""Clients of MLflow, which is silenced first and imported late, because the import takes over a second."""
 
 import fcntl
 import os
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def silence() -> None:
-    """Forbid MLflow's usage reports in this process and in those it starts, whatever was set before.
+    """Disable MLflow's usage reports in this process and its children, whatever was set before.
 
-    Its lines on standard output, one for each run that ends, are off too, unless they were asked for.
+    Its lines on standard output, one per run that ends, are off as well, unless the environment requests them.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
@@ -24,15 +24,15 @@ def silence() -> None:
 
 
 def client(tracking_uri: str) -> "MlflowClient":
-    """A client of that store; neither the global URI nor MLFLOW_REGISTRY_URI has a say.
+    """Return a client of that store; MLflow's global URI and MLFLOW_REGISTRY_URI are ignored.
 
-    On an empty database this makes the tables (about a second). Call it within `one_at_a_time`.
+    In an empty database this creates the tables (about a second). Call it within `one_at_a_time`.
     """
     silence()
     with domain_errors(f"cannot open {redacted(tracking_uri)}", tracking_uri), _setup_errors(tracking_uri):
         file = _sqlite_file(tracking_uri)
         if file is not None and not (file.exists() and file.stat().st_size):
-            # Its tables are made in steps: a process that is killed between two of them must not leave half of them.
+            # MLflow creates its tables in steps: a process killed between two steps must not leave half of them.
             unfinished = file.with_name(f"{file.name}.new")
             unfinished.unlink(missing_ok=True)
             _opened(f"sqlite:///{unfinished}")
@@ -43,24 +43,24 @@ def client(tracking_uri: str) -> "MlflowClient":
 def _opened(tracking_uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
-    made = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-    # The tracking store first: it makes missing tables under a lock, the registry store makes them without.
-    made.search_experiments(max_results=1)
-    return made
+    mlflow_client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    # The tracking store first: it creates missing tables under a lock, the registry store without one.
+    mlflow_client.search_experiments(max_results=1)
+    return mlflow_client
 
 
 def _sqlite_file(tracking_uri: str) -> Path | None:
-    """The database's file; None where it is none."""
+    """Return the file of an SQLite database; None for any other store."""
     path = tracking_uri.removeprefix("sqlite:///").partition("?")[0]
-    plain = tracking_uri.startswith("sqlite:///") and path not in ("", ":memory:") and not path.startswith("file:")
-    return Path(path) if plain else None
+    is_file = tracking_uri.startswith("sqlite:///") and path not in ("", ":memory:") and not path.startswith("file:")
+    return Path(path) if is_file else None
 
 
 @contextmanager
 def one_at_a_time(tracking_uri: str) -> Iterator[None]:
-    """Lets one process at a time open a SQLite store: MLflow's own locks leave a race of two that make its tables.
+    """Let one process at a time open an SQLite store: MLflow's own locks do not prevent two from creating its tables.
 
-    The lock is a file beside the database, `<file>.lock`, which stays; the system drops the lock of a killed process.
+    The lock is a file beside the database, `<file>.lock`, which stays; a killed process loses it at once.
     """
     file = _sqlite_file(tracking_uri)
     if file is None:
@@ -75,7 +75,7 @@ def one_at_a_time(tracking_uri: str) -> Iterator[None]:
 
 @contextmanager
 def domain_errors(action: str, secret_uri: str = "") -> Iterator[None]:
-    """Turn what MLflow and the database raise into RegistryError: the action that failed, no password."""
+    """Raise errors of MLflow and the database as RegistryError, with the action that failed and without passwords."""
     from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -89,7 +89,7 @@ def domain_errors(action: str, secret_uri: str = "") -> Iterator[None]:
 
 @contextmanager
 def _setup_errors(tracking_uri: str) -> Iterator[None]:
-    """A missing database driver or an impossible file, met on the first connection."""
+    """Raise a missing database driver or an unusable file, which the first connection meets, as RegistryError."""
     try:
         yield
     except ImportError as exc:
@@ -104,6 +104,6 @@ def is_error(exc: Exception, code: str) -> bool:
 
 
 def redacted(uri: str) -> str:
-    """The URI without user and password, for messages."""
+    """Return the URI without user and password, for messages."""
     scheme, mark, rest = uri.partition("://")
     return scheme + mark + rest.rpartition("@")[2]

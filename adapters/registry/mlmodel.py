@@ -1,4 +1,4 @@
-"""An MLflow model directory, written by hand: `log_model` takes many times longer for the same files."""
+"""MLflow model directories, written without `log_model`, which takes many times longer for the same files."""
 
 import hashlib
 import json
@@ -33,31 +33,32 @@ _DTYPES: dict[int, str] = {
 
 @dataclass(frozen=True)
 class ModelDirectory:
-    """One model's folder below the run's artifacts, and its files by name, `MLmodel` last."""
+    """Folder of a model below the run's artifacts, and its files by name, `MLmodel` last."""
 
     name: str
     files: Mapping[str, bytes]
 
 
 def directory_name(entry: ModelEntry) -> str:
-    """``<name>-<digest of fingerprint and graph>``.
+    """Return ``<name>-<digest of fingerprint and graph>``.
 
-    A bucket that runs again under the same run with new rows makes a new version: it must not replace the files of
-    the version before.
+    A bucket that is repeated under the same run with new rows creates a new version, which must not replace the files
+    of the previous version.
     """
     return f"{entry.name}-{_digest(entry)[:12]}"
 
 
 def model_directory(entry: ModelEntry, run_id: str, started_ms: int) -> ModelDirectory:
-    """The model directory of an entry; the same bytes whenever it is made again for the same run."""
+    """Build the model directory of an entry; repeated for the same run it has the same bytes."""
     mlmodel = _mlmodel(entry, run_id, datetime.fromtimestamp(started_ms / 1000, UTC))
     return ModelDirectory(directory_name(entry), {"model.onnx": entry.onnx, **_environment(), "MLmodel": mlmodel})
 
 
 def write_directories(root: Path, directories: Iterable[ModelDirectory]) -> None:
-    """Write what is missing or half written below `root`; each file appears whole or not at all.
+    """Write the files below `root` that are missing or incomplete; each appears whole or not at all.
 
-    The files of the environment are the same in all directories, and are links to one where the file system has links.
+    The files of the environment are the same in all directories: hard links to a single copy, if the file system
+    supports them.
     """
     root.mkdir(parents=True, exist_ok=True)
     shared: dict[str, Path] = {}
@@ -66,14 +67,16 @@ def write_directories(root: Path, directories: Iterable[ModelDirectory]) -> None
         try:
             folder.mkdir()
         except FileExistsError:
-            files = {name: content for name, content in directory.files.items() if not _holds(folder / name, content)}
+            files = {
+                name: content for name, content in directory.files.items() if not _is_complete(folder / name, content)
+            }
         else:
             files = dict(directory.files)
         for name, content in files.items():
             path = folder / name
-            if name in shared and _linked(shared[name], path):
+            if name in shared and _link(shared[name], path):
                 continue
-            # A name of its own: two writers of one bucket must not write into each other's draft.
+            # A unique name: two writers of one bucket must not write into each other's draft.
             draft = folder / f".{name}.{os.getpid()}-{threading.get_ident()}"
             draft.write_bytes(content)
             draft.replace(path)
@@ -81,16 +84,16 @@ def write_directories(root: Path, directories: Iterable[ModelDirectory]) -> None
                 shared.setdefault(name, path)
 
 
-def _linked(source: Path, path: Path) -> bool:
+def _link(source: Path, path: Path) -> bool:
     try:
         path.hardlink_to(source)
-    except OSError:  # Half written before, or there are no links here: it is written like the others.
+    except OSError:  # An incomplete file exists, or links are not supported: write it like the others.
         return False
     return True
 
 
 def local_path(uri: str) -> Path | None:
-    """The folder that a plain path or a file URI names, None for any other store."""
+    """Return the folder that a plain path or a file URI names; None for any other store."""
     parts = urlsplit(uri)
     if parts.scheme == "":
         return Path(uri)
@@ -99,8 +102,8 @@ def local_path(uri: str) -> Path | None:
     return None
 
 
-def _holds(path: Path, content: bytes) -> bool:
-    """Whether the file is there in full: folders are named by content, and a torn file is shorter."""
+def _is_complete(path: Path, content: bytes) -> bool:
+    """Whether the file is complete: folders are named by content, and an incomplete file is shorter."""
     try:
         return path.stat().st_size == len(content)
     except FileNotFoundError:
@@ -109,7 +112,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 @cache
 def _environment() -> dict[str, bytes]:
-    """The files by which MLflow rebuilds an environment to serve the model in."""
+    """Return the files from which MLflow rebuilds the environment of a model."""
     requirements = "".join(f"{name}=={version(name)}\n" for name in _REQUIREMENTS)
     python_env = (
         f'python: "{platform.python_version()}"\nbuild_dependencies:\n- pip\ndependencies:\n- -r requirements.txt\n'
@@ -122,7 +125,10 @@ def _digest(entry: ModelEntry) -> str:
 
 
 def _mlmodel(entry: ModelEntry, run_id: str, made_at: datetime) -> bytes:
-    """The MLmodel file. Strings are JSON, which YAML reads; CPU alone, so that no loader warns of a missing GPU."""
+    """Return the MLmodel file.
+
+    Strings are JSON, which is valid YAML. CPU is the only provider, so that no loader warns of a missing GPU.
+    """
     lines = [
         f"artifact_path: {_quoted(directory_name(entry))}",
         "flavors:",
@@ -153,12 +159,12 @@ def _mlmodel(entry: ModelEntry, run_id: str, made_at: datetime) -> bytes:
 
 @cache
 def version_of(package: str) -> str:
-    """The installed version of a package; reading its metadata takes a millisecond."""
+    """Return the installed version of a package; cached, because reading its metadata takes a millisecond."""
     return version(package)
 
 
 def _signature(entry: ModelEntry) -> list[str]:
-    """The graph's inputs and outputs as MLflow's signature; none where MLflow has no name for a type."""
+    """Return the graph's inputs and outputs as MLflow's signature; empty if MLflow has no name for one of the types."""
     try:
         graph = onnx.ModelProto.FromString(entry.onnx).graph
     except DecodeError as exc:

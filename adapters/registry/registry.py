@@ -1,4 +1,4 @@
-"""The public face of the registry: trainings, buckets of models, aliases."""
+"""Public interface of the registry: trainings, buckets of models, aliases."""
 
 import logging
 import time
@@ -20,8 +20,8 @@ from adapters.registry.types import (
     Registration,
     StoredVersion,
     VersionStore,
-    checked,
     pending,
+    validate_entries,
 )
 from domain.errors import RegistryError
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["auto", "bulk", "api"]
 log = logging.getLogger(__name__)
-_NOTHING = DirectAccess()
+_NO_DIRECT_ACCESS = DirectAccess()
 
 
 @dataclass(frozen=True)
@@ -43,29 +43,35 @@ class _Connection:
 
 
 @dataclass(frozen=True)
-class _Begun:
+class _OpenBucket:
     """A bucket whose files are being written."""
 
     batch: Batch
     runs: BucketRuns
     run: "Run"
     stored: Future[None]
-    began: float
+    start_s: float
 
 
 class Registry:
-    """The registered models of an MLflow store.
+    """Registered models of an MLflow store.
 
-    tracking_uri : a database URI (``sqlite:///...``, ``postgresql://...``) or a tracking server's address.
-    artifact_root : where new experiments keep their files; None leaves it to MLflow, which on a database URI means
-        ``./mlruns``. With a tracking server, give None, and the server's own setting rules.
-    mode : ``auto`` writes the database in bulk where that is possible and else uses MLflow's public API; ``bulk``
-        raises where it is not possible; ``api`` never writes the database itself.
-    direct_access : database and files of a tracking server to which this process may write itself.
-
-    The first call connects; on an empty SQLite file that makes MLflow's tables, which takes about a second. Objects
-    may be pickled to workers: only the settings travel. Every method may be called again after a crash.
+    The first call connects; in an empty SQLite file that creates MLflow's tables, which takes about a second. Objects
+    can be pickled for workers: only the settings travel. Every method may be repeated after a crash.
     All methods raise RegistryError.
+
+    Parameters
+    ----------
+    tracking_uri : str
+        Database URI (``sqlite:///...``, ``postgresql://...``) or address of a tracking server.
+    artifact_root : str, optional
+        Location of the files of new experiments; None leaves it to MLflow, which for a database URI means
+        ``./mlruns``. With a tracking server pass None: the server's own setting applies.
+    mode : {"auto", "bulk", "api"}
+        ``auto`` writes to the database in bulk if that is possible, else it uses MLflow's public API; ``bulk`` raises
+        if bulk is not possible; ``api`` never writes to the database itself.
+    direct_access : DirectAccess
+        Database and files of a tracking server that this process may write to.
     """
 
     def __init__(
@@ -73,7 +79,7 @@ class Registry:
         tracking_uri: str,
         artifact_root: str | None = None,
         mode: Mode = "auto",
-        direct_access: DirectAccess = _NOTHING,
+        direct_access: DirectAccess = _NO_DIRECT_ACCESS,
     ) -> None:
         self.tracking_uri = tracking_uri
         self.artifact_root = artifact_root
@@ -88,11 +94,11 @@ class Registry:
 
     @property
     def path(self) -> Literal["bulk", "api"]:
-        """Which of the two ways this registry takes; connects."""
+        """Way in which this registry writes, in bulk or through the API; reading it connects."""
         return self._connection.path
 
     def start_training(self, fleet: str, run_key: str, tags: Mapping[str, str]) -> str:
-        """The id of the MLflow run of one training; the same one for the same fleet and `run_key`, now running."""
+        """Start the MLflow run of a training, or resume that of the same fleet and `run_key`; return its id."""
         connection = self._connection
         with domain_errors(f"cannot start training {run_key!r} of {fleet!r}"):
             return connection.runs.start(fleet, run_key, tags)
@@ -100,30 +106,36 @@ class Registry:
     def register_buckets(
         self, parent_run_id: str, batches: Iterable[Batch]
     ) -> Iterator[tuple[Batch, list[Registration]]]:
-        """Store and register the models of buckets, each under a run of its own below `parent_run_id`.
+        """Store and register the models of buckets, each bucket under a run of its own below `parent_run_id`.
 
-        A fingerprint that already is a version of its name is returned as that version and nothing is stored for it.
-        The files come first: a version never points at nothing. While those of one bucket are written, the versions of
-        the one before are made. Results in the order of the batches and of their entries. A bucket may come again, with
-        other models of the same names.
+        For a fingerprint that is already a version of its name, that version is returned and nothing is stored. Files
+        are written first: a version never points at missing files. While the files of a bucket are written, the
+        versions of the previous bucket are created. A bucket may be repeated, with other models of the same names.
+
+        Yields
+        ------
+        tuple of Batch and list of Registration
+            In the order of the batches and of their entries.
         """
         connection = self._connection
         with domain_errors(f"cannot find the runs of training {parent_run_id}"):
             runs = connection.runs.buckets(parent_run_id)
         with ThreadPoolExecutor(1, thread_name_prefix="store-models") as writer:
-            before: _Begun | None = None
+            previous: _OpenBucket | None = None
             for batch in batches:
-                begun = self._begin(connection, runs, batch, writer)
-                if before is not None:
-                    yield before.batch, self._complete(connection, before)
-                before = begun
-            if before is not None:
-                yield before.batch, self._complete(connection, before)
+                bucket = self._begin(connection, runs, batch, writer)
+                if previous is not None:
+                    yield previous.batch, self._complete(connection, previous)
+                previous = bucket
+            if previous is not None:
+                yield previous.batch, self._complete(connection, previous)
 
-    def _begin(self, connection: _Connection, runs: BucketRuns, batch: Batch, writer: ThreadPoolExecutor) -> "_Begun":
-        """Have the files of a bucket's new models written."""
-        began = time.perf_counter()
-        checked(batch.entries)
+    def _begin(
+        self, connection: _Connection, runs: BucketRuns, batch: Batch, writer: ThreadPoolExecutor
+    ) -> "_OpenBucket":
+        """Start to write the files of a bucket's new models."""
+        start_s = time.perf_counter()
+        validate_entries(batch.entries)
         with domain_errors(f"cannot register bucket {batch.bucket}"):
             run = runs.of(batch.bucket)
             known = connection.store.versions([entry.name for entry in batch.entries])
@@ -133,79 +145,79 @@ class Registry:
             run_id, started_ms = str(run.info.run_id), int(run.info.start_time)
             connection.runs.store(run, [model_directory(entry, run_id, started_ms) for entry in new])
 
-        return _Begun(batch, runs, run, writer.submit(store), began)
+        return _OpenBucket(batch, runs, run, writer.submit(store), start_s)
 
-    def _complete(self, connection: _Connection, begun: "_Begun") -> list[Registration]:
-        """Make the versions of a bucket once its files are there."""
-        batch, run = begun.batch, begun.run
+    def _complete(self, connection: _Connection, bucket: "_OpenBucket") -> list[Registration]:
+        """Create the versions of a bucket once its files are written."""
+        batch, run = bucket.batch, bucket.run
         run_id, root = str(run.info.run_id), str(run.info.artifact_uri).rstrip("/")
         with domain_errors(f"cannot register bucket {batch.bucket}"):
-            begun.stored.result()
+            bucket.stored.result()
             made = connection.store.register(
                 [pending(entry, f"{root}/{directory_name(entry)}", run_id) for entry in batch.entries]
             )
-            if batch.bucket not in begun.runs.ended:
+            if batch.bucket not in bucket.runs.ended:
                 connection.runs.end(run, batch.metrics, failed=False)
-                begun.runs.ended.add(batch.bucket)
+                bucket.runs.ended.add(batch.bucket)
         created = sum(registration.created for registration in made)
         log.info(
             "registered bucket=%d models=%d created=%d reused=%d path=%s in %.1f s",
             *(batch.bucket, len(made), created, len(made) - created, connection.path),
-            time.perf_counter() - begun.began,
+            time.perf_counter() - bucket.start_s,
         )
         return made
 
     def finish_training(self, run_id: str, metrics: Mapping[str, float], failed: bool = False) -> None:
-        """Log a training's figures and end its run."""
+        """Log the metrics of a training and end its run."""
         connection = self._connection
         with domain_errors(f"cannot finish training run {run_id}"):
             connection.runs.finish(run_id, metrics, failed)
 
     def set_alias(self, alias: str, versions: Mapping[str, int]) -> int:
-        """Point `alias` of each name at its version; how many were not there already.
+        """Point `alias` of each name at its version; return the number of aliases that changed.
 
-        In bulk all of them change or none; by the API one after another, so that a repeated call completes it.
+        In bulk, all of them change or none; through the API they change one by one, and a repeated call completes them.
         """
         connection = self._connection
         with domain_errors(f"cannot set alias {alias!r}"):
             return connection.store.set_alias(alias, versions)
 
     def delete_alias(self, alias: str, names: Sequence[str]) -> int:
-        """Remove `alias` from these names; how many had it."""
+        """Remove `alias` from these names; return the number of aliases removed."""
         connection = self._connection
         with domain_errors(f"cannot delete alias {alias!r}"):
             return connection.store.delete_alias(alias, names)
 
     def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Version by fingerprint by name, of what this system registered; names without any are left out."""
+        """Return version by fingerprint by name, for versions with a fingerprint; names without any are left out."""
         connection = self._connection
         with domain_errors(f"cannot list versions of {len(names)} models"):
             return connection.store.versions(names)
 
     def aliases(self, alias: str, fleet: str, names: Sequence[str]) -> dict[str, int]:
-        """Where `alias` points, by name: of these names and of every model that is tagged as the fleet's."""
+        """Return the version that `alias` points at, by name: for these names and every model with the fleet's tag."""
         connection = self._connection
         with domain_errors(f"cannot list aliases {alias!r} of {fleet!r}"):
             return connection.store.aliases(alias, (FLEET_TAG, fleet), names)
 
     def stored(self, names: Sequence[str]) -> list[StoredVersion]:
-        """Live versions of these names that this system registered, by name and number."""
+        """Return live versions of these names that have a fingerprint, ordered by name and number."""
         connection = self._connection
         with domain_errors(f"cannot list versions of {len(names)} models"):
             return connection.store.stored(names)
 
     def incomplete(self, versions: Sequence[StoredVersion]) -> list[StoredVersion]:
-        """Those versions whose files are not all there."""
+        """Return the versions whose files are incomplete."""
         with domain_errors(f"cannot look for the files of {len(versions)} models"):
             return self._connection.artifacts.incomplete(versions)
 
     def put_back(self, lost: Sequence[tuple[StoredVersion, ModelEntry]]) -> None:
-        """Write the missing files of versions again."""
+        """Restore the missing files of versions."""
         with domain_errors(f"cannot put the files of {len(lost)} models back"):
             self._connection.artifacts.put_back(lost)
 
     def fetch(self, version: StoredVersion) -> FetchedModel:
-        """A version's graph, checked against its tag `sha256`, and the record that it was registered with."""
+        """Read a version's graph, checked against its tag `sha256`, and the record it was registered with."""
         connection = self._connection
         with domain_errors(f"cannot fetch version {version.version} of {version.name!r}"):
             return connection.artifacts.fetch(version)
@@ -215,28 +227,28 @@ class Registry:
         if self.mode not in ("auto", "bulk", "api"):
             raise RegistryError(f"registry mode {self.mode!r} is not allowed; use 'auto', 'bulk' or 'api'")
         with one_at_a_time(self.tracking_uri):
-            opened = client(self.tracking_uri)
-            runs = Runs(opened, self.artifact_root, self.direct_access)
+            mlflow_client = client(self.tracking_uri)
+            runs = Runs(mlflow_client, self.artifact_root, self.direct_access)
             store = self._bulk_store() if self.mode != "api" else "the mode is 'api'"
         if not isinstance(store, str):
-            return _Connection(runs, store, "bulk", self._artifacts(opened))
+            return _Connection(runs, store, "bulk", self._artifacts(mlflow_client))
         if self.mode == "bulk":
             raise RegistryError(
                 f"cannot write {redacted(self.tracking_uri)} in bulk: {store}; use registry mode 'auto' or 'api'"
             )
         log.debug("registry %s is used through MLflow's API: %s", redacted(self.tracking_uri), store)
-        return self._api(runs, opened)
+        return self._api(runs, mlflow_client)
 
-    def _api(self, runs: Runs, opened: "MlflowClient") -> _Connection:
+    def _api(self, runs: Runs, mlflow_client: "MlflowClient") -> _Connection:
         from adapters.registry.api_store import ApiStore
 
-        return _Connection(runs, ApiStore(opened), "api", self._artifacts(opened))
+        return _Connection(runs, ApiStore(mlflow_client), "api", self._artifacts(mlflow_client))
 
-    def _artifacts(self, opened: "MlflowClient") -> Artifacts:
-        return Artifacts(opened, self.tracking_uri, self.direct_access)
+    def _artifacts(self, mlflow_client: "MlflowClient") -> Artifacts:
+        return Artifacts(mlflow_client, self.tracking_uri, self.direct_access)
 
     def _bulk_store(self) -> VersionStore | str:
-        """The bulk store, or why there is none."""
+        """Return the bulk store, or the reason why it cannot be used."""
         import mlflow
         from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
 

@@ -1,4 +1,4 @@
-"""MLflow runs: one a training, one below it a bucket, and the files of a bucket's models."""
+"""MLflow runs: one per training, below it one per bucket, and the files of a bucket's models."""
 
 import re
 import tempfile
@@ -26,7 +26,7 @@ _METRICS_PER_CALL = 1000  # MLflow's limit
 
 
 class Runs:
-    """The runs of one MLflow store. Each is found by its tags first, so that every step may be repeated."""
+    """Runs of an MLflow store. Each is looked up by its tags first, so that every step may be repeated."""
 
     def __init__(self, client: "MlflowClient", artifact_root: str | None, direct_access: DirectAccess) -> None:
         self._client = client
@@ -34,7 +34,7 @@ class Runs:
         self._direct_access = direct_access
 
     def start(self, fleet: str, run_key: str, tags: Mapping[str, str]) -> str:
-        """The run of a training, in the experiment named like the fleet; its id."""
+        """Start or resume the run of a training, in the experiment named after the fleet; return its id."""
         own = {**fitted(tags), FLEET_TAG: fleet, RUN_KEY_TAG: run_key}
         filter_string = f"tags.`{RUN_KEY_TAG}` = {quoted(run_key)}"
         run = self._get_or_create(self._experiment(fleet), filter_string, own, f"train {run_key}")
@@ -42,7 +42,7 @@ class Runs:
         return str(run.info.run_id)
 
     def buckets(self, parent_run_id: str) -> "BucketRuns":
-        """The runs of the buckets below a training's run."""
+        """Return the runs of the buckets below a training's run."""
         experiment_id = str(self._client.get_run(parent_run_id).info.experiment_id)
         filter_string, token = f"tags.`{PARENT_TAG}` = {quoted(parent_run_id)}", None
         runs_by_bucket: dict[int, Run] = {}
@@ -55,7 +55,7 @@ class Runs:
                 max_results=1000,
             )
             for run in page:
-                # Somebody may have put runs of their own below ours.
+                # Users may have added runs of their own below ours.
                 bucket = str(run.data.tags.get(BUCKET_TAG, ""))
                 if re.fullmatch(r"-?\d+", bucket):
                     runs_by_bucket.setdefault(int(bucket), run)
@@ -63,11 +63,11 @@ class Runs:
         return BucketRuns(self._client, experiment_id, parent_run_id, runs_by_bucket)
 
     def finish(self, run_id: str, metrics: Mapping[str, float], failed: bool) -> None:
-        """Log the metrics that are not yet the run's and end it."""
+        """Log the metrics that the run does not have yet, and end it."""
         self.end(self._client.get_run(run_id), metrics, failed)
 
     def end(self, run: "Run", metrics: Mapping[str, float], failed: bool) -> None:
-        """As `finish`, of a run as it was last seen."""
+        """Do the same as `finish`, for a run that has been read already."""
         from mlflow.entities import Metric
 
         run_id, now_ms = str(run.info.run_id), int(time.time() * 1000)
@@ -78,7 +78,7 @@ class Runs:
         self._mark(run, "FAILED" if failed else "FINISHED")
 
     def store(self, run: "Run", directories: Sequence[ModelDirectory]) -> None:
-        """Put model directories below the run's artifacts: directly where that is possible, else in one upload."""
+        """Store model directories below the run's artifacts: directly if that is possible, else in one upload."""
         uri = str(run.info.artifact_uri)
         if not directories or self._direct_access.write(uri, directories):
             return
@@ -90,7 +90,7 @@ class Runs:
             raise RegistryError(f"cannot store {len(directories)} models under {uri}: {exc}") from exc
 
     def _experiment(self, fleet: str) -> str:
-        """The fleet's experiment, made if need be; two makers at once end with the same one."""
+        """Return the id of a fleet's experiment, created if it does not exist; concurrent calls get the same one."""
         from mlflow.exceptions import MlflowException
 
         location = None if self._artifact_root is None else f"{self._artifact_root.rstrip('/')}/{fleet}"
@@ -107,17 +107,17 @@ class Runs:
         return str(experiment.experiment_id)
 
     def _get_or_create(self, experiment_id: str, filter_string: str, tags: dict[str, str], run_name: str) -> "Run":
-        """Return the oldest run with these tags. Of two that are created at once, the later is dropped.
+        """Return the oldest run with these tags. Of two that are created at the same time, the later is deleted.
 
-        If their clocks disagree two runs may remain, which does no harm: versions are told apart by fingerprint.
+        If the clocks disagree, two runs may remain, which is harmless: versions are identified by fingerprint.
         """
         oldest = self._oldest(experiment_id, filter_string)
         if oldest is not None:
             return oldest
-        made = self._client.create_run(experiment_id, tags=tags, run_name=run_name)
-        oldest = self._oldest(experiment_id, filter_string) or made
-        if oldest.info.run_id != made.info.run_id:
-            self._client.delete_run(made.info.run_id)
+        created = self._client.create_run(experiment_id, tags=tags, run_name=run_name)
+        oldest = self._oldest(experiment_id, filter_string) or created
+        if oldest.info.run_id != created.info.run_id:
+            self._client.delete_run(created.info.run_id)
         return oldest
 
     def _oldest(self, experiment_id: str, filter_string: str) -> "Run | None":
@@ -136,9 +136,9 @@ class Runs:
 
 @dataclass(frozen=True)
 class BucketRuns:
-    """The runs of one training's buckets: those that there were when it was opened, and new ones.
+    """Runs of a training's buckets: those that existed when it was opened, and new ones.
 
-    ended : buckets whose run has its metrics and its end; a bucket may be registered in several rounds.
+    ended : buckets whose run has its metrics and has ended; a bucket may be registered in several rounds.
     """
 
     client: "MlflowClient"
@@ -148,10 +148,10 @@ class BucketRuns:
     ended: set[int] = field(default_factory=set)
 
     def of(self, bucket: int) -> "Run":
-        """The run of a bucket, made if there is none.
+        """Return the run of a bucket, created if it does not exist.
 
-        Two trainings with one key that open at once may make two, which does no harm: versions are told apart by
-        fingerprint.
+        Two trainings with the same key that open at the same time may create two runs, which is harmless: versions are
+        identified by fingerprint.
         """
         if bucket not in self.runs_by_bucket:
             tags = {PARENT_TAG: self.parent_run_id, BUCKET_TAG: str(bucket)}
@@ -162,7 +162,7 @@ class BucketRuns:
 
 
 def quoted(text: str) -> str:
-    """A string literal of MLflow's search language, which knows no escapes."""
+    """Return a string literal of MLflow's search language, which has no escapes."""
     mark = '"' if "'" in text else "'"
     if mark in text:
         raise RegistryError(f"{text!r}: both kinds of quotes in one value; use one at most")

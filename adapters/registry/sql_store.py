@@ -1,7 +1,7 @@
-"""Registration by SQL through MLflow's own table classes, one transaction a bucket.
+"""Registration by SQL through MLflow's own table classes, one transaction per bucket.
 
-These classes are MLflow's internals. `obstacle` says when they must not be used; then the public API is.
-What MLflow's server does on an event beside writing rows, namely calling webhooks, does not happen on this path.
+These classes are MLflow's internals. `obstacle` returns the reason when they must not be used; the public API is used
+then. MLflow's server also calls webhooks when it writes rows; this path does not.
 """
 
 import time
@@ -21,7 +21,7 @@ FIRST_CHECKED = (3, 17)
 FIRST_UNCHECKED = (3, 18)
 _ATTEMPTS = 10
 _PATIENCE_S = 90.0
-"""For a database that is away; other writers come first a few times at most."""
+"""Limit for a database that is away; conflicts with other writers end after `_ATTEMPTS`."""
 _NAMES_PER_QUERY = 500
 _DELETED = "Deleted_Internal"  # mlflow.entities.model_registry.model_version_stages.STAGE_DELETED_INTERNAL
 _WORKSPACE = "default"
@@ -40,14 +40,14 @@ Sessions = Callable[..., AbstractContextManager[Session]]
 
 @dataclass
 class _Known:
-    """What the registry holds under one name: the newest number ever used, and the live versions."""
+    """Registered versions of a name: the highest number ever used, and the live versions."""
 
     newest: int = 0
     by_fingerprint: dict[str, int] = field(default_factory=dict)
 
 
 def obstacle(tracking_uri: str, mlflow_version: str, workspaces: bool) -> str | None:
-    """Why the bulk path cannot be used, as far as that is known without a connection; None where nothing speaks."""
+    """Return a reason against the bulk path that is known without a connection; None if there is none."""
     if tracking_uri.split(":")[0].split("+")[0] not in ("sqlite", "postgresql"):
         return "the tracking URI is neither an SQLite nor a PostgreSQL database"
     release = tuple(int(part) for part in mlflow_version.split(".")[:2] if part.isdigit())
@@ -57,22 +57,22 @@ def obstacle(tracking_uri: str, mlflow_version: str, workspaces: bool) -> str | 
 
 
 def column_obstacle(engine: sa.Engine) -> str | None:
-    """Why this database's tables cannot be written in bulk; None where they are as expected."""
+    """Return the reason why this database's tables cannot be written in bulk; None if they are as expected."""
     inspector = sa.inspect(engine)
     for table, expected in _COLUMNS.items():
         columns = {column["name"] for column in inspector.get_columns(table)} if inspector.has_table(table) else set()
         if columns != set(expected.split()):
-            odd = ", ".join(sorted(columns ^ set(expected.split())))
-            return f"table {table} has other columns than MLflow 3.17's: {odd}"
+            difference = ", ".join(sorted(columns ^ set(expected.split())))
+            return f"table {table} has other columns than MLflow 3.17's: {difference}"
     return None
 
 
 class SqlStore:
-    """All models of a call in one transaction: all of them are registered, or none.
+    """Version store on the database; a call registers all of its models in one transaction, or none.
 
-    Two writers at once: a name's versions and fingerprints are read in one statement, and a new version is numbered
-    one above what was read. If another writer came first, the primary key (name, version) refuses the insert, the
-    whole transaction is rolled back, and it starts over after a random pause, now seeing the other's fingerprints.
+    Concurrent writers: a name's versions and fingerprints are read in one statement, and a new version gets the number
+    after the highest one. If another writer came first, the primary key (name, version) rejects the insert, the whole
+    transaction is rolled back and repeated after a random pause, now with the fingerprints of the other writer.
     """
 
     def __init__(self, sessions: Sessions) -> None:
@@ -108,12 +108,12 @@ class SqlStore:
         """See VersionStore."""
         table, tags = self._aliases, self._model_tags
         selection = sa.select(table.c.name, table.c.version)
-        mine = (table.c.workspace == _WORKSPACE, table.c.alias == alias)
+        has_alias = (table.c.workspace == _WORKSPACE, table.c.alias == alias)
         tagged = sa.select(tags.c.name).where(
             tags.c.workspace == _WORKSPACE, tags.c.key == tag[0], tags.c.value == tag[1]
         )
-        queries = [selection.where(*mine, table.c.name.in_(tagged))]
-        queries += [self._of(table, chunk, selection, *mine) for chunk in _chunks(names)]
+        queries = [selection.where(*has_alias, table.c.name.in_(tagged))]
+        queries += [self._of(table, chunk, selection, *has_alias) for chunk in _chunks(names)]
         return self._retried(
             lambda session: {row.name: int(row.version) for query in queries for row in session.execute(query)},
             f"list alias {alias!r}",
@@ -154,23 +154,23 @@ class SqlStore:
         names = [item.name for item in pending]
         known = self._known(session, names)
         new = [item for item in pending if item.fingerprint not in known.get(item.name, _Known()).by_fingerprint]
-        # A former number is free if it is above all that were ever used.
+        # A former number is free if it is above every number ever used.
         numbered = [
             (item, max(known.get(item.name, _Known()).newest + 1, item.version)) for item in sorted_by_name(new)
         ]
         now_ms = int(time.time() * 1000)
         self._insert_models(session, [item for item, _ in numbered], now_ms)
         self._insert_versions(session, numbered, now_ms)
-        made = {item.name: version for item, version in numbered}
+        created = {item.name: version for item, version in numbered}
         return [
-            Registration(item.name, made[item.name], created=True)
-            if item.name in made
+            Registration(item.name, created[item.name], created=True)
+            if item.name in created
             else Registration(item.name, known[item.name].by_fingerprint[item.fingerprint], created=False)
             for item in pending
         ]
 
     def _insert_models(self, session: Session, new: Sequence[Pending], now_ms: int) -> None:
-        """Make the registered models that are missing, and stamp the others as MLflow does."""
+        """Create the registered models that are missing, and set the update time of the others, as MLflow does."""
         table = self._models
         existing: set[str] = set()
         for chunk in _chunks([item.name for item in new]):
@@ -208,7 +208,7 @@ class SqlStore:
         _insert(session, self._version_tags, tags)
 
     def _set_alias(self, session: Session, alias: str, versions: Mapping[str, int]) -> tuple[int, list[str]]:
-        """How many aliases changed; or, with nothing changed, which versions do not exist."""
+        """Return the number of changed aliases; or, with nothing changed, the versions that do not exist."""
         table = self._aliases
         live: set[tuple[str, int]] = set()
         current: dict[str, int] = {}
@@ -225,13 +225,13 @@ class SqlStore:
         moved = [(name, number) for name, number in sorted(versions.items()) if current.get(name, number) != number]
         _insert(session, table, [_row(name, alias=alias, version=number) for name, number in new])
         if moved:
-            mine = sa.and_(table.c.workspace == _WORKSPACE, table.c.alias == alias, table.c.name == sa.bindparam("of"))
-            change = sa.update(table).where(mine).values(version=sa.bindparam("to"))
+            row = sa.and_(table.c.workspace == _WORKSPACE, table.c.alias == alias, table.c.name == sa.bindparam("of"))
+            change = sa.update(table).where(row).values(version=sa.bindparam("to"))
             session.connection().execute(change, [{"of": name, "to": number} for name, number in moved])
         return len(new) + len(moved), []
 
     def _known(self, session: Session, names: Sequence[str]) -> dict[str, _Known]:
-        """What is registered under these names. One statement a name: numbers and fingerprints of one moment."""
+        """Read the versions of these names, each name in one statement: numbers and fingerprints of the same moment."""
         versions, tags = self._versions, self._version_tags
         selection = sa.select(versions.c.name, versions.c.version, versions.c.current_stage, tags.c.value)
         selection = selection.select_from(self._tagged())
@@ -246,13 +246,13 @@ class SqlStore:
         return known
 
     def _tagged(self) -> sa.Join:
-        """Versions, each with its fingerprint's tag or none."""
+        """Join versions with the tag of their fingerprint, if they have one."""
         versions, tags = self._versions, self._version_tags
         same = sa.and_(*(versions.c[key] == tags.c[key] for key in ("workspace", "name", "version")))
         return versions.outerjoin(tags, sa.and_(same, tags.c.key == FINGERPRINT_TAG))
 
     def _of(self, table: sa.Table, names: Sequence[str], statement: T, *more: sa.ColumnElement[bool]) -> T:
-        """The statement, limited to these names."""
+        """Return the statement, limited to these names."""
         return statement.where(table.c.workspace == _WORKSPACE, table.c.name.in_(names), *more)  # type: ignore[attr-defined,no-any-return]
 
     def _retried(self, work: Callable[[Session], T], action: str, *, read_only: bool = False) -> T:
@@ -292,7 +292,7 @@ def _is_exhausted(state: RetryCallState) -> bool:
 
 
 def _check(pending: Sequence[Pending]) -> None:
-    """What MLflow's API would refuse, this path refuses with MLflow's own words."""
+    """Reject what MLflow's API would reject, with the same messages."""
     from mlflow.utils.validation import (
         _validate_model_name,
         _validate_model_version_tag,
@@ -301,7 +301,7 @@ def _check(pending: Sequence[Pending]) -> None:
 
     for item in pending:
         _validate_model_name(item.name)
-    # Values were made to fit already, and the keys of a bucket are few.
+    # Values have been cut to fit already, and the keys of a bucket are few.
     for key in {key for item in pending for key in item.tags}:
         _validate_model_version_tag(key, "")  # type: ignore[no-untyped-call]
     for key in {key for item in pending for key in item.model_tags}:
@@ -313,15 +313,15 @@ def _row(name: str, **columns: object) -> dict[str, object]:
 
 
 def _insert(session: Session, table: sa.Table, rows: Rows) -> None:
-    """Rows with the same columns into a table."""
+    """Insert rows with the same columns into a table."""
     if not rows:
         return
     connection = session.connection()
     if connection.dialect.name != "sqlite":
         session.execute(sa.insert(table), rows)
         return
-    # Straight to the driver: they are texts and whole numbers, and what SQLAlchemy does to each row takes longer than
-    # the insert. Elsewhere it joins rows into statements, which is worth more.
+    # Straight to the driver: the values are texts and whole numbers, and SQLAlchemy's work per row takes longer than
+    # the insert. On other databases it joins rows into statements, which saves more.
     statement = sa.insert(table).compile(dialect=connection.dialect, column_keys=list(rows[0]))
     names = [str(name) for name in statement.positiontup or ()]
     connection.exec_driver_sql(str(statement), [tuple(row[name] for name in names) for row in rows])

@@ -1,4 +1,4 @@
-"""What goes into the registry and what comes back; no MLflow in here."""
+"""Types that enter and leave the registry; independent of MLflow."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,16 +17,28 @@ _NAME = re.compile(r"[\w.\-]+")
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One segment's model, ready to be registered.
+    """Model of a segment, ready to be registered.
 
-    name : registered model name, such as ``m3.n1402``.
-    tags : of this version; the fingerprint is added as `FINGERPRINT_TAG`.
-    model_tags : of the registered model, for what holds for every version (fleet, segment columns); set when the
-        registered model is made, never changed afterwards.
-    description : of the version, and of the registered model when it is made.
-    record : a text for `Registry.fetch`, kept in the MLmodel file; empty for none.
-    version : number that it had before its registration was lost. The bulk path gives it that number again if it is
-        above all numbers of the name; MLflow's API numbers as it likes.
+    Parameters
+    ----------
+    name : str
+        Name of the registered model, such as ``m3.n1402``.
+    onnx : bytes
+        The graph.
+    fingerprint : str
+        Identity of the version; added to the tags as `FINGERPRINT_TAG`.
+    tags : mapping of str to str
+        Tags of this version.
+    description : str
+        Description of the version, and of the registered model when it is created.
+    model_tags : mapping of str to str
+        Tags of the registered model, which hold for every version (fleet, segment columns); set when the registered
+        model is created and never changed afterwards.
+    record : str
+        Text that `Registry.fetch` returns, stored in the MLmodel file; empty for none.
+    version : int
+        Number of the version before its registration was lost, 0 for a new one. The bulk path assigns that number again
+        if it is above all numbers of the name; MLflow's API assigns numbers itself.
     """
 
     name: str
@@ -41,7 +53,7 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class Batch:
-    """The models of one bucket, which are registered together. metrics : of the bucket's run."""
+    """Models of a bucket, registered together, and the metrics of the bucket's run."""
 
     bucket: int
     entries: Sequence[ModelEntry]
@@ -50,7 +62,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class StoredVersion:
-    """A live version that this system made. source : where its files are. made_ms : since the epoch."""
+    """A live version that has a fingerprint. source : location of its files. made_ms : since the epoch."""
 
     name: str
     version: int
@@ -62,7 +74,7 @@ class StoredVersion:
 
 @dataclass(frozen=True)
 class FetchedModel:
-    """What a version's files hold: the graph, and the record it was registered with."""
+    """Content of a version's files: the graph, and the record it was registered with."""
 
     onnx: bytes
     record: str
@@ -70,7 +82,7 @@ class FetchedModel:
 
 @dataclass(frozen=True)
 class Registration:
-    """The version that holds an entry; `created` is False where that fingerprint already was a version."""
+    """Version of an entry; `created` is False if the fingerprint was a version already."""
 
     name: str
     version: int
@@ -79,7 +91,7 @@ class Registration:
 
 @dataclass(frozen=True)
 class Pending:
-    """One version to make: its artifacts are stored at `source` already, its texts fit the registry's columns."""
+    """A version to create: its artifacts are stored at `source` already, its texts fit the registry's columns."""
 
     name: str
     fingerprint: str
@@ -92,29 +104,29 @@ class Pending:
 
 
 class VersionStore(Protocol):
-    """The two ways into the registry's tables, in bulk and by MLflow's public API, keep one contract."""
+    """Contract of the two ways into the registry's tables: in bulk, and through MLflow's public API."""
 
     def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Version by fingerprint by name; deleted versions and those without a fingerprint are left out."""
+        """Return version by fingerprint by name; deleted versions and those without a fingerprint are left out."""
 
     def stored(self, names: Sequence[str]) -> list[StoredVersion]:
-        """Live versions that have a fingerprint, in the order of name and number."""
+        """Return live versions that have a fingerprint, ordered by name and number."""
 
     def aliases(self, alias: str, tag: tuple[str, str], names: Sequence[str]) -> dict[str, int]:
-        """Where `alias` points, by name: of these names, and of all registered models with that tag."""
+        """Return the version that `alias` points at, by name: for these names and all models with the tag."""
 
     def register(self, pending: Sequence[Pending]) -> list[Registration]:
-        """Make a version of each fingerprint that is none yet; in the order given."""
+        """Create a version of each new fingerprint; return the registrations in the order of `pending`."""
 
     def set_alias(self, alias: str, versions: Mapping[str, int]) -> int:
-        """Point `alias` of each name at its version; how many changed."""
+        """Point `alias` of each name at its version; return the number of aliases that changed."""
 
     def delete_alias(self, alias: str, names: Sequence[str]) -> int:
-        """Remove `alias` from each name that has it; how many changed."""
+        """Remove `alias` from these names; return the number of aliases removed."""
 
 
-def checked(entries: Sequence[ModelEntry]) -> None:
-    """Raise RegistryError for entries that no registry could hold; a caller's mistake, not a segment's."""
+def validate_entries(entries: Sequence[ModelEntry]) -> None:
+    """Raise RegistryError for entries that no registry can store; an error of the caller, not of a segment."""
     seen: set[str] = set()
     for entry in entries:
         if entry.name in seen:
@@ -132,7 +144,7 @@ def checked(entries: Sequence[ModelEntry]) -> None:
 
 
 def _check_keys(entry: ModelEntry) -> None:
-    """Reject tag keys that do not fit, and a second meaning for the fingerprint's tag."""
+    """Reject tag keys that do not fit, and a tag with the name of the fingerprint's tag."""
     if FINGERPRINT_TAG in entry.tags:
         raise RegistryError(f"model {entry.name!r}: tag {FINGERPRINT_TAG!r} is set by the registry; leave it out")
     for key in (*entry.tags, *entry.model_tags):
@@ -143,7 +155,7 @@ def _check_keys(entry: ModelEntry) -> None:
 
 
 def pending(entry: ModelEntry, source: str, run_id: str) -> Pending:
-    """The version to make of an entry; texts longer than `MAX_TEXT_CHARS` are cut and end in an ellipsis."""
+    """Return the version to create of an entry; texts longer than `MAX_TEXT_CHARS` are cut and end in an ellipsis."""
     if len(source) > MAX_SOURCE_CHARS:
         raise RegistryError(
             f"model {entry.name!r}: source {source!r} has {len(source)} characters, {MAX_SOURCE_CHARS} allowed; "
@@ -162,7 +174,7 @@ def pending(entry: ModelEntry, source: str, run_id: str) -> Pending:
 
 
 def fitted(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags whose values fit the registry: one long segment value must not stop a bucket."""
+    """Cut the values of tags to fit the registry: one long segment value must not stop a bucket."""
     return {key: _cut(value) for key, value in tags.items()}
 
 
@@ -171,5 +183,5 @@ def _cut(text: str) -> str:
 
 
 def sorted_by_name(pending_versions: Iterable[Pending]) -> list[Pending]:
-    """In one order for all writers, so that two of them never wait for each other crosswise."""
+    """Sort by name, the same order for all writers, so that two of them never deadlock."""
     return sorted(pending_versions, key=lambda item: item.name)
