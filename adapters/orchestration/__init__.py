@@ -1,4 +1,4 @@
-"""Prefect: deployments, flow runs, a server for this machine, and warm processes for runs.
+"""Prefect: deployments, flow runs, a local server, and warm processes for runs.
 
-Nothing is imported here: commands that only look use parts of this package, and must not wait for Prefect.
+Nothing is imported here: commands that only read use parts of this package, and must not wait for Prefect's import.
 """

@@ -1,4 +1,4 @@
-"""Prefect's API: deployments, the pool that they run in, and whether a worker is there."""
+"""Prefect's API: deployments, their work pool, and the heartbeats of its workers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -41,14 +41,14 @@ __all__ = ["POOL", "Cadence", "Deployment", "Orchestrator", "connected"]
 
 POOL = "local"
 _TRIGGER: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTypes)
-_UNDER_WAY = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
-# Resolved by the worker that runs the flow, so one deployment serves workers with different homes.
+_IN_PROGRESS = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+# Resolved by the worker that runs the flow, so that one deployment serves workers with different home folders.
 _PULL = [{"prefect.deployments.steps.set_working_directory": {"directory": "{{ $MYRIAD_HOME }}"}}]
 
 
 @dataclass(frozen=True)
 class Cadence:
-    """When a deployment runs once somebody switches its schedule on."""
+    """Schedule of a deployment, which takes effect once a user activates it."""
 
     slug: str
     cron: str
@@ -57,9 +57,24 @@ class Cadence:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A flow with its parameters, as people and schedules start it; `collision` means: one run at a time.
+    """A flow with its parameters, as users and schedules start it.
 
-    triggers : automations that start it, each as prefect.yaml has it, with a name.
+    Parameters
+    ----------
+    flow : prefect.Flow
+        The flow.
+    name : str
+        Name of the deployment.
+    parameters : mapping of str to str
+        Parameters of its runs.
+    tags : sequence of str
+        Tags of the deployment.
+    cadence : Cadence, optional
+        Schedule, created paused.
+    collision : {"ENQUEUE", "CANCEL_NEW"}, optional
+        Allow a single run at a time, and let further runs wait or cancel them.
+    triggers : sequence of mapping
+        Automations that start it, each with a name, in the format of prefect.yaml.
     """
 
     flow: Flow[..., Any]
@@ -72,18 +87,18 @@ class Deployment:
 
     @property
     def label(self) -> str:
-        """What `prefect deployment run` takes: flow/name."""
+        """Label for `prefect deployment run`: flow/name."""
         return f"{self.flow.name}/{self.name}"
 
 
 class Orchestrator:
-    """A Prefect server, by the url of its API."""
+    """Deployments and workers of the Prefect server whose API has this URL."""
 
     def __init__(self, api_url: str) -> None:
         self._api_url = api_url
 
     def ensure_pool(self) -> None:
-        """Make the pool `local`, of processes, unless it is there."""
+        """Create the process work pool `local` if it does not exist."""
         with self._client() as client:
             try:
                 client.read_work_pool(POOL)
@@ -94,35 +109,46 @@ class Orchestrator:
     def deploy(self, deployments: Sequence[Deployment]) -> None:
         """Create or update deployments in the pool `local`.
 
-        Schedules and automations that exist stay as people have set them.
+        Existing schedules and automations stay as users have set them.
         """
         with self._client() as client:
             for deployment in deployments:
                 _deploy(client, deployment)
 
     def schedules_of(self, name: str) -> dict[str, dict[str, dict[str, Any] | None]]:
-        """Schedules of all deployments of a name: function of the flow -> slug -> cron, timezone, active; None for
-        schedules that are no cron.
+        """Return the schedules of all deployments of a name.
+
+        Returns
+        -------
+        dict
+            Function of the flow -> slug -> cron, timezone and active; None for a schedule that is not cron.
         """
         named = DeploymentFilter(name=DeploymentFilterName(any_=[name]))
         with self._client() as client:
-            found = client.read_deployments(deployment_filter=named, limit=200)
+            deployments = client.read_deployments(deployment_filter=named, limit=200)
         return {
-            str(one.entrypoint).rpartition(".")[2]: {str(each.slug): _cron(each) for each in one.schedules}
-            for one in found
+            str(deployment.entrypoint).rpartition(".")[2]: {
+                str(schedule.slug): _cron(schedule) for schedule in deployment.schedules
+            }
+            for deployment in deployments
         }
 
     def crash_orphans(self) -> int:
-        """End the runs of the pool `local` that a stopped worker left behind, and free their places; returns how many.
+        """Mark the runs that a stopped worker left behind in the pool `local` as crashed, and free their slots.
 
-        Only for when no worker serves the pool: what is under way then is on record alone.
+        Call it only when no worker serves the pool: runs in progress then exist in Prefect's records only.
+
+        Returns
+        -------
+        int
+            Number of runs.
         """
-        under_way = FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY))
+        in_progress = FlowRunFilterState(type=FlowRunFilterStateType(any_=_IN_PROGRESS))
         pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
         with self._client() as client:
-            runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=under_way), work_pool_filter=pool)
+            runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=in_progress), work_pool_filter=pool)
             parents = FlowRunFilterParentFlowRunId(any_=[run.id for run in runs])
-            inner = FlowRunFilter(state=under_way, parent_flow_run_id=parents)
+            inner = FlowRunFilter(state=in_progress, parent_flow_run_id=parents)
             runs += client.read_flow_runs(flow_run_filter=inner) if runs else []
             for run in runs:
                 crashed = State(
@@ -132,14 +158,14 @@ class Orchestrator:
         return len(runs)
 
     def worker_seen(self, name: str, since: datetime) -> bool:
-        """Whether the worker of this name has sent a heartbeat since then."""
+        """Return True if the worker of this name has sent a heartbeat since then."""
         with self._client() as client:
             try:
                 workers = client.read_workers_for_work_pool(POOL)
             except ObjectNotFound:
                 return False
-        beats = [worker.last_heartbeat_time for worker in workers if worker.name == name]
-        return any(beat is not None and beat.astimezone(UTC) >= since for beat in beats)
+        heartbeats = [worker.last_heartbeat_time for worker in workers if worker.name == name]
+        return any(heartbeat is not None and heartbeat.astimezone(UTC) >= since for heartbeat in heartbeats)
 
     def _client(self) -> AbstractContextManager[SyncPrefectClient]:
         return connected(self._api_url)
@@ -147,7 +173,13 @@ class Orchestrator:
 
 @contextmanager
 def connected(api_url: str) -> Iterator[SyncPrefectClient]:
-    """A client of the server, with the account of the settings. Raises OrchestratorError if it does not answer."""
+    """Open a client of the server, with the credentials of Prefect's settings.
+
+    Raises
+    ------
+    OrchestratorError
+        If the server does not answer.
+    """
     secret = get_current_settings().api.auth_string
     auth = secret.get_secret_value() if secret else None
     try:
@@ -162,7 +194,7 @@ def _deploy(client: SyncPrefectClient, deployment: Deployment) -> None:
     identity = client.create_deployment(
         flow_id=client.create_flow_from_name(flow.name),
         name=deployment.name,
-        # Dotted: with a path, workers of Dask cannot import what they are sent.
+        # A dotted path: with a file path, Dask workers cannot import the functions that they receive.
         entrypoint=f"{flow.fn.__module__}.{flow.fn.__name__}",
         version=flow.version,
         description=flow.description,
@@ -182,7 +214,8 @@ def _deploy(client: SyncPrefectClient, deployment: Deployment) -> None:
 def _add_triggers(client: SyncPrefectClient, identity: UUID, deployment: Deployment) -> None:
     if not deployment.triggers:
         return
-    known = {one.name for one in client.read_resource_related_automations(f"prefect.deployment.{identity}")}
+    automations = client.read_resource_related_automations(f"prefect.deployment.{identity}")
+    known = {automation.name for automation in automations}
     for definition in deployment.triggers:
         if definition["name"] not in known:
             trigger = _TRIGGER.validate_python(definition)
@@ -197,17 +230,17 @@ def _concurrency(deployment: Deployment) -> ConcurrencyOptions | None:
 
 
 def _schedules(client: SyncPrefectClient, deployment: Deployment) -> list[DeploymentScheduleCreate]:
-    """Those that are there already, switched on or changed by people, and ours, paused, if it is new."""
+    """Return the existing schedules, as users have set them, and that of the deployment, paused, if it is new."""
     try:
-        present = client.read_deployment_by_name(deployment.label).schedules
+        stored = client.read_deployment_by_name(deployment.label).schedules
     except ObjectNotFound:
-        present = []
-    kept = [_copy(schedule) for schedule in present]
+        stored = []
+    existing = [_copy(schedule) for schedule in stored]
     cadence = deployment.cadence
-    if cadence is None or any(schedule.slug == cadence.slug for schedule in kept):
-        return kept
+    if cadence is None or any(schedule.slug == cadence.slug for schedule in existing):
+        return existing
     cron = CronSchedule(cron=cadence.cron, timezone=cadence.timezone)
-    return [*kept, DeploymentScheduleCreate(schedule=cron, active=False, slug=cadence.slug)]
+    return [*existing, DeploymentScheduleCreate(schedule=cron, active=False, slug=cadence.slug)]
 
 
 def _cron(schedule: DeploymentSchedule) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Runs of deployed flows: started once under a key, asked for their state, cancelled."""
+"""Runs of deployed flows: start them once per key, read their state and logs, cancel them."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -33,7 +33,10 @@ _NOT_BEGUN = (StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED)
 
 @dataclass(frozen=True)
 class RunState:
-    """kind : Prefect's state type in lower case, such as `running`. message : what went wrong, if anything."""
+    """State of a flow run.
+
+    kind : Prefect's state type in lower case, such as `running`. message : reason of a failure, else empty.
+    """
 
     kind: str
     message: str
@@ -42,6 +45,7 @@ class RunState:
 
     @property
     def begun(self) -> bool:
+        """True once the run has started."""
         return self.kind not in {state.value.lower() for state in _NOT_BEGUN}
 
 
@@ -55,23 +59,26 @@ class LogLine:
 
 
 class FlowRuns:
-    """The runs on a Prefect server, by the url of its API.
+    """Flow runs on the Prefect server whose API has this URL.
 
-    All methods raise OrchestratorError if it does not answer.
+    All methods raise OrchestratorError if the server does not answer.
     """
 
     def __init__(self, api_url: str) -> None:
         self._api_url = api_url
 
     def known(self, label: str) -> bool:
-        """Whether a deployment `flow/name` is there."""
+        """Return True if the deployment `flow/name` exists."""
         with self._client() as client:
             return _deployment(client, label) is not None
 
     def start(self, label: str, parameters: Mapping[str, Any], key: str, name: str, tags: Sequence[str]) -> str:
-        """Start a run of a deployment, or find the one that was started under the same key; its id.
+        """Start a run of a deployment, unless one was started under the same key; return the run's id.
 
-        Raises UnknownNameError if there is no such deployment, or it does not take the parameters.
+        Raises
+        ------
+        UnknownNameError
+            If the deployment does not exist, or does not accept the parameters.
         """
         with self._client() as client:
             deployment = _deployment(client, label)
@@ -88,57 +95,57 @@ class FlowRuns:
         return str(run.id)
 
     def emit(self, identity: str, event: str, fleet: str, payload: Mapping[str, Any]) -> None:
-        """Send an event about a fleet, for automations; the same id again within minutes counts once."""
+        """Send an event about a fleet, for automations; repeated with the same id within minutes it counts once."""
         resource = {"prefect.resource.id": f"myriad.fleet.{fleet}", "prefect.resource.name": fleet}
         content = {"id": identity, "occurred": datetime.now(UTC).isoformat(), "event": event, "resource": resource}
         with self._client() as client:
             client.request("POST", "/events", json=[content | {"payload": dict(payload)}])
 
     def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
-        """States of runs by id; those that the server does not know are left out."""
-        found: dict[str, RunState] = {}
+        """Return the states of runs by id; runs that the server does not know are left out."""
+        states: dict[str, RunState] = {}
         with self._client() as client:
             for first in range(0, len(run_ids), 200):
-                ids = [UUID(one) for one in run_ids[first : first + 200]]
+                ids = [UUID(run_id) for run_id in run_ids[first : first + 200]]
                 for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids))):
                     state = run.state
                     kind = state.type.value.lower() if state else "scheduled"
-                    found[str(run.id)] = RunState(
+                    states[str(run.id)] = RunState(
                         kind, (state.message or "") if state else "", run.start_time, run.end_time
                     )
-        return found
+        return states
 
     def progress(self, run_id: str) -> tuple[str, float] | None:
-        """The stage that a run works on, and percent of it; None before the first."""
+        """Return the stage of a run and its progress in percent; None before the first stage."""
         of_run = ArtifactFilter(
             flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id)]), type=ArtifactFilterType(any_=["progress"])
         )
         with self._client() as client:
-            found = client.read_artifacts(artifact_filter=of_run, sort=ArtifactSort.UPDATED_DESC, limit=1)
-        if not found or not isinstance(found[0].data, int | float):
+            artifacts = client.read_artifacts(artifact_filter=of_run, sort=ArtifactSort.UPDATED_DESC, limit=1)
+        if not artifacts or not isinstance(artifacts[0].data, int | float):
             return None
-        return str(found[0].description or found[0].key).partition(" of ")[0], float(found[0].data)
+        return str(artifacts[0].description or artifacts[0].key).partition(" of ")[0], float(artifacts[0].data)
 
     def cancel(self, run_id: str) -> None:
-        """Ask for the end of a run; its worker ends the processes. One that has ended already is left alone."""
+        """Request the cancellation of a run; its worker ends the processes. A run that has ended is left alone."""
         with self._client() as client, suppress(ObjectNotFound):
             client.set_flow_run_state(run_id, Cancelling())
 
-    def crash(self, run_id: str, why: str) -> None:
-        """Put on record that the process of a run is gone, and free its place."""
-        crashed = State(type=StateType.CRASHED, name="Crashed", message=why)
+    def crash(self, run_id: str, reason: str) -> None:
+        """Record that the process of a run is gone, and free its slot."""
+        crashed = State(type=StateType.CRASHED, name="Crashed", message=reason)
         with self._client() as client, suppress(ObjectNotFound):
             client.set_flow_run_state(run_id, crashed, force=True)
 
     def logs(self, run_id: str, offset: int, limit: int) -> list[LogLine]:
-        """Lines of a run's log, the oldest first."""
+        """Return lines of a run's log, the oldest first."""
         of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)]))
         with self._client() as client:
             lines = client.read_logs(of_run, limit=limit, offset=offset, sort=LogSort.TIMESTAMP_ASC)
         return [LogLine(line.timestamp, _level(line.level), line.message) for line in lines]
 
     def alive(self) -> None:
-        """Raises OrchestratorError if the server does not answer."""
+        """Raise OrchestratorError if the server does not answer."""
         with self._client() as client:
             client.hello().raise_for_status()
 

@@ -1,7 +1,7 @@
-"""Hand a run to a warm process, and represent that process to Prefect's worker until it ends.
+"""Hand a run to a warm process, and stand in for that process towards Prefect's worker until it ends.
 
-Run as a file, with the standard library alone, so that it starts within milliseconds. Arguments: the pool's socket, and
-the module that the run executes.
+Executed as a file, with the standard library only, so that it starts within milliseconds. Arguments: the pool's socket,
+and the module that the run executes.
 """
 
 import json
@@ -16,40 +16,40 @@ _CHUNK = 1 << 16
 
 
 def main() -> int:
-    """Return the exit code of the run."""
-    there, here = socket.socketpair()
+    """Hand over the run, wait for its end, and return its exit code."""
+    remote, local = socket.socketpair()
     try:
         with socket.socket(socket.AF_UNIX) as pool:
             pool.connect(sys.argv[1])
-            socket.send_fds(pool, [b"run"], [there.fileno()])
+            socket.send_fds(pool, [b"run"], [remote.fileno()])
     except OSError:
         _start_cold()
-    there.close()
+    remote.close()
     request = json.dumps({"environment": dict(os.environ), "folder": os.getcwd()}).encode()  # noqa: PTH109 - in a hurry
     try:
-        if here.recv(1) != b"+":  # No warm process took the run, so the socket is closed.
+        if local.recv(1) != b"+":  # No warm process took the run, so the socket is closed.
             _start_cold()
-        socket.send_fds(here, [len(request).to_bytes(4, "big")], [1, 2])
-        here.sendall(request)
-        number = int.from_bytes(here.recv(4), "big")
+        socket.send_fds(local, [len(request).to_bytes(4, "big")], [1, 2])
+        local.sendall(request)
+        pid = int.from_bytes(local.recv(4), "big")
     except OSError:
         return 1
 
-    def pass_on(number_of_signal: int, _: FrameType | None) -> None:
+    def forward(signal_number: int, _: FrameType | None) -> None:
         with suppress(ProcessLookupError):
-            os.kill(number, number_of_signal)
+            os.kill(pid, signal_number)
 
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, pass_on)
+    for forwarded in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(forwarded, forward)
     reply = b""
     with suppress(ConnectionResetError):
-        while chunk := here.recv(_CHUNK):
+        while chunk := local.recv(_CHUNK):
             reply += chunk
     return reply[0] if reply else 128 + signal.SIGKILL
 
 
 def _start_cold() -> None:
-    """Become the process that Prefect would have started."""
+    """Replace this process by the one that Prefect would have started."""
     os.execv(sys.executable, [sys.executable, "-m", sys.argv[2]])  # noqa: S606
 
 

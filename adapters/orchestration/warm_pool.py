@@ -51,12 +51,12 @@ class WarmPool:
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._listen, name="warm-pool-listener", daemon=True),
-            threading.Thread(target=self._tend, name="warm-pool-keeper", daemon=True),
+            threading.Thread(target=self._refill, name="warm-pool-refill", daemon=True),
         ]
 
     @property
     def client(self) -> tuple[str, ...]:
-        """The command that hands a run to a warm process."""
+        """Command that hands a run to a warm process."""
         return (sys.executable, "-I", "-S", str(_HERE / "warm_client.py"), str(self.path), self._module)
 
     @property
@@ -86,7 +86,7 @@ class WarmPool:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGTERM)
         for child in self._children.values():
-            child.returncode = child.poll() or 0  # Popen need not warn that nobody waits for those that go on.
+            child.returncode = child.poll() or 0  # Keeps Popen from warning about processes that go on.
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _listen(self) -> None:
@@ -125,7 +125,7 @@ class WarmPool:
                     socket.send_fds(warm, [b"run"], [run])
                     return
 
-    def _tend(self) -> None:
+    def _refill(self) -> None:
         """Keep the pool at its size, counting processes that are still starting."""
         wait = 0.0
         while not self._over.wait(wait):
@@ -133,9 +133,9 @@ class WarmPool:
             for pid in [pid for pid, child in self._children.items() if child.poll() is not None]:
                 code = self._children.pop(pid).returncode
                 with self._lock:
-                    for entry in [entry for entry in self._ready if entry[0] == pid]:
-                        self._ready.remove(entry)
-                        entry[1].close()
+                    for process in [process for process in self._ready if process[0] == pid]:
+                        self._ready.remove(process)
+                        process[1].close()
                     if pid in self._starting:
                         self._starting.discard(pid)
                         wait = _PAUSE_S
@@ -143,8 +143,8 @@ class WarmPool:
                             "a warm process ended with code %s before its run; runs start without one for now", code
                         )
             with self._lock:
-                lacking = self._size - len(self._ready) - len(self._starting)
-            if wait < _PAUSE_S and lacking > 0:
+                missing = self._size - len(self._ready) - len(self._starting)
+            if wait < _PAUSE_S and missing > 0:
                 self._start()
 
     def _start(self) -> None:

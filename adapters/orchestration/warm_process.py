@@ -1,4 +1,4 @@
-"""A warm process: import what flows need, wait for one run, execute it, and end.
+"""A warm process: import what flows need, wait for a run, execute it, and end.
 
 Arguments: the pool's socket, the module that the run executes, and the modules to import before it arrives. The process
 has a session of its own: every process that it starts ends with it.
@@ -54,8 +54,8 @@ def _take(client: socket.socket) -> bool:
     if len(handles) != 2:
         return False
     message = json.loads(request)
-    for place, handle in enumerate(handles, 1):
-        os.dup2(handle, place)
+    for descriptor, handle in enumerate(handles, 1):
+        os.dup2(handle, descriptor)
         os.close(handle)
     os.environ.clear()
     os.environ.update(message["environment"])
