@@ -1,6 +1,6 @@
-"""Settings from the environment (MYRIAD_* and the libraries' own names); the defaults are the embedded size.
+"""Settings from the environment (MYRIAD_* and the libraries' own names); the defaults run everything on one machine.
 
-What contradicts itself is a SettingsError before anything starts.
+Contradictory settings raise a SettingsError before anything starts.
 """
 
 import os
@@ -26,87 +26,91 @@ __all__ = [
 
 PREFIX = "MYRIAD_"
 FAMILIES = (PREFIX, "AWS_", "DASK_", "MLFLOW_", "PREFECT_")
-"""How the names of environment variables begin that a `.env` file may set for our commands."""
+"""Prefixes of the environment variables that a `.env` file may set for our commands."""
 TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
 
 
 class Settings(BaseSettings):
-    """Where things are kept and how much of the machine is used. Only these differ between a laptop and a cluster.
+    """Locations, and the share of the machine to use: all that differs between a laptop and a cluster.
 
-    Raises SettingsError, a line for each value that is wrong or contradicts another.
+    Raises
+    ------
+    SettingsError
+        One line per value that is invalid or contradicts another.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    home: Path = Field(default_factory=Path.cwd, description="Relative paths of fleet files and settings start here.")
+    home: Path = Field(default_factory=Path.cwd, description="Base of relative paths in fleet files and settings.")
     lake: str = Field("var/lake", description="Root of the tables: a folder or an s3:// uri.")
     tracking_uri: str = Field(
         default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", ""),
         description="MLflow tracking uri; empty: MLFLOW_TRACKING_URI, or SQLite below var/mlflow.",
     )
     artifact_root: str = Field(
-        "", description="Where MLflow keeps artifacts; empty: below var/mlflow, or the server's."
+        "", description="Location of MLflow's artifacts; empty: below var/mlflow, or the server's."
     )
     registry_database: str = Field(
         "", description="Database of the tracking server, to register models in bulk; empty: through its API."
     )
     registry_files: str = Field(
-        "", description="Where the tracking server keeps mlflow-artifacts:/, to write files there; empty: through it."
+        "",
+        description="Location behind the server's mlflow-artifacts:/, to write files directly; empty: through it.",
     )
     reports: str = Field("var/reports", description="Folder of the reports.")
-    dask_address: str = Field("", description="Address of a running Dask scheduler; empty: workers of our own.")
+    dask_address: str = Field("", description="Address of a running Dask scheduler; empty: local workers.")
     dask_tls: str = Field("", description="Folder with ca.pem, cert.pem and key.pem for tls:// addresses.")
     dask_require_tls: bool = Field(False, description="Refuse a scheduler whose address is not tls://.")
     workers: int = Field(default_factory=lambda: max(1, min(os.cpu_count() or 1, 16)), ge=1)
-    min_workers: int | None = Field(
-        None, ge=0, description="Own workers that stay when there is no work; none: all of them."
-    )
-    worker_memory: str = Field("auto", description="Memory limit of one worker of our own, such as 2GB.")
-    retention_hours: int = Field(168, ge=24, description="After how many hours `maintain` deletes what nobody reads.")
+    min_workers: int | None = Field(None, ge=0, description="Local workers that stay when idle; none: all of them.")
+    worker_memory: str = Field("auto", description="Memory limit of a local worker, such as 2GB.")
+    retention_hours: int = Field(168, ge=24, description="Hours before `maintain` deletes unreferenced files.")
     gateway_database: str = Field(
         "", description="Database of the gateway, postgresql+psycopg://...; empty: SQLite below var/gateway."
     )
     gateway_roots: str = Field(
-        "", description="Places, separated by commas, whose files any job may score, besides its fleet's own source."
+        "", description="Locations, separated by commas, whose files any job may score, besides its fleet's own source."
     )
     gateway_outputs: str = Field(
-        "", description="Places, separated by commas, that jobs may write files of their predictions to."
+        "", description="Locations, separated by commas, where jobs may write prediction files."
     )
     gateway_secret: SecretStr | None = Field(
         None, min_length=32, description="Signs links to output; none: a random one below var/gateway."
     )
-    jwt_issuer: str = Field("", description="Issuer whose tokens (JWT) the gateway takes beside its keys.")
-    jwt_audience: str = Field("", description="What the tokens' `aud` must have.")
+    jwt_issuer: str = Field("", description="Issuer whose tokens (JWT) the gateway accepts beside its keys.")
+    jwt_audience: str = Field("", description="Required `aud` claim of the tokens.")
     jwt_keys: str = Field("", description="The issuer's key set (JWKS): an https:// address, or a file.")
-    jwt_scope_claim: str = Field("scope", min_length=1, description="Claim of the tokens that has scopes.")
-    jwt_scope_prefix: str = Field("myriad:", description="How scopes that are meant for us begin.")
+    jwt_scope_claim: str = Field("scope", min_length=1, description="Claim of the tokens that holds scopes.")
+    jwt_scope_prefix: str = Field("myriad:", description="Prefix of scopes that are meant for Myriad.")
     webhook_hosts: str = Field(
         "", description="Hosts, separated by commas, that outgoing webhooks may go to, such as app.example.org."
     )
     webhook_secret: SecretStr | None = Field(
         None, description="Signs outgoing webhooks (Standard Webhooks), whsec_ and base64."
     )
-    worker_lifetime: str = Field("", description="Time after which a worker of our own is replaced, such as 1h.")
+    worker_lifetime: str = Field("", description="Time after which a local worker is replaced, such as 1h.")
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as exc:
-            told = [f"{_variable(error['loc'])}: {_told(error)}" for error in exc.errors()]
-            raise SettingsError("\n".join(told)) from None
-        if wrong := list(_contradictions(self, os.environ)):
-            raise SettingsError("\n".join(wrong))
+            messages = [f"{_variable(error['loc'])}: {_message(error)}" for error in exc.errors()]
+            raise SettingsError("\n".join(messages)) from None
+        if messages := list(_contradictions(self, os.environ)):
+            raise SettingsError("\n".join(messages))
 
     @field_validator("tracking_uri")
     @classmethod
-    def _or_theirs(cls, value: str) -> str:
+    def _or_mlflow_variable(cls, value: str) -> str:
         return value or os.environ.get("MLFLOW_TRACKING_URI", "")
 
     @field_validator("worker_memory")
     @classmethod
     def _is_size(cls, value: str) -> str:
         if value != "auto":
-            from dask.utils import parse_bytes  # Here, since it takes as long as all else, and is seldom needed.
+            from dask.utils import (
+                parse_bytes,
+            )  # Imported here: it takes as long as everything else, and is rarely needed.
 
             _check(value, parse_bytes, "a size such as 2GB, or auto")
         return value
@@ -121,32 +125,32 @@ class Settings(BaseSettings):
         return value
 
     def path(self, value: str) -> Path:
-        """A local path, relative ones below `home`."""
+        """Return an absolute local path; a relative one starts at `home`."""
         return (self.home / value).resolve()
 
     @property
     def lake_uri(self) -> str:
-        """The lake as an absolute path or uri."""
+        """Absolute path or URI of the lake."""
         return self.lake if "://" in self.lake else str(self.path(self.lake))
 
     @property
     def mlflow_uri(self) -> str:
-        """The tracking uri with the embedded default filled in."""
+        """Tracking URI, or its embedded default."""
         return self.tracking_uri or f"sqlite:///{self.path('var/mlflow/mlflow.db')}"
 
     @property
     def mlflow_artifacts(self) -> str | None:
-        """The artifact root with the embedded default filled in; None leaves it to the tracking server."""
+        """Artifact root, or its embedded default; None leaves it to the tracking server."""
         return self.artifact_root or (None if self.tracking_uri else str(self.path("var/mlflow/artifacts")))
 
     @property
     def gateway_url(self) -> str:
-        """The gateway's database with the embedded default filled in."""
+        """URL of the gateway's database, or its embedded default."""
         return self.gateway_database or f"sqlite:///{self.path('var/gateway/gateway.db')}"
 
     @property
     def tls_folder(self) -> Path | None:
-        """Where the certificates lie, if there are any."""
+        """Folder of the certificates; None without TLS."""
         return self.path(self.dask_tls) if self.dask_tls else None
 
 
@@ -154,15 +158,15 @@ def _variable(location: tuple[int | str, ...]) -> str:
     return PREFIX + str(location[0]).upper() if location else "settings"
 
 
-def _told(error: Any) -> str:
-    given, kind = error["input"], error["type"]
+def _message(error: Any) -> str:
+    value, kind = error["input"], error["type"]
     allowed = {
         "int_parsing": "give a whole number",
         "bool_parsing": "give true or false",
         "greater_than_equal": f"give at least {error.get('ctx', {}).get('ge')}",
         "value_error": f"give {error.get('ctx', {}).get('error')}",
     }
-    return f"{given!r} is not allowed; {allowed.get(kind, error['msg'])}"
+    return f"{value!r} is not allowed; {allowed.get(kind, error['msg'])}"
 
 
 def _check(value: str, parse: Callable[[str], object], allowed: str) -> None:
@@ -173,24 +177,27 @@ def _check(value: str, parse: Callable[[str], object], allowed: str) -> None:
 
 
 def _contradictions(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
-    """One line for each pair of settings that cannot both be meant."""
+    """Yield one line per pair of settings that contradict each other."""
     if settings.min_workers is not None and settings.min_workers > settings.workers:
         yield (
             f"MYRIAD_MIN_WORKERS: {settings.min_workers} is more than MYRIAD_WORKERS = {settings.workers}; "
             "lower the one or raise the other"
         )
-    theirs = environment.get("MLFLOW_TRACKING_URI", "")
-    if theirs and settings.tracking_uri != theirs:
+    mlflow_uri = environment.get("MLFLOW_TRACKING_URI", "")
+    if mlflow_uri and settings.tracking_uri != mlflow_uri:
         yield "MYRIAD_TRACKING_URI and MLFLOW_TRACKING_URI name different places; unset one of them"
-    behind = {"MYRIAD_REGISTRY_DATABASE": settings.registry_database, "MYRIAD_REGISTRY_FILES": settings.registry_files}
+    direct_access = {
+        "MYRIAD_REGISTRY_DATABASE": settings.registry_database,
+        "MYRIAD_REGISTRY_FILES": settings.registry_files,
+    }
     if settings.tracking_uri.startswith(("http://", "https://")):
         if settings.artifact_root:
             yield (
                 f"MYRIAD_ARTIFACT_ROOT: {settings.artifact_root} has no effect, since the tracking server at "
                 "MYRIAD_TRACKING_URI decides where artifacts are kept; unset it"
             )
-    elif given := [name for name, value in behind.items() if value]:
-        names = " and ".join(given)
+    elif variables := [name for name, value in direct_access.items() if value]:
+        names = " and ".join(variables)
         yield f"{names} without a tracking server: set MYRIAD_TRACKING_URI to http://HOST:PORT, or unset this"
     yield from _dask_contradictions(settings)
     yield from _s3_contradictions(settings, environment)
@@ -229,13 +236,13 @@ def _s3_contradictions(settings: Settings, environment: Mapping[str, str]) -> It
 
 
 def load_environment(folder: Path) -> None:
-    """Sets what `.env` in this folder says for us and our libraries, unless the environment has it already."""
+    """Set the variables of `.env` in this folder that concern Myriad and its libraries; existing ones stay."""
     for name, value in dotenv_values(folder / ".env").items():
         if value is not None and name.startswith(FAMILIES):
             os.environ.setdefault(name, value)
 
 
-_QUIET = {
+_TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -244,26 +251,26 @@ _QUIET = {
 
 
 def quiet_names() -> Mapping[str, str]:
-    """Variables that keep our libraries quiet, with the values that do."""
-    return _QUIET
+    """Return the variables that switch off the telemetry of our libraries, with their values."""
+    return _TELEMETRY_OFF
 
 
 def quiet_telemetry() -> None:
-    """Nothing phones home: switch off what our libraries would send, unless the environment says otherwise."""
-    for name, value in _QUIET.items():
+    """Switch off the telemetry of our libraries, unless the environment says otherwise."""
+    for name, value in _TELEMETRY_OFF.items():
         os.environ.setdefault(name, value)
 
 
 def embedded_defaults(settings: Settings) -> None:
-    """Settings of our libraries for a run without servers; what the environment says already stays."""
+    """Set the variables of our libraries for a run without servers; existing ones stay."""
     quiet_telemetry()
     home = settings.path("var/prefect")
-    home.mkdir(parents=True, exist_ok=True)  # Prefect's server waits for ever where it cannot make its home.
+    home.mkdir(parents=True, exist_ok=True)  # Prefect's server waits forever if it cannot create its home.
     for name, value in {
         "PREFECT_HOME": str(home),
         # Prefect's own 20 s are too short for the first start on a slow machine.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        # Errors reach the caller as exceptions; a second copy in a log would only frighten.
+        # Errors reach the caller as exceptions; a second copy in a log would only alarm.
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -271,28 +278,35 @@ def embedded_defaults(settings: Settings) -> None:
         os.environ.setdefault(name, value)
 
 
-def stack_environment(settings: Settings, port: int, given: Mapping[str, str]) -> dict[str, str]:
-    """Environment of a local Prefect server and its worker, and so of the runs that the worker starts.
+def stack_environment(settings: Settings, port: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a local Prefect server, its worker, and the runs that the worker starts.
 
-    given : the environment that it is made from; what it says already stays, but for the addresses.
+    Parameters
+    ----------
+    settings : Settings
+        Source of the home folders.
+    port : int
+        Port of the server on 127.0.0.1.
+    environment : mapping of str to str
+        Variables to start from; they override the defaults, except home and addresses.
     """
-    defaults = _QUIET | {
+    defaults = _TELEMETRY_OFF | {
         "PREFECT_HOME": str(settings.path("var/prefect")),
         "PREFECT_WORKER_QUERY_SECONDS": "2",
-        # In memory, a restarted server would cancel the runs whose places it has forgotten.
+        # In memory, a restarted server would lose the slots of its runs, and cancel them.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        # A run that waits for another of its deployment asks again after so long, not after 30 seconds.
+        # Seconds after which a run that waits for another of its deployment tries again, instead of 30.
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
-        # For `prefect deployment run --watch`, which shows log lines as they come.
+        # For `prefect deployment run --watch`, which shows log lines as they arrive.
         "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
         "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
     }
-    ours = {
+    fixed = {
         "MYRIAD_HOME": str(settings.home.resolve()),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
-        # Not by the option --port: the UI would look for the API at the default port.
+        # Not as option --port: the UI would look for the API at the default port.
         "PREFECT_SERVER_API_PORT": str(port),
     }
-    return defaults | dict(given) | ours
+    return defaults | dict(environment) | fixed

@@ -1,4 +1,4 @@
-"""Settings: what cannot be meant is told before anything starts, a line for each, and `.env` never overrides."""
+"""Settings: contradictions are errors before anything starts, one line per contradiction; `.env` never overrides."""
 
 import os
 from unittest import mock
@@ -15,7 +15,7 @@ TLS_ADDRESS = {"MYRIAD_DASK_ADDRESS": "tls://scheduler:8786"}
 
 @pytest.fixture(autouse=True)
 def environment():
-    """The environment without anything that concerns us; what a test changes in it is undone."""
+    """The environment without Myriad's and its libraries' variables; changes by a test are undone."""
     rest = {name: value for name, value in os.environ.items() if not name.startswith(FAMILIES)}
     with mock.patch.dict(os.environ, rest, clear=True):
         yield os.environ
@@ -28,12 +28,12 @@ def certificates(tmp_path):
     return str(tmp_path)
 
 
-def told(**given):
-    """The lines that these variables, and nothing else, give."""
-    os.environ.update({name: str(value) for name, value in given.items()})
-    with pytest.raises(SettingsError) as caught:
+def error_lines(**variables):
+    """Lines of the error that these variables alone cause."""
+    os.environ.update({name: str(value) for name, value in variables.items()})
+    with pytest.raises(SettingsError) as error:
         Settings()
-    return str(caught.value).splitlines()
+    return str(error.value).splitlines()
 
 
 CONTRADICTIONS = [
@@ -95,13 +95,15 @@ CONTRADICTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("given", "line"), CONTRADICTIONS, ids=lambda value: None if isinstance(value, str) else "")
-def test_a_contradiction_is_one_line_with_the_way_out(given, line):
-    assert told(**given) == [line]
+@pytest.mark.parametrize(
+    ("variables", "line"), CONTRADICTIONS, ids=lambda value: None if isinstance(value, str) else ""
+)
+def test_a_contradiction_is_one_line_with_the_way_out(variables, line):
+    assert error_lines(**variables) == [line]
 
 
 @pytest.mark.parametrize(
-    "given",
+    "variables",
     [
         {"MYRIAD_WORKERS": "3", "MYRIAD_MIN_WORKERS": "3"},
         {"MYRIAD_TRACKING_URI": "http://a", "MLFLOW_TRACKING_URI": "http://a", "MYRIAD_REGISTRY_FILES": "s3://files"},
@@ -115,23 +117,23 @@ def test_a_contradiction_is_one_line_with_the_way_out(given, line):
         {"MYRIAD_WORKER_MEMORY": "2GB", "MYRIAD_WORKER_LIFETIME": "30m"},
     ],
 )
-def test_what_only_looks_like_a_contradiction_is_taken(environment, given):
-    environment.update(given)
+def test_what_only_looks_like_a_contradiction_is_accepted(environment, variables):
+    environment.update(variables)
     Settings()
 
 
-def test_certificates_go_with_an_encrypted_address_alone(environment, certificates):
+def test_certificates_go_with_an_encrypted_address_only(environment, certificates):
     environment.update(TLS_ADDRESS, MYRIAD_DASK_TLS=certificates, MYRIAD_DASK_REQUIRE_TLS="true")
     assert str(Settings().tls_folder) == certificates
-    assert told(MYRIAD_DASK_ADDRESS="tcp://a:1", MYRIAD_DASK_REQUIRE_TLS="false") == [
+    assert error_lines(MYRIAD_DASK_ADDRESS="tcp://a:1", MYRIAD_DASK_REQUIRE_TLS="false") == [
         "MYRIAD_DASK_ADDRESS: tcp://a:1 is not encrypted, and MYRIAD_DASK_TLS is set; give tls://, or unset it"
     ]
 
 
-def test_a_folder_without_certificates_is_told_with_what_it_lacks(certificates, tmp_path):
+def test_the_error_for_a_folder_without_certificates_names_the_missing_files(certificates, tmp_path):
     for name in TLS_FILES[1:]:
         (tmp_path / name).unlink()
-    assert told(**TLS_ADDRESS, MYRIAD_DASK_TLS=certificates) == [
+    assert error_lines(**TLS_ADDRESS, MYRIAD_DASK_TLS=certificates) == [
         f"MYRIAD_DASK_TLS: {certificates} has no cert.pem, key.pem; `myriad tls {certificates}` makes them"
     ]
 
@@ -149,17 +151,17 @@ WRONG_VALUES = [
 
 @pytest.mark.parametrize(("name", "value", "line"), WRONG_VALUES)
 def test_a_wrong_value_is_one_line_that_names_variable_value_and_what_is_allowed(name, value, line):
-    assert told(**{name: value}) == [f"{name}: {line}"]
+    assert error_lines(**{name: value}) == [f"{name}: {line}"]
 
 
 def test_several_wrong_values_are_a_line_each():
     wrong = {name: (value, line) for name, value, line in WRONG_VALUES}
-    lines = told(**{name: value for name, (value, _) in wrong.items()})
+    lines = error_lines(**{name: value for name, (value, _) in wrong.items()})
     assert sorted(lines) == sorted(f"{name}: {line}" for name, (_, line) in wrong.items())
 
 
 def test_several_contradictions_are_a_line_each(tmp_path):
-    lines = told(
+    lines = error_lines(
         **S3,
         **HTTP,
         **TLS_ADDRESS,
@@ -176,9 +178,9 @@ def test_several_contradictions_are_a_line_each(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("ours", [{}, {"MYRIAD_TRACKING_URI": ""}])
-def test_the_tracking_uri_of_mlflow_is_taken(environment, ours):
-    environment.update(ours, MLFLOW_TRACKING_URI="http://mlflow:5000")
+@pytest.mark.parametrize("own", [{}, {"MYRIAD_TRACKING_URI": ""}])
+def test_the_tracking_uri_of_mlflow_is_used(environment, own):
+    environment.update(own, MLFLOW_TRACKING_URI="http://mlflow:5000")
     settings = Settings()
     assert settings.mlflow_uri == "http://mlflow:5000"
     assert settings.mlflow_artifacts is None
