@@ -1,6 +1,5 @@
 """The gateway's database: SQLite or PostgreSQL, brought to the present schema when it is opened."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from adapters.gateway.schema import upgrade
+from adapters.private_files import make_private
 from domain.errors import GatewayError
 
 __all__ = ["GatewayDatabase"]
@@ -35,13 +35,10 @@ class GatewayDatabase:
         """
         self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=_arguments(url))
         if url.startswith("sqlite:///"):
-            path = Path(url.removeprefix("sqlite:///"))
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_private(Path(url.removeprefix("sqlite:///")))
             sa.event.listen(self._engine, "connect", _configure_sqlite)
         with self._translated_errors():
             upgrade(self._engine)
-        if url.startswith("sqlite:///"):
-            os.chmod(url.removeprefix("sqlite:///"), 0o600)  # noqa: PTH101
 
     def close(self) -> None:
         """Close all connections."""
@@ -75,6 +72,21 @@ class GatewayDatabase:
 
 def _arguments(url: str) -> dict[str, Any]:
     return {"timeout": _BUSY_S} if url.startswith("sqlite") else {}
+
+
+def _make_private(database: Path) -> None:
+    """Create the file with mode 0600: SQLite gives the same mode to the files that it makes beside it."""
+    if not database.name or database.name == ":memory:":
+        return
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(database)
+        for suffix in ("-wal", "-shm"):
+            beside = database.with_name(database.name + suffix)
+            if beside.exists():
+                make_private(beside)
+    except OSError as exc:
+        raise GatewayError(f"MYRIAD_GATEWAY_DATABASE: {database} cannot be used: {exc.strerror}") from exc
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
