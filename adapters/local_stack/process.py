@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.local_stack.compose_file import Service
+from adapters.private_files import private_folder, write_private
 from domain.errors import SettingsError
 
 __all__ = ["HOME", "LOOPBACK", "Process", "Translation"]
@@ -98,9 +99,16 @@ class Translation:
     def _source(self, source: str, named: bool) -> str:
         if not named:
             return str(self.home / source)
-        folder = self.folder(source)
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(folder)
+        return str(self._made_folder(source))
+
+    def _made_folder(self, volume: str) -> Path:
+        """Return the folder of a named volume; create it so that only its owner may enter."""
+        folder = self.folder(volume)
+        if not folder.exists():
+            # As root, PostgreSQL runs as another user, who has to pass through to its own folder.
+            private_folder(folder.parent, others_enter=os.geteuid() == 0)
+            folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
 
     def _weed_ports(self, service: Service) -> tuple[str, ...]:
         """Return flags with free internal ports: unlike in a container, the default ones may be in use."""
@@ -115,9 +123,8 @@ class Translation:
 
     def _postgres(self, service: Service, command: tuple[str, ...], environment: dict[str, str]) -> Process:
         """Do the work of the image's entry point: create the database cluster once, never as root."""
-        data = self.folder("postgres")
+        data = self._made_folder("postgres")
         user = _unprivileged() if os.geteuid() == 0 else None
-        data.mkdir(parents=True, exist_ok=True)
         if user is not None:
             shutil.chown(data, user)
             if not _reaches(user, data):
@@ -136,8 +143,7 @@ class Translation:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         secret = draft.with_suffix(".secret")
-        secret.touch(mode=0o600)
-        secret.write_text(service.environment["POSTGRES_PASSWORD"], encoding="utf-8")
+        write_private(secret, service.environment["POSTGRES_PASSWORD"])
         if user is not None:
             for path in (draft, secret):
                 shutil.chown(path, user)

@@ -4,6 +4,7 @@ import base64
 import fcntl
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from adapters.compute.processes import Known, end_family
 from adapters.local_stack.compose_file import Service, read_compose
 from adapters.local_stack.process import LOOPBACK, Translation
 from adapters.local_stack.supervisor import RECORD, Entry, Supervisor, read_record
+from adapters.private_files import make_private, private_folder, private_opener, write_private
 from domain.errors import OrchestratorError, SettingsError
 
 __all__ = ["CLIENT", "LocalStack"]
@@ -76,6 +78,13 @@ class LocalStack:
         environment = self.translation().process(service).environment
         return {name: value for name, value in environment.items() if name.startswith(_CLIENT_NAMES)}
 
+    def write_client_environment(self) -> Path:
+        """Write `env` in the state folder, readable by its owner only, for a shell to source; return its path."""
+        self._make_state()
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(self.client_environment().items())]
+        write_private(self._state / "env", "".join(lines))
+        return self._state / "env"
+
     def initialise(self) -> Path:
         """Write `.env` with random secrets; return its path. Raises SettingsError if it exists."""
         lines = [f"{name}={secrets.token_hex(size)}" for name, size in _SECRETS.items()]
@@ -108,6 +117,8 @@ class LocalStack:
         service does not come up; a stack that this call started is then stopped again.
         """
         services = self.services()
+        if self._env_file.exists():
+            make_private(self._env_file)
         with self._locked():
             anew = self._supervisor() is None
             if anew:
@@ -182,10 +193,10 @@ class LocalStack:
             raise OrchestratorError(f"postgres: {str(exc).strip()}\n{self._last_words('postgres')}") from exc
 
     def _spawn(self) -> None:
-        self._state.mkdir(parents=True, exist_ok=True)
-        self.log("supervisor").parent.mkdir(exist_ok=True)
+        private_folder(self.log("supervisor").parent)
         command = [sys.executable, "-u", "-m", "adapters.local_stack", str(self._home), str(self._state)]
-        with self.log("supervisor").open("wb") as output:
+        log = self.log("supervisor")
+        with open(log, "wb", opener=private_opener) as output:
             started = subprocess.Popen(  # noqa: S603
                 command,
                 cwd=self._home,
@@ -194,10 +205,11 @@ class LocalStack:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0o077,
             )
         started.returncode = 0  # It outlives us: keep Popen from warning about an unawaited child.
         known = Known.of(started.pid)
-        self._pid_file.write_text(f"{known.pid} {known.started!r}", encoding="ascii")
+        write_private(self._pid_file, f"{known.pid} {known.started!r}")
 
     def _supervisor(self) -> psutil.Process | None:
         try:
@@ -224,10 +236,17 @@ class LocalStack:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the lock that serialises commands which start or stop the stack."""
-        self._state.mkdir(parents=True, exist_ok=True)
-        with (self._state / "stack.lock").open("w") as lock:
+        self._make_state()
+        with open(self._state / "stack.lock", "w", opener=private_opener) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    def _make_state(self) -> None:
+        """Create the state folder, or tighten it with all that is in it: logs, data and secrets are its owner's."""
+        below_home = [folder for folder in self._state.parents if self._home in folder.parents]
+        for folder in [*reversed(below_home), self._state]:
+            # As root, PostgreSQL runs as another user, who has to pass through to its own folder.
+            private_folder(folder, others_enter=os.geteuid() == 0)
 
     def _last_words(self, service: str) -> str:
         log = self.log(service)

@@ -14,6 +14,7 @@ from typing import IO, Literal
 from adapters.compute.processes import Known, die_with_parent, end_family
 from adapters.local_stack.compose_file import Condition, Service
 from adapters.local_stack.process import Translation
+from adapters.private_files import private_folder, private_opener, write_private
 from domain.errors import SettingsError
 
 __all__ = ["RECORD", "Entry", "Status", "Supervisor", "read_record"]
@@ -88,7 +89,7 @@ class Supervisor:
 
     def run(self, over: Callable[[], bool]) -> None:
         """Run the services until `over()`, then stop them, dependents first."""
-        self._logs.mkdir(parents=True, exist_ok=True)
+        private_folder(self._logs)
         try:
             while not over():
                 self.step(time.monotonic())
@@ -122,7 +123,7 @@ class Supervisor:
             return
         if log.exists() and log.stat().st_size > _MOST_LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
-        with log.open("ab") as output:
+        with open(log, "ab", opener=private_opener) as output:
             unit.process = _spawn(launch.command, launch.environment, self._translation.home, launch.user, output)
         unit.began, unit.status, unit.checks, unit.check_at = now, "starting", 0, now
         self._tell(f"{name}: started, pid {unit.process.pid}")
@@ -194,9 +195,7 @@ class Supervisor:
         entries = [unit.entry for unit in self._services]
         if entries == self._written:
             return
-        draft = self._record.with_suffix(".new")
-        draft.write_text(json.dumps([asdict(entry) for entry in entries], indent=2), encoding="utf-8")
-        draft.replace(self._record)
+        write_private(self._record, json.dumps([asdict(entry) for entry in entries], indent=2))
         self._written = entries
 
 
@@ -212,6 +211,7 @@ def _spawn(
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        umask=0o077,
         preexec_fn=die_with_parent,
     )
 

@@ -45,9 +45,13 @@ def up() -> None:
 
     Example: myriad stack up
     """
+    import shlex
+
     with report_errors():
-        _stack().up(typer.echo)
-        typer.echo("use       myriad stack env > var/stack/env; . var/stack/env\nstop      myriad stack down")
+        stack = _stack()
+        stack.up(typer.echo)
+        environment = shlex.quote(str(stack.write_client_environment()))
+        typer.echo(f"use       . {environment}\nstop      myriad stack down")
 
 
 @stack.command("down")
@@ -92,12 +96,14 @@ def status(as_json: AsJson = False) -> None:
 
 @stack.command("env")
 def env() -> None:
-    """Print the environment variables that point commands in a shell to the stack.
+    """Write `var/stack/env`, which points the commands of a shell that sources it to the stack.
 
-    Example: myriad stack env > var/stack/env
+    It holds the secrets of the stack; only you can read it.
+
+    Example: myriad stack env
     """
     import shlex
 
     with report_errors():
-        for name, value in sorted(_stack().client_environment().items()):
-            typer.echo(f"export {name}={shlex.quote(value)}")
+        path = _stack().write_client_environment()
+        typer.echo(f"wrote {path}; next: . {shlex.quote(str(path))}")

@@ -26,7 +26,7 @@ def scratch_stack(**settings: str) -> Iterator[LocalStack]:
     """The whole stack for the block. settings : further variables, such as MYRIAD_WORKERS."""
     # Not below a folder that only its owner may enter: PostgreSQL does not run as root.
     state = Path(tempfile.mkdtemp(prefix="myriad-stack-"))
-    state.chmod(0o755)
+    state.chmod(0o711)
     stack = LocalStack(ROOT, _variables() | settings, state)
     try:
         stack.up(lambda line: None)

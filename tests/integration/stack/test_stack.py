@@ -38,8 +38,12 @@ def needs(program):
 def stack():
     for program in ("postgres", "weed"):
         needs(program)
-    with scratch_stack(MYRIAD_WORKERS="2") as made:
-        yield made
+    before = os.umask(0)
+    try:
+        with scratch_stack(MYRIAD_WORKERS="2") as made:
+            yield made
+    finally:
+        os.umask(before)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +119,39 @@ def test_published_ports_are_listened_on_and_nothing_listens_elsewhere_than_on_l
             listening |= {each.laddr for each in connections if each.status == psutil.CONN_LISTEN}
     assert {address.ip for address in listening} == {"127.0.0.1"}
     assert published <= {address.port for address in listening}
+
+
+def _open_to_others(folder):
+    """Files that accounts other than their owner may read or write, and folders that they may list."""
+    for parent, names, files in os.walk(folder):
+        if not Path(parent).stat().st_mode & 0o011:
+            names.clear()  # Nobody else gets in, so modes below do not matter.
+            continue
+        for path in (Path(parent, name) for name in (*names, *files)):
+            try:
+                if not path.is_symlink() and path.stat().st_mode & 0o066:
+                    yield path
+            except FileNotFoundError:
+                continue  # Of a server at work.
+
+
+def test_nobody_else_can_read_what_the_stack_keeps_whatever_the_umask_of_whoever_started_it(stack):
+    state = stack.log("x").parents[1]
+    environment = stack.write_client_environment()
+    assert environment.stat().st_mode & 0o777 == 0o600
+    assert state.stat().st_mode & 0o066 == 0
+    assert list(_open_to_others(state)) == []
+    kept = {path.relative_to(state).parts[0] for path in state.rglob("*") if path.is_file()}
+    assert {"volumes", "logs", "env", "services.json", "supervisor.pid"} <= kept
+
+
+def test_the_written_environment_is_that_of_a_client(stack):
+    shown = subprocess.run(
+        ["bash", "-c", f". {stack.write_client_environment()}; env -0"], capture_output=True, text=True, check=True
+    )
+    sourced = dict(line.split("=", 1) for line in shown.stdout.split("\0") if line)
+    client = stack.client_environment()
+    assert {name: sourced.get(name) for name in client} == client
 
 
 def test_servers_refuse_whoever_has_no_account(stack):
