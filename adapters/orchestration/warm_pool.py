@@ -163,7 +163,7 @@ class WarmPool:
 
 
 def _is_closed(warm: socket.socket) -> bool:
-    """Whether the other end is closed; a warm process sends nothing after its first message."""
+    """Return True if the other end is closed; a warm process sends nothing after its first message."""
     try:
         return warm.recv(1) == b""
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""A warm process: import what flows need, wait for a run, execute it, and end.
+"""Warm process: import what flows need, wait for a run, execute it, and end.
 
 Arguments: the pool's socket, the module that the run executes, and the modules to import before it arrives. The process
 has a session of its own: every process that it starts ends with it.

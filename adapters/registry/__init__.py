@@ -1,4 +1,4 @@
-"""The model registry (MLflow): one registered model per segment, one version per change, aliases for releases."""
+"""Model registry (MLflow): one registered model per segment, one version per change, aliases for releases."""
 
 from adapters.registry.direct_access import DirectAccess
 from adapters.registry.registry import Registry

@@ -99,7 +99,7 @@ def _setup_errors(tracking_uri: str) -> Iterator[None]:
 
 
 def is_error(exc: Exception, code: str) -> bool:
-    """Whether an MLflow error carries that code, such as ``RESOURCE_ALREADY_EXISTS``."""
+    """Return True if an MLflow error has this code, such as ``RESOURCE_ALREADY_EXISTS``."""
     return getattr(exc, "error_code", None) == code
 
 

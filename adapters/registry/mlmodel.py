@@ -103,7 +103,7 @@ def local_path(uri: str) -> Path | None:
 
 
 def _is_complete(path: Path, content: bytes) -> bool:
-    """Whether the file is complete: folders are named by content, and an incomplete file is shorter."""
+    """Return True if the file is complete: folders are named by content, and an incomplete file is shorter."""
     try:
         return path.stat().st_size == len(content)
     except FileNotFoundError:

@@ -94,7 +94,7 @@ class Registry:
 
     @property
     def path(self) -> Literal["bulk", "api"]:
-        """Way in which this registry writes, in bulk or through the API; reading it connects."""
+        """Write path of this registry, in bulk or through the API; reading it connects."""
         return self._connection.path
 
     def start_training(self, fleet: str, run_key: str, tags: Mapping[str, str]) -> str:

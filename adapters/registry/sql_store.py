@@ -20,7 +20,7 @@ from domain.errors import RegistryError
 FIRST_CHECKED = (3, 17)
 FIRST_UNCHECKED = (3, 18)
 _ATTEMPTS = 10
-_PATIENCE_S = 90.0
+_OUTAGE_LIMIT_S = 90.0
 """Limit for a database that is away; conflicts with other writers end after `_ATTEMPTS`."""
 _NAMES_PER_QUERY = 500
 _DELETED = "Deleted_Internal"  # mlflow.entities.model_registry.model_version_stages.STAGE_DELETED_INTERNAL
@@ -39,7 +39,7 @@ Sessions = Callable[..., AbstractContextManager[Session]]
 
 
 @dataclass
-class _Known:
+class _NameVersions:
     """Registered versions of a name: the highest number ever used, and the live versions."""
 
     newest: int = 0
@@ -87,8 +87,8 @@ class SqlStore:
 
     def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """See VersionStore."""
-        known = self._retried(lambda session: self._known(session, names), "list versions", read_only=True)
-        return {name: of_name.by_fingerprint for name, of_name in known.items() if of_name.by_fingerprint}
+        known = self._retried(lambda session: self._read_versions(session, names), "list versions", read_only=True)
+        return {name: model.by_fingerprint for name, model in known.items() if model.by_fingerprint}
 
     def stored(self, names: Sequence[str]) -> list[StoredVersion]:
         """See VersionStore."""
@@ -152,11 +152,11 @@ class SqlStore:
 
     def _register(self, session: Session, pending: Sequence[Pending]) -> list[Registration]:
         names = [item.name for item in pending]
-        known = self._known(session, names)
-        new = [item for item in pending if item.fingerprint not in known.get(item.name, _Known()).by_fingerprint]
+        known = self._read_versions(session, names)
+        new = [item for item in pending if item.fingerprint not in known.get(item.name, _NameVersions()).by_fingerprint]
         # A former number is free if it is above every number ever used.
         numbered = [
-            (item, max(known.get(item.name, _Known()).newest + 1, item.version)) for item in sorted_by_name(new)
+            (item, max(known.get(item.name, _NameVersions()).newest + 1, item.version)) for item in sorted_by_name(new)
         ]
         now_ms = int(time.time() * 1000)
         self._insert_models(session, [item for item, _ in numbered], now_ms)
@@ -230,19 +230,19 @@ class SqlStore:
             session.connection().execute(change, [{"of": name, "to": number} for name, number in moved])
         return len(new) + len(moved), []
 
-    def _known(self, session: Session, names: Sequence[str]) -> dict[str, _Known]:
+    def _read_versions(self, session: Session, names: Sequence[str]) -> dict[str, _NameVersions]:
         """Read the versions of these names, each name in one statement: numbers and fingerprints of the same moment."""
         versions, tags = self._versions, self._version_tags
         selection = sa.select(versions.c.name, versions.c.version, versions.c.current_stage, tags.c.value)
         selection = selection.select_from(self._tagged())
-        known: dict[str, _Known] = {}
+        known: dict[str, _NameVersions] = {}
         for chunk in _chunks(names):
             query = self._of(versions, chunk, selection).order_by(versions.c.name, versions.c.version)
             for name, version, stage, fingerprint in session.execute(query):
-                of_name = known.setdefault(name, _Known())
-                of_name.newest = version
+                model = known.setdefault(name, _NameVersions())
+                model.newest = version
                 if stage != _DELETED and fingerprint is not None:
-                    of_name.by_fingerprint.setdefault(fingerprint, version)
+                    model.by_fingerprint.setdefault(fingerprint, version)
         return known
 
     def _tagged(self) -> sa.Join:
@@ -277,7 +277,7 @@ class SqlStore:
 
 
 def _is_transient(exc: BaseException) -> bool:
-    """Whether MLflow reports a conflict with another writer, or a database that does not answer."""
+    """Return True for a conflict with another writer, and for a database that does not answer."""
     from mlflow.exceptions import MlflowException
 
     causes = (sa.exc.OperationalError, sa.exc.IntegrityError)
@@ -285,10 +285,10 @@ def _is_transient(exc: BaseException) -> bool:
 
 
 def _is_exhausted(state: RetryCallState) -> bool:
-    """Whether the attempts are used up; a database that is away is waited for until `_PATIENCE_S` have passed."""
+    """Return True once the attempts are used up and, for a database that is away, `_OUTAGE_LIMIT_S` have passed."""
     exc = state.outcome.exception() if state.outcome else None
     is_away = exc is not None and isinstance(exc.__cause__, sa.exc.OperationalError)
-    return state.attempt_number >= _ATTEMPTS and not (is_away and (state.seconds_since_start or 0.0) < _PATIENCE_S)
+    return state.attempt_number >= _ATTEMPTS and not (is_away and (state.seconds_since_start or 0.0) < _OUTAGE_LIMIT_S)
 
 
 def _check(pending: Sequence[Pending]) -> None:

@@ -96,7 +96,7 @@ def test_a_database_that_stays_away_is_an_error_once_patience_has_ended(
     registry = opened("bulk")
     assert registry.path == "bulk"
     failing(registry._connection.store, AWAY, 25)
-    monkeypatch.setattr(bulk, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(bulk, "_OUTAGE_LIMIT_S", 0.0)
     with pytest.raises(RegistryError, match=r"gave up after 10 attempts: .*connection refused"):
         registry.versions(["m3.n0"])
     assert len(pauses) == 9
