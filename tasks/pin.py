@@ -97,8 +97,9 @@ def _model(run: Run, registry: Registry, place: _Place, stored: StoredVersion) -
     same = (ds.field("segment") == place.segment) & (ds.field("fingerprint") == stored.fingerprint)
     for spec in (CHAMPIONS, CHALLENGERS):
         rows = run.table(spec).read(where=in_bucket(place.bucket), rows=same).to_pylist()
-        if rows:
-            return _usable(run, ModelRecord.from_row(rows[0]), stored)
+        intact = [model for model in map(ModelRecord.from_row, rows) if not model.graph_failure()]
+        if intact:
+            return _usable(run, intact[0], stored)
     fetched = registry.fetch(stored)
     what = f"segment {place.segment!r}: version {stored.version} of {place.model_name}"
     if not fetched.record:
@@ -114,6 +115,8 @@ def _model(run: Run, registry: Registry, place: _Place, stored: StoredVersion) -
         model = ModelRecord.from_json(fetched.record, fetched.onnx)
     except (KeyError, ValueError) as exc:
         raise PromotionError(f"{what}: its record in the registry cannot be read: {exc}") from exc
+    if failure := model.graph_failure():
+        raise PromotionError(f"{what} is not pinned: {failure.reason}")
     return _usable(run, model, stored)
 
 

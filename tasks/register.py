@@ -1,5 +1,6 @@
 """Register: every challenger becomes a version of its segment's registered model, bucket by bucket."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from tasks.registry_entries import model_entry
 from tasks.workers.run_context import in_bucket, read_models
 
 __all__ = ["RegisterSummary", "register_challengers"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,14 @@ def _register(
 
 
 def _batch(run: Run, bucket: int, standing: Sequence[Mapping[str, Any]]) -> Batch:
-    models = list(read_models(run.context, CHALLENGERS, in_bucket(bucket), ModelRecord).values())
+    challengers = read_models(run.context, CHALLENGERS, in_bucket(bucket), ModelRecord).values()
+    models = []
+    for model in challengers:
+        # The registry must not vouch for a graph that nobody trained; the gates hold the challenger.
+        if failure := model.graph_failure():
+            log.warning("segment %s: model %s is not registered: %s", model.segment, model.model_name, failure.reason)
+        else:
+            models.append(model)
     numbers = {(row["segment"], row["fingerprint"]): row["model_version"] for row in standing}
     entries = [model_entry(run.fleet, model, numbers.get((model.segment, model.fingerprint), 0)) for model in models]
     mean_error = sum(model.error for model in models) / max(1, len(models))

@@ -6,6 +6,9 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Self
 
+from domain.data.graph_digest import graph_failure
+from domain.failure import Failure
+
 __all__ = ["Champion", "ModelRecord"]
 
 
@@ -50,6 +53,10 @@ class ModelRecord:
     def to_row(self) -> dict[str, Any]:
         """Return the row of a table, without its partition columns."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def graph_failure(self) -> Failure | None:
+        """Return a Failure if the graph is not the one that was trained; it must not be run then."""
+        return graph_failure(self.onnx, self.sha256)
 
     def to_json(self) -> str:
         """Write everything but the graph; `from_json` restores the record from it and the graph."""

@@ -25,15 +25,26 @@ class LoadedModels(Generic[M]):
     Models of one contract that run together share a batched graph and its session. The first run makes both; every
     later run of the same models reuses them. Not to be pickled: send models, and load them where they run.
 
+    Every graph is compared with its recorded SHA-256 once, before anything is built from it. A graph that differs is
+    never run: its model is a Failure like one that the runtime refuses, so its segment takes the fallback chain, and
+    the other models of the batch are not affected. Batched graphs exist in memory only and are built here from the
+    compared bytes, so they need no digest of their own. The comparison is made here, and not by each reader of a table,
+    because all scoring passes through this class, whatever store the models came from.
+
     Parameters
     ----------
     models : stored models by segment or level.
     kept_batches : number of sets of models whose sessions are kept; the least recently used set is dropped.
+
+    Attributes
+    ----------
+    refused : by key, the models that are never run because their graphs are not those that were trained.
     """
 
     def __init__(self, models: Mapping[str, M], kept_batches: int = _KEPT_BATCHES) -> None:
         self._models = dict(models)
         graphs = {key: model.onnx for key, model in models.items()}
+        self.refused = {key: failure for key, model in models.items() if (failure := model.graph_failure())}
         # The caches do not refer to this object: its sessions are freed with it, not by the cycle collector.
         self._contract = lru_cache(maxsize=None)(FeatureSpec.from_json)
         self._loaded = lru_cache(maxsize=kept_batches)(
@@ -70,8 +81,11 @@ class LoadedModels(Generic[M]):
         One result per key; a model that cannot be run is a Failure and affects no other model.
         """
         inputs = dict(zip(keys, features, strict=True))
-        results: dict[str, Predictions | Failure] = {}
-        for contract, group in self.by_contract(keys).items():
+        intact = [key for key in keys if key not in self.refused]
+        results: dict[str, Predictions | Failure] = {
+            key: Failure(f"the model is not run: {self.refused[key].reason}") for key in keys if key in self.refused
+        }
+        for contract, group in self.by_contract(intact).items():
             outputs = self._loaded(tuple(group), contract).run([inputs[key] for key in group])
             results.update(zip(group, map(_described, outputs), strict=True))
         return [results[key] for key in keys]

@@ -44,6 +44,7 @@ class Evidence:
     withdrawn : a rollback withdrew this model.
     pinned_version : the version that the segment is pinned to; None if it is not pinned.
     champion_lacks : features that the champion needs and that the fleet file no longer has; it cannot be run.
+    graph_problem, champion_graph_problem : why the graph in the lake is not the one that was trained; empty if it is.
     """
 
     segment: str
@@ -64,6 +65,8 @@ class Evidence:
     withdrawn: bool = False
     pinned_version: int | None = None
     champion_lacks: tuple[str, ...] = ()
+    graph_problem: str = ""
+    champion_graph_problem: str = ""
 
     @property
     def is_champion(self) -> bool:
@@ -119,6 +122,10 @@ def _registered(evidence: Evidence, gates: Gates) -> Judgement | None:
     return Judgement(False, "its challenger is not registered; run the training again")
 
 
+def _graph(evidence: Evidence, gates: Gates) -> Judgement | None:
+    return Judgement(False, evidence.graph_problem) if evidence.graph_problem else None
+
+
 def _withdrawn(evidence: Evidence, gates: Gates) -> Judgement | None:
     if not evidence.withdrawn:
         return None
@@ -169,6 +176,8 @@ def _champion(evidence: Evidence, gates: Gates) -> Judgement | None:
     if evidence.champion_lacks:
         lacking = ", ".join(evidence.champion_lacks)
         return Judgement(True, f"the champion needs {lacking}, which the fleet file no longer has")
+    if evidence.champion_graph_problem:
+        return Judgement(True, f"the champion is not run: {evidence.champion_graph_problem}")
     if evidence.live_rows >= gates.min_live_rows and not math.isnan(evidence.live_champion_error):
         limit = evidence.live_champion_error * (1 + gates.champion_tolerance)
         reason = (
@@ -192,6 +201,7 @@ def _without_live_rows(evidence: Evidence, gates: Gates) -> Judgement:
 
 GATES = (
     Gate("registered", "the challenger is a version in the registry", _registered),
+    Gate("graph", "the graph in the lake has the SHA-256 that it was trained with", _graph),
     Gate("withdrawn", "no rollback that is still in force withdrew this very model", _withdrawn, deliberate=True),
     Gate("pinned", "the segment is not pinned to a version", _pinned, deliberate=True),
     Gate("rows", "the segment has `partition.min_rows` rows", _rows),
@@ -202,7 +212,7 @@ GATES = (
     Gate("worst_segment", "backtest error ≤ `worst_metric`, if set", _worst_segment),
     Gate("champion", "not worse than the champion by more than `champion_tolerance`", _champion),
 )
-"""All gates, in the order of their verdicts. The first three yield a verdict only where they hold a challenger."""
+"""All gates, in the order of their verdicts. The first four yield a verdict only where they hold a challenger."""
 
 DELIBERATE = tuple(gate.name for gate in GATES if gate.deliberate)
 """Names of the gates by which somebody holds a challenger on purpose."""

@@ -1,5 +1,6 @@
 """What the fallback chain reads from the lake: models and rows of the levels, and outcomes of the last training."""
 
+import logging
 from threading import Lock
 
 from cachetools import LRUCache, cached
@@ -13,7 +14,9 @@ from models.inference.loaded_models import LoadedModels
 from tasks.workers.run_context import RunContext, in_bucket, of_release, read_models
 from tasks.workers.scoring_request import ScoringRequest
 
-__all__ = ["level_history", "level_models", "newest_outcomes"]
+__all__ = ["level_history", "level_models", "newest_outcomes", "warn_of_refused"]
+
+log = logging.getLogger(__name__)
 
 
 def _models_key(context: RunContext, request: ScoringRequest) -> tuple[str, ...]:
@@ -24,7 +27,15 @@ def _models_key(context: RunContext, request: ScoringRequest) -> tuple[str, ...]
 @cached(LRUCache(maxsize=1), key=_models_key, lock=Lock())
 def level_models(context: RunContext, request: ScoringRequest) -> LoadedModels[Champion]:
     """Models of the fallback levels, which every bucket may need; a worker loads them once."""
-    return LoadedModels(read_models(context, CHAMPIONS, of_release(request.release, FALLBACK_BUCKET), Champion))
+    models = read_models(context, CHAMPIONS, of_release(request.release, FALLBACK_BUCKET), Champion)
+    return warn_of_refused(context, LoadedModels(models))
+
+
+def warn_of_refused(context: RunContext, models: LoadedModels[Champion]) -> LoadedModels[Champion]:
+    """Log every champion that is not run because its graph is not the one that was trained; returns the models."""
+    for key, failure in models.refused.items():
+        log.warning("fleet %s, %s: its champion is not run: %s", context.fleet.name, key, failure.reason)
+    return models
 
 
 def _history_key(context: RunContext, request: ScoringRequest) -> tuple[str, int, str, str]:

@@ -60,7 +60,7 @@ def live_errors(
 def _compare(
     context: RunContext, rows: pa.Table, cutoff: datetime, challenger: ModelRecord, champion: ModelRecord
 ) -> LiveErrors:
-    """Errors of both models; NaN for a model whose features the rows lack."""
+    """Errors of both models; NaN for a model whose features the rows lack, or whose graph is not the trained one."""
     own = rows.filter(pc.equal(rows["segment"], challenger.segment))
     late = pc.greater(own["time"], pa.scalar(cutoff, own["time"].type))
     after = own.filter(late)
@@ -68,7 +68,8 @@ def _compare(
     counts: list[int] = []
     for model in (challenger, champion):
         contract = FeatureSpec.from_json(model.contract)
-        if lacking_columns(own, contract):  # A former champion, whose features have left the fleet file.
+        # A former champion whose features have left the fleet file, or a graph that scoring would not run either.
+        if lacking_columns(own, contract) or model.graph_failure():
             errors.append(math.nan)
             continue
         series = build_series(own.filter(pc.invert(late)), contract, context.fleet.clock)

@@ -171,6 +171,7 @@ def _evidence(
     columns = observations(context.fleet).file_schema.empty_table()
     for segment, challenger in challengers.items():
         champion, errors = champions.get(segment), live.get(segment, unknown)
+        failure, champion_failure = challenger.graph_failure(), champion.graph_failure() if champion else None
         yield Evidence(
             segment=segment,
             error=challenger.error,
@@ -192,4 +193,6 @@ def _evidence(
             champion_lacks=tuple(lacking_columns(columns, FeatureSpec.from_json(champion.contract)))
             if champion
             else (),
+            graph_problem=failure.reason if failure else "",
+            champion_graph_problem=champion_failure.reason if champion_failure else "",
         )

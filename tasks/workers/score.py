@@ -15,7 +15,7 @@ from domain.data.periods import period_of
 from domain.data.tables import CHAMPIONS, PREDICTIONS, landed
 from models.inference.loaded_models import Champions, LoadedModels
 from tasks.workers.bucket_reader import bucket_rows
-from tasks.workers.fallback_inputs import level_models
+from tasks.workers.fallback_inputs import level_models, warn_of_refused
 from tasks.workers.forecast import score_forecast
 from tasks.workers.rows import score_rows
 from tasks.workers.run_context import RunContext, of_release, read_models, stage_rows
@@ -59,7 +59,7 @@ class _Merged:
 def score_bucket(context: RunContext, request: ScoringRequest, bucket: int) -> ScoreReceipt:
     """Score the segments of one bucket with the release of the request."""
     own = read_models(context, CHAMPIONS, of_release(request.release, bucket), Champion)
-    champions = Champions(LoadedModels(own), level_models(context, request))
+    champions = Champions(warn_of_refused(context, LoadedModels(own)), level_models(context, request))
     requests = _requests(context, request, bucket)
     table = context.table(PREDICTIONS)
     rows = SCORERS[context.fleet.task](context, request, bucket, champions, requests)

@@ -228,13 +228,20 @@ def test_the_pinned_model_itself_is_unchanged_and_an_unregistered_one_is_held():
 
 
 def test_verdicts_come_in_the_order_of_the_list():
-    everything = replace(RIVAL, registered=False, withdrawn=True, pinned_version=3, champion_error=0.5)
+    everything = replace(RIVAL, registered=False, graph_problem="changed", withdrawn=True, pinned_version=3)
     order = [verdict.gate for verdict in verdicts(everything, Gates(worst_metric=1.0))]
     assert order == [gate.name for gate in GATES]
-    assert order[:3] == ["registered", "withdrawn", "pinned"]
-    assert order[3:] == ["rows", "baseline", "parity", "size", "latency", "worst_segment", "champion"]
+    assert order[:4] == ["registered", "graph", "withdrawn", "pinned"]
+    assert order[4:] == ["rows", "baseline", "parity", "size", "latency", "worst_segment", "champion"]
     assert [gate.name for gate in GATES if not gate.decisive] == ["latency"]
     assert DELIBERATE == ("withdrawn", "pinned")
+
+
+def test_a_changed_graph_holds_the_challenger_and_frees_the_way_past_a_champion():
+    assert decision(replace(GOOD, graph_problem="its graph is not the one that was trained")) == "hold"
+    rival = replace(RIVAL, live_rows=1000, live_error=9.0, live_champion_error=1.0)
+    assert decision(rival) == "hold"
+    assert decision(replace(rival, champion_graph_problem="its graph is not the one that was trained")) == "promote"
 
 
 def test_one_entry_adds_a_gate(monkeypatch):

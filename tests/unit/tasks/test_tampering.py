@@ -1,0 +1,105 @@
+"""Graphs that somebody changed in the lake or in MLflow: never run, named, and the other segments are not affected."""
+
+import shutil
+
+import pytest
+from changed import change_champions
+from shop import land_more_weeks, shop, train_all
+from tampering import tamper_artifact, tamper_table
+
+from domain.data.tables import CHALLENGERS, CHAMPIONS, PREDICTIONS, VERDICTS
+from domain.errors import RegistryError
+from tasks.pin import pin_segment
+from tasks.promote import current_release, promote_challengers
+from tasks.score import score_fleet
+
+AMBER, CITRA, LEVEL = "store=1/brand=amber", "store=1/brand=citra", "brand=amber"
+
+
+def predictions(run):
+    return run.table(PREDICTIONS).read().to_pandas().sort_values(["segment", "time"], ignore_index=True)
+
+
+def test_a_changed_champion_is_never_run_and_its_segment_is_named(trained, caplog):
+    run = trained.run()
+    score_fleet(run)
+    before = predictions(run)
+    shutil.rmtree(trained.folder / "lake" / "shop" / "predictions")
+    tamper_table(run, CHAMPIONS, AMBER)
+    run = trained.run("run-3")
+    score_fleet(run)
+    after = predictions(run)
+    hit = after.segment == AMBER
+    assert set(after[hit].fallback_level) == {"brand"}
+    assert after[hit].reason.str.contains("its graph is not the one that was trained: SHA-256").all()
+    assert f"fleet shop, {AMBER}: its champion is not run: its graph is not the one" in caplog.text
+    columns = ["segment", "time", "prediction", "lower", "upper", "fallback_level", "reason", "status"]
+    assert after[~hit][columns].equals(before[before.segment != AMBER][columns])
+
+
+def test_without_a_level_that_is_intact_the_last_value_stands_in(trained):
+    run = trained.run()
+    levels = run.table(CHAMPIONS).read(["segment", "level"]).to_pylist()
+    tamper_table(run, CHAMPIONS, AMBER, *(row["segment"] for row in levels if row["level"] != "segment"))
+    score_fleet(run)
+    rows = predictions(run)
+    rows = rows[rows.segment == AMBER]
+    assert set(rows.fallback_level) == {"naive"}
+    assert (rows.reason.str.count("its graph is not the one that was trained") == 3).all()
+
+
+def test_a_missing_digest_is_no_permission(trained):
+    run = trained.run()
+    change_champions(run, [AMBER], sha256=None)
+    score_fleet(run)
+    rows = predictions(run)
+    assert rows[rows.segment == AMBER].reason.str.contains("recorded none").all()
+
+
+def test_a_changed_challenger_is_neither_registered_nor_promoted(trained):
+    land_more_weeks(trained.folder)
+    run = trained.run(
+        "run-2", shop(gates={"baseline_tolerance": 10.0, "champion_tolerance": 10.0, "max_failed_share": 1})
+    )
+    train_all(run, trained.registry)
+    tamper_table(run, CHALLENGERS, AMBER)
+    assert promote_challengers(run).release == 2
+    champions = run.table(CHAMPIONS).read(where=lambda partition: partition["release"] == "2").to_pylist()
+    (kept,) = [row for row in champions if row["segment"] == AMBER]
+    assert kept["model_version"] == 1
+    verdicts = run.table(VERDICTS).read(where=lambda partition: partition["run_id"] == "run-2").to_pylist()
+    (graph,) = [row for row in verdicts if row["gate"] == "graph"]
+    assert (graph["segment"], graph["passed"], graph["decisive"]) == (AMBER, False, True)
+
+
+def test_a_changed_champion_does_not_stop_the_promotion_of_its_bucket(trained):
+    """Live rows call for a comparison on which the champion would be run."""
+    land_more_weeks(trained.folder, weeks=8)
+    gates = {"baseline_tolerance": 10.0, "champion_tolerance": 10.0, "min_live_rows": 1}
+    run = trained.run("run-2", shop(gates=gates))
+    train_all(run, trained.registry)
+    tamper_table(run, CHAMPIONS, AMBER)
+    promote_challengers(run)
+    champions = run.table(CHAMPIONS).read(where=lambda partition: partition["release"] == "2").to_pylist()
+    (row,) = [row for row in champions if row["segment"] == AMBER]
+    assert row["model_version"] == 2
+
+
+def test_a_pin_takes_the_registry_s_copy_where_the_lake_s_is_changed(trained):
+    run = trained.run()
+    graph = {row["segment"]: row["onnx"] for row in run.table(CHAMPIONS).read().to_pylist()}[AMBER]
+    tamper_table(run, CHAMPIONS, AMBER)
+    tamper_table(run, CHALLENGERS, AMBER)
+    pin_segment(run, trained.registry, AMBER, 1)
+    champions = run.table(CHAMPIONS).read(where=lambda partition: partition["release"] == "2").to_pylist()
+    assert {row["segment"]: row["onnx"] for row in champions}[AMBER] == graph
+
+
+def test_a_pin_refuses_a_version_that_is_changed_everywhere(trained):
+    run = trained.run()
+    tamper_table(run, CHAMPIONS, AMBER)
+    tamper_table(run, CHALLENGERS, AMBER)
+    tamper_artifact(trained.folder / "artifacts", "shop.1.amber")
+    with pytest.raises(RegistryError, match=r"shop\.1\.amber.* has SHA-256 .*, its tag says"):
+        pin_segment(run, trained.registry, AMBER, 1)
+    assert current_release(run) == 1
