@@ -127,13 +127,20 @@ def test_the_build_step_makes_a_wheel_with_all_code_and_the_command(stages, igno
 
 
 def test_volumes_of_the_compose_file_are_folders_that_the_user_may_write(stages):
-    made = re.search(r"install -d -o 10001 -g 10001 (.*)", " ".join(stages[-1].texts("RUN")))[1].split()
+    made = {
+        (owner, folder)
+        for owner, folders in re.findall(r"install -d -o (\d+) -g \d+ ([^&]*)", " ".join(stages[-1].texts("RUN")))
+        for folder in folders.split()
+    }
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
     ours = [service for service in compose["services"].values() if "build" in service]
-    volumes = [volume.split(":") for service in ours for volume in service.get("volumes", [])]
-    named = {target for source, target, *_ in volumes if not source.startswith(".")}
+    named = set()
+    for service in ours:
+        user = service.get("user", "10001:10001").partition(":")[0]
+        mounts = [volume.split(":") for volume in service.get("volumes", [])]
+        named |= {(user, target) for source, target, *mode in mounts if not source.startswith(".") and mode != ["ro"]}
     assert named
-    assert named <= set(made)
+    assert named <= made
 
 
 def test_files_that_services_are_told_of_are_in_the_image(stages, ignored, tmp_path):

@@ -83,7 +83,8 @@ def test_volumes_are_mounted_and_what_they_are_made_of_is_there(resources):
         mounted = {each["name"] for each in pod.container["volumeMounts"]}
         assert mounted == {each["name"] for each in pod.spec["volumes"]} | templates, pod.name
         for volume in pod.spec["volumes"]:
-            assert volume.get("secret", {}).get("secretName", "myriad-tls") == "myriad-tls"
+            certificates = "myriad-s3-tls" if pod.name == "s3" else "myriad-tls"
+            assert volume.get("secret", {}).get("secretName", certificates) == certificates
             if claim := volume.get("persistentVolumeClaim"):
                 assert ("PersistentVolumeClaim", claim["claimName"]) in resources
             if config := volume.get("configMap"):
@@ -192,6 +193,10 @@ def test_the_store_starts_as_in_the_compose_file(composed):
     assert pod.container["image"] == service.image
     ours, theirs = set(command(pod, {})), set(service.command)
     assert ours ^ theirs == {"-ip=127.0.0.1", "-ip=s3"}
+    variables = environment(pod, resources)
+    wanted = {name: value for name, value in service.environment.items() if "NOTIFICATION" not in name}
+    assert {name: variables.get(name) for name in wanted} == wanted
+    assert {"name": "tls", "mountPath": "/s3-tls", "readOnly": True} in pod.container["volumeMounts"]
 
 
 def test_the_postgres_image_is_that_of_the_compose_file(composed):
