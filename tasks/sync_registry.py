@@ -10,12 +10,14 @@ import pyarrow.dataset as ds
 
 from adapters.compute.progress import Progress, emit
 from adapters.registry import Batch, Registry, StoredVersion
+from domain.data.graph_digest import graph_failure
 from domain.data.model_record import ModelRecord
 from domain.data.tables import CHALLENGERS, CHAMPIONS, REGISTRATIONS
 from models.promotion.releases import Difference, DifferenceKind, SyncSummary
 from tasks.context import Run
 from tasks.registry_entries import model_entry
 from tasks.releases import ALIAS, champion_rows, of_current, revise_release
+from tasks.stored_graphs import changed_graphs, restore_graphs
 from tasks.workers.release import renumbering
 from tasks.workers.run_context import in_bucket
 
@@ -35,6 +37,7 @@ class _Model:
     fingerprint: str
     version: int
     bucket: int
+    sha256: str
 
     @property
     def key(self) -> Key:
@@ -52,25 +55,35 @@ def sync_registry(run: Run, registry: Registry, dry_run: bool = False) -> SyncSu
     lost is registered again, under its old number where the registry allows it. Where a number changed, registrations
     follow, and the release in force by a new release; older releases keep the numbers that predictions were made
     under, and get new ones when they are restored. Aliases come last. dry_run : only look.
+
+    Graphs are compared with their digests on both sides, and a changed one is restored from the other side. Nothing is
+    registered that nobody trained: where no intact copy exists, the model is named and left as it is.
     """
-    champions = champion_rows(run, ["segment", "model_name", "model_version", "fingerprint", "bucket"])
+    champions = champion_rows(run, ["segment", "model_name", "model_version", "fingerprint", "bucket", "sha256"])
     challengers = _challengers(run)
     models = _wanted(champions, challengers)
     names = sorted({model.name for model in models.values()})
     stored = _first(registry.stored(names))
     missing = [model for key, model in models.items() if key not in stored]
     lost = registry.incomplete([stored[key] for key in models if key in stored])
+    complete = stored.keys() - {(version.name, version.fingerprint) for version in lost}
+    altered = registry.altered({stored[key]: model.sha256 for key, model in models.items() if key in complete})
+    graphs = changed_graphs(run, registry, stored)
     versions = {key: version.version for key, version in stored.items()}
     if not dry_run:
+        restore_graphs(run, graphs)
         versions |= _register(run, registry, missing)
-        _put_back(run, registry, lost, models)
+        _put_back(run, registry, [*lost, *altered], models)
     changed = _correct_registrations(run, challengers, versions, dry_run)
     in_force = of_current(champions)
     release, renumbered = _correct_release(run, in_force, versions, dry_run)
     wrong, stray = _correct_aliases(run, registry, in_force, versions, dry_run)
     differences = (
+        _difference("changed_graphs", graphs.restorable),
+        _difference("lost_graphs", graphs.lost),
         _difference("missing_versions", [model.label for model in missing]),
         _difference("missing_files", [f"{version.name} {version.version}" for version in lost]),
+        _difference("changed_files", [f"{version.name} {version.version}" for version in altered]),
         _difference("changed_numbers", sorted({*changed, *renumbered})),
         _difference("wrong_aliases", wrong),
         _difference("stray_aliases", stray),
@@ -92,7 +105,7 @@ def _challengers(run: Run) -> list[dict[str, Any]]:
     """Challengers, each with the number that `registrations` has for it, or None."""
     known = run.table(REGISTRATIONS).read(["segment", "fingerprint", "model_version"]).to_pylist()
     numbers = {(row["segment"], row["fingerprint"]): row["model_version"] for row in known}
-    rows = run.table(CHALLENGERS).read(["segment", "model_name", "fingerprint", "bucket"]).to_pylist()
+    rows = run.table(CHALLENGERS).read(["segment", "model_name", "fingerprint", "bucket", "sha256"]).to_pylist()
     return [{**row, "model_version": numbers.get((row["segment"], row["fingerprint"]))} for row in rows]
 
 
@@ -102,7 +115,7 @@ def _wanted(champions: Sequence[Mapping[str, Any]], challengers: Sequence[Mappin
     for row in [*sorted(champions, key=lambda row: row["release"]), *challengers]:
         key = (row["model_name"], row["fingerprint"])
         number = row["model_version"] or (models[key].version if key in models else 0)
-        models[key] = _Model(row["segment"], *key, number, row["bucket"])
+        models[key] = _Model(row["segment"], *key, number, row["bucket"], row["sha256"] or "")
     # A model without a number is newer than all that have one.
     return dict(sorted(models.items(), key=lambda item: (item[1].name, item[1].version or float("inf"))))
 
@@ -113,7 +126,7 @@ def _first(stored: Sequence[StoredVersion]) -> dict[Key, StoredVersion]:
 
 
 def _records(run: Run, models: Sequence[_Model]) -> Iterator[tuple[int, dict[Key, ModelRecord]]]:
-    """The stored models in full, bucket by bucket."""
+    """The stored models in full, bucket by bucket; without those whose graph is not the one that was trained."""
     by_bucket: dict[int, list[_Model]] = defaultdict(list)
     for model in models:
         by_bucket[model.bucket].append(model)
@@ -123,7 +136,7 @@ def _records(run: Run, models: Sequence[_Model]) -> Iterator[tuple[int, dict[Key
         for spec in (CHAMPIONS, CHALLENGERS):
             for row in run.table(spec).read(where=in_bucket(bucket), rows=same).to_pylist():
                 key = (row["model_name"], row["fingerprint"])
-                if key in keys and key not in records:
+                if key in keys and key not in records and not graph_failure(row["onnx"], row["sha256"]):
                     records[key] = ModelRecord.from_row(row)
         yield bucket, records
         emit(Progress("registry", done, len(by_bucket)))

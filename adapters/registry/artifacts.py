@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,8 @@ from domain.errors import RegistryError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_REQUIRED = ("model.onnx", "MLmodel")
+_GRAPH = "model.onnx"
+_REQUIRED = (_GRAPH, "MLmodel")
 _CONCURRENT_LISTINGS = 16
 
 
@@ -43,8 +44,19 @@ class Artifacts:
         complete |= {version: _has_all(folder) for version, folder in local.items() if folder is not None}
         return [version for version in versions if not complete[version]]
 
+    def altered(self, versions: Mapping[StoredVersion, str]) -> list[StoredVersion]:
+        """Return the versions whose graph does not have the SHA-256 that is given with them."""
+
+        def digest(version: StoredVersion) -> str:
+            model = f"model {version.name!r} version {version.version}"
+            return hashlib.sha256(self._read(f"{version.source}/{_GRAPH}", model)).hexdigest()
+
+        with ThreadPoolExecutor(_CONCURRENT_LISTINGS) as pool:
+            digests = pool.map(digest, versions)
+            return [version for version, sha256 in zip(versions, digests, strict=True) if sha256 != versions[version]]
+
     def put_back(self, lost: Sequence[tuple[StoredVersion, ModelEntry]]) -> None:
-        """Write the missing files of these versions to the locations that the versions name."""
+        """Write the missing or altered files of these versions to the locations that the versions name."""
         folders: dict[str, list[ModelDirectory]] = defaultdict(list)
         for version, entry in lost:
             parent, _, name = version.source.rstrip("/").rpartition("/")

@@ -103,9 +103,9 @@ def local_path(uri: str) -> Path | None:
 
 
 def _is_complete(path: Path, content: bytes) -> bool:
-    """Return True if the file is complete: folders are named by content, and an incomplete file is shorter."""
+    """Whether the file has this content: it may be incomplete, or changed since it was written."""
     try:
-        return path.stat().st_size == len(content)
+        return path.read_bytes() == content
     except FileNotFoundError:
         return False
 

@@ -211,8 +211,13 @@ class Registry:
         with domain_errors(f"cannot look for the files of {len(versions)} models"):
             return self._connection.artifacts.incomplete(versions)
 
+    def altered(self, versions: Mapping[StoredVersion, str]) -> list[StoredVersion]:
+        """Return the versions whose graph does not have the SHA-256 that is given with them; their files must exist."""
+        with domain_errors(f"cannot compare the files of {len(versions)} models"):
+            return self._connection.artifacts.altered(versions)
+
     def put_back(self, lost: Sequence[tuple[StoredVersion, ModelEntry]]) -> None:
-        """Restore the missing files of versions."""
+        """Restore the missing or altered files of versions."""
         with domain_errors(f"cannot put the files of {len(lost)} models back"):
             self._connection.artifacts.put_back(lost)
 

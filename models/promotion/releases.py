@@ -6,7 +6,16 @@ from typing import Literal
 
 __all__ = ["Difference", "DifferenceKind", "PinSummary", "PinnedSegment", "SyncSummary"]
 
-DifferenceKind = Literal["missing_versions", "missing_files", "changed_numbers", "wrong_aliases", "stray_aliases"]
+DifferenceKind = Literal[
+    "changed_graphs",
+    "lost_graphs",
+    "missing_versions",
+    "missing_files",
+    "changed_files",
+    "changed_numbers",
+    "wrong_aliases",
+    "stray_aliases",
+]
 
 
 @dataclass(frozen=True)

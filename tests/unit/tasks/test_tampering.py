@@ -5,13 +5,19 @@ import shutil
 import pytest
 from changed import change_champions
 from shop import land_more_weeks, shop, train_all
-from tampering import tamper_artifact, tamper_table
+from tampering import changed, tamper_artifact, tamper_table
 
-from domain.data.tables import CHALLENGERS, CHAMPIONS, PREDICTIONS, VERDICTS
+from adapters.registry import Registry
+from domain.data.tables import CHALLENGERS, CHAMPIONS, PREDICTIONS, REGISTRATIONS, VERDICTS
 from domain.errors import RegistryError
+from tasks.ingest import ingest_files
+from tasks.partition import partition_observations
 from tasks.pin import pin_segment
 from tasks.promote import current_release, promote_challengers
+from tasks.register import register_challengers
 from tasks.score import score_fleet
+from tasks.sync_registry import sync_registry
+from tasks.train import train_challengers
 
 AMBER, CITRA, LEVEL = "store=1/brand=amber", "store=1/brand=citra", "brand=amber"
 
@@ -103,3 +109,77 @@ def test_a_pin_refuses_a_version_that_is_changed_everywhere(trained):
     with pytest.raises(RegistryError, match=r"shop\.1\.amber.* has SHA-256 .*, its tag says"):
         pin_segment(run, trained.registry, AMBER, 1)
     assert current_release(run) == 1
+
+
+def stored_graphs(run):
+    """Graph by table, release, segment."""
+    return {
+        (spec.name, row.get("release"), row["segment"]): row["onnx"]
+        for spec in (CHAMPIONS, CHALLENGERS)
+        for row in run.table(spec).read().to_pylist()
+    }
+
+
+def named(summary):
+    return {difference.kind: difference.names for difference in summary.differences}
+
+
+def test_sync_restores_a_changed_champion_from_the_lake_under_its_release(trained):
+    run = trained.run()
+    before = stored_graphs(run)
+    tamper_table(run, CHAMPIONS, AMBER, LEVEL)
+    expected = {"changed_graphs": ("shop.1.amber of store=1/brand=amber", "shop.fallback.brand-amber of brand=amber")}
+    assert named(sync_registry(run, trained.registry, dry_run=True)) == expected
+    assert stored_graphs(run) != before
+    assert named(sync_registry(run, trained.registry)) == expected
+    assert stored_graphs(run) == before
+    assert current_release(run) == 1
+    assert named(sync_registry(run, trained.registry)) == {}
+
+
+def test_sync_restores_a_graph_that_is_changed_in_the_whole_lake_from_the_registry(trained):
+    run = trained.run()
+    before = stored_graphs(run)
+    tamper_table(run, CHAMPIONS, AMBER)
+    tamper_table(run, CHALLENGERS, AMBER, CITRA)
+    names = ("shop.1.amber of store=1/brand=amber", "shop.1.citra of store=1/brand=citra")
+    assert named(sync_registry(run, trained.registry)) == {"changed_graphs": names}
+    assert stored_graphs(run) == before
+
+
+def test_sync_restores_a_changed_artifact_from_the_lake(trained):
+    run = trained.run()
+    paths = tamper_artifact(trained.folder / "artifacts", "shop.1.amber")
+    graph = stored_graphs(run)["champions", 1, AMBER]
+    assert named(sync_registry(run, trained.registry, dry_run=True)) == {"changed_files": ("shop.1.amber 1",)}
+    assert [path.read_bytes() for path in paths] == [changed(graph)]
+    assert named(sync_registry(run, trained.registry)) == {"changed_files": ("shop.1.amber 1",)}
+    assert [path.read_bytes() for path in paths] == [graph]
+    assert named(sync_registry(run, trained.registry)) == {}
+
+
+def test_a_graph_that_is_changed_everywhere_is_named_and_nothing_is_made_of_it(trained, tmp_path):
+    run = trained.run()
+    tamper_table(run, CHAMPIONS, AMBER)
+    tamper_table(run, CHALLENGERS, AMBER)
+    (path,) = tamper_artifact(trained.folder / "artifacts", "shop.1.amber")
+    before, artifact = stored_graphs(run), path.read_bytes()
+    expected = {"lost_graphs": ("shop.1.amber of store=1/brand=amber",), "changed_files": ("shop.1.amber 1",)}
+    assert named(sync_registry(run, trained.registry)) == expected
+    assert (stored_graphs(run), path.read_bytes()) == (before, artifact)
+    empty = Registry(f"sqlite:///{tmp_path}/empty.db", str(tmp_path / "artifacts-new"))
+    sync_registry(run, empty)
+    assert "shop.1.amber" not in empty.versions(["shop.1.amber", "shop.1.citra"])
+
+
+def test_a_changed_challenger_is_not_registered(trained):
+    land_more_weeks(trained.folder)
+    run = trained.run("run-2")
+    ingest_files(run, "observations", run.fleet.source)
+    partition_observations(run)
+    train_challengers(run)
+    tamper_table(run, CHALLENGERS, AMBER)
+    register_challengers(run, trained.registry)
+    numbers = {row["segment"]: row["model_version"] for row in run.table(REGISTRATIONS).read().to_pylist()}
+    assert AMBER not in numbers
+    assert numbers[CITRA] == 2
