@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from adapters.health import probes
+from adapters.health.models import models
 from adapters.settings import Settings
 from domain.checks.health import Check
 from domain.errors import MyriadError
@@ -18,6 +19,7 @@ _PROBES: tuple[tuple[str, Probe], ...] = (
     ("packages", probes.packages),
     ("lake", probes.lake),
     ("registry", probes.registry),
+    ("models", models),
     ("prefect", probes.prefect),
     ("workers", probes.workers),
     ("telemetry", probes.telemetry),

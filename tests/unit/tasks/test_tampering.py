@@ -7,7 +7,9 @@ from changed import change_champions
 from shop import land_more_weeks, shop, train_all
 from tampering import changed, tamper_artifact, tamper_table
 
+from adapters.health.models import models
 from adapters.registry import Registry
+from adapters.settings import Settings
 from domain.data.tables import CHALLENGERS, CHAMPIONS, PREDICTIONS, REGISTRATIONS, VERDICTS
 from domain.errors import RegistryError
 from tasks.ingest import ingest_files
@@ -183,3 +185,41 @@ def test_a_changed_challenger_is_not_registered(trained):
     numbers = {row["segment"]: row["model_version"] for row in run.table(REGISTRATIONS).read().to_pylist()}
     assert AMBER not in numbers
     assert numbers[CITRA] == 2
+
+
+@pytest.fixture
+def doctor(trained):
+    """Checks of the models, by name: verdict, found, way out."""
+    settings = Settings(
+        home=trained.folder,
+        lake="lake",
+        tracking_uri=trained.registry.tracking_uri,
+        artifact_root=trained.registry.artifact_root,
+    )
+    return lambda: {check.name: (check.verdict, check.found, check.way_out) for check in models(settings)}
+
+
+def test_the_doctor_is_content_with_untouched_models(doctor):
+    assert doctor() == {
+        "shop in the lake": ("ok", "10 graphs as trained", ""),
+        "shop in MLflow": ("ok", "10 graphs as trained", ""),
+    }
+
+
+def test_the_doctor_names_changed_models_on_either_side(trained, doctor):
+    run = trained.run()
+    tamper_table(run, CHAMPIONS, AMBER)
+    tamper_artifact(trained.folder / "artifacts", "shop.1.citra")
+    way_out = "they are not run; restore them: myriad registry sync shop"
+    found = "1 of 10 graphs are not those that were trained: "
+    assert doctor() == {
+        "shop in the lake": ("failed", f"{found}shop.1.amber of {AMBER}", way_out),
+        "shop in MLflow": ("failed", f"{found}shop.1.citra version 1", way_out),
+    }
+    sync_registry(run, trained.registry)
+    assert {verdict for verdict, _, _ in doctor().values()} == {"ok"}
+
+
+def test_the_doctor_says_how_many_models_it_had_no_time_for(doctor, monkeypatch):
+    monkeypatch.setattr("adapters.health.models._LIMIT_S", -1.0)
+    assert doctor()["shop in the lake"][1].startswith("0 graphs as trained, 10 not compared within")
