@@ -18,6 +18,7 @@ import pyarrow.fs as pafs
 from botocore.exceptions import BotoCoreError
 from fsspec.spec import AbstractFileSystem
 
+from adapters.lake.local_files import check_location, open_regular
 from domain.errors import SourceError
 
 __all__ = [
@@ -122,6 +123,9 @@ def files_below(uri: str) -> list[RawFile]:
 
 def _listing(filesystem: AbstractFileSystem, path: str) -> tuple[str, Mapping[str, Mapping[str, object]]]:
     """Return the literal part of a path, and the entries below it by name."""
+    if "s3" not in filesystem.protocol:
+        # What a folder elsewhere contains is not to be told either.
+        check_location(re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0] if _is_glob(path) else path)
     # Real names first: `sales[1].csv` is a file, not a pattern.
     if filesystem.isdir(path):
         return path, filesystem.find(path, detail=True)
@@ -129,6 +133,10 @@ def _listing(filesystem: AbstractFileSystem, path: str) -> tuple[str, Mapping[st
         return path, {path: filesystem.info(path)}
     root = re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0]
     return root, filesystem.glob(path, detail=True)
+
+
+def _is_glob(path: str) -> bool:
+    return bool(re.search(r"[*?\[]", path)) and not Path(path).exists()
 
 
 def _hidden(name: str, root: str) -> bool:
@@ -151,9 +159,9 @@ def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> Raw
 
 
 def open_file(uri: str) -> BinaryIO:
-    """Open a file as a binary stream."""
+    """Open a file as a binary stream; a local one as `open_regular` does."""
     filesystem, path = split_uri(uri, Path("/"))
-    return cast("BinaryIO", filesystem.open(path, "rb"))
+    return cast("BinaryIO", filesystem.open(path, "rb")) if "s3" in filesystem.protocol else open_regular(path)
 
 
 def digest(uri: str) -> str:

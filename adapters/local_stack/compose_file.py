@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
+from domain.config.yaml_text import parse_yaml
 from domain.errors import SettingsError
 
 __all__ = ["Condition", "Health", "Service", "Volume", "read_compose"]
@@ -79,7 +80,7 @@ def read_compose(file: Path, variables: Mapping[str, str]) -> list[Service]:
     Raises SettingsError that names all missing variables, or an unsupported key.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = parse_yaml(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as exc:
         raise SettingsError(f"{file}: cannot be read: {exc}") from exc
     missing: dict[str, str] = {}

@@ -15,6 +15,7 @@ from adapters.registry.direct_access import DirectAccess
 from adapters.registry.mlflow_client import is_error
 from adapters.registry.mlmodel import RECORD_KEY, ModelDirectory, model_directory, write_directories
 from adapters.registry.types import FetchedModel, ModelEntry, StoredVersion
+from domain.config.yaml_text import parse_yaml
 from domain.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _GRAPH = "model.onnx"
 _REQUIRED = (_GRAPH, "MLmodel")
 _CONCURRENT_LISTINGS = 16
+_MLMODEL_BYTES = 16 << 20
 
 
 class Artifacts:
@@ -83,7 +85,10 @@ class Artifacts:
             raise RegistryError(
                 f"{model}: the graph at {version.source} has SHA-256 {digest}, its tag says {expected!r}"
             )
-        metadata = yaml.safe_load(mlmodel).get("metadata") or {}
+        try:
+            metadata = parse_yaml(mlmodel.decode(), _MLMODEL_BYTES).get("metadata") or {}
+        except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as exc:
+            raise RegistryError(f"{model}: its file MLmodel at {version.source} cannot be read: {exc}") from exc
         return FetchedModel(onnx, str(metadata.get(RECORD_KEY, "")))
 
     def _is_complete(self, source: str) -> bool:

@@ -1,30 +1,17 @@
 """Fleet files on disk."""
 
-from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from adapters.lake.local_files import open_regular
 from adapters.lake.table import Lake
 from domain.config.fleet import Fleet, parse_fleet
+from domain.config.yaml_text import MOST_BYTES, parse_yaml
 from domain.data.segment_search import suggest_closest
-from domain.errors import FleetError, UnknownNameError
+from domain.errors import FleetError, SourceError, UnknownNameError
 
 __all__ = ["file_of", "known_fleet", "load_fleet"]
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuse repeated keys: YAML would silently take the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names: set[str] = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in names:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{name}' occurs twice", key.start_mark)
-            names.add(name)
-        return super().construct_mapping(node, deep)
 
 
 def load_fleet(reference: str, home: Path) -> Fleet:
@@ -38,13 +25,18 @@ def load_fleet(reference: str, home: Path) -> Fleet:
     if not path.suffix:
         path = home / "fleets" / f"{reference}.yaml"
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_regular(str(path)) as stream:
+            start = stream.read(MOST_BYTES + 1)
+        # What is cut off may be half a character, and is refused for its size below.
+        text = start.decode("utf-8", errors="strict" if len(start) <= MOST_BYTES else "replace")
     except OSError as exc:
         raise FleetError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+    except SourceError as exc:
+        raise FleetError(str(exc)) from exc
     except UnicodeDecodeError as exc:
         raise FleetError(f"{path}: cannot be read: it is not UTF-8 text ({exc.reason} at byte {exc.start})") from exc
     try:
-        content = yaml.load(text, _UniqueKeys)  # noqa: S506 - a SafeLoader
+        content = parse_yaml(text)
     except yaml.YAMLError as exc:
         raise FleetError(f"{path}: not valid YAML: {exc}") from exc
     return parse_fleet(content, str(path.relative_to(home) if path.is_relative_to(home) else path))
