@@ -24,6 +24,7 @@ __all__ = [
     "RunId",
     "ScoredRelease",
     "SegmentKey",
+    "WithinFolders",
     "WorkerCount",
 ]
 
@@ -70,6 +71,10 @@ PastDate = Annotated[
 InputFiles = Annotated[
     list[str] | None,
     _shown("Inputs", "Files, folders or globs to score instead of the fleet's own source; default: the source."),
+]
+WithinFolders = Annotated[
+    list[str] | None,
+    _shown("Within", "Folders that input must lie in, after links are resolved; default: anywhere."),
 ]
 RejectedShare = Annotated[
     float,

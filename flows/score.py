@@ -21,6 +21,7 @@ from flows.parameters import (
     RejectedShare,
     RunId,
     ScoredRelease,
+    WithinFolders,
     WorkerCount,
 )
 from flows.session import Session, open_session, run_name
@@ -51,6 +52,7 @@ def score(
     workers: WorkerCount = None,
     concurrency: BucketsAtOnce = None,
     output: OutputFile = None,
+    within: WithinFolders = None,
 ) -> ScoreSummary:
     """Load new scoring input and score it with `release`, by default the one in force; or forecast a past date.
 
@@ -61,7 +63,8 @@ def score(
         progress_artifacts(whole.run.fleet.name),
     ):
         session = _limited(whole, [limit for limit in (workers, concurrency) if limit is not None])
-        context = session.run.context
+        context = replace(session.run.context, roots=tuple(within or ()))
+        session = replace(session, run=Run(context, session.run.workers))
         heartbeats = heartbeat(context.lake, context.fleet.name, run_id) if run_id else nullcontext()
         with heartbeats:
             moment = past_moments(session.run, as_of)[0] if as_of else None

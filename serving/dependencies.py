@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from adapters.gateway.store import GatewayStore
 from adapters.gateway.webhook_client import check_secret
 from adapters.lake.table import Lake
 from adapters.orchestration.flow_runs import FlowRuns
+from adapters.sources.precheck import input_roots
 from domain.config.fleet import Fleet
-from domain.gateway.jobs import source_root
 from serving.background.job_reconciler import JobReconciler
 from serving.background.webhook_dispatcher import WebhookDispatcher
 from serving.problem_details import ProblemError
@@ -71,15 +70,12 @@ class Dependencies:
 
     def roots_of(self, fleet: Fleet) -> list[str]:
         """Places that a job of this fleet may read from."""
-        return self._allowed([*self.roots, *([source_root(fleet.score.source.path)] if fleet.score else [])])
+        source = fleet.score.source.path if fleet.score else None
+        return input_roots(self.roots, source, self.home, local=self.local)
 
     def output_roots(self) -> list[str]:
         """Places that a job may write to."""
-        return self._allowed(self.outputs)
-
-    def _allowed(self, roots: Sequence[str]) -> list[str]:
-        every = [self._absolute(root) for root in roots if root]
-        return [root for root in every if self.local or root.startswith("s3://")]
+        return input_roots(self.outputs, None, self.home, local=self.local)
 
     def secret_of(self, hook: str) -> str | None:
         """The secret of a hook's sender, from the environment. Raises SettingsError for one that cannot be used."""
@@ -93,8 +89,3 @@ class Dependencies:
     def secret_name(hook: str) -> str:
         """The variable that has it."""
         return f"MYRIAD_HOOK_SECRET_{re.sub('[^A-Z0-9]', '_', hook.upper())}"
-
-    def _absolute(self, root: str) -> str:
-        if "://" in root:
-            return root.removeprefix("file://")
-        return str((self.home / root).resolve())

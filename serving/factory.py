@@ -28,7 +28,7 @@ def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
     return Dependencies(
         store=store,
         runs=runs,
-        reconciler=JobReconciler(store, runs, lake, settings.home.resolve()),
+        reconciler=JobReconciler(store, runs, lake, settings.home.resolve(), roots=_list(settings.gateway_roots)),
         dispatcher=WebhookDispatcher(store, send, secret, hosts),
         lake=lake,
         home=settings.home.resolve(),

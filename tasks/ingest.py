@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from adapters.lake.files import RawFile, list_files
+from adapters.lake.local_files import confined_to
 from adapters.lake.table import StagedFile, Table
 from domain.config.fleet import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed
@@ -96,7 +97,8 @@ def _listed(run: Run, paths: Sequence[str]) -> tuple[list[RawFile], list[str]]:
     files, missing = dict[str, RawFile](), list[str]()
     for path in paths:
         try:
-            files |= {file.uri: file for file in list_files(path, run.context.home)}
+            with confined_to(run.context.roots):
+                files |= {file.uri: file for file in list_files(path, run.context.home)}
         except SourceError as exc:
             missing.append(str(exc))
     return list(files.values()), missing

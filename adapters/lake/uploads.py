@@ -9,7 +9,7 @@ from adapters.lake.files import STORAGE_ERRORS, file_sizes, put_path
 from adapters.lake.table import Lake
 from domain.errors import LakeError, RequestError
 
-__all__ = ["SCHEME", "Uploaded", "check_name", "keep_upload", "place_of"]
+__all__ = ["SCHEME", "Uploaded", "check_name", "keep_upload", "place_of", "uploads_of"]
 
 SCHEME = "upload://"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}(\.csv|\.csv\.gz|\.parquet|\.pq)")
@@ -43,7 +43,7 @@ def keep_upload(lake: Lake, fleet: str, name: str, content: Path) -> Uploaded:
     check_name(name)
     with content.open("rb") as stream:
         sha = hashlib.file_digest(stream, "sha256").hexdigest()
-    root, size = f"{lake.folder(fleet)}/_uploads/{sha}", content.stat().st_size
+    root, size = f"{uploads_of(lake, fleet)}/{sha}", content.stat().st_size
     try:
         if file_sizes(root, [name]) != [size]:
             put_path(root, name, content)
@@ -52,9 +52,14 @@ def keep_upload(lake: Lake, fleet: str, name: str, content: Path) -> Uploaded:
     return Uploaded(f"{SCHEME}{sha}/{name}", size, sha)
 
 
+def uploads_of(lake: Lake, fleet: str) -> str:
+    """Return the folder of a fleet's uploads."""
+    return f"{lake.folder(fleet)}/_uploads"
+
+
 def place_of(lake: Lake, fleet: str, uri: str) -> str:
     """Where an upload lies. Raises RequestError for an address that no upload has."""
     found = _ADDRESS.fullmatch(uri)
     if found is None:
         raise RequestError(f"{uri}: not the address of an upload, which is {SCHEME}SHA256/NAME")
-    return f"{lake.folder(fleet)}/_uploads/{found['sha']}/{found['name']}"
+    return f"{uploads_of(lake, fleet)}/{found['sha']}/{found['name']}"

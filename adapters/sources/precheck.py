@@ -5,29 +5,50 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from adapters.lake.files import list_files
+from adapters.lake.local_files import confined_to
 from adapters.sources.reader import column_names
 from domain.config.fleet import Fleet, Source
+from domain.data.shown import shown_names
 from domain.errors import SourceError
+from domain.gateway.jobs import source_root
 
-__all__ = ["refusals"]
+__all__ = ["input_roots", "refusals"]
 
 _AT_ONCE = 16
 
 
-def refusals(places: Sequence[str], fleet: Fleet, source: Source, home: Path) -> dict[int, str]:
+def input_roots(roots: Sequence[str], source: str | None, home: Path, *, local: bool) -> list[str]:
+    """Return the absolute folders that a job may use: those of the gateway, and that of its fleet's source.
+
+    local : whether they may be on this machine.
+    """
+    literal = [*roots, *([source_root(source)] if source else [])]
+    every = [_absolute(root, home) for root in literal if root]
+    return [root for root in every if local or root.startswith("s3://")]
+
+
+def _absolute(root: str, home: Path) -> str:
+    return root.removeprefix("file://") if "://" in root else str((home / root).resolve())
+
+
+def refusals(
+    places: Sequence[str], fleet: Fleet, source: Source, home: Path, roots: Sequence[str] = ()
+) -> dict[int, str]:
     """Reasons to refuse files, by their position: missing, unreadable, or without a column that the fleet needs.
 
+    roots : folders that local files must lie in after links are resolved.
     A store that does not answer is not the fault of a file: its files pass, and the run reports the error.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        reasons = pool.map(lambda place: _refusal(place, fleet, source, home), places)
+        reasons = pool.map(lambda place: _refusal(place, fleet, source, home, roots), places)
         return {position: reason for position, reason in enumerate(reasons) if reason}
 
 
-def _refusal(place: str, fleet: Fleet, source: Source, home: Path) -> str:
+def _refusal(place: str, fleet: Fleet, source: Source, home: Path, roots: Sequence[str]) -> str:
     try:
-        first = list_files(place, home)[0]
-        present = column_names(first.uri, source)
+        with confined_to(roots):
+            first = list_files(place, home)[0]
+            present = column_names(first.uri, source)
     except SourceError as exc:
         cause = exc.__cause__
         unreachable = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
@@ -35,4 +56,4 @@ def _refusal(place: str, fleet: Fleet, source: Source, home: Path) -> str:
     missing = [name for name in fleet.columns if name not in present and name != fleet.target.column]
     if not missing:
         return ""
-    return f"{first.uri}: no column {', '.join(missing)}; the file has {', '.join(present)}"
+    return f"{first.uri}: no column {', '.join(missing)}; the file has {shown_names(present)}"

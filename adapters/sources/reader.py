@@ -19,12 +19,15 @@ import pyarrow.parquet as pq
 
 from adapters.lake.files import STORAGE_ERRORS, open_file
 from domain.config.fleet import Source
+from domain.data.shown import shown, shown_names
 from domain.errors import SourceError
 
 __all__ = ["Chunk", "column_names", "head_rows", "read_chunks"]
 
 CHUNK_ROWS = 1_000_000
 _BLOCK_BYTES = 64 << 20
+_MOST_CAUSE = 300
+"""Characters of another library's error, which may quote the file."""
 _THOUSANDS = r"^\s*[+-]?\d{1,3}(\.\d{3})+(,\d*)?\s*$"
 
 
@@ -121,7 +124,7 @@ def _with_decimal_point(table: pa.Table, source: Source, numbers: Collection[str
 def _check_columns(uri: str, present: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> None:
     missing = [name for name in required if name not in present]
     if missing:
-        raise SourceError(f"{uri}: no column {', '.join(missing)}; the file has {', '.join(present)}")
+        raise SourceError(f"{uri}: no column {', '.join(missing)}; the file has {shown_names(present)}")
     repeated = [name for name, count in Counter(present).items() if count > 1 and name in {*required, *optional}]
     if repeated:
         raise SourceError(f"{uri}: column {', '.join(repeated)} is there more than once; rename all but one")
@@ -141,7 +144,7 @@ def _read_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (*STORAGE_ERRORS, EOFError, zlib.error, csv.Error, pa.ArrowException) as exc:
-        raise SourceError(f"{uri}: cannot be read: {exc}") from exc
+        raise SourceError(f"{uri}: cannot be read: {shown(str(exc), _MOST_CAUSE)}") from exc
 
 
 @dataclass
@@ -235,7 +238,7 @@ def _parquet_chunks(uri: str, requested: Sequence[str]) -> Iterator[Chunk]:
         names = file.schema_arrow.names
         columns = [name for name in names if name in requested]
         if not columns:
-            raise SourceError(f"{uri}: none of the columns {', '.join(requested)}; the file has {', '.join(names)}")
+            raise SourceError(f"{uri}: none of the columns {', '.join(requested)}; the file has {shown_names(names)}")
         start = 0
         for batch in file.iter_batches(CHUNK_ROWS, columns=columns):
             yield Chunk(pa.Table.from_batches([batch]), np.arange(start, start + batch.num_rows))

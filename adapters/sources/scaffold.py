@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import yaml
 
 from adapters.lake.files import STORAGE_ERRORS, RawFile, list_files, open_file, replacing
 from adapters.sources.reader import column_names, head_rows
 from adapters.sources.sampling import HEAD_ROWS, Limits, SampledRows, check_fleet, spread_evenly
 from domain.checks.findings import Findings
 from domain.config.fleet import Source, parse_fleet
+from domain.config.yaml_text import parse_yaml
+from domain.data.shown import shown_names
 from domain.errors import FleetError, SourceError
 from domain.scaffold.csv_dialect import sniff_dialect, sniff_encoding
 from domain.scaffold.fleet_scaffold import scaffold_fleet
@@ -63,7 +64,7 @@ def scaffold_file(
     table, profile = _read(source, files, Limits())
     scaffold = scaffold_fleet(table, profile, options, name)
     text = render_scaffold(scaffold)
-    fleet = parse_fleet(yaml.safe_load(text), str(path))
+    fleet = parse_fleet(parse_yaml(text), str(path))
     findings = check_fleet(fleet, home, workers)
     if findings.errors:
         errors = "\n".join(f"  {p.key}: {p.message}" for p in findings.problems if p.severity == "error")
@@ -125,8 +126,8 @@ def _source(path: str, files: Sequence[RawFile]) -> Source:
     if not dialect.names:
         raise SourceError(f"{uri}: the file is empty")
     if not dialect.header:
-        shown = ", ".join(dialect.names[:5])
-        raise SourceError(f"{uri}: the first row ({shown}) looks like data; add a row with the column names")
+        first_row = shown_names(dialect.names[:5])
+        raise SourceError(f"{uri}: the first row ({first_row}) looks like data; add a row with the column names")
     tabs = uri.lower().removesuffix(".gz").endswith(".tsv")
     delimiter = "," if tabs and dialect.delimiter == "\t" else dialect.delimiter
     return Source(path=path, delimiter=delimiter, decimal=dialect.decimal, encoding=encoding)

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from domain.checks.findings import ColumnFacts, FileColumns, Problem, Role
 from domain.config.fleet import Fleet
+from domain.data.shown import shown_names
 from domain.data.tables import category_column, feature_column
 from domain.reporting.formatting import format_number
 
@@ -68,7 +69,7 @@ def missing_column_problems(files: Sequence[FileColumns], fleet: Fleet, role: Ro
         yield Problem(
             "error",
             key,
-            f"no column {name!r} in {place} ({lacking[0].name}); {hint}the file has {', '.join(present)}",
+            f"no column {name!r} in {place} ({lacking[0].name}); {hint}the file has {shown_names(present)}",
         )
 
 

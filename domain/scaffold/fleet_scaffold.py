@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from domain.config.task_types import ForecastTask
+from domain.data.shown import shown_names
 from domain.errors import SourceError
 from domain.scaffold.columns import Column, profile_columns
 from domain.scaffold.forecast import scaffold_forecast
@@ -103,7 +104,8 @@ def _check_options(columns: Sequence[Column], profile: SourceProfile, options: U
         if name not in names:
             near = difflib.get_close_matches(name.lower(), [other.lower() for other in names], n=1)
             hint = next((f"did you mean {other!r}? " for other in names if near and other.lower() == near[0]), "")
-            raise SourceError(f"{profile.path}: {option} {name}: no such column; {hint}the file has {', '.join(names)}")
+            present = f"{hint}the file has {shown_names(names)}"
+            raise SourceError(f"{profile.path}: {option} {name}: no such column; {present}")
     if options.horizon is not None and not options.allows(ForecastTask):
         raise SourceError(
             f"--horizon {options.horizon}: task regression has no horizon; leave it out or use --task forecast"

@@ -17,11 +17,12 @@ from adapters.gateway.records import JobRecord, new_job
 from adapters.gateway.store import GatewayStore
 from adapters.lake.job_results import last_heartbeat, read_job_result
 from adapters.lake.table import Lake
-from adapters.lake.uploads import SCHEME, place_of
+from adapters.lake.uploads import SCHEME, place_of, uploads_of
 from adapters.orchestration.flow_runs import RunState
 from adapters.sources.fleet_files import load_fleet
 from adapters.sources.new_files import new_files
-from domain.errors import GatewayError, MyriadError, OrchestratorError, UnknownNameError
+from adapters.sources.precheck import input_roots
+from domain.errors import FleetError, GatewayError, MyriadError, OrchestratorError, UnknownNameError
 from domain.gateway.file_events import FileEvent, wanted
 from domain.gateway.job_result import job_result_json
 from domain.gateway.jobs import MOST_INPUTS, BatchDeployment, JobRequest
@@ -61,8 +62,17 @@ class Runs(Protocol):
 class JobReconciler:
     """Drives every unfinished job towards its end, one step at a time."""
 
-    def __init__(self, store: GatewayStore, runs: Runs, lake: Lake, home: Path, poll_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        store: GatewayStore,
+        runs: Runs,
+        lake: Lake,
+        home: Path,
+        poll_s: float = 1.0,
+        roots: Sequence[str] = (),
+    ) -> None:
         self._store, self._runs, self._lake, self._home, self._poll_s = store, runs, lake, home, poll_s
+        self._roots = tuple(roots)
         self._relay = EventRelay(store, lake)
         self._swept: dict[str, datetime] = {}
         self._forget_at = _NEVER
@@ -195,6 +205,11 @@ class JobReconciler:
         settings = job.settings
         parameters: dict[str, Any] = {"run_id": job.id, "release": settings.get("release")}
         parameters["inputs"] = [self._place(job.fleet, uri) for uri in job.request.inputs] or None
+        try:
+            parameters["within"] = self._within(job.fleet)
+        except FleetError as exc:
+            self._store.jobs.change(job, state="failed", reason=str(exc), finished_at=now)
+            return
         parameters["max_rejected_share"] = settings.get("max_rejected_share", 1.0)
         more = {name: settings.get(name) for name in ("workers", "concurrency")}
         more["output"] = job.request.output.place(job.id)
@@ -206,6 +221,13 @@ class JobReconciler:
             self._store.jobs.change(job, state="failed", reason=str(exc), finished_at=now)
             return
         self._store.jobs.change(job, flow_run_id=run)
+
+    def _within(self, fleet: str) -> list[str]:
+        """Return the folders that the run may read from: what was checked may have become a link since."""
+        rule = load_fleet(fleet, self._home).score
+        source = rule.source.path if rule else None
+        local = "://" not in self._lake.uri
+        return [*input_roots(self._roots, source, self._home, local=local), uploads_of(self._lake, fleet)]
 
     def _place(self, fleet: str, uri: str) -> str:
         return place_of(self._lake, fleet, uri) if uri.startswith(SCHEME) else uri

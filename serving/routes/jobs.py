@@ -11,7 +11,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from adapters.gateway.records import JobRecord, new_job
-from adapters.lake.uploads import SCHEME, check_name, keep_upload, place_of
+from adapters.lake.uploads import SCHEME, check_name, keep_upload, place_of, uploads_of
 from adapters.queries.export import Format
 from adapters.queries.job_output import write_output
 from adapters.sources.fleet_files import load_fleet
@@ -196,7 +196,8 @@ def _placed(deps: Dependencies, fleet: Fleet, job: JobRecord) -> None:
             places.append(place_of(deps.lake, fleet.name, uri) if sent else check_place(uri, deps.roots_of(fleet)))
         except RequestError as exc:
             raise ProblemError(422, f"body.inputs.{number}: {exc}", f"body.inputs.{number}") from exc
-    wrong = refusals(places, fleet, fleet.score.source, deps.home) if fleet.score and places else {}
+    roots = [*deps.roots_of(fleet), uploads_of(deps.lake, fleet.name)]
+    wrong = refusals(places, fleet, fleet.score.source, deps.home, roots) if fleet.score and places else {}
     if wrong:
         addresses = job.request.inputs  # The location of uploads is internal.
         reasons = {number: reason.replace(places[number], addresses[number]) for number, reason in wrong.items()}

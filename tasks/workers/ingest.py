@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from adapters.lake.files import STORAGE_ERRORS, RawFile, digest, held_still
+from adapters.lake.local_files import confined_to
 from adapters.lake.table import StagedFile
 from adapters.sources.reader import read_chunks
 from domain.config.fleet import Fleet, Source
@@ -72,7 +73,7 @@ def ingest_file(context: RunContext, role: Role, source: Source, file: RawFile) 
     """Read and validate one file; a file that cannot be read is a receipt with an error, not an exception."""
     input_id = ""
     try:
-        with held_still(file.uri):
+        with confined_to(context.roots), held_still(file.uri):
             input_id = digest(file.uri) + reading(context.fleet, role, source)
             return _ingest(context, role, source, file, input_id)
     except SourceError as exc:

@@ -22,6 +22,7 @@ class RunContext:
     """One run of a fleet against a lake. run_id names it in every table that it writes.
 
     snapshots : table -> the version to read; of other tables the newest.
+    roots : folders that raw files must lie in after links are resolved, for runs that others ask for; none: anywhere.
     """
 
     fleet: Fleet
@@ -29,6 +30,7 @@ class RunContext:
     run_id: str
     home: Path
     snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    roots: tuple[str, ...] = ()
 
     def table(self, spec: TableSpec) -> Table:
         return self.lake.table(self.fleet.name, spec, self.snapshots.get(spec.name))

@@ -101,7 +101,7 @@ def gateway(folder, limits=None, database=None):
         content = fleet.model_dump(mode="json", exclude_defaults=True)
         (folder / "fleets" / f"{fleet.name}.yaml").write_text(json.dumps(content))
     store, runs, lake = GatewayStore(database or f"sqlite:///{folder}/gateway.db"), Runs(), Lake(str(folder / "lake"))
-    reconciler = JobReconciler(store, runs, lake, folder)
+    reconciler = JobReconciler(store, runs, lake, folder, roots=("extra",))
     reconciler.start = reconciler.stop = lambda: None
     sent = []
 

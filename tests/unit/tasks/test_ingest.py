@@ -3,6 +3,7 @@
 import gzip
 import os
 import uuid
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import fsspec
@@ -522,3 +523,16 @@ def test_the_whole_path_works_with_input_and_lake_on_s3(s3, fleet, workers, tmp_
     summary = partition_observations(run)
     assert (summary.segments, summary.accepted, summary.rejected) == (3, 7, 0)
     assert_balanced(run)
+
+
+def test_a_run_for_others_reads_nothing_outside_its_folders(run):
+    put(run, "a.csv", lines("s1"))
+    outside = run.context.home / "elsewhere.csv"
+    outside.write_text(HEADER + lines("s2"))
+    (run.context.home / "in" / "b.csv").symlink_to(outside)
+    confined = Run(replace(run.context, roots=(str(run.context.home / "in"),)), run.workers)
+    receipt = ingest(confined)
+    assert (receipt.read, len(receipt.refused)) == (3, 1)
+    assert "b.csv: leads to a place outside the allowed folders" in receipt.refused[0]
+    # Its owner may read it.
+    assert ingest(run).read == 3

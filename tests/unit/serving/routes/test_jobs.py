@@ -98,7 +98,10 @@ def test_a_job_is_taken_in_run_and_told_with_its_counts(client, made):
     made.reconciler.step(now())
     ((label, parameters),) = made.runs.started.values()
     assert label == "score/rides"
-    assert parameters == {"run_id": job["id"], "release": 3, "inputs": inputs, "max_rejected_share": 0.2}
+    home = made.app.state.services.home
+    within = [str(home / name) for name in ("extra", "today", "lake/rides/_uploads")]
+    asked = {"run_id": job["id"], "release": 3, "inputs": inputs, "max_rejected_share": 0.2}
+    assert parameters == {**asked, "within": within}
     made.runs.become("running")
     made.reconciler.step(now())
     running = client.get(f"{JOBS}/{job['id']}").json()
@@ -478,3 +481,27 @@ def test_a_body_that_is_no_json_or_of_another_type_is_told(client):
     for body in (b"{", b"\xff\xfe"):
         problem(client.post(JOBS, content=body, headers={"Content-Type": "application/json"}), 422)
     problem(client.post(JOBS, content=b"inputs=x", headers={"Content-Type": "text/plain"}), 422)
+
+
+@pytest.mark.parametrize("target", ["/proc/self/environ", "secrets/key.csv", "/dev/zero"])
+def test_a_link_out_of_the_input_folder_is_refused_and_nothing_behind_it_is_told(client, made, tmp_path, target):
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "key.csv").write_text("MYRIAD_WEBHOOK_SECRET=whsec_abc,b\n1,2\n")
+    link = tmp_path / "today" / "env.csv"
+    link.symlink_to(tmp_path / target)
+    (tmp_path / "today" / "folder").symlink_to(tmp_path / "secrets")
+    for name in ("env.csv", "folder", "folder/key.csv"):
+        asked = {"inputs": [str(made.app.state.services.home / "today" / name)]}
+        answer = client.post(JOBS, json=asked)
+        (reason,) = (error["detail"] for error in problem(answer, 422)["errors"])
+        assert "outside the allowed folders" in reason or "file system of the kernel" in reason
+        assert not {"MYRIAD_WEBHOOK_SECRET", "whsec", "PATH="} & set(answer.text.replace("=", " ").split())
+        assert "key.csv" not in answer.text or name.endswith("key.csv")
+
+
+def test_a_header_is_told_in_short(client, made, tmp_path):
+    (tmp_path / "today" / "wide.csv").write_text("\x1b[31m," + ",".join(f"column{n}" for n in range(1000)) + "\n")
+    answer = client.post(JOBS, json={"inputs": [str(made.app.state.services.home / "today" / "wide.csv")]})
+    assert len(answer.text) < 1_000
+    assert "\\\\x1b[31m" in answer.text
+    assert "more" in answer.text
