@@ -29,6 +29,11 @@ _OF_CONTAINERS = {
     "read_only",
     "tmpfs",
     "deploy",
+    "mem_limit",
+    "networks",
+    "network_mode",
+    "pids_limit",
+    "shm_size",
     "stop_grace_period",
 }
 _KNOWN = {"image", "entrypoint", "command", "environment", "volumes", "ports", "healthcheck", "depends_on", "restart"}

@@ -69,7 +69,7 @@ def test_all_secrets_that_are_missing_are_named_with_the_way_out(compose):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("restart: always", "restart: always\n    networks: [x]", "service base: networks is not supported"),
+        ("restart: always", "restart: always\n    privileged: true", "service base: privileged is not supported"),
         ('["CMD", "ready"', '["CMD-SHELL", "ready"', "only CMD is supported"),
         ("    user: nobody", "    depends_on: {web: {condition: service_started}}", "services wait for each other"),
         ("services:", "services: [", "cannot be read"),
