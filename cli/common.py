@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from cli.views.console import print_error
 from domain.errors import (
     FleetError,
     MyriadError,
@@ -44,13 +45,13 @@ def report_errors() -> Iterator[None]:
     try:
         yield
     except MyriadError as exc:
-        typer.secho(str(exc), fg=typer.colors.RED, err=True)
+        print_error(str(exc))
         raise typer.Exit(2 if isinstance(exc, INPUT_ERRORS) else 1) from exc
     except Exception as exc:
         message = _prefect_message(exc)
         if message is None:
             raise
-        typer.secho(message, fg=typer.colors.RED, err=True)
+        print_error(message)
         raise typer.Exit(1) from exc
 
 

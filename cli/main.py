@@ -75,6 +75,9 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
+    from cli.views.console import guard_output
+
+    guard_output()
     # Imported on demand, since it would slow down every `--help`.
     if Path(".env").is_file():
         from adapters.settings import load_environment

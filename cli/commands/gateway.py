@@ -72,6 +72,7 @@ def serve(
             ssl_keyfile=key,
             access_log=False,
             server_header=False,
+            use_colors=False,  # the guarded streams would show the codes
             log_level="warning",
             **proxies,
         )

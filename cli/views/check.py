@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Iterator
 
-from rich.console import Console
 from rich.text import Text
 
+from cli.views.console import SafeConsole
 from cli.views.tables import Section, print_json, print_sections
 from domain.checks.findings import ColumnFacts, Estimate, Findings, Role, SegmentFacts, SourceFacts, WindowFacts
 from domain.reporting.formatting import format_bytes, format_count, format_duration, format_number, format_percent
+from domain.reporting.printable import printable
 
 __all__ = ["print_findings"]
 
@@ -22,11 +23,11 @@ def print_findings(findings: Findings, *, as_json: bool) -> None:
         print_json(findings)
         return
     print_sections(_sections(findings))
-    console = Console(highlight=False)
+    console = SafeConsole(highlight=False)
     for problem in findings.problems:
         if sys.stdout.isatty():
             severity = Text(f"{problem.severity:<8}", style=_COLORS[problem.severity])
-            console.print(severity, Text(f"{problem.key}: {problem.message}"))
+            console.print(severity, Text(printable(f"{problem.key}: {problem.message}")))
         else:
             print(f"{problem.severity}: {problem.key}: {problem.message}")
     print(_verdict(findings))

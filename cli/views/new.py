@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from adapters.sources.scaffold import WrittenScaffold
+from cli.views.console import SafeConsole
 from domain.reporting.formatting import format_bytes, format_duration
+from domain.reporting.printable import printable
 
 __all__ = ["print_scaffold"]
 
@@ -21,16 +22,16 @@ def print_scaffold(written: WrittenScaffold, home: Path, *, as_json: bool) -> No
     if as_json:
         print(json.dumps(_document(written, path, next_commands), indent=2, ensure_ascii=False))
         return
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(f"wrote {path}", "bold"))
+    console = SafeConsole(highlight=False, soft_wrap=True)
+    console.print(Text(printable(f"wrote {path}"), "bold"))
     for choice in written.scaffold.choices:
-        console.print(Text(f"  {choice.key:<12}"), Text(choice.value, "" if choice.sure else "yellow"))
+        console.print(Text(f"  {choice.key:<12}"), Text(printable(choice.value), "" if choice.sure else "yellow"))
     for choice in written.scaffold.open:
-        console.print(Text("review:", "yellow"), Text(f"{choice.key}: {choice.comment}"))
+        console.print(Text("review:", "yellow"), Text(printable(f"{choice.key}: {choice.comment}")))
     for problem in written.findings.problems:
-        console.print(Text("warning:", "yellow"), Text(f"{problem.key}: {problem.message}"))
+        console.print(Text("warning:", "yellow"), Text(printable(f"{problem.key}: {problem.message}")))
     console.print(Text(_estimate(written)))
-    console.print(Text("next:  " + "\n       ".join(next_commands)))
+    console.print(Text(printable("next:  " + "\n       ".join(next_commands))))
 
 
 def _estimate(written: WrittenScaffold) -> str:

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
 from adapters.compute.progress import Progress, subscribed
+from cli.views.console import SafeConsole
 from domain.reporting.formatting import format_bytes, format_duration
+from domain.reporting.printable import printable
 
 __all__ = ["display_progress", "print_summary"]
 
@@ -36,7 +37,7 @@ def display_progress() -> Iterator[None]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )
-    with Bars(*columns, console=Console()) as bars, subscribed(_Bars(bars)):
+    with Bars(*columns, console=SafeConsole()) as bars, subscribed(_Bars(bars)):
         yield
 
 
@@ -67,7 +68,7 @@ class _Bars:
             self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=None, note="")
         task = self._tasks[progress.stage]
         if progress.note:
-            self._bars.update(task, note=progress.note)
+            self._bars.update(task, note=printable(progress.note))
         if progress.total:
             self._bars.update(task, completed=progress.done, total=progress.total)
 
@@ -75,7 +76,7 @@ class _Bars:
 def print_summary(summary: Path) -> None:
     """Print the figures of a run from its JSON summary."""
     content = json.loads(summary.read_text(encoding="utf-8"))
-    table = Table(title=f"{content['fleet']}  run {content['run_id']}", show_header=False, title_justify="left")
+    table = Table(title=Text(f"{content['fleet']}  run {content['run_id']}"), show_header=False, title_justify="left")
     table.add_column(justify="left", style="bold")
     table.add_column(justify="left")
     rows, metric = content["rows"], content["metric"]
@@ -86,15 +87,15 @@ def print_summary(summary: Path) -> None:
     if refused := content["files"]["refused"]:
         lines = [f"{len(refused):,} of {content['files']['found']:,}", *refused[:_MAX_REFUSED]]
         lines += [f"and {len(refused) - _MAX_REFUSED:,} more, see the report"] if len(refused) > _MAX_REFUSED else []
-        table.add_row(Text("files refused", "bold red"), Text("\n".join(lines), "red"))
+        table.add_row(Text("files refused", "bold red"), Text(printable("\n".join(lines)), "red"))
     table.add_row("segments", f"{content['segments']:,}: {outcomes}")
     table.add_row(
         "models", f"{content['registered']:,} registered, {content['promoted']:,} promoted, {content['held']:,} held"
     )
     if content["held"]:
-        table.add_row("why held", f"myriad status {content['fleet']} --segments --held")
+        table.add_row("why held", Text(f"myriad status {content['fleet']} --segments --held"))
     reason = content["config"].get("promotion", "")
-    table.add_row("release", f"{content['release'] or 'none'}{f': {reason}' if reason else ''}")
+    table.add_row("release", Text(f"{content['release'] or 'none'}{f': {printable(reason)}' if reason else ''}"))
     table.add_row("predictions", f"{content['predictions']:,}")
     table.add_row(f"backtest {metric['name']}", _against(metric))
     if metric["test"]:
@@ -105,8 +106,8 @@ def print_summary(summary: Path) -> None:
     table.add_row("time", f"{seconds:.1f} s, peak memory {content['peak_rss_bytes'] / 2**30:.2f} GiB")
     if estimate := _estimate(content.get("against_estimate", {})):
         table.add_row("estimated", estimate)
-    table.add_row("report", str(summary.with_suffix(".html")))
-    Console().print(table)
+    table.add_row("report", Text(str(summary.with_suffix(".html"))))
+    SafeConsole().print(table)
 
 
 def _estimate(figures: Mapping[str, Mapping[str, float]]) -> str:
