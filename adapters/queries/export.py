@@ -19,6 +19,7 @@ from adapters.queries.current_forecasts import current_forecasts
 from adapters.queries.fleet_tables import FleetTables
 from domain.config.fleet import Fleet
 from domain.data.flatten import split_segments, to_csv_values
+from domain.data.formula_cells import escape_formulas
 from domain.data.tables import (
     ACCURACY,
     CHAMPIONS,
@@ -79,6 +80,7 @@ def export_table(
     form: Format | None = None,
     release: int | None = None,
     segment: str | None = None,
+    exact: bool = False,
 ) -> ExportResult:
     """Write a table to a file, or to FOLDER/NAME.FORMAT; an existing file is replaced once the new one is complete.
 
@@ -87,6 +89,7 @@ def export_table(
     to : local path (relative to `home`) or s3:// uri.
     form : default: that of the file name; csv for a folder.
     release, segment : filters for rows of one release, or with one segment key.
+    exact : write text to CSV as it is, also where a spreadsheet would read it as a formula.
 
     Raises
     ------
@@ -105,6 +108,7 @@ def export_table(
         for part in _parts(tables, name, spec, condition, release, segment):
             table = split_segments(part, fleet.segment_by)
             table = to_csv_values(table) if form == "csv" else table
+            table = escape_formulas(table) if form == "csv" and not exact else table
             if writer is None:
                 schema, writer = table.schema, stack.enter_context(table_writer(local, path, form, table.schema))
             if table.num_rows:

@@ -10,6 +10,7 @@ from adapters.lake.table import Lake
 from adapters.queries.export import Format, table_writer
 from domain.config.fleet import Fleet
 from domain.data.flatten import split_segments, to_csv_values
+from domain.data.formula_cells import escape_formulas
 from domain.data.parts import input_part
 from domain.data.tables import PREDICTIONS
 from domain.errors import UnknownNameError
@@ -20,8 +21,12 @@ __all__ = ["FORMATS", "write_output"]
 FORMATS: tuple[Format, ...] = ("csv", "parquet")
 
 
-def write_output(lake: Lake, fleet: Fleet, result: JobResult, form: Format, path: Path) -> int:
+def write_output(
+    lake: Lake, fleet: Fleet, result: JobResult, form: Format, path: Path, *, for_people: bool = False
+) -> int:
     """Write the predictions of a job to a local file, and return their number.
+
+    for_people : in CSV, mark text that a spreadsheet would read as a formula. Programs get every text as it is.
 
     A job with inputs covers all predictions of those inputs, whichever run made them; a job without inputs covers
     those that its run committed.
@@ -32,9 +37,10 @@ def write_output(lake: Lake, fleet: Fleet, result: JobResult, form: Format, path
         Newer forecasts have replaced some of them since.
     """
     rows, schema = 0, None
-    with table_writer(path, path.name, form, _shaped(PREDICTIONS.schema.empty_table(), fleet, form).schema) as writer:
+    empty = PREDICTIONS.schema.empty_table()
+    with table_writer(path, path.name, form, _shaped(empty, fleet, form, for_people).schema) as writer:
         for part in _parts(lake, result):
-            table = _shaped(part, fleet, form)
+            table = _shaped(part, fleet, form, for_people)
             schema = schema or table.schema
             writer.write_table(table.cast(schema))
             rows += table.num_rows
@@ -49,9 +55,12 @@ def write_output(lake: Lake, fleet: Fleet, result: JobResult, form: Format, path
     return rows
 
 
-def _shaped(part: pa.Table, fleet: Fleet, form: Format) -> pa.Table:
+def _shaped(part: pa.Table, fleet: Fleet, form: Format, for_people: bool) -> pa.Table:
     table = split_segments(part, fleet.segment_by)
-    return to_csv_values(table) if form == "csv" else table
+    if form == "csv":
+        table = to_csv_values(table)
+        return escape_formulas(table) if for_people else table
+    return table
 
 
 def _parts(lake: Lake, result: JobResult) -> Iterator[pa.Table]:

@@ -155,12 +155,16 @@ def export(
     segment: Annotated[
         str | None, typer.Option(help="Export only this segment.", autocompletion=complete_segment)
     ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Write text to CSV as it is, also where a spreadsheet would run it.")
+    ] = False,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a table to a CSV or Parquet file, with one column per part of the segment key.
 
-    `forecasts` are the current ones: those of the release in force from the newest row of each segment.
+    `forecasts` are the current ones: those of the release in force from the newest row of each segment. In CSV, text
+    that a spreadsheet would read as a formula gets an apostrophe in front; for programs: --exact, or Parquet.
 
     Example: myriad export m3 forecasts --to forecasts.csv
     """
@@ -173,7 +177,9 @@ def export(
         definition = load_fleet(fleet, settings.home)
         tables, _ = tables_of(settings, fleet)
         key = None if segment is None else resolve_segment(tables, [segment], fleet)
-        result = export_table(tables, definition, table, to, settings.home, form=form, release=release, segment=key)
+        result = export_table(
+            tables, definition, table, to, settings.home, form=form, release=release, segment=key, exact=exact
+        )
         print_result(result, lambda it: typer.echo(f"{it.rows:,} rows of {it.table}: {it.path}"), as_json)
 
 

@@ -47,6 +47,8 @@ _FILE = {
     "description": "Content of the file.",
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
+_EXACT = "-exact"
+"""End of the format in the token of a link whose CSV is not escaped for spreadsheets."""
 _MEDIA = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 _LONGEST_LINK_S = 7 * 86_400
 Reader = Annotated[Client, Depends(allow("read"))]
@@ -290,12 +292,17 @@ def create_link(
     client: Reader,
     form: Annotated[Literal["csv", "parquet"], Query(alias="format")] = "csv",
     expires_in: Annotated[int, Query(ge=1, le=_LONGEST_LINK_S, description="Lifetime in seconds.")] = 3600,
+    formulas: Annotated[
+        Literal["escaped", "exact"],
+        Query(description="`escaped`: in CSV, text that a spreadsheet would run gets an apostrophe in front."),
+    ] = "escaped",
 ) -> Link:
     """Create a link to the output that requires no key until it expires."""
     _completed(_job(deps, endpoint, job))
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=expires_in)
     deps.store.audit.record(client.name, "link.create", job, {"expires_at": end.isoformat()})
-    return Link(url=f"/v1/links/{deps.signer.sign(job, form, int(end.timestamp()))}", expires_at=end)
+    signed_form = f"{form}{_EXACT}" if formulas == "exact" else form
+    return Link(url=f"/v1/links/{deps.signer.sign(job, signed_form, int(end.timestamp()))}", expires_at=end)
 
 
 @links.get(
@@ -311,7 +318,8 @@ def follow_link(token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")],
     record = deps.store.jobs.get(job_id)
     if record is None:
         raise ProblemError(404, f"job {job_id}: there is none")
-    return _output(deps, record, "parquet" if form == "parquet" else "csv")
+    plain: Format = "parquet" if form.removesuffix(_EXACT) == "parquet" else "csv"
+    return _output(deps, record, plain, for_people=not form.endswith(_EXACT))
 
 
 @router.post("/{endpoint}/uploads", status_code=201, openapi_extra={"requestBody": _FILE})
@@ -360,14 +368,14 @@ def _completed(job: JobRecord) -> JobRecord:
     return job
 
 
-def _output(deps: Dependencies, job: JobRecord, form: Format) -> FileResponse:
+def _output(deps: Dependencies, job: JobRecord, form: Format, *, for_people: bool = False) -> FileResponse:
     account = parse_job_result(_completed(job).account or "")
     if account is None:
         raise ProblemError(404, f"job {job.id}: the account of its run cannot be read")
     folder = tempfile.TemporaryDirectory(prefix="myriad-output-")
     path = FilePath(folder.name) / f"{job.id}.{form}"
     try:
-        write_output(deps.lake, load_fleet(job.fleet, deps.home), account, form, path)
+        write_output(deps.lake, load_fleet(job.fleet, deps.home), account, form, path, for_people=for_people)
     except BaseException:
         folder.cleanup()
         raise

@@ -1,5 +1,6 @@
 """Export: tables of the lake as CSV and Parquet files, whole or not at all."""
 
+import csv
 import gzip
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ import pytest
 from adapters.lake.table import Lake
 from adapters.queries.export import EXPORTABLE_TABLES, export_table
 from adapters.queries.fleet_tables import FleetTables
+from domain.data.segments import segment_key
 from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, QUARANTINE, observations
 from domain.errors import LakeError, RequestError
 
@@ -94,6 +96,23 @@ def test_parquet_keeps_types_and_bytes_and_csv_leaves_bytes_out(export, tmp_path
     assert table["onnx"].to_pylist() == [b"graph"] * 4
     assert table.schema.field("cutoff").type == pa.timestamp("us", tz="UTC")
     assert "onnx" not in export("champions", "champions.csv").columns
+
+
+FORMULA = '=HYPERLINK("http://x","y")'
+
+
+@pytest.mark.parametrize(("options", "cell"), [({}, f"'{FORMULA}"), ({"exact": True}, FORMULA)])
+def test_text_that_a_spreadsheet_would_run_is_marked_unless_the_exact_text_is_asked_for(
+    export, tables, tmp_path, options, cell
+):
+    key = segment_key({"store": "-5", "brand": FORMULA})
+    stage(tables, PREDICTIONS, forecasts(key, 3, 2, prediction=-1.5, reason="@SUM(1)"), part="bucket-7")
+    export("predictions", "all.csv", segment=key, **options)
+    (row, _) = csv.DictReader((tmp_path / "all.csv").read_text().splitlines())
+    assert (row["brand"], row["store"], row["prediction"]) == (cell, "-5", "-1.5")
+    assert row["reason"] == ("@SUM(1)" if options else "'@SUM(1)")
+    export("predictions", "all.parquet", segment=key)
+    assert pq.read_table(tmp_path / "all.parquet")["brand"].to_pylist() == [FORMULA] * 2
 
 
 def test_rows_are_chosen_by_release_and_segment(export, tmp_path):

@@ -452,6 +452,15 @@ def test_output_is_loaded_and_a_signed_link_needs_no_key_until_it_expires(client
     assert pq.read_table(pa.BufferReader(parquet.content)).num_rows == 9
     link = client.post(f"{JOBS}/{job['id']}/links?expires_in=60").json()
     assert made.nobody.get(link["url"]).text == answer.text
+    hostile = pa.array(["city=%3D1+1/route=a"] * 9)
+    table.replace([table.stage(rows.set_column(0, "segment", hostile), part="input-abc")], lambda file: True)
+    escaped = made.nobody.get(link["url"]).text.splitlines()[1]
+    exact = client.post(f"{JOBS}/{job['id']}/links?formulas=exact").json()
+    assert made.nobody.get(exact["url"]).text == client.get(f"{JOBS}/{job['id']}/output").text
+    assert made.nobody.get(exact["url"]).headers["content-type"] == "text/csv; charset=utf-8"
+    assert ('"\'=1+1"' in escaped, '"=1+1"' in made.nobody.get(exact["url"]).text) == (True, True)
+    columns = client.post(f"{JOBS}/{job['id']}/links?formulas=exact&format=parquet").json()
+    assert pq.read_table(pa.BufferReader(made.nobody.get(columns["url"]).content)).num_rows == 9
     forged = link["url"][:-2] + ("AA" if not link["url"].endswith("AA") else "BB")
     problem(made.nobody.get(forged), 404)
     signer = made.app.state.services.signer
