@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from adapters.health import probes
 from adapters.health.models import models
+from adapters.health.security import SECURITY_PROBES
 from adapters.settings import Settings
 from domain.checks.health import Check
 from domain.errors import MyriadError
@@ -26,13 +27,17 @@ _PROBES: tuple[tuple[str, Probe], ...] = (
 )
 
 
-def examine(settings: Settings, limit_s: float = _LIMIT_S) -> list[Check]:
-    """Return the checks by part, in a fixed order; parts are independent and limited to `limit_s` seconds together."""
+def examine(settings: Settings, limit_s: float = _LIMIT_S, *, security: bool = False) -> list[Check]:
+    """Return the checks by part, in a fixed order; parts are independent and limited to `limit_s` seconds together.
+
+    security : look for what is open that should not be, instead of whether every part can be used.
+    """
+    selected = SECURITY_PROBES if security else _PROBES
     answers: queue.Queue[tuple[str, Check | None]] = queue.Queue()
-    for part, probe in _PROBES:
+    for part, probe in selected:
         # Daemon threads: a hanging probe must not block the exit of the process.
         threading.Thread(target=_collect, args=(part, probe, settings, answers), name=part, daemon=True).start()
-    checks: dict[str, list[Check]] = {part: [] for part, _ in _PROBES}
+    checks: dict[str, list[Check]] = {part: [] for part, _ in selected}
     missing, end = set(checks), time.monotonic() + limit_s
     while missing:
         try:

@@ -183,10 +183,17 @@ def export(
         print_result(result, lambda it: typer.echo(f"{it.rows:,} rows of {it.table}: {it.path}"), as_json)
 
 
-def doctor(lake: LakePath = None, as_json: AsJson = False) -> None:
+def doctor(
+    security: Annotated[
+        bool, typer.Option("--security", help="Check files, secrets, ports and encryption of this machine instead.")
+    ] = False,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
     """Check every part of the set-up (packages, lake, registry, Prefect, workers), with a remedy for each failure.
 
-    Writes a small object to the lake and deletes it. Exits with code 1 if a check failed.
+    Writes a small object to the lake and deletes it; with --security it writes nothing and calls no server. Exits with
+    code 1 if a check failed.
 
     Example: myriad doctor
     """
@@ -197,7 +204,7 @@ def doctor(lake: LakePath = None, as_json: AsJson = False) -> None:
 
     with report_errors():
         quiet_telemetry()
-        checks = examine(settings_of(lake))
+        checks = examine(settings_of(lake), security=security)
         print_result(checks, print_checks, as_json)
     if counts(checks)["failed"]:
         raise typer.Exit(1)
