@@ -7,7 +7,7 @@ from typing import Literal
 from adapters.gateway.store import GatewayStore
 from domain.data.segment_search import suggest_closest
 from domain.errors import RequestError, UnknownNameError
-from domain.gateway.api_keys import Key, Scope, make_key
+from domain.gateway.api_keys import Key, Scope, check_client_name, make_key
 
 __all__ = ["create_key", "revoke_key", "rotate_key"]
 
@@ -18,19 +18,28 @@ _SLOTS: tuple[Slot, Slot] = ("primary", "secondary")
 def create_key(
     store: GatewayStore, client: str, scopes: Sequence[Scope], endpoints: Sequence[str], days: int | None
 ) -> tuple[str, Key]:
-    """The first key of a client; its text, which is kept nowhere, and what is kept of it.
+    """Create the first key of a client; return its text, which is kept nowhere, and its record.
 
-    Raises RequestError if the client has one already.
+    Raises
+    ------
+    RequestError
+        If the client has a key already, or the name cannot be used.
     """
+    check_client_name(client)
     if _held(store, client):
         raise RequestError(f"client {client} has a key; `myriad keys rotate {client}` makes a second one")
     return _add(store, client, "primary", tuple(scopes), tuple(endpoints), days)
 
 
 def rotate_key(store: GatewayStore, client: str, days: int | None) -> tuple[str, Key]:
-    """A second key with the rights of the first, which stays until it is revoked: nobody is locked out meanwhile.
+    """Create a second key with the rights of the first, which stays valid until it is revoked.
 
-    Raises UnknownNameError if the client has no key, RequestError if it has two.
+    Raises
+    ------
+    UnknownNameError
+        If the client has no key.
+    RequestError
+        If it has two.
     """
     held = _held(store, client)
     if not held:
@@ -44,7 +53,7 @@ def rotate_key(store: GatewayStore, client: str, days: int | None) -> tuple[str,
 
 
 def revoke_key(store: GatewayStore, prefix: str) -> None:
-    """End a key at once. Raises UnknownNameError if there is none that holds."""
+    """Revoke a key with immediate effect; raise UnknownNameError if no valid key has this prefix."""
     if not store.keys.revoke(prefix):
         raise UnknownNameError(f"key {prefix}: there is none that holds; `myriad keys list` shows them")
     store.audit.record("cli", "key.revoke", prefix)

@@ -1,4 +1,4 @@
-"""Tokens of an identity provider (JWT): what the gateway asks of them, and what they allow."""
+"""Tokens of an identity provider (JWT): the rules that they must follow, and the rights that they grant."""
 
 import hashlib
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.errors import RequestError
-from domain.gateway.api_keys import SCOPES, Scope
+from domain.gateway.api_keys import JWT_PREFIX, MAX_NAME, SCOPES, Scope
 
 __all__ = ["ALGORITHMS", "TokenRights", "TokenRules", "looks_like_token", "rights_of"]
 
@@ -18,15 +18,15 @@ ALGORITHMS: Mapping[str, tuple[str, ...]] = {
 }
 """By type of key. None with a shared secret: whoever can check such a signature can make it."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
 class TokenRules:
-    """issuer, audience : what `iss` and `aud` must be. leeway_s : by how much clocks may differ.
+    """Rules for the tokens of one issuer.
 
-    scope_claim : has scopes, as a text with spaces or a list; those that begin with `scope_prefix` are ours.
-    endpoint_claim : a list of endpoints that the token is for; without it: all.
+    issuer, audience : required values of `iss` and `aud`. leeway_s : allowed difference of clocks.
+    scope_claim : holds scopes, as a text with spaces or a list; those that begin with `scope_prefix` are ours.
+    endpoint_claim : a list of endpoints that the token is limited to; without it: all.
     """
 
     issuer: str
@@ -39,7 +39,7 @@ class TokenRules:
 
 @dataclass(frozen=True)
 class TokenRights:
-    """Whose token it is, and what it allows. endpoints : none means all."""
+    """Client and rights of a token. endpoints : none means all."""
 
     client: str
     scopes: tuple[Scope, ...]
@@ -47,18 +47,23 @@ class TokenRights:
 
 
 def looks_like_token(text: str) -> bool:
-    """Whether a text has the three parts of a signed token; keys of our own have no dots."""
+    """Tell a signed token by its three parts; keys of our own have no dots."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def rights_of(claims: Mapping[str, Any], rules: TokenRules) -> TokenRights:
-    """What the claims of a token whose signature holds allow.
+    """Return the rights of a token whose signature holds.
 
-    Raises RequestError for claims of a form that nobody can have meant.
+    Raises
+    ------
+    RequestError
+        For claims whose form has no meaning, such as a list for `sub`.
     """
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject:
-        raise RequestError("token: `sub` is missing: whose token is it?")
+        raise RequestError("token: `sub` is missing, or not a text")
+    if any("\ud800" <= character <= "\udfff" for character in subject):
+        raise RequestError("token: `sub` is not valid Unicode: it has half a surrogate pair")
     scopes = _texts(claims.get(rules.scope_claim, ""), rules.scope_claim)
     ours = {text.removeprefix(rules.scope_prefix) for text in scopes if text.startswith(rules.scope_prefix)}
     endpoints = claims.get(rules.endpoint_claim)
@@ -77,8 +82,8 @@ def _texts(value: object, claim: str) -> tuple[str, ...]:
 
 
 def _name(subject: str) -> str:
-    """Of the client, as the database and the audit keep it; no key can have the same, since theirs have no colon."""
-    name = f"jwt:{subject}"
-    if len(name) <= _LONGEST_NAME and name.isprintable():
+    """Name of the client in the database and the audit; no key can have the same, since theirs have no such prefix."""
+    name = f"{JWT_PREFIX}{subject}"
+    if len(name) <= MAX_NAME and name.isprintable():
         return name
-    return f"jwt:{hashlib.blake2b(subject.encode(), digest_size=16).hexdigest()}"
+    return f"{JWT_PREFIX}{hashlib.blake2b(subject.encode(), digest_size=16).hexdigest()}"

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
@@ -180,6 +182,73 @@ def test_a_provider_that_is_away_locks_nobody_out_whose_key_is_known(issuer):
     assert tokens.rights(token()).client == "jwt:alice"
     with pytest.raises(GatewayError, match="status 500"):
         TokenVerifier(RULES, issuer.url).rights(token())
+
+
+@pytest.fixture
+def silent():
+    """The address of a provider that takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/keys"
+
+
+def test_a_silent_provider_holds_nobody_up_for_long(silent):
+    tokens = TokenVerifier(RULES, silent)
+    tokens.start()
+    begun = time.monotonic()
+    with ThreadPoolExecutor(30) as pool:
+        refusals = [pool.submit(tokens.rights, text) for text in ["a.b.c", token()] * 30]
+        kinds = {type(refusal.exception()) for refusal in refusals}
+    assert kinds == {RequestError, GatewayError}
+    assert time.monotonic() - begun < 2.5
+
+
+def test_a_failed_fetch_is_remembered(issuer):
+    issuer.status, clock = 500, SimpleNamespace(now=0.0)
+    tokens = TokenVerifier(RULES, issuer.url, lambda: clock.now)
+    for _ in range(5):
+        with pytest.raises(GatewayError, match="status 500"):
+            tokens.rights(token())
+    assert issuer.asked == 1
+    issuer.status, clock.now = 200, 31.0
+    assert tokens.rights(token()).client == "jwt:alice"
+
+
+def weak_keys():
+    weak = rsa.generate_private_key(65537, 1024).public_key()
+    yield json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(weak)) | {"kid": "weak"}
+    point = ec.generate_private_key(ec.SECP256K1()).public_key()
+    yield json.loads(jwt.algorithms.ECAlgorithm.to_jwk(point)) | {"kid": "weak"}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_weak_keys_are_not_used_and_spoil_no_others(tmp_path, number):
+    weak, place = list(weak_keys())[number], tmp_path / "keys.json"
+    place.write_text(json.dumps({"keys": [weak]}))
+    with pytest.raises(GatewayError, match=r"RSA with 1024 bits|curve secp256k1"):
+        TokenVerifier(RULES, str(place)).rights(token())
+    place.write_text(json.dumps({"keys": [weak, *json.loads(key_set("ec"))["keys"]]}))
+    verifier = TokenVerifier(RULES, str(place))
+    assert verifier.rights(token("ec")).client == "jwt:alice"
+    with pytest.raises(RequestError, match="none of the issuer's"):
+        verifier.rights(token(kid="weak"))
+
+
+@pytest.mark.parametrize("subject", ["\ud800", "", 7, ["alice"], None])
+def test_a_subject_that_is_no_text_is_refused(subject):
+    with pytest.raises(RequestError, match="`sub`"):
+        rights_of({"sub": subject}, RULES)
+
+
+@pytest.mark.parametrize(("part", "content"), [("head", "[" * 5000), ("head", '"a"'), ("body", '{"exp": 1e400}')])
+def test_contents_that_the_library_does_not_expect_are_refused(made, part, content):
+    head, body, mark = token().split(".")
+    text = base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+    refused(ask(made, f"{text}.{body}.{mark}" if part == "head" else f"{head}.{text}.{mark}"), "token: ")
+
+
+def test_a_signed_token_with_odd_times_is_refused(made):
+    for odd in ({"exp": 1e400}, {"exp": "never"}, {"nbf": [1]}, {"iat": 1e400}, {"sub": 7}, {"sub": "\ud800"}):
+        refused(ask(made, token(**odd)), "token: ")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}'])

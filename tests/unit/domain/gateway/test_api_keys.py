@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.gateway.api_keys import SCOPES, Key, allows, make_key, matches, prefix_of
+from domain.errors import RequestError
+from domain.gateway.api_keys import SCOPES, Key, allows, check_client_name, make_key, matches, prefix_of
 
 NOW = datetime(2026, 1, 7, tzinfo=UTC)
 
@@ -47,3 +48,14 @@ def test_a_key_holds_until_it_expires_or_is_revoked():
     assert limited.holds_at(NOW + timedelta(hours=23))
     assert not limited.holds_at(NOW + timedelta(days=1))
     assert not Key("shop", "primary", "a", "b", ("read",), (), NOW, None, NOW).holds_at(NOW)
+
+
+@pytest.mark.parametrize("name", ["", " shop", "jwt:alice", "JWT:alice", "a\nb", "a\x1b[31m", "\ud800", "a" * 65])
+def test_names_that_deceive_readers_or_are_of_tokens_are_refused(name):
+    with pytest.raises(RequestError, match="client "):
+        check_client_name(name)
+
+
+@pytest.mark.parametrize("name", ["webshop", "Laden 7", "größe", "a" * 64])
+def test_ordinary_names_are_taken(name):
+    check_client_name(name)
