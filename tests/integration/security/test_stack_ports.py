@@ -22,7 +22,7 @@ import s3fs
 from scratch_stack import scratch_stack
 
 from adapters.compute.tls import make_certificates
-from adapters.local_stack.process import executable
+from adapters.local_stack.programs import executable
 from domain.errors import SettingsError
 
 SECRET = b"what only those with a key may read"
@@ -314,9 +314,9 @@ def test_the_store_still_tells_the_gateway_of_files_that_land(stack, storage):
 
 def test_databases_ask_for_a_password_from_everybody(stack):
     port = stack.variables["POSTGRES_PORT"]
-    for user in ("myriad", "postgres"):
+    for user in ("myriad", "postgres", "gateway", "mlflow", "prefect", "runs", "operator"):
         for database in ("postgres", "gateway", "mlflow", "prefect"):
-            for password in ("", "myriad", "postgres"):
+            for password in ("", user):
                 address = f"host=127.0.0.1 port={port} user={user} dbname={database} connect_timeout=5"
                 with pytest.raises(psycopg.OperationalError):
                     psycopg.connect(address, password=password).close()

@@ -15,7 +15,8 @@ import yaml
 from scratch_stack import ROOT, scratch_stack
 
 from adapters.local_stack import LocalStack
-from adapters.local_stack.process import executable
+from adapters.local_stack.postgres import connection_error
+from adapters.local_stack.programs import executable
 from adapters.sources.simulated import simulate_fleet
 from benchmarks.faults import Faults
 from domain.errors import SettingsError
@@ -174,6 +175,16 @@ def test_a_password_that_the_databases_do_not_take_is_told_at_once_and_leaves_th
         other.up(lambda line: None)
     assert time.monotonic() - began < 60  # Not the four minutes that a service may take to start.
     assert {entry.name: entry.pid for entry in stack.entries()} == before
+
+
+def test_a_role_gets_a_changed_password_when_the_stack_is_brought_up(stack):
+    port, state = stack.variables["POSTGRES_PORT"], stack.log("x").parents[1]
+    former = stack.variables["POSTGRES_RUNS_PASSWORD"]
+    LocalStack(ROOT, stack.variables | {"POSTGRES_RUNS_PASSWORD": "changed"}, state).up(lambda line: None)
+    assert connection_error(port, "runs", "changed", "mlflow") == ""
+    assert "password authentication failed" in connection_error(port, "runs", former, "mlflow")
+    stack.up(lambda line: None)
+    assert connection_error(port, "runs", former, "mlflow") == ""
 
 
 def test_a_server_that_dies_is_started_again(stack):
