@@ -9,7 +9,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterable
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -45,6 +45,18 @@ class SafeConsole(Console):
     Strings are filtered before they are laid out. A `Text` is filtered after that, and may be cut at the width that it
     had before: whoever makes one of data makes it of `printable(...)`.
     """
+
+    @property
+    def file(self) -> IO[str]:
+        """The stream behind all proxies: a live display puts one of its own before ours."""
+        stream = super().file
+        while inner := getattr(stream, "rich_proxied_file", None):
+            stream = inner
+        return stream
+
+    @file.setter
+    def file(self, stream: IO[str]) -> None:
+        self._file = stream
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)

@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,19 @@ def test_progress_bars(shown):
     assert SHOWN in text
     assert "\x1b]" not in text
     assert "\x1b[2J" not in text
+
+
+def test_the_cursor_still_moves_under_progress_bars_and_what_is_printed_beside_them_is_escaped(shown):
+    def write(_):
+        with display_progress():
+            for done in range(3):
+                emit(Progress("train", done, 3, "two"))
+                print("printed \x9b")
+
+    text = shown(write)
+    assert not re.findall(r"\\x(?:0d|1b)", text)
+    assert text.count("printed \\u009b") == 3
+    assert ("\x1b[2K" in text) == ("\x1b" in text)
 
 
 def test_log_lines_with_their_tracebacks(shown):
