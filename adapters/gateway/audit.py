@@ -1,7 +1,7 @@
 """Repository of the audit log."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,19 +14,49 @@ __all__ = ["AuditRepository"]
 
 
 class AuditRepository:
-    """Who did what, in order."""
+    """Actions of clients, in order."""
 
     def __init__(self, database: GatewayDatabase) -> None:
         self._database = database
 
-    def record(self, client: str, action: str, target: str, detail: Mapping[str, Any] | None = None) -> None:
-        """Add an entry; details must hold no secret."""
-        values = {"at": text_of(now()), "client": client, "action": action, "target": target[:255]}
-        with self._database.begin() as connection:
-            connection.execute(sa.insert(AUDIT).values(**values, detail=json.dumps(detail or {})))
+    def record(
+        self,
+        client: str,
+        action: str,
+        target: str,
+        detail: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> None:
+        """Add an entry; details must hold no secret.
 
-    def newest(self, limit: int) -> list[Mapping[str, Any]]:
-        """Return the newest entries, last one first: at, client, action, target, detail."""
+        Parameters
+        ----------
+        endpoint : the endpoint that it is about; clients that are restricted to others do not see it.
+        """
+        values = {"at": text_of(now()), "client": client, "action": action, "target": target[:255]}
+        values |= {"detail": json.dumps(detail or {}), "endpoint": endpoint}
         with self._database.begin() as connection:
-            rows = connection.execute(sa.select(AUDIT).order_by(AUDIT.c.number.desc()).limit(limit)).mappings().all()
-        return [{**row, "detail": json.loads(row["detail"])} for row in rows]
+            connection.execute(sa.insert(AUDIT).values(**values))
+
+    def newest(self, limit: int, endpoints: Collection[str] = ()) -> list[Mapping[str, Any]]:
+        """Return the newest entries, last one first: at, client, action, target, detail, endpoint.
+
+        Parameters
+        ----------
+        endpoints : only entries about these; none means all entries.
+        """
+        query = sa.select(AUDIT).order_by(AUDIT.c.number.desc()).limit(limit)
+        if endpoints:
+            query = query.where(AUDIT.c.endpoint.in_(sorted(endpoints)))
+        with self._database.begin() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [{**row, "detail": _detail(row["detail"])} for row in rows]
+
+
+def _detail(text: str) -> dict[str, Any]:
+    """Return the details of an entry; one that cannot be read does not hide the others."""
+    try:
+        detail = json.loads(text)
+    except (TypeError, ValueError):
+        detail = None
+    return detail if isinstance(detail, dict) else {"unreadable": str(text)[:200]}

@@ -1,21 +1,27 @@
 """The gateway's database: SQLite or PostgreSQL, brought to the present schema when it is opened."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from cachetools import TTLCache
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from adapters.gateway.schema import upgrade
 from adapters.private_files import make_private
-from domain.errors import GatewayError
+from domain.errors import GatewayError, first_line
 
 __all__ = ["GatewayDatabase"]
 
+Row = TypeVar("Row")
+Value = TypeVar("Value")
 _BUSY_S = 30
+_MOST_WARNED, _WARN_AGAIN_S = 1_000, 3600.0
+_LOG = logging.getLogger("myriad.gateway")
 
 
 class GatewayDatabase:
@@ -33,6 +39,7 @@ class GatewayDatabase:
         GatewayError
             If it cannot be used, or a newer version of Myriad has upgraded it.
         """
+        self._warned: TTLCache[str, bool] = TTLCache(_MOST_WARNED, _WARN_AGAIN_S)
         self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=_arguments(url))
         if url.startswith("sqlite:///"):
             _make_private(Path(url.removeprefix("sqlite:///")))
@@ -58,6 +65,19 @@ class GatewayDatabase:
     def insert(self, table: sa.Table) -> Any:
         """Return an insert that can state what happens to a row that exists already."""
         return (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(table)
+
+    def readable(self, label: str, parse: Callable[[Row], Value], row: Row) -> Value | None:
+        """Parse a row; return None, and log a warning from time to time, if it cannot be read.
+
+        One odd record must not hide the others, whoever wrote it.
+        """
+        try:
+            return parse(row)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
+            if label not in self._warned:
+                self._warned[label] = True
+                _LOG.warning("%s: its record cannot be read, and is left out: %s", label, first_line(exc))
+            return None
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:

@@ -1,10 +1,15 @@
 """Repository of batch endpoints."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from adapters.gateway.database import GatewayDatabase
 from adapters.gateway.records import now, text_of
 from adapters.gateway.tables import ENDPOINTS
+from domain.errors import GatewayError, first_line
 from domain.gateway.jobs import BatchEndpoint
 
 __all__ = ["EndpointRepository"]
@@ -16,17 +21,30 @@ class EndpointRepository:
     def __init__(self, database: GatewayDatabase) -> None:
         self._database = database
 
-    def all(self) -> dict[str, BatchEndpoint]:
-        """Return every endpoint by name."""
+    def all(self) -> dict[str, tuple[BatchEndpoint, int]]:
+        """Return every endpoint that can be read, and its version, by name."""
         with self._database.begin() as connection:
             rows = connection.execute(sa.select(ENDPOINTS).order_by(ENDPOINTS.c.name)).mappings().all()
-        return {row["name"]: BatchEndpoint.model_validate_json(row["definition"]) for row in rows}
+        endpoints = ((row["name"], self._database.readable(f"endpoint {row['name']}", _parse, row)) for row in rows)
+        return {name: endpoint for name, endpoint in endpoints if endpoint is not None}
 
     def get(self, name: str) -> tuple[BatchEndpoint, int] | None:
-        """Return an endpoint and its version; None if there is none of this name."""
+        """Return an endpoint and its version; None if there is none of this name.
+
+        Raises
+        ------
+        GatewayError
+            If its record cannot be read; it can be replaced.
+        """
         with self._database.begin() as connection:
             row = connection.execute(sa.select(ENDPOINTS).where(ENDPOINTS.c.name == name)).mappings().first()
-        return (BatchEndpoint.model_validate_json(row["definition"]), row["version"]) if row else None
+        try:
+            return _parse(row) if row else None
+        except ValidationError as exc:
+            raise GatewayError(
+                f"endpoint {name}: its record cannot be read: {first_line(exc)}; write it again with "
+                f"PUT /v1/batch/{name}"
+            ) from exc
 
     def put(self, name: str, endpoint: BatchEndpoint, based_on: int | None = None) -> int | None:
         """Write an endpoint and return its new version.
@@ -44,3 +62,7 @@ class EndpointRepository:
             change = sa.update(ENDPOINTS).where(ENDPOINTS.c.name == name, ENDPOINTS.c.version == present)
             changed = connection.execute(change.values(version=present + 1, **values)).rowcount
         return present + 1 if changed else None
+
+
+def _parse(row: Mapping[Any, Any]) -> tuple[BatchEndpoint, int]:
+    return BatchEndpoint.model_validate_json(row["definition"]), row["version"]

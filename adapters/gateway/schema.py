@@ -13,7 +13,7 @@ from domain.errors import GatewayError
 
 __all__ = ["HEAD", "VERSION_TABLE", "upgrade"]
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision: that of adapters/gateway/tables.py."""
 VERSION_TABLE = "gateway_schema_version"
 """A name of our own: others, such as MLflow, may keep theirs in the same database."""
@@ -42,7 +42,7 @@ def upgrade(engine: sa.Engine) -> None:
 
 
 def _revision(engine: sa.Engine) -> str | None:
-    """The database's revision; None for one that was made before there were migrations."""
+    """Return the database's revision; None for one that was made before there were migrations."""
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table(VERSION_TABLE):
             return None

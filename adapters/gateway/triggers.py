@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapters.gateway.database import GatewayDatabase
+from adapters.gateway.definitions import DefinitionTable
 from adapters.gateway.jobs import insert_job
 from adapters.gateway.records import JobRecord, now, text_of
 from adapters.gateway.tables import EVENTS, FILES, HOOKS, MESSAGES
@@ -20,24 +21,22 @@ __all__ = ["TriggerRepository"]
 _KEYS_AT_ONCE = 500
 
 
-class TriggerRepository:
-    """Triggers by name, and everything they have taken in."""
+class TriggerRepository(DefinitionTable[Trigger]):
+    """Triggers by name, the messages that they have received, and the files in those."""
 
     def __init__(self, database: GatewayDatabase) -> None:
-        self._database = database
+        super().__init__(database, HOOKS, Trigger, "hook")
 
-    def all(self) -> dict[str, Trigger]:
-        """Return every trigger by name."""
+    def delete(self, name: str) -> int | None:
+        """Delete a trigger with its messages and files; the number of files that waited, None if it did not exist."""
+        waiting = sa.select(sa.func.count()).where(FILES.c.hook == name, FILES.c.job.is_(None))
         with self._database.begin() as connection:
-            rows = connection.execute(sa.select(HOOKS).order_by(HOOKS.c.name)).mappings().all()
-        return {row["name"]: Trigger.model_validate_json(row["definition"]) for row in rows}
-
-    def put(self, name: str, hook: Trigger) -> None:
-        """Write a trigger."""
-        values = {"definition": hook.model_dump_json(), "updated_at": text_of(now())}
-        with self._database.begin() as connection:
-            new = self._database.insert(HOOKS).values(name=name, **values)
-            connection.execute(new.on_conflict_do_update(index_elements=["name"], set_=values))
+            if not connection.execute(sa.delete(HOOKS).where(HOOKS.c.name == name)).rowcount:
+                return None
+            count = connection.execute(waiting).scalar() or 0
+            connection.execute(sa.delete(FILES).where(FILES.c.hook == name))
+            connection.execute(sa.delete(MESSAGES).where(MESSAGES.c.hook == name))
+        return count
 
     def take_files(self, hook: str, message: str | None, files: Sequence[FileEvent]) -> int | None:
         """Record the files of a message; the number that now waits to be scored, None if the message was taken before.

@@ -143,20 +143,20 @@ class JobReconciler:
             # Several versions of one file are one input: the file as it is now.
             uris, keys = list(dict.fromkeys(uri for _, uri, _ in part)), [key for key, _, _ in part]
             if hook.delivery == "event":
-                self._publish(name, deployment.fleet, uris, keys)
+                self._publish(name, hook, deployment.fleet, uris, keys)
                 continue
             request = JobRequest(inputs=uris, overrides=hook.overrides)
             job = new_job(hook.endpoint, chosen, deployment, f"hook {name}", request)
             if self._store.triggers.give_to_job(name, keys, job):
-                self._store.audit.record(f"hook {name}", "job.create", job.id, {"files": len(part)})
+                self._store.audit.record(f"hook {name}", "job.create", job.id, {"files": len(part)}, hook.endpoint)
 
-    def _publish(self, name: str, fleet: str, uris: Sequence[str], keys: Sequence[str]) -> None:
+    def _publish(self, name: str, hook: Trigger, fleet: str, uris: Sequence[str], keys: Sequence[str]) -> None:
         """Turn files into an event for Prefect's automations, on record before it is sent."""
         identity = uuid4()
         payload = {"fleet": fleet, "hook": name, "inputs": list(uris), "run_id": f"event-{identity.hex}"}
         body = {"event": FILES_LANDED, "fleet": fleet, "payload": payload}
         if self._store.triggers.give_to_event(name, keys, str(identity), body):
-            self._store.audit.record(f"hook {name}", "event.create", str(identity), {"files": len(keys)})
+            self._store.audit.record(f"hook {name}", "event.create", str(identity), {"files": len(keys)}, hook.endpoint)
 
     def _send_events(self) -> None:
         """Send recorded events; one may be sent twice, with the same id, but none is lost."""
@@ -196,7 +196,7 @@ class JobReconciler:
                 lost.append(FileEvent(file.uri, file.stamp))
         if lost:
             self._store.triggers.take_files(name, None, lost)
-            self._store.audit.record(f"hook {name}", "hook.swept", name, {"files": len(lost)})
+            self._store.audit.record(f"hook {name}", "hook.swept", name, {"files": len(lost)}, hook.endpoint)
 
     def _begin(self, job: JobRecord, now: datetime) -> None:
         if job.cancel:
@@ -258,7 +258,7 @@ class JobReconciler:
         ended = {"started_at": state.started_at, "finished_at": state.ended_at or now}
         progress = {"stage": "score", "percent": 100.0}
         self._store.jobs.change(job, state="completed", account=job_result_json(account), progress=progress, **ended)
-        self._store.audit.record(job.client, "job.completed", job.id, {"predictions": account.rows})
+        self._store.audit.record(job.client, "job.completed", job.id, {"predictions": account.rows}, job.endpoint)
 
     def _is_gone(self, job: JobRecord, state: RunState, now: datetime) -> bool:
         """Whether the run's process died without telling Prefect, as a killed one does."""
@@ -277,7 +277,7 @@ class JobReconciler:
             self.wake()
         else:
             self._store.jobs.change(job, state="failed", reason=reason, finished_at=now)
-            self._store.audit.record(job.client, "job.failed", job.id, {"reason": reason})
+            self._store.audit.record(job.client, "job.failed", job.id, {"reason": reason}, job.endpoint)
 
     def _cancelled(self, job: JobRecord, state: RunState, now: datetime) -> None:
         ended = state.ended_at or now

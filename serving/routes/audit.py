@@ -16,13 +16,14 @@ router = APIRouter(prefix="/v1/audit", tags=["audit"], responses=answers(401, 40
 
 
 class Entry(BaseModel):
-    """An action of a client. client : `cli` for commands, `hook NAME` for a trigger."""
+    """An action of a client. client : `cli` for commands, `hook NAME` for a trigger. endpoint : null if about none."""
 
     at: datetime
     client: str
     action: str
     target: str
     detail: dict[str, Any]
+    endpoint: str | None
 
 
 class Audit(BaseModel):
@@ -37,6 +38,6 @@ def read_audit(
     client: Annotated[Client, Depends(allow("admin"))],
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Audit:
-    """List the actions of clients, newest first."""
-    rows = deps.store.audit.newest(limit)
+    """List the actions of clients, newest first; a key for certain endpoints sees those about its endpoints."""
+    rows = deps.store.audit.newest(limit, client.endpoints)
     return Audit(entries=[Entry.model_validate({name: row[name] for name in Entry.model_fields}) for row in rows])

@@ -20,6 +20,7 @@ from domain.config.fleet import Fleet
 from domain.errors import FleetError, RequestError
 from domain.gateway.job_result import parse_job_result
 from domain.gateway.jobs import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, check_place, request_digest
+from serving.access import check_fleets
 from serving.auth import Client, allow
 from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
@@ -70,8 +71,8 @@ Deps = Annotated[Dependencies, Depends(_services)]
 @router.get("")
 def list_endpoints(deps: Deps, client: Reader) -> Endpoints:
     """List the endpoints that the key may use."""
-    known = {name: deps.store.endpoints.get(name) for name in deps.store.endpoints.all() if client.may_use(name)}
-    return Endpoints(endpoints=[_view(name, *endpoint) for name, endpoint in known.items() if endpoint])
+    endpoints = deps.store.endpoints.all()
+    return Endpoints(endpoints=[_view(name, *endpoint) for name, endpoint in endpoints.items() if client.may_use(name)])
 
 
 @router.get("/{endpoint}")
@@ -94,13 +95,18 @@ def put_endpoint(
     ] = None,
 ) -> Endpoint:
     """Create an endpoint, change its deployments, or switch its default; existing jobs keep their deployment."""
+    based_on = int(if_match.strip('"')) if if_match else None
+    if client.endpoints:
+        former = deps.store.endpoints.get(endpoint)
+        check_fleets(client, endpoint, former[0] if former else None, definition)
+        # What was checked is what is replaced: meanwhile, somebody may have given the endpoint another fleet.
+        based_on = based_on if based_on is not None or former is None else former[1]
     for name, deployment in definition.deployments.items():
         _check_deployment(deps, name, deployment)
-    based_on = int(if_match.strip('"')) if if_match else None
     version = deps.store.endpoints.put(endpoint, definition, based_on)
     if version is None:
         raise ProblemError(412, f"endpoint {endpoint}: it was changed meanwhile; get it again", "header.if-match")
-    deps.store.audit.record(client.name, "endpoint.put", endpoint, definition.model_dump(mode="json"))
+    deps.store.audit.record(client.name, "endpoint.put", endpoint, definition.model_dump(mode="json"), endpoint)
     response.headers["ETag"] = f'"{version}"'
     return _view(endpoint, definition, version)
 
@@ -154,7 +160,8 @@ def create_job(
     kept, new = deps.store.jobs.add(job)
     if not new:
         return _replayed(kept, job_request, response)
-    deps.store.audit.record(client.name, "job.create", job.id, {"endpoint": endpoint, "deployment": name})
+    detail = {"endpoint": endpoint, "deployment": name}
+    deps.store.audit.record(client.name, "job.create", job.id, detail, endpoint)
     deps.reconciler.wake()
     response.headers["Location"] = f"/v1/batch/{endpoint}/jobs/{job.id}"
     return job_view(job)
@@ -239,7 +246,7 @@ def cancel_job(endpoint: EndpointName, job: JobId, deps: Deps, client: Scorer) -
             raise ProblemError(409, f"job {job}: it is {record.state} already")
         changed = deps.store.jobs.change(record, cancel=True, reason=f"cancelled by {client.name}")
         if changed is not None:
-            deps.store.audit.record(client.name, "job.cancel", job)
+            deps.store.audit.record(client.name, "job.cancel", job, endpoint=endpoint)
             deps.reconciler.wake()
             return job_view(changed)
     raise ProblemError(503, f"job {job}: it changes too quickly; ask again", headers={"Retry-After": "1"})
@@ -300,7 +307,7 @@ def create_link(
     """Create a link to the output that requires no key until it expires."""
     _completed(_job(deps, endpoint, job))
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=expires_in)
-    deps.store.audit.record(client.name, "link.create", job, {"expires_at": end.isoformat()})
+    deps.store.audit.record(client.name, "link.create", job, {"expires_at": end.isoformat()}, endpoint)
     signed_form = f"{form}{_EXACT}" if formulas == "exact" else form
     return Link(url=f"/v1/links/{deps.signer.sign(job, signed_form, int(end.timestamp()))}", expires_at=end)
 
@@ -351,7 +358,7 @@ async def upload(
         fleet = definition.deployments[chosen].fleet
         kept = await run_in_threadpool(keep_upload, deps.lake, fleet, name, FilePath(draft.name))
     detail = {"endpoint": endpoint, "bytes": kept.bytes}
-    await run_in_threadpool(deps.store.audit.record, client.name, "upload", kept.uri, detail)
+    await run_in_threadpool(deps.store.audit.record, client.name, "upload", kept.uri, detail, endpoint)
     return Upload(uri=kept.uri, bytes=kept.bytes, sha256=kept.sha256)
 
 

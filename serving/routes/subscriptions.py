@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from domain.errors import RequestError
 from domain.gateway.subscriptions import DeliveryState, Subscription, check_target
+from serving.access import former_check, reaches
 from serving.auth import Client
 from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
@@ -58,13 +59,15 @@ class Replayed(BaseModel):
 @router.get("")
 def list_subscriptions(deps: Deps, client: Operator) -> Subscriptions:
     """List the subscriptions that the key may see."""
-    visible = [item for item in deps.store.subscriptions.all().items() if _reaches(client, item[1])]
+    visible = [item for item in deps.store.subscriptions.all().items() if reaches(client, item[1])]
     return Subscriptions(subscriptions=[_view(name, subscription) for name, subscription in visible])
 
 
-@router.put("/{subscription}")
+@router.put("/{subscription}", responses=answers(409))
 def put_subscription(subscription: Name, definition: Subscription, deps: Deps, client: Operator) -> NamedSubscription:
     """Create or change a subscription. It covers jobs that end from now on."""
+    if not reaches(client, definition):
+        raise ProblemError(403, f"{client.credential}: it is for jobs of {', '.join(client.endpoints)} alone")
     try:
         check_target(definition.url, deps.hosts)
     except RequestError as exc:
@@ -73,20 +76,23 @@ def put_subscription(subscription: Name, definition: Subscription, deps: Deps, c
         raise ProblemError(422, "set MYRIAD_WEBHOOK_SECRET for the gateway first, to a secret whsec_...")
     if definition.endpoint is not None and deps.store.endpoints.get(definition.endpoint) is None:
         raise ProblemError(422, f"body.endpoint: {definition.endpoint}: there is no such endpoint", "body.endpoint")
-    before = deps.store.subscriptions.all().get(subscription)
-    if not _reaches(client, definition) or (before is not None and not _reaches(client, before)):
-        raise ProblemError(403, f"{client.credential}: it is for jobs of {', '.join(client.endpoints)} alone")
-    deps.store.subscriptions.put(subscription, definition)
-    deps.store.audit.record(client.name, "subscription.put", subscription, definition.model_dump(mode="json"))
+    check = former_check(client, "subscription", subscription)
+    if not deps.store.subscriptions.put(subscription, definition, check):
+        raise ProblemError(409, f"subscription {subscription}: another client changed it meanwhile; get it again")
+    detail = definition.model_dump(mode="json")
+    deps.store.audit.record(client.name, "subscription.put", subscription, detail, definition.endpoint)
     return _view(subscription, definition)
 
 
 @router.delete("/{subscription}", status_code=204)
 def delete_subscription(subscription: Name, deps: Deps, client: Operator) -> Response:
     """Delete a subscription; its waiting messages are dropped."""
-    _known(deps, client, subscription)
-    deps.store.subscriptions.delete(subscription)
-    deps.store.audit.record(client.name, "subscription.delete", subscription)
+    endpoint = None
+    if client.endpoints:  # Others may delete a record that cannot be read.
+        endpoint = _known(deps, client, subscription).endpoint
+    if not deps.store.subscriptions.delete(subscription):
+        raise _unknown(subscription)
+    deps.store.audit.record(client.name, "subscription.delete", subscription, endpoint=endpoint)
     return Response(status_code=204)
 
 
@@ -120,14 +126,16 @@ def replay(
     subscription: Name,
     deps: Deps,
     client: Operator,
-    message: Annotated[str | None, Query(max_length=128, description="Only this message, whatever its state.")] = None,
+    message: Annotated[
+        str | None, Query(pattern=r"^[\x21-\x7e]{1,128}$", description="Only this message, whatever its state.")
+    ] = None,
 ) -> Replayed:
     """Queue messages that failed for good for another delivery."""
-    _known(deps, client, subscription)
+    endpoint = _known(deps, client, subscription).endpoint
     count = deps.store.deliveries.replay(subscription, message)
     if message is not None and not count:
         raise ProblemError(404, f"message {message}: there is none to {subscription}", "query.message")
-    deps.store.audit.record(client.name, "subscription.replay", subscription, {"messages": count})
+    deps.store.audit.record(client.name, "subscription.replay", subscription, {"messages": count}, endpoint)
     return Replayed(messages=count)
 
 
@@ -135,11 +143,12 @@ def _view(name: str, subscription: Subscription) -> NamedSubscription:
     return NamedSubscription(name=name, **subscription.model_dump())
 
 
-def _known(deps: Dependencies, client: Client, name: str) -> None:
-    subscription = deps.store.subscriptions.all().get(name)
-    if subscription is None or not _reaches(client, subscription):
-        raise ProblemError(404, f"subscription {name}: there is none; make it with PUT /v1/subscriptions/{name}")
+def _known(deps: Dependencies, client: Client, name: str) -> Subscription:
+    subscription = deps.store.subscriptions.get(name)
+    if subscription is None or not reaches(client, subscription):
+        raise _unknown(name)
+    return subscription
 
 
-def _reaches(client: Client, subscription: Subscription) -> bool:
-    return not client.endpoints or subscription.endpoint in client.endpoints
+def _unknown(name: str) -> ProblemError:
+    return ProblemError(404, f"subscription {name}: there is none; make it with PUT /v1/subscriptions/{name}")

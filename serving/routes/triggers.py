@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -13,6 +13,7 @@ from domain.errors import ContentTypeError, RequestError, SignatureError
 from domain.gateway.file_events import FileEvent, file_events, wanted
 from domain.gateway.jobs import check_place
 from domain.gateway.triggers import Trigger
+from serving.access import former_check, reaches
 from serving.auth import allow
 from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
@@ -66,18 +67,18 @@ class Taken(BaseModel):
 def list_triggers(deps: Deps, client: Reader) -> Triggers:
     """List all triggers."""
     return Triggers(
-        hooks=[_view(name, hook) for name, hook in deps.store.triggers.all().items() if client.may_use(hook.endpoint)]
+        hooks=[_view(name, hook) for name, hook in deps.store.triggers.all().items() if reaches(client, hook)]
     )
 
 
-@router.put("/{hook}")
+@router.put("/{hook}", responses=answers(409))
 def put_trigger(hook: TriggerName, definition: Trigger, deps: Deps, client: Operator) -> NamedTrigger:
     """Create or change a trigger."""
+    if not reaches(client, definition):
+        raise ProblemError(403, f"{client.credential}: it is not for endpoint {definition.endpoint}")
     endpoint = deps.store.endpoints.get(definition.endpoint)
     if endpoint is None:
         raise ProblemError(422, f"body.endpoint: {definition.endpoint}: there is no such endpoint", "body.endpoint")
-    if not client.may_use(definition.endpoint):
-        raise ProblemError(403, f"{client.credential}: it is not for endpoint {definition.endpoint}")
     if definition.deployment is not None and definition.deployment not in endpoint[0].deployments:
         known = ", ".join(endpoint[0].deployments)
         problem = f"body.deployment: {definition.deployment}: there is none; deployments: {known}"
@@ -85,9 +86,26 @@ def put_trigger(hook: TriggerName, definition: Trigger, deps: Deps, client: Oper
     if definition.verification == "signature" and deps.secret_of(hook) is None:
         problem = f"body.verification: set {deps.secret_name(hook)} for the gateway first, to a secret whsec_..."
         raise ProblemError(422, problem, "body.verification")
-    deps.store.triggers.put(hook, definition)
-    deps.store.audit.record(client.name, "hook.put", hook, definition.model_dump(mode="json"))
+    if not deps.store.triggers.put(hook, definition, former_check(client, "hook", hook)):
+        raise ProblemError(409, f"hook {hook}: another client changed it meanwhile; get it again")
+    deps.store.audit.record(client.name, "hook.put", hook, definition.model_dump(mode="json"), definition.endpoint)
     return _view(hook, definition)
+
+
+@router.delete("/{hook}", status_code=204)
+def delete_trigger(hook: TriggerName, deps: Deps, client: Operator) -> Response:
+    """Delete a trigger; its files that wait for a job are dropped, and existing jobs stay."""
+    endpoint = None
+    if client.endpoints:  # Others may delete a record that cannot be read.
+        former = deps.store.triggers.get(hook)
+        if former is None or not reaches(client, former):
+            raise _unknown(hook)
+        endpoint = former.endpoint
+    dropped = deps.store.triggers.delete(hook)
+    if dropped is None:
+        raise _unknown(hook)
+    deps.store.audit.record(client.name, "hook.delete", hook, {"dropped": dropped}, endpoint)
+    return Response(status_code=204)
 
 
 @incoming.post("/{hook}", status_code=202, openapi_extra={"requestBody": _BODY})
@@ -107,7 +125,11 @@ def _view(name: str, hook: Trigger) -> NamedTrigger:
 
 
 def _of_name(deps: Dependencies, name: str) -> Trigger | None:
-    return deps.store.triggers.all().get(name)
+    return deps.store.triggers.get(name)
+
+
+def _unknown(name: str) -> ProblemError:
+    return ProblemError(404, f"hook {name}: there is none; make it with PUT /v1/triggers/{name}")
 
 
 async def _sender(name: str, hook: Trigger | None, request: Request, body: bytes, deps: Dependencies) -> str:
@@ -124,7 +146,7 @@ async def _sender(name: str, hook: Trigger | None, request: Request, body: bytes
         return f"hook {name}"
     client = await allow("score")(request)
     if hook is None:
-        raise ProblemError(404, f"hook {name}: there is none; make it with PUT /v1/triggers/{name}")
+        raise _unknown(name)
     if not client.may_use(hook.endpoint):
         raise ProblemError(403, f"{client.credential}: it is not for endpoint {hook.endpoint}")
     return client.name
@@ -134,7 +156,7 @@ def _take(
     name: str, hook: Trigger | None, body: bytes, headers: dict[str, str], sender: str, deps: Dependencies
 ) -> Taken:
     if hook is None:
-        raise ProblemError(404, f"hook {name}: there is none")
+        raise _unknown(name)
     try:
         documents = documents_of(body, headers)
     except ContentTypeError as exc:
@@ -145,7 +167,8 @@ def _take(
     files, waiting = sum(len(result.files) for result in results), sum(result.waiting or 0 for result in results)
     outside = [reason for result in results for reason in result.outside]
     if waiting or outside:
-        deps.store.audit.record(sender, "hook.files", name, {"waiting": waiting, "outside": outside[:_MOST_TOLD]})
+        detail = {"waiting": waiting, "outside": outside[:_MOST_TOLD]}
+        deps.store.audit.record(sender, "hook.files", name, detail, hook.endpoint)
         deps.reconciler.wake()
     repeated = bool(results) and all(result.waiting is None for result in results)
     return Taken(files=files, waiting=waiting, repeated=repeated, outside=outside[:_MOST_TOLD])

@@ -34,6 +34,7 @@ SCOPE_OF = {
     ("post", "/v1/batch/{endpoint}/uploads"): "score",
     ("get", "/v1/triggers"): "read",
     ("put", "/v1/triggers/{hook}"): "operate",
+    ("delete", "/v1/triggers/{hook}"): "operate",
     ("post", "/v1/triggers/{hook}"): "score",
     ("get", "/v1/audit"): "admin",
     ("get", "/v1/subscriptions"): "operate",

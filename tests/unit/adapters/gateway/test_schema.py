@@ -69,6 +69,10 @@ def test_a_database_from_before_migrations_is_upgraded_without_loss(old):
     assert store.triggers.all()["landing"].endpoint == "rides"
     assert [event for event, _ in store.events.unsent()] == ["event-1"]
     assert len(store.audit.newest(100)) == 7
+    of_rides = {entry["action"] for entry in store.audit.newest(100, endpoints=("rides",))}
+    assert of_rides == {"endpoint.put", "job.create", "job.completed"}, (
+        "entries of that time get the endpoint that they are about"
+    )
     assert [message.state for message in store.deliveries.newest("app", None, 10)] == ["waiting"]
     store.close()
 
@@ -118,6 +122,6 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(old):
     GatewayStore(old).close()
     with sa.create_engine(old).begin() as connection:
         connection.execute(sa.text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(GatewayError, match=r"revision 9999, of a newer Myriad; this one knows revisions up to 0001"):
+    with pytest.raises(GatewayError, match=r"revision 9999, of a newer Myriad; this one knows revisions up to 0002"):
         GatewayStore(old)
     assert revision(old) == ["9999"]
