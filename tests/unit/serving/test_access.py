@@ -61,7 +61,8 @@ def test_no_route_reads_or_changes_anything_of_a_neighbour(made):
                     for body in bodies(path):
                         answer = made.shop.request(method, alias, json=body, params={"name": "a.csv"})
                         if "{" in path:
-                            assert answer.status_code in (403, 404), (method, alias, body, answer.text)
+                            assert answer.status_code in (403, 404, 422), (method, alias, body, answer.text)
+                            refused |= {(method, path)} if answer.status_code != 422 else set()
                         elif path.startswith("/v1/"):
                             assert answer.status_code == 200, (method, alias)
                             assert not [secret for secret in secrets if secret in answer.text], (method, alias)
