@@ -10,8 +10,11 @@ from domain.checks.health import Check
 
 _NAMED = 3
 _SECRET_FILES = ("var/gateway/secret", "var/stack/env", ".env")
-_STATE_FOLDERS = ("var/gateway", "var/run", "var/stack", "var/mlflow")
-"""Folders with keys, databases and records of processes; their own files are checked, not all that lies below."""
+_STATE_FOLDERS = ("var/gateway", "var/run", "var/stack")
+"""Folders with keys, jobs, logs and records of processes; their own files are checked, not all that lies below.
+
+MLflow's database is no more secret than the tables: it counts as data.
+"""
 
 
 def private_files(settings: Settings) -> Iterator[Check]:

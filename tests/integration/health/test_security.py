@@ -56,8 +56,10 @@ def write(path, text="x", mode=0o600, folder_mode=0o755):
 
 def test_a_fresh_home_has_nothing_to_say(home):
     checks = examine(Settings(home=home), security=True)
-    assert (counts(checks)["failed"], counts(checks)["warning"]) == (0, 0), checks
     assert {check.part for check in checks} == {part for part, _ in SECURITY_PROBES}
+    # Ports are of the machine, on which other tests may have servers of their own.
+    own = [check for check in checks if check.part != "ports"]
+    assert (counts(own)["failed"], counts(own)["warning"]) == (0, 0), own
     assert not list(home.iterdir())
 
 
@@ -73,7 +75,7 @@ def test_a_secret_that_others_can_read_fails(home, name):
     assert found(private_files(Settings(home=home)))["files", "secrets"][0] == "ok"
 
 
-@pytest.mark.parametrize("name", ["var/gateway/gateway.db-wal", "var/run/stack.json", "var/mlflow/mlflow.db"])
+@pytest.mark.parametrize("name", ["var/gateway/gateway.db-wal", "var/run/stack.json", "var/stack/supervisor.log"])
 def test_state_that_others_can_read_fails(home, name):
     path = write(home / name, mode=0o644)
     assert found(private_files(Settings(home=home)))["files", "state"][:2] == ("failed", f"{path} has mode 0644")
@@ -290,12 +292,17 @@ def test_a_root_that_everybody_can_write_is_a_warning(home):
 def test_the_command_exits_by_its_verdicts_and_writes_nothing(home):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MYRIAD_HOME": str(home)}
     command = [sys.executable, "-m", "cli", "doctor", "--security", "--json"]
-    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
-    assert {check["part"] for check in json.loads(done.stdout)} == {part for part, _ in SECURITY_PROBES}
+
+    def failed():
+        done = subprocess.run(
+            command, cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        checks = json.loads(done.stdout)
+        assert {check["part"] for check in checks} == {part for part, _ in SECURITY_PROBES}
+        assert done.returncode == any(check["verdict"] == "failed" for check in checks)
+        return [(check["part"], check["name"]) for check in checks if check["verdict"] == "failed"]
+
+    assert not [check for check in failed() if check[0] != "ports"]
     assert not list(home.iterdir())
     write(home / ".env", "POSTGRES_PASSWORD=postgres\n", mode=0o644)
-    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    failed = [(check["part"], check["name"]) for check in json.loads(done.stdout) if check["verdict"] == "failed"]
-    assert done.returncode == 1
-    assert failed == [("files", "secrets"), ("secrets", "POSTGRES_PASSWORD")]
+    assert {("files", "secrets"), ("secrets", "POSTGRES_PASSWORD")} <= set(failed())
