@@ -5,6 +5,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -33,14 +34,13 @@ def alone(monkeypatch):
 
 
 @pytest.fixture
-def home(tmp_path):
-    """A home below a folder that everybody may enter, whose own modes are what is tested."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() == Path.home().owner() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    home = tmp_path / "home"
-    home.mkdir(mode=0o755)
-    return home
+def home():
+    """A home that everybody may enter, unlike pytest's folders, so that its own modes are what is tested."""
+    with tempfile.TemporaryDirectory(prefix="myriad-home-") as folder:
+        Path(folder).chmod(0o755)
+        home = Path(folder).resolve() / "home"
+        home.mkdir(mode=0o755)
+        yield home
 
 
 def found(checks):
