@@ -74,7 +74,7 @@ def open_session(
     preflight(settings, registers=exclusive)
     context = RunContext(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
     if settings.mlflow_uri.startswith("sqlite:///"):
-        Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     direct_access = DirectAccess(settings.registry_database, settings.registry_files)
     registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts, direct_access=direct_access)
     with _alone(context, exclusive), subscribed(log_progress), open_workers(settings) as opened:

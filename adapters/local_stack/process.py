@@ -21,6 +21,8 @@ _INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TZ")
 """Variables inherited from our environment; all others come from the compose file alone, as in a container."""
 _KERNELS = ("MKL_", "OMP_", "OPENBLAS_")
 """Also inherited: these select linear algebra kernels, which affect the last digits of results."""
+_LONGEST_SOCKET = 103
+"""Bytes of a Unix socket's path that every system allows."""
 _WEED_PORTS = ("master.port", "volume.port", "filer.port", "admin.port")
 
 
@@ -120,7 +122,12 @@ class Translation:
         ports = [listener.getsockname()[1] for listener in listeners]
         for listener in listeners:
             listener.close()
-        return tuple(f"-{name}={port}" for name, port in zip(names, ports, strict=True))
+        flags = [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
+        # By default in /tmp, where another account could put a socket of its own first.
+        filer = self._made_folder("s3") / "filer.sock"
+        if len(os.fsencode(filer)) <= _LONGEST_SOCKET:
+            flags.append(f"-filer.localSocket={filer}")
+        return tuple(flags)
 
     def _postgres(self, service: Service, command: tuple[str, ...], environment: dict[str, str]) -> Process:
         """Return the server with a data folder as the image's entry point would make it."""

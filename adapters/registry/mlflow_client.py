@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.private_files import make_private
 from domain.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def client(tracking_uri: str) -> "MlflowClient":
             # MLflow creates its tables in steps: a process killed between two steps must not leave half of them.
             unfinished = file.with_name(f"{file.name}.new")
             unfinished.unlink(missing_ok=True)
+            make_private(unfinished)
             _opened(f"sqlite:///{unfinished}")
             unfinished.replace(file)
         return _opened(tracking_uri)

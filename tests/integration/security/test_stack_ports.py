@@ -266,6 +266,8 @@ def test_no_other_account_can_use_the_unix_sockets_of_the_stack(stack):
     paths = {path for path in paths if path.is_absolute() and path.exists()}
     assert len([path for path in paths if "seaweedfs" in path.name]) >= 5
     assert any(path.name.startswith(".s.PGSQL") for path in paths)
+    # The one that speaks without certificates lies where nobody else can put one of its own.
+    assert stack.translation().folder("s3") / "filer.sock" in paths
     assert [path for path in sorted(paths) if reachable_by_others(path)] == []
 
 
