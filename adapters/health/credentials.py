@@ -1,6 +1,7 @@
 """Check that the secrets of the set-up are there where they are needed, and strong enough."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote, urlsplit
 
@@ -10,19 +11,13 @@ from adapters.settings import Settings
 from domain.checks.health import Check
 from domain.gateway.secret_strength import weakness
 
-_VARIABLES = (
-    "AWS_SECRET_ACCESS_KEY",
-    "MLFLOW_FLASK_SERVER_SECRET_KEY",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MYRIAD_GATEWAY_SECRET",
-    "MYRIAD_WEBHOOK_SECRET",
-    "PGPASSWORD",
-    "POSTGRES_PASSWORD",
-    "PREFECT_API_AUTH_STRING",
+_SECRET = re.compile(
+    "(?:MYRIAD|MLFLOW|AWS|PREFECT|POSTGRES|PG|WEED)_?(?:[A-Z0-9]+_)*"
+    "(?:PASSWORD|AUTH_STRING|SECRET|SECRET_KEY|SECRET_ACCESS_KEY)(?:_[A-Z0-9]+)?"
 )
+"""Variables whose value is a secret that somebody chose; tokens and keys that servers issue are not judged."""
 _ADDRESSES = ("MYRIAD_TRACKING_URI", "MYRIAD_REGISTRY_DATABASE", "MYRIAD_GATEWAY_DATABASE", "MLFLOW_TRACKING_URI")
 """Variables whose value may hold a password in an address."""
-_WITH_USER = ("PREFECT_API_AUTH_STRING",)
 _FILE = "var/gateway/secret"
 
 
@@ -47,9 +42,9 @@ def credentials(settings: Settings) -> Iterator[Check]:
 
 
 def _secrets(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name in _VARIABLES:
-        if name in variables:
-            yield name, variables[name].partition(":")[2] if name in _WITH_USER else variables[name]
+    for name in sorted(filter(_SECRET.fullmatch, variables)):
+        # USER:PASSWORD
+        yield name, variables[name].partition(":")[2] if name.endswith("AUTH_STRING") else variables[name]
     for name in _ADDRESSES:
         if password := urlsplit(variables.get(name, "")).password:
             yield f"password in {name}", unquote(password)

@@ -115,6 +115,9 @@ def test_a_key_of_a_certificate(home):
         ("PREFECT_API_AUTH_STRING", "admin:hunter2hunter2"),
         ("MYRIAD_GATEWAY_SECRET", "abcabcabcabcabcabcabcabcabcabcabcabc"),
         ("POSTGRES_PASSWORD", ""),
+        ("POSTGRES_MLFLOW_PASSWORD", "mlflow"),
+        ("PGPASSWORD", "postgres"),
+        ("MYRIAD_WEBHOOK_SECRET", "whsec_changeme"),
     ],
 )
 @pytest.mark.parametrize("place", ["environment", "file"])
@@ -138,6 +141,9 @@ def test_passwords_in_addresses_and_the_gateway_s_file_count(home, monkeypatch):
 
 
 def test_strong_secrets_are_named(home, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a name")
+    monkeypatch.setenv("PREFECT_API_KEY", "issued")
+    monkeypatch.setenv("TEAM_PASSWORD", "of something else")
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", f"admin:{STRONG}")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", STRONG)
     checks = found(credentials(Settings(home=home)))
