@@ -1,5 +1,6 @@
 """The gateway as an ASGI app."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -8,9 +9,13 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from serving.auth import Authenticator, BodyLimit, RateLimit
+from serving.auth import Authenticator
 from serving.dependencies import Dependencies
-from serving.problem_details import MEDIA_TYPE, Problem, answers, install
+from serving.limits import Limits, RateLimit
+from serving.middleware.gate import Gate
+from serving.middleware.route_table import RouteTable
+from serving.problem_details import MEDIA_TYPE, Problem, ProblemError, answers, install
+from serving.readiness import Readiness
 from serving.routes import audit, subscriptions, triggers
 from serving.routes.jobs import links, router
 
@@ -26,29 +31,16 @@ KEY`, with one or more of the scopes `read`, `score`, `operate` and `admin`. Eve
 (RFC 9457)."""
 
 
-class Limits:
-    """Limits of requests: size of bodies, and requests per second."""
-
-    def __init__(
-        self,
-        body_bytes: int = 1 << 20,
-        upload_bytes: int = 256 << 20,
-        per_second: float = 50.0,
-        at_once: int = 300,
-        unauthenticated_per_second: float = 2.0,
-        unauthenticated_at_once: int = 20,
-    ) -> None:
-        self.body_bytes, self.upload_bytes = body_bytes, upload_bytes
-        self.clients = RateLimit(per_second, at_once)
-        self.unauthenticated = RateLimit(unauthenticated_per_second, unauthenticated_at_once)
-
-
 def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
     """Build the app; it starts and stops the background threads with itself."""
     limits = limits or Limits()
+    clients = RateLimit(limits.per_second, limits.at_once)
+    failures = RateLimit(limits.unauthenticated_per_second, limits.unauthenticated_at_once)
+    authenticator = Authenticator(services.store, clients, failures, services.tokens)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        authenticator.start()
         services.reconciler.start()
         services.dispatcher.start()
         try:
@@ -65,11 +57,31 @@ def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
+        # A redirect would name whatever host the request names, before anybody is authenticated.
+        redirect_slashes=False,
     )
-    app.state.services = services
-    app.state.authenticator = Authenticator(services.store, limits.clients, limits.unauthenticated, services.tokens)
-    app.add_middleware(BodyLimit, most_bytes=limits.body_bytes, most_upload_bytes=limits.upload_bytes)
+    app.state.services, app.state.authenticator = services, authenticator
+    app.add_middleware(
+        Gate,
+        table=lambda: RouteTable(app),
+        authenticator=authenticator,
+        is_signed=lambda name: _is_signed(services, name),
+        limits=limits,
+    )
     install(app)
+    _include_routes(app)
+    _include_health(app, services)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _is_signed(services: Dependencies, name: str) -> bool:
+    trigger = services.store.triggers.get(name)
+    return trigger is not None and trigger.verification == "signature"
+
+
+def _include_routes(app: FastAPI) -> None:
     app.include_router(router)
     app.include_router(links)
     for prefix in ("/v1/triggers", _FORMER_TRIGGERS):
@@ -79,24 +91,41 @@ def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
     app.include_router(subscriptions.router)
     app.include_router(audit.router)
 
+
+def _include_health(app: FastAPI, services: Dependencies) -> None:
+    def check() -> None:
+        services.store.ping()
+        services.runs.alive()
+
+    readiness = Readiness(check)
+
     @app.get("/healthz", tags=["health"])
-    def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, str]:
         """Check that the gateway responds."""
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["health"], responses=answers(503))
-    def readyz(response: Response) -> dict[str, str]:
-        """Check that the gateway can reach its database and the Prefect server."""
-        services.store.ping()
-        services.runs.alive()
+    async def readyz() -> dict[str, str]:
+        """Check that the gateway can reach its database and the Prefect server; the result is up to 2 s old."""
+        if not await readiness.is_ready():
+            raise ProblemError(503, "not ready; the gateway's log has the cause", headers={"Retry-After": "5"})
         return {"status": "ok"}
 
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
-    return app
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(_document_bytes(app), media_type="application/json")
+
+
+def _document_bytes(app: FastAPI) -> bytes:
+    """The document as it is sent, rendered once."""
+    content: bytes | None = getattr(app.state, "document", None)
+    if content is None:
+        content = app.state.document = json.dumps(app.openapi(), separators=(",", ":")).encode()
+    return content
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document: with the keys, and problems in place of FastAPI's own errors."""
+    """Return the OpenAPI document: with the keys, and problems in place of FastAPI's own errors."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         parts = document.setdefault("components", {})
@@ -109,7 +138,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             "bearer": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "A key of `myriad keys create`, or a token (JWT) of the identity provider.",
+                "description": _BEARER,
             },
             "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }

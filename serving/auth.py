@@ -1,36 +1,51 @@
-"""Who asks, and what they may: keys and tokens with scopes, limits of rate and size. All else is refused."""
+"""Authentication of clients by keys and tokens, and the scopes that routes require."""
 
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, Literal, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request
-from fastapi.security import APIKeyHeader, HTTPBearer
 
 from adapters.gateway.jwks import TokenVerifier
 from adapters.gateway.store import GatewayStore
 from domain.errors import RequestError
 from domain.gateway.api_keys import Key, Scope, allows, matches, prefix_of
 from domain.gateway.jwt_claims import looks_like_token
+from serving.limits import RateLimit, address_group
 from serving.problem_details import ProblemError
 
-__all__ = ["Authenticator", "BodyLimit", "Client", "RateLimit", "allow"]
+__all__ = [
+    "SENDER_SCOPE",
+    "Authenticator",
+    "BodyKind",
+    "Client",
+    "allow",
+    "body_kind",
+    "credential_of",
+    "require",
+    "required_scope",
+    "takes_body",
+]
 
-_ASK = {"WWW-Authenticate": 'Bearer realm="myriad"'}
-_REFUSED = {"WWW-Authenticate": 'Bearer realm="myriad", error="invalid_token"'}
-_MOST_CLIENTS = 10_000
-_bearer = HTTPBearer(auto_error=False, description="A key of `myriad keys create`.")
-_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, in a header of its own.")
+BodyKind = Literal["none", "json", "event", "upload"]
+SENDER_SCOPE: Scope = "score"
+"""Scope that senders of events need, unless they sign."""
+CLIENT = "myriad.client"
+"""Item of the ASGI scope that holds the client, once it is authenticated."""
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="myriad"'}
+_INVALID_TOKEN = {"WWW-Authenticate": 'Bearer realm="myriad", error="invalid_token"'}
+_MAX_CREDENTIAL = 8192
+_KEY_THREADS, _TOKEN_THREADS = 4, 4
+_Route = TypeVar("_Route", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Client:
-    """Who asks. credential : what errors call the key or token that was used."""
+    """An authenticated client. credential : name of its key or token in messages."""
 
     name: str
     credential: str
@@ -41,154 +56,151 @@ class Client:
         return not self.endpoints or endpoint in self.endpoints
 
 
-class RateLimit:
-    """A token bucket per client, held in this process: a rate per second, and a cap on bursts."""
-
-    def __init__(self, per_second: float, at_once: int) -> None:
-        self._rate, self._most = per_second, float(at_once)
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def take(self, client: str, now: float) -> float:
-        """Take a token; 0.0, or the seconds until there is one."""
-        with self._lock:
-            left, seen = self._left.pop(client, (self._most, now))
-            left = min(self._most, left + (now - seen) * self._rate)
-            wait = 0.0 if left >= 1 else (1 - left) / self._rate
-            self._left[client] = (left if wait else left - 1, now)
-            while len(self._left) > _MOST_CLIENTS:
-                self._left.popitem(last=False)
-            return wait
-
-
 class Authenticator:
-    """Knows clients by their keys, or by tokens of an identity provider."""
+    """Authenticate clients by API keys, or by tokens of an identity provider."""
 
     def __init__(
         self, store: GatewayStore, limit: RateLimit, unauthenticated: RateLimit, tokens: TokenVerifier | None = None
     ) -> None:
         """limit : of each client. unauthenticated : of each address that sends a wrong key, or none."""
         self._store, self._limit, self._unauthenticated, self._tokens = store, limit, unauthenticated, tokens
+        # Threads of their own: keys are checked even while all others wait for something slow.
+        self._key_threads, self._token_threads = CapacityLimiter(_KEY_THREADS), CapacityLimiter(_TOKEN_THREADS)
 
-    def client(self, key: str | None, address: str) -> Client:
-        """Whose key this is. Raises ProblemError, which says no more about a wrong key than that it is wrong."""
+    def start(self) -> None:
+        """Begin to fetch the identity provider's keys, if there is one."""
+        if self._tokens is not None:
+            self._tokens.start()
+
+    async def authenticate(self, credential: str | None, address: str) -> Client:
+        """Return the client of a key or token, within its rate. Raises ProblemError, as `client` does."""
+        if credential is None:
+            return self.client(None, address)
+        is_token = self._tokens is not None and looks_like_token(credential)
+        threads = self._token_threads if is_token else self._key_threads
+        return await to_thread.run_sync(partial(self.client, credential, address), limiter=threads)
+
+    def client(self, credential: str | None, address: str) -> Client:
+        """Return the client of a key or token.
+
+        Raises
+        ------
+        ProblemError
+            Which says no more about a wrong key than that it is wrong.
+        """
         now = time.monotonic()
-        if key is None:
-            self._limit_unauthenticated(address, now)
-            raise ProblemError(401, "a key is needed: Authorization: Bearer KEY, or X-API-Key: KEY", headers=_ASK)
-        if self._tokens is not None and looks_like_token(key):
-            return self._of_token(self._tokens, key, address, now)
-        prefix = prefix_of(key)
+        if credential is None:
+            self._count_failure(address, now)
+            raise ProblemError(401, "a key is needed: Authorization: Bearer KEY, or X-API-Key: KEY", headers=_CHALLENGE)
+        if self._tokens is not None and looks_like_token(credential):
+            return self._of_token(self._tokens, credential, address, now)
+        prefix = prefix_of(credential)
         record = self._store.keys.get(prefix) if prefix else None
-        if record is None or not matches(key, record.digest):
-            self._limit_unauthenticated(address, now)
-            raise ProblemError(401, "the key is not known", headers=_ASK)
+        if record is None or not matches(credential, record.digest):
+            self._count_failure(address, now)
+            raise ProblemError(401, "the key is not known", headers=_CHALLENGE)
         if not record.holds_at(datetime.now(UTC)):
-            raise ProblemError(401, _why_not(record), headers=_ASK)
-        self._wait(self._limit.take(record.client, now))
+            raise ProblemError(401, _end_of(record), headers=_CHALLENGE)
+        _require_wait(self._limit.take(record.client, now))
         return Client(record.client, f"key {record.prefix}", record.scopes, record.endpoints)
 
     def _of_token(self, tokens: TokenVerifier, token: str, address: str, now: float) -> Client:
         try:
             rights = tokens.rights(token)
         except RequestError as exc:
-            self._limit_unauthenticated(address, now)
-            raise ProblemError(401, str(exc), headers=_REFUSED) from exc
-        self._wait(self._limit.take(rights.client, now))
+            self._count_failure(address, now)
+            raise ProblemError(401, str(exc), headers=_INVALID_TOKEN) from exc
+        _require_wait(self._limit.take(rights.client, now))
         return Client(rights.client, f"token of {rights.client}", rights.scopes, rights.endpoints)
 
     def refuse(self, address: str) -> None:
-        """Somebody at this address came with a wrong signature. Raises ProblemError if that happens too often."""
-        self._limit_unauthenticated(address, time.monotonic())
+        """Count a wrong signature of an address. Raises ProblemError if there were too many."""
+        self._count_failure(address_group(address), time.monotonic())
 
-    def _limit_unauthenticated(self, address: str, now: float) -> None:
-        self._wait(self._unauthenticated.take(address, now))
+    def check_address(self, address: str) -> None:
+        """Raise ProblemError if an address has failed too often of late."""
+        _require_wait(self._unauthenticated.wait(address, time.monotonic()))
 
-    def _wait(self, seconds: float) -> None:
-        if seconds:
-            headers = {"Retry-After": str(max(1, round(seconds)))}
-            raise ProblemError(429, f"too many requests; wait {seconds:.1f} s", headers=headers)
+    def _count_failure(self, address: str, now: float) -> None:
+        _require_wait(self._unauthenticated.take(address, now))
 
 
-def _why_not(key: Key) -> str:
+def credential_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the key or token in the headers of a request. Raises ProblemError if it cannot be one."""
+    values: Mapping[bytes, list[bytes]] = {b"authorization": [], b"x-api-key": []}
+    for name, value in headers:
+        if name in values:
+            values[name].append(value)
+    if any(len(repeated) > 1 for repeated in values.values()):
+        raise ProblemError(401, "Authorization or X-API-Key is there twice; send it once", headers=_CHALLENGE)
+    bearer = b"".join(values[b"authorization"]).decode("latin-1")
+    scheme, _, credential = bearer.partition(" ")
+    text = credential.strip() if scheme.lower() == "bearer" else ""
+    text = text or b"".join(values[b"x-api-key"]).decode("latin-1")
+    if len(text) > _MAX_CREDENTIAL:
+        raise ProblemError(401, f"the key or token has more than {_MAX_CREDENTIAL:,} characters", headers=_CHALLENGE)
+    return text or None
+
+
+def require(client: Client, scope: Scope, endpoint: str | None) -> None:
+    """Raise ProblemError unless the client has a scope, and may use an endpoint."""
+    if not allows(client.scopes, scope):
+        has = ", ".join(client.scopes) or "none"
+        raise ProblemError(403, f"{client.credential}: the scope {scope} is needed, it has: {has}")
+    if endpoint is not None and not client.may_use(endpoint):
+        raise ProblemError(403, f"{client.credential}: it is not for endpoint {endpoint}")
+
+
+class _Allow:
+    """Dependency of a route: the client, which was authenticated before the route was reached."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> Client:
+        client: Client | None = request.scope.get(CLIENT)
+        if client is None:
+            raise ProblemError(401, "a key is needed: Authorization: Bearer KEY, or X-API-Key: KEY", headers=_CHALLENGE)
+        require(client, self.scope, request.path_params.get("endpoint"))
+        return client
+
+
+def allow(scope: Scope) -> _Allow:
+    """Require a scope of the clients of a route, and that its endpoint is one of theirs.
+
+    The middleware reads the scope from the route, and refuses all others before it reads their body.
+    """
+    return _Allow(scope)
+
+
+def required_scope(dependency: object) -> Scope | None:
+    """Return the scope that a dependency of a route requires, if it is one of `allow`."""
+    return dependency.scope if isinstance(dependency, _Allow) else None
+
+
+def takes_body(kind: BodyKind) -> Callable[[_Route], _Route]:
+    """Declare that a route reads its body itself: an `upload` as a stream, or an `event` that may be signed."""
+
+    def declare(route: _Route) -> _Route:
+        route.__dict__["body_kind"] = kind
+        return route
+
+    return declare
+
+
+def body_kind(route: object) -> BodyKind | None:
+    """Return the kind of body that a route has declared."""
+    kind: BodyKind | None = getattr(route, "body_kind", None)
+    return kind
+
+
+def _require_wait(seconds: float) -> None:
+    if seconds:
+        headers = {"Retry-After": str(max(1, round(seconds)))}
+        raise ProblemError(429, f"too many requests; wait {seconds:.1f} s", headers=headers)
+
+
+def _end_of(key: Key) -> str:
     if key.revoked_at:
         return f"key {key.prefix} was revoked on {key.revoked_at:%Y-%m-%d %H:%M} UTC"
     return f"key {key.prefix} expired on {key.expires_at:%Y-%m-%d %H:%M} UTC"
-
-
-def allow(scope: Scope) -> Callable[..., Awaitable[Client]]:
-    """A dependency of a route: only clients with this scope, and only at their endpoints."""
-
-    async def allowed(request: Request) -> Client:
-        from starlette.concurrency import run_in_threadpool
-
-        bearer = await _bearer(request)
-        key = bearer.credentials if bearer else await _header(request)
-        authenticator: Authenticator = request.app.state.authenticator
-        address = request.client.host if request.client else ""
-        client = await run_in_threadpool(authenticator.client, key, address)
-        if not allows(client.scopes, scope):
-            has = ", ".join(client.scopes) or "none"
-            raise ProblemError(403, f"{client.credential}: the scope {scope} is needed, it has: {has}")
-        endpoint = request.path_params.get("endpoint")
-        if endpoint is not None and not client.may_use(endpoint):
-            raise ProblemError(403, f"{client.credential}: it is not for endpoint {endpoint}")
-        return client
-
-    return allowed
-
-
-Message = MutableMapping[str, Any]
-
-
-class BodyLimit:
-    """ASGI middleware: bodies that are too large are refused by their announced length, or as soon as they are."""
-
-    def __init__(self, app: Any, most_bytes: int, most_upload_bytes: int) -> None:
-        self._app, self._most, self._most_upload = app, most_bytes, most_upload_bytes
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        most = self._most_upload if scope["path"].endswith("/uploads") else self._most
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not announced.isdigit() or int(announced) > most:
-            await _too_large(most)(scope, receive, send)
-            return
-        seen, begun = 0, False
-
-        async def counted() -> Message:
-            nonlocal seen
-            message: Message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > most:
-                raise _TooLargeError
-            return message
-
-        async def answered(message: Message) -> None:
-            nonlocal begun
-            # What the app makes of a body that breaks off is no answer: it broke off here.
-            if seen <= most:
-                begun = True
-                await send(message)
-
-        with suppress(_TooLargeError):
-            await self._app(scope, counted, answered)
-        if seen > most and not begun:
-            await _too_large(most)(scope, receive, send)
-
-
-class _TooLargeError(Exception):
-    pass
-
-
-def _too_large(most: int) -> Any:
-    from fastapi.responses import JSONResponse
-
-    from serving.problem_details import MEDIA_TYPE, Problem
-
-    problem = Problem(
-        title="Content Too Large", status=413, detail=f"the body is larger than the {most:,} bytes that are allowed"
-    )
-    return JSONResponse(problem.model_dump(), 413, {"Connection": "close"}, media_type=MEDIA_TYPE)

@@ -1,33 +1,36 @@
-"""Errors as RFC 9457 has them: `application/problem+json`, naming the field and the way out."""
+"""Errors in the form of RFC 9457: `application/problem+json`, naming the field and the way out."""
 
-import re
+import logging
+import secrets
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from domain.errors import FleetError, MyriadError, RequestError, SourceError, UnknownNameError
+from domain.errors import FleetError, MyriadError, OrchestratorError, RequestError, SourceError, UnknownNameError
 
-__all__ = ["MEDIA_TYPE", "Problem", "ProblemError", "answers", "install"]
+__all__ = ["MEDIA_TYPE", "Problem", "ProblemError", "answers", "install", "problem_of"]
 
 MEDIA_TYPE = "application/problem+json"
-_MOST_ERRORS, _MOST_TOLD = 20, 3
+_LOG = logging.getLogger("myriad.gateway")
+_MOST_ERRORS, _MOST_SUMMARIZED, _MAX_DETAIL = 20, 3, 4000
 
 
 class Wrong(BaseModel):
-    """One thing that is wrong. field : where, such as `body.inputs.0`."""
+    """A single error. field : its place, such as `body.inputs.0`."""
 
     field: str
     detail: str
 
 
 class Problem(BaseModel):
-    """What a request that fails is answered with (RFC 9457)."""
+    """Answer to a request that fails (RFC 9457)."""
 
     type: str = Field("about:blank", examples=["about:blank"])
     title: str = Field(examples=["Not Found"])
@@ -37,7 +40,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Ends a request with this answer. field : what is wrong, where it is one thing. errors : reasons by field."""
+    """End a request with this answer. field : of a single error. errors : reasons by field."""
 
     def __init__(
         self,
@@ -48,13 +51,15 @@ class ProblemError(Exception):
         errors: Mapping[str, str] | None = None,
     ) -> None:
         self.errors = dict(errors or ({field: detail} if field else {}))
-        self.detail = detail or "; ".join(f"{name}: {reason}" for name, reason in [*self.errors.items()][:_MOST_TOLD])
+        self.detail = detail or "; ".join(
+            f"{name}: {reason}" for name, reason in [*self.errors.items()][:_MOST_SUMMARIZED]
+        )
         self.status, self.headers = status, dict(headers or {})
         super().__init__(self.detail)
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For the `responses` of a route: these statuses are problems."""
+    """Return the `responses` of a route whose answers with these statuses are problems."""
     return {
         status: {
             "description": HTTPStatus(status).phrase,
@@ -69,20 +74,48 @@ def install(app: FastAPI) -> None:
     app.exception_handler(ProblemError)(_known)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_plain)
-    app.exception_handler(MyriadError)(_ours)
+    app.exception_handler(MyriadError)(_known)
+    app.exception_handler(ClientDisconnect)(_gone)
     app.exception_handler(Exception)(_unexpected)
+
+
+def problem_of(exc: ProblemError | MyriadError, scope: Mapping[str, Any]) -> JSONResponse:
+    """Return the answer to an error. Whatever names paths, addresses or SQL is in the log, under a reference."""
+    if isinstance(exc, ProblemError):
+        errors = [Wrong(field=field, detail=reason) for field, reason in [*exc.errors.items()][:_MOST_ERRORS]]
+        return _answer(exc.status, exc.detail, errors, exc.headers)
+    if isinstance(exc, UnknownNameError):
+        return _answer(404, str(exc))
+    if isinstance(exc, RequestError | SourceError | FleetError):
+        return _answer(422, str(exc))
+    service = "the Prefect server" if isinstance(exc, OrchestratorError) else "a service that the gateway needs"
+    detail = f"{service} does not answer; reference {_reference(exc, scope)} in the gateway's log"
+    return _answer(503, detail, headers={"Retry-After": "5"})
+
+
+def _reference(exc: Exception, scope: Mapping[str, Any]) -> str:
+    reference = secrets.token_hex(4)
+    request = f"{scope.get('method')} {scope.get('path')}"
+    _LOG.warning("reference %s: %s: %s: %s", reference, _shown(request), type(exc).__name__, _shown(str(exc)))
+    return reference
+
+
+def _shown(text: str, limit: int = _MAX_DETAIL) -> str:
+    """Return a text that UTF-8 and one line of a log can hold, cut where it is long."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", " ")
+    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def _answer(
     status: int, detail: str, errors: Sequence[Wrong] = (), headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors))
+    shown = [Wrong(field=_shown(error.field, 200), detail=_shown(error.detail)) for error in errors]
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=_shown(detail), errors=shown)
     return JSONResponse(problem.model_dump(), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
-async def _known(_: Request, exc: ProblemError) -> JSONResponse:
-    errors = [Wrong(field=field, detail=reason) for field, reason in [*exc.errors.items()][:_MOST_ERRORS]]
-    return _answer(exc.status, exc.detail, errors, exc.headers)
+async def _known(request: Request, exc: ProblemError | MyriadError) -> JSONResponse:
+    return problem_of(exc, request.scope)
 
 
 async def _invalid(_: Request, exc: RequestValidationError) -> JSONResponse:
@@ -92,32 +125,15 @@ async def _invalid(_: Request, exc: RequestValidationError) -> JSONResponse:
     return _answer(422, "; ".join(f"{error.field}: {error.detail}" for error in errors), errors)
 
 
-async def _plain(request: Request, exc: HTTPException) -> JSONResponse:
+async def _plain(_: Request, exc: HTTPException) -> JSONResponse:
     if exc.status_code == 400:  # Of FastAPI: bytes that are no text.
         return _answer(422, "body: it is no JSON that can be read", [Wrong(field="body", detail=str(exc.detail))])
-    headers = dict(exc.headers or {})
-    if exc.status_code == 405:
-        headers["Allow"] = ", ".join(sorted(_methods(request)))
-        return _answer(405, f"{request.method} is not for this address; use {headers['Allow']}", headers=headers)
-    return _answer(exc.status_code, str(exc.detail), headers=headers)
+    return _answer(exc.status_code, str(exc.detail), headers=exc.headers)
 
 
-def _methods(request: Request) -> set[str]:
-    """All that an address takes; the framework names those of the first route only."""
-    path, methods = request.scope["path"], set[str]()
-    for template, operations in request.app.openapi()["paths"].items():
-        if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)), path):
-            methods |= {method.upper() for method in operations}
-    return methods
+async def _gone(_: Request, __: ClientDisconnect) -> Response:
+    return Response(status_code=400)  # Nobody reads it; the log needs no traceback.
 
 
-async def _ours(_: Request, exc: Exception) -> JSONResponse:
-    if isinstance(exc, UnknownNameError):
-        return _answer(404, str(exc))
-    if isinstance(exc, RequestError | SourceError | FleetError):
-        return _answer(422, str(exc))
-    return _answer(503, str(exc), headers={"Retry-After": "5"})
-
-
-async def _unexpected(_: Request, __: Exception) -> JSONResponse:
-    return _answer(500, "the gateway failed; its log has the cause")
+async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
+    return _answer(500, f"the gateway failed; reference {_reference(exc, request.scope)} in its log")

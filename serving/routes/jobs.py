@@ -21,7 +21,7 @@ from domain.errors import FleetError, RequestError
 from domain.gateway.job_result import parse_job_result
 from domain.gateway.jobs import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, check_place, request_digest
 from serving.access import check_fleets
-from serving.auth import Client, allow
+from serving.auth import Client, allow, takes_body
 from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
 from serving.routes.schemas import Endpoint, Endpoints, Job, Jobs, Line, Link, Log, Upload, job_view
@@ -330,6 +330,7 @@ def follow_link(token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")],
 
 
 @router.post("/{endpoint}/uploads", status_code=201, openapi_extra={"requestBody": _FILE})
+@takes_body("upload")
 async def upload(
     endpoint: EndpointName,
     request: Request,

@@ -14,7 +14,7 @@ from domain.gateway.file_events import FileEvent, file_events, wanted
 from domain.gateway.jobs import check_place
 from domain.gateway.triggers import Trigger
 from serving.access import former_check, reaches
-from serving.auth import allow
+from serving.auth import allow, takes_body
 from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
 from serving.routes.jobs import Deps, Operator, Reader
@@ -109,6 +109,7 @@ def delete_trigger(hook: TriggerName, deps: Deps, client: Operator) -> Response:
 
 
 @incoming.post("/{hook}", status_code=202, openapi_extra={"requestBody": _BODY})
+@takes_body("event")
 async def take_events(hook: TriggerName, request: Request, deps: Deps) -> Taken:
     """Receive events: S3 notifications, CloudEvents (binary, structured, batch), or `{"uris": [...]}`.
 
