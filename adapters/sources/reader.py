@@ -1,48 +1,27 @@
 """Read raw files into Arrow tables: CSV (also gzip) and Parquet, in chunks, with the rows that could not be split."""
 
 import csv
-import gzip
-import io
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
+from contextlib import contextmanager
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
-from adapters.lake.files import STORAGE_ERRORS, open_file
+from adapters.lake.files import STORAGE_ERRORS
+from adapters.sources.chunk import Chunk
+from adapters.sources.csv_file import csv_chunks, csv_names
+from adapters.sources.parquet_file import parquet_chunks, parquet_head, parquet_names
 from domain.config.fleet import Source
 from domain.data.shown import shown, shown_names
 from domain.errors import SourceError
 
 __all__ = ["Chunk", "column_names", "head_rows", "read_chunks"]
 
-CHUNK_ROWS = 1_000_000
-_BLOCK_BYTES = 64 << 20
 _MOST_CAUSE = 300
 """Characters of another library's error, which may quote the file."""
 _THOUSANDS = r"^\s*[+-]?\d{1,3}(\.\d{3})+(,\d*)?\s*$"
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Part of a raw file.
-
-    table : the requested columns as the file stores them; CSV columns are text.
-    rows : number of each row in the file, counted from 0 after the header, of shape (n,).
-    broken : rows with another number of columns than the header, as (row number, text).
-    """
-
-    table: pa.Table
-    rows: npt.NDArray[np.int64]
-    broken: tuple[tuple[int, str], ...] = ()
 
 
 def _format(uri: str, source: Source) -> str:
@@ -59,22 +38,16 @@ def _format(uri: str, source: Source) -> str:
 def column_names(uri: str, source: Source) -> list[str]:
     """Names of a file's columns, read from its header or footer alone, and of the source's constants."""
     with _read_errors(uri):
-        if _format(uri, source) == "csv":
-            with _csv_stream(uri, source) as (stream, delimiter):
-                return [*_header(uri, stream, delimiter, source.encoding)[0], *source.constants]
-        with open_file(uri) as stream:
-            return [*pq.ParquetFile(stream).schema_arrow.names, *source.constants]
+        names = csv_names(uri, source) if _format(uri, source) == "csv" else parquet_names(uri)
+        return [*names, *source.constants]
 
 
 def head_rows(uri: str, source: Source, rows: int) -> pa.Table:
     """The first rows of a file with all its columns; CSV columns are text."""
     with _read_errors(uri):
         if _format(uri, source) == "csv":
-            return next(_csv_chunks(uri, source)).table.slice(0, rows)
-        with open_file(uri) as stream:
-            file = pq.ParquetFile(stream)
-            batch = next(file.iter_batches(rows), None)
-            return file.schema_arrow.empty_table() if batch is None else pa.Table.from_batches([batch])
+            return next(csv_chunks(uri, source, ())).table.slice(0, rows)
+        return parquet_head(uri, rows)
 
 
 def read_chunks(
@@ -133,9 +106,9 @@ def _check_columns(uri: str, present: Sequence[str], required: Sequence[str], op
 def _chunks(uri: str, source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
     with _read_errors(uri):
         if _format(uri, source) == "csv":
-            yield from _csv_chunks(uri, source)
+            yield from csv_chunks(uri, source, columns)
         else:
-            yield from _parquet_chunks(uri, columns)
+            yield from parquet_chunks(uri, columns)
 
 
 @contextmanager
@@ -145,103 +118,3 @@ def _read_errors(uri: str) -> Iterator[None]:
         yield
     except (*STORAGE_ERRORS, EOFError, zlib.error, csv.Error, pa.ArrowException) as exc:
         raise SourceError(f"{uri}: cannot be read: {shown(str(exc), _MOST_CAUSE)}") from exc
-
-
-@dataclass
-class _BrokenRows:
-    """Collect rows that pyarrow cannot split into the header's number of columns.
-
-    Arrow reads ahead: a row may arrive here before the batch that precedes it is returned.
-    """
-
-    pending: list[tuple[int, str]] = field(default_factory=list)
-    start: int = 0
-
-    def __call__(self, row: Any) -> str:
-        # Arrow counts rows from 1, and the header is one of them.
-        self.pending.append((row.number - 2, str(row.text)))
-        return "skip"
-
-    def number(self, n_rows: int) -> tuple[npt.NDArray[np.int64], tuple[tuple[int, str], ...]]:
-        """Numbers of the next good rows, and the broken rows between them."""
-        numbers = np.arange(self.start, self.start + n_rows + len(self.pending))
-        numbers = np.setdiff1d(numbers, [row for row, _ in self.pending])[:n_rows]
-        self.start = int(numbers[-1]) + 1 if n_rows else self.start
-        return numbers, self._take(self.start)
-
-    def rest(self) -> tuple[tuple[int, str], ...]:
-        """Broken rows after the last good one."""
-        return self._take(None)
-
-    def _take(self, end: int | None) -> tuple[tuple[int, str], ...]:
-        rows = tuple(item for item in self.pending if end is None or item[0] < end)
-        self.pending = self.pending[len(rows) :]
-        return rows
-
-
-@contextmanager
-def _csv_stream(uri: str, source: Source) -> Iterator[tuple[BinaryIO, str]]:
-    """Open a file's text as uncompressed bytes, with the separator of its columns."""
-    name = uri.lower()
-    tabs = name.removesuffix(".gz").endswith(".tsv") and source.delimiter == ","
-    with ExitStack() as stack:
-        stream = stack.enter_context(open_file(uri))
-        if name.endswith(".gz"):
-            stream = cast("BinaryIO", stack.enter_context(gzip.open(stream)))
-        yield stream, "\t" if tabs else source.delimiter
-
-
-def _csv_chunks(uri: str, source: Source) -> Iterator[Chunk]:
-    broken = _BrokenRows()
-    with _csv_stream(uri, source) as (stream, delimiter):
-        names, has_rows = _header(uri, stream, delimiter, source.encoding)
-        if not has_rows:
-            # Arrow requires a line break after the header; not every file has one.
-            yield Chunk(pa.schema([(name, pa.string()) for name in names]).empty_table(), np.arange(0))
-            return
-        reader = pacsv.open_csv(
-            pa.PythonFile(stream, mode="r"),
-            read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES, encoding=source.encoding),
-            parse_options=pacsv.ParseOptions(delimiter=delimiter, invalid_row_handler=broken, newlines_in_values=True),
-            convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                null_values=source.null_values,
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-            ),
-        )
-        for batch in reader:
-            if batch.num_rows:
-                numbers, skipped = broken.number(batch.num_rows)
-                yield Chunk(pa.Table.from_batches([batch]), numbers, skipped)
-        rest = broken.rest()
-        if rest or not broken.start:
-            yield Chunk(reader.schema.empty_table(), np.arange(0), rest)
-
-
-def _header(uri: str, stream: BinaryIO, delimiter: str, encoding: str) -> tuple[list[str], bool]:
-    """The first row that is not blank, and whether another row follows; the stream is rewound to its start."""
-    plain = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
-    text = io.TextIOWrapper(stream, "utf-8-sig" if plain else encoding, errors="replace", newline="")
-    rows = (row for row in csv.reader(text, delimiter=delimiter) if row)
-    names, has_rows = next(rows, []), next(rows, None) is not None
-    text.detach()
-    stream.seek(0)
-    if not names:
-        raise SourceError(f"{uri}: the file is empty")
-    return names, has_rows
-
-
-def _parquet_chunks(uri: str, requested: Sequence[str]) -> Iterator[Chunk]:
-    with open_file(uri) as stream:
-        file = pq.ParquetFile(stream)
-        names = file.schema_arrow.names
-        columns = [name for name in names if name in requested]
-        if not columns:
-            raise SourceError(f"{uri}: none of the columns {', '.join(requested)}; the file has {shown_names(names)}")
-        start = 0
-        for batch in file.iter_batches(CHUNK_ROWS, columns=columns):
-            yield Chunk(pa.Table.from_batches([batch]), np.arange(start, start + batch.num_rows))
-            start += batch.num_rows
-        if start == 0:
-            yield Chunk(file.schema_arrow.empty_table().select(columns), np.arange(0))

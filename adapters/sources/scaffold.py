@@ -1,5 +1,6 @@
 """Write a fleet file for raw files: detect their format, read them, scaffold a fleet, check it, write it."""
 
+import csv
 import gzip
 import re
 import unicodedata
@@ -122,7 +123,10 @@ def _source(path: str, files: Sequence[RawFile]) -> Source:
         return Source(path=path)
     start = _first_bytes(uri)
     encoding = sniff_encoding(start)
-    dialect = sniff_dialect(start.decode(encoding, errors="replace"))
+    try:
+        dialect = sniff_dialect(start.decode(encoding, errors="replace"))
+    except csv.Error as exc:
+        raise SourceError(f"{uri}: cannot be read: {exc}; check the line breaks and the quotes") from exc
     if not dialect.names:
         raise SourceError(f"{uri}: the file is empty")
     if not dialect.header:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import adapters.sources.reader as reader
+from adapters.sources import csv_file, limits, parquet_file, reader
 from adapters.sources.reader import column_names, read_chunks
 from domain.config.fleet import Source
 from domain.errors import SourceError
@@ -70,7 +70,7 @@ def test_parquet_keeps_its_types(tmp_path, name):
 
 
 def test_parquet_in_chunks_numbers_rows_through(tmp_path, monkeypatch):
-    monkeypatch.setattr(reader, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(parquet_file, "CHUNK_ROWS", 3)
     pq.write_table(pa.table({"store": range(8), "units": range(8), "more": range(8)}), tmp_path / "a.parquet")
     chunks = read(tmp_path / "a.parquet")
     assert [chunk.table.num_rows for chunk in chunks] == [3, 3, 2]
@@ -118,7 +118,7 @@ def test_ragged_rows_are_given_with_their_numbers(tmp_path):
     "ragged", [{3, 4, 50}, set(range(0, 100, 7)), set(range(20, 60)), {99}, {0}, set(range(80, 100))]
 )
 def test_row_numbers_hold_across_chunks(tmp_path, monkeypatch, block, ragged):
-    monkeypatch.setattr(reader, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(csv_file, "_BLOCK_BYTES", block)
     lines = [f"{row}" if row in ragged else f"{row},{row}" for row in range(100)]
     chunks = read(write(tmp_path / "a.csv", "store,units\n" + "\n".join(lines) + "\n"))
     assert len(chunks) > 1 or block == 1000
@@ -285,3 +285,73 @@ def test_constants_are_columns_of_every_row(tmp_path, name):
 def test_a_constant_never_hides_a_column(tmp_path):
     with pytest.raises(SourceError, match=r"column store is in the file and in source\.constants"):
         read(write(tmp_path / "a.csv", TEXT), constants={"store": "all"})
+
+
+def refusal(path, **source):
+    with pytest.raises(SourceError) as caught:
+        read(path, **source)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value)) < 600
+    return str(caught.value)
+
+
+def test_a_header_has_limits(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "MOST_HEADER_BYTES", 1000)
+    monkeypatch.setattr(limits, "MOST_COLUMNS", 100)
+    assert "the header does not end within 1,000 bytes" in refusal(write(tmp_path / "a.csv", "," * 2000 + "\n1\n"))
+    assert "300 columns; at most 100 are read" in refusal(write(tmp_path / "b.csv", "," * 299 + "\n1\n"))
+    table = pa.table({f"c{number}": [1] for number in range(101)})
+    pq.write_table(table, tmp_path / "c.parquet")
+    assert "101 columns; at most 100 are read" in refusal(tmp_path / "c.parquet")
+    # A long row after a short header is no long header.
+    assert values(read(write(tmp_path / "d.csv", f"store,units\n{'s' * 3000},5\n"))) == ["5"]
+
+
+def test_rows_that_do_not_fit_the_header_have_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "MOST_BROKEN_ROWS", 10)
+    path = write(tmp_path / "a.csv", TEXT + "x\n" * 10)
+    assert len(broken(read(path))) == 10
+    path = write(tmp_path / "b.csv", TEXT + "x\n" * 11)
+    assert "10 rows in a row have another number of columns than the header" in refusal(path)
+
+
+def test_the_text_of_a_row_that_does_not_fit_is_cut(tmp_path):
+    ((number, text),) = broken(read(write(tmp_path / "a.csv", TEXT + "x" * 100_000 + "\n")))
+    assert (number, len(text)) == (2, 1 << 16)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_value_has_a_limit_in_columns_that_are_read(tmp_path, name):
+    path, value = tmp_path / name, "x" * 2_000_000
+    stores = ["a"] * 9 + [value]
+    if name == "a.csv":
+        write(path, "store,units\n" + "".join(f"{store},5\n" for store in stores))
+    else:
+        pq.write_table(pa.table({"store": stores * 1000, "units": [5.0] * 10_000}), path)
+    assert "column store has a value of 2,000,000 bytes; at most 1,048,576 are read" in refusal(path)
+    assert len(values(read(path, required=("units",)))) in (10, 10_000)
+    assert reader.head_rows(str(path), Source(path=str(path)), 5).num_rows == 5
+
+
+def test_parquet_batches_follow_from_the_longest_value_of_the_dictionary(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_file, "_USUAL_BYTES", 1 << 20)
+    monkeypatch.setattr(parquet_file, "_SMALL_BYTES", 1 << 18)
+    stores = ["x" * 10_000 + str(number % 7) for number in range(5_000)]
+    pq.write_table(
+        pa.table({"store": stores, "units": [float(number) for number in range(5_000)]}), tmp_path / "a.parquet"
+    )
+    chunks = read(tmp_path / "a.parquet")
+    assert max(chunk.table.nbytes for chunk in chunks) < 1 << 20
+    assert values(chunks) == [float(number) for number in range(5_000)]
+    assert numbers(chunks) == list(range(5_000))
+
+
+def test_content_of_many_times_the_file_is_a_bomb(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_file, "_SURELY_FINE_BYTES", 1000)
+    monkeypatch.setattr(parquet_file, "_SURELY_FINE_BYTES", 1000)
+    path = write(tmp_path / "a.csv.gz", TEXT + "3,7\n" * 3_000_000)
+    assert "refused as a decompression bomb" in refusal(path)
+    rows = 3_000_000
+    table = pa.table({"store": pa.repeat(pa.scalar("a"), rows), "units": pa.repeat(pa.scalar(1.0), rows)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert "refused as a decompression bomb" in refusal(tmp_path / "a.parquet")

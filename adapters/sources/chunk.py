@@ -1,0 +1,23 @@
+"""Part of a raw file, whatever its format."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+__all__ = ["Chunk"]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Part of a raw file.
+
+    table : the requested columns as the file stores them; CSV columns are text.
+    rows : number of each row in the file, counted from 0 after the header, of shape (n,).
+    broken : rows with another number of columns than the header, as (row number, text).
+    """
+
+    table: pa.Table
+    rows: npt.NDArray[np.int64]
+    broken: tuple[tuple[int, str], ...] = ()

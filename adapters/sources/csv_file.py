@@ -1,0 +1,184 @@
+"""Read a CSV file, also gzip, in chunks of text columns, within the limits of `limits`."""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from adapters.lake.files import open_file
+from adapters.sources import limits
+from adapters.sources.chunk import Chunk
+from domain.config.fleet import Source
+from domain.errors import SourceError
+
+__all__ = ["csv_chunks", "csv_names"]
+
+_BLOCK_BYTES = 64 << 20
+_SURELY_FINE_BYTES = 32 << 20
+_MOST_KEPT_TEXT = 1 << 16
+"""Characters kept of a row that cannot be split."""
+
+
+def csv_names(uri: str, source: Source) -> list[str]:
+    """Names of the columns, from the header alone."""
+    with _csv_stream(uri, source) as (stream, delimiter):
+        return _header(uri, stream, delimiter, source.encoding)[0]
+
+
+def csv_chunks(uri: str, source: Source, requested: Sequence[str]) -> Iterator[Chunk]:
+    """Read all columns; values of the requested ones are checked for their size."""
+    broken = _BrokenRows()
+    with _csv_stream(uri, source) as (stream, delimiter):
+        names, has_rows = _header(uri, stream, delimiter, source.encoding)
+        if not has_rows:
+            # Arrow requires a line break after the header; not every file has one.
+            yield Chunk(pa.schema([(name, pa.string()) for name in names]).empty_table(), np.arange(0))
+            return
+        with _row_errors(uri, broken):
+            reader = _open_csv(stream, source, delimiter, names, broken)
+            for batch in reader:
+                if batch.num_rows:
+                    table = pa.Table.from_batches([batch])
+                    _check_values(uri, table, requested)
+                    numbers, skipped = broken.number(batch.num_rows)
+                    yield Chunk(table, numbers, skipped)
+            rest = broken.rest()
+            if rest or not broken.start:
+                yield Chunk(reader.schema.empty_table(), np.arange(0), rest)
+
+
+def _open_csv(
+    stream: BinaryIO, source: Source, delimiter: str, names: Sequence[str], broken: "_BrokenRows"
+) -> pacsv.CSVStreamingReader:
+    return pacsv.open_csv(
+        pa.PythonFile(stream, mode="r"),
+        read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES, encoding=source.encoding),
+        parse_options=pacsv.ParseOptions(delimiter=delimiter, invalid_row_handler=broken, newlines_in_values=True),
+        convert_options=pacsv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=source.null_values,
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        ),
+    )
+
+
+@dataclass
+class _BrokenRows:
+    """Collect rows that pyarrow cannot split into the header's number of columns.
+
+    Arrow reads ahead: a row may arrive here before the batch that precedes it is returned.
+    """
+
+    pending: list[tuple[int, str]] = field(default_factory=list)
+    start: int = 0
+    size: int = 0
+    too_many: bool = False
+
+    def __call__(self, row: Any) -> str:
+        text = str(row.text)
+        self.size += len(text)
+        if len(self.pending) >= limits.MOST_BROKEN_ROWS or self.size > limits.MOST_BROKEN_BYTES:
+            self.too_many = True
+            return "error"
+        # Arrow counts rows from 1, and the header is one of them.
+        self.pending.append((row.number - 2, text[:_MOST_KEPT_TEXT]))
+        return "skip"
+
+    def number(self, n_rows: int) -> tuple[npt.NDArray[np.int64], tuple[tuple[int, str], ...]]:
+        """Numbers of the next good rows, and the broken rows between them."""
+        numbers = np.arange(self.start, self.start + n_rows + len(self.pending))
+        if self.pending:
+            numbers = np.setdiff1d(numbers, [row for row, _ in self.pending])[:n_rows]
+        self.start = int(numbers[-1]) + 1 if n_rows else self.start
+        return numbers, self._take(self.start)
+
+    def rest(self) -> tuple[tuple[int, str], ...]:
+        """Broken rows after the last good one."""
+        return self._take(None)
+
+    def _take(self, end: int | None) -> tuple[tuple[int, str], ...]:
+        rows = tuple(item for item in self.pending if end is None or item[0] < end)
+        self.pending = self.pending[len(rows) :]
+        self.size = sum(len(text) for _, text in self.pending)
+        return rows
+
+
+@contextmanager
+def _row_errors(uri: str, broken: _BrokenRows) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowInvalid as exc:
+        if broken.too_many:
+            raise SourceError(
+                f"{uri}: {len(broken.pending):,} rows in a row have another number of columns than the header; at most "
+                f"{limits.MOST_BROKEN_ROWS:,} are set aside: check the separator and the header"
+            ) from exc
+        if "straddling" in str(exc):
+            raise SourceError(
+                f"{uri}: a row is longer than {_BLOCK_BYTES:,} bytes; check the line breaks and the quotes"
+            ) from exc
+        raise
+
+
+def _check_values(uri: str, table: pa.Table, requested: Sequence[str]) -> None:
+    for name in dict.fromkeys(requested):
+        for place in table.schema.get_all_field_indices(name):
+            limits.check_value(uri, name, pc.max(pc.binary_length(table.column(place))).as_py() or 0)
+
+
+class _BoundedGzip(gzip.GzipFile):
+    """Decompress a file until its content is too large for its size."""
+
+    def __init__(self, uri: str, stored: BinaryIO) -> None:
+        super().__init__(fileobj=stored, mode="rb")
+        self._uri, self._stored = uri, stored
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(size)
+        limits.check_inflation(
+            self._uri, self.tell(), self._stored.tell(), limits.MOST_GZIP_INFLATION, _SURELY_FINE_BYTES
+        )
+        return content
+
+
+@contextmanager
+def _csv_stream(uri: str, source: Source) -> Iterator[tuple[BinaryIO, str]]:
+    """Open a file's text as uncompressed bytes, with the separator of its columns."""
+    name = uri.lower()
+    tabs = name.removesuffix(".gz").endswith(".tsv") and source.delimiter == ","
+    with ExitStack() as stack:
+        stream = stack.enter_context(open_file(uri))
+        if name.endswith(".gz"):
+            stream = cast("BinaryIO", stack.enter_context(_BoundedGzip(uri, stream)))
+        yield stream, "\t" if tabs else source.delimiter
+
+
+def _header(uri: str, stream: BinaryIO, delimiter: str, encoding: str) -> tuple[list[str], bool]:
+    """The first row that is not blank, and whether another row follows; the stream is rewound to its start."""
+    start = stream.read(limits.MOST_HEADER_BYTES)
+    cut = len(start) == limits.MOST_HEADER_BYTES
+    stream.seek(0)
+    plain = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+    text = io.TextIOWrapper(io.BytesIO(start), "utf-8-sig" if plain else encoding, errors="replace", newline="")
+    rows = (row for row in csv.reader(text, delimiter=delimiter) if row)
+    names = next(rows, [])
+    follows = next(rows, None) is not None
+    if cut and not follows:
+        raise SourceError(
+            f"{uri}: the header does not end within {limits.MOST_HEADER_BYTES:,} bytes, which is the most that is read "
+            "of it; check the line breaks, the quotes and the separator"
+        )
+    if not names:
+        raise SourceError(f"{uri}: the file is empty")
+    limits.check_columns(uri, len(names))
+    return names, follows
