@@ -17,7 +17,8 @@ from domain.data.tables import INPUTS, QUARANTINE, landed
 from domain.errors import SourceError
 from tasks.checkpoint import clear_checkpoints, map_with_checkpoints
 from tasks.context import Run
-from tasks.workers.ingest import FileReceipt, Role, content_id, ingest_file, landing_table, reading, refuse_file
+from tasks.workers.ingest import FileReceipt, Role, content_id, landing_table, reading, refuse_file
+from tasks.workers.isolated_ingest import ingest_once
 
 __all__ = ["IngestReceipt", "ingest_files"]
 
@@ -60,7 +61,7 @@ def ingest_files(
         run,
         "ingest",
         [source.model_dump(mode="json"), list(paths or ())],
-        partial(ingest_file, run.context, role, source),
+        partial(ingest_once, run.context, role, source),
         fresh,
         FileReceipt,
         key=_place_and_stamp,

@@ -50,6 +50,12 @@ class Checkpoints:
         with suppress(*STORAGE_ERRORS):
             put_file(self._folder, self.name(key), content)
 
+    def drop(self, key: str) -> None:
+        """Delete an entry. A failure is ignored."""
+        filesystem, folder = arrow_filesystem(self._folder)
+        with suppress(*STORAGE_ERRORS):
+            filesystem.delete_file(f"{folder}/{self.name(key)}")
+
     def clear(self) -> None:
         """Delete the entries of the stage, including those of any other basis."""
         filesystem, root = arrow_filesystem(self.root)

@@ -495,7 +495,7 @@ def test_an_ingest_that_stopped_before_its_last_commit_is_made_up_for(run, monke
 
 
 def test_many_chunks_of_one_file_land_together(run, monkeypatch):
-    monkeypatch.setattr("adapters.sources.reader.CHUNK_ROWS", 2)
+    monkeypatch.setattr("adapters.sources.parquet_file.CHUNK_ROWS", 2)
     put(run, "a.csv", lines(1, count=5))
     pq.write_table(pacsv.read_csv(run.context.home / "in/a.csv"), run.context.home / "in/b.parquet")
     (run.context.home / "in/a.csv").unlink()
