@@ -21,7 +21,7 @@ __all__ = [
     "load_environment",
     "quiet_names",
     "quiet_telemetry",
-    "stack_environment",
+    "server_environment",
 ]
 
 PREFIX = "MYRIAD_"
@@ -265,7 +265,8 @@ def embedded_defaults(settings: Settings) -> None:
     """Set the variables of our libraries for a run without servers; existing ones stay."""
     quiet_telemetry()
     home = settings.path("var/prefect")
-    home.mkdir(parents=True, exist_ok=True)  # Prefect's server waits forever if it cannot create its home.
+    # Prefect's server waits forever if it cannot create its home.
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, value in {
         "PREFECT_HOME": str(home),
         # Prefect's own 20 s are too short for the first start on a slow machine.
@@ -278,7 +279,9 @@ def embedded_defaults(settings: Settings) -> None:
         os.environ.setdefault(name, value)
 
 
-def stack_environment(settings: Settings, port: int, environment: Mapping[str, str]) -> dict[str, str]:
+def server_environment(
+    settings: Settings, port: int, environment: Mapping[str, str], auth_string: str
+) -> dict[str, str]:
     """Return the environment of a local Prefect server, its worker, and the runs that the worker starts.
 
     Parameters
@@ -289,6 +292,8 @@ def stack_environment(settings: Settings, port: int, environment: Mapping[str, s
         Port of the server on 127.0.0.1.
     environment : mapping of str to str
         Variables to start from; they override the defaults, except home and addresses.
+    auth_string : str
+        User and password that server and clients share.
     """
     defaults = _TELEMETRY_OFF | {
         "PREFECT_HOME": str(settings.path("var/prefect")),
@@ -301,6 +306,10 @@ def stack_environment(settings: Settings, port: int, environment: Mapping[str, s
         "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
         "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_API_AUTH_STRING": auth_string,
+        "PREFECT_API_AUTH_STRING": auth_string,
+        # Pages of the UI only, by both names of this machine.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
     }
     fixed = {
         "MYRIAD_HOME": str(settings.home.resolve()),

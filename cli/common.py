@@ -79,8 +79,8 @@ def interruptible() -> Iterator[None]:
 def prepare_run(fleet: str, *, reads_input: bool = False) -> None:
     """Set the defaults for a run without servers, and check its inputs before anything heavy starts."""
     from adapters.lake.files import list_files
-    from adapters.orchestration.local_server import join_server
-    from adapters.settings import Settings, embedded_defaults
+    from adapters.orchestration.local_server import prepare_server
+    from adapters.settings import Settings
     from adapters.sources.fleet_files import load_fleet
 
     settings = Settings()
@@ -89,8 +89,7 @@ def prepare_run(fleet: str, *, reads_input: bool = False) -> None:
         for part in (definition, definition.score, definition.test):
             if part is not None:
                 list_files(part.source.path, settings.home)
-    join_server(settings)
-    embedded_defaults(settings)
+    prepare_server(settings)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Brings the local server up: a Prefect server, the fleets' deployments, and a worker that runs them."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -114,6 +115,7 @@ def _completed(
         tell(f"starting the Prefect server at port {server.port} ...")
         server = manager.start(server, "server")
     embedded_defaults(settings)
+    os.environ.setdefault("PREFECT_API_AUTH_STRING", manager.auth_string)
     planned = _planned(fleets)
     manager.await_ready(server, "server", lambda: healthy(api_url))
 

@@ -30,6 +30,9 @@ ALLOWED_FAILURES = 10
 """Worker deaths tolerated per item; preempted nodes are not the item's fault."""
 _CONNECT_S = 15.0
 _STOP_S = 5.0
+_HEALTH = ["distributed.http.health"]
+_ONLY_HEALTH = {"distributed.scheduler.http.routes": _HEALTH, "distributed.worker.http.routes": _HEALTH}
+"""Pages of our own scheduler and workers: the others tell any user of the machine about tasks and their results."""
 _ADAPTIVE = {"interval": "500ms", "target_duration": "2s", "wait_count": 4}
 """Workers are added beyond two seconds of work per worker, and retire after two idle seconds."""
 
@@ -289,12 +292,14 @@ def _client(settings: Settings) -> Iterator[Client]:
         return
     fixed = settings.min_workers is None or settings.min_workers == settings.workers
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}),
+        dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_FAILURES} | _ONLY_HEALTH),
         LocalCluster(
             n_workers=settings.workers if fixed else settings.min_workers,
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
+            # Certificates in memory, for this cluster alone: whoever speaks to a scheduler may run code as its owner.
+            security=Security.temporary(),
             dashboard_address=None,
             # An HTTP server starts regardless: use any free port, since a taken 8787 causes a warning.
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},

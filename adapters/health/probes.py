@@ -107,13 +107,10 @@ def registry(settings: Settings) -> Iterator[Check]:
 
 def prefect(settings: Settings) -> Iterator[Check]:
     """Check the Prefect server's version and account."""
-    from adapters.orchestration.local_server import LocalServerManager, healthy
+    from adapters.orchestration.local_server import running_server
 
-    url = os.environ.get("PREFECT_API_URL", "")
-    stack = LocalServerManager(settings, os.environ).running()
-    if not url and stack is not None and healthy(stack.api_url):
-        url = stack.api_url
-    if not url:
+    url = running_server(settings)
+    if url is None:
         yield Check("prefect", "server", "unused", "a server inside each run, which ends with it")
         return
     yield Check("prefect", "server", "ok", f"Prefect {check_prefect(url)} at {url}")

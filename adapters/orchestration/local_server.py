@@ -19,7 +19,8 @@ import httpx
 import psutil
 
 from adapters.compute.processes import Known, end_family
-from adapters.settings import Settings, stack_environment
+from adapters.orchestration.server_access import AUTH_FILE, auth_string, isolate_server
+from adapters.settings import Settings, embedded_defaults, server_environment
 from domain.errors import OrchestratorError
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "describe_server",
     "healthy",
     "join_server",
+    "prepare_server",
     "running_server",
 ]
 
@@ -94,17 +96,23 @@ def healthy(api_url: str, limit_s: float = 2.0) -> bool:
 
 
 def running_server(settings: Settings) -> str | None:
-    """Url of a Prefect server that answers: the environment's, or that of the local stack; None without either.
+    """Url of a Prefect server that answers: the environment's, or the local one; None without either.
 
-    Raises SettingsError if the environment names a server that cannot be used.
+    The password of the local one goes to the environment, where Prefect's clients read it. Raises SettingsError if the
+    environment names a server that cannot be used.
     """
-    if named := os.environ.get("PREFECT_API_URL"):
+    named = os.environ.get("PREFECT_API_URL")
+    server = LocalServerManager(settings, os.environ).running()
+    local = server.api_url if server and server.child("server") else None
+    if local is not None and named in (None, local):
+        # Clients of this process read it; a server that is named otherwise has a password of its own.
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", auth_string(settings, os.environ))
+    if named:
         from adapters.health import check_prefect  # Here, since commands that only look need none of it.
 
         check_prefect(named)
         return named
-    stack = LocalServerManager(settings, os.environ).running()
-    return stack.api_url if stack and stack.child("server") and healthy(stack.api_url) else None
+    return local if local and healthy(local) else None
 
 
 def join_server(settings: Settings) -> None:
@@ -118,6 +126,14 @@ def join_server(settings: Settings) -> None:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 
+def prepare_server(settings: Settings) -> None:
+    """Join the running server; without one, prepare the environment for a server inside this process."""
+    join_server(settings)
+    embedded_defaults(settings)
+    if not os.environ.get("PREFECT_API_URL"):
+        isolate_server(settings)
+
+
 def describe_server(stack: LocalServer, logs: Mapping[Role, Path]) -> Iterator[str]:
     """What a person needs of a running stack: links, processes, logs, and how to use and stop it."""
     yield f"Prefect      {stack.ui_url}"
@@ -125,7 +141,9 @@ def describe_server(stack: LocalServer, logs: Mapping[Role, Path]) -> Iterator[s
     for child in stack.children:
         since = f"{child.began.astimezone():%Y-%m-%d %H:%M}"
         yield f"{child.role:<12} pid {child.pid} since {since}, log {logs[child.role]}"
+    yield f"sign in      with the text of {AUTH_FILE}, or of PREFECT_API_AUTH_STRING if you have set it"
     yield f"use          export PREFECT_API_URL={stack.api_url}"
+    yield f'             export PREFECT_API_AUTH_STRING="$(cat {AUTH_FILE})"'
     yield "stop         myriad down"
 
 
@@ -140,6 +158,11 @@ class LocalServerManager:
         self._record = self._folder / "stack.json"
 
     @property
+    def auth_string(self) -> str:
+        """User and password of the server. Raises OrchestratorError if its file cannot be made or read."""
+        return auth_string(self._settings, self._environment)
+
+    @property
     def logs(self) -> dict[Role, Path]:
         """Where the processes write what they say."""
         return {role: self._folder / f"{role}.log" for role in ROLES}
@@ -147,7 +170,9 @@ class LocalServerManager:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Only one command at a time starts or stops the stack; another one waits."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self._folder, self._settings.path("var/prefect")):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)  # Also where an earlier version made it.
         with (self._folder / "stack.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -173,7 +198,7 @@ class LocalServerManager:
             started = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", *_ARGUMENTS[role]],
                 cwd=self._settings.home,
-                env=stack_environment(self._settings, stack.port, self._environment),
+                env=server_environment(self._settings, stack.port, self._environment, self.auth_string),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -224,7 +249,7 @@ class LocalServerManager:
 
 
 _ARGUMENTS: dict[Role, tuple[str, ...]] = {
-    "server": ("prefect", "server", "start"),
+    "server": ("adapters.orchestration.prefect_server",),
     # Two runs at once: a long training must not hold up scoring, and each run has workers of its own.
     "worker": ("cli", "worker", "--name", WORKER, "--limit", "2"),
 }

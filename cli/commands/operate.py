@@ -119,8 +119,7 @@ def maintain(
     Example: myriad maintain m3 --dry-run
     """
     from adapters.lake.table import Lake
-    from adapters.orchestration.local_server import join_server
-    from adapters.settings import embedded_defaults
+    from adapters.orchestration.local_server import prepare_server
     from adapters.sources.fleet_files import known_fleet
     from cli.views.maintain import print_maintenance
 
@@ -128,8 +127,8 @@ def maintain(
         settings = settings_of(lake)
         store = Lake(settings.lake_uri)
         names = store.fleets() if fleet is None else [known_fleet(fleet, settings.home, store)[0]]
-        join_server(settings)
-        embedded_defaults(settings)
+        if names:
+            prepare_server(settings)
         from flows.maintain import maintain as flow
 
         with display_progress(as_json):

@@ -78,17 +78,34 @@ class Browser:
             self.events.append(message)
 
     def open(self, path, *, width=1240, scheme="light", media=""):
-        """Load a page and wait until it is there."""
+        """Load a page, by its path or its url, and wait until it is there."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.send("Emulation.setEmulatedMedia", media=media, features=features)
         phone = width < 600
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=phone)
         self.events.clear()
-        self.send("Page.navigate", url=Path(path).as_uri())
+        self.send("Page.navigate", url=str(path) if "://" in str(path) else Path(path).as_uri())
         end = time.monotonic() + _START_S
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             assert time.monotonic() < end, f"{path} did not load"
             self.run("1")
+
+    def wait(self, script, limit_s=30.0):
+        """Wait until an expression is true in the page; its value."""
+        end = time.monotonic() + limit_s
+        while not (value := self.run(script)):
+            assert time.monotonic() < end, f"{script}: {self.run('document.body.innerText')}"
+            time.sleep(0.1)
+        return value
+
+    def enter(self, selector, text):
+        """Type a text into a field, and press Enter."""
+        self.run(f"document.querySelector({json.dumps(selector)}).focus()")
+        self.send("Input.insertText", text=text)
+        for kind in ("keyDown", "keyUp"):
+            self.send(
+                "Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r"
+            )
 
     def run(self, script):
         """Value of a JavaScript expression in the page."""

@@ -50,9 +50,9 @@ HOMES = {
     "skl2onnx": ("models/regressors",),
     "sklearn": ("models/regressors",),
     "sqlalchemy": ("adapters/gateway", "adapters/registry"),
-    "starlette": ("serving",),
+    "starlette": ("serving", "adapters/orchestration/prefect_server.py"),
     "typer": ("cli",),
-    "uvicorn": ("cli/commands/gateway.py", "serving"),
+    "uvicorn": ("cli/commands/gateway.py", "serving", "adapters/orchestration/prefect_server.py"),
 }
 
 # What `domain` and `models` must not use: arrays and values come in, arrays and values go out.

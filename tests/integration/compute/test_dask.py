@@ -144,7 +144,7 @@ def test_an_item_that_fails_is_tried_again_and_its_error_is_raised_in_the_end(on
 
 def test_a_worker_with_other_code_is_refused_by_its_address(one_worker, monkeypatch):
     monkeypatch.setattr(cluster, "code_digest", lambda: "of-another-version")
-    told = r"worker tcp://127\.0\.0\.1:\d+: it has another version of Myriad than the coordinator; give both the"
+    told = r"worker tls://127\.0\.0\.1:\d+: it has another version of Myriad than the coordinator; give both the"
     with pytest.raises(ClusterError, match=told):
         one_worker.map("odd", doubled, [1])
 

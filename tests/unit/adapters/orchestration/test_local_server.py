@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from adapters.orchestration.local_server import Child, LocalServer, LocalServerManager
-from adapters.settings import Settings, stack_environment
+from adapters.settings import Settings, server_environment
 from domain.errors import OrchestratorError
 
 
@@ -81,7 +81,7 @@ def test_the_processes_get_what_the_environment_says_and_stay_on_this_machine(tm
     settings = Settings(home=tmp_path)
     database = "postgresql+asyncpg://prefect@db/prefect"
     given = {"PREFECT_API_DATABASE_CONNECTION_URL": database, "MYRIAD_LAKE": "s3://lake", "PREFECT_API_URL": "http://a"}
-    made = stack_environment(settings, 4321, given)
+    made = server_environment(settings, 4321, given, "myriad:secret")
     assert made["PREFECT_API_DATABASE_CONNECTION_URL"] == database
     assert made["MYRIAD_LAKE"] == "s3://lake"
     assert made["PREFECT_API_URL"] == "http://127.0.0.1:4321/api"

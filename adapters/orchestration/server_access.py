@@ -1,0 +1,119 @@
+"""The password of the local Prefect server, and the isolation of the one that lives inside a plain run.
+
+Prefect's server runs whatever a client deploys, so whoever reaches it without a password executes code as its owner:
+other users of the machine, and pages of the web. Both servers therefore have a random password and take no requests
+from other origins, and the one inside a run has a database of its own, which ends with the run: no worker ever executes
+what was planted there.
+"""
+
+import atexit
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from adapters.compute.processes import Known
+from adapters.settings import Settings
+from domain.errors import OrchestratorError
+
+__all__ = ["AUTH_FILE", "auth_string", "isolate_server"]
+
+AUTH_FILE = "var/run/prefect-auth"
+"""Where the password of the local server is kept, below the home."""
+CLIENT, SERVER = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
+_DATABASES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
+_PARTS = ("", "-wal", "-shm", "-journal")
+_MIGRATION_LIMIT_S = 180.0
+
+
+def auth_string(settings: Settings, environment: Mapping[str, str]) -> str:
+    """Return user and password of the local server: those of the environment, else a random one that is made once.
+
+    The file is readable by its owner alone. Raises OrchestratorError if it cannot be made or read.
+    """
+    if named := environment.get(SERVER) or environment.get(CLIENT):
+        return named
+    path = settings.path(AUTH_FILE)
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _create(path, _random())
+        path.chmod(0o600)
+        if content := path.read_text(encoding="ascii").strip():
+            return content
+    except (OSError, ValueError) as exc:
+        raise OrchestratorError(f"{path}: the password of the Prefect server cannot be read: {exc}") from exc
+    raise OrchestratorError(f"{path}: the password of the Prefect server is empty; delete the file, then: myriad up")
+
+
+def isolate_server(settings: Settings) -> None:
+    """Prepare the environment for a server inside this process: a random password, no origins, its own database."""
+    password = os.environ.get(SERVER) or os.environ.get(CLIENT) or _random()
+    for name in (SERVER, CLIENT):
+        os.environ.setdefault(name, password)
+    # An origin that no page can have: the server inside a run has no pages of its own.
+    os.environ.setdefault("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", "http://127.0.0.1:0")
+    if any(os.environ.get(name) for name in _DATABASES):
+        return
+    folder = settings.path("var/prefect/embedded")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _sweep(folder)
+    own = folder / f"{os.getpid()}-{psutil.Process().create_time():.2f}.db"
+    shutil.copyfile(_template(folder), own)
+    atexit.register(_remove, own)
+    os.environ[_DATABASES[0]] = f"sqlite+aiosqlite:///{own}"
+
+
+def _create(path: Path, content: str) -> None:
+    """Write a file that only its owner can read, complete from its first moment, unless another process was first."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent)  # Mode 0600.
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(content)
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        Path(draft).unlink()
+
+
+def _random() -> str:
+    return f"myriad:{secrets.token_urlsafe(32)}"
+
+
+def _template(folder: Path) -> Path:
+    """Return an empty database with Prefect's tables, made once per version: its migrations take seconds."""
+    template = folder / f"template-{version('prefect')}.db"
+    if template.exists():
+        return template
+    draft = folder / f"{os.getpid()}-{psutil.Process().create_time():.2f}.template"
+    environment = os.environ | {_DATABASES[0]: f"sqlite+aiosqlite:///{draft}"}
+    command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+    done = subprocess.run(  # noqa: S603
+        command, env=environment, capture_output=True, text=True, timeout=_MIGRATION_LIMIT_S, check=False
+    )
+    if done.returncode:
+        raise OrchestratorError(f"Prefect's database cannot be made below {folder}: {done.stderr.strip()[-500:]}")
+    draft.replace(template)
+    return template
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the databases of runs that were killed."""
+    for path in folder.iterdir():
+        pid, _, started = path.name.partition(".db")[0].partition(".template")[0].partition("-")
+        with suppress(ValueError):
+            if Known(int(pid), float(started)).process() is None:
+                path.unlink(missing_ok=True)
+
+
+def _remove(database: Path) -> None:
+    for part in _PARTS:
+        database.with_name(database.name + part).unlink(missing_ok=True)
