@@ -10,12 +10,24 @@ from pathlib import Path
 
 from adapters.local_stack.programs import executable, run_program
 from adapters.private_files import write_private
-from domain.errors import SettingsError
+from domain.errors import OrchestratorError, SettingsError
 
-__all__ = ["ROLES", "connection_error", "postgres_user", "prepare_data", "run_scripts"]
+__all__ = [
+    "ROLES",
+    "PasswordError",
+    "check_accounts",
+    "connection_error",
+    "postgres_user",
+    "prepare_data",
+    "run_scripts",
+]
 
 ROLES = {"prefect": "prefect", "mlflow": "mlflow", "gateway": "gateway", "runs": "mlflow", "operator": "gateway"}
 """Roles that infra/postgres/databases.sql makes, each with a database that it reaches."""
+
+
+class PasswordError(SettingsError):
+    """The superuser's password is not that of the databases."""
 
 
 def postgres_user() -> str | None:
@@ -49,6 +61,22 @@ def prepare_data(data: Path, user: str | None, scripts: Sequence[Path], environm
             )
     if not (data / "PG_VERSION").exists():
         _make_databases(data, user, scripts, environment)
+
+
+def check_accounts(port: str, scripts: Sequence[Path], environment: Mapping[str, str]) -> None:
+    """Run the scripts again if a role is missing, as in databases of an earlier version, or has another password.
+
+    Otherwise every server would fail, in its log only.
+    Raises PasswordError if the superuser's password is wrong, OrchestratorError if the server refuses otherwise.
+    """
+    reason = connection_error(port, environment["POSTGRES_USER"], environment["POSTGRES_PASSWORD"], "postgres")
+    if "password authentication failed" in reason:
+        raise PasswordError(reason)
+    if reason:
+        raise OrchestratorError(f"postgres: {reason}")
+    passwords = {role: environment[f"POSTGRES_{role.upper()}_PASSWORD"] for role in ROLES}
+    if any(connection_error(port, role, passwords[role], database) for role, database in ROLES.items()):
+        run_scripts("127.0.0.1", port, scripts, environment)
 
 
 def connection_error(port: str, user: str, password: str, database: str) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +17,7 @@ from dotenv import dotenv_values
 from adapters.compute.processes import Known, end_family
 from adapters.local_stack.compose_file import Service, read_compose
 from adapters.local_stack.env_file import write_secrets
-from adapters.local_stack.postgres import ROLES, connection_error, run_scripts
+from adapters.local_stack.postgres import PasswordError, check_accounts
 from adapters.local_stack.process import LOOPBACK, Translation
 from adapters.local_stack.supervisor import RECORD, Entry, Supervisor, read_record
 from adapters.private_files import make_private, private_folder, private_opener, write_private
@@ -103,7 +103,8 @@ class LocalStack:
         """
         services = self.services()
         if self._env_file.exists():
-            make_private(self._env_file)
+            with suppress(PermissionError):  # Of another account, which lets us read it.
+                make_private(self._env_file)
         with self._locked():
             anew = self._supervisor() is None
             if anew:
@@ -161,25 +162,19 @@ class LocalStack:
             time.sleep(_POLL_S)
 
     def _check_databases(self) -> None:
-        """Bring roles to their present passwords; refuse a wrong one of the superuser.
-
-        Otherwise every server would fail, in its log only.
-        """
+        """Bring roles to their present passwords; refuse a wrong one of the superuser."""
         service = next(service for service in self.services() if service.name == "postgres")
-        translation, client = self.translation(), self.client_environment()
-        environment, port = translation.process(service).environment, client["PGPORT"]
-        reason = connection_error(port, environment["POSTGRES_USER"], environment["POSTGRES_PASSWORD"], "postgres")
-        if "password authentication failed" in reason:
+        translation, port = self.translation(), self.client_environment()["PGPORT"]
+        environment = translation.process(service).environment
+        try:
+            check_accounts(port, translation.database_scripts(service), environment)
+        except PasswordError as exc:
             raise SettingsError(
                 f"POSTGRES_PASSWORD: not the one that the databases below {self._state} were made with; put that "
                 f"one back in {self._env_file}, or remove {self._state} with all that is in it to begin anew"
-            )
-        if reason:
-            raise OrchestratorError(f"postgres: {reason}\n{self._last_words('postgres')}")
-        roles = ((name, environment[f"POSTGRES_{name.upper()}_PASSWORD"], base) for name, base in ROLES.items())
-        if any(connection_error(port, *role) for role in roles):
-            # Of an earlier version, without roles, or with other passwords.
-            run_scripts(LOOPBACK, port, translation.database_scripts(service), environment)
+            ) from exc
+        except OrchestratorError as exc:
+            raise OrchestratorError(f"{exc}\n{self._last_words('postgres')}") from exc
 
     def _spawn(self) -> None:
         private_folder(self.log("supervisor").parent)
@@ -234,8 +229,14 @@ class LocalStack:
         """Create the state folder, or tighten it with all that is in it: logs, data and secrets are its owner's."""
         below_home = [folder for folder in self._state.parents if self._home in folder.parents]
         for folder in [*reversed(below_home), self._state]:
-            # As root, PostgreSQL runs as another user, who has to pass through to its own folder.
-            private_folder(folder, others_enter=os.geteuid() == 0)
+            try:
+                # As root, PostgreSQL runs as another user, who has to pass through to its own folder.
+                private_folder(folder, others_enter=os.geteuid() == 0)
+            except PermissionError as exc:
+                raise SettingsError(
+                    f"{exc.filename or folder}: belongs to another account, so it cannot be closed to others; start "
+                    "the stack as that account, or give it to yourself (chown)"
+                ) from exc
 
     def _last_words(self, service: str) -> str:
         log = self.log(service)

@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from adapters.local_stack import Service, Supervisor, Translation, read_compose
+from adapters.local_stack import LocalStack, Service, Supervisor, Translation, read_compose
 from adapters.local_stack.compose_file import Health, Volume
 from adapters.local_stack.supervisor import RECORD, read_record
 from domain.errors import SettingsError
@@ -78,6 +78,18 @@ def test_all_secrets_that_are_missing_are_named_with_the_way_out(compose):
 def test_what_processes_cannot_do_is_refused(compose, old, new, told):
     with pytest.raises(SettingsError, match=told):
         compose(FILE.replace(old, new), SECRET="s")
+
+
+def test_a_folder_of_another_account_is_named_with_the_way_out(tmp_path, monkeypatch):
+    (tmp_path / "docker-compose.yml").write_text("services: {}")
+    (tmp_path / "var").mkdir(mode=0o755)
+
+    def refuse(path, mode):
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    monkeypatch.setattr("pathlib.Path.chmod", refuse)
+    with pytest.raises(SettingsError, match=r"/var: belongs to another account.*chown"):
+        LocalStack(tmp_path, {}).down()
 
 
 SAYS = "import sys, time; print('hello', flush=True); time.sleep(float(sys.argv[1])); sys.exit(int(sys.argv[2]))"
