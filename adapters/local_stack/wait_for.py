@@ -5,7 +5,6 @@ that succeeds, for a minute at most: the server's own health page reports succes
 """
 
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -34,18 +33,19 @@ def _ask(url: str) -> None:
 
 
 def _write(uri: str) -> None:
+    # Imported here, since a check of an http:// address runs every two seconds and needs neither.
+    from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
     from adapters.lake.files import STORAGE_ERRORS, put_once
 
-    end = time.monotonic() + _LIMIT_S
-    while True:
-        try:
-            put_once(uri, b"ready\n")
-        except STORAGE_ERRORS as exc:
-            if time.monotonic() > end:
-                raise OSError(str(exc)) from exc
-            time.sleep(_POLL_S)
-        else:
-            return
+    storage_errors = retry_if_exception_type(STORAGE_ERRORS)
+    try:
+        Retrying(retry=storage_errors, stop=stop_after_delay(_LIMIT_S), wait=wait_fixed(_POLL_S))(
+            put_once, uri, b"ready\n"
+        )
+    except RetryError as error:
+        exc = error.last_attempt.exception()
+        raise OSError(str(exc)) from exc
 
 
 if __name__ == "__main__":
