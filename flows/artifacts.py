@@ -49,7 +49,7 @@ def log_progress(progress: Progress) -> None:
     try:
         logger = get_run_logger()
     except MissingContextError:
-        return  # A stage between two flows.
+        return  # The stage runs between two flows.
     if progress.note:
         logger.info("%s: %s", progress.stage, progress.note)
     if progress.total == 0 and TaskRunContext.get() is None:

@@ -11,9 +11,9 @@ _ENDS = ("Completed", "Failed", "Crashed", "Cancelled")
 
 
 def triggers_of(fleet: str) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    """Flow -> its triggers.
+    """Return the triggers of each flow.
 
-    Runs within `pipeline` have no deployment, so that they set off nothing: the pipeline does it all itself.
+    Runs within `pipeline` belong to no deployment and therefore trigger nothing: the pipeline runs all stages itself.
     """
     of_fleet = {"prefect.resource.id": f"myriad.fleet.{fleet}"}
     return {
@@ -42,7 +42,7 @@ def triggers_of(fleet: str) -> Mapping[str, Sequence[Mapping[str, Any]]]:
 
 
 def _after(first: str, then: str, fleet: str) -> Mapping[str, Any]:
-    """A run of one deployment that is completed starts another one."""
+    """Return the trigger that starts one deployment when a run of another one completes."""
     return {
         "name": f"{fleet}: {first} done, {then}",
         "type": "event",
@@ -56,7 +56,7 @@ def _after(first: str, then: str, fleet: str) -> Mapping[str, Any]:
 
 
 def _overdue(name: str, fleet: str, what: str, after: Sequence[str], within: int) -> Mapping[str, Any]:
-    """An alert where a run stays in a state."""
+    """Return the trigger that raises an alert when a run stays in a state for too long."""
     left = [*(["Running"] if "Running" not in after else []), *_ENDS]
     return {
         "name": name,
@@ -67,7 +67,7 @@ def _overdue(name: str, fleet: str, what: str, after: Sequence[str], within: int
         "match": {"prefect.resource.id": "prefect.flow-run.*"},
         "match_related": [
             {"prefect.resource.role": "deployment", "prefect.resource.name": fleet},
-            # An alert that does not begin must not raise alerts without end.
+            # An alert that does not start must not raise alerts endlessly.
             {"prefect.resource.role": "flow", "prefect.resource.name": "!alert"},
         ],
         "for_each": ["prefect.resource.id"],

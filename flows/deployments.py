@@ -16,7 +16,7 @@ _PIPELINE = Operation(
 
 
 def operations() -> list[Operation]:
-    """Return every flow with its schedule: those of the stages in order, the pipeline, and those beside it."""
+    """Return every flow with its schedule: the stages in order, the pipeline, and the other operations."""
     return [*(stage.operation for stage in STAGES if stage.operation), _PIPELINE, *OPERATIONS]
 
 

@@ -30,7 +30,7 @@ _SAMPLE_S = 0.5
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """What a whole run came to, and where its report is."""
+    """Results of a whole run, and the path of its report."""
 
     run_id: str
     stages: Stages
@@ -57,7 +57,7 @@ def pipeline(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> P
 
 
 def _timed(stage: Stage, state: PipelineState) -> StageTime:
-    """Run a stage and keep its result; its time and rows."""
+    """Run a stage, store its result in the state, and return its time and rows."""
     began = time.perf_counter()
     emit(Progress(stage.name, 0, 0))
     result = state.results[stage.name] = stage.run(state)
@@ -80,17 +80,17 @@ def _stages(results: Mapping[str, Any], times: tuple[StageTime, ...], began: dat
 
 @contextmanager
 def _one_heartbeat() -> Iterator[None]:
-    """Flows within this one send none: theirs say nothing new, and ending one takes a second."""
+    """Switch off the heartbeats of flows within this one: they add nothing, and ending one takes a second."""
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 
 @contextmanager
 def _opened_early(registry: Registry) -> Iterator[None]:
-    """Opens the registry while the first stages are at work elsewhere: importing MLflow takes seconds."""
+    """Open the registry while workers run the first stages: importing MLflow takes seconds."""
 
     def open_it() -> None:
-        # Whoever needs it meets the same error, and tells it.
+        # The stage that needs the registry meets the same error, and reports it.
         with suppress(RegistryError):
             registry.path  # noqa: B018 - connects
 
@@ -104,7 +104,7 @@ def _opened_early(registry: Registry) -> Iterator[None]:
 
 @contextmanager
 def _peak_memory() -> Iterator[PeakMemory]:
-    """Samples the memory of all our processes while the block runs."""
+    """Sample the memory of all processes of the run while the block runs."""
     memory, done = PeakMemory(), threading.Event()
 
     def watch() -> None:

@@ -83,7 +83,7 @@ class _WithoutAliases(yaml.SafeDumper):
 
 
 def _plain(value: Any) -> Any:
-    """Mappings and sequences as YAML knows them."""
+    """Convert mappings and sequences to the types that YAML knows."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""A step for `prefect deploy`: schedules as people have set them, where prefect.yaml would put them back."""
+"""A step for `prefect deploy` that keeps the schedules people have set, which prefect.yaml would reset."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ __all__ = ["current_schedules", "kept"]
 def current_schedules(fleet: str) -> dict[str, dict[str, Any]]:
     """Return cron, timezone and active of every schedule, by the name of the flow's function.
 
-    Prefect replaces all schedules of a deployment by those of its file, whose values are these: the server's, or ours,
-    paused, where it has none.
+    Prefect replaces all schedules of a deployment with those of its file. This step fills in their values: the
+    server's, or, if the server has none, our default, paused.
 
     Raises
     ------
     OrchestratorError
-        For a schedule of ours that is not a cron any more, which a file cannot express.
+        If one of our schedules has been changed to something other than cron, which the file cannot express.
     """
     api_url = get_current_settings().api.url
     if api_url is None:
@@ -43,4 +43,4 @@ def current_schedules(fleet: str) -> dict[str, dict[str, Any]]:
 
 
 kept = current_schedules
-"""Its former name, which copies of prefect.yaml may have."""
+"""Former name of the step, which copies of prefect.yaml may use."""

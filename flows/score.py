@@ -54,9 +54,9 @@ def score(
     output: OutputFile = None,
     within: WithinFolders = None,
 ) -> ScoreSummary:
-    """Load new scoring input and score it with `release`, by default the one in force; or forecast a past date.
+    """Load new scoring input and score it with `release`, by default the one in force; or forecast from a past date.
 
-    With a run id, the run leaves its result in the lake, below `_jobs/`, and heartbeats while it works.
+    With a run id, the run writes heartbeats while it works and then its result to the lake, below `_jobs/`.
     """
     with (
         open_session(fleet, lake, run_id, workers=workers) as whole,
@@ -91,7 +91,7 @@ def backfill(
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
         moments = past_moments(session.run, start, end)
         _ingest_requests(session)
-        # All jobs with one release, whatever is promoted meanwhile.
+        # All jobs use one release, whatever is promoted meanwhile.
         pinned = release if release is not None else current_release(session.run) or None
         summaries = [_score(session.run, pinned, moment) for moment in moments]
         summarise(session.run.fleet.name, "backfill", {"jobs": len(summaries), **_figures(summaries)})
@@ -113,7 +113,7 @@ def _ingest_requests(session: Session, inputs: Sequence[str] | None = None, max_
 
 
 def _figures(summaries: Sequence[ScoreSummary]) -> dict[str, object]:
-    """Figures of one job, or of several together."""
+    """Return the figures of one job, or of several jobs together."""
     statuses = sorted({status for summary in summaries for status in summary.statuses})
     levels = sorted({level for summary in summaries for level in summary.levels})
     figures: dict[str, object] = {"job": summaries[-1].job_id, "release": summaries[-1].release}

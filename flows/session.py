@@ -1,4 +1,4 @@
-"""What every flow opens first: the fleet, the lake, the workers; and how a flow run is named."""
+"""The session that every flow opens first: fleet, lake, registry and workers; and the names of flow runs."""
 
 import secrets
 from collections.abc import Iterator
@@ -28,15 +28,18 @@ __all__ = ["Session", "new_run_id", "open_session", "run_name"]
 
 @dataclass(frozen=True)
 class Session:
-    """A run with its workers, and the registry that goes with it. asked : fleet, lake and run id as they were given.
+    """A run with its workers and its registry.
 
-    root : the flow that began it, such as `pipeline`, which the other flows are part of; `command` outside of a flow.
+    Parameters
+    ----------
+    arguments : fleet, lake and run id; a flow with the same ones shares the session.
+    root : the outermost flow, such as `pipeline`; `command` outside a flow.
     """
 
     run: Run
     registry: Registry
     settings: Settings
-    asked: tuple[str, str | None, str]
+    arguments: tuple[str, str | None, str]
     root: str
 
 
@@ -44,12 +47,12 @@ _present: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
 def new_run_id() -> str:
-    """Time-ordered id of a run: 20261122T235959-1a2b3c."""
+    """Return a new, time-ordered run id: 20261122T235959-1a2b3c."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
 def run_name() -> str:
-    """Name of the present flow run: flow and fleet, such as `train-m3`."""
+    """Return the name of the current flow run, from flow and fleet: `train-m3`."""
     parameters: dict[str, Any] = flow_run.parameters
     return f"{flow_run.flow_name}-{Path(str(parameters.get('fleet', ''))).stem}"
 
@@ -58,13 +61,21 @@ def run_name() -> str:
 def open_session(
     fleet: str, lake: str | None, run_id: str | None, *, exclusive: bool = False, workers: int | None = None
 ) -> Iterator[Session]:
-    """fleet : path of a fleet file, or a name in `fleets/`. lake, workers : override the settings.
+    """Open the fleet, its lake, the registry and the workers; a flow inside another one of the run shares its session.
 
-    exclusive : no other exclusive run of the fleet may be at work; raises BusyError if one is.
-    A flow inside another one of the same run shares its session.
+    Parameters
+    ----------
+    fleet : path of a fleet file, or a name in `fleets/`.
+    lake, workers : override the settings.
+    exclusive : hold the fleet's lease for the length of the session.
+
+    Raises
+    ------
+    BusyError
+        If another exclusive run of the fleet is at work.
     """
     outer = _present.get()
-    if outer is not None and outer.asked == (fleet, lake, run_id):
+    if outer is not None and outer.arguments == (fleet, lake, run_id):
         with _alone(outer.run.context, exclusive):
             yield outer
         return

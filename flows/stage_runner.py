@@ -1,4 +1,4 @@
-"""Single stages for the command line: each runs its flow, and tells what came of it as a document."""
+"""Run single stages for the command line, and return their results as documents."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ __all__ = ["StageResult", "document", "run_stage"]
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage came to. stages : flow -> its figures."""
+    """Result of a command. stages : flow -> its figures."""
 
     fleet: str
     run_id: str
@@ -31,7 +31,7 @@ def run_stage(command: str, fleet: str, lake: str | None) -> StageResult:
 
 
 def document(summary: Any) -> dict[str, object]:
-    """Figures of a summary by name; verdicts by gate, where one that only advises does not fail but notes."""
+    """Return the figures of a summary by name, and verdicts by gate: an advisory gate notes instead of failing."""
     figures = {item.name: getattr(summary, item.name) for item in fields(summary)}
     counts = figures.get("gates")
     if counts is not None:

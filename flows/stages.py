@@ -33,7 +33,7 @@ _estimate, _evaluate = as_task(estimate_training), as_task(evaluate_predictions)
 
 @dataclass(frozen=True)
 class PipelineState:
-    """What a stage of a pipeline may use. arguments : fleet, lake, run id of flows. results : of earlier stages."""
+    """State that the stages of a pipeline share. arguments : fleet, lake and run id. results : of earlier stages."""
 
     session: Session
     arguments: tuple[str, str | None, str]
@@ -42,14 +42,14 @@ class PipelineState:
 
 @dataclass(frozen=True)
 class Operation:
-    """A flow that people and schedules start by itself.
+    """A flow that people and schedules start on its own.
 
     Parameters
     ----------
-    cadence : when it runs once somebody switches its schedule on; none: by hand, or by an automation.
-    collision : what becomes of a run while another one of the deployment is at work; none: both run.
-    by_name : it takes the fleet's name where others take the fleet file.
-    note : a word for whoever reads prefect.yaml.
+    cadence : schedule, paused at first; None for a flow started by hand or by an automation.
+    collision : fate of a run while another one of the deployment is at work; None: both run.
+    by_name : the flow takes the fleet's name instead of the fleet file.
+    note : comment in prefect.yaml.
     """
 
     flow: Flow[..., Any]
@@ -65,12 +65,12 @@ class Stage:
 
     Parameters
     ----------
-    name : as progress, report and estimate show it.
+    name : name in progress, report and estimate.
     rows : number of rows of its result, for the report.
-    operation : how it runs by itself; None for a step that only a pipeline has.
-    work : what the pipeline runs; by default the operation's flow.
-    command : the command that runs it by itself, together with others of the same command.
-    exclusive : no other exclusive run of the fleet may be at work when a command runs it.
+    operation : its flow and schedule; None for a step that runs only inside a pipeline.
+    work : function that the pipeline calls; by default the operation's flow.
+    command : command that runs it, together with the other stages of that command.
+    exclusive : the command holds the fleet's lease meanwhile.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Stage:
     exclusive: bool = False
 
     def run(self, state: PipelineState) -> Any:
-        """Run the stage as a part of a pipeline."""
+        """Run the stage as part of a pipeline."""
         if self.work is not None:
             return self.work(state)
         if self.operation is None:
@@ -156,7 +156,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("accuracy", lambda summary: int(summary.rows), Operation(accuracy, Cadence("daily", "0 6 * * *"))),
     Stage("evaluate", lambda metric: int(metric.rows) if metric else 0, work=_compare_with_test),
 )
-"""A run of the pipeline, from raw files to predictions that are compared with actuals."""
+"""The stages of the pipeline, from raw files to predictions compared with actuals."""
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(rollback, collision="ENQUEUE", note="By hand: -p to=RELEASE"),
@@ -167,10 +167,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(maintain, Cadence("weekly", "0 9 * * 0"), "CANCEL_NEW", by_name=True),
     Operation(alert, note='By automations, or by hand: -p what="look at this"'),
 )
-"""Flows beside the pipeline's."""
+"""Flows outside the pipeline."""
 
 
 def commands() -> Mapping[str, tuple[Stage, ...]]:
-    """Return the stages of every command that runs some by themselves."""
+    """Return the stages of every command that runs single stages."""
     names = dict.fromkeys(stage.command for stage in STAGES if stage.command)
     return {name: tuple(stage for stage in STAGES if stage.command == name) for name in names}

@@ -1,4 +1,4 @@
-"""Flow `sync-registry`: the registry as the lake says that it should be."""
+"""Flow `sync-registry`: repair the registry from the lake."""
 
 from prefect import flow
 
@@ -18,10 +18,10 @@ _repair = as_task(repair)
 def sync_registry(
     fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None, dry_run: DryRun = False
 ) -> SyncSummary:
-    """Register what MLflow has lost, set the champion aliases, and tell what differed; `dry_run` only tells."""
+    """Register what MLflow has lost, set the champion aliases, and report differences; `dry_run` only reports."""
     with open_session(fleet, lake, run_id, exclusive=True) as session, progress_artifacts(session.run.fleet.name):
         summary = _repair(session.run, session.registry, dry_run)
-        differences = {one.kind.replace("_", " "): one.count for one in summary.differences}
+        differences = {difference.kind.replace("_", " "): difference.count for difference in summary.differences}
         figures: dict[str, object] = {"models": summary.models, "release": summary.release, "dry run": summary.dry_run}
         summarise(session.run.fleet.name, "sync-registry", figures | differences)
     return summary

@@ -1,4 +1,4 @@
-"""Accuracy: predictions against what was observed later, by bucket, committed once for each state of both."""
+"""Measure predictions against later observations, by bucket, committed once per state of both."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,10 +27,11 @@ _BASIS = "accuracy-basis"
 
 @dataclass(frozen=True)
 class AccuracySummary:
-    """rows : predictions that have an actual value by now; in_sample : of them, of models that were trained on it.
+    """Figures of one measurement.
 
-    excluded : further ones whose actual value is an excluded outlier. groups : rows of the table.
-    measured : buckets that were computed anew. reason : why nothing is measured, if so.
+    rows : predictions with an actual value. in_sample : those of them whose model was trained on that value.
+    excluded : further predictions whose actual value is an excluded outlier. groups : rows of the table.
+    measured : buckets that were computed anew. reason : reason for measuring nothing, if so.
     """
 
     rows: int
@@ -43,14 +44,14 @@ class AccuracySummary:
 
 
 def measure_accuracy(run: Run) -> AccuracySummary:
-    """Measure the predictions of every bucket whose predictions or observations changed since the last time."""
+    """Measure the predictions of every bucket whose predictions or observations have changed since the last time."""
     buckets = recorded_buckets(run)
     if not run.fleet.task_type.periodic and not run.fleet.row_key:
         reason = "the fleet file has no row_key, by which a prediction finds its observation"
         return AccuracySummary(0, 0, 0, 0, buckets, 0, reason)
     if run.table(PREDICTIONS).version() < 0:
         return AccuracySummary(0, 0, 0, 0, buckets, 0, "nothing has been scored yet")
-    table, bucket_files = run.table(ACCURACY), _given(run, buckets)
+    table, bucket_files = run.table(ACCURACY), _bucket_files(run, buckets)
     mark = int(_digest([files.basis for files in bucket_files])[:14], 16)
     changed: list[BucketFiles] = []
     if table.mark(_BASIS) != mark:
@@ -61,8 +62,8 @@ def measure_accuracy(run: Run) -> AccuracySummary:
     return _summary(run, buckets, len(changed))
 
 
-def _given(run: Run, buckets: int) -> list[BucketFiles]:
-    """The files that every bucket's accuracy follows from."""
+def _bucket_files(run: Run, buckets: int) -> list[BucketFiles]:
+    """Return the files that the accuracy of each bucket is computed from."""
     forecast = run.fleet.task_type.periodic
     predictions = _grouped(run.table(PREDICTIONS).files(), "part")
     every = tuple(file for name, files in predictions.items() if is_input_part(name) for file in files)
@@ -115,15 +116,15 @@ def _summary(run: Run, buckets: int, changed: int) -> AccuracySummary:
 
 
 def _parts(table: Table) -> Iterator[pa.Table]:
-    """Rows of the table, a bucket at a time."""
+    """Yield the rows of the table, one bucket at a time."""
     for bucket in sorted({int(file.partition["bucket"]) for file in table.files()}):
         yield table.read(where=in_bucket(bucket))
 
 
 def accuracy_rows(lake: Lake, fleet: str, by: str, release: int | None = None) -> pa.Table:
-    """Figures by `step`, `segment` or `release`, in order; forecasts of models that had seen the future stand apart.
+    """Return the figures by `step`, `segment` or `release`, in order; forecasts in sample stand apart.
 
-    release : only predictions of this one.
+    release : take only the predictions of this release.
     """
     keys = (by, "in_sample")
     parts = []
@@ -131,5 +132,5 @@ def accuracy_rows(lake: Lake, fleet: str, by: str, release: int | None = None) -
         of_release = part if release is None else part.filter(pc.equal(part["release"], release))
         parts.append(accuracy_by(of_release, keys))
     empty = accuracy_by(ACCURACY.schema.empty_table(), keys)
-    # Grouping gives no order.
+    # Grouping does not keep the order.
     return accuracy_by(pa.concat_tables([empty, *parts]), keys).sort_by([(key, "ascending") for key in keys])

@@ -1,8 +1,7 @@
-"""Resume: items that workers finished before a run was interrupted are not done again.
+"""Resume a stage: items that workers finished before an interruption are not repeated.
 
-A worker keeps the receipt of every item that it has done in the checkpoints of the stage. A run that does the same
-work again takes the receipts whose staged files are still there, and maps the rest. The commit ends it:
-`clear_checkpoints` deletes them.
+A worker stores the receipt of each finished item in the checkpoints of the stage. A run that repeats the work reuses
+the receipts whose staged files still exist, and maps the rest. After the commit, `clear_checkpoints` deletes them.
 """
 
 import hashlib
@@ -38,7 +37,7 @@ _THREADS = 16
 
 @dataclass(frozen=True)
 class _Recorded(Generic[T, R]):
-    """Runs on workers: processes an item and keeps its receipt."""
+    """Process an item on a worker and store its receipt."""
 
     checkpoints: Checkpoints
     function: Callable[[T], R]
@@ -71,17 +70,17 @@ def map_with_checkpoints(
     part: str = "",
     weight: Callable[[T], float] | None = None,
 ) -> list[R]:
-    """Map a function over items on workers, except where an interrupted run has done so, and return all receipts.
+    """Map a function over items on workers, except those that an interrupted run finished; return all receipts.
 
     Parameters
     ----------
-    basis : all that a receipt depends on besides its item, as JSON: versions of the tables that are read, settings.
-    The fleet file and the code are added to it here.
-    receipt_type : a frozen dataclass whose staged files stand in fields that are tuples of them. Files of a table that
-    is partitioned by `run_id` are copied to this run.
-    key : identity of an item. keep : whether a receipt is worth keeping; one with an error is to be tried again.
+    basis : everything besides the item that a receipt depends on, as JSON: versions of the tables read, settings.
+    This function adds the fleet file and the code.
+    receipt_type : a frozen dataclass that holds its staged files in fields that are tuples. Files of a table
+    partitioned by `run_id` are copied to this run.
+    key : identity of an item. keep : decides if a receipt is stored; an item with an error is tried again.
     part : distinguishes checkpoints of one stage that end separately. Functions must be picklable.
-    weight : how much work an item is compared with others; the heaviest are begun first.
+    weight : relative work of an item; the heaviest items start first.
     """
     checkpoints = _checkpoints_of(run, stage, part, basis)
     receipts = _load(run, checkpoints, {key(item) for item in items}, receipt_type)
@@ -90,14 +89,14 @@ def map_with_checkpoints(
     done = len(items) - len(missing)
     if done:
         emit(Progress(stage, done, len(items), f"resumed {done} of {len(items)}"))
-    # Also with nothing left to do, but for an emptied bar: the stage's progress ends with all of them.
+    # Called even with nothing left to do, so that the progress of the stage ends at the full number.
     fresh = run.workers.map(stage, work, missing, before=done, weight=weight) if missing or not done else []
     receipts |= {key(item): receipt for item, receipt in zip(missing, fresh, strict=True)}
     return [receipts[key(item)] for item in items]
 
 
 def clear_checkpoints(run: Run, stage: str, part: str = "") -> None:
-    """Delete the checkpoints of a stage, whatever their basis: its work is committed, or must not be resumed."""
+    """Delete the checkpoints of a stage on any basis: its work is committed, or must not be resumed."""
     _checkpoints_of(run, stage, part, None).clear()
 
 
@@ -123,7 +122,7 @@ def _load(run: Run, checkpoints: Checkpoints, keys: set[str], receipt_type: type
 
 
 def _take_over(run: Run, content: bytes | None, receipt_type: type[R]) -> R | None:
-    """Turn a kept receipt into one of this run; None if it is damaged, or its staged files are missing or differ."""
+    """Turn a stored receipt into one of this run; None if it is damaged, or its staged files are missing or differ."""
     try:
         receipt: R = _adapter(receipt_type).validate_python(json.loads(content or b""))
     except (ValueError, ValidationError):
@@ -140,12 +139,12 @@ def _take_over(run: Run, content: bytes | None, receipt_type: type[R]) -> R | No
 def _staged(receipt: R) -> Iterator[tuple[str, tuple[StagedFile, ...]]]:
     for field in fields(receipt):
         value = getattr(receipt, field.name)
-        if isinstance(value, tuple) and any(isinstance(one, StagedFile) for one in value):
+        if isinstance(value, tuple) and any(isinstance(item, StagedFile) for item in value):
             yield field.name, value
 
 
 def _of_run(run: Run, file: StagedFile) -> StagedFile:
-    """A copy, not the file itself: the interrupted run may have committed it under its own name."""
+    """Copy the file to this run: the interrupted run may have committed the original under its own name."""
     owner: Mapping[str, str] = {"run_id": run.context.run_id}
     if file.partition.get("run_id", run.context.run_id) == run.context.run_id:
         return file

@@ -1,4 +1,4 @@
-"""What the coordinating tasks share: the run and its workers."""
+"""The run and its workers, which all coordinating tasks share."""
 
 from adapters.compute.dask import Workers
 from adapters.lake.table import Table
@@ -10,7 +10,7 @@ __all__ = ["Run"]
 
 
 class Run:
-    """One run of a fleet: what workers are told, and the workers.
+    """One run of a fleet: its workers, and the context that they receive.
 
     Not a dataclass: Prefect walks through dataclasses among a task's parameters and would rebuild it.
     """
@@ -27,5 +27,5 @@ class Run:
         return self.context.table(spec)
 
     def at_snapshot(self, *specs: TableSpec) -> "Run":
-        """The same run, which reads these tables as they are now; its commits apply to the newest version."""
+        """Return the run with these tables read as they are now; its commits still apply to the newest version."""
         return Run(self.context.at_snapshot(*specs), self.workers)

@@ -1,4 +1,4 @@
-"""Ingest: find new and changed files, land each exactly once, keep the ledger."""
+"""Ingest new and changed files, each exactly once, and keep the ledger of them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
@@ -27,7 +27,7 @@ __all__ = ["IngestReceipt", "ingest_files"]
 class IngestReceipt:
     """Files and rows of one ingest. read = accepted + rejected.
 
-    refused : why files could not be read, whose rows from before stay, or of what file they are copies.
+    refused : reason per refused file: it cannot be read, or is a copy of another file. Its former rows stay.
     """
 
     files: int
@@ -44,12 +44,12 @@ def ingest_files(
 ) -> IngestReceipt:
     """Land the source's new and changed files; a changed file replaces its own rows.
 
-    paths : files, folders or globs in place of the source's path. max_rejected_share : of the rows that are read; with
-    more rejected ones nothing is landed.
+    paths : files, folders or globs in place of the source's path. max_rejected_share : limit for the rejected share of
+    the rows; above it nothing is landed.
 
-    A file is also new when the fleet reads it another way than before. Rows of one content count once, under one path;
+    A file also counts as new if the fleet now reads it in another way. The same content counts once, under one path;
     files to score have a rule of their own. The partitions of the `landed` table are the ledger: they change with the
-    rows, in one commit. Raises SourceError if no file could be read, or too many rows are rejected.
+    rows, in one commit. Raises SourceError if no file can be read, or too many rows are rejected.
     """
     how = reading(run.fleet, role, source)
     listed, missing = _listed(run, paths or [source.path])
@@ -75,7 +75,7 @@ def ingest_files(
     if errors and len(errors) == len(files) + len(missing):
         raise SourceError("\n".join(errors))
     _refuse_rejected(receipts, max_rejected_share)
-    # Why a file was refused is forgotten when it is gone; where only some were looked for, nobody knows.
+    # A refusal is forgotten once its file is gone, which only a listing of the whole source can tell.
     gone = None if paths else {file.path_id for file in files}
     _commit(run, role, receipts, taken, gone)
     clear_checkpoints(run, "ingest", role)
@@ -94,7 +94,7 @@ def ingest_files(
 
 
 def _listed(run: Run, paths: Sequence[str]) -> tuple[list[RawFile], list[str]]:
-    """Files that the paths name, each once, and what is said of paths that name none."""
+    """Return the files that the paths name, each once, and a message for each path that names none."""
     files, missing = dict[str, RawFile](), list[str]()
     for path in paths:
         try:
@@ -125,28 +125,28 @@ def _could_be_read(receipt: FileReceipt) -> bool:
 
 
 def _fresh(run: Run, role: Role, files: Sequence[RawFile]) -> list[RawFile]:
-    """Files that are not in the ledger with the stamp that their storage gives now, and those that failed last."""
+    """Return the files whose current stamp is not in the ledger, and those that failed last time."""
     ledger = {(path_id, row["stamp"]) for path_id, row in _ledger(run, role).items() if not row["error"]}
     return [file for file in files if (file.path_id, file.stamp) not in ledger]
 
 
 def _ledger(run: Run, role: Role) -> dict[str, dict[str, Any]]:
-    """Details of the inputs whose rows are there, by path id."""
+    """Return the details of the inputs whose rows are in the lake, by path id."""
     present = {(file.partition["path_id"], file.partition["input_id"]) for file in _table(run, role).files()}
     return {row["path_id"]: row for row in _known(run, role) if (row["path_id"], row["input_id"]) in present}
 
 
 def _known(run: Run, role: Role) -> list[dict[str, Any]]:
-    """Details of all inputs of a role, refused ones too."""
+    """Return the details of all inputs of a role, including refused ones."""
     return run.table(INPUTS).read(where=lambda partition: partition["role"] == role).to_pylist()  # type: ignore[no-any-return]
 
 
 def _once(
     run: Run, role: Role, files: Sequence[RawFile], receipts: Sequence[FileReceipt]
 ) -> tuple[list[FileReceipt], set[str]]:
-    """Receipts with copies refused, and the path ids that lose their rows: of copies, and of files that were moved.
+    """Refuse copies; return the receipts, and the path ids that lose their rows: copies and files that were moved.
 
-    The path whose rows are there keeps them while its file has that content; else the first by name gets them.
+    A path keeps its rows while its file has that content; otherwise the first path by name gets them.
     """
     before = {f.partition["path_id"]: content_id(f.partition["input_id"]) for f in _table(run, role).files()}
     tried = {receipt.file.path_id for receipt in receipts}
@@ -178,11 +178,11 @@ def _table(run: Run, role: Role) -> Table:
 
 
 def _commit(run: Run, role: Role, receipts: Sequence[FileReceipt], taken: Set[str], listed: Set[str] | None) -> None:
-    """Rejected rows and the ledger's details first, the rows last: only they make an input count as ingested.
+    """Commit rejected rows and the ledger's details first, and the rows last: only they make an input count.
 
-    A file that cannot be read now keeps what it gave before: accepted rows, rejected rows, and their counts.
-    taken : path ids that lose all that, since another path has their content. listed : those that have a file now; why
-    a file was refused is forgotten when it is gone. None: nobody knows.
+    A file that cannot be read now keeps its former accepted rows, rejected rows, and counts.
+    taken : path ids that lose them, because another path has their content. listed : path ids that have a file now; the
+    refusal of a file is forgotten once the file is gone. None if that is unknown.
     """
     refused = {row["path_id"] for row in _known(run, role) if row["error"]}
     forgotten = set[str]() if listed is None else refused - listed

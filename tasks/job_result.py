@@ -1,4 +1,4 @@
-"""Account: what became of the files that a scoring run was asked to score."""
+"""Result of a scoring job: the fate of every file that the run had to score, and the file of its predictions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ __all__ = ["deliver_output", "job_result_of"]
 
 
 def job_result_of(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) -> JobResult:
-    """Write the account of a run, and return it. paths : files, folders or globs that the run was asked to score."""
-    account = JobResult(
+    """Write the result of a run to the lake and return it. paths : files, folders or globs that were requested."""
+    result = JobResult(
         fleet=run.fleet.name,
         run_id=run.context.run_id,
         job_id=summary.job_id,
@@ -33,14 +33,14 @@ def job_result_of(run: Run, summary: ScoreSummary, paths: Sequence[str] = ()) ->
         repeated=summary.repeated,
         inputs=tuple(_inputs(run, paths)),
     )
-    write_job_result(run.context.lake, account)
-    return account
+    write_job_result(run.context.lake, result)
+    return result
 
 
-def deliver_output(run: Run, account: JobResult, place: str) -> int:
-    """Write the predictions that a run stands for to a file as well, which appears whole; returns how many.
+def deliver_output(run: Run, result: JobResult, place: str) -> int:
+    """Write the job's predictions to a file, which appears only when it is complete; return their number.
 
-    place : ends in .csv or .parquet. Raises RequestError for another end.
+    place : path or URI that ends in .csv or .parquet. Raises RequestError for any other ending.
     """
     folder, _, name = place.rpartition("/")
     form = next((form for form in FORMATS if name.endswith(f".{form}")), None)
@@ -48,13 +48,13 @@ def deliver_output(run: Run, account: JobResult, place: str) -> int:
         raise RequestError(f"output: {place}: give a name that ends in .{' or .'.join(FORMATS)}")
     with TemporaryDirectory(prefix="myriad-output-") as scratch:
         draft = Path(scratch) / name
-        rows = write_output(run.context.lake, run.fleet, account, form, draft)
+        rows = write_output(run.context.lake, run.fleet, result, form, draft)
         put_path(folder if "://" in folder else str(run.context.home / folder), name, draft)
     return rows
 
 
 def _inputs(run: Run, paths: Sequence[str]) -> list[InputResult]:
-    """Each file once, in the order in which they were asked for."""
+    """Return the result of each file once, in the order of the request."""
     uris, missing = dict[str, str](), list[InputResult]()
     for path in paths:
         try:
@@ -73,7 +73,7 @@ def _inputs(run: Run, paths: Sequence[str]) -> list[InputResult]:
     for path_id, uri in uris.items():
         row = known.get(path_id)
         if row is None:
-            continue  # Gone before it could be read; the ingest has told so.
+            continue  # Gone before it could be read; the ingest has reported it.
         counts = statuses.get(row["input_id"], Counter())
         numbers = (row["rows_read"] or 0, row["rows_accepted"] or 0, row["rows_quarantined"] or 0)
         results.append(InputResult(uri, row["input_id"], *numbers, counts.total(), dict(counts), row["error"] or ""))
@@ -81,7 +81,7 @@ def _inputs(run: Run, paths: Sequence[str]) -> list[InputResult]:
 
 
 def _statuses(run: Run, ids: set[str]) -> dict[str, Counter[str]]:
-    """Predictions of each input by status. Those of a forecast fleet name an input where a covariate came from it."""
+    """Count the predictions of each input by status. A forecast names the input that its covariates came from."""
     if run.fleet.task_type.periodic:
         rows = run.table(PREDICTIONS).read(["input_id", "status"])
     else:

@@ -1,4 +1,4 @@
-"""Maintain: the upkeep of one fleet's tables, one after another."""
+"""Maintain the tables of one fleet, one after another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,9 +30,9 @@ LEAST_HOURS = 24
 
 @dataclass(frozen=True)
 class MaintenanceSummary:
-    """What was done for a fleet, or would be. tables : those with which something was.
+    """Work done on a fleet's tables, or due in a dry run. tables : only those that had something to do.
 
-    uploads : unfinished ones on S3 that were aborted. sent : files of the gateway's clients that were deleted.
+    uploads : aborted unfinished uploads on S3. sent : deleted files that clients of the gateway had sent.
     """
 
     fleet: str
@@ -52,7 +52,7 @@ class MaintenanceSummary:
 
 
 def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: bool = False) -> MaintenanceSummary:
-    """Merge small files, delete what nobody reads, shorten logs, drop old journals, abort unfinished uploads.
+    """Merge small files, delete unreferenced ones, shorten logs, drop old journals, abort unfinished uploads.
 
     Raises RequestError for a retention under a day.
     """
@@ -74,7 +74,7 @@ def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: boo
         merged = tables.get(name, TableMaintenance(name))
         tables[name] = replace(merged, removed=tidied.removed, freed_bytes=tidied.freed_bytes)
         emit(Progress("maintain", done, len(names) + 1))
-    # After the tables: what an old journal names stays until the next time, since a run may be taking it over now.
+    # After the tables: files that an old journal names stay until the next time, since a run may be resuming from it.
     dropped = drop_checkpoints(lake, fleet, retention, dry_run=dry_run)
     uploads = abort_uploads(lake.folder(fleet), retention, dry_run=dry_run)
     sent = drop_sent(lake, fleet, retention, dry_run=dry_run)
@@ -88,7 +88,7 @@ def maintain_fleet(lake: Lake, fleet: str, retention_hours: int, *, dry_run: boo
 def _compact(
     lake: Lake, fleet: str, names: Sequence[str], journals: CheckpointFolders, dry_run: bool
 ) -> dict[str, TableMaintenance]:
-    """By table. One on whose version a run counts is left for the next time."""
+    """Compact the tables; return the results by table. A table whose version a run relies on waits for next time."""
     tables = {}
     for spec, stage in MERGED.items():
         if stage and journals.of(stage):

@@ -1,4 +1,4 @@
-"""Partition: landed rows to bucketed observations, committed once for each state of the landed rows."""
+"""Partition landed rows into buckets of observations, committed once per state of the landed rows."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ _VERSION, _SETTINGS = "partition", "partition-settings"
 
 @dataclass(frozen=True)
 class PartitionSummary:
-    """Segments and rows after partitioning. landed = accepted + rejected. warnings : what a person should look at."""
+    """Segments and rows after partitioning. landed = accepted + rejected. warnings : messages that need attention."""
 
     buckets: int
     segments: int
@@ -45,7 +45,7 @@ class PartitionSummary:
 
 
 def partition_observations(run: Run) -> PartitionSummary:
-    """Rebuild the buckets from the landed rows and commit them; nothing to do where neither rows nor settings changed.
+    """Rebuild the buckets from the landed rows and commit them, unless neither rows nor settings have changed.
 
     Raises PartitionError if the segment columns give too many segments, or nearly one a row; StaleTableError if
     another run of the fleet partitioned meanwhile.
@@ -86,7 +86,7 @@ def _span_rows(by_bucket: npt.NDArray[Any], span: range) -> float:
 
 
 def _refuse_most(run: Run, receipts: Sequence[PartitionReceipt]) -> None:
-    """Stop before anything is committed where most rows would be rejected: a setting is wrong, not the data."""
+    """Stop before the commit if most rows would be rejected: a setting is wrong then, not the data."""
     fleet, landed_rows = run.fleet, sum(receipt.landed for receipt in receipts)
     foreign = sum(receipt.foreign for receipt in receipts)
     rejected = sum(receipt.rejected for receipt in receipts) - foreign
@@ -105,7 +105,7 @@ def _refuse_most(run: Run, receipts: Sequence[PartitionReceipt]) -> None:
 
 
 def _settings(fleet: Fleet) -> int:
-    """Identity of the settings that decide what becomes of a landed row, as a number."""
+    """Return a hash of the settings that decide the fate of a landed row."""
     time, features = fleet.time, fleet.features
     content = [fleet.task, time and time.frequency, fleet.validation.model_dump(), fleet.model_dump()["fallback"]]
     content.append(fleet.segment_by)
@@ -140,7 +140,7 @@ def _warnings(run: Run) -> Iterator[str]:
 
 
 def _rejections(run: Run) -> str:
-    """What became of the rows, by the most frequent reasons."""
+    """Summarise the rejected rows by their most frequent reasons."""
     rejected = run.table(QUARANTINE).read(["reason", "detail"], lambda partition: partition["stage"] == "observations")
     counts = Counter(f"{row['reason']} ({row['detail']})" for row in rejected.to_pylist())
     summary = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common(_REASONS_TOLD))
@@ -148,12 +148,12 @@ def _rejections(run: Run) -> str:
 
 
 def recorded_buckets(run: Run) -> int:
-    """The number of buckets that the fleet got at its first ingest; 0 before that."""
+    """Return the number of buckets that the first partition fixed; 0 before that."""
     return int(run.table(observations(run.fleet)).properties().get(BUCKETS, 0))
 
 
 def _rows_by_hash(source: Table, files: Sequence[StagedFile]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Hashes of the segments that have landed, sorted, and the rows of each."""
+    """Return the sorted hashes of the landed segments, and the number of rows of each."""
     hashes, rows = np.zeros(0, np.int64), np.zeros(0, np.int64)
     for file in files:
         added, counts = np.unique(source.read_files([file], ["hash"])["hash"].to_numpy(), return_counts=True)
@@ -163,7 +163,7 @@ def _rows_by_hash(source: Table, files: Sequence[StagedFile]) -> tuple[npt.NDArr
 
 
 def _choose(run: Run, segments: int, rows: int) -> int:
-    """Refuse what is no partition, and choose the number of buckets."""
+    """Choose the number of buckets; refuse segment columns that give too many segments."""
     fleet = run.fleet
     columns = ", ".join(fleet.segment_by)
     if segments > fleet.partition.max_segments:
@@ -181,7 +181,7 @@ def _choose(run: Run, segments: int, rows: int) -> int:
 
 
 def _commit(run: Run, receipts: Sequence[PartitionReceipt], marks: Mapping[str, int], based_on: int) -> None:
-    """Everything but the observations first; their commit, with the marks of what it was made from, is what counts."""
+    """Commit the other tables first, then the observations: only that commit, with the marks of its source, counts."""
 
     def everything(file: StagedFile) -> bool:
         return True

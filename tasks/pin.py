@@ -1,4 +1,4 @@
-"""Pin one segment to a registered version of its model, and end a pin: each is a release of its own."""
+"""Pin one segment to a registered version of its model, or end a pin; either makes a release."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ __all__ = ["pin_segment", "unpin_segment"]
 
 @dataclass(frozen=True)
 class _Place:
-    """A segment or level that has a model, and the bucket that it is in."""
+    """A segment or level that has a model, and its bucket."""
 
     segment: str
     model_name: str
@@ -30,10 +30,10 @@ class _Place:
 
 
 def pin_segment(run: Run, registry: Registry, segment: str, version: int) -> PinSummary:
-    """Make a release in which the segment's champion is this version; challengers are held until the pin ends.
+    """Make a release in which this version is the segment's champion; challengers are held until the pin ends.
 
-    version : number in the registry. The model itself comes from the kept releases, from the challengers, or from the
-    registry's files. Raises UnknownNameError for a segment or version that is not there.
+    version : number in the registry. The model itself comes from the kept releases, the challengers, or the files of
+    the registry. Raises UnknownNameError for a segment or version that does not exist.
     """
     in_force = of_current(champion_rows(run, ["segment", "model_name", "model_version", "fingerprint", "kind"]))
     if not in_force:
@@ -62,38 +62,36 @@ def unpin_segment(run: Run, segment: str) -> PinSummary:
     return PinSummary(key, pin.model_name, pin.version, pinned=False, release=made, changed=True)
 
 
-def _place(run: Run, asked: str) -> _Place:
-    """The segment or level that is meant, among those that have a champion in force or a challenger."""
+def _place(run: Run, name: str) -> _Place:
+    """Find a segment or level by name among those that have a champion in force or a challenger."""
     columns = ["segment", "model_name", "bucket"]
     rows = [*run.table(CHALLENGERS).read(columns).to_pylist(), *of_current(champion_rows(run, columns))]
     places = {row["segment"]: _Place(row["segment"], row["model_name"], row["bucket"]) for row in rows}
-    key = find_segment([asked], list(places))
+    key = find_segment([name], list(places))
     if key is not None:
         return places[key]
     known = run.table(SEGMENTS).read(["segment"])["segment"].to_pylist()
-    bare = find_segment([asked], known)
+    bare = find_segment([name], known)
     if bare is not None:
         raise UnknownNameError(
             f"fleet {run.fleet.name}: segment {bare!r} has no model: neither champion nor challenger"
         )
-    raise UnknownNameError(
-        f"fleet {run.fleet.name}: no segment or level {asked!r}{suggest_closest(asked, list(places))}"
-    )
+    raise UnknownNameError(f"fleet {run.fleet.name}: no segment or level {name!r}{suggest_closest(name, list(places))}")
 
 
 def _stored(registry: Registry, place: _Place, version: int) -> StoredVersion:
     stored = registry.stored([place.model_name])
-    for one in stored:
-        if one.version == version:
-            return one
-    there = ", ".join(str(one.version) for one in stored) or "none"
+    for candidate in stored:
+        if candidate.version == version:
+            return candidate
+    versions = ", ".join(str(candidate.version) for candidate in stored) or "none"
     raise UnknownNameError(
-        f"segment {place.segment!r}: model {place.model_name} has no version {version}; registered versions: {there}"
+        f"segment {place.segment!r}: model {place.model_name} has no version {version}; registered versions: {versions}"
     )
 
 
 def _model(run: Run, registry: Registry, place: _Place, stored: StoredVersion) -> ModelRecord:
-    """The model of a version with all that scoring needs."""
+    """Return the model of a version with everything that scoring needs."""
     same = (ds.field("segment") == place.segment) & (ds.field("fingerprint") == stored.fingerprint)
     for spec in (CHAMPIONS, CHALLENGERS):
         rows = run.table(spec).read(where=in_bucket(place.bucket), rows=same).to_pylist()
@@ -103,13 +101,13 @@ def _model(run: Run, registry: Registry, place: _Place, stored: StoredVersion) -
     fetched = registry.fetch(stored)
     what = f"segment {place.segment!r}: version {stored.version} of {place.model_name}"
     if not fetched.record:
-        kept = {
+        versions = {
             row["model_version"]
             for row in champion_rows(run, ["segment", "model_version"])
             if row["segment"] == place.segment
         }
         raise PromotionError(
-            f"{what} was registered without what scoring needs; versions of kept releases: {sorted(kept)}"
+            f"{what} was registered without what scoring needs; versions of kept releases: {sorted(versions)}"
         )
     try:
         model = ModelRecord.from_json(fetched.record, fetched.onnx)
@@ -121,7 +119,7 @@ def _model(run: Run, registry: Registry, place: _Place, stored: StoredVersion) -
 
 
 def _usable(run: Run, model: ModelRecord, stored: StoredVersion) -> ModelRecord:
-    """The model, if the fleet still has the features that it reads and asks no more steps of it."""
+    """Return the model if the fleet still has its features and needs no more steps than it forecasts."""
     contract, features = FeatureSpec.from_json(model.contract), run.fleet.features
     gone = ({*contract.numeric} - {*features.numeric}) | ({*contract.categories} - {*features.categorical})
     what = f"segment {model.segment!r}: version {stored.version} of {stored.name}"

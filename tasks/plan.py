@@ -1,4 +1,4 @@
-"""Plan: what a training will do with every segment, before anything heavy starts."""
+"""Plan a training: decide on every segment before anything heavy starts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,10 @@ __all__ = ["TrainingPlan", "estimate_training", "plan_training"]
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What will be done with each segment.
+    """Planned action for each segment and fallback level.
 
-    segments : bucket -> plans. levels : of the fallback levels. vanished : segment -> why, of those whose rows are all
-    quarantined. stale : buckets that hold challengers of segments that are gone.
+    segments : bucket -> plans. levels : plans of the fallback levels. vanished : segment -> reason, for segments whose
+    rows are all in quarantine. stale : buckets with challengers of segments that no longer exist.
     """
 
     contract: FeatureSpec
@@ -44,47 +44,47 @@ class TrainingPlan:
 
     @property
     def actions(self) -> Counter[str]:
-        """Segments by what will be done."""
+        """Return the number of segments per action."""
         counts = Counter[str](item.action for planned in self.segments.values() for item in planned)
         return counts + Counter(skip=len(self.vanished))
 
     @property
     def models(self) -> int:
-        """Models of segments and levels that will be trained."""
+        """Return the number of models to train, of segments and levels."""
         return sum(item.trains for planned in (*self.segments.values(), self.levels) for item in planned)
 
     @property
     def work(self) -> list[int]:
-        """Buckets with something to do."""
+        """Return the buckets that have work to do."""
         needed = {bucket for bucket, planned in self.segments.items() if any(item.trains for item in planned)}
         if any(item.trains for item in self.levels):
             needed.add(FALLBACK_BUCKET)
         return sorted(needed | self.stale)
 
     def weight(self, bucket: int) -> int:
-        """Rows to train on; those of fallback levels are the rows of their segments, which are read for them."""
+        """Return the rows to train on; for fallback levels, the rows of their segments, which have to be read."""
         planned = self.levels if bucket == FALLBACK_BUCKET else self.segments.get(bucket, ())
         return sum(item.rows for item in planned if item.trains)
 
 
 def plan_training(run: Run) -> TrainingPlan:
-    """The plan of a training on the tables as they are; an empty one before the first partition."""
+    """Plan a training on the tables as they are; the plan is empty before the first partition."""
     buckets = recorded_buckets(run)
     contract = feature_spec_of(run.fleet, _categories(run))
     settings = settings_fingerprint(run.fleet, contract)
     former = former_models(run.context)
     segments = planned_buckets(run.context, former, settings)
     levels = planned_levels(run.context, former.get(FALLBACK_BUCKET, {}), settings)
-    kept = {bucket: {item.segment for item in planned if _keeps(item)} for bucket, planned in segments.items()}
-    kept[FALLBACK_BUCKET] = {item.segment for item in levels if _keeps(item)}
-    stale = frozenset(bucket for bucket, models in former.items() if models.keys() - kept.get(bucket, set()))
+    present = {bucket: {item.segment for item in planned if _keeps(item)} for bucket, planned in segments.items()}
+    present[FALLBACK_BUCKET] = {item.segment for item in levels if _keeps(item)}
+    stale = frozenset(bucket for bucket, models in former.items() if models.keys() - present.get(bucket, set()))
     return TrainingPlan(contract, buckets, segments, levels, vanished_segments(run.context), stale)
 
 
 def estimate_training(run: Run, workers: int, folder: Path) -> Estimate:
-    """What the run will train and take, from what is planned; told as progress of the stage `plan`.
+    """Estimate time and memory of the planned training, and report them as progress of the stage `plan`.
 
-    folder : of the fleet's reports, which know what `myriad size` measured and what former runs took.
+    folder : reports of the fleet, with the costs measured by `myriad size` and the times of previous runs.
     """
     plan = plan_training(run)
     trained = [item for planned in plan.segments.values() for item in planned if item.trains]
@@ -108,7 +108,7 @@ def estimate_training(run: Run, workers: int, folder: Path) -> Estimate:
 
 
 def _learnt(run: Run, plan: TrainingPlan, plain: Estimate, folder: Path) -> Estimate:
-    """The estimate by what is known of this fleet, the newest first; the built-in figures where nothing is."""
+    """Refine the estimate by the newest figures measured for this fleet; without any, keep the built-in ones."""
     settings = cost_fingerprint(run.fleet)
     plain = replace(plain, settings=settings)
     rates, former = read_cost_model(folder, settings), full_run(folder, settings)
@@ -134,7 +134,7 @@ def _keeps(planned: SegmentPlan) -> bool:
 
 
 def _categories(run: Run) -> Mapping[str, tuple[str, ...]]:
-    """The most frequent values of each categorical column, in order of the alphabet."""
+    """Return the most frequent values of each categorical column in alphabetical order."""
     categories = {}
     for name in run.fleet.features.categorical:
         column = category_column(name)

@@ -1,4 +1,4 @@
-"""Promote and roll back: one commit makes a release for the whole fleet, then the registry's aliases follow."""
+"""Promote and roll back: one commit makes a release for the whole fleet; the registry's aliases follow."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -41,9 +41,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PromoteSummary:
-    """promoted + held + unchanged = segments with a challenger. release : in force afterwards, None for none.
+    """Figures of a promotion: promoted + held + unchanged = segments with a challenger.
 
-    gates : (gate, passed, decisive) -> verdicts. held_segments : some of the held, with the reason.
+    release : the one in force afterwards, None without one. gates : (gate, passed, decisive) -> number of verdicts.
+    held_segments : some of the held segments with their reasons.
     """
 
     release: int | None
@@ -58,7 +59,7 @@ class PromoteSummary:
 def promote_challengers(run: Run) -> PromoteSummary:
     """Judge every challenger; commit the next release if any of them passes.
 
-    The verdicts are kept in any case. More than `gates.max_failed_share` of failures promotes nothing.
+    The verdicts are stored in any case. If more than `gates.max_failed_share` of challengers fail, none is promoted.
     """
     challenged = _buckets(run.table(CHALLENGERS).files())
     current = current_release(run)
@@ -104,7 +105,7 @@ def _decisions(receipts: Sequence[PromoteReceipt]) -> Counter[Decision]:
 
 
 def _stop(run: Run, receipts: Sequence[PromoteReceipt], judged: int) -> str:
-    """Why nothing at all is promoted; empty where nothing speaks against it."""
+    """Return the reason to promote nothing at all; empty if there is none."""
     failed, limit = (
         sum(receipt.failed for receipt in receipts if not receipt.is_level),
         run.fleet.gates.max_failed_share,
@@ -118,7 +119,7 @@ def _stop(run: Run, receipts: Sequence[PromoteReceipt], judged: int) -> str:
 
 
 def _keep_verdicts(run: Run, receipts: Sequence[PromoteReceipt], stop: str, now: datetime) -> None:
-    """Commit the verdicts; where nothing is promoted, with one more on each challenger that passed its own gates."""
+    """Commit the verdicts; if nothing is promoted, add one for each challenger that passed its own gates."""
     table, staged = run.table(VERDICTS), [file for receipt in receipts for file in receipt.verdicts]
     if stop:
         champions = [file for receipt in receipts for file in receipt.champions]
@@ -131,10 +132,12 @@ def _keep_verdicts(run: Run, receipts: Sequence[PromoteReceipt], stop: str, now:
 
 
 def _commit(run: Run, receipts: Sequence[PromoteReceipt], current: int) -> int:
-    """Commit the staged release; the number of the release in force then."""
+    """Commit the staged release and return the number of the release in force."""
     staged = [file for receipt in receipts for file in receipt.champions]
     if not staged:
-        return current  # Every champion's segment is gone and nobody follows: a release of nothing would not show.
+        return (
+            current  # The segments of all champions are gone without successors; an empty release would be invisible.
+        )
     commit_release(run, staged, current + 1)
     return current + 1
 
@@ -142,13 +145,13 @@ def _commit(run: Run, receipts: Sequence[PromoteReceipt], current: int) -> int:
 def restore_release(run: Run, to: int, registry: Registry | None = None) -> PromoteSummary:
     """Make a new release that holds exactly the champions of release `to`.
 
-    registry : what version each model is by now, if its registration was lost and made again; without it, or where it
-    does not answer, the numbers stay as they were. A pin is part of its release: segments that were pinned in release
-    `to` are pinned again, and a pin that came later ends. The reason names those.
+    registry : source of the present version number of each model, which changes if its registration was lost and
+    repeated; without a registry, or if it does not answer, the old numbers stay. A pin is part of its release: segments
+    pinned in release `to` are pinned again, and later pins end. The reason names those.
     """
-    current, kept = current_release(run), kept_releases(run)
-    if to not in kept:
-        raise PromotionError(f"fleet {run.fleet.name}: release {to} is not kept; choose one of {kept}")
+    current, releases = current_release(run), kept_releases(run)
+    if to not in releases:
+        raise PromotionError(f"fleet {run.fleet.name}: release {to} is not kept; choose one of {releases}")
     rows = champion_rows(run, ["segment", "level", "kind", "model_name", "fingerprint", "bucket"])
     restored = [row for row in rows if row["release"] == to]
     now = datetime.now(UTC)
@@ -163,11 +166,11 @@ def restore_release(run: Run, to: int, registry: Registry | None = None) -> Prom
 
 
 def _known_versions(registry: Registry, rows: Sequence[Mapping[str, Any]]) -> dict[int, Versions]:
-    """Version of each model that the registry has, by bucket."""
+    """Return the version of each registered model by bucket."""
     try:
         known = registry.versions([row["model_name"] for row in rows])
     except RegistryError:
-        return {}  # A rollback must not wait for the registry; the aliases, which come next, do and tell.
+        return {}  # A rollback must not wait for the registry; setting the aliases, the next step, reports the failure.
     versions_by_bucket: dict[int, dict[tuple[str, str], int]] = defaultdict(dict)
     for row in rows:
         name, fingerprint = row["model_name"], row["fingerprint"]

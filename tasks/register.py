@@ -1,4 +1,4 @@
-"""Register: every challenger becomes a version of its segment's registered model, bucket by bucket."""
+"""Register every challenger as a version of its segment's registered model, bucket by bucket."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RegisterSummary:
-    """registered : segments whose challenger is a registered version. created : versions that are new, levels too."""
+    """registered : segments whose challenger is a registered version. created : new versions, including levels."""
 
     registered: int
     created: int
@@ -34,14 +34,16 @@ class RegisterSummary:
 def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
     """Register the challengers that are not registered yet, bucket by bucket; a repeated run only fills gaps.
 
-    What the lake takes for registered is looked up in the registry: a version that is not there is made again.
+    The registry must confirm every registration in the lake: a version that it does not have is made again.
     """
     challengers, standing = _by_bucket(run, CHALLENGERS), _by_bucket(run, REGISTRATIONS)
     known = registry.versions(sorted({row["model_name"] for rows in challengers.values() for row in rows}))
-    unsettled = [bucket for bucket, rows in challengers.items() if not _settled(rows, standing.get(bucket, []), known)]
+    pending = [
+        bucket for bucket, rows in challengers.items() if not _is_registered(rows, standing.get(bucket, []), known)
+    ]
     table = run.table(REGISTRATIONS)
     table.create()
-    created = _register(run, registry, unsettled, standing) if unsettled else 0
+    created = _register(run, registry, pending, standing) if pending else 0
     gone = standing.keys() - challengers.keys()
     if gone:
         table.replace([], lambda file: int(file.partition["bucket"]) in gone, note={"run_id": run.context.run_id})
@@ -50,7 +52,7 @@ def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
 
 
 def _by_bucket(run: Run, spec: TableSpec) -> dict[int, list[dict[str, Any]]]:
-    """Names and fingerprints of a table's models, and versions where it has them, by bucket."""
+    """Return names, fingerprints and, if there are any, versions of a table's models by bucket."""
     columns = ["segment", "model_name", "fingerprint", "model_version", "bucket"]
     by_bucket: dict[int, list[dict[str, Any]]] = {}
     for row in run.table(spec).read([name for name in columns if name in spec.schema.names]).to_pylist():
@@ -58,12 +60,12 @@ def _by_bucket(run: Run, spec: TableSpec) -> dict[int, list[dict[str, Any]]]:
     return dict(sorted(by_bucket.items()))
 
 
-def _settled(
+def _is_registered(
     rows: Sequence[Mapping[str, Any]],
     standing: Sequence[Mapping[str, Any]],
     known: Mapping[str, Mapping[str, int]],
 ) -> bool:
-    """Whether a bucket's registrations are those of its challengers, and the registry has every one."""
+    """Check that a bucket's registrations are those of its challengers, and that the registry has all of them."""
     there = {
         (row["segment"], row["fingerprint"])
         for row in standing
@@ -75,9 +77,9 @@ def _settled(
 def _register(
     run: Run, registry: Registry, buckets: Sequence[int], standing: Mapping[int, Sequence[Mapping[str, Any]]]
 ) -> int:
-    """Register the challengers of some buckets under a run of this training; returns how many versions are new.
+    """Register the challengers of some buckets under a run of this training; return the number of new versions.
 
-    standing : what the lake takes for registered; a version that the registry lost gets its number again if it is free.
+    standing : registrations according to the lake; a version that the registry lost gets its old number if it is free.
     """
     parent = registry.start_training(run.fleet.name, run.context.run_id, {"myriad.run_id": run.context.run_id})
     table = run.table(REGISTRATIONS)
@@ -105,7 +107,7 @@ def _batch(run: Run, bucket: int, standing: Sequence[Mapping[str, Any]]) -> Batc
     challengers = read_models(run.context, CHALLENGERS, in_bucket(bucket), ModelRecord).values()
     models = []
     for model in challengers:
-        # The registry must not vouch for a graph that nobody trained; the gates hold the challenger.
+        # The registry must not vouch for a graph that was never trained; the gates hold the challenger.
         if failure := model.graph_failure():
             log.warning("segment %s: model %s is not registered: %s", model.segment, model.model_name, failure.reason)
         else:

@@ -1,4 +1,4 @@
-"""What the registry is told of a model."""
+"""Entries of models for the registry."""
 
 from adapters.registry import ModelEntry
 from domain.config.fleet import Fleet
@@ -9,7 +9,7 @@ __all__ = ["model_entry"]
 
 
 def model_entry(fleet: Fleet, model: ModelRecord, version: int = 0) -> ModelEntry:
-    """The registry's entry of a segment's or level's model. version : the number that it had before, 0 for none."""
+    """Return the registry entry for the model of a segment or level. version : its former number, 0 for none."""
     shared = {"myriad.fleet": fleet.name, "myriad.segment": model.segment, "myriad.level": model.level}
     shared |= {f"segment.{column}": value for column, value in parse_segment(model.segment).items()}
     tags = {

@@ -1,4 +1,4 @@
-"""Releases: which there are, how the next one is committed, and the registry's aliases that follow it."""
+"""Releases of a fleet: list them, commit the next one, and let the registry's aliases follow."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -27,29 +27,29 @@ ALIAS = "champion"
 
 
 def kept_releases(run: Run) -> list[int]:
-    """Numbers of the releases that can be scored with and restored, oldest first."""
+    """Return the numbers of the releases that can score or be restored, oldest first."""
     return sorted({int(file.partition["release"]) for file in run.table(CHAMPIONS).files()})
 
 
 def current_release(run: Run) -> int:
-    """Number of the release in force; 0 before the first one."""
+    """Return the number of the release in force; 0 before the first one."""
     return max(kept_releases(run), default=0)
 
 
 def champion_rows(run: Run, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """These columns of all champions of all kept releases, and their `release`."""
+    """Return these columns, and `release`, of all champions in all kept releases."""
     rows: list[dict[str, Any]] = run.table(CHAMPIONS).read([*columns, "release"]).to_pylist()
     return rows
 
 
 def of_current(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Those rows that belong to the newest release among them."""
+    """Return the rows of the newest release among them."""
     newest = max((row["release"] for row in rows), default=0)
     return [row for row in rows if row["release"] == newest]
 
 
 def commit_release(run: Run, staged: Sequence[StagedFile], release: int) -> None:
-    """Commit a staged release unless another promotion came first; drops releases beyond those to keep."""
+    """Commit a staged release unless another promotion came first; drop the releases that are too old to keep."""
     oldest = release - run.fleet.gates.keep_releases + 1
 
     def expired(file: StagedFile) -> bool:
@@ -67,9 +67,9 @@ def commit_release(run: Run, staged: Sequence[StagedFile], release: int) -> None
 
 
 def revise_release(run: Run, source: int, current: int, changes: Mapping[int, Change]) -> int:
-    """Commit the next release: release `source` with the changes of its buckets; returns its number.
+    """Commit the next release, release `source` with some buckets changed, and return its number.
 
-    current : the release in force that this was decided on. changes : by bucket; the others stay as they are.
+    current : the release in force at the time of the decision. changes : by bucket; the others stay as they are.
     """
     files = run.table(CHAMPIONS).files(lambda partition: partition["release"] == str(source))
     buckets = sorted({int(file.partition["bucket"]) for file in files} | set(changes))
@@ -81,10 +81,10 @@ def revise_release(run: Run, source: int, current: int, changes: Mapping[int, Ch
 
 
 def sync_aliases(run: Run, registry: Registry) -> int:
-    """Point the registry's `champion` aliases at the release in force; returns how many had to change.
+    """Point the registry's `champion` aliases at the release in force; return the number of changed aliases.
 
-    A model that an earlier release had and this one has not loses its alias. Raises RegistryError if the registry has
-    lost a model of the release, before any alias is changed: the release stays in force.
+    A model of an earlier release that this one does not have loses its alias. Raises RegistryError, before any alias
+    changes, if the registry has lost a model of the release, which stays in force.
     """
     rows = champion_rows(run, ["model_name", "model_version", "fingerprint"])
     current = of_current(rows)
@@ -97,7 +97,7 @@ def sync_aliases(run: Run, registry: Registry) -> int:
 
 
 def _check_versions(run: Run, registry: Registry, current: Sequence[Mapping[str, Any]]) -> None:
-    """By fingerprint: after a registry was lost, another model may have a champion's former number."""
+    """Compare versions by fingerprint: after a loss of the registry, another model may have a champion's number."""
     known = registry.versions([row["model_name"] for row in current])
     lost = sorted(
         f"{row['model_name']} {row['model_version']}"

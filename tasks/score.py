@@ -1,4 +1,4 @@
-"""Score: pin a release, score every bucket, commit all predictions once."""
+"""Score every bucket with one release, and commit all predictions once."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -30,13 +30,12 @@ _FIGURES = ["segment", "status", "fallback_level", "origin", "cutoff"]
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """One scoring job. rows : predictions that it stands for; 0 where nothing new was asked for.
+    """Figures of one scoring job. rows : number of its predictions; 0 if there was nothing new to score.
 
     statuses : rows by status. levels : rows with a prediction by fallback level ('' = the segment's own champion).
-    repeated : the same job had been committed before; its rows were not written again.
-    as_of : the past date that it forecast from, None for the newest rows. in_sample : rows whose model was trained on
-    rows after their origin. standing : rows left out, since forecasts of the newest rows have the same origin; 0 where
-    repeated.
+    repeated : the same job was committed before; its rows were not written again.
+    as_of : past date of the forecast, None for the newest rows. in_sample : rows whose model was trained on rows after
+    their origin. standing : rows left out because forecasts from the newest rows have the same origin; 0 if repeated.
     """
 
     job_id: str
@@ -55,17 +54,17 @@ class ScoreSummary:
 def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = None) -> ScoreSummary:
     """Forecast the next horizon, or predict the rows of new inputs; each input exactly once.
 
-    release : the release to score with; default the one in force at the start. Before the first release every segment
-    takes the end of the chain: its last value, or no model.
-    as_of : forecast from the observations up to this past moment, of `past_moments`, alone; default all of them.
+    release : the release to score with; by default the one in force at the start. Before the first release every
+    segment uses the end of the fallback chain: its last value, or no model.
+    as_of : use only the observations up to this past time, one of `past_moments`; by default all of them.
     Raises ScoringError if nothing has been ingested, or the release is not kept.
     """
     if not recorded_buckets(run):
         raise ScoringError(f"fleet {run.fleet.name}: nothing to score from; ingest and partition first")
     pinned = current_release(run) if release is None else release
-    kept = kept_releases(run)
-    if release is not None and release not in kept:
-        raise ScoringError(f"fleet {run.fleet.name}: release {release} is not kept; choose one of {kept}")
+    releases = kept_releases(run)
+    if release is not None and release not in releases:
+        raise ScoringError(f"fleet {run.fleet.name}: release {release} is not kept; choose one of {releases}")
     for attempt in range(_ATTEMPTS):
         snapshot = run.at_snapshot(PREDICTIONS, CHAMPIONS, OUTCOMES, observations(run.fleet), levels(run.fleet))
         based_on = snapshot.table(PREDICTIONS).version()
@@ -94,9 +93,9 @@ def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = N
 
 
 def past_moments(run: Run, first: str, last: str | None = None) -> list[datetime]:
-    """The moment that a date such as `2024-06` names, or the end of every period from one date to another.
+    """Return the time that a date such as `2024-06` names, or the end of every period from one date to another.
 
-    Raises RequestError if a text is no date, the fleet has no observations then, or it is no forecast fleet.
+    Raises RequestError if a text is not a date, there are no observations by then, or the fleet does not forecast.
     """
     fleet = run.fleet
     if not fleet.task_type.periodic:
@@ -127,17 +126,17 @@ def past_moments(run: Run, first: str, last: str | None = None) -> list[datetime
 
 
 def _basis(run: Run, request: ScoringRequest, based_on: int) -> object:
-    """All that a bucket's predictions depend on: the request but for its time, and the tables as they are."""
+    """Return everything that a bucket's predictions depend on: the request except its time, and the table versions."""
     pinned = asdict(replace(request, scored_at=datetime.min.replace(tzinfo=UTC)))
     return [pinned, based_on, run.table(observations(run.fleet)).version()]
 
 
 def _commit(run: Run, request: ScoringRequest, receipts: list[ScoreReceipt], based_on: int) -> bool:
-    """All predictions of the job and what they replace, in one transaction; whether it was made now."""
+    """Commit all predictions of the job, replacing older ones, in one transaction; False if it exists already."""
     table = run.table(PREDICTIONS)
     replaced = {path for receipt in receipts for path in receipt.replaces}
     staged = [file for receipt in receipts for file in receipt.files]
-    # An input without a single valid row is scored too: nothing would tell so but an empty file.
+    # An input without a single valid row counts as scored too: only an empty file can record that.
     covered = {file.partition["part"] for file in staged}
     if not run.fleet.task_type.periodic:
         parts = [part for part in map(input_part, request.inputs) if part not in covered]
@@ -183,7 +182,7 @@ def _as_of_text(run: Run, request: ScoringRequest) -> str | None:
 
 
 def _standing(run: Run, request: ScoringRequest) -> ScoreSummary:
-    """No new input: the predictions that were committed before stand."""
+    """Summarise a job without new input: the predictions committed before stand."""
     requested = {file.partition["input_id"] for file in run.table(landed(run.fleet, "requests")).files()}
     parts = set(map(input_part, requested))
     rows = run.table(PREDICTIONS).read(_FIGURES, lambda partition: partition["part"] in parts)

@@ -1,4 +1,4 @@
-"""What a scoring job covers, and how its work is spread over the buckets."""
+"""The scope of a scoring job, and the weight of its buckets."""
 
 import hashlib
 from collections import Counter
@@ -19,7 +19,7 @@ __all__ = ["scoring_request", "scoring_weight"]
 
 
 def scoring_request(run: Run, release: int, as_of: datetime | None) -> ScoringRequest:
-    """What the job covers. Its id follows from that, so that a retry is the same job."""
+    """Return the scope of the job. Its id is a hash of the scope, so that a retry is the same job."""
     files = run.table(landed(run.fleet, "requests")).files()
     version = run.table(observations(run.fleet)).version()
     if run.fleet.task_type.periodic:
@@ -48,10 +48,10 @@ def scoring_request(run: Run, release: int, as_of: datetime | None) -> ScoringRe
 
 
 def scoring_weight(run: Run, request: ScoringRequest) -> Callable[[int], int]:
-    """Observations of a bucket.
+    """Return a function that weighs a bucket by its observations.
 
-    Where input is too large to be read at once: those of all buckets whose input is read together, so that they stay
-    neighbours, and it is not read again for each.
+    If the input is too large to be read at once, buckets whose input is read together share one weight: that keeps them
+    next to each other, so that the input is not read again for each of them.
     """
     rows: Counter[int] = Counter()
     for file in run.table(observations(run.fleet)).files():
@@ -64,14 +64,14 @@ def scoring_weight(run: Run, request: ScoringRequest) -> Callable[[int], int]:
 
 
 def _ranks(run: Run) -> dict[str, int]:
-    """Input id -> place among the scoring inputs, the oldest first."""
+    """Return the rank of each scoring input by its id, the oldest first."""
     rows = run.table(INPUTS).read(where=lambda partition: partition["role"] == "requests").to_pylist()
     ordered = sorted(rows, key=lambda row: (row["modified_at"] or row["ingested_at"], row["path"]))
     return {row["input_id"]: place for place, row in enumerate(ordered)}
 
 
 def _one_place_each(files: list[StagedFile]) -> list[StagedFile]:
-    """Without the files of inputs that lie in two places: the same content is one input, scored once."""
+    """Keep one path per input: the same content in two places is one input, scored once."""
     first: dict[str, str] = {}
     for file in sorted(files, key=lambda file: file.partition["path_id"]):
         first.setdefault(file.partition["input_id"], file.partition["path_id"])

@@ -1,4 +1,4 @@
-"""Find graphs in the lake that are not those that were trained, and restore them from intact copies."""
+"""Find graphs in the lake that have changed since training, and restore them from intact copies."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,28 +17,28 @@ __all__ = ["ChangedGraphs", "changed_graphs", "restore_graphs"]
 
 @dataclass(frozen=True)
 class ChangedGraphs:
-    """The files with damaged graphs, and the intact graphs that were found for them, by digest."""
+    """Files with damaged graphs, and the intact copies of those graphs by digest."""
 
     files: tuple[DamagedFile, ...]
     copies: Mapping[str, bytes]
 
     @property
     def restorable(self) -> list[str]:
-        """Names of the models that an intact copy exists of, sorted."""
+        """Sorted names of the models with an intact copy."""
         return sorted({_label(graph) for file in self.files for graph in file.graphs if graph.sha256 in self.copies})
 
     @property
     def lost(self) -> list[str]:
-        """Names of the models that no intact copy exists of, sorted."""
+        """Sorted names of the models without an intact copy."""
         return sorted(
             {_label(graph) for file in self.files for graph in file.graphs if graph.sha256 not in self.copies}
         )
 
 
 def changed_graphs(run: Run, registry: Registry, stored: Mapping[tuple[str, str], StoredVersion]) -> ChangedGraphs:
-    """Compare every graph of champions and challengers with its digest; look for copies of those that differ.
+    """Compare every graph of champions and challengers with its digest; look for intact copies of changed graphs.
 
-    A copy comes from another release or table of the lake, else from the registry's files; it must have the digest.
+    A copy comes from another release or table of the lake, else from the registry's files, and must have the digest.
     stored : versions by model name and fingerprint.
     """
     committed = [file for spec in (CHAMPIONS, CHALLENGERS) for file in run.table(spec).files()]
@@ -56,7 +56,7 @@ def changed_graphs(run: Run, registry: Registry, stored: Mapping[tuple[str, str]
 
 
 def restore_graphs(run: Run, changed: ChangedGraphs) -> None:
-    """Commit the files again with intact graphs in them; their releases stay what they were."""
+    """Commit the files again with intact graphs; their releases keep their numbers."""
     restorable: dict[str, list[DamagedFile]] = defaultdict(list)
     for damaged in changed.files:
         if any(graph.sha256 in changed.copies for graph in damaged.graphs):
@@ -66,7 +66,7 @@ def restore_graphs(run: Run, changed: ChangedGraphs) -> None:
 
 
 def _replace(run: Run, files: Sequence[DamagedFile], copies: Mapping[str, bytes]) -> None:
-    """Replace files of one table; nothing is committed if one of them is gone by then."""
+    """Replace files of one table, or commit nothing if one of them is gone by then."""
     table = run.table(files[0].spec)
     based_on = table.version()
     staged = [repaired_file(run.context, damaged, copies) for damaged in files]

@@ -1,4 +1,4 @@
-"""Bring the registry back to what the lake says: versions, files, and aliases; the lake follows new version numbers."""
+"""Repair versions, files and aliases of the registry from the lake; the lake follows new version numbers."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,13 +24,13 @@ from tasks.workers.run_context import in_bucket
 __all__ = ["sync_registry"]
 
 Key = tuple[str, str]
-"""Model name and fingerprint: what tells a model, whatever number the registry gives it."""
+"""Model name and fingerprint, which identify a model under any version number of the registry."""
 _NAMED = 20
 
 
 @dataclass(frozen=True)
 class _Model:
-    """A model of the lake that the registry must have. version : the newest number that the lake knows, 0 for none."""
+    """A model of the lake that the registry must have. version : the newest number in the lake, 0 for none."""
 
     segment: str
     name: str
@@ -49,19 +49,19 @@ class _Model:
 
 
 def sync_registry(run: Run, registry: Registry, dry_run: bool = False) -> SyncSummary:
-    """Repair the registry from the lake, and say what differed; a repeated call completes one that was killed.
+    """Repair the registry from the lake and return the differences; a repeated call completes an interrupted one.
 
-    The registry must have the models of all kept releases and all challengers, with their files. A version that was
-    lost is registered again, under its old number where the registry allows it. Where a number changed, registrations
-    follow, and the release in force by a new release; older releases keep the numbers that predictions were made
-    under, and get new ones when they are restored. Aliases come last. dry_run : only look.
+    The registry must have the models of all kept releases and all challengers, with their files. A lost version is
+    registered again, under its old number if the registry allows it. If a number changes, the registrations follow, and
+    the release in force by a new release; older releases keep the numbers under which predictions were made, and get
+    new ones when they are restored. Aliases come last. dry_run : change nothing.
 
-    Graphs are compared with their digests on both sides, and a changed one is restored from the other side. Nothing is
-    registered that nobody trained: where no intact copy exists, the model is named and left as it is.
+    Graphs are compared with their digests on both sides, and a changed one is restored from the other side. Only
+    trained graphs are registered: if no intact copy exists, the model is reported and left as it is.
     """
     champions = champion_rows(run, ["segment", "model_name", "model_version", "fingerprint", "bucket", "sha256"])
     challengers = _challengers(run)
-    models = _wanted(champions, challengers)
+    models = _required_models(champions, challengers)
     names = sorted({model.name for model in models.values()})
     stored = _first(registry.stored(names))
     missing = [model for key, model in models.items() if key not in stored]
@@ -102,15 +102,17 @@ def _difference(kind: DifferenceKind, names: Sequence[str]) -> Difference:
 
 
 def _challengers(run: Run) -> list[dict[str, Any]]:
-    """Challengers, each with the number that `registrations` has for it, or None."""
+    """Return the challengers, each with its number in `registrations`, or None."""
     known = run.table(REGISTRATIONS).read(["segment", "fingerprint", "model_version"]).to_pylist()
     numbers = {(row["segment"], row["fingerprint"]): row["model_version"] for row in known}
     rows = run.table(CHALLENGERS).read(["segment", "model_name", "fingerprint", "bucket", "sha256"]).to_pylist()
     return [{**row, "model_version": numbers.get((row["segment"], row["fingerprint"]))} for row in rows]
 
 
-def _wanted(champions: Sequence[Mapping[str, Any]], challengers: Sequence[Mapping[str, Any]]) -> dict[Key, _Model]:
-    """Every model once, in the order of names and former numbers."""
+def _required_models(
+    champions: Sequence[Mapping[str, Any]], challengers: Sequence[Mapping[str, Any]]
+) -> dict[Key, _Model]:
+    """Return every model once, ordered by name and former number."""
     models: dict[Key, _Model] = {}
     for row in [*sorted(champions, key=lambda row: row["release"]), *challengers]:
         key = (row["model_name"], row["fingerprint"])
@@ -121,12 +123,12 @@ def _wanted(champions: Sequence[Mapping[str, Any]], challengers: Sequence[Mappin
 
 
 def _first(stored: Sequence[StoredVersion]) -> dict[Key, StoredVersion]:
-    """The lowest version of each model."""
-    return {(one.name, one.fingerprint): one for one in reversed(stored)}
+    """Return the lowest version of each model."""
+    return {(version.name, version.fingerprint): version for version in reversed(stored)}
 
 
 def _records(run: Run, models: Sequence[_Model]) -> Iterator[tuple[int, dict[Key, ModelRecord]]]:
-    """The stored models in full, bucket by bucket; without those whose graph is not the one that was trained."""
+    """Yield the stored models in full, bucket by bucket, without those whose graph has changed since training."""
     by_bucket: dict[int, list[_Model]] = defaultdict(list)
     for model in models:
         by_bucket[model.bucket].append(model)
@@ -143,7 +145,7 @@ def _records(run: Run, models: Sequence[_Model]) -> Iterator[tuple[int, dict[Key
 
 
 def _register(run: Run, registry: Registry, missing: Sequence[_Model]) -> dict[Key, int]:
-    """Register the models again, oldest first; the version that each has now."""
+    """Register the models again, oldest first; return the present version of each."""
     if not missing:
         return {}
     tags = {"myriad.run_id": run.context.run_id, "myriad.purpose": "registry sync"}
@@ -165,7 +167,7 @@ def _register(run: Run, registry: Registry, missing: Sequence[_Model]) -> dict[K
 
 
 def _rounds(keys: Sequence[Key]) -> Iterator[list[Key]]:
-    """The keys in their order, each name at most once a round."""
+    """Yield the keys in their order in rounds, each name at most once per round."""
     rounds: list[list[Key]] = []
     counts: dict[str, int] = defaultdict(int)
     for key in keys:
@@ -178,7 +180,7 @@ def _rounds(keys: Sequence[Key]) -> Iterator[list[Key]]:
 
 def _put_back(run: Run, registry: Registry, lost: Sequence[StoredVersion], models: Mapping[Key, _Model]) -> None:
     """Write the files of registered versions again."""
-    stored = {(one.name, one.fingerprint): one for one in lost}
+    stored = {(version.name, version.fingerprint): version for version in lost}
     for _, records in _records(run, [models[key] for key in stored]):
         registry.put_back([(stored[key], model_entry(run.fleet, record)) for key, record in records.items()])
 
@@ -186,7 +188,7 @@ def _put_back(run: Run, registry: Registry, lost: Sequence[StoredVersion], model
 def _correct_registrations(
     run: Run, challengers: Sequence[Mapping[str, Any]], versions: Mapping[Key, int], dry_run: bool
 ) -> list[str]:
-    """Write the numbers of all challengers of each bucket where one changed; names of the changed."""
+    """Rewrite the registrations of each bucket in which a number changed; return the names of changed models."""
     changed: list[str] = []
     rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
     stale: set[int] = set()
@@ -209,7 +211,7 @@ def _correct_registrations(
 def _correct_release(
     run: Run, in_force: Sequence[Mapping[str, Any]], versions: Mapping[Key, int], dry_run: bool
 ) -> tuple[int, list[str]]:
-    """Commit the next release where a champion's number changed; the release in force then, names of the changed."""
+    """Commit the next release if a champion's number changed; return the release in force, and the changed names."""
     current = int(in_force[0]["release"]) if in_force else 0
     changed: list[str] = []
     numbers: dict[int, dict[Key, int]] = defaultdict(dict)
@@ -231,9 +233,9 @@ def _renumbered(row: Mapping[str, Any], version: int) -> str:
 def _correct_aliases(
     run: Run, registry: Registry, in_force: Sequence[Mapping[str, Any]], versions: Mapping[Key, int], dry_run: bool
 ) -> tuple[list[str], list[str]]:
-    """Point the aliases at the release in force; names of those that did not, and of models outside the release.
+    """Point the aliases at the release in force; return the names of wrong ones, and of models outside the release.
 
-    Without a release nothing is touched: an empty lake must not take the aliases of another one.
+    Without a release nothing changes: an empty lake must not take the aliases of another one.
     """
     if not in_force:
         return [], []

@@ -1,4 +1,4 @@
-"""Train: every segment gets a challenger or a reason, in one commit."""
+"""Train the fleet: every segment gets a challenger or a reason, in one commit."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ __all__ = ["TrainSummary", "train_challengers"]
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """Segments by outcome (they add up to `segments`), winners by candidate, and models of fallback levels."""
+    """Segments by outcome (which add up to `segments`), winners by candidate, and models of fallback levels."""
 
     segments: int
     outcomes: Mapping[str, int]
@@ -31,9 +31,9 @@ class TrainSummary:
 
 
 def train_challengers(run: Run) -> TrainSummary:
-    """Train what needs it and commit challengers, leaderboard and outcomes.
+    """Train the segments that need it; commit challengers, leaderboard and outcomes.
 
-    Raises TrainingError if more than `max_failed_share` of the segments failed; their outcomes are kept.
+    Raises TrainingError if more than `max_failed_share` of the segments failed; the outcomes are stored all the same.
     """
     snapshot = run.at_snapshot(CHALLENGERS, LEADERBOARD, SEGMENTS, observations(run.fleet), levels(run.fleet))
     plan = plan_training(snapshot)
@@ -90,7 +90,7 @@ def _commit_outcomes(
     untrained: Sequence[tuple[int, Sequence[SegmentPlan]]],
     receipts: Sequence[TrainReceipt],
 ) -> None:
-    """One outcome for each segment: from workers, and from the plan where there was nothing to do."""
+    """Commit one outcome per segment: from the workers, or from the plan if there was nothing to do."""
     known = {bucket: [outcome_of(item) for item in planned] for bucket, planned in untrained}
     for segment, reason in plan.vanished.items():
         bucket = int(bucket_of(hash_segments([segment]), plan.buckets)[0])
@@ -102,7 +102,7 @@ def _commit_outcomes(
 
 
 def _commit_models(run: Run, receipts: Sequence[TrainReceipt], version: int) -> None:
-    """The parts of the buckets that were worked on; the others stay as they are."""
+    """Commit the models of the buckets that were trained; the others stay as they are."""
     done = {str(receipt.bucket) for receipt in receipts}
 
     def outdated(file: StagedFile) -> bool:

@@ -1,4 +1,4 @@
-"""Segments that the report shows as charts: which ones, and their rows from the tables; the rows of a test part."""
+"""Choose the segments that the report shows as charts, and read their rows and the rows of the test part."""
 
 import json
 import math
@@ -33,7 +33,7 @@ def segment_profiles(
     champions: Sequence[Mapping[str, Any]],
     former: Mapping[str, str],
 ) -> list[SegmentProfile]:
-    """What samples are chosen by. outcomes : of this run. former : replaced candidates, by segment."""
+    """Return the figures by which examples are chosen. outcomes : of this run. former : replaced candidates."""
     columns = ["segment", "bucket", "rows", "mean", "zero_share", "gaps"]
     profiles = run.table(SEGMENTS).read(columns).to_pylist()
     models = {row["segment"]: row for row in champions}
@@ -64,7 +64,7 @@ def _number(value: float | None) -> float:
 
 
 def series_examples(run: Run, job_id: str, profiles: Sequence[SegmentProfile]) -> Examples:
-    """History, forecast and, where published, the truth of the chosen segments; each table is read once."""
+    """Return history, forecast and, if published, actuals of the chosen segments; each table is read once."""
     chosen, worst = choose_examples(profiles, _EXAMPLES), worst_segments(profiles, _WORST)
     segments = {example.profile.segment for example in (*chosen, *worst)}
     of_segments = pc.field("segment").isin(sorted(segments))
@@ -109,9 +109,9 @@ def _series(
     example: Example,
     history: Sequence[Mapping[str, Any]],
     forecast: Sequence[Mapping[str, Any]],
-    truth: Sequence[Mapping[str, Any]],
+    actuals: Sequence[Mapping[str, Any]],
 ) -> SeriesExample:
-    actual = {row["time"]: row["target"] for row in truth}
+    actual = {row["time"]: row["target"] for row in actuals}
     return SeriesExample(
         segment=example.profile.segment,
         caption=example.caption,
@@ -143,28 +143,28 @@ def _note(run: Run, example: Example) -> str:
 
 
 def test_rows(run: Run, profiles: Sequence[SegmentProfile]) -> tuple[TestRows | None, Examples]:
-    """Predictions of a regression fleet beside the published truth: all rows, and those of the chosen segments.
+    """Join predictions of a regression fleet with published actuals: all rows, and those of the chosen segments.
 
-    Of very many rows every n-th one counts. Nothing where the fleet names no truth or its rows no key.
+    Of very many rows, only every n-th counts. The result is empty if the fleet names no actuals, or its rows no key.
     """
     if run.fleet.test is None or not run.fleet.row_key:
         return None, ((), ())
     keys = [key_column(name) for name in run.fleet.row_key]
-    actuals = run.table(landed(run.fleet.actuals_fleet, "actuals"))
-    every = math.ceil(sum(file.rows for file in actuals.files()) / _MAX_TEST_ROWS) or 1
-    truth = actuals.read(["segment", "target", *keys])
-    truth = truth.take(pa.array(np.arange(0, truth.num_rows, every)))
+    table = run.table(landed(run.fleet.actuals_fleet, "actuals"))
+    every = math.ceil(sum(file.rows for file in table.files()) / _MAX_TEST_ROWS) or 1
+    actuals = table.read(["segment", "target", *keys])
+    actuals = actuals.take(pa.array(np.arange(0, actuals.num_rows, every)))
     packed = [
-        json.dumps(dict(zip(run.fleet.row_key, key, strict=True))) for key in zip(*_lists(truth, keys), strict=True)
+        json.dumps(dict(zip(run.fleet.row_key, key, strict=True))) for key in zip(*_lists(actuals, keys), strict=True)
     ]
-    truth = truth.select(["segment", "target"]).append_column("row_key", pa.array(packed, pa.string()))
+    actuals = actuals.select(["segment", "target"]).append_column("row_key", pa.array(packed, pa.string()))
     columns = ["segment", "row_key", "prediction", "lower", "upper", "candidate", "fallback_level", "model_name"]
     predicted = run.table(PREDICTIONS).read(
         [*columns, "model_version"],
         lambda partition: is_input_part(partition["part"]),
         pc.is_valid(pc.field("prediction")),
     )
-    joined = truth.join(predicted, ["segment", "row_key"], join_type="inner")
+    joined = actuals.join(predicted, ["segment", "row_key"], join_type="inner")
     joined = joined.sort_by([("segment", "ascending"), ("row_key", "ascending")])
     if not joined.num_rows:
         return None, ((), ())

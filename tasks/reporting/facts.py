@@ -1,4 +1,4 @@
-"""What the report reads from the tables: champions, outcomes, quarantine, and what the former run left."""
+"""Read the facts of the report from the tables: champions, outcomes, quarantine, results of the previous run."""
 
 import json
 import math
@@ -39,18 +39,18 @@ __all__ = [
 _EXAMPLES = 3
 _EXAMPLE_LETTERS = 140
 _INTERNAL = ("hash", "path", "row", "input_id", "path_id")
-"""Columns that a landed row has besides those of its file."""
+"""Columns of a landed row besides those of its file."""
 _FIGURES = ["segment", "level", "candidate", "error", "fingerprint"]
 
 
 def segment_champions(run: Run, release: int | None, columns: Sequence[str] = _FIGURES) -> list[dict[str, Any]]:
-    """Champions of the segments in a release, without the fallback levels."""
+    """Return the champions of the segments in a release, without the fallback levels."""
     rows = run.table(CHAMPIONS).read([*columns], lambda partition: partition["release"] == str(release))
     return [row for row in rows.to_pylist() if row["level"] == "segment"]
 
 
 def outcomes_of(run: Run, run_id: str) -> tuple[dict[str, str], tuple[OutcomeReason, ...]]:
-    """Outcome of each segment in a run, and why those that were not trained were not."""
+    """Return the outcome of each segment in a run, and the reasons of those that were not trained."""
     columns = ["segment", "outcome", "reason"]
     rows = run.table(OUTCOMES).read(columns, lambda partition: partition["run_id"] == run_id).to_pylist()
     reasons = group_reasons(
@@ -60,7 +60,7 @@ def outcomes_of(run: Run, run_id: str) -> tuple[dict[str, str], tuple[OutcomeRea
 
 
 def row_balance(run: Run) -> RowCounts:
-    """Rows of all inputs in the lake: what was read is either an observation or in quarantine."""
+    """Count the rows of all inputs in the lake: every row read is either an observation or in quarantine."""
     inputs = run.table(INPUTS).read(where=lambda partition: partition["role"] == "observations")
     read = pc.sum(inputs["rows_read"]).as_py() or 0
     accepted = sum(file.rows for file in run.table(observations(run.fleet)).files())
@@ -70,7 +70,7 @@ def row_balance(run: Run) -> RowCounts:
 
 
 def member_weights(run: Run) -> dict[str, float]:
-    """Share of each candidate in the models of all segments; the newest training's, whatever was promoted."""
+    """Return the share of each candidate in the models of all segments, by the newest training, promoted or not."""
     rows = run.table(LEADERBOARD).read(
         ["candidate", "weight"], lambda partition: partition["bucket"] != str(FALLBACK_BUCKET)
     )
@@ -81,7 +81,7 @@ def member_weights(run: Run) -> dict[str, float]:
 
 
 def past_accuracy(run: Run) -> PastAccuracy:
-    """Predictions of former runs against later observations; none of models that had seen the future."""
+    """Compare predictions of previous runs with later observations, without those in sample."""
     metric = run.fleet.backtest.metric if run.fleet.backtest.metric in FIGURES else "wape"
 
     def figures(by: str) -> tuple[LiveAccuracy, ...]:
@@ -100,7 +100,7 @@ def _known(value: float | None) -> float:
 
 
 def quarantine_reasons(run: Run) -> tuple[QuarantineReason, ...]:
-    """Rejected rows of every stage by reason, with the first examples; one file is in memory at a time."""
+    """Count the rejected rows of every stage by reason, with examples; only one file is in memory at a time."""
     counts: Counter[tuple[str, str]] = Counter()
     examples: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     table = run.table(QUARANTINE)
@@ -122,7 +122,7 @@ def quarantine_reasons(run: Run) -> tuple[QuarantineReason, ...]:
 
 
 def _example(row: Mapping[str, Any]) -> str:
-    """Where it was and what it looked like; of a file as a whole, what is wrong with it."""
+    """Describe a rejected row by its place and content, or a refused file by its fault."""
     text = str(row["detail"])
     if row["row"] >= 0:
         text = f"{Path(row['path']).name}, row {row['row']} from 0: {text}: {_values(row['content'])}"
@@ -130,7 +130,7 @@ def _example(row: Mapping[str, Any]) -> str:
 
 
 def _values(content: str) -> str:
-    """A row as people read it; a text that is no row as it is."""
+    """Format a row for people; a text that is not a row stays as it is."""
     try:
         row = json.loads(content)
     except ValueError:
@@ -141,11 +141,11 @@ def _values(content: str) -> str:
 
 
 def former_summary(folder: Path, run_id: str) -> Summary | None:
-    """Summary of the newest run that left a report and is not this one; None if there is none that can be read."""
+    """Return the summary of the newest other run that left a report; None if none can be read."""
     newest = _summary_at(folder / "latest.json")
     if newest is None or newest.run_id != run_id:
         return newest
-    # This run has been reported before: its own summary tells which one it followed.
+    # This run has been reported before: its own summary names its predecessor.
     return _summary_at(folder / f"{newest.former_run}.json") if newest.former_run else None
 
 
@@ -161,20 +161,20 @@ def changes_since(
     champions: Sequence[Mapping[str, Any]],
     started_at: datetime,
 ) -> Changes:
-    """This run against the former one, from the tables."""
+    """Compare this run with the previous one, from the tables."""
     before, _ = outcomes_of(run, former.run_id)
-    kept = former.release is None or former.release in kept_releases(run)
+    comparable = former.release is None or former.release in kept_releases(run)
     return changes_between(
         former,
         now,
         (before, outcomes),
-        (_figures(segment_champions(run, former.release)) if kept else None, _figures(champions)),
+        (_figures(segment_champions(run, former.release)) if comparable else None, _figures(champions)),
         _read_files(run, started_at),
     )
 
 
 def replaced_candidates(run: Run, former: Summary | None, champions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Candidate that a segment's champion was in the former run, where it is another one now."""
+    """Return the previous run's candidate of each segment whose champion is another candidate now."""
     if former is None or former.release is None:
         return {}
     now = {row["segment"]: row["candidate"] for row in champions}
@@ -187,7 +187,7 @@ def _figures(champions: Sequence[Mapping[str, Any]]) -> dict[str, ChampionFigure
 
 
 def _read_files(run: Run, started_at: datetime) -> list[InputFile]:
-    """Files of the training input that this run read."""
+    """Return the training files that this run read."""
     rows: pa.Table = run.table(INPUTS).read(where=lambda partition: partition["role"] == "observations")
     return [
         InputFile(row["path"].removeprefix(f"{run.context.home}/"), row["rows_accepted"], row["rows_quarantined"])
@@ -197,7 +197,7 @@ def _read_files(run: Run, started_at: datetime) -> list[InputFile]:
 
 
 def settings_of(run: Run) -> dict[str, str]:
-    """Every setting of the fleet by its dotted name in the fleet file; lists and optional parts as they are."""
+    """Return every setting of the fleet by its dotted name; lists and optional parts stay as they are."""
     return dict(_flat(run.fleet.model_dump(mode="json", exclude={"name", "description", "candidates"})))
 
 

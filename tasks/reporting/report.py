@@ -1,4 +1,4 @@
-"""Report: gather what a run did from the tables, compare with published truth, write HTML and JSON."""
+"""Report on a run: gather its results from the tables, compare with published actuals, write HTML and JSON."""
 
 import platform
 from collections import Counter
@@ -77,7 +77,7 @@ _PACKAGES = ("deltalake", "distributed", "lightgbm", "mlflow", "numpy", "onnxrun
 
 @dataclass(frozen=True)
 class Stages:
-    """What the stages of one pipeline returned, and how long they took."""
+    """Results and times of the stages of one pipeline run."""
 
     train: TrainSummary
     register: RegisterSummary
@@ -91,17 +91,17 @@ class Stages:
 
 
 def evaluate_predictions(run: Run, job_id: str) -> TestMetric | None:
-    """Compare a job's predictions with the fleet's published actuals; None where the fleet names none."""
+    """Compare a job's predictions with the fleet's published actuals; return None if the fleet names none."""
     fleet = run.fleet
     if fleet.test is None:
         return None
-    truth = Run(RunContext(fleet.actuals_fleet, run.context.lake, run.context.run_id, run.context.home), run.workers)
-    ingest_files(truth, "actuals", fleet.test.source)
+    context = RunContext(fleet.actuals_fleet, run.context.lake, run.context.run_id, run.context.home)
+    ingest_files(Run(context, run.workers), "actuals", fleet.test.source)
     profiles = run.table(SEGMENTS).read(["rows", "mean"])
     constant = float(np.average(profiles["mean"].to_numpy(), weights=profiles["rows"].to_numpy()))
     buckets = recorded_buckets(run)
     metric = fleet.test.metric or fleet.backtest.metric
-    work = partial(evaluate_bucket, run.context, truth.context, job_id, metric, buckets, constant)
+    work = partial(evaluate_bucket, run.context, context, job_id, metric, buckets, constant)
     receipts = run.workers.map("evaluate", work, range(buckets))
     weights = np.array([weight for receipt in receipts for weight in receipt.weights])
     champion = np.array([error for receipt in receipts for error in receipt.champion])
@@ -126,7 +126,7 @@ def _overall(errors: FloatArray, weights: FloatArray, metric: FleetMetric) -> fl
 
 
 def write_report(run: Run, stages: Stages, test: TestMetric | None, folder: Path) -> Path:
-    """Write `<run id>.html` and `.json` below folder/fleet, and the same as `latest`; returns the HTML's path."""
+    """Write `<run id>.html` and `.json` below folder/fleet, and the same as `latest`; return the path of the HTML."""
     target = folder / run.fleet.name
     report = _report(run, stages, test, target)
     target.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def write_report(run: Run, stages: Stages, test: TestMetric | None, folder: Path
 
 
 def _report(run: Run, stages: Stages, test: TestMetric | None, folder: Path) -> RunReport:
-    """folder : where the fleet's reports are."""
+    """Collect everything that the report shows. folder : the fleet's reports."""
     champions = segment_champions(run, stages.promote.release, _CHAMPION)
     former = former_summary(folder, run.context.run_id)
     summary = _summary(run, stages, test, champions, former)
@@ -228,7 +228,7 @@ def _files(receipt: IngestReceipt | None) -> FileCounts:
 
 
 def _config(run: Run, stages: Stages) -> dict[str, str]:
-    """The fleet's settings, the number of buckets, and why nothing was promoted if so."""
+    """Return the fleet's settings, the number of buckets, and the reason if nothing was promoted."""
     candidates = ", ".join(" ".join([c.name, *(f"{k}={v}" for k, v in c.params.items())]) for c in run.fleet.candidates)
     config = {"task": run.fleet.task, "candidates": candidates}
     config |= settings_of(run) | {"buckets": str(recorded_buckets(run))}

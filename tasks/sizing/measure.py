@@ -1,4 +1,4 @@
-"""Measure a sample: the kernels of training and scoring on its pieces, and the commits between them."""
+"""Measure a sample: train and score its pieces, and commit in between."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _REASONS = 3
 
 @dataclass(frozen=True)
 class MeasuredSample:
-    """What the sample cost. failed : segments that could not be trained, and the most frequent reasons."""
+    """Measured costs of the sample. failed : segments that could not be trained. reasons : the most frequent ones."""
 
     rates: CostModel
     failed: int
@@ -32,10 +32,10 @@ class MeasuredSample:
 
 
 def measure_sample(sample: SizeSample, workers: Workers, *, remote: bool) -> MeasuredSample:
-    """Train and score the pieces one after another, the first one twice: a worker's first task loads code.
+    """Train and score the pieces one after another, the first of them twice: a worker's first task loads code.
 
-    workers : one, of this machine. remote : whether what the sample's rows took to be read counts too: in the fleet's
-    lake every task reads its own.
+    workers : a single one, of this machine. remote : add the time that it took to read the sample's rows, because in
+    the fleet's lake every task reads its own.
     """
     context, pieces = sample.context, list(range(sample.pieces))
     train = Measuring(partial(train_bucket, context, sample.contract, sample.pieces))
@@ -65,12 +65,12 @@ def measure_sample(sample: SizeSample, workers: Workers, *, remote: bool) -> Mea
 
 
 def _trained(receipt: TrainReceipt) -> Work:
-    """What was trained: models that failed cost as much."""
+    """Return the number of models trained; failed ones cost as much."""
     return Work(receipt.models + receipt.outcomes.get("failed", 0), receipt.rows)
 
 
 def _scored(sample: SizeSample, scored: Sequence[Measured[ScoreReceipt]]) -> list[Measurement]:
-    """Segments and rows: observations of a forecast fleet, else those of the scoring input."""
+    """Return segments and rows scored: observations of a forecast fleet, else those of the scoring input."""
     rows = [work.rows for work in sample.work] if sample.context.fleet.task_type.periodic else sample.requests
     return [
         Measurement(Work(done.result.segments, count), done.seconds, done.peak_bytes)
@@ -84,7 +84,7 @@ def _rate(pieces: Sequence[Measurement], per_row: float) -> StageCost:
 
 
 def _commit_training(context: RunContext, receipts: Sequence[TrainReceipt]) -> float:
-    """The commits of a training, in the sample's lake; their seconds."""
+    """Commit a training in the sample's lake; return the seconds that it took."""
     began = time.perf_counter()
     context.table(OUTCOMES).replace([file for receipt in receipts for file in receipt.ledger], lambda file: True)
     context.table(LEADERBOARD).replace(

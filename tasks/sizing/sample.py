@@ -1,4 +1,4 @@
-"""A sample of a fleet in a lake of its own: pieces of segments as buckets, which can be trained and scored for real."""
+"""A sample of a fleet in its own lake: pieces of segments as buckets, which can be trained and scored for real."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,9 @@ _PART = "sample"
 
 @dataclass(frozen=True)
 class SizeSample:
-    """What to measure. work : segments and rows of each piece, which is bucket 0, 1, ... of the job's lake.
+    """Sample to measure. work : segments and rows of each piece; the pieces are buckets 0, 1, ... of the sample's lake.
 
-    requests : rows of scoring input by piece. read_seconds : that a row took to be read from the fleet's lake.
+    requests : rows of scoring input by piece. read_seconds : time to read a row from the fleet's lake.
     """
 
     context: RunContext
@@ -53,17 +53,17 @@ class SizeSample:
         return sum(work.rows for work in self.work)
 
     def request(self) -> ScoringRequest:
-        """A scoring of the sample with its champions."""
+        """Return the request to score the sample with its champions."""
         files = tuple(self.context.table(landed(self.context.fleet, "requests")).files())
         now, ids = datetime.now(UTC), (_PART,) if files else ()
         return ScoringRequest("size", _RELEASE, self.pieces, files, ids, {}, _PART, now, newest=self.newest)
 
 
 def take_sample(run: Run, requests: Run | None, lake: Lake, contract: FeatureSpec, segments: int) -> SizeSample:
-    """Copy segments of a fleet, spread over buckets and sizes, with all that their training and scoring reads.
+    """Copy segments of a fleet, spread over buckets and sizes, with everything that their training and scoring reads.
 
-    run : whose lake has the observations. requests : whose lake has scoring input; None where there is none.
-    lake : that the sample is written to. segments : how many; all where there are fewer.
+    run : its lake has the observations. requests : its lake has the scoring input; None without any.
+    lake : destination of the sample. segments : number of them to copy; all if there are fewer.
     """
     context = RunContext(run.fleet, lake, "size", run.context.home)
     profiles = run.table(SEGMENTS).read().to_pylist()
@@ -75,13 +75,13 @@ def take_sample(run: Run, requests: Run | None, lake: Lake, contract: FeatureSpe
     work = _copy_observations(context, rows, profiles, piece_of)
     if run.fleet.task_type.periodic:
         _copy_levels(run, context, list(piece_of))
-    asked = _copy_requests(requests, context, piece_of, len(chosen)) if requests else [0] * len(chosen)
+    request_rows = _copy_requests(requests, context, piece_of, len(chosen)) if requests else [0] * len(chosen)
     newest = max((row["last_time"] for row in profiles if row["last_time"]), default=None)
-    return SizeSample(context, contract, work, tuple(asked), read_seconds, newest)
+    return SizeSample(context, contract, work, tuple(request_rows), read_seconds, newest)
 
 
 def _choose(profiles: Sequence[Mapping[str, object]], segments: int) -> tuple[set[str], list[list[str]]]:
-    """Names of the buckets that are read, and the pieces."""
+    """Return the names of the buckets to read, and the pieces."""
     known: dict[int, dict[str, int]] = {}
     for row in profiles:
         if row["rows"]:
@@ -96,7 +96,7 @@ def _choose(profiles: Sequence[Mapping[str, object]], segments: int) -> tuple[se
 def _copy_observations(
     context: RunContext, rows: pa.Table, profiles: Sequence[Mapping[str, object]], piece_of: Mapping[str, int]
 ) -> tuple[Work, ...]:
-    """Observations and profiles, each piece as a bucket."""
+    """Copy observations and profiles, each piece as a bucket."""
     target, table = context.table(observations(context.fleet)), context.table(SEGMENTS)
     pieces = max(piece_of.values()) + 1
     staged: list[StagedFile] = []
@@ -115,7 +115,7 @@ def _copy_observations(
 
 
 def _copy_levels(run: Run, context: RunContext, segments: list[str]) -> None:
-    """All that the levels of the sampled segments are summed up from, so that their series are those of the fleet."""
+    """Copy all sources of the sampled segments' levels, so that the level series are those of the fleet."""
     fallback_keys_used = sorted({key for keys in fallback_keys(segments, context.fleet).values() for key in keys})
     if fallback_keys_used:
         table = context.table(levels(context.fleet))
@@ -126,7 +126,7 @@ def _copy_levels(run: Run, context: RunContext, segments: list[str]) -> None:
 
 
 def _copy_requests(requests: Run, context: RunContext, piece_of: Mapping[str, int], pieces: int) -> list[int]:
-    """Scoring input of the sampled segments, under hashes of the bucket that their piece is; its rows by piece."""
+    """Copy the scoring input of the sampled segments, with hashes of their piece's bucket; return rows by piece."""
     table, segments = context.table(landed(context.fleet, "requests")), pa.array(list(piece_of), pa.string())
     rows = requests.table(table.spec).read(rows=pc.is_in(pc.field("segment"), segments))
     owners = [piece_of[segment] for segment in rows["segment"].to_pylist()]
@@ -137,7 +137,7 @@ def _copy_requests(requests: Run, context: RunContext, piece_of: Mapping[str, in
 
 
 def promote_sample(context: RunContext, pieces: int) -> None:
-    """Every challenger of the sample as a champion, without a registry."""
+    """Make every challenger of the sample a champion, without a registry."""
     table, now = context.table(CHAMPIONS), datetime.now(UTC)
     staged: list[StagedFile] = []
     for bucket in (FALLBACK_BUCKET, *range(pieces)):

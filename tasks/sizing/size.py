@@ -1,4 +1,4 @@
-"""Size: train and score a sample of a fleet on one worker, and say how many workers the whole of it needs."""
+"""Size a fleet: train and score a sample on one worker, and recommend a number of workers for the whole fleet."""
 
 import time
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _IN_TRAINING = ("plan", "train", "register", "promote", "score")
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the rows are: in the fleet's lake, or in one that lasts as long as this command."""
+    """Source of the rows: the fleet's lake, or a scratch lake that lasts as long as this command."""
 
     run: Run
     requests: Run | None
@@ -44,10 +44,10 @@ class _Source:
 
 
 def size(run: Run, folder: Path, segments: int, cores: int) -> Sizing:
-    """Measure a sample of the fleet with the run's workers, which should be one, and advise on the whole.
+    """Measure a sample of the fleet on the run's worker, which should be a single one, and advise on the whole fleet.
 
-    Changes neither the fleet's lake nor its registry: what is trained and scored lies in a temporary folder.
-    folder : of the fleet's reports, where the measured rates are kept. segments : how many to measure at most.
+    Neither the fleet's lake nor its registry changes: models and predictions go to a temporary folder.
+    folder : the fleet's reports, where the measured costs are stored. segments : at most this many are measured.
     cores : of this machine. Raises SourceError if nothing has been partitioned and the raw files cannot be read.
     """
     began = time.perf_counter()
@@ -72,7 +72,7 @@ def size(run: Run, folder: Path, segments: int, cores: int) -> Sizing:
 
 
 def _source(run: Run, scratch: Lake) -> _Source:
-    """The fleet's lake where it is partitioned, else its raw files in the scratch lake; and so for scoring input."""
+    """Return the fleet's lake if it is partitioned, else its raw files in the scratch lake; likewise scoring input."""
     apart, notes = Run(RunContext(run.fleet, scratch, run.context.run_id, run.context.home), run.workers), []
     used, origin = run, f"the lake {run.context.lake.uri}"
     if not recorded_buckets(run) or not run.table(SEGMENTS).files():
@@ -92,7 +92,7 @@ def _source(run: Run, scratch: Lake) -> _Source:
 
 
 def _whole(source: _Source, settings: str) -> FleetTasks:
-    """The tasks of a training of all segments that have rows enough, and of a scoring of all there is."""
+    """Return the tasks of training all segments with enough rows, and of scoring the whole fleet."""
     run = source.run
     profiles = run.table(SEGMENTS).read(["segment", "rows", "excluded", "fingerprint", "bucket"]).to_pylist()
     planned, buckets = plan_segments(profiles, {}, run.fleet, settings), recorded_buckets(run)
@@ -107,7 +107,7 @@ def _whole(source: _Source, settings: str) -> FleetTasks:
 def _notes(
     sampled: Sampled, reasons: Sequence[str], former: Summary | None, rates: CostModel, tasks: FleetTasks
 ) -> list[str]:
-    """What a reader must know besides the figures."""
+    """Return notes that a reader needs to understand the figures."""
     notes = []
     if sampled.segments < min(_ROUGH_SEGMENTS, tasks.segments):
         notes.append(

@@ -1,4 +1,4 @@
-"""The tasks that a training or a scoring will consist of, by size, from the tables."""
+"""Tasks of a future training or scoring, by size, from the tables."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ _PROFILE = ["segment", "rows", "excluded", "bucket"]
 
 
 def train_work(run: Run, segments: Mapping[int, Sequence[SegmentPlan]], levels: Sequence[SegmentPlan]) -> list[Work]:
-    """Tasks of a training as planned; that of the levels first, if any of them is trained."""
+    """Return the tasks of a planned training; the one for the levels comes first, if any level is trained."""
     profiles = run.table(SEGMENTS).read(_PROFILE).to_pylist()
     work = bucket_work(profiles, {item.segment for planned in segments.values() for item in planned if item.trains})
     of_levels = level_work(profiles, {item.segment for item in levels if item.trains}, run.fleet)
@@ -26,7 +26,7 @@ def train_work(run: Run, segments: Mapping[int, Sequence[SegmentPlan]], levels: 
 
 
 def score_work(run: Run, buckets: int) -> list[Work]:
-    """Tasks of the next scoring: all segments of a forecast fleet, else scoring input that has not been scored."""
+    """Return the tasks of the next scoring: all segments of a forecast fleet, else input that is not scored yet."""
     if run.fleet.task_type.periodic:
         return bucket_work(run.table(SEGMENTS).read(_PROFILE).to_pylist())
     done = {file.partition["part"] for file in run.table(PREDICTIONS).files()}
@@ -34,7 +34,7 @@ def score_work(run: Run, buckets: int) -> list[Work]:
 
 
 def request_work(run: Run, buckets: int, done: set[str] | frozenset[str] = frozenset()) -> list[Work]:
-    """Segments and rows of the scoring input in each bucket that has any. done : parts of it that are left out."""
+    """Return segments and rows of the scoring input per bucket that has any. done : parts that are left out."""
     table = run.table(landed(run.fleet, "requests"))
     files = table.files(lambda partition: input_part(partition["input_id"]) not in done)
     hashes = table.read_files(files, ["hash"])["hash"].to_numpy()
