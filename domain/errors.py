@@ -17,6 +17,7 @@ MyriadError
  +-- RegistryError       a model registry that cannot be used
  +-- OrchestratorError   a Prefect server or worker that cannot be started or reached
  +-- GatewayError        a gateway database that cannot be used
+ |    +-- RecordError          a single record of it that cannot be read or written
  +-- SettingsError       settings that contradict each other
  +-- UnknownNameError    a name that is not in the lake
  +-- RequestError        a request that is impossible as stated
@@ -40,6 +41,7 @@ __all__ = [
     "OrchestratorError",
     "PartitionError",
     "PromotionError",
+    "RecordError",
     "RegistryError",
     "RequestError",
     "ScoringError",
@@ -119,6 +121,10 @@ class OrchestratorError(MyriadError):
 
 class GatewayError(MyriadError):
     """The database that holds the gateway's jobs and API keys cannot be used."""
+
+
+class RecordError(GatewayError):
+    """A single record of the gateway's database cannot be read or written; the others can."""
 
 
 class RequestError(MyriadError):

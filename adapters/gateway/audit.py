@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapters.gateway.database import GatewayDatabase
-from adapters.gateway.records import now, text_of
+from adapters.gateway.records import now, text_of, timestamp_of
 from adapters.gateway.tables import AUDIT
 
 __all__ = ["AuditRepository"]
@@ -50,7 +50,12 @@ class AuditRepository:
             query = query.where(AUDIT.c.endpoint.in_(sorted(endpoints)))
         with self._database.begin() as connection:
             rows = connection.execute(query).mappings().all()
-        return [{**row, "detail": _detail(row["detail"])} for row in rows]
+        entries = (self._database.readable(f"audit entry {row['number']}", _entry, row) for row in rows)
+        return [entry for entry in entries if entry is not None]
+
+
+def _entry(row: Mapping[Any, Any]) -> Mapping[str, Any]:
+    return {**row, "at": timestamp_of(row["at"]), "detail": _detail(row["detail"])}
 
 
 def _detail(text: str) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from cachetools import TTLCache
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from adapters.gateway.schema import upgrade
 from adapters.private_files import make_private
-from domain.errors import GatewayError, first_line
+from domain.errors import GatewayError, RecordError, first_line
 
 __all__ = ["GatewayDatabase"]
 
@@ -85,6 +85,10 @@ class GatewayDatabase:
             yield
         except IntegrityError:
             raise
+        except (DataError, OverflowError, UnicodeError) as exc:  # a value that the database cannot hold, such as NUL
+            raise RecordError(
+                f"MYRIAD_GATEWAY_DATABASE: a record cannot be written or read: {first_line(exc)}"
+            ) from exc
         except SQLAlchemyError as exc:
             place = self._engine.url.render_as_string(hide_password=True)
             raise GatewayError(f"MYRIAD_GATEWAY_DATABASE: {place} cannot be used: {str(exc).splitlines()[0]}") from exc

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ValidationError
 
 from adapters.gateway.database import GatewayDatabase
-from adapters.gateway.records import now, text_of
-from domain.errors import GatewayError, first_line
+from adapters.gateway.records import now, text_of, timestamp_of
+from domain.errors import RecordError, first_line
 
 __all__ = ["DefinitionTable"]
 
@@ -34,7 +34,7 @@ class DefinitionTable(Generic[Definition]):
         return {name: definition for name, definition in definitions if definition is not None}
 
     def get(self, name: str) -> Definition | None:
-        """Return a definition; None if there is none of this name. Raises GatewayError if it cannot be read."""
+        """Return a definition; None if there is none of this name. Raises RecordError if it cannot be read."""
         with self._database.begin() as connection:
             row = self._row(connection, name)
         return self._former(row)
@@ -74,7 +74,7 @@ class DefinitionTable(Generic[Definition]):
         try:
             return self._parse(row) if row is not None else None
         except ValidationError as exc:
-            raise GatewayError(f"{self._label(row or {})}: its record cannot be read: {first_line(exc)}") from exc
+            raise RecordError(f"{self._label(row or {})}: its record cannot be read: {first_line(exc)}") from exc
 
     def _parse(self, row: Mapping[Any, Any]) -> Definition:
         return self._model.model_validate_json(row["definition"])
@@ -84,4 +84,4 @@ class DefinitionTable(Generic[Definition]):
 
 
 def _updated_at(row: Mapping[Any, Any]) -> datetime:
-    return datetime.fromisoformat(row["updated_at"])
+    return timestamp_of(row["updated_at"])

@@ -1,6 +1,7 @@
 """Repository of deliveries: messages on their way to subscribers."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -22,16 +23,18 @@ class DeliveryRepository:
         self._database = database
 
     def announce_job(self, connection: sa.Connection, job: JobRecord) -> None:
-        """Put the end of a job on record for whoever subscribes to it, in the transaction that ends it."""
+        """Queue the end of a job for its subscribers, in the transaction that ends it."""
         end, event = job.finished_at or now(), f"job.{job.state}"
         body = json.dumps({"type": event, "timestamp": text_of(end), "data": job_facts(job)})
         for row in connection.execute(sa.select(SUBSCRIPTIONS)).mappings():
-            subscription = Subscription.model_validate_json(row["definition"])
+            subscription = self._database.readable(f"subscription {row['name']}", _subscription, row)
+            if subscription is None:
+                continue
             if event in subscription.events and subscription.endpoint in (None, job.endpoint):
                 self._add(connection, row["name"], f"{job.id}.{job.state}", body, end)
 
     def announce_event(self, subscription: str, event: FleetEvent) -> bool:
-        """Put an event of a fleet on record, unless it is already; whether it is new."""
+        """Queue an event of a fleet for a subscriber, once; return True if it is new."""
         data = {"fleet": event.fleet, "run_id": event.run_id, **event.data}
         body = json.dumps({"type": event.event, "timestamp": text_of(event.at), "data": data})
         with self._database.begin() as connection:
@@ -46,8 +49,14 @@ class DeliveryRepository:
             rows = connection.execute(sa.select(DELIVERIES).where(*due).order_by(columns.due_at).limit(limit))
             for row in rows.mappings().all():
                 mine = sa.update(DELIVERIES).where(columns.number == row["number"], columns.due_at == row["due_at"])
-                if connection.execute(mine.values(due_at=text_of(until))).rowcount:
-                    claimed.append(delivery_of(row))
+                if not connection.execute(mine.values(due_at=text_of(until))).rowcount:
+                    continue
+                delivery = self._database.readable(f"message {row['message']}", delivery_of, row)
+                if delivery is not None:
+                    claimed.append(delivery)
+                    continue
+                odd = sa.update(DELIVERIES).where(columns.number == row["number"])
+                connection.execute(odd.values(state="dead", reason="its record cannot be read"))
         return claimed
 
     def settle(self, delivery: Delivery, state: DeliveryState, due_at: datetime, reason: str) -> None:
@@ -62,10 +71,12 @@ class DeliveryRepository:
         query = sa.select(DELIVERIES).order_by(DELIVERIES.c.number.desc()).limit(limit)
         query = query.where(*(DELIVERIES.c[name] == value for name, value in filters.items() if value is not None))
         with self._database.begin() as connection:
-            return [delivery_of(row) for row in connection.execute(query).mappings()]
+            rows = connection.execute(query).mappings().all()
+        deliveries = (self._database.readable(f"message {row['message']}", delivery_of, row) for row in rows)
+        return [delivery for delivery in deliveries if delivery is not None]
 
     def replay(self, subscription: str, message: str | None) -> int:
-        """Send the messages again that were given up, or one whatever its state; the number of messages."""
+        """Queue the dead messages again, or a single one whatever its state; return their number."""
         columns = DELIVERIES.c
         which = columns.state == "dead" if message is None else columns.message == message
         change = sa.update(DELIVERIES).where(columns.subscription == subscription, which)
@@ -77,3 +88,7 @@ class DeliveryRepository:
         values |= {"state": "waiting", "attempts": 0, "due_at": text_of(due), "reason": ""}
         new = self._database.insert(DELIVERIES).values(**values).on_conflict_do_nothing()
         return bool(connection.execute(new).rowcount)
+
+
+def _subscription(row: Mapping[Any, Any]) -> Subscription:
+    return Subscription.model_validate_json(row["definition"])

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from adapters.gateway.database import GatewayDatabase
 from adapters.gateway.records import now, text_of
 from adapters.gateway.tables import ENDPOINTS
-from domain.errors import GatewayError, first_line
+from domain.errors import RecordError, first_line
 from domain.gateway.jobs import BatchEndpoint
 
 __all__ = ["EndpointRepository"]
@@ -33,7 +33,7 @@ class EndpointRepository:
 
         Raises
         ------
-        GatewayError
+        RecordError
             If its record cannot be read; it can be replaced.
         """
         with self._database.begin() as connection:
@@ -41,7 +41,7 @@ class EndpointRepository:
         try:
             return _parse(row) if row else None
         except ValidationError as exc:
-            raise GatewayError(
+            raise RecordError(
                 f"endpoint {name}: its record cannot be read: {first_line(exc)}; write it again with "
                 f"PUT /v1/batch/{name}"
             ) from exc

@@ -12,11 +12,14 @@ from sqlalchemy.exc import IntegrityError
 
 from adapters.gateway.database import GatewayDatabase
 from adapters.gateway.deliveries import DeliveryRepository
-from adapters.gateway.records import JobRecord, Page, job_of, job_row
+from adapters.gateway.records import JobRecord, Page, job_of, job_row, now, text_of
 from adapters.gateway.tables import JOBS
+from domain.errors import RecordError, first_line
 from domain.gateway.jobs import FINAL, request_digest
 
 __all__ = ["JobRepository", "insert_job"]
+
+_UNREADABLE = "its record cannot be read"
 
 
 def insert_job(job: JobRecord) -> sa.Insert:
@@ -54,10 +57,16 @@ class JobRepository:
         return self._one(JOBS.c.id == job_id)
 
     def unfinished(self) -> list[JobRecord]:
-        """Return the jobs that are not final, oldest first."""
+        """Return the jobs that are not final, oldest first; a job whose record cannot be read ends as failed."""
         query = sa.select(JOBS).where(JOBS.c.state.not_in(sorted(FINAL))).order_by(JOBS.c.number)
         with self._database.begin() as connection:
-            return [job_of(row) for row in connection.execute(query).mappings()]
+            rows = connection.execute(query).mappings().all()
+        jobs = [(row["number"], self._database.readable(f"job {row['id']}", job_of, row)) for row in rows]
+        if odd := [number for number, job in jobs if job is None]:
+            values = {"state": "failed", "reason": _UNREADABLE, "finished_at": text_of(now())}
+            with self._database.begin() as connection:
+                connection.execute(sa.update(JOBS).where(JOBS.c.number.in_(odd)).values(**values))
+        return [job for _, job in jobs if job is not None]
 
     def page(
         self,
@@ -75,8 +84,8 @@ class JobRepository:
             query = query.where(JOBS.c.number < after)
         with self._database.begin() as connection:
             rows = connection.execute(query.order_by(JOBS.c.number.desc()).limit(limit + 1)).mappings().all()
-        jobs = [job_of(row) for row in rows[:limit]]
-        return Page(jobs, jobs[-1].number if len(rows) > limit else None)
+        read = (self._database.readable(f"job {row['id']}", job_of, row) for row in rows[:limit])
+        return Page([job for job in read if job is not None], rows[limit - 1]["number"] if len(rows) > limit else None)
 
     def change(self, job: JobRecord, **changes: Any) -> JobRecord | None:
         """Change a job; None if its state or attempt has been changed by another gateway since it was read."""
@@ -92,4 +101,7 @@ class JobRepository:
     def _one(self, *where: sa.ColumnElement[bool]) -> JobRecord | None:
         with self._database.begin() as connection:
             row = connection.execute(sa.select(JOBS).where(*where)).mappings().first()
-        return job_of(row) if row else None
+        try:
+            return job_of(row) if row else None
+        except (LookupError, TypeError, ValueError) as exc:
+            raise RecordError(f"job {row['id'] if row else ''}: {_UNREADABLE}: {first_line(exc)}") from exc

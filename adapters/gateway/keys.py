@@ -19,16 +19,17 @@ class KeyRepository:
         self._database = database
 
     def get(self, prefix: str) -> Key | None:
-        """Return the key of a prefix."""
+        """Return the key of a prefix; None also for a record that cannot be read."""
         with self._database.begin() as connection:
             row = connection.execute(sa.select(KEYS).where(KEYS.c.prefix == prefix)).mappings().first()
-        return key_of(row) if row else None
+        return self._database.readable(f"key {prefix}", key_of, row) if row else None
 
     def all(self) -> list[Key]:
         """Return every key, by client and age."""
         with self._database.begin() as connection:
             rows = connection.execute(sa.select(KEYS).order_by(KEYS.c.client, KEYS.c.created_at)).mappings().all()
-        return [key_of(row) for row in rows]
+        keys = (self._database.readable(f"key {row['prefix']}", key_of, row) for row in rows)
+        return [key for key in keys if key is not None]
 
     def add(self, key: Key) -> None:
         """Write a new key."""
@@ -47,7 +48,7 @@ class KeyRepository:
             connection.execute(sa.insert(KEYS).values(**values))
 
     def revoke(self, prefix: str) -> bool:
-        """Revoke a key; whether it existed and was not revoked before."""
+        """Revoke a key; return True if it existed and was valid."""
         query = sa.update(KEYS).where(KEYS.c.prefix == prefix, KEYS.c.revoked_at.is_(None))
         with self._database.begin() as connection:
             return bool(connection.execute(query.values(revoked_at=text_of(now()))).rowcount)

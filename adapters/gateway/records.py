@@ -5,11 +5,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from domain.gateway.api_keys import Key
 from domain.gateway.job_result import parse_job_result
-from domain.gateway.jobs import FINAL, BatchDeployment, JobRequest, JobState
+from domain.gateway.jobs import FINAL, BatchDeployment, JobProgress, JobRequest, JobState, Overrides
 from domain.gateway.subscriptions import DeliveryState
 
 __all__ = [
@@ -21,10 +21,10 @@ __all__ = [
     "job_of",
     "job_row",
     "key_of",
-    "moment_of",
     "new_job",
     "now",
     "text_of",
+    "timestamp_of",
 ]
 
 
@@ -125,19 +125,34 @@ def job_facts(job: JobRecord) -> dict[str, Any]:
 
 
 def delivery_of(row: Mapping[Any, Any]) -> Delivery:
-    return Delivery(**{**row, "due_at": datetime.fromisoformat(row["due_at"])})
+    return Delivery(**{**row, "state": _state(row["state"], DeliveryState), "due_at": timestamp_of(row["due_at"])})
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-def text_of(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds") if moment else None
+def text_of(time: datetime | None) -> str | None:
+    """Return a timestamp as the database keeps it."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds") if time else None
 
 
-def moment_of(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def timestamp_of(text: str) -> datetime:
+    """Parse a timestamp. Raises ValueError if it is none, or has no zone."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text[:40]}: a time without a zone")
+    return time
+
+
+def _optional_timestamp(text: str | None) -> datetime | None:
+    return timestamp_of(text) if text else None
+
+
+def _state(text: str, states: Any) -> Any:
+    if text not in get_args(states):
+        raise ValueError(f"{text[:40]!r} is no state")
+    return text
 
 
 def job_row(job: JobRecord) -> dict[str, Any]:
@@ -164,7 +179,8 @@ def job_row(job: JobRecord) -> dict[str, Any]:
 
 
 def job_of(row: Mapping[Any, Any]) -> JobRecord:
-    created = datetime.fromisoformat(row["created_at"])
+    settings = Overrides.model_validate_json(row["settings"]).model_dump(exclude_none=True)
+    progress = JobProgress.model_validate_json(row["progress"]).model_dump() if row["progress"] else None
     return JobRecord(
         id=row["id"],
         endpoint=row["endpoint"],
@@ -172,18 +188,18 @@ def job_of(row: Mapping[Any, Any]) -> JobRecord:
         fleet=row["fleet"],
         client=row["client"],
         request=JobRequest.model_validate_json(row["request"]),
-        settings=json.loads(row["settings"]),
-        created_at=created,
+        settings=settings,
+        created_at=timestamp_of(row["created_at"]),
         idempotency_key=row["idempotency_key"],
-        state=row["state"],
+        state=_state(row["state"], JobState),
         reason=row["reason"],
         attempt=row["attempt"],
         flow_run_id=row["flow_run_id"],
-        progress=json.loads(row["progress"]) if row["progress"] else None,
+        progress=progress,
         account=row["account"],
         cancel=bool(row["cancel"]),
-        started_at=moment_of(row["started_at"]),
-        finished_at=moment_of(row["finished_at"]),
+        started_at=_optional_timestamp(row["started_at"]),
+        finished_at=_optional_timestamp(row["finished_at"]),
         number=row["number"],
     )
 
@@ -197,7 +213,7 @@ def key_of(row: Mapping[Any, Any]) -> Key:
         digest=row["digest"],
         scopes=tuple(json.loads(row["scopes"])),
         endpoints=tuple(json.loads(row["endpoints"])),
-        created_at=datetime.fromisoformat(row["created_at"]),
-        expires_at=moment_of(row["expires_at"]),
-        revoked_at=moment_of(row["revoked_at"]),
+        created_at=timestamp_of(row["created_at"]),
+        expires_at=_optional_timestamp(row["expires_at"]),
+        revoked_at=_optional_timestamp(row["revoked_at"]),
     )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from adapters.gateway.database import GatewayDatabase
 from adapters.gateway.definitions import DefinitionTable
 from adapters.gateway.jobs import insert_job
-from adapters.gateway.records import JobRecord, now, text_of
+from adapters.gateway.records import JobRecord, now, text_of, timestamp_of
 from adapters.gateway.tables import EVENTS, FILES, HOOKS, MESSAGES
 from domain.gateway.file_events import FileEvent
 from domain.gateway.triggers import Trigger
@@ -19,6 +19,8 @@ from domain.gateway.triggers import Trigger
 __all__ = ["TriggerRepository"]
 
 _KEYS_AT_ONCE = 500
+_REFUSED = "refused"
+"""In place of a job: the file is set aside, and the audit log has the reason."""
 
 
 class TriggerRepository(DefinitionTable[Trigger]):
@@ -65,18 +67,29 @@ class TriggerRepository(DefinitionTable[Trigger]):
         return waiting
 
     def waiting_files(self, hook: str) -> list[tuple[str, str, datetime]]:
-        """Return key, uri and arrival of the files that no job has, oldest first."""
+        """Return key, uri and arrival of the files that no job has, oldest first; odd records are set aside."""
         query = sa.select(FILES).where(FILES.c.hook == hook, FILES.c.job.is_(None))
         with self._database.begin() as connection:
             rows = connection.execute(query.order_by(FILES.c.received_at, FILES.c.key)).mappings().all()
-        return [(row["key"], row["uri"], datetime.fromisoformat(row["received_at"])) for row in rows]
+        files = [(row["key"], self._database.readable(f"file of hook {hook}", _waiting_file, row)) for row in rows]
+        if odd := [key for key, file in files if file is None]:
+            self.refuse_files(hook, odd)
+        return [file for _, file in files if file is not None]
+
+    def refuse_files(self, hook: str, keys: Sequence[str]) -> None:
+        """Set files aside for good: no job can have them."""
+        with self._database.begin() as connection:
+            for first in range(0, len(keys), _KEYS_AT_ONCE):
+                mine = FILES.c.key.in_(keys[first : first + _KEYS_AT_ONCE])
+                connection.execute(sa.update(FILES).where(FILES.c.hook == hook, mine).values(job=_REFUSED))
 
     def last_received(self, hook: str) -> dict[str, datetime]:
         """Return the time at which each file was last recorded, by uri."""
         query = sa.select(FILES.c.uri, sa.func.max(FILES.c.received_at)).where(FILES.c.hook == hook)
         with self._database.begin() as connection:
             rows = connection.execute(query.group_by(FILES.c.uri)).all()
-        return {uri: datetime.fromisoformat(received_at) for uri, received_at in rows}
+        times = ((uri, self._database.readable(f"file of hook {hook}", timestamp_of, text)) for uri, text in rows)
+        return {uri: received_at for uri, received_at in times if received_at is not None}
 
     def give_to_job(self, hook: str, keys: Sequence[str], job: JobRecord) -> bool:
         """Write a job and give it these files, in one transaction; False if another gateway has given some away."""
@@ -94,7 +107,7 @@ class TriggerRepository(DefinitionTable[Trigger]):
             return connection.execute(sa.delete(MESSAGES).where(MESSAGES.c.received_at < text_of(before))).rowcount
 
     def _add_message(self, connection: sa.Connection, hook: str, message: str, received_at: str | None) -> bool:
-        digest = hashlib.blake2b(message.encode(), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(message.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         new = self._database.insert(MESSAGES).values(hook=hook, id=digest, received_at=received_at)
         return bool(connection.execute(new.on_conflict_do_nothing()).rowcount)
 
@@ -110,6 +123,10 @@ class TriggerRepository(DefinitionTable[Trigger]):
                 return False
             connection.execute(new)
         return True
+
+
+def _waiting_file(row: Mapping[Any, Any]) -> tuple[str, str, datetime]:
+    return row["key"], row["uri"], timestamp_of(row["received_at"])
 
 
 def _file_key(file: FileEvent) -> str:

@@ -11,11 +11,12 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from domain.errors import ContentTypeError, RequestError, SettingsError, SignatureError
+from domain.gateway.kept_text import abridged, text_problem
 
 __all__ = ["check_secret", "documents_of", "send", "verify_signature"]
 
-
 _TIMEOUT_S = 15.0
+_LONGEST_ID = 2_048
 
 
 def check_secret(name: str, secret: str) -> None:
@@ -60,9 +61,14 @@ def send(url: str, secret: str, identity: str, body: str) -> str:
 
 
 def documents_of(body: bytes, headers: Mapping[str, str]) -> list[tuple[str | None, Any]]:
-    """Documents of a request, each with the id that its sender gave it, if any.
+    """Return the documents of a request, each with the id from its sender, if there is one.
 
-    Takes CloudEvents in binary, structured and batch mode, and plain JSON. Raises RequestError for any other body.
+    CloudEvents in binary, structured and batch mode are accepted, and plain JSON.
+
+    Raises
+    ------
+    RequestError
+        For any other body.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/cloudevents-batch+json":
@@ -75,26 +81,31 @@ def documents_of(body: bytes, headers: Mapping[str, str]) -> list[tuple[str | No
     if "ce-specversion" in headers or kind == "application/cloudevents+json":
         return [_event(body, headers)]
     if kind not in ("application/json", ""):
-        raise ContentTypeError(f"content-type: {kind} is not taken; send application/json or CloudEvents")
-    document = _json(body)
-    return [(None, document)]
+        raise ContentTypeError(f"content-type: {abridged(kind)} is not accepted; send application/json or CloudEvents")
+    return [(None, _json(body))]
 
 
 def _event(body: bytes, headers: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     try:
         event = from_http_event(HTTPMessage(headers=dict(headers), body=body))
+        identity = f"{event.get_source()} {event.get_id()}"
+        content = {"specversion": event.get_specversion(), "type": event.get_type(), "subject": event.get_subject()}
+        data = event.get_data()
+        if isinstance(data, str):
+            data = data.encode()
     # The library raises exceptions of many kinds for what senders do wrong.
     except Exception as exc:
-        raise RequestError(f"not a CloudEvent that can be read: {exc}") from exc
-    data = event.get_data()
-    if isinstance(data, str | bytes):
-        data = _json(data if isinstance(data, bytes) else data.encode())
-    content = {"specversion": event.get_specversion(), "type": event.get_type(), "subject": event.get_subject()}
-    return f"{event.get_source()} {event.get_id()}", content | {"data": data}
+        raise RequestError(f"not a CloudEvent that can be read: {abridged(str(exc))}") from exc
+    if problem := text_problem(identity, _LONGEST_ID):
+        raise RequestError(f"source and id of the CloudEvent cannot be recorded: {problem}")
+    return identity, content | {"data": _json(data) if isinstance(data, bytes) else data}
 
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, UnicodeDecodeError) as exc:
-        raise RequestError(f"the body is no JSON: {exc}") from exc
+        # Not json.loads(bytes): that one lets half characters pass.
+        return json.loads(body.decode("utf-8"))
+    except RecursionError as exc:
+        raise RequestError("the body is no JSON that can be read: it is nested too deeply") from exc
+    except ValueError as exc:
+        raise RequestError(f"the body is no JSON in UTF-8: {abridged(str(exc))}") from exc

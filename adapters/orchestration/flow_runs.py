@@ -23,11 +23,13 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling
 
 from adapters.orchestration.deployments import connected
-from domain.errors import UnknownNameError
+from domain.errors import RequestError, UnknownNameError
 
 __all__ = ["FlowRuns", "LogLine", "RunState"]
 
 _LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"))
+_REFUSED = (400, 409, 413, 422)
+"""Statuses of a request that is refused for what it says: the same request fails again."""
 _NOT_BEGUN = (StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED)
 
 
@@ -89,24 +91,35 @@ class FlowRuns:
                     deployment, parameters=dict(parameters), idempotency_key=key, name=name, tags=list(tags)
                 )
             except PrefectHTTPStatusError as exc:
-                if exc.response.status_code not in (400, 409, 422):
+                if exc.response.status_code not in _REFUSED:
                     raise
                 raise UnknownNameError(f"deployment {label}: {exc.response.text[:500]}") from exc
         return str(run.id)
 
     def emit(self, identity: str, event: str, fleet: str, payload: Mapping[str, Any]) -> None:
-        """Send an event about a fleet, for automations; repeated with the same id within minutes it counts once."""
+        """Send an event about a fleet, for automations; repeated with the same id within minutes it counts once.
+
+        Raises
+        ------
+        RequestError
+            If the server refuses this event, such as for its size.
+        """
         resource = {"prefect.resource.id": f"myriad.fleet.{fleet}", "prefect.resource.name": fleet}
         content = {"id": identity, "occurred": datetime.now(UTC).isoformat(), "event": event, "resource": resource}
         with self._client() as client:
-            client.request("POST", "/events", json=[content | {"payload": dict(payload)}])
+            try:
+                client.request("POST", "/events", json=[content | {"payload": dict(payload)}])
+            except PrefectHTTPStatusError as exc:
+                if exc.response.status_code not in _REFUSED:
+                    raise
+                raise RequestError(f"event {identity}: Prefect refuses it: {exc.response.text[:500]}") from exc
 
     def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
         """Return the states of runs by id; runs that the server does not know are left out."""
         states: dict[str, RunState] = {}
         with self._client() as client:
             for first in range(0, len(run_ids), 200):
-                ids = [UUID(run_id) for run_id in run_ids[first : first + 200]]
+                ids = [UUID(run_id) for run_id in run_ids[first : first + 200] if _is_run_id(run_id)]
                 for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids))):
                     state = run.state
                     kind = state.type.value.lower() if state else "scheduled"
@@ -139,6 +152,8 @@ class FlowRuns:
 
     def logs(self, run_id: str, offset: int, limit: int) -> list[LogLine]:
         """Return lines of a run's log, the oldest first."""
+        if not _is_run_id(run_id):
+            return []
         of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)]))
         with self._client() as client:
             lines = client.read_logs(of_run, limit=limit, offset=offset, sort=LogSort.TIMESTAMP_ASC)
@@ -158,6 +173,14 @@ def _deployment(client: SyncPrefectClient, label: str) -> UUID | None:
         return client.read_deployment_by_name(label).id
     except ObjectNotFound:
         return None
+
+
+def _is_run_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _level(number: int) -> str:

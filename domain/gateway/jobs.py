@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domain.errors import RequestError
+from domain.gateway.kept_text import LONGEST_URI
 
 __all__ = [
     "FINAL",
@@ -117,7 +118,7 @@ class JobOutput(_Strict):
 class JobRequest(_Strict):
     """A job: the files to score, and its settings."""
 
-    inputs: list[Annotated[str, Field(min_length=1, max_length=1024)]] = Field(
+    inputs: list[Annotated[str, Field(min_length=1, max_length=LONGEST_URI)]] = Field(
         [],
         max_length=MOST_INPUTS,
         description="Files to score, below the allowed locations, or `upload://` addresses; default: the fleet's own "

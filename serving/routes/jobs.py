@@ -206,6 +206,10 @@ def _placed(deps: Dependencies, fleet: Fleet, job: JobRecord) -> None:
         except RequestError as exc:
             raise ProblemError(422, f"body.inputs.{number}: {exc}", f"body.inputs.{number}") from exc
     roots = [*deps.roots_of(fleet), uploads_of(deps.lake, fleet.name)]
+    try:
+        deps.reconciler.parameters.check_size(job)
+    except RequestError as exc:
+        raise ProblemError(422, f"body.inputs: {exc}", "body.inputs") from exc
     wrong = refusals(places, fleet, fleet.score.source, deps.home, roots) if fleet.score and places else {}
     if wrong:
         addresses = job.request.inputs  # The location of uploads is internal.

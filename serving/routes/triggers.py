@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from adapters.gateway.webhook_client import documents_of, verify_signature
 from adapters.sources.fleet_files import load_fleet
 from domain.errors import ContentTypeError, RequestError, SignatureError
-from domain.gateway.file_events import FileEvent, file_events, wanted
+from domain.gateway.file_events import FileEvent, check_event, file_events, wanted
 from domain.gateway.jobs import check_place
 from domain.gateway.triggers import Trigger
 from serving.access import former_check, reaches
@@ -36,7 +36,7 @@ _BODY = {
     },
 }
 _MOST_FILES = 10_000
-_MOST_TOLD = 20
+_MOST_LISTED = 20
 
 
 class NamedTrigger(Trigger):
@@ -164,15 +164,21 @@ def _take(
         raise ProblemError(415, str(exc), "header.content-type") from exc
     except RequestError as exc:
         raise ProblemError(422, str(exc), "body") from exc
-    results = [_note(name, hook, identity, document, headers, deps) for identity, document in documents]
+    matching = [_matching(hook, document) for _, document in documents]
+    if (count := sum(map(len, matching))) > _MOST_FILES:
+        raise ProblemError(422, f"body: {count:,} files in one message; at most {_MOST_FILES:,}", "body")
+    results = [
+        _note(name, hook, identity, events, headers, deps)
+        for (identity, _), events in zip(documents, matching, strict=True)
+    ]
     files, waiting = sum(len(result.files) for result in results), sum(result.waiting or 0 for result in results)
     outside = [reason for result in results for reason in result.outside]
     if waiting or outside:
-        detail = {"waiting": waiting, "outside": outside[:_MOST_TOLD]}
+        detail = {"waiting": waiting, "outside": outside[:_MOST_LISTED]}
         deps.store.audit.record(sender, "hook.files", name, detail, hook.endpoint)
         deps.reconciler.wake()
     repeated = bool(results) and all(result.waiting is None for result in results)
-    return Taken(files=files, waiting=waiting, repeated=repeated, outside=outside[:_MOST_TOLD])
+    return Taken(files=files, waiting=waiting, repeated=repeated, outside=outside[:_MOST_LISTED])
 
 
 @dataclass(frozen=True)
@@ -185,36 +191,40 @@ class _Noted:
 
 
 def _note(
-    name: str, hook: Trigger, identity: str | None, document: object, headers: dict[str, str], deps: Dependencies
+    name: str, hook: Trigger, identity: str | None, events: list[FileEvent], headers: dict[str, str], deps: Dependencies
 ) -> _Noted:
-    files, outside = _wanted(hook, document, deps)
+    files, outside = _allowed(hook, events, deps)
     signed = headers.get("webhook-id") if hook.verification == "signature" else None
     # A document without an id may be sent again on purpose: its files are told apart by their versions alone.
     message = " ".join(filter(None, (signed, identity))) or None
     return _Noted(files, deps.store.triggers.take_files(name, message, files), outside)
 
 
-def _wanted(hook: Trigger, document: object, deps: Dependencies) -> tuple[list[FileEvent], list[str]]:
-    """Return files of a document that match the trigger, and the reasons for those outside the allowed locations."""
+def _matching(hook: Trigger, document: object) -> list[FileEvent]:
+    """Return the files of a document that match the trigger. All of a message is checked before any is recorded."""
     try:
-        events = [event for event in file_events(document) if wanted(event.uri, hook.include)]
+        return [check_event(event) for event in file_events(document) if wanted(event.uri, hook.include)]
     except RequestError as exc:
         raise ProblemError(422, f"body: {exc}", "body") from exc
-    if len(events) > _MOST_FILES:
-        raise ProblemError(422, f"body: {len(events):,} files in one message; at most {_MOST_FILES:,}", "body")
-    taken, outside, roots = list[FileEvent](), list[str](), _roots(hook, deps) if events else []
+
+
+def _allowed(hook: Trigger, events: list[FileEvent], deps: Dependencies) -> tuple[list[FileEvent], list[str]]:
+    """Return the files in the allowed locations, and the reasons for those outside."""
+    allowed, outside, roots = list[FileEvent](), list[str](), _roots(hook, deps) if events else []
     for event in events:
         try:
             check_place(event.uri, roots)
-            taken.append(event)
+            allowed.append(event)
         except RequestError as exc:
             outside.append(str(exc))
-    return taken, outside
+    return allowed, outside
 
 
 def _roots(hook: Trigger, deps: Dependencies) -> list[str]:
     endpoint = deps.store.endpoints.get(hook.endpoint)
     if endpoint is None:
         raise ProblemError(404, f"endpoint {hook.endpoint}: there is none")
-    deployment = endpoint[0].deployments[hook.deployment or endpoint[0].default]
-    return deps.roots_of(load_fleet(deployment.fleet, deps.home))
+    name = hook.deployment or endpoint[0].default
+    if name not in endpoint[0].deployments:
+        raise ProblemError(404, f"endpoint {hook.endpoint}: it has no deployment {name} any more; change the trigger")
+    return deps.roots_of(load_fleet(endpoint[0].deployments[name].fleet, deps.home))

@@ -14,7 +14,9 @@ HOOK = {"endpoint": "payroll", "debounce_seconds": 0}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    with gateway(tmp_path_factory.mktemp("gateway")) as gate:
+    folder = tmp_path_factory.mktemp("gateway")
+    with gateway(folder) as gate:
+        gate.folder = folder
         gate.root = gate.client(*SCOPES, name="root")
         gate.root.put("/v1/batch/shop", json=SHOP).raise_for_status()
         gate.root.put("/v1/batch/payroll", json=PAYROLL).raise_for_status()
@@ -126,8 +128,7 @@ def test_a_definition_that_changes_hands_between_check_and_write_is_kept(made):
 @pytest.mark.parametrize("prefix", ["/v1/triggers", "/v1/hooks"])
 def test_a_deleted_trigger_drops_its_waiting_files_and_says_how_many(made, prefix):
     made.root.put("/v1/triggers/gone", json=HOOK).raise_for_status()
-    folder = made.reconciler._home
-    made.root.post("/v1/triggers/gone", json={"uris": [f"{folder}/today/{name}.csv" for name in "ab"]})
+    made.root.post("/v1/triggers/gone", json={"uris": [f"{made.folder}/today/{name}.csv" for name in "ab"]})
     is_problem(made.shop.delete(f"{prefix}/gone"), 404)
     assert made.root.delete(f"{prefix}/gone").status_code == 204
     assert made.store.triggers.waiting_files("gone") == []

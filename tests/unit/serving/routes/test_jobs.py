@@ -1,6 +1,7 @@
 """Batch endpoints and jobs over HTTP, with a real database; a real Prefect server is in tests/flows."""
 
 import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from gateway import account, complete, gateway
+from gateway import account, complete, gateway, is_problem
 
 import adapters.sources.precheck
 from adapters.lake.job_results import heartbeat, last_heartbeat, read_job_result, write_job_result
@@ -36,8 +37,9 @@ def made(tmp_path):
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
-    with gateway(tmp_path) as found:
-        yield found
+    with gateway(tmp_path) as gate:
+        gate.folder = tmp_path
+        yield gate
 
 
 @pytest.fixture
@@ -249,7 +251,7 @@ def test_a_job_whose_account_cannot_be_read_now_is_looked_at_again_and_leaves_ot
     states = [client.get(f"{JOBS}/{job['id']}").json()["state"] for job in (first, second)]
     assert states == ["queued", "completed"]
     monkeypatch.undo()
-    made.reconciler.step(now())
+    made.reconciler.step(now() + timedelta(seconds=2))
     assert client.get(f"{JOBS}/{first['id']}").json()["state"] == "completed"
 
 
@@ -514,3 +516,11 @@ def test_a_header_is_told_in_short(client, made, tmp_path):
     assert len(answer.text) < 1_000
     assert "\\\\x1b[31m" in answer.text
     assert "more" in answer.text
+
+
+def test_a_job_over_the_limit_of_prefects_parameters_is_refused_with_the_figures(client, made):
+    """It was accepted with 202, and failed later."""
+    inputs = [f"today/{number:04}-{'x' * 900}.csv" for number in range(1000)]
+    problem = is_problem(client.post(JOBS, json={"inputs": [f"{made.folder}/{uri}" for uri in inputs]}), 422)
+    assert re.search(r"1,000 inputs make 9\d\d,\d\d\d bytes of parameters, and a run takes 516,096", problem)
+    assert client.get(JOBS).json()["jobs"] == []

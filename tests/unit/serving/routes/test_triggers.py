@@ -203,7 +203,7 @@ def test_bad_messages_are_told(made):
         post("/v1/triggers/landing", content=b"{", headers={"Content-Type": "application/json"}), 422
     )
     text = {"Content-Type": "text/csv"}
-    assert "content-type: text/csv is not taken" in is_problem(
+    assert "content-type: text/csv is not accepted" in is_problem(
         post("/v1/triggers/landing", content=b"", headers=text), 415
     )
     assert "no format that is known" in is_problem(post("/v1/triggers/landing", json={"a": 1}), 422)
@@ -280,7 +280,7 @@ def test_an_event_that_may_have_been_sent_is_sent_again_with_the_same_id(made):
     put_hook(made, delivery="event")
     made.operator.post("/v1/triggers/landing", json={"uri": f"{made.today}/a.csv"})
     sent, made.store.events.mark_sent = made.store.events.mark_sent, killed
-    with pytest.raises(RuntimeError):
+    with pytest.raises(Killed):
         made.reconciler.step(datetime.now(UTC) + timedelta(seconds=60))
     made.store.events.mark_sent = sent
     jobs(made)
@@ -288,8 +288,12 @@ def test_an_event_that_may_have_been_sent_is_sent_again_with_the_same_id(made):
     assert first == second
 
 
+class Killed(BaseException):
+    """The end of the process: nothing catches it."""
+
+
 def killed(*_):
-    raise RuntimeError("killed")
+    raise Killed
 
 
 def test_the_former_address_of_triggers_works_and_is_not_in_the_document(made):
@@ -300,3 +304,81 @@ def test_the_former_address_of_triggers_works_and_is_not_in_the_document(made):
     paths = made.operator.get("/openapi.json").json()["paths"]
     assert "/v1/triggers/{hook}" in paths
     assert not [path for path in paths if "hooks" in path]
+
+
+ODD_MESSAGES = {
+    "too long": ({"uri": "today/" + "x" * 1024 + ".csv"}, "1,034 characters, and at most 1,024"),
+    "NUL": ({"uri": "today/a\x00.csv"}, "control character U+0000"),
+    "NUL in form": (
+        {
+            "Records": [
+                {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": {"key": "a%00.csv"}}}
+            ]
+        },
+        "control character U+0000",
+    ),
+    "line break": ({"uri": "today/a\n.csv"}, "control character U+000A"),
+    "half character": ({"uri": "today/\ud800.csv"}, "half a character (U+D800)"),
+    "half character in a key": ({"\ud800": 1}, "no format that is known"),
+    "long version": ({"uri": "today/a.csv", "version": "v" * 2000}, "at most 1,024"),
+    "number for an address": ({"uris": [1]}, "uris.0: 1 is not a text"),
+    "number for a key": (
+        {"detail-type": "Object Created", "detail": {"bucket": {"name": "b"}, "object": {"key": 3}}},
+        "3",
+    ),
+    "list for a bucket": (
+        {"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": [], "object": []}}]},
+        "lacks",
+    ),
+    "number for a folder": (
+        {"key": "x", "message": {"new_parent_path": 3, "new_entry": {"name": "x"}}},
+        "3 is not a text",
+    ),
+    "too many": ({"uris": [f"today/{n}.csv" for n in range(10_001)]}, "10,001 files in one message; at most 10,000"),
+}
+
+
+@pytest.mark.parametrize("case", ODD_MESSAGES)
+def test_a_file_that_cannot_be_recorded_is_refused_at_the_door(made, case):
+    """It was accepted with 202, and stopped the trigger for good."""
+    document, message = ODD_MESSAGES[case]
+    put_hook(made, debounce_seconds=0)
+    sent = made.operator.post("/v1/triggers/landing", content=json.dumps(document), headers=JSON)
+    assert message in is_problem(sent, 422)
+    assert made.store.triggers.waiting_files("landing") == []
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"\xff", b'{"uri": "\xed\xa0\x80.csv"}', b"1" * 6000])
+def test_a_body_that_is_no_json_is_refused(made, body):
+    put_hook(made)
+    is_problem(made.operator.post("/v1/triggers/landing", content=body, headers=JSON), 422)
+    structured = {"Content-Type": "application/cloudevents+json"}
+    is_problem(made.operator.post("/v1/triggers/landing", content=body, headers=structured), 422)
+
+
+def test_a_message_with_an_odd_document_records_none_of_the_others(made):
+    put_hook(made)
+    event = {"specversion": "1.0", "source": "s", "type": "created"}
+    batch = [event | {"id": "1", "data": {"uri": f"{made.today}/a.csv"}}, event | {"id": "2", "data": {"uri": "\x00"}}]
+    kind = {"Content-Type": "application/cloudevents-batch+json"}
+    is_problem(made.operator.post("/v1/triggers/landing", json=batch, headers=kind), 422)
+    assert made.store.triggers.waiting_files("landing") == []
+    long_id = event | {"id": "i" * 5000, "data": {"uri": f"{made.today}/a.csv"}}
+    structured = {"Content-Type": "application/cloudevents+json"}
+    is_problem(made.operator.post("/v1/triggers/landing", json=long_id, headers=structured), 422)
+
+
+def test_files_with_long_addresses_become_jobs_that_prefect_accepts(made):
+    """1,000 addresses of 1,000 characters are twice the bytes that Prefect takes as parameters."""
+    put_hook(made, debounce_seconds=0)
+    for part in range(2):
+        uris = [f"{made.today}/{part}-{n:03}-{'x' * 850}.csv" for n in range(500)]
+        made.operator.post("/v1/triggers/landing", json={"uris": uris}).raise_for_status()
+    assert [len(job["inputs"]) > 400 for job in jobs(made)] == [False, True, True]
+    made.reconciler.step(datetime.now(UTC))
+    sizes = [len(json.dumps(parameters)) for _, parameters in made.runs.started.values()]
+    assert len(sizes) == 3
+    assert max(sizes) < 516_096
