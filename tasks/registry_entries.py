@@ -1,6 +1,6 @@
 """Entries of models for the registry."""
 
-from adapters.registry import ModelEntry
+from adapters.registry import ModelEntry, tag_key
 from domain.config.fleet import Fleet
 from domain.data.model_record import ModelRecord
 from domain.data.segments import parse_segment
@@ -11,7 +11,7 @@ __all__ = ["model_entry"]
 def model_entry(fleet: Fleet, model: ModelRecord, version: int = 0) -> ModelEntry:
     """Return the registry entry for the model of a segment or level. version : its former number, 0 for none."""
     shared = {"myriad.fleet": fleet.name, "myriad.segment": model.segment, "myriad.level": model.level}
-    shared |= {f"segment.{column}": value for column, value in parse_segment(model.segment).items()}
+    shared |= {tag_key(f"segment.{column}"): value for column, value in parse_segment(model.segment).items()}
     tags = {
         **shared,
         "candidate": model.candidate,

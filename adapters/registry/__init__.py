@@ -2,7 +2,15 @@
 
 from adapters.registry.direct_access import DirectAccess
 from adapters.registry.registry import Registry
-from adapters.registry.types import FINGERPRINT_TAG, Batch, FetchedModel, ModelEntry, Registration, StoredVersion
+from adapters.registry.types import (
+    FINGERPRINT_TAG,
+    Batch,
+    FetchedModel,
+    ModelEntry,
+    Registration,
+    StoredVersion,
+    tag_key,
+)
 
 __all__ = [
     "FINGERPRINT_TAG",
@@ -13,4 +21,5 @@ __all__ = [
     "Registration",
     "Registry",
     "StoredVersion",
+    "tag_key",
 ]

@@ -1,5 +1,7 @@
 """Types that enter and leave the registry; independent of MLflow."""
 
+import hashlib
+import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +12,8 @@ from domain.errors import RegistryError
 FINGERPRINT_TAG = "myriad.fingerprint"
 MAX_TEXT_CHARS = 5000  # registered_model_tags.value and both description columns
 MAX_NAME_CHARS = 256
+_MAX_KEY_CHARS = 250
+_NOT_IN_KEYS = re.compile(r"[^/\w.\- :]")
 MAX_KEY_CHARS = 250
 MAX_SOURCE_CHARS = 500
 _NAME = re.compile(r"[\w.\-]+")
@@ -171,6 +175,20 @@ def pending(entry: ModelEntry, source: str, run_id: str) -> Pending:
         description=_cut(entry.description),
         version=entry.version,
     )
+
+
+def tag_key(name: str) -> str:
+    """Return a key that the registry takes for a tag: the name itself where possible.
+
+    In other names, such as those of columns like `store (nr)`, a `_` stands for each character that is not allowed, and
+    a digest follows, so that two names never share a key.
+    """
+    allowed = _NOT_IN_KEYS.search(name) is None and posixpath.normpath(name) == name and not name.startswith("/")
+    if allowed and len(name) <= _MAX_KEY_CHARS:
+        return name
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    readable = _NOT_IN_KEYS.sub("_", name).replace("/", "_")
+    return f"{readable[: _MAX_KEY_CHARS - len(digest) - 1]}-{digest}"
 
 
 def fitted(tags: Mapping[str, str]) -> dict[str, str]:

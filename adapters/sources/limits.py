@@ -22,7 +22,7 @@ MOST_COLUMNS = 20_000
 MOST_HEADER_BYTES = 1 << 20
 MOST_VALUE_BYTES = 1 << 20
 """Bytes of one value in a column that the fleet reads."""
-MOST_BROKEN_ROWS = 250_000
+MOST_BROKEN_ROWS = 100_000
 MOST_BROKEN_BYTES = 64 << 20
 """Rows with another number of columns than the header, and their text, between two good rows."""
 MOST_GZIP_INFLATION = 200

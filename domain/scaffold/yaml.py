@@ -43,6 +43,19 @@ def _yaml_lines(content: dict[str, Any]) -> list[str]:
     return [f"{key}:", *(f"  {_flow(name)}: {_flow(item)}" for name, item in value.items())]
 
 
+class _OneLine(yaml.SafeDumper):
+    """Write every text on one line: names from a file's header may have line breaks."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_OneLine.add_representer(str, _represent_text)
+
+
 def _flow(value: object) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6)
+    text: str = yaml.dump(
+        value, Dumper=_OneLine, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6
+    )
     return text.removesuffix("\n").removesuffix("\n...")

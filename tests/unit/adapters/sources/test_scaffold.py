@@ -1,3 +1,4 @@
+import csv
 import gzip
 import json
 
@@ -155,3 +156,17 @@ def test_the_command_prints_its_choices_and_the_next_commands(tmp_path, monkeypa
     assert document["fleet"]["segment_by"] == ["Ort"]
     assert document["next"][0] == "myriad check menge"
     assert check_fleet(load_fleet("menge", tmp_path), tmp_path, 1).errors == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "a\r\nb", "q'uo\"te", "- x: #", "\x1b[31m", "\u202eevil", "store (nr)", "null"]
+)
+def test_a_column_with_an_odd_name_is_written_so_that_it_can_be_read(tmp_path, name):
+    (tmp_path / "in").mkdir()
+    with (tmp_path / "in" / "a.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([name, "day", "units"])
+        days = [f"2024-{1 + day // 28:02d}-{1 + day % 28:02d}" for day in range(60)]
+        writer.writerows([key, day, 5.5 + place % 7] for key in ("aa", "bb", "cc") for place, day in enumerate(days))
+    written = scaffold_file("in", UserOptions(), tmp_path, 1)
+    assert load_fleet(str(written.path), tmp_path).segment_by == [name]
