@@ -135,9 +135,8 @@ def _commit(run: Run, receipts: Sequence[PromoteReceipt], current: int) -> int:
     """Commit the staged release and return the number of the release in force."""
     staged = [file for receipt in receipts for file in receipt.champions]
     if not staged:
-        return (
-            current  # The segments of all champions are gone without successors; an empty release would be invisible.
-        )
+        # The segments of all champions are gone without successors; nobody would see an empty release.
+        return current
     commit_release(run, staged, current + 1)
     return current + 1
 
