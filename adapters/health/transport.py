@@ -30,7 +30,7 @@ def transport(settings: Settings) -> Iterator[Check]:
 
 def _dask(address: str) -> Check:
     if not address:
-        return Check("transport", "Dask", "ok", "own workers on loopback")
+        return Check("transport", "Dask", "ok", "own workers on loopback, with certificates of their run")
     if address.startswith("tls://"):
         return Check("transport", "Dask", "ok", f"{address}, with certificates on both sides")
     # Whoever connects to a scheduler runs code as its owner.

@@ -20,6 +20,7 @@ import psutil
 
 from adapters.compute.processes import Known, end_family
 from adapters.orchestration.server_access import AUTH_FILE, auth_string, isolate_server
+from adapters.private_files import private_folder
 from adapters.settings import Settings, embedded_defaults, server_environment
 from domain.errors import OrchestratorError
 
@@ -171,8 +172,7 @@ class LocalServerManager:
     def locked(self) -> Iterator[None]:
         """Only one command at a time starts or stops the stack; another one waits."""
         for folder in (self._folder, self._settings.path("var/prefect")):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)  # Also where an earlier version made it.
+            private_folder(folder)
         with (self._folder / "stack.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -12,7 +12,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
@@ -21,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from adapters.compute.processes import Known
+from adapters.private_files import private_folder, write_private
 from adapters.settings import Settings
 from domain.errors import OrchestratorError
 
@@ -37,16 +37,16 @@ _MIGRATION_LIMIT_S = 180.0
 def auth_string(settings: Settings, environment: Mapping[str, str]) -> str:
     """Return user and password of the local server: those of the environment, else a random one that is made once.
 
-    The file is readable by its owner alone. Raises OrchestratorError if it cannot be made or read.
+    The file is readable by its owner alone; only the process that starts the server makes it. Raises OrchestratorError
+    if it cannot be made or read.
     """
     if named := environment.get(SERVER) or environment.get(CLIENT):
         return named
     path = settings.path(AUTH_FILE)
     try:
         if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _create(path, _random())
-        path.chmod(0o600)
+            private_folder(path.parent)
+            write_private(path, _random())
         if content := path.read_text(encoding="ascii").strip():
             return content
     except (OSError, ValueError) as exc:
@@ -64,24 +64,12 @@ def isolate_server(settings: Settings) -> None:
     if any(os.environ.get(name) for name in _DATABASES):
         return
     folder = settings.path("var/prefect/embedded")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     _sweep(folder)
     own = folder / f"{os.getpid()}-{psutil.Process().create_time():.2f}.db"
     shutil.copyfile(_template(folder), own)
     atexit.register(_remove, own)
     os.environ[_DATABASES[0]] = f"sqlite+aiosqlite:///{own}"
-
-
-def _create(path: Path, content: str) -> None:
-    """Write a file that only its owner can read, complete from its first moment, unless another process was first."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent)  # Mode 0600.
-    try:
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(content)
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        Path(draft).unlink()
 
 
 def _random() -> str:
