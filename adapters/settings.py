@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     gateway_outputs: str = Field(
         "", description="Locations, separated by commas, where jobs may write prediction files."
     )
+    gateway_hosts: str = Field(
+        "", description="Host names, separated by commas, by which clients may address the gateway; empty: any."
+    )
+    forwarded_allow_ips: str = Field(
+        "127.0.0.1",
+        description="Addresses and networks of proxies whose X-Forwarded-For `myriad serve --behind-proxy` believes.",
+    )
     gateway_secret: SecretStr | None = Field(
         None, min_length=32, description="Signs links to output; none: a random one below var/gateway."
     )

@@ -14,8 +14,9 @@ from domain.gateway.jwt_claims import TokenRules
 from serving.background.job_reconciler import JobReconciler
 from serving.background.webhook_dispatcher import WebhookDispatcher
 from serving.dependencies import Dependencies, Signer
+from serving.limits import Limits
 
-__all__ = ["open_dependencies"]
+__all__ = ["open_dependencies", "request_limits"]
 
 
 def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
@@ -42,8 +43,13 @@ def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
     )
 
 
+def request_limits(settings: Settings) -> Limits:
+    """Return the limits of requests, with the hosts of the settings."""
+    return Limits(hosts=tuple(host.lower() for host in _list(settings.gateway_hosts)))
+
+
 def _tokens(settings: Settings) -> TokenVerifier | None:
-    """Raises SettingsError where some of the settings are there, and others are not."""
+    """Return the verifier of tokens, if it is set up; raise SettingsError for half a set-up."""
     values = {"MYRIAD_JWT_ISSUER": settings.jwt_issuer, "MYRIAD_JWT_AUDIENCE": settings.jwt_audience}
     values |= {"MYRIAD_JWT_KEYS": settings.jwt_keys}
     missing = [name for name, value in values.items() if not value]

@@ -29,8 +29,14 @@ def serve(
     cert: Annotated[Path | None, typer.Option(help="TLS certificate (PEM), for HTTPS.")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key of the certificate (PEM).")] = None,
     behind_proxy: Annotated[
-        bool, typer.Option("--behind-proxy", help="Trust the headers of a proxy that terminates TLS.")
+        bool, typer.Option("--behind-proxy", help="A proxy terminates TLS, and names the clients in its headers.")
     ] = False,
+    forwarded_allow_ips: Annotated[
+        str | None,
+        typer.Option(
+            help="Addresses and networks of the proxies, separated by commas; default: MYRIAD_FORWARDED_ALLOW_IPS.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the gateway: scoring jobs over HTTP, for clients with API keys.
 
@@ -40,42 +46,36 @@ def serve(
     Example: myriad serve --port 8700
     """
     with report_errors():
-        if (cert is None) != (key is None):
-            raise SettingsError("--cert and --key go together; give both, or neither")
-        if host not in _LOOPBACK and cert is None and not behind_proxy:
-            raise SettingsError(
-                f"--host {host}: keys would travel in plain text; give --cert and --key, or --behind-proxy if a proxy "
-                "terminates TLS"
-            )
-        for path in (cert, key):
-            if path is not None and not path.is_file():
-                raise SettingsError(f"{path}: no such file")
-        import uvicorn
-
+        _check_listener(host, cert, key, behind_proxy)
         from adapters.orchestration.local_server import running_server
+        from domain.gateway.proxies import proxy_networks
 
         settings = settings_of(None)
+        proxies = proxy_networks(forwarded_allow_ips or settings.forwarded_allow_ips) if behind_proxy else ()
         url = running_server(settings)
         if url is None:
             raise OrchestratorError("no Prefect server is known; start one: myriad up, or set PREFECT_API_URL")
         from serving.app import create_app
-        from serving.factory import open_dependencies
+        from serving.factory import open_dependencies, request_limits
+        from serving.server import ServerOptions, run_server
 
-        app = create_app(open_dependencies(settings, url))
+        app = create_app(open_dependencies(settings, url), request_limits(settings))
         typer.echo(f"gateway   {'https' if cert else 'http'}://{host}:{port}   document /openapi.json   Prefect {url}")
-        proxies = {"proxy_headers": True, "forwarded_allow_ips": "*"} if behind_proxy else {"proxy_headers": False}
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
-            ssl_certfile=cert,
-            ssl_keyfile=key,
-            access_log=False,
-            server_header=False,
-            use_colors=False,  # the guarded streams would show the codes
-            log_level="warning",
-            **proxies,
+        run_server(app, ServerOptions(host, port, cert, key, proxies))
+
+
+def _check_listener(host: str, cert: Path | None, key: Path | None, behind_proxy: bool) -> None:
+    """Raise SettingsError for half of a certificate, and for an address at which keys would travel in plain text."""
+    if (cert is None) != (key is None):
+        raise SettingsError("--cert and --key go together; give both, or neither")
+    if host not in _LOOPBACK and cert is None and not behind_proxy:
+        raise SettingsError(
+            f"--host {host}: keys would travel in plain text; give --cert and --key, or --behind-proxy if a proxy "
+            "terminates TLS"
         )
+    for path in (cert, key):
+        if path is not None and not path.is_file():
+            raise SettingsError(f"{path}: no such file")
 
 
 @keys.command("create")

@@ -1,7 +1,6 @@
 """A gateway of a test's own: its real app and database, and runs that do what the test says."""
 
 import json
-import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -9,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import httpx
-import uvicorn
 from rides import rides_fleet
 
 from adapters.gateway.api_keys import create_key
@@ -22,7 +20,9 @@ from domain.gateway.job_result import InputResult, JobResult
 from serving.app import Limits, create_app
 from serving.background.job_reconciler import JobReconciler
 from serving.background.webhook_dispatcher import WebhookDispatcher
+from serving.connections import ConnectionTable
 from serving.dependencies import Dependencies, Signer
+from serving.server import build_server, listen
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SUBSCRIBER = "https://app.example.org/hooks/myriad"
@@ -94,7 +94,7 @@ class Runs:
 
 
 @contextmanager
-def gateway(folder, limits=None, database=None):
+def gateway(folder, limits=None, database=None, connections=None):
     """`.client(*scopes)`: an HTTP client with a key. `.reconciler.step(now)` does the rest of the work."""
     (folder / "fleets").mkdir(exist_ok=True)
     for fleet in (rides_fleet(), rides_fleet(name="plain", score=None)):
@@ -115,7 +115,10 @@ def gateway(folder, limits=None, database=None):
     services = Dependencies(
         store, runs, reconciler, dispatcher, lake, folder, signer, ("extra",), True, HOSTS, True, outputs=("out",)
     )
-    app = create_app(services, limits or Limits(per_second=10_000, at_once=10_000, unauthenticated_at_once=10_000))
+    app = create_app(
+        services,
+        limits or Limits(per_second=10_000, at_once=10_000, unauthenticated_at_once=10_000, unknown_at_once=10_000),
+    )
     names = iter(range(1000))
 
     def client(*scopes, endpoints=(), name=None):
@@ -123,7 +126,7 @@ def gateway(folder, limits=None, database=None):
         made.clients.append(httpx.Client(base_url=url, headers={"Authorization": f"Bearer {text}"}, timeout=60))
         return made.clients[-1]
 
-    with served(app) as url:
+    with served(app, connections) as url:
         nobody = httpx.Client(base_url=url, timeout=60)
         made = SimpleNamespace(
             app=app, store=store, runs=runs, lake=lake, reconciler=reconciler, client=client, nobody=nobody
@@ -138,12 +141,12 @@ def gateway(folder, limits=None, database=None):
 
 
 @contextmanager
-def served(app):
-    """The app at a port of this machine, in a thread."""
-    # TCP by name: asyncio leaves Nagle's algorithm on otherwise, which holds every answer back for 40 ms.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, server_header=False))
+def served(app, limits=None):
+    """The app at a port of this machine, in a thread, by the server that `myriad serve` runs."""
+    table = ConnectionTable(limits)
+    (listening,) = listen("127.0.0.1", 0, table)
+    with listening:
+        server = build_server(app, table, log_level="critical")
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         while not server.started:
