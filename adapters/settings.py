@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         description="Addresses and networks of proxies whose X-Forwarded-For `myriad serve --behind-proxy` believes.",
     )
     gateway_secret: SecretStr | None = Field(
-        None, min_length=32, description="Signs links to output; none: a random one below var/gateway."
+        None, description="Secrets, separated by commas, for links to output; none: a random one below var/gateway."
     )
     jwt_issuer: str = Field("", description="Issuer whose tokens (JWT) the gateway accepts beside its keys.")
     jwt_audience: str = Field("", description="Required `aud` claim of the tokens.")
@@ -93,7 +93,8 @@ class Settings(BaseSettings):
         "", description="Hosts, separated by commas, that outgoing webhooks may go to, such as app.example.org."
     )
     webhook_secret: SecretStr | None = Field(
-        None, description="Signs outgoing webhooks (Standard Webhooks), whsec_ and base64."
+        None,
+        description="Secrets, separated by commas, that sign outgoing webhooks (Standard Webhooks), whsec_ and base64.",
     )
     worker_lifetime: str = Field("", description="Time after which a local worker is replaced, such as 1h.")
 

@@ -1,4 +1,4 @@
-"""What the routes work with, put together once when the gateway starts."""
+"""The parts of a gateway, put together once when it starts."""
 
 import base64
 import hashlib
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.gateway.jwks import TokenVerifier
+from adapters.gateway.secrets import TRIGGER_PREFIX, trigger_secrets
 from adapters.gateway.store import GatewayStore
-from adapters.gateway.webhook_client import check_secret
 from adapters.lake.table import Lake
 from adapters.orchestration.flow_runs import FlowRuns
 from adapters.sources.precheck import input_roots
@@ -25,23 +25,26 @@ __all__ = ["Dependencies", "Signer"]
 class Signer:
     """Signs addresses that need no key (HMAC-SHA256)."""
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+    def __init__(self, *secrets: bytes) -> None:
+        """secrets : the first signs; links that another one signed are valid as well, until it is dropped."""
+        self._secrets = secrets
 
     def sign(self, job: str, form: str, end: int) -> str:
-        """A token for the output of a job in a format, until a moment in seconds since 1970."""
-        return f"{job}.{form}.{end}.{self._mark(f'{job}.{form}.{end}')}"
+        """Return a token for the output of a job in a format, valid until a time in seconds since 1970."""
+        content = f"{job}.{form}.{end}"
+        return f"{content}.{self._mark(self._secrets[0], content)}"
 
     def read(self, token: str) -> tuple[str, str, int]:
-        """What the token is for. Raises ProblemError for one that was not signed here."""
+        """Return job, format and end of a token. Raises ProblemError for one that was not signed here."""
         content, _, mark = token.rpartition(".")
-        if not hmac.compare_digest(mark.encode(), self._mark(content).encode()):
+        marks = [self._mark(secret, content) for secret in self._secrets]
+        if not any(hmac.compare_digest(mark.encode(), known.encode()) for known in marks):
             raise ProblemError(404, "the link is not known")
         job, form, end = content.split(".")
         return job, form, int(end)
 
-    def _mark(self, content: str) -> str:
-        digest = hmac.digest(self._secret, content.encode(), hashlib.sha256)
+    def _mark(self, secret: bytes, content: str) -> str:
+        digest = hmac.digest(secret, content.encode(), hashlib.sha256)
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
@@ -69,23 +72,19 @@ class Dependencies:
     outputs: tuple[str, ...] = ()
 
     def roots_of(self, fleet: Fleet) -> list[str]:
-        """Places that a job of this fleet may read from."""
+        """Return the places that a job of this fleet may read from."""
         source = fleet.score.source.path if fleet.score else None
         return input_roots(self.roots, source, self.home, local=self.local)
 
     def output_roots(self) -> list[str]:
-        """Places that a job may write to."""
+        """Return the places that a job may write to."""
         return input_roots(self.outputs, None, self.home, local=self.local)
 
-    def secret_of(self, hook: str) -> str | None:
-        """The secret of a hook's sender, from the environment. Raises SettingsError for one that cannot be used."""
-        name = self.secret_name(hook)
-        secret = os.environ.get(name)
-        if secret:
-            check_secret(name, secret)
-        return secret or None
+    def secrets_of(self, hook: str) -> tuple[str, ...]:
+        """Return the secrets of a trigger's sender. Raises SettingsError for one that cannot be used."""
+        return trigger_secrets(hook, os.environ)
 
     @staticmethod
     def secret_name(hook: str) -> str:
-        """The variable that has it."""
-        return f"MYRIAD_HOOK_SECRET_{re.sub('[^A-Z0-9]', '_', hook.upper())}"
+        """Return the variable that has them."""
+        return TRIGGER_PREFIX + re.sub("[^A-Z0-9]", "_", hook.upper())

@@ -1,11 +1,11 @@
 """Build the gateway's dependencies from the settings."""
 
 import os
-import secrets
 
 from adapters.gateway.jwks import TokenVerifier, check_place_of_keys
+from adapters.gateway.secrets import check_trigger_secrets, link_secrets, webhook_secrets
 from adapters.gateway.store import GatewayStore
-from adapters.gateway.webhook_client import check_secret, send
+from adapters.gateway.webhook_client import send
 from adapters.lake.table import Lake
 from adapters.orchestration.flow_runs import FlowRuns
 from adapters.settings import Settings
@@ -21,23 +21,24 @@ __all__ = ["open_dependencies", "request_limits"]
 
 def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
     """Build the dependencies of one gateway. api_url : of the Prefect server."""
-    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
-    if secret is not None:
-        check_secret("MYRIAD_WEBHOOK_SECRET", secret)
+    webhook = settings.webhook_secret
+    secrets = webhook_secrets("MYRIAD_WEBHOOK_SECRET", webhook.get_secret_value()) if webhook is not None else ()
+    signer = Signer(*link_secrets(settings))
+    check_trigger_secrets(os.environ)
     hosts = _list(settings.webhook_hosts)
     store, runs, lake = GatewayStore(settings.gateway_url), FlowRuns(api_url), Lake(settings.lake_uri)
     return Dependencies(
         store=store,
         runs=runs,
         reconciler=JobReconciler(store, runs, lake, settings.home.resolve(), roots=_list(settings.gateway_roots)),
-        dispatcher=WebhookDispatcher(store, send, secret, hosts),
+        dispatcher=WebhookDispatcher(store, send, secrets, hosts),
         lake=lake,
         home=settings.home.resolve(),
-        signer=Signer(_secret(settings)),
+        signer=signer,
         roots=_list(settings.gateway_roots),
         local="://" not in settings.lake,
         hosts=hosts,
-        can_sign=secret is not None,
+        can_sign=bool(secrets),
         tokens=_tokens(settings),
         outputs=_list(settings.gateway_outputs),
     )
@@ -65,18 +66,3 @@ def _tokens(settings: Settings) -> TokenVerifier | None:
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _secret(settings: Settings) -> bytes:
-    """That signs links: of the settings, or random and kept in a file that its owner alone can read."""
-    if settings.gateway_secret:
-        return settings.gateway_secret.get_secret_value().encode()
-    path = settings.path("var/gateway/secret")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(secrets.token_hex(32).encode())
-    return path.read_bytes()

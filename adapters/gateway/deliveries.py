@@ -15,6 +15,9 @@ from domain.gateway.subscriptions import DeliveryState, Subscription
 
 __all__ = ["DeliveryRepository"]
 
+_CANDIDATES = 8
+"""Messages looked at for one claim: other gateways may be quicker with some."""
+
 
 class DeliveryRepository:
     """Messages to subscribers, each on record once per subscription."""
@@ -40,24 +43,31 @@ class DeliveryRepository:
         with self._database.begin() as connection:
             return self._add(connection, subscription, event.id, body, now())
 
-    def claim(self, now: datetime, until: datetime, limit: int) -> list[Delivery]:
-        """Return due messages, oldest first; no other gateway gets them before `until`."""
+    def due_subscriptions(self, now: datetime) -> dict[str, str]:
+        """Return the subscriptions with due messages, and the time at which the oldest of each was due."""
         columns = DELIVERIES.c
         due = (columns.state == "waiting", columns.due_at <= text_of(now))
-        claimed = []
+        oldest = sa.select(columns.subscription, sa.func.min(columns.due_at)).where(*due)
         with self._database.begin() as connection:
-            rows = connection.execute(sa.select(DELIVERIES).where(*due).order_by(columns.due_at).limit(limit))
-            for row in rows.mappings().all():
+            rows = connection.execute(oldest.group_by(columns.subscription)).all()
+        return {row[0]: row[1] for row in rows}
+
+    def claim(self, subscription: str, now: datetime, until: datetime) -> Delivery | None:
+        """Return the oldest due message to a subscriber; no other gateway gets it before `until`."""
+        columns = DELIVERIES.c
+        due = (columns.subscription == subscription, columns.state == "waiting", columns.due_at <= text_of(now))
+        oldest = sa.select(DELIVERIES).where(*due).order_by(columns.due_at, columns.number).limit(_CANDIDATES)
+        with self._database.begin() as connection:
+            for row in connection.execute(oldest).mappings().all():
                 mine = sa.update(DELIVERIES).where(columns.number == row["number"], columns.due_at == row["due_at"])
                 if not connection.execute(mine.values(due_at=text_of(until))).rowcount:
                     continue
                 delivery = self._database.readable(f"message {row['message']}", delivery_of, row)
                 if delivery is not None:
-                    claimed.append(delivery)
-                    continue
+                    return delivery
                 odd = sa.update(DELIVERIES).where(columns.number == row["number"])
                 connection.execute(odd.values(state="dead", reason="its record cannot be read"))
-        return claimed
+        return None
 
     def settle(self, delivery: Delivery, state: DeliveryState, due_at: datetime, reason: str) -> None:
         """Record the result of an attempt."""

@@ -1,63 +1,82 @@
-"""Webhooks as others send them: CloudEvents in HTTP, and signatures of Standard Webhooks."""
+"""Webhooks in the formats of others: CloudEvents in HTTP, and signatures of Standard Webhooks."""
 
+import asyncio
+import functools
 import json
-from collections.abc import Mapping
+import ssl
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook, WebhookVerificationError
-from standardwebhooks.webhooks import EmptyWebhookSecretError
 
-from domain.errors import ContentTypeError, RequestError, SettingsError, SignatureError
+from domain.errors import ContentTypeError, RequestError, SignatureError
 from domain.gateway.kept_text import abridged, text_problem
 
-__all__ = ["check_secret", "documents_of", "send", "verify_signature"]
+__all__ = ["DEADLINE_S", "documents_of", "send", "verify_signature"]
 
-_TIMEOUT_S = 15.0
+DEADLINE_S = 10.0
+"""Seconds for a delivery as a whole: connection, request and status of the answer."""
 _LONGEST_ID = 2_048
 
 
-def check_secret(name: str, secret: str) -> None:
-    """Raises SettingsError if the variable's secret is none that Standard Webhooks signs with."""
-    try:
-        Webhook(secret)
-    except (EmptyWebhookSecretError, ValueError) as exc:
-        raise SettingsError(
-            f"{name}: no secret of Standard Webhooks; give whsec_ and 24 to 64 bytes as base64"
-        ) from exc
-
-
-def verify_signature(secret: str, body: bytes, headers: Mapping[str, str]) -> None:
-    """Check that the body has this secret's signature and is at most five minutes old.
+def verify_signature(secrets: Sequence[str], body: bytes, headers: Mapping[str, str]) -> None:
+    """Check that the body has the signature of one of the secrets, and is at most five minutes old.
 
     Raises
     ------
     SignatureError
-        With what is wrong, if it is not.
+        With the reason, if none of them holds.
     """
-    try:
-        Webhook(secret).verify(body, dict(headers), json_parse=False)
-    except (WebhookVerificationError, ValueError) as exc:
-        raise SignatureError(str(exc) or type(exc).__name__) from exc
+    problem = SignatureError("no secret is set")
+    for secret in secrets:
+        try:
+            Webhook(secret).verify(body, dict(headers), json_parse=False)
+        except (WebhookVerificationError, ValueError) as exc:
+            problem = SignatureError(str(exc) or type(exc).__name__)
+        else:
+            return
+    raise problem
 
 
-def send(url: str, secret: str, identity: str, body: str) -> str:
-    """Post a signed message; empty if it was taken, else what went wrong. Redirects are not followed."""
+def send(url: str, secrets: Sequence[str], identity: str, body: str) -> str:
+    """Post a message, signed with every secret; return empty if it was taken, else the reason.
+
+    The whole exchange has a deadline, since a receiver may send a byte now and then for ever; the body of the answer is
+    not read. Redirects are not followed.
+    """
     moment = datetime.now(UTC)
     headers = {
         "content-type": "application/json",
         "user-agent": "myriad",
         "webhook-id": identity,
         "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": Webhook(secret).sign(identity, moment, body),
+        "webhook-signature": " ".join(Webhook(secret).sign(identity, moment, body) for secret in secrets),
     }
     try:
-        answer = httpx.post(url, content=body.encode(), headers=headers, timeout=_TIMEOUT_S, follow_redirects=False)
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        status = asyncio.run(_post(url, body.encode(), headers))
+    except TimeoutError:
+        return f"no answer within {DEADLINE_S:.0f} s"
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
         return f"{type(exc).__name__}: {exc}"
-    return "" if answer.is_success else f"answered with {answer.status_code}"
+    return "" if 200 <= status < 300 else f"answered with {status}"
+
+
+async def _post(url: str, content: bytes, headers: Mapping[str, str]) -> int:
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        httpx.AsyncClient(verify=_tls(), timeout=DEADLINE_S, follow_redirects=False) as client,
+        client.stream("POST", url, content=content, headers=dict(headers)) as answer,
+    ):
+        return answer.status_code
+
+
+@functools.lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """Return one context for all messages: to load the authorities takes longer than to send a message."""
+    return httpx.create_ssl_context()
 
 
 def documents_of(body: bytes, headers: Mapping[str, str]) -> list[tuple[str | None, Any]]:

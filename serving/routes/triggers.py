@@ -83,7 +83,7 @@ def put_trigger(hook: TriggerName, definition: Trigger, deps: Deps, client: Oper
         known = ", ".join(endpoint[0].deployments)
         problem = f"body.deployment: {definition.deployment}: there is none; deployments: {known}"
         raise ProblemError(422, problem, "body.deployment")
-    if definition.verification == "signature" and deps.secret_of(hook) is None:
+    if definition.verification == "signature" and not deps.secrets_of(hook):
         problem = f"body.verification: set {deps.secret_name(hook)} for the gateway first, to a secret whsec_..."
         raise ProblemError(422, problem, "body.verification")
     if not deps.store.triggers.put(hook, definition, former_check(client, "hook", hook)):
@@ -136,11 +136,11 @@ def _unknown(name: str) -> ProblemError:
 async def _sender(name: str, hook: Trigger | None, request: Request, body: bytes, deps: Dependencies) -> str:
     """Authenticate the sender. Only senders with a key learn that a trigger does not exist."""
     if hook is not None and hook.verification == "signature":
-        secret = deps.secret_of(name)
-        if secret is None:
+        secrets = deps.secrets_of(name)
+        if not secrets:
             raise ProblemError(503, f"hook {name}: {deps.secret_name(name)} is not set for this gateway")
         try:
-            verify_signature(secret, body, dict(request.headers))
+            verify_signature(secrets, body, dict(request.headers))
         except SignatureError as exc:
             request.app.state.authenticator.refuse(request.client.host if request.client else "")
             raise ProblemError(401, f"the signature does not hold: {exc}", "header.webhook-signature") from exc

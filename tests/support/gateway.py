@@ -109,8 +109,8 @@ def gateway(folder, limits=None, database=None, connections=None):
         sent.append(message)
         return made.wrong
 
-    dispatcher = WebhookDispatcher(store, send, SECRET, HOSTS)
-    dispatcher.start = dispatcher.stop = lambda: None
+    dispatcher = WebhookDispatcher(store, send, (SECRET,), HOSTS)
+    dispatcher.start = lambda: None
     signer = Signer(b"secret" * 8)
     services = Dependencies(
         store, runs, reconciler, dispatcher, lake, folder, signer, ("extra",), True, HOSTS, True, outputs=("out",)

@@ -89,9 +89,9 @@ def test_a_gateway_aggregate(monkeypatch, tmp_path):
     url = f"sqlite:///{tmp_path}/gateway.db"
     GatewayStore(url).close()
     shutil.copytree(Path(schema.__file__).with_name("migrations"), tmp_path / "migrations")
-    (tmp_path / "migrations" / "versions" / "r0002_notes.py").write_text(migration, "utf-8")
+    (tmp_path / "migrations" / "versions" / "r0003_notes.py").write_text(migration, "utf-8")
     monkeypatch.setattr(schema, "_MIGRATIONS", tmp_path / "migrations")
-    monkeypatch.setattr(schema, "HEAD", "0002")
+    monkeypatch.setattr(schema, "HEAD", "0003")
     store = GatewayStore(url)
     notes = names(repository)["NoteRepository"](store.database)
     notes.put("hello", "first")
