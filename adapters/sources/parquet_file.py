@@ -24,9 +24,10 @@ CHUNK_ROWS = 1_000_000
 _FOOTER_BYTES = 16 << 20
 _FOOTER_ITEMS = 200_000
 _USUAL_BYTES = 256 << 20
-_SMALL_BYTES = 32 << 20
+_SMALL_BYTES = 16 << 20
 """Decoded bytes of a batch that are surely fine, and the target where a batch of usual length could exceed them."""
-_SURELY_FINE_BYTES = 1 << 30
+_SURELY_FINE_BYTES = 1 << 29
+_SUSPICIOUS_BYTES = 32 << 20
 _VALUE_BYTES = 8
 
 
@@ -86,7 +87,9 @@ def _batches(
     decoded, rows = 0, _batch_rows(uri, file, places, most_rows, 1 << 62 if long_values else limits.MOST_VALUE_BYTES)
     for batch in file.iter_batches(rows, columns=list(columns)):
         decoded += batch.nbytes
-        limits.check_inflation(uri, decoded, stored, limits.MOST_PARQUET_INFLATION, _SURELY_FINE_BYTES)
+        # Long values that stand for many rows are suspicious already.
+        surely_fine = _SURELY_FINE_BYTES if rows == most_rows else _SUSPICIOUS_BYTES
+        limits.check_inflation(uri, decoded, stored, limits.MOST_PARQUET_INFLATION, surely_fine)
         yield batch
 
 
