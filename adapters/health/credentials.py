@@ -66,6 +66,6 @@ def _missing(variables: Mapping[str, str]) -> Iterator[Check]:
 
 
 def is_remote(address: str) -> bool:
-    """Whether an address names a server of another machine."""
+    """Return True if an address names a server on another machine."""
     host = urlsplit(address).hostname if "://" in address else None
     return host is not None and host not in ("localhost", "::1") and not host.startswith("127.")

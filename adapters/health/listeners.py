@@ -1,4 +1,4 @@
-"""Check which ports the servers of this set-up listen on: anything beyond this machine must have been asked for."""
+"""Check which ports this account's servers listen on: an address open to other machines must be on the command line."""
 
 import ipaddress
 import re
@@ -34,8 +34,8 @@ def listeners(settings: Settings) -> Iterator[Check]:
     local: set[str] = set()
     for server, process, words in _servers():
         if server == "SeaweedFS" and any(word in ("-telemetry", "-telemetry=true") for word in words):
-            found, way_out = f"on in process {process.pid}", "start it without -telemetry"
-            yield Check("ports", "SeaweedFS telemetry", "warning", found, way_out)
+            state, way_out = f"on in process {process.pid}", "start it without -telemetry"
+            yield Check("ports", "SeaweedFS telemetry", "warning", state, way_out)
         for host, port in sorted(_listening(process)):
             if _is_loopback(host):
                 local.add(f"{server} {port}")
@@ -90,13 +90,13 @@ def _is_loopback(host: str) -> bool:
 
 
 def _exposed(server: str, host: str, port: int, words: list[str]) -> Check:
-    """An address that the command line names was asked for; any other was not."""
+    """Judge a socket that other machines may reach: a warning if the command line names its address, else a failure."""
     names = _ANYWHERE if host in _ANYWHERE else (host,)
-    asked = any(name in word for name in names for word in words)
-    found = f"listens on {host}:{port}, which other machines may reach"
-    if asked:
+    requested = any(name in word for name in names for word in words)
+    state = f"listens on {host}:{port}, which other machines may reach"
+    if requested:
         return Check(
-            "ports", f"{server} {port}", "warning", f"{found}, as its command says", "see that a firewall agrees"
+            "ports", f"{server} {port}", "warning", f"{state}, as its command says", "see that a firewall agrees"
         )
     way_out = "bind it to 127.0.0.1: --host 127.0.0.1, or what the server calls it"
-    return Check("ports", f"{server} {port}", "failed", found, way_out)
+    return Check("ports", f"{server} {port}", "failed", state, way_out)

@@ -92,10 +92,10 @@ def _check(fleet: str, place: str, changed: list[str], compared: int, total: int
     name = f"{fleet} {place}"
     if changed:
         more = f" and {len(changed) - _NAMED:,} more" if len(changed) > _NAMED else ""
-        found = f"{len(changed):,} of {compared:,} graphs are not those that were trained: "
+        state = f"{len(changed):,} of {compared:,} graphs are not those that were trained: "
         way_out = f"they are not run; restore them: myriad registry sync {fleet}"
-        return Check("models", name, "failed", found + ", ".join(changed[:_NAMED]) + more, way_out)
-    found = f"{compared:,} graphs as trained"
+        return Check("models", name, "failed", state + ", ".join(changed[:_NAMED]) + more, way_out)
+    state = f"{compared:,} graphs as trained"
     if compared < total:
-        return Check("models", name, "ok", f"{found}, {total - compared:,} not compared within {_LIMIT_S:.0f} s")
-    return Check("models", name, "ok", found)
+        return Check("models", name, "ok", f"{state}, {total - compared:,} not compared within {_LIMIT_S:.0f} s")
+    return Check("models", name, "ok", state)

@@ -38,8 +38,8 @@ def _files(folder: Path) -> list[Path]:
 def _check(name: str, paths: list[Path]) -> Check:
     open_paths = [path for path in paths if _open_to_others(path)]
     if not open_paths:
-        found = f"{len(paths)} files, their owner's alone" if paths else "no files"
-        return Check("files", name, "ok" if paths else "unused", found)
+        state = f"{len(paths)} files, their owner's alone" if paths else "no files"
+        return Check("files", name, "ok" if paths else "unused", state)
     modes = [f"{path} has mode {stat.S_IMODE(path.stat().st_mode):04o}" for path in open_paths[:_NAMED]]
     more = f" and {len(open_paths) - _NAMED} more" if len(open_paths) > _NAMED else ""
     way_out = f"chmod 600 {shlex.join(map(str, open_paths))}"
@@ -52,18 +52,18 @@ def _folder(folder: Path) -> Iterator[Check]:
         yield Check("files", "data", "unused", f"{folder} does not exist")
         return
     mode = stat.S_IMODE(folder.stat().st_mode)
-    found = f"{folder} has mode {mode:04o}"
+    state = f"{folder} has mode {mode:04o}"
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        yield Check("files", "data", "failed", f"{found}: other accounts can replace it", f"chmod 700 {folder}")
+        yield Check("files", "data", "failed", f"{state}: other accounts can replace it", f"chmod 700 {folder}")
     elif mode & (stat.S_IRGRP | stat.S_IROTH):
         way_out = f"chmod 700 {folder}, unless other accounts are to read tables and reports"
-        yield Check("files", "data", "warning", f"{found}: other accounts can read it", way_out)
+        yield Check("files", "data", "warning", f"{state}: other accounts can read it", way_out)
     else:
-        yield Check("files", "data", "ok", found)
+        yield Check("files", "data", "ok", state)
 
 
 def _open_to_others(path: Path) -> bool:
-    """Whether others have rights on the file and may enter every folder above it."""
+    """Return True if others have rights on the file and may enter every folder above it."""
     if not stat.S_IMODE(path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
         return False
     return all(stat.S_IMODE(folder.stat().st_mode) & (stat.S_IXGRP | stat.S_IXOTH) for folder in path.parents)

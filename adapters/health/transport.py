@@ -35,5 +35,5 @@ def _dask(address: str) -> Check:
         return Check("transport", "Dask", "ok", f"{address}, with certificates on both sides")
     # Whoever connects to a scheduler runs code as its owner.
     way_out = "use certificates: myriad tls FOLDER, MYRIAD_DASK_TLS=FOLDER and a tls:// address"
-    found = f"{address} is neither encrypted nor asks who connects: who reaches it runs code in the workers"
-    return Check("transport", "Dask", "failed", found, way_out)
+    state = f"{address} is neither encrypted nor asks who connects: who reaches it runs code in the workers"
+    return Check("transport", "Dask", "failed", state, way_out)

@@ -1,4 +1,4 @@
-"""News of fleets in the lake, one small file each, for whoever tells them further."""
+"""Fleet events in the lake, one small file per event, for the relay to subscribers."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,30 +12,30 @@ __all__ = ["events_since", "has_events", "put_event"]
 _FOLDER = "_news"
 
 
-def put_event(lake: Lake, news: FleetEvent) -> None:
-    """Keep it, in place of the same news told before. Raises an OSError if the storage refuses."""
-    put_file(_folder(lake, news.fleet), f"{news.id}.json", event_json(news).encode())
+def put_event(lake: Lake, event: FleetEvent) -> None:
+    """Write an event, in place of an earlier copy of the same event. Raises an OSError if the storage refuses."""
+    put_file(_folder(lake, event.fleet), f"{event.id}.json", event_json(event).encode())
 
 
 def has_events(lake: Lake, fleet: str, identity: str) -> bool:
-    """Whether news of this id are kept. Raises LakeError if the lake cannot be read."""
+    """Return True if an event of this id is stored. Raises LakeError if the lake cannot be read."""
     return any(file.uri.endswith(f"/{identity}.json") for file in _files(lake, fleet))
 
 
-def events_since(lake: Lake, fleet: str, since: datetime, but: set[str]) -> Iterator[tuple[str, FleetEvent]]:
-    """Address and content of what was kept since a moment, the oldest first, but for these addresses.
+def events_since(lake: Lake, fleet: str, since: datetime, known: set[str]) -> Iterator[tuple[str, FleetEvent]]:
+    """Yield address and content of the events stored since a moment, oldest first, except those of known addresses.
 
     Raises LakeError if the lake cannot be read.
     """
     with unusable(lake.folder(fleet), "read"):
-        found = [file for file in _files(lake, fleet) if file.uri not in but]
-        for file in sorted(found, key=lambda file: file.modified):
+        files = [file for file in _files(lake, fleet) if file.uri not in known]
+        for file in sorted(files, key=lambda file: file.modified):
             if datetime.fromtimestamp(file.modified, UTC) < since:
                 continue
             with open_file(file.uri) as stream:
-                news = parse_event(stream.read())
-            if news is not None:
-                yield file.uri, news
+                event = parse_event(stream.read())
+            if event is not None:
+                yield file.uri, event
 
 
 def _files(lake: Lake, fleet: str) -> list[RawFile]:

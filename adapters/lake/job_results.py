@@ -1,4 +1,4 @@
-"""Accounts of scoring runs in the lake, one small file a run; and signs of life while one is at work."""
+"""Results of scoring runs in the lake, one small file per run, and heartbeats of running ones."""
 
 import logging
 import threading
@@ -18,22 +18,22 @@ HEARTBEAT_S = 10.0
 _LOG = logging.getLogger(__name__)
 
 
-def write_job_result(lake: Lake, account: JobResult) -> None:
-    """Keep the account of a run, in place of a former one. Raises an OSError if the storage refuses."""
-    put_file(f"{lake.folder(account.fleet)}/{_FOLDER}", f"{account.run_id}.json", job_result_json(account).encode())
+def write_job_result(lake: Lake, result: JobResult) -> None:
+    """Write the result of a run, in place of an earlier one. Raises an OSError if the storage refuses."""
+    put_file(f"{lake.folder(result.fleet)}/{_FOLDER}", f"{result.run_id}.json", job_result_json(result).encode())
 
 
 def read_job_result(lake: Lake, fleet: str, run_id: str) -> JobResult | None:
-    """The account of a run; None where it has left none. Raises LakeError if the lake cannot be read."""
+    """Return the result of a run; None if it has left none. Raises LakeError if the lake cannot be read."""
     content = _content(f"{lake.folder(fleet)}/{_FOLDER}/{run_id}.json")
     return None if content is None else parse_job_result(content)
 
 
 @contextmanager
 def heartbeat(lake: Lake, fleet: str, run_id: str) -> Iterator[None]:
-    """While the block runs, a small file says that its process lives: who waits for it can tell it from a killed one.
+    """Renew a small file while the block runs, so that a waiting process can distinguish this run from a killed one.
 
-    A beat that cannot be written is left out; it is no reason to end what runs.
+    A heartbeat that cannot be written is left out and does not end the run.
     """
     over = threading.Event()
 
@@ -59,13 +59,13 @@ def heartbeat(lake: Lake, fleet: str, run_id: str) -> Iterator[None]:
 
 
 def last_heartbeat(lake: Lake, fleet: str, run_id: str) -> datetime | None:
-    """When a run gave its last sign of life; None where there is none. Raises LakeError if the lake cannot be read."""
+    """Return the time of a run's last heartbeat; None without one. Raises LakeError if the lake cannot be read."""
     content = _content(f"{_alive(lake, fleet)}/{run_id}")
     return None if content is None else datetime.fromisoformat(content.decode())
 
 
 def _content(uri: str) -> bytes | None:
-    """What a file holds; None where there is none, which is something else than a store that is away."""
+    """Return the content of a file; None if it does not exist. A store that is unreachable raises instead."""
     with unusable(uri, "read"):
         try:
             with open_file(uri) as stream:

@@ -61,9 +61,9 @@ class Bucket:
                 refused = False
             except ClientError as exc:
                 refused = _code(exc) in ("PreconditionFailed", "412", "ConditionalRequestConflict")
-            kept = client.get_object(Bucket=self.name, Key=key)["Body"].read() == b"first"
+            unchanged = client.get_object(Bucket=self.name, Key=key)["Body"].read() == b"first"
             client.delete_object(Bucket=self.name, Key=key)
-        return refused and kept
+        return refused and unchanged
 
     def unfinished_uploads(self) -> Iterator[tuple[str, str, datetime]]:
         """Yield key, id and start time of unfinished multipart uploads below the folder."""

@@ -1,4 +1,4 @@
-"""Files that clients of the gateway have sent, in the lake below `_uploads/`, under what they hold."""
+"""Files that clients of the gateway have sent, in the lake below `_uploads/`, addressed by their content."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ _ADDRESS = re.compile(rf"{SCHEME}(?P<sha>[0-9a-f]{{64}})/(?P<name>{_NAME.pattern
 
 @dataclass(frozen=True)
 class Uploaded:
-    """uri : what a job names it with."""
+    """A stored upload. uri : the address by which a job names it."""
 
     uri: str
     bytes: int
@@ -26,7 +26,7 @@ class Uploaded:
 
 
 def check_name(name: str) -> str:
-    """Raises RequestError for a name that does not tell a format, or has more than a name."""
+    """Return a file name unchanged. Raises RequestError if it has no known extension, or contains a path."""
     if not _NAME.fullmatch(name):
         raise RequestError(
             f"name: {name!r}: give a plain file name that ends with .csv, .csv.gz, .parquet or .pq, of at most 100 "
@@ -36,7 +36,7 @@ def check_name(name: str) -> str:
 
 
 def keep_upload(lake: Lake, fleet: str, name: str, content: Path) -> Uploaded:
-    """Keep a file, whole or not at all. The same content under the same name is the same upload, and stays as it is.
+    """Store a file completely or not at all. An upload with the same content and name exists once and is not replaced.
 
     content : a local file. Raises RequestError for a name that `check_name` refuses.
     """
@@ -58,8 +58,8 @@ def uploads_of(lake: Lake, fleet: str) -> str:
 
 
 def place_of(lake: Lake, fleet: str, uri: str) -> str:
-    """Where an upload lies. Raises RequestError for an address that no upload has."""
-    found = _ADDRESS.fullmatch(uri)
-    if found is None:
+    """Return the location of an upload. Raises RequestError for a text that is not the address of an upload."""
+    address = _ADDRESS.fullmatch(uri)
+    if address is None:
         raise RequestError(f"{uri}: not the address of an upload, which is {SCHEME}SHA256/NAME")
-    return f"{uploads_of(lake, fleet)}/{found['sha']}/{found['name']}"
+    return f"{uploads_of(lake, fleet)}/{address['sha']}/{address['name']}"

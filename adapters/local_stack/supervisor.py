@@ -61,14 +61,16 @@ class _Unit:
         self.check: subprocess.Popen[bytes] | None = None
         self.checks = 0
         self.check_at = 0.0
-        self.told = ""
+        self.message = ""
 
     @property
     def entry(self) -> Entry:
         alive = self.process is not None and self.process.poll() is None
         identity = Known.of(self.process.pid) if alive and self.process else Known(0, 0.0)
         service = self.service
-        return Entry(service.name, self.status, identity.pid, identity.started, self.restarts, service.ports, self.told)
+        return Entry(
+            service.name, self.status, identity.pid, identity.started, self.restarts, service.ports, self.message
+        )
 
 
 class Supervisor:
@@ -119,7 +121,7 @@ class Supervisor:
         try:
             launch = self._translation.process(unit.service)
         except SettingsError as exc:
-            unit.status, unit.told = "failed", str(exc)
+            unit.status, unit.message = "failed", str(exc)
             return
         if log.exists() and log.stat().st_size > _MOST_LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
@@ -151,7 +153,7 @@ class Supervisor:
         elif unit.check is not None and now > unit.check_at:
             unit.check.kill()
         if unit.checks >= health.retries and unit.status == "starting":
-            unit.told = f"not ready after {unit.checks} checks; see {self.log(unit.service.name)}"
+            unit.message = f"not ready after {unit.checks} checks; see {self.log(unit.service.name)}"
 
     def _handle_exit(self, unit: _Unit, now: float) -> None:
         code = unit.process.returncode if unit.process else 0
@@ -161,14 +163,14 @@ class Supervisor:
         name = unit.service.name
         if not unit.service.lasting:
             unit.status = "completed" if code == 0 else "failed"
-            unit.told = "" if code == 0 else f"ended with {code}; see {self.log(name)}"
-            self._tell(f"{name}: {unit.told or 'done'}")
+            unit.message = "" if code == 0 else f"ended with {code}; see {self.log(name)}"
+            self._tell(f"{name}: {unit.message or 'done'}")
             return
         unit.pauses = 0 if now - unit.began > _STEADY_S else unit.pauses
         unit.not_before = now + _PAUSES_S[min(unit.pauses, len(_PAUSES_S) - 1)]
         unit.restarts, unit.pauses, unit.status = unit.restarts + 1, unit.pauses + 1, "waiting"
-        unit.told = f"ended with {code}, started again; see {self.log(name)}"
-        self._tell(f"{name}: {unit.told}")
+        unit.message = f"ended with {code}, started again; see {self.log(name)}"
+        self._tell(f"{name}: {unit.message}")
 
     def _stop(self) -> None:
         """Stop all services, dependents first."""

@@ -187,8 +187,8 @@ def _lineage(lineage: PredictionLineage) -> Iterator[Section]:
     title = f"other predictions: {len(lineage.others):,}"
     yield Section(title, others, ("origin", *_ROW), frozenset(place + 1 for place in _FIGURES))
     if made_by is None and row.model_name:
-        kept = f"release {row.release} is no longer kept (gates.keep_releases)"
-        yield Section("note", [(f"{kept}; the registry has models:/{row.model_name}/{row.model_version}",)])
+        expiry = f"release {row.release} is no longer kept (gates.keep_releases)"
+        yield Section("note", [(f"{expiry}; the registry has models:/{row.model_name}/{row.model_version}",)])
 
 
 def _steps_back(lineage: PredictionLineage) -> Iterator[tuple[str, str]]:

@@ -99,5 +99,5 @@ def _recommendations(sizing: Sizing) -> Iterator[tuple[str, str]]:
 
 def _recommendation_text(best: Recommendation) -> str:
     memory = f" with {_gb(best.memory_bytes)}" if best.memory_bytes else " with more than 128 GB"
-    each = " each" if best.workers > 1 else ""
-    return f"{format_count(best.workers, 'worker')}{memory}{each}: about {format_duration(best.seconds)}"
+    suffix = " each" if best.workers > 1 else ""
+    return f"{format_count(best.workers, 'worker')}{memory}{suffix}: about {format_duration(best.seconds)}"

@@ -112,10 +112,10 @@ def _overview(status: FleetStatus) -> Iterator[tuple[str, str]]:
 
 
 def _release_text(release: ReleaseView) -> str:
-    kept = f", {format_count(len(release.kept), 'release')} kept" if len(release.kept) > 1 else ""
+    retained = f", {format_count(len(release.kept), 'release')} kept" if len(release.kept) > 1 else ""
     models = f"{format_count(release.champions, 'champion')} + {format_count(release.levels, 'fallback model')}"
     how = f"{release.kind} of {format_count(release.changed, 'model')}, from {describe_source(release.source)}"
-    return f"{release.number} since {time_text(release.made_at)}: {how}; {models}{kept}"
+    return f"{release.number} since {time_text(release.made_at)}: {how}; {models}{retained}"
 
 
 def describe_source(source: str) -> str:

@@ -62,12 +62,12 @@ def by_previous_run(plain: Estimate, previous: Summary, built_in: Estimate) -> E
 
 
 def trained_most(run: Summary) -> bool:
-    """Whether a run trained at least half of the fleet, so that its times are representative."""
+    """Return True if a run trained at least half of the fleet, so that its times are representative."""
     return 2 * run.outcomes.trained >= run.segments > 0
 
 
 def is_newer(run: Summary, costs: CostModel) -> bool:
-    """Whether the run ended after the costs were measured."""
+    """Return True if the run ended after the costs were measured."""
     return datetime.fromisoformat(run.finished_at) > datetime.fromisoformat(costs.measured_at)
 
 

@@ -95,7 +95,7 @@ def _facts(
     types = {str(part.type) for part in parts}
     if any(pa.types.is_nested(part.type) for part in parts):
         return ColumnFacts(name, keys, ", ".join(sorted(types)), 0.0, 0, "", "", ())
-    uniform = _one_type(parts)
+    uniform = _with_common_type(parts)
     values = pa.chunked_array([chunk for part in uniform for chunk in part.chunks], uniform[0].type)
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
@@ -114,7 +114,7 @@ def _facts(
     )
 
 
-def _one_type(parts: Sequence[pa.ChunkedArray]) -> list[pa.ChunkedArray]:
+def _with_common_type(parts: Sequence[pa.ChunkedArray]) -> list[pa.ChunkedArray]:
     uniform = all(part.type == parts[0].type for part in parts)
     return list(parts) if uniform else [part.cast(pa.string()) for part in parts]
 

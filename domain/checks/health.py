@@ -1,4 +1,4 @@
-"""Checks of a set-up: one verdict each, with the way out where it is not ok."""
+"""Checks of a set-up: one verdict per check, with the remedy where it is not ok."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,6 +32,6 @@ def counts(checks: Iterable[Check]) -> dict[Verdict, int]:
 
 
 def too_old(version: str, least: tuple[int, ...]) -> bool:
-    """Whether a version such as `3.8.8` comes before `least`; one that cannot be parsed does not."""
+    """Return True if a version such as `3.8.8` comes before `least`; False if it cannot be parsed."""
     numbers = tuple(int(part) for part in version.split(".")[: len(least)] if part.isdigit())
     return len(numbers) == len(least) and numbers < least

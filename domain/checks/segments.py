@@ -175,8 +175,8 @@ def _repeated_problems(facts: SegmentFacts, rows: SegmentRows) -> Iterator[Probl
     share = facts.repeated / len(rows.codes)
     message = f"{facts.repeated:,} rows ({format_percent(share, 1)}) repeat the segment and period of another row"
     if share < _MANY_REPEATED:
-        kept = rows.fleet.validation.duplicates
-        effect = f"the {kept} of them is kept, and the others are quarantined"
+        survivor = rows.fleet.validation.duplicates
+        effect = f"the {survivor} of them is kept, and the others are quarantined"
         yield Problem("warning", "validation.duplicates", f"{message}; {effect}")
     else:
         frequency = rows.fleet.clock.frequency

@@ -90,7 +90,7 @@ def task_type(name: str) -> TaskType:
 
 
 class TaskBindings(Generic[T]):
-    """What one layer does for each task type, such as its trainer, by the name of the task type."""
+    """One layer's implementation per task type, such as its trainer, by the name of the task type."""
 
     every: ClassVar[list[TaskBindings[object]]] = []
     """All bindings of the modules imported so far; a test compares them with the task types."""

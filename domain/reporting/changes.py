@@ -44,7 +44,7 @@ class OutcomeTransition:
 
     @property
     def moved(self) -> bool:
-        """Whether the outcome changed."""
+        """True if the outcome changed."""
         return self.before != self.after
 
 
@@ -179,7 +179,7 @@ def _error_changes(before: Mapping[str, ChampionFigures], after: Mapping[str, Ch
 
 
 def _is_tie(change: ErrorChange) -> bool:
-    """Whether the errors are equal within the tolerance, or one of them is unknown."""
+    """Return True if the errors are equal within the tolerance, or one of them is unknown."""
     size = max(abs(change.before.error), abs(change.after.error))
     return not abs(change.delta) > _TIE_TOLERANCE * size
 

@@ -85,9 +85,9 @@ def ecdf_chart(comparison: Comparison, metric: str) -> Markup:
         order = np.sort(values)
         shares = np.arange(1, len(order) + 1) / len(order)
         inside = int(np.searchsorted(order, edge, side="right"))
-        kept = np.unique(np.linspace(0, inside - 1, min(inside, _CURVE_POINTS)).astype(int))
+        points = np.unique(np.linspace(0, inside - 1, min(inside, _CURVE_POINTS)).astype(int))
         end = shares[inside - 1] if inside else 0.0
-        parts.append(axes.path(kind, [0.0, *order[kept], edge], [0.0, *shares[kept], end]))
+        parts.append(axes.path(kind, [0.0, *order[points], edge], [0.0, *shares[points], end]))
     return axes.svg("wide", f"Share of segments by {metric}: champion and baseline", parts)
 
 

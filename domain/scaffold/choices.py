@@ -89,7 +89,7 @@ def _target_content(roles: ColumnRoles) -> dict[str, Any]:
 
 
 def source_choice(profile: SourceProfile, grouping: Grouping) -> ScaffoldChoice:
-    """How the files are read."""
+    """Explain how the files are read."""
     rows, files = f"{profile.rows:,} rows", format_count(profile.files, "file")
     parts = [f"All {rows} of {files} were read." if profile.whole else f"A sample of {rows} from {files} was read."]
     parts += profile.notes
@@ -99,7 +99,7 @@ def source_choice(profile: SourceProfile, grouping: Grouping) -> ScaffoldChoice:
 
 
 def target_choice(roles: ColumnRoles, options: UserOptions) -> ScaffoldChoice:
-    """Which column is predicted, and on which scale."""
+    """Explain the choice of the target column and of its scale."""
     target, shape = roles.target, roles.shape
     why, sure = _target_reason(roles.targets, options)
     if shape.minimum is not None:
@@ -129,7 +129,7 @@ def _target_reason(targets: Sequence[Column], options: UserOptions) -> tuple[str
 
 
 def time_choice(times: Sequence[TimeColumn], why: str, frequency: str, options: UserOptions) -> ScaffoldChoice:
-    """Which column is the time, and how it is read."""
+    """Explain the choice of the time column and of its format."""
     chosen, others = times[0], tuple(other.name for other in times[1 : 1 + _MOST_COLUMNS])
     parts = ["As requested." if options.time is not None else f"{chosen.name} holds times ({chosen.column.examples})."]
     if chosen.format is not None:
@@ -155,7 +155,7 @@ def time_content(times: TimeColumn, frequency: str) -> dict[str, Any]:
 
 
 def min_rows_choice(grouping: Grouping) -> ScaffoldChoice:
-    """Which segments get a model of their own."""
+    """Explain how many rows a segment needs for a model of its own."""
     min_rows = min_rows_of(grouping)
     short = int((grouping.counts < min_rows).sum())
     fallback = "the fallback instead of a model of their own"

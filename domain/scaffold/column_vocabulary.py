@@ -58,5 +58,5 @@ def column_meaning(name: str) -> Meaning:
 
 
 def is_time_name(name: str) -> bool:
-    """Whether a name has a word for a time or a date."""
+    """Return True if a name contains a word for a time or a date."""
     return bool(_TIME.intersection(split_name(name)))

@@ -82,12 +82,12 @@ class Column:
 
     @cached_property
     def is_unique(self) -> bool:
-        """Whether no two rows share a value and none is missing."""
+        """True if no value is repeated or missing."""
         return self.rows > 1 and self.values == self.rows
 
     @cached_property
     def is_unique_run(self) -> bool:
-        """Whether the column merely numbers the rows: 1, 2, 3."""
+        """True if the column merely numbers the rows: 1, 2, 3."""
         return self.is_unique and self.kind == "integer" and bool(np.all(np.diff(self.distinct_numbers) == 1))
 
     @property
@@ -97,7 +97,7 @@ class Column:
 
     @property
     def looks_formatted(self) -> bool:
-        """Whether the text consists mostly of numbers with separators or units."""
+        """True if the text consists mostly of numbers with separators or units."""
         texts = self.texts[:1000]
         return self.kind == "text" and bool(texts) and _share(_COMMA_NUMBER, texts) > _ALMOST_ALL
 

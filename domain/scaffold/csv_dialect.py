@@ -17,7 +17,7 @@ _VALUE = re.compile(r"^[+-]?[\d.,:/ TZ+-]+$")
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV file is written.
+    """Format of a CSV file.
 
     header : False where the first row looks like data. names : the first row.
     """

@@ -72,12 +72,12 @@ def min_rows_of(grouping: Grouping) -> int:
 
 
 def fills_with_zero(grouping: Grouping, shape: TargetShape) -> bool:
-    """Whether rows seem to exist only for periods in which something happened."""
+    """Return True if rows seem to exist only for periods in which something happened."""
     return grouping.filled < _GAPPY and shape.zeros < 0.01 and shape.negative == 0
 
 
 def is_intermittent(grouping: Grouping, shape: TargetShape) -> bool:
-    """Whether many periods are empty or zero."""
+    """Return True if many periods are empty or zero."""
     empty = 1 - grouping.filled * (1 - shape.zeros) if fills_with_zero(grouping, shape) else shape.zeros
     return empty > _ZEROS
 

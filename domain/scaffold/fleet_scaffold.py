@@ -240,7 +240,7 @@ def _groupings_by_time(profiled: _ProfiledTable, times: TimeColumn) -> tuple[lis
 
 
 def _has_row_key(profiled: _ProfiledTable) -> bool:
-    """Whether single rows seem to matter, since a column identifies them."""
+    """Return True if a column identifies each row, so that single rows seem to matter."""
     return any(column.is_unique for column in profiled.columns if column.name not in profiled.taken)
 
 

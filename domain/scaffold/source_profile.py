@@ -50,7 +50,7 @@ class UserOptions:
     task: str | None = None
 
     def allows(self, kind: type[TaskType]) -> bool:
-        """Whether the fleet may have this task type."""
+        """Return True if the options permit this task type."""
         return self.task in (None, kind.name)
 
     @property

@@ -139,7 +139,7 @@ def _fits(texts: Sequence[str], text_format: str | None) -> bool:
 
 
 def _swaps_day_and_month(first: str | None, second: str | None) -> bool:
-    """Whether two formats have the same parts in another order."""
+    """Return True if two formats have the same parts in a different order."""
     return first is not None and second is not None and sorted(first) == sorted(second)
 
 
@@ -168,7 +168,7 @@ def _date_number_format(column: Column) -> str | None:
 
 
 def is_epoch(column: Column) -> bool:
-    """Whether a column's numbers look like seconds or milliseconds since 1970."""
+    """Return True if a column's numbers look like seconds or milliseconds since 1970."""
     numbers = column.distinct_numbers if column.is_number else np.empty(0)
     if not len(numbers) or np.isnan(numbers).any():
         return False

@@ -39,8 +39,10 @@ class Panel:
 
     def truncate(self, periods: int) -> Panel:
         """The same segments as of an origin `periods` earlier; a segment that starts later has length 0."""
-        kept = max(self.values.shape[1] - periods, 0)
-        return Panel(self.values[:, :kept], np.maximum(self.lengths - periods, 0), self.ends - periods, self.season)
+        periods_kept = max(self.values.shape[1] - periods, 0)
+        return Panel(
+            self.values[:, :periods_kept], np.maximum(self.lengths - periods, 0), self.ends - periods, self.season
+        )
 
     @classmethod
     def join(cls, panels: Sequence[Panel]) -> Panel:

@@ -65,12 +65,12 @@ def build_series(observations: pa.Table, spec: FeatureSpec, time: Time) -> Serie
     spans = np.minimum(ends - period[starts] + 1, MAX_PERIODS) if n_segments else ends
     width = int(spans.max()) if n_segments else 0
     column = width - 1 - (ends[code] - period)  # Negative where the row is too old to be kept.
-    kept = column >= 0
+    kept_rows = column >= 0
     values = np.full((n_segments, width), np.nan)
-    values[code[kept], column[kept]] = observations["target"].to_numpy()[kept]
+    values[code[kept_rows], column[kept_rows]] = observations["target"].to_numpy()[kept_rows]
     inputs = encode_covariates(observations, spec)
     covariates = np.full((n_segments, width, inputs.shape[1]), np.nan)
-    covariates[code[kept], column[kept]] = inputs[kept]
+    covariates[code[kept_rows], column[kept_rows]] = inputs[kept_rows]
     if n_segments:
         # A cut may fall into a gap: the series then starts at the next row.
         spans = width - np.argmax(~np.isnan(values), axis=1)

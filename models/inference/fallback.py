@@ -21,7 +21,7 @@ from models.inference.group_scaling import aligned, dispersion, scale_to_segment
 from models.inference.loaded_models import LoadedModels
 from models.onnx_graphs.runtime import Predictions
 
-__all__ = ["FallbackChain", "why_without_model"]
+__all__ = ["FallbackChain", "reason_without_model"]
 
 
 class FallbackChain:
@@ -45,7 +45,7 @@ class FallbackChain:
         chains = fallback_keys(list(segments), self._fleet)
         results = {}
         for number, (segment, failure) in enumerate(segments.items()):
-            reason = failure.reason if failure else why_without_model(self._outcomes.get(segment))
+            reason = failure.reason if failure else reason_without_model(self._outcomes.get(segment))
             results[segment] = self._along(segment, [keys[number] for keys in chains.values()], [reason])
         return results
 
@@ -141,8 +141,8 @@ class FallbackChain:
         return self._dispersions[case]
 
 
-def why_without_model(outcome: tuple[str, str] | None) -> str:
-    """Why a segment has no champion. outcome : outcome and reason of its newest training; None where it had none."""
+def reason_without_model(outcome: tuple[str, str] | None) -> str:
+    """Explain why a segment has no champion. outcome : outcome and reason of its newest training; None without one."""
     if outcome is None:
         return "the segment was not there to train on"
     name, reason = outcome

@@ -57,7 +57,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class FallbackInputs:
-    """What the fallback chain needs besides models.
+    """Inputs of the fallback chain besides models.
 
     levels : history of the fallback levels. outcomes : outcome and reason of each segment's newest training.
     """
@@ -68,7 +68,7 @@ class FallbackInputs:
 
 @dataclass(frozen=True)
 class ForecastInputs:
-    """What forecasts depend on besides models and fleet file.
+    """Inputs of forecasts besides models and fleet file.
 
     history : observations up to the point in time. covariates : of later periods. segments : to forecast, first those
     of the history. fallback : called only if a champion is missing or fails.
@@ -135,7 +135,7 @@ def finite_forecast(outputs: Predictions | Failure) -> Predictions | Failure:
 def forecast_remarks(
     series: Series, index: int, model: Champion | None, owner: str, point_in_time: PointInTime, fleet: Fleet
 ) -> tuple[str, ...]:
-    """What is unusual about a forecast from the end of a series: it ended long ago, or the model knows the future.
+    """List unusual facts about a forecast: the series ended long ago, or the model has seen the future.
 
     model : None where only the series matters. owner : what to call the series, such as `the segment`.
     """

@@ -16,7 +16,7 @@ from domain.data.model_record import Champion
 from domain.data.partitioning import fallback_keys
 from domain.failure import Failure
 from models.features.series import encode_covariates, lacking_columns
-from models.inference.fallback import why_without_model
+from models.inference.fallback import reason_without_model
 from models.inference.loaded_models import Champions, LoadedModels
 from models.onnx_graphs.runtime import Predictions
 
@@ -69,7 +69,7 @@ def predict_rows(
             first = champions.segments[segment], "", own[segment]
             results[segment] = _first_answer(chain([first], attempts), [])
         else:
-            results[segment] = _first_answer(attempts, [why_without_model(known.get(segment))])
+            results[segment] = _first_answer(attempts, [reason_without_model(known.get(segment))])
     return results
 
 

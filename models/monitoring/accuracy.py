@@ -41,8 +41,8 @@ def measure_accuracy(joined: pa.Table) -> pa.Table:
         "covered": pc.if_else(pc.fill_null(inside, False), 1, 0),
     }
     for name in _COUNTED:
-        kept = values[name] if name in ("rows", "excluded") else pc.if_else(used, values[name], 0)
-        joined = joined.append_column(f"_{name}", kept)
+        column = values[name] if name in ("rows", "excluded") else pc.if_else(used, values[name], 0)
+        joined = joined.append_column(f"_{name}", column)
     parts = joined.select([*KEY, *(f"_{name}" for name in _COUNTED), "time"])
     parts = parts.rename_columns([*KEY, *_COUNTED, "first_time"]).append_column("last_time", joined["time"])
     return _figures(_summed(parts, KEY))

@@ -61,7 +61,7 @@ def batch_graphs(graphs: Sequence[bytes], contract: FeatureSpec) -> BatchedGraph
 
 @dataclass(frozen=True)
 class _Template:
-    """What all graphs of some families share, serialised, and two counts that recognise most others at once."""
+    """The part that all graphs of some families share, serialised, and two counts that rule out most other graphs."""
 
     content: bytes
     constants: int

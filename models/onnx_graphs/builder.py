@@ -164,8 +164,8 @@ def _template(contract: FeatureSpec, smoothing: bool, linear: bool, trees: Seque
     if linear:
         outputs.append(_linear(graph, contract))
     outputs += [_trees(graph, member, contract, number) for number, member in enumerate(trees)]
-    each = outputs[0] if len(outputs) == 1 else graph.add("Concat", outputs, "each", axis=1)
-    combined = graph.add("MatMul", [each, "weights"], "combined")
+    member_outputs = outputs[0] if len(outputs) == 1 else graph.add("Concat", outputs, "each", axis=1)
+    combined = graph.add("MatMul", [member_outputs, "weights"], "combined")
     width = graph.add("Gather", ["half_width", step], "width", axis=0) if step else "half_width"
     bounded_outputs(graph, combined, width, contract)
     return graph.model(contract)

@@ -33,7 +33,7 @@ class Predictions:
     upper: FloatArray
 
     def finite(self) -> bool:
-        """Whether every number of the three outputs is finite."""
+        """Return True if every number of the three outputs is finite."""
         return bool(np.isfinite(np.stack([self.prediction, self.lower, self.upper])).all())
 
 
@@ -59,10 +59,10 @@ class LoadedGraphs:
     """
 
     def __init__(self, graphs: Sequence[bytes], contract: FeatureSpec, kept_sessions: int = _KEPT_SESSIONS) -> None:
-        batched, kept = batch_graphs(graphs, contract), tuple(graphs)
+        batched, all_graphs = batch_graphs(graphs, contract), tuple(graphs)
         self._places, self._batched = (batched.places, batched.graph) if batched else ((), b"")
         # The cache holds the graphs, not this object: a cycle would keep sessions in memory until the next collection.
-        self._single = lru_cache(maxsize=kept_sessions)(lambda place: _open(kept[place]))
+        self._single = lru_cache(maxsize=kept_sessions)(lambda place: _open(all_graphs[place]))
 
     def run(self, features: Sequence[Float32Array]) -> list[Predictions | Failure]:
         """Run every graph on features of its own.
@@ -164,7 +164,7 @@ def run_verified(
 
 
 def _agree(alone: Predictions | Failure, together: Predictions | Failure, unit: float) -> bool:
-    """Whether a graph gives the same alone and in a batch, to float32's precision."""
+    """Return True if a graph gives the same results alone and in a batch, to float32's precision."""
     if isinstance(alone, Failure) or isinstance(together, Failure):
         return isinstance(alone, Failure) and isinstance(together, Failure)
     pairs = ((alone.prediction, together.prediction), (alone.lower, together.lower), (alone.upper, together.upper))

@@ -70,7 +70,7 @@ class Evidence:
 
     @property
     def is_champion(self) -> bool:
-        """Whether this model is already the champion."""
+        """True if this model is already the champion."""
         return self.champion_fingerprint == self.fingerprint
 
 
@@ -234,5 +234,5 @@ def decide(evidence: Evidence, judged: Sequence[Verdict]) -> Decision:
 
 
 def counts_as_failure(judged: Sequence[Verdict]) -> bool:
-    """Whether a held challenger counts against its training: not if only a pin or a rollback holds it."""
+    """Return True if a held challenger counts as a failed training: not if only a pin or a rollback holds it."""
     return any(verdict.decisive and not verdict.passed and verdict.gate not in DELIBERATE for verdict in judged)

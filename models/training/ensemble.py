@@ -44,8 +44,8 @@ def ensemble_weights(errors: FloatArray) -> FloatArray:
     mean[:, 0] = np.where((folds > 0).any(axis=1), mean[:, 0], 1.0)
     raw = (mean.min(axis=1, keepdims=True) / mean) ** _POWER
     weights = raw / raw.sum(axis=1, keepdims=True)
-    kept = np.where(weights >= min(_LEAST_WEIGHT, 1.0 / weights.shape[1]), weights, 0.0)
-    result: FloatArray = kept / kept.sum(axis=1, keepdims=True)
+    significant = np.where(weights >= min(_LEAST_WEIGHT, 1.0 / weights.shape[1]), weights, 0.0)
+    result: FloatArray = significant / significant.sum(axis=1, keepdims=True)
     return result
 
 

@@ -117,7 +117,7 @@ def _plan(segment: str, fingerprint: str, previous: PreviousModel | None, fleet:
 
 
 def _competes(candidate: str, fleet: Fleet) -> bool:
-    """Whether the candidate still competes in the fleet."""
+    """Return True if the candidate still competes in the fleet."""
     if candidate == ENSEMBLE:
         return fleet.combine and len(fleet.candidates) > 1
     return candidate in {config.name for config in fleet.candidates}
