@@ -81,6 +81,9 @@ class Settings(BaseSettings):
         "127.0.0.1",
         description="Addresses and networks of proxies whose X-Forwarded-For `myriad serve --behind-proxy` believes.",
     )
+    gateway_cache_mib: int = Field(
+        4096, ge=1, description="MiB of downloaded output that the gateway keeps below var/gateway/outputs."
+    )
     gateway_secret: SecretStr | None = Field(
         None, description="Secrets, separated by commas, for links to output; none: a random one below var/gateway."
     )

@@ -17,6 +17,7 @@ from adapters.sources.precheck import input_roots
 from domain.config.fleet import Fleet
 from serving.background.job_reconciler import JobReconciler
 from serving.background.webhook_dispatcher import WebhookDispatcher
+from serving.outputs import OutputCache
 from serving.problem_details import ProblemError
 
 __all__ = ["Dependencies", "Signer"]
@@ -64,6 +65,7 @@ class Dependencies:
     lake: Lake
     home: Path
     signer: Signer
+    output_cache: OutputCache
     roots: tuple[str, ...]
     local: bool
     hosts: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from serving.background.job_reconciler import JobReconciler
 from serving.background.webhook_dispatcher import WebhookDispatcher
 from serving.dependencies import Dependencies, Signer
 from serving.limits import Limits
+from serving.outputs import OutputCache
 
 __all__ = ["open_dependencies", "request_limits"]
 
@@ -35,6 +36,7 @@ def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
         lake=lake,
         home=settings.home.resolve(),
         signer=signer,
+        output_cache=OutputCache(settings.path("var/gateway/outputs"), settings.gateway_cache_mib << 20),
         roots=_list(settings.gateway_roots),
         local="://" not in settings.lake,
         hosts=hosts,

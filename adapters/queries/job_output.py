@@ -1,6 +1,6 @@
 """Write the predictions of one scoring job to a file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,9 +22,18 @@ FORMATS: tuple[Format, ...] = ("csv", "parquet")
 
 
 def write_output(
-    lake: Lake, fleet: Fleet, result: JobResult, form: Format, path: Path, *, for_people: bool = False
+    lake: Lake,
+    fleet: Fleet,
+    result: JobResult,
+    form: Format,
+    path: Path,
+    *,
+    for_people: bool = False,
+    before_part: Callable[[], None] = lambda: None,
 ) -> int:
     """Write the predictions of a job to a local file, and return their number.
+
+    before_part : called before each part is written; it may raise to end the work, such as for a full disk.
 
     for_people : in CSV, mark text that a spreadsheet would read as a formula. Programs get every text as it is.
 
@@ -40,6 +49,7 @@ def write_output(
     empty = PREDICTIONS.schema.empty_table()
     with table_writer(path, path.name, form, _shaped(empty, fleet, form, for_people).schema) as writer:
         for part in _parts(lake, result):
+            before_part()
             table = _shaped(part, fleet, form, for_people)
             schema = schema or table.schema
             writer.write_table(table.cast(schema))

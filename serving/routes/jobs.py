@@ -1,13 +1,13 @@
 """Routes of batch endpoints, their jobs, and links to output."""
 
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path as FilePath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
-from starlette.background import BackgroundTask
+from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from adapters.gateway.records import JobRecord, new_job
@@ -17,19 +17,21 @@ from adapters.queries.job_output import write_output
 from adapters.sources.fleet_files import load_fleet
 from adapters.sources.precheck import refusals
 from domain.config.fleet import Fleet
+from domain.data.tables import PREDICTIONS
 from domain.errors import FleetError, RequestError
 from domain.gateway.job_result import parse_job_result
 from domain.gateway.jobs import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, check_place, request_digest
 from serving.access import check_fleets
 from serving.auth import Client, allow, takes_body
 from serving.dependencies import Dependencies
+from serving.outputs import DownloadResponse
 from serving.problem_details import ProblemError, answers
 from serving.routes.schemas import Endpoint, Endpoints, Job, Jobs, Line, Link, Log, Upload, job_view
 
 __all__ = ["Deps", "Operator", "Reader", "links", "router"]
 
 router = APIRouter(prefix="/v1/batch", tags=["batch"], responses=answers(401, 403, 404, 413, 422, 429, 503))
-links = APIRouter(prefix="/v1/links", tags=["batch"], responses=answers(404, 410, 422, 503))
+links = APIRouter(prefix="/v1/links", tags=["batch"], responses=answers(404, 410, 422, 429, 503))
 
 _NAME = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
 EndpointName = Annotated[str, Path(pattern=_NAME, description="Name of the endpoint.", examples=["m3"])]
@@ -51,6 +53,13 @@ _FILE = {
 _EXACT = "-exact"
 """End of the format in the token of a link whose CSV is not escaped for spreadsheets."""
 _MEDIA = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+_DOWNLOAD: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/csv": {}, "application/vnd.apache.parquet": {}}},
+    206: {"description": "The requested range of the file."},
+    304: {"description": "The file has not changed since the response with this ETag."},
+    416: {"description": "The file has no such range."},
+    **answers(409, 429),
+}
 _LONGEST_LINK_S = 7 * 86_400
 Reader = Annotated[Client, Depends(allow("read"))]
 Scorer = Annotated[Client, Depends(allow("score"))]
@@ -278,21 +287,23 @@ def get_logs(
 @router.get(
     "/{endpoint}/jobs/{job}/output",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/csv": {}, "application/vnd.apache.parquet": {}}}, **answers(409)},
+    responses=_DOWNLOAD,
 )
 def get_output(
     endpoint: EndpointName,
     job: JobId,
     deps: Deps,
     client: Reader,
+    request: Request,
     form: Annotated[
         Literal["csv", "parquet"] | None,
         Query(alias="format", description="Default: the format in the request of the job."),
     ] = None,
-) -> FileResponse:
-    """Download the predictions of a completed job."""
+) -> Response:
+    """Download the predictions of a completed job; ranges and `If-None-Match` are supported."""
     record = _job(deps, endpoint, job)
-    return _output(deps, record, form or record.request.output.format)
+    readers = (f"client {client.name}",)
+    return _output(deps, record, form or record.request.output.format, readers, request, for_people=False)
 
 
 @router.post("/{endpoint}/jobs/{job}/links", status_code=201, responses=answers(409))
@@ -319,10 +330,12 @@ def create_link(
 @links.get(
     "/{token}",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/csv": {}, "application/vnd.apache.parquet": {}}}, **answers(409)},
+    responses=_DOWNLOAD,
 )
-def follow_link(token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")], deps: Deps) -> FileResponse:
-    """Download the output behind a signed link."""
+def follow_link(
+    token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")], deps: Deps, request: Request
+) -> Response:
+    """Download the output behind a signed link; ranges and `If-None-Match` are supported."""
     job_id, form, end = deps.signer.read(token)
     if datetime.now(UTC).timestamp() >= end:
         raise ProblemError(410, f"the link expired on {datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M:%S} UTC")
@@ -330,7 +343,8 @@ def follow_link(token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")],
     if record is None:
         raise ProblemError(404, f"job {job_id}: there is none")
     plain: Format = "parquet" if form.removesuffix(_EXACT) == "parquet" else "csv"
-    return _output(deps, record, plain, for_people=not form.endswith(_EXACT))
+    readers = (f"link {token}", f"address {request.client.host if request.client else ''}")
+    return _output(deps, record, plain, readers, request, for_people=not form.endswith(_EXACT))
 
 
 @router.post("/{endpoint}/uploads", status_code=201, openapi_extra={"requestBody": _FILE})
@@ -380,15 +394,22 @@ def _completed(job: JobRecord) -> JobRecord:
     return job
 
 
-def _output(deps: Dependencies, job: JobRecord, form: Format, *, for_people: bool = False) -> FileResponse:
-    account = parse_job_result(_completed(job).account or "")
-    if account is None:
+def _output(
+    deps: Dependencies, job: JobRecord, form: Format, readers: tuple[str, ...], request: Request, *, for_people: bool
+) -> Response:
+    result = parse_job_result(_completed(job).account or "")
+    if result is None:
         raise ProblemError(404, f"job {job.id}: the account of its run cannot be read")
-    folder = tempfile.TemporaryDirectory(prefix="myriad-output-")
-    path = FilePath(folder.name) / f"{job.id}.{form}"
-    try:
-        write_output(deps.lake, load_fleet(job.fleet, deps.home), account, form, path, for_people=for_people)
-    except BaseException:
-        folder.cleanup()
-        raise
-    return FileResponse(path, media_type=_MEDIA[form], filename=path.name, background=BackgroundTask(folder.cleanup))
+    fleet = load_fleet(job.fleet, deps.home)
+    # With every commit, newer predictions may have replaced some of the job's.
+    version = deps.lake.table(job.fleet, PREDICTIONS).version()
+
+    def build(path: FilePath, before_part: Callable[[], None]) -> None:
+        write_output(deps.lake, fleet, result, form, path, for_people=for_people, before_part=before_part)
+
+    content = f"{job.id} {form} {for_people} {version}"
+    file = deps.output_cache.open(content, readers, build)
+    if request.headers.get("if-none-match") == file.etag:
+        file.close()
+        return Response(status_code=304, headers={"ETag": file.etag})
+    return DownloadResponse(file, _MEDIA[form], f"{job.id}.{form}")

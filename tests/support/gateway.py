@@ -22,6 +22,7 @@ from serving.background.job_reconciler import JobReconciler
 from serving.background.webhook_dispatcher import WebhookDispatcher
 from serving.connections import ConnectionTable
 from serving.dependencies import Dependencies, Signer
+from serving.outputs import OutputCache
 from serving.server import build_server, listen
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -111,9 +112,21 @@ def gateway(folder, limits=None, database=None, connections=None):
 
     dispatcher = WebhookDispatcher(store, send, (SECRET,), HOSTS)
     dispatcher.start = lambda: None
-    signer = Signer(b"secret" * 8)
+    signer, cache = Signer(b"secret" * 8), OutputCache(folder / "outputs", 1 << 30)
     services = Dependencies(
-        store, runs, reconciler, dispatcher, lake, folder, signer, ("extra",), True, HOSTS, True, outputs=("out",)
+        store,
+        runs,
+        reconciler,
+        dispatcher,
+        lake,
+        folder,
+        signer,
+        cache,
+        ("extra",),
+        True,
+        HOSTS,
+        True,
+        outputs=("out",),
     )
     app = create_app(
         services,
