@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from benchmarks import accuracy, fleet, register, scale_out, score, train, triggers
+from benchmarks import accuracy, fleet, hostile, register, scale_out, score, train, triggers
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = {
     module.__name__.rpartition(".")[2]: module
-    for module in (fleet, scale_out, train, score, register, triggers, accuracy)
+    for module in (fleet, scale_out, train, score, register, triggers, hostile, accuracy)
 }
 _HEAD = "# Benchmarks\n\nWritten by `make bench`. Times vary by machine; ratios are of one run.\n"
 

@@ -18,12 +18,13 @@ from typing import Any
 
 from serving.limits import address_group
 
-__all__ = ["ConnectionLimits", "ConnectionTable", "Entry", "Listener"]
+__all__ = ["ACCEPTED_AT_ONCE", "ConnectionLimits", "ConnectionTable", "Entry", "Listener"]
 
 _LOG = logging.getLogger("myriad.gateway")
 _TICK_S = 1.0
 _LOG_EVERY_S = 60.0
 _MAX_TRUSTED = 1_000
+ACCEPTED_AT_ONCE, _QUEUED = 32, 1_024
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -32,13 +33,15 @@ class ConnectionLimits:
     """Limits of connections.
 
     head_s : until the headers of a request are complete, from the start or the previous answer.
-    unread_s : that an answer may wait for its reader. proxies : addresses and networks without a limit per address.
+    unread_s : that an answer may wait for its reader. chance_s : before a connection may have to make room.
+    proxies : addresses and networks without a limit per address.
     """
 
     total: int = 2_000
     per_address: int = 256
     head_s: float = 10.0
     unread_s: float = 30.0
+    chance_s: float = 1.0
     proxies: tuple[str, ...] = ()
 
 
@@ -49,6 +52,7 @@ class Entry:
     connection: socket.socket
     descriptor: int
     address: str
+    opened_at: float
     since: float
     is_busy: bool = False
     paused_at: float | None = None
@@ -95,8 +99,8 @@ class ConnectionTable:
             return False
         if len(self._entries) >= limits.total and not self._make_room(None, f"beyond {limits.total:,} in total"):
             return False
-        descriptor = connection.fileno()
-        self._entries[descriptor] = Entry(connection, descriptor, address, self._clock())
+        descriptor, now = connection.fileno(), self._clock()
+        self._entries[descriptor] = Entry(connection, descriptor, address, now, now)
         self._addresses[address] += 1
         self._tick_later()
         return True
@@ -118,7 +122,10 @@ class ConnectionTable:
 
     def release(self, count: int) -> int:
         """Close the oldest connections that no client has used, and return how many there were."""
-        return sum(self._make_room(None, "to free file descriptors") for _ in range(count))
+        entries = [entry for entry in self._entries.values() if not entry.trusted][:count]
+        for entry in entries:
+            self._close(entry, "to free file descriptors")
+        return len(entries)
 
     def sweep(self) -> None:
         """Close connections that take too long, and log what was closed."""
@@ -138,9 +145,13 @@ class ConnectionTable:
         return bool(self._proxies) and any(ipaddress.ip_address(host) in network for network in self._proxies)
 
     def _make_room(self, address: str | None, reason: str) -> bool:
+        """Close the oldest connection that no client has used, unless it is too young to have had its chance.
+
+        Refusing the new one costs least. Room for every one would let a flood open and close them without end.
+        """
         candidates = (entry for entry in self._entries.values() if address in (None, entry.address))
         oldest = next((entry for entry in candidates if not entry.trusted), None)
-        if oldest is None:
+        if oldest is None or self._clock() - oldest.opened_at < self.limits.chance_s:
             self._closed[f"refused {reason}"] += 1
             return False
         self._close(oldest, reason)
@@ -196,6 +207,10 @@ class Listener(socket.socket):
         except OSError:
             self.close()
             raise
+
+    def listen(self, backlog: int = ACCEPTED_AT_ONCE, /) -> None:
+        """Queue more than the event loop accepts in one go, which is the `backlog` that it asks for."""
+        super().listen(max(backlog, _QUEUED))
 
     def accept(self) -> tuple[socket.socket, Any]:
         while True:

@@ -4,6 +4,7 @@ import ipaddress
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 __all__ = ["BodyTimes", "Limits", "RateLimit", "address_group"]
 
@@ -84,7 +85,7 @@ class Limits:
     unauthenticated_per_second: float = 2.0
     unauthenticated_at_once: int = 20
     unknown_per_second: float = 50.0
-    unknown_at_once: int = 200
+    unknown_at_once: int = 50
     longest_wait_s: float = 10.0
     bodies: int = 64
     client_bodies: int = 8
@@ -93,6 +94,7 @@ class Limits:
     hosts: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=_MAX_CLIENTS)
 def address_group(address: str) -> str:
     """Return the name under which limits count an address: IPv6 by its /64, since a host has all of one."""
     try:

@@ -17,7 +17,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from domain.errors import SettingsError
-from serving.connections import ConnectionLimits, ConnectionTable, Entry, Listener
+from serving.connections import ACCEPTED_AT_ONCE, ConnectionLimits, ConnectionTable, Entry, Listener
 from serving.problem_details import MEDIA_TYPE
 
 __all__ = ["ServerOptions", "build_server", "listen", "raise_file_limit", "run_server"]
@@ -25,7 +25,7 @@ __all__ = ["ServerOptions", "build_server", "listen", "raise_file_limit", "run_s
 _RESERVED_FILES = 256
 """For the database, the lake and the log, beside connections."""
 _MAX_HEAD_BYTES = 32 << 10
-_LINGER_S, _LINGER_BYTES = 2.0, 1 << 20
+_LINGER_S, _LINGER_BYTES = 1.0, 1 << 20
 _NOISE = ("Invalid HTTP request received", "Unsupported upgrade request", "No supported WebSocket library")
 
 
@@ -59,6 +59,10 @@ class GuardedProtocol(H11Protocol):
         """Note that a client at this address has used the connection."""
         if self._entry is not None:
             self._entry.trust(address)
+
+    def is_gone(self) -> bool:
+        """Tell if the other side has ended the connection, or we have."""
+        return self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_LingeringTransport(transport, self))  # type: ignore[arg-type]
@@ -133,7 +137,11 @@ class _LingeringTransport:
         if self._transport.is_closing() or not self._transport.can_write_eof() or not self._protocol.linger():
             self._transport.close()
             return
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # The other side has gone.
+            self._transport.abort()
+            return
         self._transport.resume_reading()
         asyncio.get_running_loop().call_later(_LINGER_S, self._transport.abort)
 
@@ -170,6 +178,7 @@ def build_server(app: Any, table: ConnectionTable, proxies: Iterable[str] = (), 
         http=partial(GuardedProtocol, table),  # type: ignore[arg-type]
         loop="asyncio",
         ws="none",
+        backlog=ACCEPTED_AT_ONCE,
         h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
         access_log=False,
         server_header=False,

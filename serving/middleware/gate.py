@@ -37,6 +37,8 @@ class Connection(Protocol):
 
     def trust(self, address: str) -> None: ...
 
+    def is_gone(self) -> bool: ...
+
 
 class Gate:
     """Refuse requests that no route takes, that nobody may send, or whose body is too large, too slow or too deep."""
@@ -130,11 +132,16 @@ class Gate:
         connection, address = _connection(scope), _address(scope)
         if connection is None or connection.is_trusted(address):
             return
-        wait = self._unknown.reserve(address, time.monotonic(), self._limits.longest_wait_s)
-        if wait is None:
-            raise ProblemError(429, "too many requests of this address", headers={"Retry-After": "10"})
-        if wait:
-            await asyncio.sleep(wait)
+        longest = self._limits.longest_wait_s
+        wait = self._unknown.reserve(address, time.monotonic(), longest)
+        if wait == 0.0:
+            return
+        await asyncio.sleep(longest if wait is None else wait)
+        if connection.is_gone():
+            raise DisconnectedError
+        if wait is None:  # Not at once: that would be an invitation to ask again.
+            headers = {"Retry-After": "10", "Connection": "close"}
+            raise ProblemError(429, "too many requests of this address", headers=headers)
 
     async def _is_by_signature(self, headers: list[tuple[bytes, bytes]], address: str, trigger: str) -> bool:
         """Tell if a trigger verifies a signature, and refuse messages whose signature cannot hold."""

@@ -7,7 +7,7 @@ import pytest
 
 from serving.connections import ConnectionLimits, ConnectionTable
 
-LIMITS = ConnectionLimits(total=6, per_address=3, proxies=("10.9.0.0/16",))
+LIMITS = ConnectionLimits(total=6, per_address=3, chance_s=0.0, proxies=("10.9.0.0/16",))
 
 
 @pytest.fixture
@@ -36,6 +36,17 @@ def test_the_oldest_of_an_address_makes_room(table):
     entries = [connect(table) for _ in range(4)]
     assert [is_closed(table, entry) for entry in entries] == [True, False, False, False]
     assert entries[0].connection.recv(1) == b"", "it was shut down"
+
+
+def test_a_young_connection_need_not_make_room():
+    clock = SimpleNamespace(now=0.0)
+    table = ConnectionTable(ConnectionLimits(per_address=1, chance_s=1.0), lambda: clock.now)
+    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+        assert table.admit(first, "192.0.2.1")
+        clock.now = 0.9
+        assert not table.admit(second, "192.0.2.1")
+        clock.now = 1.1
+        assert table.admit(third, "192.0.2.1")
 
 
 def test_connections_of_clients_are_kept(table):
