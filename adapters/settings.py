@@ -84,6 +84,20 @@ class Settings(BaseSettings):
     gateway_cache_mib: int = Field(
         4096, ge=1, description="MiB of downloaded output that the gateway keeps below var/gateway/outputs."
     )
+    gateway_queued_jobs: int = Field(100, ge=1, description="Jobs of a client that have not ended, at most.")
+    gateway_kept_jobs: int = Field(
+        100_000, ge=1, description="Jobs of a client on record, ended ones included, at most."
+    )
+    gateway_upload_mib: int = Field(2048, ge=1, description="MiB of a client's uploads, at most.")
+    gateway_waiting_files: int = Field(
+        100_000, ge=1, description="Files of a trigger that wait for a job, at most; further messages get 429."
+    )
+    gateway_retention_days: int = Field(
+        90,
+        ge=1,
+        description="Days before ended jobs, ended deliveries, files of triggers and audit entries are deleted.",
+    )
+    gateway_upload_days: int = Field(7, ge=1, description="Days before uploads are deleted.")
     gateway_secret: SecretStr | None = Field(
         None, description="Secrets, separated by commas, for links to output; none: a random one below var/gateway."
     )

@@ -22,6 +22,7 @@ MyriadError
  +-- UnknownNameError    a name that is not in the lake
  +-- RequestError        a request that is impossible as stated
  |    +-- ContentTypeError     a body of a kind that is not accepted
+ |    +-- QuotaError           a limit of a client that is reached
  |    +-- SignatureError       a message whose signature does not hold
 
 The failure of a single segment is never an exception: it is an outcome with a reason.
@@ -41,6 +42,7 @@ __all__ = [
     "OrchestratorError",
     "PartitionError",
     "PromotionError",
+    "QuotaError",
     "RecordError",
     "RegistryError",
     "RequestError",
@@ -133,6 +135,10 @@ class RequestError(MyriadError):
 
 class ContentTypeError(RequestError):
     """The body of a request is of a kind that is not accepted."""
+
+
+class QuotaError(RequestError):
+    """A client has as much with the gateway as it may; the message has figure, limit and setting."""
 
 
 class SignatureError(RequestError):

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.gateway.jwks import TokenVerifier
@@ -15,6 +15,7 @@ from adapters.lake.table import Lake
 from adapters.orchestration.flow_runs import FlowRuns
 from adapters.sources.precheck import input_roots
 from domain.config.fleet import Fleet
+from domain.gateway.quotas import Quotas
 from serving.background.job_reconciler import JobReconciler
 from serving.background.webhook_dispatcher import WebhookDispatcher
 from serving.outputs import OutputCache
@@ -72,6 +73,7 @@ class Dependencies:
     can_sign: bool = False
     tokens: TokenVerifier | None = None
     outputs: tuple[str, ...] = ()
+    quotas: Quotas = field(default_factory=Quotas)
 
     def roots_of(self, fleet: Fleet) -> list[str]:
         """Return the places that a job of this fleet may read from."""

@@ -1,6 +1,7 @@
 """Build the gateway's dependencies from the settings."""
 
 import os
+from datetime import timedelta
 
 from adapters.gateway.jwks import TokenVerifier, check_place_of_keys
 from adapters.gateway.secrets import check_trigger_secrets, link_secrets, webhook_secrets
@@ -11,6 +12,7 @@ from adapters.orchestration.flow_runs import FlowRuns
 from adapters.settings import Settings
 from domain.errors import SettingsError
 from domain.gateway.jwt_claims import TokenRules
+from domain.gateway.quotas import Quotas, Retention
 from serving.background.job_reconciler import JobReconciler
 from serving.background.webhook_dispatcher import WebhookDispatcher
 from serving.dependencies import Dependencies, Signer
@@ -31,7 +33,16 @@ def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
     return Dependencies(
         store=store,
         runs=runs,
-        reconciler=JobReconciler(store, runs, lake, settings.home.resolve(), roots=_list(settings.gateway_roots)),
+        reconciler=JobReconciler(
+            store,
+            runs,
+            lake,
+            settings.home.resolve(),
+            roots=_list(settings.gateway_roots),
+            retention=Retention(
+                timedelta(days=settings.gateway_retention_days), timedelta(days=settings.gateway_upload_days)
+            ),
+        ),
         dispatcher=WebhookDispatcher(store, send, secrets, hosts),
         lake=lake,
         home=settings.home.resolve(),
@@ -43,6 +54,12 @@ def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
         can_sign=bool(secrets),
         tokens=_tokens(settings),
         outputs=_list(settings.gateway_outputs),
+        quotas=Quotas(
+            settings.gateway_queued_jobs,
+            settings.gateway_kept_jobs,
+            settings.gateway_upload_mib << 20,
+            settings.gateway_waiting_files,
+        ),
     )
 
 

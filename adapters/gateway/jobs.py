@@ -14,8 +14,9 @@ from adapters.gateway.database import GatewayDatabase
 from adapters.gateway.deliveries import DeliveryRepository
 from adapters.gateway.records import JobRecord, Page, job_of, job_row, now, text_of
 from adapters.gateway.tables import JOBS
-from domain.errors import RecordError, first_line
+from domain.errors import QuotaError, RecordError, first_line
 from domain.gateway.jobs import FINAL, request_digest
+from domain.gateway.quotas import Quotas
 
 __all__ = ["JobRepository", "insert_job"]
 
@@ -33,11 +34,24 @@ class JobRepository:
     def __init__(self, database: GatewayDatabase, deliveries: DeliveryRepository) -> None:
         self._database, self._deliveries = database, deliveries
 
-    def add(self, job: JobRecord) -> tuple[JobRecord, bool]:
-        """Write a job, unless the client has one under the same idempotency key; the job, and whether it is new."""
+    def add(self, job: JobRecord, quotas: Quotas | None = None) -> tuple[JobRecord, bool]:
+        """Write a job, unless the client has one under the same idempotency key; the job, and whether it is new.
+
+        Parameters
+        ----------
+        quotas : limits of the client's jobs.
+
+        Raises
+        ------
+        QuotaError
+            If the client has as many jobs as it may.
+        """
         try:
             with self._database.begin() as connection:
+                # Written before it is counted: two jobs at once do not both take the last place.
                 connection.execute(insert_job(job))
+                if quotas is not None:
+                    _check_quotas(connection, job.client, quotas)
         except IntegrityError:
             if job.idempotency_key is None:
                 raise
@@ -105,3 +119,19 @@ class JobRepository:
             return job_of(row) if row else None
         except (LookupError, TypeError, ValueError) as exc:
             raise RecordError(f"job {row['id'] if row else ''}: {_UNREADABLE}: {first_line(exc)}") from exc
+
+
+def _check_quotas(connection: sa.Connection, client: str, quotas: Quotas) -> None:
+    mine = sa.select(sa.func.count()).where(JOBS.c.client == client)
+    queued = connection.execute(mine.where(JOBS.c.state.not_in(sorted(FINAL)))).scalar() or 0
+    if queued > quotas.queued_jobs:
+        raise QuotaError(
+            f"client {client} has {queued - 1:,} jobs that have not ended, and {quotas.queued_jobs:,} are allowed "
+            "(MYRIAD_GATEWAY_QUEUED_JOBS); wait for one, or cancel one"
+        )
+    kept = connection.execute(mine).scalar() or 0
+    if kept > quotas.kept_jobs:
+        raise QuotaError(
+            f"client {client} has {kept - 1:,} jobs on record, and {quotas.kept_jobs:,} are allowed "
+            "(MYRIAD_GATEWAY_KEPT_JOBS); older ones are deleted after MYRIAD_GATEWAY_RETENTION_DAYS"
+        )

@@ -9,6 +9,7 @@ from adapters.gateway.jobs import JobRepository
 from adapters.gateway.keys import KeyRepository
 from adapters.gateway.subscriptions import SubscriptionRepository
 from adapters.gateway.triggers import TriggerRepository
+from adapters.gateway.uploads import UploadRepository
 
 __all__ = ["GatewayStore"]
 
@@ -25,6 +26,7 @@ class GatewayStore:
         self.triggers = TriggerRepository(self.database)
         self.events = EventRepository(self.database)
         self.subscriptions = SubscriptionRepository(self.database)
+        self.uploads = UploadRepository(self.database)
         self.keys = KeyRepository(self.database)
         self.audit = AuditRepository(self.database)
 

@@ -36,7 +36,7 @@ JOBS = sa.Table(
     sa.Column("endpoint", sa.String(64), nullable=False, index=True),
     sa.Column("deployment", sa.String(64), nullable=False),
     sa.Column("fleet", sa.String(64), nullable=False),
-    sa.Column("client", sa.String(64), nullable=False),
+    sa.Column("client", sa.String(64), nullable=False, index=True),
     sa.Column("idempotency_key", sa.String(255)),
     sa.Column("digest", sa.String(64), nullable=False),
     sa.Column("request", _TEXT, nullable=False),

@@ -13,6 +13,7 @@ from adapters.gateway.definitions import DefinitionTable
 from adapters.gateway.jobs import insert_job
 from adapters.gateway.records import JobRecord, now, text_of, timestamp_of
 from adapters.gateway.tables import EVENTS, FILES, HOOKS, MESSAGES
+from domain.errors import QuotaError
 from domain.gateway.file_events import FileEvent
 from domain.gateway.triggers import Trigger
 
@@ -40,7 +41,9 @@ class TriggerRepository(DefinitionTable[Trigger]):
             connection.execute(sa.delete(MESSAGES).where(MESSAGES.c.hook == name))
         return count
 
-    def take_files(self, hook: str, message: str | None, files: Sequence[FileEvent]) -> int | None:
+    def take_files(
+        self, hook: str, message: str | None, files: Sequence[FileEvent], most_waiting: int | None = None
+    ) -> int | None:
         """Record the files of a message; the number that now waits to be scored, None if the message was taken before.
 
         A file of the same version is recorded once. Without a version nobody knows whether the file has changed since
@@ -49,6 +52,12 @@ class TriggerRepository(DefinitionTable[Trigger]):
         Parameters
         ----------
         message : its id; None where it has none.
+        most_waiting : files of the trigger that may wait for a job.
+
+        Raises
+        ------
+        QuotaError
+            If more of them would wait; nothing of the message is recorded.
         """
         received_at = text_of(now())
         rows = {_file_key(file): {"uri": file.uri, "versioned": bool(file.version)} for file in files}
@@ -64,6 +73,8 @@ class TriggerRepository(DefinitionTable[Trigger]):
                     again = {"received_at": received_at, "job": None}
                     note = note.on_conflict_do_update(index_elements=["hook", "key"], set_=again)
                 waiting += connection.execute(note).rowcount
+            if waiting and most_waiting is not None:
+                _check_waiting(connection, hook, most_waiting)
         return waiting
 
     def waiting_files(self, hook: str) -> list[tuple[str, str, datetime]]:
@@ -123,6 +134,16 @@ class TriggerRepository(DefinitionTable[Trigger]):
                 return False
             connection.execute(new)
         return True
+
+
+def _check_waiting(connection: sa.Connection, hook: str, most: int) -> None:
+    waiting = sa.select(sa.func.count()).where(FILES.c.hook == hook, FILES.c.job.is_(None))
+    count = connection.execute(waiting).scalar() or 0
+    if count > most:
+        raise QuotaError(
+            f"hook {hook}: {count:,} files would wait for a job, and {most:,} are allowed "
+            "(MYRIAD_GATEWAY_WAITING_FILES); send the message again later"
+        )
 
 
 def _waiting_file(row: Mapping[Any, Any]) -> tuple[str, str, datetime]:

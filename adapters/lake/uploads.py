@@ -2,14 +2,25 @@
 
 import hashlib
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from adapters.lake.files import STORAGE_ERRORS, file_sizes, put_path
-from adapters.lake.table import Lake
+from adapters.lake.files import STORAGE_ERRORS, arrow_filesystem, file_sizes, files_below, put_path
+from adapters.lake.table import Lake, unusable
 from domain.errors import LakeError, RequestError
 
-__all__ = ["SCHEME", "Uploaded", "check_name", "keep_upload", "place_of", "uploads_of"]
+__all__ = [
+    "SCHEME",
+    "Uploaded",
+    "check_name",
+    "delete_upload",
+    "keep_upload",
+    "place_of",
+    "uploads_before",
+    "uploads_of",
+]
 
 SCHEME = "upload://"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}(\.csv|\.csv\.gz|\.parquet|\.pq)")
@@ -63,3 +74,20 @@ def place_of(lake: Lake, fleet: str, uri: str) -> str:
     if address is None:
         raise RequestError(f"{uri}: not the address of an upload, which is {SCHEME}SHA256/NAME")
     return f"{uploads_of(lake, fleet)}/{address['sha']}/{address['name']}"
+
+
+def uploads_before(lake: Lake, fleet: str, before: datetime) -> list[str]:
+    """Return the addresses of a fleet's uploads whose files are older than a time. Raises LakeError."""
+    root = uploads_of(lake, fleet)
+    with unusable(root, "read"):
+        files = [file for file in files_below(root) if datetime.fromtimestamp(file.modified, UTC) < before]
+    uris = (f"{SCHEME}{'/'.join(file.uri.rsplit('/', 2)[-2:])}" for file in files)
+    return [uri for uri in uris if _ADDRESS.fullmatch(uri)]
+
+
+def delete_upload(lake: Lake, fleet: str, uri: str) -> None:
+    """Delete the file of an upload, if it is there. Raises LakeError."""
+    place = place_of(lake, fleet, uri)
+    with unusable(place, "written"), suppress(FileNotFoundError):
+        filesystem, path = arrow_filesystem(place)
+        filesystem.delete_file(path)

@@ -19,8 +19,10 @@ from adapters.lake.table import Lake
 from adapters.orchestration.flow_runs import RunState
 from domain.errors import FleetError, GatewayError, OrchestratorError, RequestError, UnknownNameError
 from domain.gateway.job_result import job_result_json
+from domain.gateway.quotas import Retention
 from serving.background.event_relay import EventRelay
 from serving.background.failures import Failures
+from serving.background.housekeeping import Housekeeping
 from serving.background.run_parameters import RunParameters
 from serving.background.trigger_gatherer import TriggerGatherer
 
@@ -33,9 +35,6 @@ _SILENCE = timedelta(seconds=90)
 """A run without a heartbeat for so long is gone: nine intervals, and longer than a store may be away."""
 _LOST_RETRIES = 3
 """A killed process is not the job's fault: it is run again up to this often, whatever its `retries`."""
-_NEVER = datetime.min.replace(tzinfo=UTC)
-_REMEMBERED = timedelta(days=8)
-"""How long message ids are kept: senders retry for days at most, and signatures hold for minutes."""
 
 
 class Runs(Protocol):
@@ -60,13 +59,14 @@ class JobReconciler:
         home: Path,
         poll_s: float = 1.0,
         roots: Sequence[str] = (),
+        retention: Retention | None = None,
     ) -> None:
         self._store, self._runs, self._lake, self._poll_s = store, runs, lake, poll_s
         self.parameters = RunParameters(lake, home, roots)
         self._triggers = TriggerGatherer(store, lake, home, runs)
         self._relay = EventRelay(store, lake)
         self._failures = Failures()
-        self._forget_at = _NEVER
+        self._housekeeping = Housekeeping(store, lake, retention or Retention())
         self._over, self._work = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="job-reconciler", daemon=True)
 
@@ -105,7 +105,7 @@ class JobReconciler:
         """
         self._triggers.step(now)
         self._failures.attempt("fleet events", now, partial(self._relay.step, now))
-        self._forget(now)
+        self._housekeeping.step(now)
         jobs = self._store.jobs.unfinished()
         states = self._runs.states([job.flow_run_id for job in jobs if job.flow_run_id])
         for job in jobs:
@@ -129,11 +129,6 @@ class JobReconciler:
         """End a job that cannot be looked after, so that its client knows."""
         self._store.jobs.change(job, state="failed", reason=reason, finished_at=now)
         self._store.audit.record(job.client, "job.failed", job.id, {"reason": reason}, job.endpoint)
-
-    def _forget(self, now: datetime) -> None:
-        if now >= self._forget_at:
-            self._forget_at = now + timedelta(hours=1)
-            self._store.triggers.forget_messages(now - _REMEMBERED)
 
     def _begin(self, job: JobRecord, now: datetime) -> None:
         if job.cancel:

@@ -1,8 +1,10 @@
 """Routes of batch endpoints, their jobs, and links to output."""
 
+import hashlib
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
@@ -11,14 +13,14 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from adapters.gateway.records import JobRecord, new_job
-from adapters.lake.uploads import SCHEME, check_name, keep_upload, place_of, uploads_of
+from adapters.lake.uploads import SCHEME, Uploaded, check_name, keep_upload, place_of, uploads_of
 from adapters.queries.export import Format
 from adapters.queries.job_output import write_output
 from adapters.sources.fleet_files import load_fleet
 from adapters.sources.precheck import refusals
 from domain.config.fleet import Fleet
 from domain.data.tables import PREDICTIONS
-from domain.errors import FleetError, RequestError
+from domain.errors import FleetError, QuotaError, RequestError
 from domain.gateway.job_result import parse_job_result
 from domain.gateway.jobs import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, check_place, request_digest
 from serving.access import check_fleets
@@ -166,9 +168,12 @@ def create_job(
     name = _chosen(definition, job_request, myriad_deployment)
     job = new_job(endpoint, name, definition.deployments[name], client.name, job_request, idempotency_key)
     _placed(deps, load_fleet(job.fleet, deps.home), job)
-    kept, new = deps.store.jobs.add(job)
+    try:
+        recorded, new = deps.store.jobs.add(job, deps.quotas)
+    except QuotaError as exc:
+        raise ProblemError(429, str(exc), headers={"Retry-After": "60"}) from exc
     if not new:
-        return _replayed(kept, job_request, response)
+        return _replayed(recorded, job_request, response)
     detail = {"endpoint": endpoint, "deployment": name}
     deps.store.audit.record(client.name, "job.create", job.id, detail, endpoint)
     deps.reconciler.wake()
@@ -370,15 +375,41 @@ async def upload(
         check_name(name)
     except RequestError as exc:
         raise ProblemError(422, f"query.{exc}", "query.name") from exc
-    with tempfile.NamedTemporaryFile(prefix="myriad-upload-") as draft:
-        async for chunk in request.stream():
-            draft.write(chunk)
-        draft.flush()
-        fleet = definition.deployments[chosen].fleet
-        kept = await run_in_threadpool(keep_upload, deps.lake, fleet, name, FilePath(draft.name))
-    detail = {"endpoint": endpoint, "bytes": kept.bytes}
-    await run_in_threadpool(deps.store.audit.record, client.name, "upload", kept.uri, detail, endpoint)
-    return Upload(uri=kept.uri, bytes=kept.bytes, sha256=kept.sha256)
+    fleet, sha, size = definition.deployments[chosen].fleet, hashlib.sha256(), 0
+    quota = partial(deps.store.uploads.check, client.name, most_bytes=deps.quotas.upload_bytes)
+    announced = request.headers.get("content-length", "0")
+    try:
+        await run_in_threadpool(quota, int(announced) if announced.isdigit() else 0)
+        with tempfile.NamedTemporaryFile(prefix="myriad-upload-") as draft:
+            async for chunk in request.stream():
+                draft.write(chunk)
+                sha.update(chunk)
+                size += len(chunk)
+            draft.flush()
+            owner = (client.name, endpoint)
+            uploaded = await run_in_threadpool(
+                _store_upload, deps, owner, fleet, (sha.hexdigest(), name, size), FilePath(draft.name)
+            )
+    except QuotaError as exc:
+        raise ProblemError(403, str(exc)) from exc
+    detail = {"endpoint": endpoint, "bytes": uploaded.bytes}
+    await run_in_threadpool(deps.store.audit.record, client.name, "upload", uploaded.uri, detail, endpoint)
+    return Upload(uri=uploaded.uri, bytes=uploaded.bytes, sha256=uploaded.sha256)
+
+
+def _store_upload(
+    deps: Dependencies, owner: tuple[str, str], fleet: str, upload: tuple[str, str, int], draft: FilePath
+) -> Uploaded:
+    """Record an upload and store its file, or neither. upload : SHA-256, name and bytes."""
+    (client, endpoint), (sha, name, size) = owner, upload
+    uri = f"{SCHEME}{sha}/{name}"
+    new = deps.store.uploads.add(client, endpoint, fleet, uri, size, deps.quotas.upload_bytes)
+    try:
+        return keep_upload(deps.lake, fleet, name, draft)
+    except BaseException:
+        if new:
+            deps.store.uploads.delete(client, fleet, uri)
+        raise
 
 
 def _job(deps: Dependencies, endpoint: str, job_id: str) -> JobRecord:

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from adapters.gateway.webhook_client import documents_of, verify_signature
 from adapters.sources.fleet_files import load_fleet
-from domain.errors import ContentTypeError, RequestError, SignatureError
+from domain.errors import ContentTypeError, QuotaError, RequestError, SignatureError
 from domain.gateway.file_events import FileEvent, check_event, file_events, wanted
 from domain.gateway.jobs import check_place
 from domain.gateway.triggers import Trigger
@@ -197,7 +197,11 @@ def _note(
     signed = headers.get("webhook-id") if hook.verification == "signature" else None
     # A document without an id may be sent again on purpose: its files are told apart by their versions alone.
     message = " ".join(filter(None, (signed, identity))) or None
-    return _Noted(files, deps.store.triggers.take_files(name, message, files), outside)
+    try:
+        waiting = deps.store.triggers.take_files(name, message, files, deps.quotas.waiting_files)
+    except QuotaError as exc:
+        raise ProblemError(429, str(exc), headers={"Retry-After": "60"}) from exc
+    return _Noted(files, waiting, outside)
 
 
 def _matching(hook: Trigger, document: object) -> list[FileEvent]:

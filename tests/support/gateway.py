@@ -17,6 +17,7 @@ from adapters.lake.table import Lake
 from adapters.orchestration.flow_runs import LogLine, RunState
 from domain.errors import OrchestratorError, UnknownNameError
 from domain.gateway.job_result import InputResult, JobResult
+from domain.gateway.quotas import Quotas
 from serving.app import Limits, create_app
 from serving.background.job_reconciler import JobReconciler
 from serving.background.webhook_dispatcher import WebhookDispatcher
@@ -95,7 +96,7 @@ class Runs:
 
 
 @contextmanager
-def gateway(folder, limits=None, database=None, connections=None):
+def gateway(folder, limits=None, database=None, connections=None, quotas=None):
     """`.client(*scopes)`: an HTTP client with a key. `.reconciler.step(now)` does the rest of the work."""
     (folder / "fleets").mkdir(exist_ok=True)
     for fleet in (rides_fleet(), rides_fleet(name="plain", score=None)):
@@ -127,6 +128,7 @@ def gateway(folder, limits=None, database=None, connections=None):
         HOSTS,
         True,
         outputs=("out",),
+        quotas=quotas or Quotas(),
     )
     app = create_app(
         services,

@@ -24,6 +24,7 @@ def upgrade() -> None:
     op.add_column("events", sa.Column("attempts", sa.Integer, nullable=False, server_default="0"))
     op.add_column("events", sa.Column("due_at", sa.String(32)))
     op.add_column("events", sa.Column("reason", sa.Text, nullable=False, server_default=""))
+    op.create_index("ix_jobs_client", "jobs", ["client"])
     op.execute("UPDATE events SET state = 'sent' WHERE sent_at IS NOT NULL")
     op.create_table(
         "uploads",
