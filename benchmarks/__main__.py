@@ -1,5 +1,6 @@
-"""Run benchmarks and write docs/benchmarks.md: all of them, or those named, whose sections are replaced."""
+"""Run all or some benchmarks and write their sections of docs/benchmarks.md."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ _HEAD = "# Benchmarks\n\nWritten by `make bench`. Times vary by machine; ratios 
 
 
 def main(names: list[str]) -> int:
-    """Print what each benchmark prints, and keep it; 2 for a name that is none."""
+    """Run benchmarks, print their lines and write them to the document. Returns 2 for an unknown name."""
     unknown = sorted(set(names) - BENCHMARKS.keys())
     if unknown:
         print(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
@@ -25,22 +26,25 @@ def main(names: list[str]) -> int:
         lines = BENCHMARKS[name].main()
         print("\n".join([name, *lines]), flush=True)
         sections[name] = _section(name, (BENCHMARKS[name].__doc__ or "").strip(), lines)
-        # Each at once: those that follow take many minutes.
-        told = [sections[known].strip() for known in BENCHMARKS if known in sections]
-        path.write_text("\n\n".join([_HEAD.strip(), *told]) + "\n", encoding="utf-8")
+        # After each benchmark, because the following ones take many minutes.
+        document = [_HEAD.strip(), *(sections[known].strip() for known in BENCHMARKS if known in sections)]
+        path.write_text("\n\n".join(document) + "\n", encoding="utf-8")
     return 0
 
 
 def _section(name: str, summary: str, lines: list[str]) -> str:
-    told = [f"    {line}" if line.startswith(("machine:", "versions:", "command:")) else line for line in lines]
-    return "\n".join([f"## {name}", "", summary, "", *told])
+    prefixes = ("machine:", "versions:", "command:")
+    indented = [f"    {line}" if line.startswith(prefixes) else line for line in lines]
+    return "\n".join([f"## {name}", "", summary, "", *indented])
 
 
 def _sections(text: str) -> dict[str, str]:
-    """Sections of the document by name."""
+    """Split the document into its sections, by name."""
     parts = text.split("\n## ")[1:]
     return {part.partition("\n")[0].strip(): f"## {part}" for part in parts}
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; all without a name")
+    sys.exit(main(parser.parse_args().names))

@@ -1,6 +1,6 @@
-"""Accuracy of the example fleets on data that no model has seen, against the naive baseline of the same rows.
+"""Accuracy of the example fleets on unseen data, compared with the naive baseline on the same rows.
 
-Every fleet runs from raw files in a lake and a registry of its own, as `myriad run` does it.
+Every fleet runs from raw files, by `myriad run`, in a lake and a registry of its own.
 """
 
 import json
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def run_fleet(name: str, folder: Path) -> dict[str, object]:
-    """The JSON summary of one fleet's run."""
+    """Run one fleet and return the JSON summary of its report."""
     environment = os.environ | {
         "MYRIAD_LAKE": str(folder / "lake"),
         "MYRIAD_REPORTS": str(folder / "reports"),
@@ -31,7 +31,7 @@ def run_fleet(name: str, folder: Path) -> dict[str, object]:
 
 
 def main() -> list[str]:
-    """Lines of the benchmark's table."""
+    """Return the lines of the benchmark."""
     subprocess.run([sys.executable, "-m", "cli", "sample"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     lines = [*describe("python -m benchmarks.accuracy"), ""]
     lines += [

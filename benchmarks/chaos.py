@@ -1,10 +1,10 @@
-"""Seeded SIGKILLs over a whole run: repeated to its end, it leaves what an uninterrupted run leaves.
+"""Kill whole runs at seeded moments, and check that repeated runs leave the same tables as an uninterrupted run.
 
-`make chaos`, or `python -m benchmarks.chaos --kills 30 --seed 0 --fleet fleets/m3.yaml`. Every seed starts from
-nothing, with a lake, a registry and a Prefect home of its own. Three in five kill everything at a random moment and run
-again, one in five does so twice, one in five kills a single worker, which the run must survive by itself. Then all
-tables are compared with those of a run that nothing interrupted (see `identical.py`), and the registry's aliases with
-the release.
+`make chaos`, or `python -m benchmarks.chaos --kills 30 --seed 0 --fleet fleets/m3.yaml`. Every seed starts with an
+empty lake, registry and Prefect home. Three of five seeds send SIGKILL to all processes at a random moment and run
+again, one does so twice, and one kills a single worker, which the run must survive without another start. Then the
+script compares all tables with those of an uninterrupted run (see `tests/support/compare_lakes.py`), and the registry's
+aliases with the release.
 """
 
 import argparse
@@ -34,12 +34,12 @@ from tests.support.compare_lakes import differences, tables_below
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 900.0
 _WORKER = "multiprocessing.spawn"
-"""In the command line of a worker process, which Dask starts by way of this module."""
+"""Part of a worker process's command line: Dask starts workers by this module."""
 
 
 @dataclass
 class Attempt:
-    """One start of the command: how it ended, and what it printed."""
+    """One start of the command, with its exit code and output."""
 
     seconds: float
     code: int
@@ -47,13 +47,13 @@ class Attempt:
 
     @property
     def stage(self) -> str:
-        """The last stage that it told of."""
-        told = [line.split(" s  ")[1].partition(":")[0] for line in self.lines if " s  " in line]
-        return f"after {told[-1]}" if told else "before the first stage was done"
+        """The last stage that was reported."""
+        stages = [line.split(" s  ")[1].partition(":")[0] for line in self.lines if " s  " in line]
+        return f"after {stages[-1]}" if stages else "before the first stage was done"
 
     @property
     def trained(self) -> tuple[int, int] | None:
-        """Buckets that it trained, of how many; None if it did not finish a training."""
+        """Number of buckets that this attempt trained, and of all; None if it did not finish a training."""
         text = "\n".join(self.lines)
         done = re.search(r"s  train: (\d+) of \1$", text, re.MULTILINE)
         resumed = re.search(r"s  train: resumed (\d+) of \d+$", text, re.MULTILINE)
@@ -62,9 +62,9 @@ class Attempt:
 
 @dataclass
 class Outcome:
-    """What a seed came to. redone : share of the training that the last run did, if one before it could have."""
+    """Outcome of a seed. redone : share of the training that the last run did; None if no earlier run could train."""
 
-    told: str
+    summary: str
     wrong: list[str]
     redone: float | None = None
 
@@ -82,14 +82,14 @@ class Chaos:
         subprocess.run(command, env=_environment(scratch), check=True, capture_output=True)
 
     def home(self, name: str) -> Path:
-        """A scratch folder in which nothing has been run."""
+        """Make an empty scratch folder with a copy of Prefect's database."""
         home = self.scratch / name
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(self.prefect, home / "prefect")
         return home
 
     def attempt(self, home: Path, kill_after_s: float | None = None, *, worker: bool = False) -> Attempt:
-        """Run the command once, killed after a time or left alone; leaves no process behind."""
+        """Run the command once, optionally killed after a time; leaves no process behind."""
         command, output = [sys.executable, "-u", "-m", "cli", "run", self.fleet], home / "output"
         began = time.monotonic()
         with output.open("w+", encoding="utf-8") as log:
@@ -108,38 +108,40 @@ class Chaos:
             return Attempt(time.monotonic() - began, process.returncode, log.read().splitlines())
 
     def seeded(self, seed: int, whole_s: float, expected: dict[str, pd.DataFrame]) -> Outcome:
-        """One seed: kill, run again, compare."""
-        chance, home = random.Random(seed), self.home(f"seed-{seed}")
+        """Run one seed: kill, run again, compare."""
+        generator, home = random.Random(seed), self.home(f"seed-{seed}")
         worker, kills = seed % 5 == 4, 2 if seed % 5 == 3 else 1
         moments, attempts = [], []
         for _ in range(kills):
-            # A worker can be killed while there are some.
-            moments.append(chance.uniform(0.4 if worker else 0.0, 0.9 if worker else 1.0) * whole_s)
+            # Workers exist only in this part of the run.
+            moments.append(generator.uniform(0.4 if worker else 0.0, 0.9 if worker else 1.0) * whole_s)
             attempts.append(self.attempt(home, moments[-1], worker=worker))
         if not worker:
             attempts.append(self.attempt(home))
         last = attempts[-1]
-        what = "a worker" if worker else "all"
-        told = f"killed {what} at {' and '.join(f'{at:.1f}' for at in moments)} of {whole_s:.0f} s"
-        told += "" if worker else f" ({', '.join(one.stage for one in attempts[:-1])}), then {last.seconds:.0f} s"
+        victim = "a worker" if worker else "all"
+        summary = f"killed {victim} at {' and '.join(f'{at:.1f}' for at in moments)} of {whole_s:.0f} s"
+        if not worker:
+            stages = ", ".join(attempt.stage for attempt in attempts[:-1])
+            summary += f" ({stages}), then {last.seconds:.0f} s"
         if last.code:
-            return Outcome(told, [f"the run failed with {last.code}:", *last.lines[-10:]])
+            return Outcome(summary, [f"the run failed with {last.code}:", *last.lines[-10:]])
         wrong = differences(tables_below(home / "lake" / self.name), expected)
         wrong += _stray_aliases(home, self.name)
         if not worker:
-            told += ", trained {} of {} buckets".format(*last.trained) if last.trained else ", trained nothing"
+            summary += ", trained {} of {} buckets".format(*last.trained) if last.trained else ", trained nothing"
         redone = None if worker else _redone(attempts)
         shutil.rmtree(home)
-        return Outcome(told, wrong, redone)
+        return Outcome(summary, wrong, redone)
 
 
 def _redone(attempts: list[Attempt]) -> float | None:
-    """None where the run was killed before it could train anything."""
+    """Return the share of the training that the last run did; None if no earlier run got as far as training."""
     *killed, last = attempts
     if not any("s  partition: " in line for attempt in killed for line in attempt.lines):
         return None
-    trained, of = last.trained or (0, 1)
-    return trained / of
+    trained, total = last.trained or (0, 1)
+    return trained / total
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -158,35 +160,35 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def _kill_worker(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to one worker, as soon as there is one."""
+    """Send SIGKILL to one worker, as soon as one exists."""
     while process.poll() is None:
         with suppress(psutil.NoSuchProcess):
-            below = psutil.Process(process.pid).children(recursive=True)
-            workers = [one for one in below if _WORKER in " ".join(one.cmdline())]
+            descendants = psutil.Process(process.pid).children(recursive=True)
+            workers = [child for child in descendants if _WORKER in " ".join(child.cmdline())]
             if workers:
-                min(workers, key=lambda one: one.pid).kill()
+                min(workers, key=lambda worker: worker.pid).kill()
                 return
         time.sleep(0.05)
 
 
 def _stray_aliases(home: Path, name: str) -> list[str]:
-    """Aliases `champion` that do not name the version in force, and models that were registered more than once."""
+    """Report aliases `champion` that do not name the version in force, and models registered more than once."""
     champions = tables_below(home / "lake" / name)["champions"]
     champions = champions[champions["release"] == champions["release"].max()]
-    wanted = dict(zip(champions["model_name"], champions["model_version"].astype(int), strict=True))
-    client, found, token = MlflowClient(tracking_uri=f"sqlite:///{home}/mlflow.db"), {}, None
+    expected = dict(zip(champions["model_name"], champions["model_version"].astype(int), strict=True))
+    client, models, token = MlflowClient(tracking_uri=f"sqlite:///{home}/mlflow.db"), {}, None
     while token is None or token:
         page = client.search_registered_models(max_results=1000, page_token=token)
-        found |= {model.name: model for model in page}
+        models |= {model.name: model for model in page}
         token = page.token or ""
-    wrong = [model for model, version in wanted.items() if int(found[model].aliases.get("champion", 0)) != version]
-    twice = [model for model, version in wanted.items() if version != 1]
-    told = [f"registry: {len(wrong)} aliases do not name the release, such as {wrong[0]}"] if wrong else []
-    return told + ([f"registry: {len(twice)} models have several versions, such as {twice[0]}"] if twice else [])
+    wrong = [name for name, version in expected.items() if int(models[name].aliases.get("champion", 0)) != version]
+    twice = [name for name, version in expected.items() if version != 1]
+    messages = [f"registry: {len(wrong)} aliases do not name the release, such as {wrong[0]}"] if wrong else []
+    return messages + ([f"registry: {len(twice)} models have several versions, such as {twice[0]}"] if twice else [])
 
 
 def main() -> int:
-    """Exit code 1 if a seed's tables differ."""
+    """Run all seeds. Returns 1 if the tables of a seed differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30, help="number of seeds")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
@@ -196,7 +198,7 @@ def main() -> int:
         subprocess.run([sys.executable, "-m", "cli", "sample", "m3"], cwd=ROOT, check=True, capture_output=True)
     arguments = f"--kills {options.kills} --seed {options.seed} --fleet {options.fleet}"
     print("\n".join(describe(f"python -m benchmarks.chaos {arguments}")), flush=True)
-    # So that what is running is killed and removed then, too.
+    # An exception, so that running processes and scratch folders are removed then, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="myriad-chaos-") as scratch:
         chaos = Chaos(options.fleet, Path(scratch))
@@ -211,7 +213,7 @@ def main() -> int:
         for seed in range(options.seed, options.seed + options.kills):
             outcomes.append(chaos.seeded(seed, whole.seconds, expected))
             verdict = "identical" if not outcomes[-1].wrong else "\n  ".join(["DIFFERENT", *outcomes[-1].wrong])
-            print(f"seed {seed}: {outcomes[-1].told}: {verdict}", flush=True)
+            print(f"seed {seed}: {outcomes[-1].summary}: {verdict}", flush=True)
     identical = sum(not outcome.wrong for outcome in outcomes)
     redone = [outcome.redone for outcome in outcomes if outcome.redone is not None]
     print(f"identical: {identical} of {len(outcomes)}")

@@ -1,8 +1,8 @@
-"""Seeded faults on the whole server stack: repeated to its end, a run leaves what an undisturbed embedded run leaves.
+"""Cause seeded faults on the whole server stack, and check that runs leave the same tables as an embedded run.
 
 `python -m benchmarks.faults --kills 50 --seed 0`. The stack of docker-compose.yml runs as processes: S3, PostgreSQL,
-the MLflow and Prefect servers with their accounts, a Dask scheduler with TLS and workers that come and go. Every seed
-has a lake of its own and an empty registry, and one fault:
+the MLflow and Prefect servers with passwords, a Dask scheduler with TLS and workers that come and go. Every seed has a
+lake of its own, an empty registry, and one fault:
 
     worker        SIGKILL to a worker while it trains
     writer        SIGKILL to a worker while it writes: partition or score
@@ -10,10 +10,10 @@ has a lake of its own and an empty registry, and one fault:
     run           SIGKILL to the run and all workers at a random moment
     s3, postgres, mlflow    the server is killed, and stays away for 20 seconds
 
-A worker's death and a server's absence are to be survived by the run itself; where it ends, the same command is run
-once more. Meanwhile a reader looks at the predictions in a loop: it may see none or all of a job, and never a row
-twice. At the end all tables are compared, to the bit, with those of a run on a laptop's set-up (local folder, workers
-of its own), which also proves that both give the same; and the registry's aliases with the release.
+A run must survive a worker's death and a server's absence by itself; where it ends, the same command runs once more.
+Meanwhile a reader polls the predictions: it may see none or all of a job, and never a row twice. At the end the script
+compares all tables, to the bit, with those of a run on a laptop's set-up (local folder, workers of its own), which also
+proves that both set-ups give the same results; and the registry's aliases with the release.
 """
 
 import argparse
@@ -60,22 +60,22 @@ _STAGES: Mapping[Kind, tuple[str, ...]] = {
     "postgres": ("train", "register", "promote"),
     "mlflow": ("register", "promote"),
 }
-"""In which a fault happens, the longer ones more often."""
+"""Stages in which a fault happens; longer stages are chosen more often."""
 LIMIT_S = 600.0
 ATTEMPTS = 3
 AWAY_S = 20.0
 _WORKER = "multiprocessing.spawn"
-_TOLD = re.compile(r"^ *(?P<at>[\d.]+) s  (?P<stage>[\w ]+): ")
-# Nothing of these is left between two seeds; the database's own account of its version is.
+_STAGE_LINE = re.compile(r"^ *(?P<at>[\d.]+) s  (?P<stage>[\w ]+): ")
+# Emptied between two seeds; the table with the version of the schema stays.
 _REGISTRY_TABLES = "registered_models, model_versions, runs, experiments"
 
 
 @dataclass
 class Verdict:
-    """What a seed came to. wrong : what differs; empty is good. snapshots : those that the reader has looked at."""
+    """Outcome of a seed. wrong : differences; empty if there are none. snapshots : number of those that were read."""
 
     kind: Kind
-    told: str
+    summary: str
     wrong: list[str]
     attempts: int = 1
     snapshots: int = 0
@@ -83,7 +83,7 @@ class Verdict:
 
 @dataclass
 class _Reader:
-    """Looks at the predictions again and again. partial, doubled : snapshots that must not be."""
+    """Poll the predictions. wrong : snapshots with a part of a job or with repeated rows."""
 
     lake: str
     rows: int
@@ -104,21 +104,21 @@ class _Reader:
 
 
 class Faults:
-    """Runs of one fleet on a stack, each with a fault."""
+    """Run one fleet on a stack, with one fault per run."""
 
     def __init__(self, stack: LocalStack, fleet: str, scratch: Path, away_s: float = AWAY_S) -> None:
         self.stack, self.fleet, self.scratch, self.away_s = stack, fleet, scratch, away_s
         self.name = load_fleet(fleet, ROOT).name
         self.client = stack.client_environment()
-        # So that this process reads the stack's store.
+        # This process reads the stack's store, too.
         os.environ.update({name: value for name, value in self.client.items() if name.startswith("AWS_")})
-        # Not one that was made for another store.
+        # A cached instance may belong to another store.
         fsspec.get_filesystem_class("s3").clear_instance_cache()
         self.expected: dict[str, pd.DataFrame] = {}
         self.times: dict[str, tuple[float, float]] = {}
 
     def embedded(self) -> float:
-        """The run that all are compared with: local folder, SQLite, workers of its own. Returns its seconds."""
+        """Run the reference of all comparisons: local folder, SQLite, workers of its own. Returns its seconds."""
         home = self.scratch / "embedded"
         home.mkdir()
         ours = {
@@ -136,107 +136,107 @@ class Faults:
         return time.monotonic() - began
 
     def undisturbed(self) -> Verdict:
-        """A run on the stack without a fault; notes when its stages begin and end."""
+        """Run on the stack without a fault, and record when its stages begin and end."""
         home = self._home("undisturbed")
         process, log = self._start(home, self._environment(home))
         _succeeded(process, log)
         before = 0.0
         for line in log.read_text().splitlines():
-            # Only the first time: what a stage's name is told of again comes from another part of the run.
-            if (match := _TOLD.match(line)) and match["stage"] not in self.times:
+            # Only the first line of each stage: later ones come from another part of the run.
+            if (match := _STAGE_LINE.match(line)) and match["stage"] not in self.times:
                 self.times[match["stage"]] = (before, float(match["at"]))
                 before = float(match["at"])
         return Verdict("run", f"{before:.0f} s", self._wrong(home))
 
     def seeded(self, seed: int) -> Verdict:
-        """One seed: a fault at a moment that follows from it, the run to its end, and what is wrong then."""
-        chance, kind, home = random.Random(seed), KINDS[seed % len(KINDS)], self._home(f"seed-{seed}")
+        """Run one seed: a fault at a moment that the seed determines, the run to its end, and the comparison."""
+        generator, kind, home = random.Random(seed), KINDS[seed % len(KINDS)], self._home(f"seed-{seed}")
         reader = _Reader(self._lake(home), len(self.expected["predictions"]))
         watching = threading.Thread(target=reader.look, args=(self.name,), daemon=True)
         watching.start()
         try:
-            told, attempts, failure = self._to_the_end(kind, chance, home)
+            summary, attempts, failure = self._to_the_end(kind, generator, home)
         finally:
             reader.over.set()
             watching.join()
         wrong = [failure] if failure else self._wrong(home)
-        return Verdict(kind, told, wrong + sorted(set(reader.wrong)), attempts, reader.snapshots)
+        return Verdict(kind, summary, wrong + sorted(set(reader.wrong)), attempts, reader.snapshots)
 
-    def _to_the_end(self, kind: Kind, chance: random.Random, home: Path) -> tuple[str, int, str]:
-        told = ""
+    def _to_the_end(self, kind: Kind, generator: random.Random, home: Path) -> tuple[str, int, str]:
+        summary = ""
         for attempt in range(1, ATTEMPTS + 1):
             process, log = self._start(home, self._environment(home))
             try:
                 if attempt == 1:
-                    told = self._fault(kind, chance, process, log)
+                    summary = self._fault(kind, generator, process, log)
                 process.wait(LIMIT_S)
             except subprocess.TimeoutExpired:
-                return told, attempt, f"the run hangs: {_end_of(log)}"
+                return summary, attempt, f"the run hangs: {_end_of(log)}"
             finally:
                 kill_family(process)
             if process.returncode == 0:
-                return told, attempt, ""
+                return summary, attempt, ""
             if kind not in ("coordinator", "run"):
-                told += f" [the run ended: {_end_of(log, 1).strip()}]"
-        return told, ATTEMPTS, f"the run fails {ATTEMPTS} times: {_end_of(log)}"
+                summary += f" [the run ended: {_end_of(log, 1).strip()}]"
+        return summary, ATTEMPTS, f"the run fails {ATTEMPTS} times: {_end_of(log)}"
 
     # -- faults -------------------------------------------------------------------------------------------------
 
-    def _fault(self, kind: Kind, chance: random.Random, process: "subprocess.Popen[bytes]", log: Path) -> str:
+    def _fault(self, kind: Kind, generator: random.Random, process: "subprocess.Popen[bytes]", log: Path) -> str:
         if kind == "coordinator":
             return self._between_staging_and_commit(process, log)
         stages = [stage for stage in _STAGES[kind] if stage in self.times]
         lengths = [self.times[stage][1] - self.times[stage][0] for stage in stages]
-        stage = chance.choices(stages, lengths)[0]
+        stage = generator.choices(stages, lengths)[0]
         begin, end = self.times[stage]
         before = next((name for name, (_, over) in self.times.items() if over == begin), "")
         _await(log, before, process)
-        pause = chance.uniform(0.0, end - begin)
+        pause = generator.uniform(0.0, end - begin)
         time.sleep(pause)
-        told = f"{stage} + {pause:.1f} s of {end - begin:.1f} s"
+        moment = f"{stage} + {pause:.1f} s of {end - begin:.1f} s"
         if kind in ("worker", "writer"):
-            return f"{told}: {self._kill_workers(1)} worker"
+            return f"{moment}: {self._kill_workers(1)} worker"
         if kind == "run":
             kill_family(process)
-            return f"{told}: the run and {self._kill_workers(99)} workers"
+            return f"{moment}: the run and {self._kill_workers(99)} workers"
         self.stack.hold(kind)
         time.sleep(self.away_s)
         self.stack.release(kind)
-        return f"{told}: {kind} away for {self.away_s:.0f} s"
+        return f"{moment}: {kind} away for {self.away_s:.0f} s"
 
     def _between_staging_and_commit(self, process: "subprocess.Popen[bytes]", log: Path) -> str:
-        """The line that tells of the last bucket is printed when all of them are staged and nothing is committed."""
+        """Kill the run at the line about the last bucket: all buckets are staged then, and nothing is committed."""
         _await(log, "score", process)
         kill_family(process)
         return "after the last bucket of score was staged: the coordinator"
 
     def _kill_workers(self, most: int) -> int:
-        """SIGKILL to workers, as soon as there is one."""
+        """Send SIGKILL to workers, as soon as one exists. Returns their number."""
         end = time.monotonic() + 10.0
         while time.monotonic() < end:
-            found = self._workers()
-            for worker in found[:most]:
+            workers = self._workers()
+            for worker in workers[:most]:
                 with suppress(psutil.Error):
                     worker.kill()
-            if found:
-                return len(found[:most])
+            if workers:
+                return len(workers[:most])
             time.sleep(0.05)
         return 0
 
     def _workers(self) -> list[psutil.Process]:
         service = next(entry for entry in self.stack.entries() if entry.name == "dask-workers")
-        found = []
+        workers = []
         with suppress(psutil.Error):
             for child in psutil.Process(service.pid).children(recursive=True):
                 with suppress(psutil.Error):
                     if _WORKER in " ".join(child.cmdline()):
-                        found.append(child)
-        return found
+                        workers.append(child)
+        return workers
 
     # -- runs ---------------------------------------------------------------------------------------------------
 
     def _home(self, name: str) -> Path:
-        """A scratch folder for one seed, with an empty registry and a lake that is not there yet."""
+        """Make a scratch folder for one seed, whose lake does not exist yet, and empty the registry."""
         home = self.scratch / name
         home.mkdir()
         with psycopg.connect(dbname="mlflow", **self._database()) as connection:
@@ -267,31 +267,33 @@ class Faults:
             )
         return process, log
 
-    # -- what is left -------------------------------------------------------------------------------------------
+    # -- comparison ---------------------------------------------------------------------------------------------
 
     def _wrong(self, home: Path) -> list[str]:
-        found = tables_in(self._lake(home), self.name)
-        return differences(found, self.expected) + self._stray_aliases(found["champions"])
+        tables = tables_in(self._lake(home), self.name)
+        return differences(tables, self.expected) + self._stray_aliases(tables["champions"])
 
     def _stray_aliases(self, champions: pd.DataFrame) -> list[str]:
-        """Names whose alias is not the release's version, or that were registered twice."""
+        """Report models whose alias does not name the release's version, or that were registered twice."""
         newest = champions[champions["release"] == champions["release"].max()]
-        wanted = dict(zip(newest["model_name"], newest["model_version"].astype(int), strict=True))
+        expected = dict(zip(newest["model_name"], newest["model_version"].astype(int), strict=True))
         with _variables(self.client):
             client = MlflowClient(tracking_uri=self.client["MYRIAD_TRACKING_URI"])
-            found, token = {}, None
+            models, token = {}, None
             while token is None or token:
                 page = client.search_registered_models(max_results=1000, page_token=token)
-                found |= {model.name: model for model in page}
+                models |= {model.name: model for model in page}
                 token = page.token or ""
         wrong = [
             name
-            for name, version in wanted.items()
-            if name not in found or int(found[name].aliases.get("champion", 0)) != version
+            for name, version in expected.items()
+            if name not in models or int(models[name].aliases.get("champion", 0)) != version
         ]
-        twice = [name for name, version in wanted.items() if version != 1]
-        told = [f"registry: {len(wrong)} aliases do not name the release, such as {wrong[0]}"] if wrong else []
-        return told + ([f"registry: {len(twice)} models have several versions, such as {twice[0]}"] if twice else [])
+        twice = [name for name, version in expected.items() if version != 1]
+        messages = [f"registry: {len(wrong)} aliases do not name the release, such as {wrong[0]}"] if wrong else []
+        return messages + (
+            [f"registry: {len(twice)} models have several versions, such as {twice[0]}"] if twice else []
+        )
 
 
 @contextmanager
@@ -311,7 +313,7 @@ def _clean(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _await(log: Path, stage: str, process: "subprocess.Popen[bytes]") -> None:
-    """Until the run tells that a stage is done; the empty one is done from the start."""
+    """Wait until the run reports that a stage is done; the empty stage is done from the start."""
     while stage and process.poll() is None and f"s  {stage}: " not in log.read_text():
         time.sleep(0.02)
 
@@ -335,12 +337,12 @@ def _simulated(folder: Path, segments: int) -> str:
 
 
 def main(tell: Callable[[str], None] = lambda line: print(line, flush=True)) -> int:
-    """Exit code 1 if anything is wrong after a seed."""
+    """Run all seeds. Returns 1 if anything differs after a seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, help="number of seeds")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--segments", type=int, default=400, help="of a simulated fleet")
-    parser.add_argument("--fleet", help="a fleet file instead")
+    parser.add_argument("--segments", type=int, default=400, help="segments of the simulated fleet")
+    parser.add_argument("--fleet", help="fleet file in place of the simulated fleet")
     options = parser.parse_args()
     tell("\n".join(describe(f"python -m benchmarks.faults {' '.join(sys.argv[1:])}")))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -349,17 +351,17 @@ def main(tell: Callable[[str], None] = lambda line: print(line, flush=True)) -> 
         faults = Faults(stack, fleet, Path(scratch))
         tell(f"embedded run: {faults.embedded():.0f} s, {sum(map(len, faults.expected.values())):,} rows")
         first = faults.undisturbed()
-        tell(f"undisturbed on the stack: {first.told}: {_judged(first)}")
+        tell(f"undisturbed on the stack: {first.summary}: {_judged(first)}")
         verdicts = []
         for seed in range(options.seed, options.seed + options.kills):
-            one = faults.seeded(seed)
-            verdicts.append(one)
-            how = f"{one.attempts} runs, {one.snapshots} snapshots"
-            tell(f"seed {seed}: {one.kind}: {one.told}: {how}: {_judged(one)}")
-    good = sum(not one.wrong for one in verdicts)
-    by_itself = sum(one.attempts == 1 for one in verdicts if one.kind not in ("coordinator", "run"))
-    of = sum(one.kind not in ("coordinator", "run") for one in verdicts)
-    tell(f"identical: {good} of {len(verdicts)}; without another run: {by_itself} of {of}")
+            verdict = faults.seeded(seed)
+            verdicts.append(verdict)
+            effort = f"{verdict.attempts} runs, {verdict.snapshots} snapshots"
+            tell(f"seed {seed}: {verdict.kind}: {verdict.summary}: {effort}: {_judged(verdict)}")
+    good = sum(not verdict.wrong for verdict in verdicts)
+    survivable = [verdict for verdict in verdicts if verdict.kind not in ("coordinator", "run")]
+    survived = sum(verdict.attempts == 1 for verdict in survivable)
+    tell(f"identical: {good} of {len(verdicts)}; without another run: {survived} of {len(survivable)}")
     return int(good < len(verdicts) or bool(first.wrong))
 
 

@@ -1,11 +1,11 @@
-"""A whole fleet: 11,973 simulated segments of 122 weeks, raw files to registered, promoted and committed predictions.
+"""A whole fleet: 11,973 simulated segments of 122 weeks, from raw files to committed predictions.
 
 The size is that of the best-known public solution accelerator for many models, which reports over an hour on a cluster.
-Candidates are seasonal naive, theta, ridge and their combination. Every run is `myriad run` in a lake and a registry of
-its own; times are those of its report, and leave out the start of Prefect and of the workers.
+The candidates are seasonal naive, theta, ridge and their combination. Every run is a `myriad run` in a lake and a
+registry of its own; the times are those of its report, without the start of Prefect and of the workers.
 
-The floor of the train stage: the same kernels (`train_forecast`: features, backtest, choice, refit, graphs, parity
-check) on arrays that lie in memory, in two processes, without reading, writing, planning or committing anything.
+The floor of the train stage is the same kernels (`train_forecast`: features, backtest, selection, refit, graphs, parity
+check) on arrays in memory, in two processes, without reading, writing, planning and committing.
 """
 
 import argparse
@@ -47,7 +47,7 @@ _STAGES = ("ingest", "partition", "plan", "train", "register", "promote", "score
 
 @dataclass(frozen=True)
 class _Result:
-    """What a run's report says. seconds : of each stage. memory : peak of all processes together, in GiB."""
+    """Figures of a run's report. seconds : per stage. memory : peak of all processes together, in GiB."""
 
     segments: int
     models: int
@@ -61,7 +61,7 @@ class _Result:
 
 
 def main(scale: tuple[int, ...] = SCALE) -> list[str]:
-    """Lines of the benchmark."""
+    """Return the lines of the benchmark."""
     results: dict[int, _Result] = {}
     floor: dict[str, list[float]] = {}
     for segments in scale:
@@ -70,7 +70,7 @@ def main(scale: tuple[int, ...] = SCALE) -> list[str]:
             if segments == SIZE:
                 floor = _against_floor(Path(folder))
         print(f"{segments:,} segments: {results[segments].total:.0f} s", file=sys.stderr, flush=True)
-    return [*describe("python -m benchmarks.fleet"), "", *_told(results), *_told_floor(floor)]
+    return [*describe("python -m benchmarks.fleet"), "", *_result_lines(results), *_floor_lines(floor)]
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -96,23 +96,23 @@ def _run(segments: int, folder: Path) -> _Result:
     )
     run = [*command, "run", f"{raw}/fleet.yaml"]
     wall = timed(lambda: subprocess.run(run, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL))
-    told: dict[str, Any] = json.loads((folder / "reports" / "simulated" / "latest.json").read_text())
-    seconds = {stage["name"]: stage["seconds"] for stage in told["stages"]}
-    return _Result(segments, told["promoted"], seconds, told["peak_rss_bytes"] / 2**30, wall)
+    report: dict[str, Any] = json.loads((folder / "reports" / "simulated" / "latest.json").read_text())
+    seconds = {stage["name"]: stage["seconds"] for stage in report["stages"]}
+    return _Result(segments, report["promoted"], seconds, report["peak_rss_bytes"] / 2**30, wall)
 
 
-def _told(results: dict[int, _Result]) -> list[str]:
+def _result_lines(results: dict[int, _Result]) -> list[str]:
     lines = [
         "| segments | models | "
         + " | ".join(_STAGES)
-        + " | all stages, s | ms a segment | with start-up, s | peak GiB |",
+        + " | all stages, s | ms per segment | with start-up, s | peak GiB |",
         "|---|---|" + "---|" * len(_STAGES) + "---|---|---|---|",
     ]
-    for found in results.values():
-        cells = " | ".join(f"{found.seconds.get(stage, 0.0):.1f}" for stage in _STAGES)
+    for result in results.values():
+        cells = " | ".join(f"{result.seconds.get(stage, 0.0):.1f}" for stage in _STAGES)
         lines.append(
-            f"| {found.segments:,} | {found.models:,} | {cells} | {found.total:.1f} | "
-            f"{found.total / found.segments * 1000:.2f} | {found.wall:.0f} | {found.memory:.2f} |"
+            f"| {result.segments:,} | {result.models:,} | {cells} | {result.total:.1f} | "
+            f"{result.total / result.segments * 1000:.2f} | {result.wall:.0f} | {result.memory:.2f} |"
         )
     sizes = sorted(results)
     if len(sizes) > 1:
@@ -121,8 +121,8 @@ def _told(results: dict[int, _Result]) -> list[str]:
         memory = last.memory / first.memory
         lines += [
             "",
-            f"From {sizes[0]:,} to {sizes[-1]:,} segments the cost of a segment becomes {growth:.2f} times, and the "
-            f"peak memory {memory:.2f} times, what it was.",
+            f"From {sizes[0]:,} to {sizes[-1]:,} segments, the cost per segment changes by a factor of {growth:.2f}, "
+            f"and the peak memory by a factor of {memory:.2f}.",
         ]
     return lines
 
@@ -131,7 +131,7 @@ def _told(results: dict[int, _Result]) -> list[str]:
 
 
 def _against_floor(folder: Path) -> dict[str, list[float]]:
-    """Seconds of the train stage and of its kernels alone, by turns, on the lake of a run."""
+    """Measure the train stage and its kernels alone, alternately, on the lake of a run."""
     os.environ |= _environment(folder) | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     context = _context(folder)
     for name in ("challengers", "leaderboard", "outcomes"):
@@ -148,9 +148,9 @@ def _against_floor(folder: Path) -> dict[str, list[float]]:
             _trainable(context, build_series(table.read(where=in_bucket(b)), contract, clock))
             for b in range(_count(run))
         ]
-        kept = folder / "series.pickle"  # Of our own making, a moment ago, for processes of our own.
-        kept.write_bytes(pickle.dumps((context.fleet, contract, buckets)))
-        with ProcessPoolExecutor(2, get_context("spawn"), _load, (kept,)) as pool:
+        pickled = folder / "series.pickle"  # Written and read by this benchmark only.
+        pickled.write_bytes(pickle.dumps((context.fleet, contract, buckets)))
+        with ProcessPoolExecutor(2, get_context("spawn"), _load, (pickled,)) as pool:
             list(pool.map(_kernel, range(2)))
 
             def kernels() -> float:
@@ -177,7 +177,7 @@ def _count(run: Run) -> int:
 
 
 def _trainable(context: RunContext, series: Series) -> Series:
-    """Segments that get a model of their own."""
+    """Select the segments with enough rows for a model of their own."""
     return series.take(np.flatnonzero(series.rows >= context.fleet.partition.min_rows))
 
 
@@ -195,14 +195,14 @@ def _kernel(bucket: int) -> int:
     return len(train_forecast(buckets[bucket], fleet, contract))
 
 
-def _told_floor(floor: dict[str, list[float]]) -> list[str]:
+def _floor_lines(floor: dict[str, list[float]]) -> list[str]:
     if not floor:
         return []
     stage, kernels = (float(np.median(floor[name])) for name in ("stage", "kernels"))
     return [
         "",
-        f"Train stage of {SIZE:,} segments: {stage:.1f} s; its kernels alone, in two processes: {kernels:.1f} s; "
-        f"{ratio(floor['stage'], floor['kernels']):.2f} times the floor.",
+        f"Train stage of {SIZE:,} segments: {stage:.1f} s; its kernels alone, in two processes: {kernels:.1f} s; ratio "
+        f"{ratio(floor['stage'], floor['kernels']):.2f}.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""SIGKILL to a run and all that it has started."""
+"""Kill a run and every process that it has started."""
 
 import os
 import signal
@@ -11,14 +11,14 @@ __all__ = ["kill_family"]
 
 
 def kill_family(process: "subprocess.Popen[bytes]") -> None:
-    """Kill the process group, and what has left it: servers and workers have groups of their own."""
-    below: list[psutil.Process] = []
+    """Send SIGKILL to the process group and to all descendants: servers and workers have groups of their own."""
+    descendants: list[psutil.Process] = []
     with suppress(psutil.Error):
-        below = psutil.Process(process.pid).children(recursive=True)
+        descendants = psutil.Process(process.pid).children(recursive=True)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    for member in below:
+    for member in descendants:
         with suppress(psutil.Error):
             member.kill()
-    psutil.wait_procs(below, timeout=10)
+    psutil.wait_procs(descendants, timeout=10)
     process.wait()

@@ -1,4 +1,4 @@
-"""Where a benchmark ran: figures mean nothing without it."""
+"""Describe the machine and the versions of a benchmark, without which its figures mean nothing."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ _PACKAGES = ("numpy", "pandas", "pyarrow", "onnxruntime", "lightgbm", "mlflow", 
 
 
 def describe(command: str) -> list[str]:
-    """Lines that name machine, versions and command."""
+    """Return lines that name machine, versions and command."""
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [

@@ -1,12 +1,12 @@
-"""Registering models in MLflow, artifacts included, against `mlflow.onnx.log_model`.
+"""Registration of models in MLflow, including artifacts, compared with `mlflow.onnx.log_model`.
 
-SQLite and local files, in one process. Myriad registers buckets of 128 models, as it does in a run: model
-directories with signature and environment, registered model, version, tags. MLflow's side is
-`mlflow.onnx.log_model(..., pip_requirements=[...], registered_model_name=...)` with the same graphs in one MLflow run,
-which is far from its slowest way: without the requirements it would infer them, in seconds a model.
+SQLite and local files, in one process. Myriad registers buckets of 128 models, as in a run: model directories with
+signature and environment, registered model, version, tags. MLflow registers the same graphs in one MLflow run by
+`mlflow.onnx.log_model(..., pip_requirements=[...], registered_model_name=...)`. Without the requirements it would be
+much slower, because it would infer them, in seconds per model.
 
-Database and files are in a folder in memory, where there is one, and then on the disk. Figures of a disk depend on what
-happened on it before: ext4 takes many times longer to make a file in the minutes after many files were deleted.
+Database and files are in memory, on systems with `/dev/shm`, and then on disk. Figures of a disk depend on its recent
+history: ext4 takes many times longer to create a file in the minutes after many files were deleted.
 """
 
 import os
@@ -27,17 +27,18 @@ ROUNDS = 5
 
 
 def main() -> list[str]:
-    """Lines of the benchmark."""
+    """Return the lines of the benchmark."""
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     work = workload(BUCKET, ["seasonal_naive", "theta", "ridge"])
-    graphs = [one.graph for one in train_forecast(work.series, work.fleet, work.contract) if not one.failed]
+    trained = train_forecast(work.series, work.fleet, work.contract)
+    graphs = [model.graph for model in trained if not model.failed]
     graphs = (graphs * (-(-BULK // len(graphs))))[:BULK]
-    memory = Path("/dev/shm")  # Only where there is one.
+    memory = Path("/dev/shm")  # Not every system has it.
     places = {"memory": memory} if os.access(memory, os.W_OK) else {}
     lines = [
         *describe("python -m benchmarks.register"),
         "",
-        "| folder in | | models | ms a model | faster than log_model by |",
+        "| folder in | | models | ms per model | faster than log_model by |",
         "|---|---|---|---|---|",
     ]
     for place, parent in {**places, "disk": None}.items():
@@ -47,21 +48,21 @@ def main() -> list[str]:
 
 
 def _compared(place: str, root: Path, graphs: Sequence[bytes]) -> list[str]:
-    found = by_turns(
+    figures = by_turns(
         ROUNDS,
         mlflow=_log_model(root, graphs[:PEER]),
         public=_ours(root, graphs[:PUBLIC], "api"),
         bulk=_ours(root, graphs, "bulk"),
     )
-    lines = [f"| {place} | `mlflow.onnx.log_model` | {PEER} | {np.median(found['mlflow']):.1f} | |"]
-    for name, told, models in (("public", "MLflow's public API", PUBLIC), ("bulk", "in bulk", BULK)):
-        cells = f"{np.median(found[name]):.2f} | {ratio(found['mlflow'], found[name]):.1f} x"
-        lines.append(f"| {place} | Myriad, {told} | {models:,} | {cells} |")
+    lines = [f"| {place} | `mlflow.onnx.log_model` | {PEER} | {np.median(figures['mlflow']):.1f} | |"]
+    for name, method, models in (("public", "MLflow's public API", PUBLIC), ("bulk", "in bulk", BULK)):
+        cells = f"{np.median(figures[name]):.2f} | {ratio(figures['mlflow'], figures[name]):.1f} x"
+        lines.append(f"| {place} | Myriad, {method} | {models:,} | {cells} |")
     return lines
 
 
 def _entries(graphs: Sequence[bytes], round_: int) -> list[ModelEntry]:
-    """With as many tags as models of a fleet have."""
+    """Make entries with as many tags as the models of a fleet have."""
     return [
         ModelEntry(
             name=f"bench.{round_}.m{number}",
@@ -76,7 +77,7 @@ def _entries(graphs: Sequence[bytes], round_: int) -> list[ModelEntry]:
 
 
 def _ours(root: Path, graphs: Sequence[bytes], mode: str) -> Callable[[], float]:
-    """ms a model, registered in buckets by a registry that is open already."""
+    """Return a run that measures ms per model, registered in buckets by a registry that is already open."""
     registry = Registry(f"sqlite:///{root}/{mode}.db", f"{root}/{mode}", mode)  # type: ignore[arg-type]
     rounds = iter(range(ROUNDS + 1))
 
@@ -94,7 +95,7 @@ def _ours(root: Path, graphs: Sequence[bytes], mode: str) -> Callable[[], float]
 
 
 def _log_model(root: Path, graphs: Sequence[bytes]) -> Callable[[], float]:
-    """ms a model of MLflow's own call."""
+    """Return a run that measures ms per model of MLflow's own call."""
     import mlflow
     import onnx
 

@@ -1,9 +1,9 @@
-"""Scoring 11,973 models, 8 steps each, against a session a model.
+"""Scoring of 11,973 models, 8 steps each, compared with one session per model.
 
-Warm, in one process with one thread; models and features are in memory on all sides. The bare loop makes an ONNX
-Runtime session of each model's bytes and runs it once. Myriad takes the same bytes a bucket at a time: it reads their
-weights, stacks them into one graph, and runs that; or, where the stacks were made before, runs those alone. Models with
-trees cannot be stacked, and are run one by one on both sides.
+Warm, in one process with one thread; models and features are in memory on all sides. The bare loop opens an ONNX
+Runtime session per model and runs it once. Myriad processes the same bytes bucket by bucket: it reads the weights,
+combines them into one batched graph, and runs it; with prepared graphs it only runs them. Models with trees cannot be
+batched, and run one by one on both sides.
 """
 
 import os
@@ -30,7 +30,7 @@ from models.training.forecast import train_forecast
 
 MODELS = 11_973
 TREES = 500
-"""Models with trees that are trained; they are scored again and again up to the same number."""
+"""Models with trees that are trained; they are repeated up to the number of the others."""
 LOADED = 200
 ROUNDS = 3
 _FAMILIES = {
@@ -41,7 +41,7 @@ _FAMILIES = {
 
 @dataclass(frozen=True)
 class _Models:
-    """Graphs and their features [8, k], and the contract that they have in common."""
+    """Graphs with their features [8, k], and their common contract."""
 
     contract: FeatureSpec
     graphs: list[bytes]
@@ -54,35 +54,35 @@ class _Models:
 
 
 def main() -> list[str]:
-    """Lines of the benchmark."""
+    """Return the lines of the benchmark."""
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     classical = _trained(workload(MODELS, _FAMILIES["classical and linear"]))
     trees = _trained(workload(TREES, _FAMILIES["lightgbm"]))
     lines = [
         *describe("python -m benchmarks.score"),
         "",
-        f"{MODELS:,} models; ms a model (ratio to the bare loop, in pairs):",
+        f"{MODELS:,} models; ms per model (ratio to the bare loop, in pairs):",
         "",
-        "| models | session a model | Myriad, stacks made on the way | Myriad, stacks kept |",
+        "| models | session per model | Myriad, graphs batched on the way | Myriad, graphs batched before |",
         "|---|---|---|---|",
     ]
-    loop, line = _against_loop("classical and linear", classical, kept=True)
-    lines += [line, _against_loop("lightgbm", _repeated(trees), kept=False)[1], ""]
+    loop, line = _against_loop("classical and linear", classical, prepared=True)
+    lines += [line, _against_loop("lightgbm", _repeated(trees), prepared=False)[1], ""]
     lines += _with_lake(classical)
     lines += ["", *_against_mlflow(classical, loop)]
     return lines
 
 
 def _trained(work: Workload) -> _Models:
-    """Models of all segments, and the features of the 8 weeks after their last."""
+    """Train all segments, and compute the features of the 8 weeks after their last."""
     graphs: list[bytes] = []
     features: list[Float32Array] = []
     for series in work.buckets:
-        found = [one for one in train_forecast(series, work.fleet, work.contract) if not one.failed]
-        own = series.take([series.segments.index(one.segment) for one in found])
+        trained = [model for model in train_forecast(series, work.fleet, work.contract) if not model.failed]
+        own = series.take([series.segments.index(model.segment) for model in trained])
         future = np.repeat(own.covariates[:, -1:], work.contract.horizon, axis=1)
-        graphs += [one.graph for one in found]
-        features += list(features_at_end(own, [one.parameters for one in found], future, work.contract))
+        graphs += [model.graph for model in trained]
+        features += list(features_at_end(own, [model.parameters for model in trained], future, work.contract))
     return _Models(work.contract, graphs, features)
 
 
@@ -105,19 +105,19 @@ def _ours(models: _Models) -> int:
     return sum(len(run_each(graphs, features, models.contract)) for graphs, features in models.buckets)
 
 
-def _stacked(models: _Models) -> Callable[[], int]:
-    """Runs of stacks that were made before, sessions too."""
-    kept = []
+def _prepared(models: _Models) -> Callable[[], int]:
+    """Batch the graphs and open their sessions; return a function that only runs them."""
+    buckets = []
     for graphs, features in models.buckets:
-        stack = batch_graphs(graphs, models.contract)
-        assert stack is not None
-        assert len(stack.places) == len(graphs)
-        kept.append((_session(stack.graph), features))
+        batched = batch_graphs(graphs, models.contract)
+        assert batched is not None
+        assert len(batched.places) == len(graphs)
+        buckets.append((_session(batched.graph), features))
 
     def run() -> int:
         done = 0
-        for session, features in kept:
-            rows = [len(one) for one in features]
+        for session, features in buckets:
+            rows = [len(values) for values in features]
             inputs = {"features": np.concatenate(features), "segment": np.repeat(np.arange(len(features)), rows)}
             done += len(session.run(None, inputs)[0])
         return done
@@ -125,30 +125,30 @@ def _stacked(models: _Models) -> Callable[[], int]:
     return run
 
 
-def _against_loop(name: str, models: _Models, *, kept: bool) -> tuple[float, str]:
-    """Median seconds of the loop, and the table's line."""
+def _against_loop(name: str, models: _Models, *, prepared: bool) -> tuple[float, str]:
+    """Compare with the bare loop. Returns the loop's median seconds and the line of the table."""
     runs: dict[str, Callable[[], float]] = {
         "loop": lambda: timed(lambda: _loop(models.graphs, models.features)),
         "ours": lambda: timed(lambda: _ours(models)),
     }
-    if kept:
-        run = _stacked(models)
-        runs["kept"] = lambda: timed(run)
+    if prepared:
+        run = _prepared(models)
+        runs["prepared"] = lambda: timed(run)
     _ours(_Models(models.contract, models.graphs[:BUCKET], models.features[:BUCKET]))
-    found = by_turns(ROUNDS, **runs)
-    cells = [f"{np.median(found['loop']) / len(models.graphs) * 1000:.3f}"]
-    for side in ("ours", "kept"):
-        if side in found:
-            times = ratio(found["loop"], found[side])
-            told = f"{times:.0f} x faster" if times > 3 else f"{1 / times:.2f} of the time"
-            cells.append(f"{np.median(found[side]) / len(models.graphs) * 1000:.4f} ({told})")
+    seconds = by_turns(ROUNDS, **runs)
+    cells = [f"{np.median(seconds['loop']) / len(models.graphs) * 1000:.3f}"]
+    for side in ("ours", "prepared"):
+        if side in seconds:
+            times = ratio(seconds["loop"], seconds[side])
+            comparison = f"{times:.0f} x faster" if times > 3 else f"{1 / times:.2f} of the time"
+            cells.append(f"{np.median(seconds[side]) / len(models.graphs) * 1000:.4f} ({comparison})")
         else:
             cells.append("none: trees")
-    return float(np.median(found["loop"])), f"| {name} | {' | '.join(cells)} |"
+    return float(np.median(seconds["loop"])), f"| {name} | {' | '.join(cells)} |"
 
 
 def _with_lake(models: _Models) -> list[str]:
-    """Both sides with the models read from a Delta table in a local folder first, bucket by bucket."""
+    """Compare both sides where each bucket's models are read from a Delta table in a local folder first."""
     with tempfile.TemporaryDirectory() as folder:
         table = Lake(folder).table("bench", CHAMPIONS)
         schema = table.spec.file_schema
@@ -173,17 +173,17 @@ def _with_lake(models: _Models) -> list[str]:
                 lambda: [run_each(read(n), features, models.contract) for n, (_, features) in enumerate(models.buckets)]
             )
 
-        found = by_turns(ROUNDS, loop=loop, ours=ours)
+        seconds = by_turns(ROUNDS, loop=loop, ours=ours)
     per_model = 1000 / len(models.graphs)
     return [
-        f"With the models read from the lake in the same pass: {np.median(found['loop']) * per_model:.3f} ms a model "
-        f"by sessions, {np.median(found['ours']) * per_model:.4f} by stacks, "
-        f"{ratio(found['loop'], found['ours']):.0f} x faster.",
+        f"With the models read from the lake in the same pass: {np.median(seconds['loop']) * per_model:.3f} ms per "
+        f"model by sessions, {np.median(seconds['ours']) * per_model:.4f} by batched graphs, "
+        f"{ratio(seconds['loop'], seconds['ours']):.0f} x faster.",
     ]
 
 
 def _against_mlflow(models: _Models, loop_s: float) -> list[str]:
-    """MLflow's own way: load a champion by its alias, make a session, run it."""
+    """Compare with MLflow's own way: load a champion by its alias, open a session, run it."""
     import mlflow
 
     with tempfile.TemporaryDirectory() as folder:
@@ -192,27 +192,27 @@ def _against_mlflow(models: _Models, loop_s: float) -> list[str]:
         parent = registry.start_training("bench", "bench", {})
         graphs = models.graphs[:LOADED]
         entries = [ModelEntry(f"bench.m{n}", graph, str(n), {}, "") for n, graph in enumerate(graphs)]
-        ((_, made),) = registry.register_buckets(parent, [Batch(0, entries, {})])
-        registry.set_alias("champion", {one.name: one.version for one in made})
+        ((_, versions),) = registry.register_buckets(parent, [Batch(0, entries, {})])
+        registry.set_alias("champion", {entry.name: entry.version for entry in versions})
         mlflow.set_tracking_uri(uri)
 
         def load() -> float:
-            def each() -> None:
+            def load_and_run() -> None:
                 for number, rows in enumerate(models.features[:LOADED]):
                     proto = mlflow.onnx.load_model(f"models:/bench.m{number}@champion")
                     _session(proto.SerializeToString()).run(None, {"features": rows})
 
-            return timed(each) / LOADED
+            return timed(load_and_run) / LOADED
 
         def ours() -> float:
             part = _Models(models.contract, models.graphs[:2048], models.features[:2048])
             return timed(lambda: _ours(part)) / 2048
 
-        found = by_turns(ROUNDS, load=load, ours=ours)
+        seconds = by_turns(ROUNDS, load=load, ours=ours)
     return [
         f"Loading a champion with `mlflow.onnx.load_model`, a session and a run ({LOADED} models): "
-        f"{np.median(found['load']) * 1000:.1f} ms a model. Stacks made on the way are "
-        f"{ratio(found['load'], found['ours']):.0f} x faster, models in memory.",
+        f"{np.median(seconds['load']) * 1000:.1f} ms per model. Graphs batched on the way are "
+        f"{ratio(seconds['load'], seconds['ours']):.0f} x faster, with models in memory.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Timings that can be compared: taken by turns in one run, told as medians and their ratio."""
+"""Comparable timings: taken alternately in one run, reported as medians and ratios."""
 
 import json
 import os
@@ -16,42 +16,42 @@ _ENVIRONMENTS = Path(__file__).parents[1] / "var" / "peers"
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that a call took."""
+    """Measure the seconds that a call takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def by_turns(rounds: int, **runs: Callable[[], float]) -> dict[str, list[float]]:
-    """Figures of each run by name, `rounds` of them, taken one after another so that all meet the same machine."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
+    """Take `rounds` figures of each run, alternating between the runs so that all meet the same machine."""
+    figures: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            found[name].append(run())
-    return found
+            figures[name].append(run())
+    return figures
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
-    """Median of the ratios of pairs."""
-    return statistics.median(one / other for one, other in zip(theirs, ours, strict=True))
+    """Return the median of the ratios of pairs."""
+    return statistics.median(their / our for their, our in zip(theirs, ours, strict=True))
 
 
 def installed(name: str) -> bool:
-    """Whether a peer has its environment below `var/peers`, which `make peers` installs; '' is Myriad's own."""
+    """Return True if a peer has its environment in `var/peers`, as `make peers` installs it; '' is Myriad's own."""
     return _python(name).exists()
 
 
 def versions(name: str, *packages: str) -> str:
-    """Packages of a peer's environment with their versions, such as `ray 2.60.0`."""
+    """List packages of a peer's environment with their versions, such as `ray 2.60.0`."""
     code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
     done = subprocess.run([str(_python(name)), "-c", code, *packages], check=True, capture_output=True, text=True)
-    return ", ".join(f"{each} {number}" for each, number in zip(packages, done.stdout.split(), strict=True))
+    return ", ".join(f"{package} {number}" for package, number in zip(packages, done.stdout.split(), strict=True))
 
 
 def peer(name: str, script: str, *arguments: object) -> str:
-    """Last line that a script of `benchmarks/peers` prints in the peer's environment.
+    """Run a script of `benchmarks/peers` in the peer's environment and return the last line that it prints.
 
-    Raises RuntimeError with what the script said if it fails.
+    Raises RuntimeError with the script's error output if it fails.
     """
     python = _python(name)
     command = [str(python), str(PEERS / script), *map(str, arguments)]
@@ -64,7 +64,7 @@ def peer(name: str, script: str, *arguments: object) -> str:
 
 
 def peer_seconds(name: str, script: str, *arguments: object) -> float:
-    """Median seconds that a peer's script tells as JSON."""
+    """Return the median of the seconds that a peer's script prints as JSON."""
     return float(statistics.median(json.loads(peer(name, script, *arguments))["seconds"]))
 
 

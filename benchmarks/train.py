@@ -1,12 +1,12 @@
-"""Training a model a segment: ridge against joblib, Ray and Spark, and smoothing against statsforecast.
+"""Training of one model per segment: ridge compared with joblib, Ray and Spark, smoothing with statsforecast.
 
-Ridge: three rolling folds and a refit. Myriad's side is the whole of `train_forecast` (features, choice of a penalty in
-every fold, direct forecasts of 8 steps, conformal interval, ONNX graph, parity check), bucket by bucket in two
-processes. The peers fit scikit-learn's pipeline of a scaler and a ridge to rows whose features were made beforehand,
-four times a segment in two processes, without ONNX. Start-up of processes and clusters is left out on all sides.
+Ridge: three rolling folds and a refit. Myriad runs all of `train_forecast` (features, choice of a penalty in every
+fold, direct forecasts of 8 steps, conformal interval, ONNX graph, parity check), bucket by bucket in two processes. The
+peers fit scikit-learn's pipeline of a scaler and a ridge to rows with precomputed features, four times per segment in
+two processes, without ONNX. Start-up of processes and clusters is excluded on all sides.
 
-Smoothing: the 1,428 monthly series of the M3 competition, fit and forecast of 18 months, one process and one thread
-each; the error is that of the published test part.
+Smoothing: fit and forecast of 18 months for the 1,428 monthly series of the M3 competition, with one process and one
+thread on each side; the error is that on the published test part.
 """
 
 import os
@@ -41,16 +41,16 @@ PAIRS = {
     "holt_damped": "AutoETS(A, Ad, N)",
     "ets": "AutoETS(A, Ad, A)",
 }
-"""Candidate -> the peer's model that is closest to it. Myriad's ses and holt_damped see the season too."""
+"""Candidate -> the closest model of the peer. Myriad's ses and holt_damped also model the season."""
 BATCH = 512
-"""Series at a time: a bucket of 128 in four windows, as a training has them."""
+"""Series per call: a bucket of 128 at four cutoffs, as in a training."""
 
 _work: Workload | None = None
 
 
 def main() -> list[str]:
-    """Lines of the benchmark."""
-    # Before any process is started: each is to have one thread.
+    """Return the lines of the benchmark."""
+    # Before any process starts, so that every process has one thread.
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return [*describe("python -m benchmarks.train"), "", *_ridge(), "", *_smoothing()]
 
@@ -66,7 +66,7 @@ def _begin(segments: int) -> None:
 def _bucket(number: int) -> int:
     assert _work is not None
     trained = train_forecast(_work.buckets[number], _work.fleet, _work.contract)
-    return sum(not one.failed for one in trained)
+    return sum(not model.failed for model in trained)
 
 
 def _ridge() -> list[str]:
@@ -81,33 +81,33 @@ def _ridge() -> list[str]:
                 return timed(lambda: list(pool.map(_bucket, buckets)))
 
             peers = _peers(path)
-            found = by_turns(ROUNDS, ours=ours, **{label: run for label, run in peers.items() if run})
+            seconds = by_turns(ROUNDS, ours=ours, **{label: run for label, run in peers.items() if run})
     lines = [
         f"Ridge, {SEGMENTS:,} segments of 122 weeks, {done:,} models:",
         "",
-        "| | ms a model, two processes | Myriad is faster by |",
+        "| | ms per model, two processes | Myriad is faster by |",
         "|---|---|---|",
     ]
     per_model = 1000 / SEGMENTS
-    lines.append(f"| Myriad, with ONNX and parity check | {np.median(found['ours']) * per_model:.2f} | |")
+    lines.append(f"| Myriad, with ONNX and parity check | {np.median(seconds['ours']) * per_model:.2f} | |")
     for label in peers:
-        if label in found:
-            told = f"{np.median(found[label]) * per_model:.1f} | {ratio(found[label], found['ours']):.0f} x"
+        if label in seconds:
+            cells = f"{np.median(seconds[label]) * per_model:.1f} | {ratio(seconds[label], seconds['ours']):.0f} x"
         else:
-            told = "not installed: `make peers` |"
-        lines.append(f"| {label} | {told} |")
+            cells = "not installed: `make peers` |"
+        lines.append(f"| {label} | {cells} |")
     return lines
 
 
 def _peers(path: Path) -> dict[str, Callable[[], float] | None]:
-    """Seconds of each peer for the rows at `path`, by what it is; None of one that is not installed."""
-    found: dict[str, Callable[[], float] | None] = {}
+    """Return runs of the peers on the rows at `path`, by name and versions; None for a peer that is not installed."""
+    runs: dict[str, Callable[[], float] | None] = {}
     for name, packages in {"": ("joblib", "scikit-learn"), "ray": ("ray",), "spark": ("pyspark",)}.items():
         if installed(name):
-            found[versions(name, *packages)] = partial(peer_seconds, name, f"run_{name or 'joblib'}.py", path, 1)
+            runs[versions(name, *packages)] = partial(peer_seconds, name, f"run_{name or 'joblib'}.py", path, 1)
         else:
-            found[name] = None
-    return found
+            runs[name] = None
+    return runs
 
 
 # --- smoothing
@@ -121,7 +121,7 @@ def _smoothing() -> list[str]:
     ours: list[dict[str, tuple[float, FloatArray]]] = []
     theirs: list[dict[str, FloatArray]] = []
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "series.npz", Path(folder) / "found.npz"
+        source, target = Path(folder) / "series.npz", Path(folder) / "results.npz"
         np.savez(source, values=values)
         for _ in range(ROUNDS):
             ours.append({name: _fit(name, panel) for name in PAIRS})
@@ -131,25 +131,25 @@ def _smoothing() -> list[str]:
     lines = [
         f"Smoothing, {len(values):,} series, {HORIZON} months{_against()}:",
         "",
-        "| candidate | ms a series | sMAPE | statsforecast | ms a series | sMAPE | Myriad is faster by |",
+        "| candidate | ms per series | sMAPE | statsforecast | ms per series | sMAPE | Myriad is faster by |",
         "|---|---|---|---|---|---|---|",
     ]
     per_series = 1000 / len(values)
     for name, other in PAIRS.items():
-        seconds = [found[name][0] for found in ours]
+        seconds = [fits[name][0] for fits in ours]
         error = _smape(actual, ours[0][name][1])
-        mine = f"| {name} | {np.median(seconds) * per_series:.2f} | {error:.2f} | {other} |"
+        cells = f"| {name} | {np.median(seconds) * per_series:.2f} | {error:.2f} | {other} |"
         if not theirs:
-            lines.append(f"{mine} not installed: `make peers` | | |")
+            lines.append(f"{cells} not installed: `make peers` | | |")
             continue
-        slower = [float(found[f"{name} seconds"][0]) for found in theirs]
+        peer_s = [float(results[f"{name} seconds"][0]) for results in theirs]
         error = _smape(actual, theirs[0][f"{name} forecasts"])
-        lines.append(f"{mine} {np.median(slower) * per_series:.2f} | {error:.2f} | {ratio(slower, seconds):.1f} x |")
+        lines.append(f"{cells} {np.median(peer_s) * per_series:.2f} | {error:.2f} | {ratio(peer_s, seconds):.1f} x |")
     if theirs:
-        plain = float(np.median([found["plain seconds"][0] for found in theirs])) * per_series
+        plain = float(np.median([results["plain seconds"][0] for results in theirs])) * per_series
         lines += [
             "",
-            f"statsforecast's simple exponential smoothing, without a season, takes {plain:.3f} ms a series; "
+            f"statsforecast's simple exponential smoothing, without a season, takes {plain:.3f} ms per series; "
             f"its sMAPE is {_smape(actual, theirs[0]['plain forecasts']):.2f}.",
         ]
     return lines
@@ -160,13 +160,13 @@ def _against() -> str:
 
 
 def _fit(name: str, panel: Panel) -> tuple[float, FloatArray]:
-    """Seconds and forecasts [n, H] of one candidate."""
-    began, found = time.perf_counter(), []
+    """Fit one candidate. Returns seconds and forecasts [n, H]."""
+    began, forecasts = time.perf_counter(), []
     for start in range(0, len(panel.lengths), BATCH):
         part = panel.take(np.arange(start, min(start + BATCH, len(panel.lengths))))
         method = smoothing_method(name)
-        found.append(forecast(method, part, method.fit(part, HORIZON), HORIZON))
-    return time.perf_counter() - began, np.maximum(np.concatenate(found), 0.0)
+        forecasts.append(forecast(method, part, method.fit(part, HORIZON), HORIZON))
+    return time.perf_counter() - began, np.maximum(np.concatenate(forecasts), 0.0)
 
 
 def _smape(actual: FloatArray, predicted: FloatArray) -> float:
@@ -174,7 +174,7 @@ def _smape(actual: FloatArray, predicted: FloatArray) -> float:
 
 
 def _m3() -> tuple[FloatArray, FloatArray]:
-    """Training values [n, T], right-aligned, and the 18 months after them [n, 18]."""
+    """Read the training values [n, T], right-aligned, and the 18 months after them [n, 18]."""
     folder = ROOT / "var" / "raw"
     write_sample("m3", folder)
     parts = {}

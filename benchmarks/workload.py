@@ -1,4 +1,4 @@
-"""What benchmarks work on: simulated weekly sales of many segments, as arrays and as rows for peers."""
+"""Workload of the benchmarks: simulated weekly sales of many segments, as arrays and as rows for peers."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from models.features.series import Series, build_series
 __all__ = ["BUCKET", "Workload", "peer_rows", "workload"]
 
 BUCKET = 128
-"""Segments of a bucket, as `myriad` partitions a fleet of this kind."""
+"""Segments per bucket, as `myriad` partitions a fleet of this kind."""
 
 _FLEET = {
     "name": "simulated",
@@ -30,7 +30,7 @@ _FLEET = {
 
 @dataclass(frozen=True)
 class Workload:
-    """Segments of 122 weeks, all of one length."""
+    """Segments of 122 weeks each."""
 
     fleet: Fleet
     contract: FeatureSpec
@@ -38,13 +38,13 @@ class Workload:
 
     @property
     def buckets(self) -> list[Series]:
-        """The series, a bucket at a time."""
-        every = range(len(self.series.segments))
-        return [self.series.take(every[start : start + BUCKET]) for start in range(0, len(every), BUCKET)]
+        """The series, divided into buckets."""
+        indices = range(len(self.series.segments))
+        return [self.series.take(indices[start : start + BUCKET]) for start in range(0, len(indices), BUCKET)]
 
 
 def workload(segments: int, candidates: list[str]) -> Workload:
-    """A fleet of `segments` segments, as it is after partitioning."""
+    """Simulate a fleet of `segments` segments in the form that it has after partitioning."""
     fleet = parse_fleet({**_FLEET, "candidates": candidates}, "benchmarks/workload.py")
     contract = feature_spec_of(fleet, {})
     chunks = [chunk.sales for chunk in simulate(_spec(segments))]
@@ -79,7 +79,7 @@ def _joined(parts: list[Series]) -> Series:
 
 
 def peer_rows(segments: int) -> pd.DataFrame:
-    """Rows that a peer trains on: a week each, with 12 features made beforehand; sorted by segment and week."""
+    """Simulate the rows that a peer trains on: one per week, with 12 precomputed features, by segment and week."""
     frames = [chunk.sales.to_pandas() for chunk in simulate(_spec(segments))]
     frame = pd.concat(frames, ignore_index=True)
     frame.insert(0, "segment", frame.store.astype(str) + "/" + frame.brand.astype(str))

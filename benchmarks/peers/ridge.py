@@ -1,6 +1,6 @@
-"""What a peer does for one segment: ridge on rows made beforehand, three rolling folds and a refit. No ONNX.
+"""A peer's work per segment: ridge on precomputed rows, three rolling folds and a refit, without ONNX.
 
-Runs in the peers' own environments, which have no Myriad: it is handed to joblib, Ray and Spark as it is.
+joblib, Ray and Spark call it unchanged in the peers' own environments, which do not contain Myriad.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ NOT_FEATURES = ("segment", "week", "units")
 
 
 def fit_segment(frame: pd.DataFrame) -> pd.DataFrame:
-    """Backtest error of a segment, and its forecast error on the rows after the refit. frame : its rows by week."""
+    """Return a segment's mean backtest error (WAPE) over three folds, then refit. frame : its rows by week."""
     names = [name for name in frame.columns if name not in NOT_FEATURES]
     x, y = frame[names].to_numpy(), np.log1p(frame["units"].to_numpy())
     errors = []

@@ -1,4 +1,4 @@
-"""joblib over segments: seconds of each repetition, as JSON. python run_joblib.py ROWS.parquet REPETITIONS"""
+"""Measure joblib over segments: seconds per repetition, as JSON. python run_joblib.py ROWS.parquet REPETITIONS"""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Ray over segments: seconds of each repetition, as JSON. python run_ray.py ROWS.parquet REPETITIONS"""
+"""Measure Ray over segments: seconds per repetition, as JSON. python run_ray.py ROWS.parquet REPETITIONS"""
 
 import json
 import os

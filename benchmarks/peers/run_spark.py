@@ -1,4 +1,4 @@
-"""Spark's applyInPandas over segments: seconds of each repetition, as JSON.
+"""Measure Spark's applyInPandas over segments: seconds per repetition, as JSON.
 
 python run_spark.py ROWS.parquet REPETITIONS
 """

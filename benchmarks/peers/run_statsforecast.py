@@ -1,7 +1,7 @@
-"""statsforecast's models, series by series in one process: seconds and forecasts.
+"""Measure statsforecast's models, series by series in one process: seconds and forecasts.
 
 python run_statsforecast.py SERIES.npz OUT.npz HORIZON REPETITIONS: `values` [n, T], NaN before a series' start. OUT
-gets seconds [repetitions] and forecasts [n, H] of every model; standard output tells the version.
+gets seconds [repetitions] and forecasts [n, H] of every model; the script prints the version.
 """
 
 import sys
@@ -26,17 +26,17 @@ def main(source: str, target: str, horizon: int, repetitions: int) -> None:
     warnings.simplefilter("ignore")
     values = np.load(source)["values"]
     series = [row[~np.isnan(row)] for row in values]
-    found: dict[str, np.ndarray] = {}
+    results: dict[str, np.ndarray] = {}
     for name, model in MODELS.items():
-        for one in series[:3]:  # Compiles what is compiled at first use.
-            model.forecast(one, h=horizon)
+        for values_of_one in series[:3]:  # Numba compiles at the first use.
+            model.forecast(values_of_one, h=horizon)
         seconds = []
         for _ in range(repetitions):
             began = time.perf_counter()
-            forecasts = [model.forecast(one, h=horizon)["mean"] for one in series]
+            forecasts = [model.forecast(observed, h=horizon)["mean"] for observed in series]
             seconds.append(time.perf_counter() - began)
-        found[f"{name} seconds"], found[f"{name} forecasts"] = np.array(seconds), np.stack(forecasts)
-    np.savez(target, **found)
+        results[f"{name} seconds"], results[f"{name} forecasts"] = np.array(seconds), np.stack(forecasts)
+    np.savez(target, **results)
     print(statsforecast.__version__)
 
 

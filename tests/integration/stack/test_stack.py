@@ -232,7 +232,7 @@ def test_a_run_with_a_fault_leaves_what_an_undisturbed_one_leaves(faults, seed):
     if not faults.times:
         assert faults.undisturbed().wrong == []
     verdict = faults.seeded(seed)
-    assert verdict.wrong == [], verdict.told
+    assert verdict.wrong == [], verdict.summary
     assert verdict.snapshots > 0
 
 
