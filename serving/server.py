@@ -25,6 +25,8 @@ __all__ = ["ServerOptions", "build_server", "listen", "raise_file_limit", "run_s
 _RESERVED_FILES = 256
 """For the database, the lake and the log, beside connections."""
 _MAX_HEAD_BYTES = 32 << 10
+_READ_BYTES = 64 << 10
+"""At a time; asyncio's 256 KiB, for each of 2,000 connections, would be much."""
 _LINGER_S, _LINGER_BYTES = 1.0, 1 << 20
 _NOISE = ("Invalid HTTP request received", "Unsupported upgrade request", "No supported WebSocket library")
 
@@ -47,6 +49,7 @@ class GuardedProtocol(H11Protocol):
         super().__init__(**parts)
         self._table, self._entry = table, None
         self._lingered: int | None = None
+        self._gone = asyncio.Event()
         self.app_state = {**self.app_state, "connection": self}
 
     _entry: Entry | None
@@ -60,12 +63,21 @@ class GuardedProtocol(H11Protocol):
         if self._entry is not None:
             self._entry.trust(address)
 
-    def is_gone(self) -> bool:
-        """Tell if the other side has ended the connection, or we have."""
-        return self.transport.is_closing()
+    async def is_gone_within(self, seconds: float) -> bool:
+        """Wait so long, or until the connection has ended."""
+        try:
+            await asyncio.wait_for(self._gone.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone.set()
+        super().connection_lost(exc)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_LingeringTransport(transport, self))  # type: ignore[arg-type]
+        transport.max_size = _READ_BYTES  # type: ignore[attr-defined]
         connection = transport.get_extra_info("socket")
         self._entry = self._table.find(connection.fileno()) if connection is not None else None
         if self._entry is not None:
@@ -79,6 +91,8 @@ class GuardedProtocol(H11Protocol):
             return
         super().data_received(data)
         self._note_phase()
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self.flow.pause_reading()  # Until the app asks for the body: it may refuse the request without.
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

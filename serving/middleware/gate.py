@@ -1,6 +1,5 @@
 """The gate: ASGI middleware that authenticates a request by its headers before a byte of its body is read."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -37,7 +36,7 @@ class Connection(Protocol):
 
     def trust(self, address: str) -> None: ...
 
-    def is_gone(self) -> bool: ...
+    async def is_gone_within(self, seconds: float) -> bool: ...
 
 
 class Gate:
@@ -136,8 +135,7 @@ class Gate:
         wait = self._unknown.reserve(address, time.monotonic(), longest)
         if wait == 0.0:
             return
-        await asyncio.sleep(longest if wait is None else wait)
-        if connection.is_gone():
+        if await connection.is_gone_within(longest if wait is None else wait):
             raise DisconnectedError
         if wait is None:  # Not at once: that would be an invitation to ask again.
             headers = {"Retry-After": "10", "Connection": "close"}

@@ -1,5 +1,6 @@
 """The server ends connections that dawdle, believes proxies alone, and lets refused clients read their answer."""
 
+import asyncio
 import http.client
 import logging
 import resource
@@ -77,6 +78,25 @@ def test_an_answer_that_nobody_reads_is_given_up(caplog):
         while "with an answer unread for 0.5 s" not in caplog.text and time.monotonic() < end:
             time.sleep(0.1)
     assert "1 with an answer unread for 0.5 s" in caplog.text
+
+
+def test_a_body_is_not_read_before_the_app_asks_for_it():
+    begun = threading.Event()
+
+    async def waiting(scope, receive, send):
+        if scope["type"] == "http":
+            begun.set()
+            await asyncio.sleep(1)
+            await echo(scope, receive, send)
+
+    with served(waiting) as url, connect(url) as connection:
+        connection.sendall(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n")
+        assert begun.wait(5)
+        connection.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            connection.sendall(b"x" * 50_000_000)
+    with served(waiting) as url:
+        assert httpx.put(url, content=b"x" * 5_000_000, timeout=20).text == "127.0.0.1"
 
 
 def test_a_flood_of_connections_does_not_keep_a_client_out(caplog):
