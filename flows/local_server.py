@@ -1,4 +1,4 @@
-"""Brings the local server up: a Prefect server, the fleets' deployments, and a worker that runs them."""
+"""Bring the local server up: a Prefect server, the fleets' deployments, and a worker that runs them."""
 
 import os
 import time
@@ -21,7 +21,7 @@ _WATCH_S = 0.5
 
 
 def find_fleets(settings: Settings, references: Sequence[str], tell: Callable[[str], None]) -> dict[str, str]:
-    """Name and reference of each fleet; without references, of all in `fleets/`, where unusable ones are told.
+    """Return name and reference of each fleet; without references, of all in `fleets/` that are usable.
 
     Raises FleetError for a named fleet that is not usable, and for two fleets of one name.
     """
@@ -42,7 +42,7 @@ def find_fleets(settings: Settings, references: Sequence[str], tell: Callable[[s
 
 
 def _reference(file: str, home: Path) -> str:
-    """How a run finds the file: by name below `fleets/`, else by its path, relative to the home where it can be."""
+    """Reference by which a run finds the file: its name below `fleets/`, else its path, relative to the home if possible."""
     path = home / file
     if not path.suffix:
         return file
@@ -53,7 +53,7 @@ def _reference(file: str, home: Path) -> str:
 
 
 def deploy_fleets(api_url: str, fleets: Mapping[str, str]) -> list[str]:
-    """Deploys every flow for each fleet; returns the deployments as `prefect deployment run` takes them."""
+    """Deploy every flow for each fleet; return the deployments as `prefect deployment run` takes them."""
     from adapters.orchestration.deployments import Orchestrator
 
     planned, orchestrator = _planned(fleets), Orchestrator(api_url)
@@ -63,7 +63,7 @@ def deploy_fleets(api_url: str, fleets: Mapping[str, str]) -> list[str]:
 
 
 def _planned(fleets: Mapping[str, str]) -> "list[Deployment]":
-    """Imported here: all flows are heavy, and `up` imports them while the server starts."""
+    """Import all flows here, since they are heavy and `up` imports them while the server starts."""
     from flows.deployments import deployments_of
 
     return [deployment for name, reference in fleets.items() for deployment in deployments_of(name, reference)]
@@ -76,7 +76,7 @@ def bring_up(
     references: Sequence[str],
     tell: Callable[[str], None],
 ) -> LocalServer:
-    """Starts what is missing of the server, deploys the fleets, and waits until all of it works.
+    """Start what is missing of the server, deploy the fleets, and wait until all of it works.
 
     references : fleets to deploy; without any, those in `fleets/`, unless all runs already.
     A server that was started here is stopped again when any of that fails.
@@ -137,7 +137,7 @@ def _completed(
 
 
 def watch(manager: LocalServerManager, server: LocalServer) -> None:
-    """Until the server or the worker ends, which raises OrchestratorError."""
+    """Wait until the server or the worker ends, which raises OrchestratorError."""
     while all(server.child(child.role) for child in server.children):
         time.sleep(_WATCH_S)
     gone = next(child.role for child in server.children if not child.process())

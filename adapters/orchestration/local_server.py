@@ -1,4 +1,4 @@
-"""The local stack: a Prefect server and a worker as processes of this machine, which outlive the command."""
+"""The local server: Prefect's server and a worker as processes of this machine, which outlive the command."""
 
 import fcntl
 import json
@@ -48,14 +48,14 @@ _LOG_LINES = 15
 
 @dataclass(frozen=True)
 class Child:
-    """A process of the stack."""
+    """A process of the local server."""
 
     role: Role
     pid: int
     started: float
 
     def process(self) -> psutil.Process | None:
-        """The process, unless it has ended."""
+        """Return the process, or None if it has ended."""
         return Known(self.pid, self.started).process()
 
     @property
@@ -65,7 +65,7 @@ class Child:
 
 @dataclass(frozen=True)
 class LocalServer:
-    """What runs, and where it listens."""
+    """Port and processes of a local server."""
 
     port: int
     children: tuple[Child, ...] = ()
@@ -80,16 +80,16 @@ class LocalServer:
 
     @property
     def complete(self) -> bool:
-        """Whether server and worker are alive."""
+        """Return True if server and worker are alive."""
         return all(self.child(role) for role in ROLES)
 
     def child(self, role: Role) -> Child | None:
-        """The living process of this role."""
+        """Return the running process of this role, if there is one."""
         return next((child for child in self.children if child.role == role and child.process()), None)
 
 
 def healthy(api_url: str, limit_s: float = 2.0) -> bool:
-    """Whether a Prefect server answers there."""
+    """Return True if a Prefect server answers at the URL."""
     try:
         return httpx.get(f"{api_url}/health", timeout=limit_s).is_success
     except (httpx.HTTPError, httpx.InvalidURL):
@@ -97,7 +97,7 @@ def healthy(api_url: str, limit_s: float = 2.0) -> bool:
 
 
 def running_server(settings: Settings) -> str | None:
-    """Url of a Prefect server that answers: the environment's, or the local one; None without either.
+    """Return the URL of a Prefect server that answers: the environment's, or the local one; None without either.
 
     The password of the local one goes to the environment, where Prefect's clients read it. Raises SettingsError if the
     environment names a server that cannot be used.
@@ -117,7 +117,7 @@ def running_server(settings: Settings) -> str | None:
 
 
 def join_server(settings: Settings) -> None:
-    """Runs of this process show up in the UI of a running server, where there is one."""
+    """Have the runs of this process show up in the UI of a running server, if there is one."""
     url = running_server(settings)
     if url is None:
         return
@@ -135,24 +135,24 @@ def prepare_server(settings: Settings) -> None:
         isolate_server(settings)
 
 
-def describe_server(stack: LocalServer, logs: Mapping[Role, Path]) -> Iterator[str]:
-    """What a person needs of a running stack: links, processes, logs, and how to use and stop it."""
-    yield f"Prefect      {stack.ui_url}"
-    yield f"deployments  {stack.ui_url}/deployments"
-    for child in stack.children:
+def describe_server(server: LocalServer, logs: Mapping[Role, Path]) -> Iterator[str]:
+    """Describe a running server for people: links, processes, logs, and how to use and stop it."""
+    yield f"Prefect      {server.ui_url}"
+    yield f"deployments  {server.ui_url}/deployments"
+    for child in server.children:
         since = f"{child.began.astimezone():%Y-%m-%d %H:%M}"
         yield f"{child.role:<12} pid {child.pid} since {since}, log {logs[child.role]}"
     yield f"sign in      with the text of {AUTH_FILE}, or of PREFECT_API_AUTH_STRING if you have set it"
-    yield f"use          export PREFECT_API_URL={stack.api_url}"
+    yield f"use          export PREFECT_API_URL={server.api_url}"
     yield f'             export PREFECT_API_AUTH_STRING="$(cat {AUTH_FILE})"'
     yield "stop         myriad down"
 
 
 class LocalServerManager:
-    """Starts, finds and stops the one stack of a home."""
+    """Start, find and stop the one local server of a home."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
-        """environment : what the processes start from; defaults are filled in."""
+        """environment : variables that the processes start from; defaults are filled in."""
         self._settings = settings
         self._environment = environment
         self._folder = settings.path("var/run")
@@ -165,12 +165,12 @@ class LocalServerManager:
 
     @property
     def logs(self) -> dict[Role, Path]:
-        """Where the processes write what they say."""
+        """Log files of the processes."""
         return {role: self._folder / f"{role}.log" for role in ROLES}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Only one command at a time starts or stops the stack; another one waits."""
+        """Hold the lock under which one command at a time starts or stops the server; others wait."""
         for folder in (self._folder, self._settings.path("var/prefect")):
             private_folder(folder)
         with (self._folder / "stack.lock").open("w") as lock:
@@ -178,19 +178,19 @@ class LocalServerManager:
             yield
 
     def running(self) -> LocalServer | None:
-        """The stack on record with the processes that are still alive; None where there are none."""
+        """Return the server on record with the processes that are still alive; None if there are none."""
         try:
             content = json.loads(self._record.read_text(encoding="utf-8"))
             children = tuple(Child(**child) for child in content["children"])
-            stack = LocalServer(content["port"], tuple(child for child in children if child.process()))
+            server = LocalServer(content["port"], tuple(child for child in children if child.process()))
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return stack if stack.children else None
+        return server if server.children else None
 
-    def start(self, stack: LocalServer, role: Role) -> LocalServer:
-        """The stack with one process more, in a session of its own, on record from its first moment."""
+    def start(self, server: LocalServer, role: Role) -> LocalServer:
+        """Start one more process, in a session of its own and on record from its first moment."""
         if role == "server":
-            _check_port(stack.port)
+            _check_port(server.port)
         log = self.logs[role]
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
@@ -198,7 +198,7 @@ class LocalServerManager:
             started = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", *_ARGUMENTS[role]],
                 cwd=self._settings.home,
-                env=server_environment(self._settings, stack.port, self._environment, self.auth_string),
+                env=server_environment(self._settings, server.port, self._environment, self.auth_string),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -206,17 +206,17 @@ class LocalServerManager:
                 # Ignored where we run in the background, and then a worker could not be stopped gently.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
-        started.returncode = 0  # It outlives us: Popen need not warn that nobody waits for it.
+        started.returncode = 0  # It outlives us, so Popen must not warn that nobody waits for it.
         child = Child(role, started.pid, Known.of(started.pid).started)
-        stack = LocalServer(stack.port, (*stack.children, child))
-        self._write(stack)
-        return stack
+        server = LocalServer(server.port, (*server.children, child))
+        self._write(server)
+        return server
 
-    def await_ready(self, stack: LocalServer, role: Role, ready: Callable[[], bool]) -> None:
-        """Until it is ready; raises OrchestratorError with the end of its log as soon as it has ended."""
+    def await_ready(self, server: LocalServer, role: Role, ready: Callable[[], bool]) -> None:
+        """Wait until the process is ready. Raises OrchestratorError with the end of its log once it has ended."""
         end = time.monotonic() + _START_LIMIT_S
         while not ready():
-            if stack.child(role) is None:
+            if server.child(role) is None:
                 raise OrchestratorError(f"the Prefect {role} ended while it started; {self._last_words(role)}")
             if time.monotonic() > end:
                 limit = f"did not get ready within {_START_LIMIT_S:.0f} s"
@@ -224,9 +224,9 @@ class LocalServerManager:
             time.sleep(_POLL_S)
 
     def stop(self, grace_s: float = _STOP_GRACE_S) -> tuple[Child, ...]:
-        """End the worker, then the server, with all that they started; returns what was stopped."""
-        stack = self.running()
-        stopped = sorted(stack.children, key=lambda child: child.role == "server") if stack else []
+        """End the worker, then the server, with all that they started; return the stopped processes."""
+        server = self.running()
+        stopped = sorted(server.children, key=lambda child: child.role == "server") if server else []
         for child in stopped:
             process = child.process()
             if process is not None:
@@ -234,9 +234,9 @@ class LocalServerManager:
         self._record.unlink(missing_ok=True)
         return tuple(stopped)
 
-    def _write(self, stack: LocalServer) -> None:
+    def _write(self, server: LocalServer) -> None:
         draft = self._record.with_suffix(".new")
-        draft.write_text(json.dumps(asdict(stack), indent=2), encoding="utf-8")
+        draft.write_text(json.dumps(asdict(server), indent=2), encoding="utf-8")
         draft.replace(self._record)
 
     def _last_words(self, role: Role) -> str:
@@ -268,7 +268,7 @@ def _check_port(port: int) -> None:
 
 
 def _owner(port: int) -> str:
-    """Who listens there, as far as this user may know."""
+    """Name the process that listens at a port, as far as this user may know."""
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
