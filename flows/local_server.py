@@ -42,7 +42,7 @@ def find_fleets(settings: Settings, references: Sequence[str], tell: Callable[[s
 
 
 def _reference(file: str, home: Path) -> str:
-    """Reference by which a run finds the file: its name below `fleets/`, else its path, relative to the home if possible."""
+    """Reference by which a run finds the file: its name below `fleets/`, else its path, below the home if possible."""
     path = home / file
     if not path.suffix:
         return file

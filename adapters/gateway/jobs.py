@@ -64,11 +64,11 @@ class JobRepository:
     def find(self, endpoint: str, client: str, idempotency_key: str) -> JobRecord | None:
         """Return a client's job at an endpoint by its idempotency key."""
         c = JOBS.c
-        return self._one(c.endpoint == endpoint, c.client == client, c.idempotency_key == idempotency_key)
+        return self._first(c.endpoint == endpoint, c.client == client, c.idempotency_key == idempotency_key)
 
     def get(self, job_id: str) -> JobRecord | None:
         """Return a job by its id."""
-        return self._one(JOBS.c.id == job_id)
+        return self._first(JOBS.c.id == job_id)
 
     def unfinished(self) -> list[JobRecord]:
         """Return the jobs that are not final, oldest first; a job whose record cannot be read ends as failed."""
@@ -112,7 +112,7 @@ class JobRepository:
                 self._deliveries.announce_job(connection, changed)
         return changed if count else None
 
-    def _one(self, *where: sa.ColumnElement[bool]) -> JobRecord | None:
+    def _first(self, *where: sa.ColumnElement[bool]) -> JobRecord | None:
         with self._database.begin() as connection:
             row = connection.execute(sa.select(JOBS).where(*where)).mappings().first()
         try:
@@ -129,9 +129,9 @@ def _check_quotas(connection: sa.Connection, client: str, quotas: Quotas) -> Non
             f"client {client} has {queued - 1:,} jobs that have not ended, and {quotas.queued_jobs:,} are allowed "
             "(MYRIAD_GATEWAY_QUEUED_JOBS); wait for one, or cancel one"
         )
-    kept = connection.execute(mine).scalar() or 0
-    if kept > quotas.kept_jobs:
+    recorded = connection.execute(mine).scalar() or 0
+    if recorded > quotas.kept_jobs:
         raise QuotaError(
-            f"client {client} has {kept - 1:,} jobs on record, and {quotas.kept_jobs:,} are allowed "
+            f"client {client} has {recorded - 1:,} jobs on record, and {quotas.kept_jobs:,} are allowed "
             "(MYRIAD_GATEWAY_KEPT_JOBS); older ones are deleted after MYRIAD_GATEWAY_RETENTION_DAYS"
         )

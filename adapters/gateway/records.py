@@ -109,8 +109,8 @@ class Page:
 
 
 def job_facts(job: JobRecord) -> dict[str, Any]:
-    """What others are told of a job's end; the rest is behind its address."""
-    account = parse_job_result(job.account) if job.account else None
+    """Facts of a job's end that subscribers receive; the rest is behind its address."""
+    result = parse_job_result(job.account) if job.account else None
     return {
         "id": job.id,
         "endpoint": job.endpoint,
@@ -118,8 +118,8 @@ def job_facts(job: JobRecord) -> dict[str, Any]:
         "fleet": job.fleet,
         "state": job.state,
         "reason": job.reason,
-        "release": account.release if account else None,
-        "predictions": account.rows if account else None,
+        "release": result.release if result else None,
+        "predictions": result.rows if result else None,
         "job": f"/v1/batch/{job.endpoint}/jobs/{job.id}",
     }
 

@@ -117,5 +117,5 @@ def _source_rows(rows: SegmentRows, prediction: PredictionView, made_by: Champio
 
 
 def _covers(group: str, segment: str) -> bool:
-    """Whether a fallback group contains a segment."""
+    """Return True if a fallback group contains a segment."""
     return group == GLOBAL_KEY or parse_segment(group).items() <= parse_segment(segment).items()

@@ -103,7 +103,7 @@ def local_path(uri: str) -> Path | None:
 
 
 def _is_complete(path: Path, content: bytes) -> bool:
-    """Whether the file has this content: it may be incomplete, or changed since it was written."""
+    """Return True if the file has this content: it may be incomplete, or changed since it was written."""
     try:
         return path.read_bytes() == content
     except FileNotFoundError:

@@ -178,7 +178,7 @@ def _common_columns(source: Source, files: Sequence[RawFile]) -> list[str]:
 
 
 def _is_useful(head: pa.Table, name: str) -> bool:
-    """Whether a column can be of use: it is neither nested nor holds long texts."""
+    """Return True for a column that can be of use: neither nested nor with long texts."""
     if name not in head.column_names:
         return False
     kind = head.schema.field(name).type

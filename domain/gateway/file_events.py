@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 from domain.errors import RequestError
 from domain.gateway.kept_text import abridged, text_problem
 
-__all__ = ["FileEvent", "check_event", "file_events", "wanted"]
+__all__ = ["FileEvent", "check_event", "file_events", "is_input"]
 
 _TEMPORARY = ("*.tmp", "*.part", "*.partial", "*.crdownload", "*.filepart", "*~", "*._COPYING_", "*.inprogress")
 _MOST_DEPTH = 3
@@ -141,7 +141,7 @@ def _cloud_event(document: Mapping[str, Any], depth: int) -> list[FileEvent]:
     )
 
 
-def wanted(uri: str, include: Sequence[str]) -> bool:
+def is_input(uri: str, include: Sequence[str]) -> bool:
     """Return True for a file to score: neither hidden nor in progress, and with a name that matches a pattern."""
     *folders, name = uri.split("/")
     if name.startswith((".", "_")) or any(folder.startswith(".") and folder.strip(".") for folder in folders):

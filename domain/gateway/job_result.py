@@ -53,13 +53,13 @@ class JobResult:
         return task_type(self.task)
 
 
-def job_result_json(account: JobResult) -> str:
-    """As JSON; `parse_job_result` gives it back."""
-    return json_text(account) + "\n"
+def job_result_json(result: JobResult) -> str:
+    """Return the result as JSON; `parse_job_result` is the inverse."""
+    return json_text(result) + "\n"
 
 
 def parse_job_result(text: str | bytes) -> JobResult | None:
-    """The account of a JSON text; None if it is none."""
+    """Return the result that a JSON text holds; None if it holds none."""
     try:
         return TypeAdapter(JobResult).validate_json(text)
     except ValidationError:

@@ -38,7 +38,7 @@ _LOST_RETRIES = 3
 
 
 class Runs(Protocol):
-    """What the reconciler needs of `adapters.orchestration.flow_runs.FlowRuns`."""
+    """Part of `adapters.orchestration.flow_runs.FlowRuns` that the reconciler needs."""
 
     def start(self, label: str, parameters: Mapping[str, Any], key: str, name: str, tags: Sequence[str]) -> str: ...
     def emit(self, identity: str, event: str, fleet: str, payload: Mapping[str, Any]) -> None: ...
@@ -167,17 +167,17 @@ class JobReconciler:
                 self._store.jobs.change(job, state="running", progress=progress, started_at=state.started_at)
 
     def _complete(self, job: JobRecord, state: RunState, now: datetime) -> None:
-        account = read_job_result(self._lake, job.fleet, job.id)
-        if account is None:
+        result = read_job_result(self._lake, job.fleet, job.id)
+        if result is None:
             self._again_or_fail(job, "the run has left no account of what it did", now)
             return
         ended = {"started_at": state.started_at, "finished_at": state.ended_at or now}
         progress = {"stage": "score", "percent": 100.0}
-        self._store.jobs.change(job, state="completed", account=job_result_json(account), progress=progress, **ended)
-        self._store.audit.record(job.client, "job.completed", job.id, {"predictions": account.rows}, job.endpoint)
+        self._store.jobs.change(job, state="completed", account=job_result_json(result), progress=progress, **ended)
+        self._store.audit.record(job.client, "job.completed", job.id, {"predictions": result.rows}, job.endpoint)
 
     def _is_gone(self, job: JobRecord, state: RunState, now: datetime) -> bool:
-        """Whether the run's process died without telling Prefect, as a killed one does."""
+        """Return True if the run's process died without telling Prefect, as a killed one does."""
         if state.started_at is None or now - state.started_at < _SILENCE:
             return False
         beat = last_heartbeat(self._lake, job.fleet, job.id)

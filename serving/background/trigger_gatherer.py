@@ -13,7 +13,7 @@ from adapters.lake.table import Lake
 from adapters.sources.fleet_files import load_fleet
 from adapters.sources.new_files import new_files
 from domain.errors import RequestError, UnknownNameError
-from domain.gateway.file_events import FileEvent, check_event, wanted
+from domain.gateway.file_events import FileEvent, check_event, is_input
 from domain.gateway.jobs import BatchDeployment, JobRequest
 from domain.gateway.kept_text import abridged
 from domain.gateway.triggers import Trigger
@@ -143,7 +143,7 @@ class TriggerGatherer:
         settled = now - timedelta(seconds=max(hook.debounce_seconds, _SETTLED_S))
         for file in new_files(self._lake, load_fleet(deployment.fleet, self._home), self._home):
             modified = datetime.fromtimestamp(file.modified, UTC)
-            if wanted(file.uri, hook.include) and modified < settled and received.get(file.uri, _NEVER) < modified:
+            if is_input(file.uri, hook.include) and modified < settled and received.get(file.uri, _NEVER) < modified:
                 lost.append(FileEvent(file.uri, file.stamp))
         if lost:
             self._store.triggers.take_files(name, None, lost)

@@ -178,7 +178,7 @@ class Gate:
 
 
 class _Answer:
-    """What is sent: with the headers of every answer, and the end of the connection where a body was not read."""
+    """Add the headers of every answer, and end the connection after a body that was not read."""
 
     def __init__(self, path: str, send: Send) -> None:
         self._send, self._path = send, path

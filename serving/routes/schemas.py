@@ -101,10 +101,10 @@ class Link(BaseModel):
 
 def job_view(job: JobRecord) -> Job:
     """Convert a job to its response."""
-    account = parse_job_result(job.account) if job.account else None
+    result = parse_job_result(job.account) if job.account else None
     here = f"/v1/batch/{job.endpoint}/jobs/{job.id}"
     counts = None
-    if account is not None:
+    if result is not None:
         inputs = [
             JobInput(
                 uri=_as_asked(item.uri, job.request.inputs),
@@ -115,14 +115,14 @@ def job_view(job: JobRecord) -> Job:
                 statuses=dict(item.statuses),
                 error=item.error,
             )
-            for item in account.inputs
+            for item in result.inputs
         ]
-        of_inputs = account.inputs and not account.task_type.periodic
+        of_inputs = result.inputs and not result.task_type.periodic
         counts = JobCounts(
-            predictions=sum(item.predictions for item in account.inputs) if of_inputs else account.rows,
-            segments=account.segments,
-            statuses=_together([item.statuses for item in inputs]) if of_inputs else dict(account.statuses),
-            levels=dict(account.levels),
+            predictions=sum(item.predictions for item in result.inputs) if of_inputs else result.rows,
+            segments=result.segments,
+            statuses=_together([item.statuses for item in inputs]) if of_inputs else dict(result.statuses),
+            levels=dict(result.levels),
             inputs=inputs,
         )
     return Job(
@@ -139,7 +139,7 @@ def job_view(job: JobRecord) -> Job:
         attempt=job.attempt,
         progress=JobProgress.model_validate(job.progress) if job.progress else None,
         counts=counts,
-        release=account.release if account else None,
+        release=result.release if result else None,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,

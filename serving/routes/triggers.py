@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from adapters.gateway.webhook_client import documents_of, verify_signature
 from adapters.sources.fleet_files import load_fleet
 from domain.errors import ContentTypeError, QuotaError, RequestError, SignatureError
-from domain.gateway.file_events import FileEvent, check_event, file_events, wanted
+from domain.gateway.file_events import FileEvent, check_event, file_events, is_input
 from domain.gateway.jobs import check_place
 from domain.gateway.triggers import Trigger
 from serving.access import former_check, reaches
@@ -207,7 +207,7 @@ def _note(
 def _matching(hook: Trigger, document: object) -> list[FileEvent]:
     """Return the files of a document that match the trigger. All of a message is checked before any is recorded."""
     try:
-        return [check_event(event) for event in file_events(document) if wanted(event.uri, hook.include)]
+        return [check_event(event) for event in file_events(document) if is_input(event.uri, hook.include)]
     except RequestError as exc:
         raise ProblemError(422, f"body: {exc}", "body") from exc
 

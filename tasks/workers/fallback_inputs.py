@@ -1,4 +1,4 @@
-"""What the fallback chain reads from the lake: models and rows of the levels, and outcomes of the last training."""
+"""Inputs of the fallback chain from the lake: models and rows of the levels, and outcomes of the last training."""
 
 import logging
 from threading import Lock

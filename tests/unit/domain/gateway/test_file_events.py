@@ -1,7 +1,7 @@
 import pytest
 
 from domain.errors import RequestError
-from domain.gateway.file_events import FileEvent, file_events, wanted
+from domain.gateway.file_events import FileEvent, file_events, is_input
 
 
 def record(key="in/a.csv", name="ObjectCreated:Put", **more):
@@ -83,4 +83,4 @@ def test_what_is_not_understood_is_told(document, told):
     ],
 )
 def test_hidden_and_unfinished_files_are_not_wanted(name, patterns, expected):
-    assert wanted(f"s3://raw/in/{name}", patterns) is expected
+    assert is_input(f"s3://raw/in/{name}", patterns) is expected
