@@ -1,12 +1,14 @@
 """Triggers: incoming events about files, and the endpoint whose jobs score them."""
 
+import hashlib
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.gateway.api_keys import MAX_NAME
 from domain.gateway.jobs import Name, Overrides
 
-__all__ = ["Trigger"]
+__all__ = ["Trigger", "client_of"]
 
 
 class Trigger(BaseModel):
@@ -44,3 +46,11 @@ class Trigger(BaseModel):
         description="Interval of searches in the fleet's scoring source for files whose event was lost.",
     )
     overrides: Overrides = Field(Overrides(), description="Settings of the jobs of this trigger.")
+
+
+def client_of(trigger: str) -> str:
+    """Return the client that jobs and audit entries of a trigger name; PostgreSQL refuses longer names."""
+    name = f"hook {trigger}"
+    if len(name) <= MAX_NAME:
+        return name
+    return f"hook {hashlib.blake2b(trigger.encode(), digest_size=16).hexdigest()}"

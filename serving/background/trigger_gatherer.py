@@ -16,7 +16,7 @@ from domain.errors import RequestError, UnknownNameError
 from domain.gateway.file_events import FileEvent, check_event, is_input
 from domain.gateway.jobs import BatchDeployment, JobRequest
 from domain.gateway.kept_text import abridged
-from domain.gateway.triggers import Trigger
+from domain.gateway.triggers import Trigger, client_of
 from serving.background.failures import Failures
 from serving.background.run_parameters import batches
 
@@ -70,9 +70,9 @@ class TriggerGatherer:
                 self._publish(name, hook, deployment.fleet, uris, keys)
                 continue
             request = JobRequest(inputs=uris, overrides=hook.overrides)
-            job = new_job(hook.endpoint, chosen, deployment, f"hook {name}", request)
+            job = new_job(hook.endpoint, chosen, deployment, client_of(name), request)
             if self._store.triggers.give_to_job(name, keys, job):
-                self._store.audit.record(f"hook {name}", "job.create", job.id, {"files": len(part)}, hook.endpoint)
+                self._store.audit.record(client_of(name), "job.create", job.id, {"files": len(part)}, hook.endpoint)
 
     def _without_odd_ones(self, name: str, hook: Trigger, files: dict[str, str]) -> dict[str, str]:
         """Set aside files that no job can have, on record: earlier versions accepted any address."""
@@ -86,7 +86,7 @@ class TriggerGatherer:
         if odd:
             self._store.triggers.refuse_files(name, list(odd))
             detail = {"files": len(odd), "reasons": list(odd.values())[:_MOST_LISTED]}
-            self._store.audit.record(f"hook {name}", "hook.refused", name, detail, hook.endpoint)
+            self._store.audit.record(client_of(name), "hook.refused", name, detail, hook.endpoint)
         return {key: uri for key, uri in files.items() if key not in odd}
 
     def _publish(self, name: str, hook: Trigger, fleet: str, uris: Sequence[str], keys: Sequence[str]) -> None:
@@ -96,7 +96,7 @@ class TriggerGatherer:
         body = {"event": FILES_LANDED, "fleet": fleet, "payload": payload}
         if self._store.triggers.give_to_event(name, keys, str(identity), body):
             detail = {"files": len(keys)}
-            self._store.audit.record(f"hook {name}", "event.create", str(identity), detail, hook.endpoint)
+            self._store.audit.record(client_of(name), "event.create", str(identity), detail, hook.endpoint)
 
     def _send_events(self, now: datetime) -> None:
         """Send recorded events; one may be sent twice, with the same id, but none is lost."""
@@ -147,4 +147,4 @@ class TriggerGatherer:
                 lost.append(FileEvent(file.uri, file.stamp))
         if lost:
             self._store.triggers.take_files(name, None, lost)
-            self._store.audit.record(f"hook {name}", "hook.swept", name, {"files": len(lost)}, hook.endpoint)
+            self._store.audit.record(client_of(name), "hook.swept", name, {"files": len(lost)}, hook.endpoint)

@@ -12,7 +12,7 @@ from adapters.sources.fleet_files import load_fleet
 from domain.errors import ContentTypeError, QuotaError, RequestError, SignatureError
 from domain.gateway.file_events import FileEvent, check_event, file_events, is_input
 from domain.gateway.jobs import check_place
-from domain.gateway.triggers import Trigger
+from domain.gateway.triggers import Trigger, client_of
 from serving.access import former_check, reaches
 from serving.auth import allow, takes_body
 from serving.dependencies import Dependencies
@@ -144,7 +144,7 @@ async def _sender(name: str, hook: Trigger | None, request: Request, body: bytes
         except SignatureError as exc:
             request.app.state.authenticator.refuse(request.client.host if request.client else "")
             raise ProblemError(401, f"the signature does not hold: {exc}", "header.webhook-signature") from exc
-        return f"hook {name}"
+        return client_of(name)
     client = await allow("score")(request)
     if hook is None:
         raise _unknown(name)

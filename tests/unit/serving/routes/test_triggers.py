@@ -12,7 +12,7 @@ import pytest
 from gateway import gateway, is_problem
 from standardwebhooks import Webhook
 
-from adapters.gateway.tables import FILES
+from adapters.gateway.tables import FILES, JOBS
 from domain.errors import OrchestratorError
 
 ENDPOINT = {"deployments": {"blue": {"fleet": "rides"}, "green": {"fleet": "rides"}}, "default": "blue"}
@@ -382,3 +382,15 @@ def test_files_with_long_addresses_become_jobs_that_prefect_accepts(made):
     sizes = [len(json.dumps(parameters)) for _, parameters in made.runs.started.values()]
     assert len(sizes) == 3
     assert max(sizes) < 516_096
+
+
+def test_names_of_any_length_fit_into_the_columns_that_keep_them(made, monkeypatch):
+    name = "h" * 64
+    monkeypatch.setenv(f"MYRIAD_HOOK_SECRET_{name.upper()}", SECRET)
+    put_hook(made, name, verification="signature")
+    body = json.dumps({"uri": f"{made.today}/a.csv"})
+    answer = made.nobody.post(f"/v1/triggers/{name}", content=body, headers=signed(body))
+    assert answer.status_code == 202, answer.text
+    (job,) = jobs(made)
+    clients = {entry["client"] for entry in made.store.audit.newest(100)} | {job["client"]}
+    assert all(len(client) <= JOBS.c.client.type.length for client in clients), "PostgreSQL refuses longer ones"
