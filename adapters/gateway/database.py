@@ -62,6 +62,14 @@ class GatewayDatabase:
         with self._translated_errors(), self._engine.begin() as connection:
             yield connection
 
+    def take_turn(self, connection: sa.Connection, owner: str) -> None:
+        """Let the transactions of an owner follow each other, so that each counts what the others wrote.
+
+        SQLite has a single writer anyway; in PostgreSQL, transactions do not see each other's rows before their end.
+        """
+        if self._engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:owner, 0))"), {"owner": owner})
+
     def insert(self, table: sa.Table) -> Any:
         """Return an insert that can state what happens to a row that exists already."""
         return (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(table)

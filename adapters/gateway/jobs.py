@@ -48,6 +48,8 @@ class JobRepository:
         """
         try:
             with self._database.begin() as connection:
+                if quotas is not None:
+                    self._database.take_turn(connection, f"jobs of {job.client}")
                 # Written before it is counted: two jobs at once do not both take the last place.
                 connection.execute(insert_job(job))
                 if quotas is not None:

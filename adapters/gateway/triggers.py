@@ -62,6 +62,8 @@ class TriggerRepository(DefinitionTable[Trigger]):
         received_at = text_of(now())
         rows = {_file_key(file): {"uri": file.uri, "versioned": bool(file.version)} for file in files}
         with self._database.begin() as connection:
+            if most_waiting is not None:
+                self._database.take_turn(connection, f"files of {hook}")
             if message is not None and not self._add_message(connection, hook, message, received_at):
                 return None
             waiting = 0

@@ -34,6 +34,7 @@ class UploadRepository:
         values = {"endpoint": endpoint, "bytes": size, "uploaded_at": text_of(now())}
         mine = (UPLOADS.c.client == client, UPLOADS.c.fleet == fleet, UPLOADS.c.uri == uri)
         with self._database.begin() as connection:
+            self._database.take_turn(connection, f"uploads of {client}")
             if connection.execute(sa.update(UPLOADS).where(*mine).values(**values)).rowcount:
                 return False
             # Written before it is counted: two uploads at once do not both fit into what is left.

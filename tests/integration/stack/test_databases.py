@@ -7,14 +7,21 @@ import socket
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
 
+from adapters.gateway import jobs
+from adapters.gateway.records import new_job
+from adapters.gateway.store import GatewayStore
 from adapters.local_stack.postgres import ROLES, connection_error, postgres_user, prepare_data, run_scripts
 from adapters.local_stack.programs import executable
-from domain.errors import SettingsError
+from domain.errors import QuotaError, SettingsError
+from domain.gateway.jobs import BatchDeployment, JobRequest
+from domain.gateway.quotas import Quotas
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "infra/postgres/databases.sql"
@@ -160,3 +167,27 @@ def test_a_role_without_a_password_cannot_log_in(serve):
     run_scripts("127.0.0.1", port, [SCRIPT], environment)
     for password in ("", PASSWORDS["POSTGRES_RUNS_PASSWORD"]):
         assert connection_error(port, "runs", password, "mlflow")
+
+
+def test_the_gateway_counts_what_clients_write_at_the_same_time(serve, monkeypatch):
+    port = serve(SCRIPT)
+    password = quote(PASSWORDS["POSTGRES_GATEWAY_PASSWORD"], safe="")
+    store = GatewayStore(f"postgresql+psycopg://gateway:{password}@127.0.0.1:{port}/gateway")
+    count = jobs._check_quotas
+
+    def count_late(*arguments):
+        time.sleep(0.3)  # Both have written by now, if neither has waited for the other.
+        count(*arguments)
+
+    monkeypatch.setattr(jobs, "_check_quotas", count_late)
+
+    def add(_):
+        try:
+            job = new_job("m3", "blue", BatchDeployment(fleet="m3"), "shop", JobRequest())
+            return store.jobs.add(job, Quotas(queued_jobs=1))[1]
+        except QuotaError:
+            return False
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(add, range(2))) == [False, True]
+    store.close()
