@@ -49,6 +49,8 @@ class RouteTable:
         ProblemError
             404 for a path that no route has, 405 for a method that its routes do not take.
         """
+        if not path.isprintable():  # No name has such characters, and no database that is asked for one takes NUL.
+            raise ProblemError(404, "Not Found")
         methods = set[str]()
         for address in self._addresses:
             match = address.pattern.match(path)

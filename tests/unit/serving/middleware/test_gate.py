@@ -213,3 +213,12 @@ def test_an_address_that_guesses_signatures_is_not_read_any_more(tmp_path, monke
         with sent(running, b"POST /v1/triggers/signed HTTP/1.1\r\n" + lines + BODY) as connection:
             assert answer_of(connection)[0] == 429
         assert operator.get("/v1/batch").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["a%00b", "landing%0a", "%1b%5b31m"])
+def test_control_characters_in_a_path_reach_no_database(made, name, monkeypatch):
+    asked = []
+    monkeypatch.setattr(made.store.triggers, "get", asked.append)
+    headers = {"webhook-id": "1", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,AAAA"}
+    is_problem(made.nobody.post(f"/v1/triggers/{name}", content=b"{}", headers=headers), 404)
+    assert not asked, "PostgreSQL refuses NUL with an error"
