@@ -26,6 +26,7 @@ from domain.gateway.jobs import FINAL, BatchDeployment, BatchEndpoint, JobReques
 from serving.access import check_fleets
 from serving.auth import Client, allow, takes_body
 from serving.dependencies import Dependencies
+from serving.limits import address_group
 from serving.outputs import DownloadResponse
 from serving.problem_details import ProblemError, answers
 from serving.routes.schemas import Endpoint, Endpoints, Job, Jobs, Line, Link, Log, Upload, job_view
@@ -348,7 +349,7 @@ def follow_link(
     if record is None:
         raise ProblemError(404, f"job {job_id}: there is none")
     plain: Format = "parquet" if form.removesuffix(_EXACT) == "parquet" else "csv"
-    readers = (f"link {token}", f"address {request.client.host if request.client else ''}")
+    readers = (f"link {token}", f"address {address_group(request.client.host) if request.client else ''}")
     return _output(deps, record, plain, readers, request, for_people=not form.endswith(_EXACT))
 
 
