@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -175,11 +176,11 @@ def test_the_gateway_counts_what_clients_write_at_the_same_time(serve, monkeypat
     store = GatewayStore(f"postgresql+psycopg://gateway:{password}@127.0.0.1:{port}/gateway")
     count = jobs._check_quotas
 
-    def count_late(*arguments):
-        time.sleep(0.3)  # Both have written by now, if neither has waited for the other.
+    def count_and_linger(*arguments):
         count(*arguments)
+        time.sleep(0.5)  # The other one counts before this one is committed, unless it has to wait.
 
-    monkeypatch.setattr(jobs, "_check_quotas", count_late)
+    monkeypatch.setattr(jobs, "_check_quotas", count_and_linger)
 
     def add(_):
         try:
@@ -188,6 +189,6 @@ def test_the_gateway_counts_what_clients_write_at_the_same_time(serve, monkeypat
         except QuotaError:
             return False
 
-    with ThreadPoolExecutor(2) as pool:
-        assert sorted(pool.map(add, range(2))) == [False, True]
-    store.close()
+    with closing(store), ThreadPoolExecutor(2) as pool:  # An open connection would keep the server from its end.
+        results = sorted(pool.map(add, range(2)))
+    assert results == [False, True]
