@@ -86,8 +86,10 @@ def problem_of(exc: ProblemError | MyriadError, scope: Mapping[str, Any]) -> JSO
         return _answer(exc.status, exc.detail, errors, exc.headers)
     if isinstance(exc, UnknownNameError):
         return _answer(404, str(exc))
-    if isinstance(exc, RequestError | SourceError | FleetError):
+    if isinstance(exc, RequestError | SourceError):
         return _answer(422, str(exc))
+    if isinstance(exc, FleetError):  # It names the place of the file, and only its owner can mend it.
+        return _answer(503, f"the file of the fleet cannot be used; reference {_reference(exc, scope)} in the log")
     service = "the Prefect server" if isinstance(exc, OrchestratorError) else "a service that the gateway needs"
     detail = f"{service} does not answer; reference {_reference(exc, scope)} in the gateway's log"
     return _answer(503, detail, headers={"Retry-After": "5"})

@@ -524,3 +524,10 @@ def test_a_job_over_the_limit_of_prefects_parameters_is_refused_with_the_figures
     problem = is_problem(client.post(JOBS, json={"inputs": [f"{made.folder}/{uri}" for uri in inputs]}), 422)
     assert re.search(r"1,000 inputs make 9\d\d,\d\d\d bytes of parameters, and a run takes 516,096", problem)
     assert client.get(JOBS).json()["jobs"] == []
+
+
+def test_a_broken_fleet_file_does_not_tell_clients_where_it_lies(made, client, tmp_path):
+    (tmp_path / "fleets" / "rides.yaml").write_text("a: [")
+    detail = is_problem(client.post("/v1/batch/rides/jobs", json={}), 503)
+    assert "reference" in detail
+    assert str(tmp_path) not in detail
