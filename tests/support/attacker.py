@@ -127,4 +127,5 @@ if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     kind, port, connections, seconds = sys.argv[1:]
-    print(asyncio.run(attack(kind, int(port), int(connections), float(seconds))))
+    counts = asyncio.run(attack(kind, int(port), int(connections), float(seconds)))
+    print(", ".join(f"{count:,}" for count in counts.values()))
