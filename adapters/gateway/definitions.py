@@ -56,16 +56,22 @@ class DefinitionTable(Generic[Definition]):
         values = {"definition": definition.model_dump_json(), "updated_at": text_of(now())}
         new = self._database.insert(self._table).values(name=name, **values)
         with self._database.begin() as connection:
+            row = self._row(connection, name)
             if check is None:
                 change = new.on_conflict_do_update(index_elements=["name"], set_=values)
             else:
-                row = self._row(connection, name)
                 check(self._former(row))
                 change = new.on_conflict_do_nothing()
                 if row is not None:
                     same = self._table.c.definition == row["definition"]
                     change = sa.update(self._table).where(self._table.c.name == name, same).values(**values)
-            return bool(connection.execute(change).rowcount)
+            written = bool(connection.execute(change).rowcount)
+            if written and row is not None:
+                self._on_replaced(connection, row, definition)
+            return written
+
+    def _on_replaced(self, connection: sa.Connection, row: Mapping[Any, Any], definition: Definition) -> None:
+        """Adapt what belongs to a definition, in the transaction that replaces it. row : the former one."""
 
     def _row(self, connection: sa.Connection, name: str) -> Mapping[Any, Any] | None:
         return connection.execute(sa.select(self._table).where(self._table.c.name == name)).mappings().first()

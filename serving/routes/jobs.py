@@ -164,7 +164,7 @@ def create_job(
     if idempotency_key is not None:
         former = deps.store.jobs.find(endpoint, client.name, idempotency_key)
         if former is not None:
-            return _replayed(former, job_request, response)
+            return _replayed(former, job_request, myriad_deployment, response)
     definition, _ = _known(deps, endpoint)
     name = _chosen(definition, job_request, myriad_deployment)
     job = new_job(endpoint, name, definition.deployments[name], client.name, job_request, idempotency_key)
@@ -174,7 +174,7 @@ def create_job(
     except QuotaError as exc:
         raise ProblemError(429, str(exc), headers={"Retry-After": "60"}) from exc
     if not new:
-        return _replayed(recorded, job_request, response)
+        return _replayed(recorded, job_request, myriad_deployment, response)
     detail = {"endpoint": endpoint, "deployment": name}
     deps.store.audit.record(client.name, "job.create", job.id, detail, endpoint)
     deps.reconciler.wake()
@@ -182,8 +182,8 @@ def create_job(
     return job_view(job)
 
 
-def _replayed(job: JobRecord, job_request: JobRequest, response: Response) -> Job:
-    if request_digest(job.request) != request_digest(job_request):
+def _replayed(job: JobRecord, job_request: JobRequest, deployment: str | None, response: Response) -> Job:
+    if request_digest(job.request) != request_digest(job_request) or deployment not in (None, job.deployment):
         problem = f"header.idempotency-key: job {job.id} was asked for with this key, and otherwise; use another key"
         raise ProblemError(422, problem, "header.idempotency-key")
     response.headers["Location"] = f"/v1/batch/{job.endpoint}/jobs/{job.id}"

@@ -137,6 +137,14 @@ def test_a_job_may_take_few_workers_and_write_a_file_where_that_is_allowed(clien
         assert told["errors"][0]["field"] == f"body.overrides.{next(iter(wrong))}"
 
 
+def test_an_idempotency_key_with_another_deployment_in_the_header_is_refused(client):
+    key = {"Idempotency-Key": "once"}
+    created = client.post(JOBS, json={}, headers=key | {"Myriad-Deployment": "green"})
+    assert created.status_code == 202
+    assert client.post(JOBS, json={}, headers=key | {"Myriad-Deployment": "green"}).json()["id"] == created.json()["id"]
+    assert problem(client.post(JOBS, json={}, headers=key | {"Myriad-Deployment": "blue"}), 422)
+
+
 def test_the_same_key_gives_the_same_job_whenever_it_is_asked(client, made, tmp_path):
     key = {"Idempotency-Key": "day-2026-11-26"}
     first = client.post(JOBS, json={}, headers=key)

@@ -195,6 +195,16 @@ def test_a_key_for_one_endpoint_sees_subscriptions_of_that_alone(made):
     assert limited.put("/v1/subscriptions/new", json={"url": SUBSCRIBER, "endpoint": "other"}).status_code == 200
 
 
+def test_messages_of_an_endpoint_do_not_pass_to_another_one(made):
+    subscribe(made, endpoint="rides")
+    completed_job(made)
+    assert len(made.store.deliveries.newest("app", None, 10)) == 1
+    subscribe(made, endpoint="rides")
+    assert len(made.store.deliveries.newest("app", None, 10)) == 1
+    subscribe(made, endpoint="other")
+    assert made.store.deliveries.newest("app", None, 10) == []
+
+
 def test_pauses_grow_until_it_is_given_up():
     found = [pause(attempt) for attempt in range(1, 10)]
     assert found[-1] is None
