@@ -23,6 +23,7 @@ from domain.errors import SourceError
 __all__ = ["csv_chunks", "csv_names"]
 
 _BLOCK_BYTES = 64 << 20
+_CHUNK_ROWS = 1_000_000
 _SURELY_FINE_BYTES = 32 << 20
 _MOST_KEPT_TEXT = 1 << 16
 """Characters kept of a row that cannot be split."""
@@ -50,7 +51,10 @@ def csv_chunks(uri: str, source: Source, requested: Sequence[str]) -> Iterator[C
                     table = pa.Table.from_batches([batch])
                     _check_values(uri, table, requested)
                     numbers, skipped = broken.number(batch.num_rows)
-                    yield Chunk(table, numbers, skipped)
+                    # A block of very short rows has tens of millions of them, each with the cost of a row.
+                    for start in range(0, table.num_rows, _CHUNK_ROWS):
+                        end = start + _CHUNK_ROWS
+                        yield Chunk(table.slice(start, _CHUNK_ROWS), numbers[start:end], () if start else skipped)
             rest = broken.rest()
             if rest or not broken.start:
                 yield Chunk(reader.schema.empty_table(), np.arange(0), rest)

@@ -113,6 +113,15 @@ def test_ragged_rows_are_given_with_their_numbers(tmp_path):
     assert broken(chunks) == [(1, "2"), (3, "4,8,9")]
 
 
+def test_a_block_of_many_short_rows_comes_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_file, "_CHUNK_ROWS", 10)
+    content = "store,units\n" + "1,5\n" * 12 + "broken\n" + "2,7\n" * 12
+    chunks = read(write(tmp_path / "a.csv", content))
+    assert [chunk.table.num_rows for chunk in chunks] == [10, 10, 4]
+    assert numbers(chunks) == [*range(12), *range(13, 25)]
+    assert broken(chunks) == [(12, "broken")]
+
+
 @pytest.mark.parametrize("block", [40, 64, 1000])
 @pytest.mark.parametrize(
     "ragged", [{3, 4, 50}, set(range(0, 100, 7)), set(range(20, 60)), {99}, {0}, set(range(80, 100))]
