@@ -12,13 +12,16 @@ __all__ = [
     "MOST_GZIP_INFLATION",
     "MOST_HEADER_BYTES",
     "MOST_PARQUET_INFLATION",
+    "MOST_ROW_GROUPS",
     "MOST_VALUE_BYTES",
     "check_columns",
     "check_inflation",
+    "check_row_groups",
     "check_value",
 ]
 
 MOST_COLUMNS = 20_000
+MOST_ROW_GROUPS = 10_000
 MOST_HEADER_BYTES = 1 << 20
 MOST_VALUE_BYTES = 1 << 20
 """Bytes of one value in a column that the fleet reads."""
@@ -36,6 +39,14 @@ def check_columns(uri: str, count: int) -> None:
         raise SourceError(
             f"{uri}: {count:,} columns; at most {MOST_COLUMNS:,} are read: check the separator, or give each value a "
             "row of its own in place of a column"
+        )
+
+
+def check_row_groups(uri: str, count: int) -> None:
+    """Raise SourceError if a Parquet file has too many row groups, each of which takes the time of many rows."""
+    if count > MOST_ROW_GROUPS:
+        raise SourceError(
+            f"{uri}: {count:,} row groups; at most {MOST_ROW_GROUPS:,} are read: write the file with larger ones"
         )
 
 

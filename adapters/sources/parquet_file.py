@@ -74,6 +74,7 @@ def _open(uri: str, stream: BinaryIO, read_dictionary: Sequence[str] = ()) -> pq
         thrift_container_size_limit=_FOOTER_ITEMS,
     )
     limits.check_columns(uri, file.metadata.num_columns)
+    limits.check_row_groups(uri, file.metadata.num_row_groups)
     return file
 
 
