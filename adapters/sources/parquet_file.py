@@ -38,16 +38,28 @@ def parquet_names(uri: str) -> list[str]:
 
 
 def parquet_head(uri: str, rows: int) -> pa.Table:
-    """The first rows with all columns; fewer than `rows` if those are large."""
+    """The first rows with all columns, lists as nulls; fewer than `rows` if those are large."""
     with open_file(uri) as stream:
         file = _open(uri, stream)
         batches, left, size = list[pa.RecordBatch](), rows, 0
-        for batch in _batches(uri, file, file.schema_arrow.names, rows, long_values=True):
+        # Lists are of no use to a fleet, and a single one can decode to gigabytes.
+        lists = _lists(file)
+        names = [name for name in file.schema_arrow.names if name not in lists]
+        if not names:
+            raise SourceError(f"{uri}: all columns hold lists; a value for each row is needed")
+        for batch in _batches(uri, file, names, rows, long_values=True):
             batches.append(batch.slice(0, left))
             left, size = left - batches[-1].num_rows, size + batch.nbytes
             if not left or size > _SMALL_BYTES:
                 break
-        return pa.Table.from_batches(batches, batches[0].schema) if batches else file.schema_arrow.empty_table()
+        if not batches:
+            return file.schema_arrow.empty_table()
+        head = pa.Table.from_batches(batches, batches[0].schema)
+        if not lists:
+            return head
+        for field in (field for field in file.schema_arrow if field.name in lists):
+            head = head.append_column(field, pa.nulls(head.num_rows, field.type))
+        return head.select(file.schema_arrow.names)
 
 
 def parquet_chunks(uri: str, requested: Sequence[str], rows: int | None = None) -> Iterator[Chunk]:
@@ -56,6 +68,7 @@ def parquet_chunks(uri: str, requested: Sequence[str], rows: int | None = None) 
         file = _open(uri, stream)
         names = file.schema_arrow.names
         columns = [name for name in names if name in requested]
+        _refuse_lists(uri, file, columns)
         if not columns:
             raise SourceError(f"{uri}: none of the columns {', '.join(requested)}; the file has {shown_names(names)}")
         start = 0
@@ -64,6 +77,20 @@ def parquet_chunks(uri: str, requested: Sequence[str], rows: int | None = None) 
             start += batch.num_rows
         if start == 0:
             yield Chunk(file.schema_arrow.empty_table().select(columns), np.arange(0))
+
+
+def _lists(file: pq.ParquetFile) -> set[str]:
+    """Names of the columns in which a row may hold any number of values."""
+    schema = file.metadata.schema
+    leaves = (schema.column(place) for place in range(len(schema)))
+    repeated = {leaf.path for leaf in leaves if leaf.max_repetition_level}
+    names = set(file.schema_arrow.names)
+    return {path if path in names else path.partition(".")[0] for path in repeated}
+
+
+def _refuse_lists(uri: str, file: pq.ParquetFile, columns: Sequence[str]) -> None:
+    if wrong := sorted(_lists(file).intersection(columns)):
+        raise SourceError(f"{uri}: column {wrong[0]} holds lists; a value for each row is needed, so unnest it first")
 
 
 def _open(uri: str, stream: BinaryIO, read_dictionary: Sequence[str] = ()) -> pq.ParquetFile:

@@ -77,6 +77,17 @@ def test_parquet_in_chunks_numbers_rows_through(tmp_path, monkeypatch):
     assert numbers(chunks) == values(chunks) == list(range(8))
 
 
+def test_lists_of_parquet_are_refused_where_they_are_used_and_not_read_elsewhere(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(TABLE.append_column("tags", pa.array([["x"], ["y", "z"]])), path)
+    assert values(read(path)) == [5.0, 7.0]
+    head = parquet_file.parquet_head(str(path), 5)
+    assert head.column_names == ["store", "units", "tags"]
+    assert head["tags"].to_pylist() == [None, None]
+    with pytest.raises(SourceError, match="column tags holds lists; a value for each row is needed"):
+        read(path, ("store", "tags"))
+
+
 def test_parquet_without_rows_gives_one_empty_chunk(tmp_path):
     pq.write_table(TABLE.slice(0, 0), tmp_path / "a.parquet")
     (chunk,) = read(tmp_path / "a.parquet")
