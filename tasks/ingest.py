@@ -94,14 +94,16 @@ def ingest_files(
 
 
 def _listed(run: Run, paths: Sequence[str]) -> tuple[list[RawFile], list[str]]:
-    """Return the files that the paths name, each once, and a message for each path that names none."""
+    """Return the files that the paths name, each once, and a message for each file or path that cannot be read."""
     files, missing = dict[str, RawFile](), list[str]()
     for path in paths:
+        unusable = list[str]()
         try:
             with confined_to(run.context.roots):
-                files |= {file.uri: file for file in list_files(path, run.context.home)}
+                files |= {file.uri: file for file in list_files(path, run.context.home, unusable)}
         except SourceError as exc:
             missing.append(str(exc))
+        missing += unusable
     return list(files.values()), missing
 
 

@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError
 from fsspec.spec import AbstractFileSystem
 
 from adapters.lake.local_files import check_location, open_regular
+from domain.data.shown import shown
 from domain.errors import SourceError
 
 __all__ = [
@@ -50,6 +51,8 @@ _AT_ONCE = 16
 """Concurrent requests to a storage."""
 _SETTLED_S = 2.0
 _PARQUET_END = b"PAR1"
+_MOST_NAME = 300
+"""Characters of a file's path in a message."""
 
 
 @dataclass(frozen=True)
@@ -96,21 +99,35 @@ def _s3() -> AbstractFileSystem:
     return fsspec.filesystem("s3", use_listings_cache=False, config_kwargs=config)
 
 
-def list_files(pattern: str, home: Path) -> list[RawFile]:
+def list_files(pattern: str, home: Path, unusable: list[str] | None = None) -> list[RawFile]:
     """Return the files that a path, folder or glob matches, sorted by name.
 
-    Hidden files and those in progress (`.`, `_`) are left out, folders too, unless the pattern spells them out.
-    Raises SourceError if nothing matches.
+    Hidden files and those in progress (`.`, `_`) are left out, folders too, unless the pattern spells them out. So are
+    files whose names are no text, which no table can store.
+
+    Parameters
+    ----------
+    unusable : receives a message for each file that is left out because of its name.
+
+    Raises
+    ------
+    SourceError : nothing matches, or only files with such names.
     """
     filesystem, path = split_uri(pattern, home)
     try:
         root, infos = _listing(filesystem, path.rstrip("/"))
     except (*STORAGE_ERRORS, ValueError) as exc:
         raise SourceError(f"{pattern}: cannot be listed: {exc}") from exc
-    files = [file for name, info in infos.items() if not _hidden(name, root) and (file := _raw_file(filesystem, info))]
+    visible = {name: info for name, info in infos.items() if not _hidden(name, root)}
+    odd = [_odd_name(name) for name in sorted(visible) if not _is_text(name)]
+    files = [file for name, info in visible.items() if _is_text(name) and (file := _raw_file(filesystem, info))]
+    if not files and odd:
+        raise SourceError("\n".join(odd))
     if not files:
         hint = "" if "://" in pattern else f" (looked for {path}; relative paths start at {home})"
         raise SourceError(f"{pattern}: no file matches{hint}")
+    if unusable is not None:
+        unusable += odd
     return sorted(files, key=lambda file: file.uri)
 
 
@@ -141,6 +158,15 @@ def _is_glob(path: str) -> bool:
 
 def _hidden(name: str, root: str) -> bool:
     return any(part.startswith((".", "_")) for part in name.removeprefix(root).split("/"))
+
+
+def _is_text(name: str) -> bool:
+    """Return False for a name with bytes that are not UTF-8, which Python has as halves of surrogate pairs."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _odd_name(name: str) -> str:
+    return f"{shown(name, _MOST_NAME)}: the name of the file is not UTF-8 text; rename it"
 
 
 def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> RawFile | None:

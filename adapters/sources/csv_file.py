@@ -1,5 +1,6 @@
 """Read a CSV file, also gzip, in chunks of text columns, within the limits of `limits`."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -173,7 +174,9 @@ def _header(uri: str, stream: BinaryIO, delimiter: str, encoding: str) -> tuple[
     cut = len(start) == limits.MOST_HEADER_BYTES
     stream.seek(0)
     plain = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
-    text = io.TextIOWrapper(io.BytesIO(start), "utf-8-sig" if plain else encoding, errors="replace", newline="")
+    # Strictly: Arrow takes a header of another encoding as it is, and fails at each use of its names.
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if plain else encoding)()
+    text = io.StringIO(decoder.decode(start, final=not cut), newline="")
     rows = (row for row in csv.reader(text, delimiter=delimiter) if row)
     names = next(rows, [])
     follows = next(rows, None) is not None

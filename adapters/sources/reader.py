@@ -21,6 +21,8 @@ __all__ = ["Chunk", "column_names", "head_rows", "read_chunks"]
 
 _MOST_CAUSE = 300
 """Characters of another library's error, which may quote the file."""
+_NOT_THE_ENCODING = ("invalid UTF8 data", "\ufffd")
+"""Signs of another encoding in errors of Arrow, which puts U+FFFD in place of bytes that it cannot decode."""
 _THOUSANDS = r"^\s*[+-]?\d{1,3}(\.\d{3})+(,\d*)?\s*$"
 
 
@@ -37,14 +39,14 @@ def _format(uri: str, source: Source) -> str:
 
 def column_names(uri: str, source: Source) -> list[str]:
     """Names of a file's columns, read from its header or footer alone, and of the source's constants."""
-    with _read_errors(uri):
+    with _read_errors(uri, source):
         names = csv_names(uri, source) if _format(uri, source) == "csv" else parquet_names(uri)
         return [*names, *source.constants]
 
 
 def head_rows(uri: str, source: Source, rows: int) -> pa.Table:
     """The first rows of a file with all its columns; CSV columns are text."""
-    with _read_errors(uri):
+    with _read_errors(uri, source):
         if _format(uri, source) == "csv":
             return next(csv_chunks(uri, source, ())).table.slice(0, rows)
         return parquet_head(uri, rows)
@@ -104,7 +106,7 @@ def _check_columns(uri: str, present: Sequence[str], required: Sequence[str], op
 
 
 def _chunks(uri: str, source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
-    with _read_errors(uri):
+    with _read_errors(uri, source):
         if _format(uri, source) == "csv":
             yield from csv_chunks(uri, source, columns)
         else:
@@ -112,9 +114,12 @@ def _chunks(uri: str, source: Source, columns: Sequence[str]) -> Iterator[Chunk]
 
 
 @contextmanager
-def _read_errors(uri: str) -> Iterator[None]:
+def _read_errors(uri: str, source: Source) -> Iterator[None]:
     """Turn any failure to read a file into a SourceError that names the file."""
     try:
         yield
-    except (*STORAGE_ERRORS, EOFError, zlib.error, csv.Error, pa.ArrowException) as exc:
-        raise SourceError(f"{uri}: cannot be read: {shown(str(exc), _MOST_CAUSE)}") from exc
+    except (*STORAGE_ERRORS, EOFError, zlib.error, csv.Error, pa.ArrowException, UnicodeError) as exc:
+        cause = shown(str(exc), _MOST_CAUSE)
+        if isinstance(exc, UnicodeError) or any(sign in str(exc) for sign in _NOT_THE_ENCODING):
+            cause += f"; it is not {source.encoding}: set source.encoding to its encoding, such as cp1252 or utf-16"
+        raise SourceError(f"{uri}: cannot be read: {cause}") from exc

@@ -47,8 +47,10 @@ def check_fleet(fleet: Fleet, home: Path, workers: int, limits: Limits | None = 
 
 def _sample(source: Source, fleet: Fleet, role: Role, home: Path, limits: Limits) -> SourceSample:
     try:
-        files = list_files(source.path, home)
+        unusable = list[str]()
+        files = list_files(source.path, home, unusable)
         rows = SampledRows(limits, fleet_of_role(fleet, role).numbers)
+        rows.errors += unusable
         return _read_sample(source, files, required_columns(fleet, role), rows)
     except SourceError as exc:
         return SourceSample(source.path, error=str(exc))

@@ -3,6 +3,7 @@
 `parse_fleet` turns a mapping (from YAML) into a `Fleet`, or raises one FleetError that names every wrong key.
 """
 
+import codecs
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -73,8 +74,9 @@ class Source(_Strict):
     @classmethod
     def _known_encoding(cls, encoding: str) -> str:
         try:
-            "".encode(encoding)
-        except (LookupError, UnicodeError, ValueError) as exc:
+            # As files are read: in pieces, with replacements. Some codecs can do neither.
+            codecs.getincrementaldecoder(encoding)("replace").decode(memoryview("ab".encode(encoding)), True)
+        except (LookupError, ValueError, TypeError, AttributeError) as exc:
             raise ValueError("give a text encoding that Python knows, such as utf-8 or cp1252") from exc
         return encoding
 

@@ -16,6 +16,10 @@ MOST_DEPTH = 50
 MOST_VALUES = 20_000
 """Values of a document, with those of an alias counted wherever it stands."""
 
+_MOST_DIGITS = 400
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_NOT_A_VALUE = (ValueError, LookupError, ArithmeticError, AttributeError, TypeError)
+"""Raised by PyYAML for 2024-13-45, which looks like a date, and for tags that do not fit their text, as `!!bool x`."""
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -31,6 +35,18 @@ class _UniqueKeys(yaml.SafeLoader):
             names.add(name)
         return super().construct_mapping(node, deep)
 
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """Refuse numbers that take long to convert, or that Python does not print."""
+        if len(node.value) > _MOST_DIGITS:
+            problem = f"a number of {len(node.value):,} characters; at most {_MOST_DIGITS} are allowed"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        is_int = node.tag == _INT
+        return self.construct_yaml_int(node) if is_int else self.construct_yaml_float(node)
+
+
+for _tag in (_INT, _FLOAT):
+    _UniqueKeys.add_constructor(_tag, _UniqueKeys.construct_number)
+
 
 def parse_yaml(text: str, most_bytes: int = MOST_BYTES) -> Any:
     """Return the content of one YAML document.
@@ -45,7 +61,7 @@ def parse_yaml(text: str, most_bytes: int = MOST_BYTES) -> Any:
     _check_structure(text)
     try:
         return yaml.load(text, _UniqueKeys)  # noqa: S506 - a SafeLoader
-    except ValueError as exc:  # Such as 2024-13-45, which looks like a date.
+    except _NOT_A_VALUE as exc:
         raise yaml.YAMLError(f"a value cannot be read: {exc}") from exc
 
 

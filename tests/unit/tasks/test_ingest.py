@@ -278,6 +278,19 @@ def test_an_unreadable_file_stops_no_other_and_is_retried_when_mended(run):
     assert_balanced(run)
 
 
+def test_neither_another_encoding_nor_a_name_that_is_no_text_stops_the_other_files(run):
+    put(run, "a.csv", lines(1))
+    put(run, "b.csv", (HEADER + lines(2)).encode("utf-16"))
+    with open(os.fsencode(run.context.home / "in") + b"/c\xff.csv", "wb") as odd:  # noqa: PTH123 - a path of bytes
+        odd.write((HEADER + lines(3)).encode())
+    for _ in range(2):
+        receipt = ingest(run)
+        assert (receipt.files, len(rows(run))) == (2, 3)
+        assert ["c\\udcff.csv: the name" in message for message in receipt.refused] == [True, False]
+        assert "b.csv: cannot be read" in receipt.refused[1]
+        assert_balanced(run)
+
+
 def test_a_good_file_that_becomes_unreadable_keeps_its_rows_until_it_is_mended(run):
     put(run, "a.csv", lines(1))
     good = put(run, "b.csv", lines(2) + "2,x,never,1,1\n", stamp_ns=5).read_bytes()

@@ -47,6 +47,20 @@ def test_hidden_files_and_those_in_progress_are_left_out(tmp_path, pattern):
     assert names(list_files(pattern, tmp_path), tmp_path) == ["in/a.csv"]
 
 
+def test_a_name_that_is_no_text_is_left_out_and_named(tmp_path):
+    (tmp_path / "a.csv").write_text("x")
+    odd = os.fsencode(tmp_path) + b"/b\xff\xfe.csv"
+    with open(odd, "wb"):  # noqa: PTH123 - a path of bytes
+        pass
+    unusable = []
+    for pattern in (str(tmp_path), f"{tmp_path}/*.csv"):
+        assert [file.uri for file in list_files(pattern, tmp_path, unusable)] == [f"{tmp_path}/a.csv"]
+    assert unusable == [f"{tmp_path}/b\\udcff\\udcfe.csv: the name of the file is not UTF-8 text; rename it"] * 2
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(SourceError, match="is not UTF-8 text; rename it"):
+        list_files(str(tmp_path), tmp_path)
+
+
 def test_what_the_pattern_spells_out_is_not_hidden(tmp_path):
     make(tmp_path, "_raw/a.csv", "_raw/.b.csv", "_c.csv")
     assert names(list_files("_raw", tmp_path), tmp_path) == ["_raw/a.csv"]

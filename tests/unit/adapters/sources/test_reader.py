@@ -110,6 +110,22 @@ def test_an_empty_file_is_an_error(tmp_path, content):
         read(write(tmp_path / "a.csv", content))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp500", "latin-1"])
+@pytest.mark.parametrize("text", ["größe,units\n1,5\n", "store,units\nMünchen,5\n", "store,units\nMünchen,5,9\n"])
+def test_text_of_another_encoding_is_refused_with_the_way_out(tmp_path, capfd, encoding, text):
+    path = write(tmp_path / "a.csv", text.encode(encoding))
+    for way in (read, lambda path: column_names(str(path), Source(path=str(path)))):
+        with pytest.raises(SourceError, match=r"a\.csv: cannot be read: .*set source.encoding to its encoding"):
+            way(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_text_of_another_encoding_far_below_the_header_is_refused_too(tmp_path):
+    content = b"store,units\n" + b"1,5\n" * 400_000 + "München,5\n".encode("latin-1")
+    with pytest.raises(SourceError, match=r"set source\.encoding to its encoding"):
+        read(write(tmp_path / "a.csv", content))
+
+
 @pytest.mark.parametrize("content", ["store,units", "store,units\n", "store,units\r\n\r\n", "\n\nstore,units\n\n"])
 def test_a_header_alone_gives_one_empty_chunk(tmp_path, content):
     (chunk,) = read(write(tmp_path / "a.csv", content))

@@ -73,3 +73,26 @@ def test_aliases_of_reasonable_size_work():
 def test_a_value_that_is_no_date_is_a_yaml_error():
     with pytest.raises(yaml.YAMLError, match="cannot be read"):
         parse_yaml("a: 2024-13-45")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("!!bool x", "!!int ''", "!!float ''", "!!timestamp x", "!!binary é", "!!omap [a]", "!!set [a]", "!!pairs a"),
+        *("1:" * 400 + "1.5", "1:" * 100_000 + "1", "0x" + "f" * 50_000, "9" * 5_000, "1" * 401 + ".5"),
+        "2024-01-01T00:00:00+99:99",
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_value_that_does_not_fit_its_tag_is_a_yaml_error_at_once(value):
+    began = time.process_time()
+    with pytest.raises(yaml.YAMLError):
+        parse_yaml(f"a: {value}")
+    assert time.process_time() - began < 1
+
+
+def test_numbers_of_usual_length_work():
+    assert parse_yaml("[12, 1_000, 0x1F, 1:30, 1.5, .inf, -1e3, 1:30.5]") == [
+        *(12, 1000, 31, 90, 1.5, float("inf")),
+        *("-1e3", 90.5),
+    ]
