@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from adapters.lake.local_files import confined_to
 from adapters.lake.table import StagedFile
 from adapters.sources.reader import read_chunks
 from domain.config.fleet import Fleet, Source
+from domain.data.shown import shown
 from domain.data.tables import QUARANTINE, landed
 from domain.data.validation import rejected_table, validate_rows
 from domain.errors import SourceError
@@ -25,6 +27,10 @@ __all__ = ["FileReceipt", "Role", "content_id", "ingest_file", "landing_table", 
 Role = Literal["observations", "requests", "actuals"]
 """Rows to train on, rows to score, or actuals that only reports read."""
 
+_UNFORESEEN = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
+_MOST_CAUSE = 300
+"""Characters of an error that may quote the file."""
+log = logging.getLogger(__name__)
 _DIGEST = 16  # hex digits of `digest`, which every input id begins with
 _TABLES: dict[Role, str] = {"observations": "landed", "requests": "requests", "actuals": "actuals"}
 
@@ -80,6 +86,10 @@ def ingest_file(context: RunContext, role: Role, source: Source, file: RawFile) 
         error = str(exc)
     except (*STORAGE_ERRORS, pa.ArrowException) as exc:
         error = f"{file.uri}: cannot be read: {exc}"
+    except _UNFORESEEN as exc:
+        # Whatever a file contains, it must not stop the others; the log has where it happened.
+        log.exception("%s: not ingested", file.uri)
+        error = f"{file.uri}: cannot be read: {type(exc).__name__}: {shown(str(exc), _MOST_CAUSE)}"
     return refuse_file(context, role, file, input_id, "unreadable_file", error)
 
 

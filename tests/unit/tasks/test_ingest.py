@@ -291,6 +291,23 @@ def test_neither_another_encoding_nor_a_name_that_is_no_text_stops_the_other_fil
         assert_balanced(run)
 
 
+def test_an_error_that_nobody_foresaw_refuses_its_file_alone(run, monkeypatch, caplog):
+    def read(uri, *arguments, **options):
+        if uri.endswith("b.csv"):
+            raise AttributeError("no such thing")
+        return read_chunks(uri, *arguments, **options)
+
+    read_chunks = worker.read_chunks
+    monkeypatch.setattr(worker, "read_chunks", read)
+    put(run, "a.csv", lines(1))
+    put(run, "b.csv", lines(2))
+    receipt = ingest(run)
+    assert (receipt.files, len(rows(run))) == (2, 3)
+    assert receipt.refused[0].endswith("b.csv: cannot be read: AttributeError: no such thing")
+    assert "Traceback" in caplog.text
+    assert_balanced(run)
+
+
 def test_a_good_file_that_becomes_unreadable_keeps_its_rows_until_it_is_mended(run):
     put(run, "a.csv", lines(1))
     good = put(run, "b.csv", lines(2) + "2,x,never,1,1\n", stamp_ns=5).read_bytes()
