@@ -12,7 +12,7 @@ from domain.errors import MyriadError
 from serving.auth import CLIENT, Authenticator, Client, credential_of, require
 from serving.limits import Limits, RateLimit, address_group
 from serving.middleware.bodies import Body, BodySlots, DisconnectedError, Message, Receive
-from serving.middleware.json_guard import check_json
+from serving.middleware.json_guard import EVENT_NODES, REQUEST_NODES, check_json
 from serving.middleware.route_table import RoutePolicy, RouteTable
 from serving.problem_details import ProblemError, problem_of
 
@@ -92,9 +92,10 @@ class Gate:
             if policy.body == "upload" and client is not None:
                 await held.enter_async_context(self._slots.taken(client.name, self._limits.client_bodies, _WAIT_S))
             return answer.watched(body.stream)
-        return await self._read(scope, body, client)
+        nodes = EVENT_NODES if policy.body == "event" else REQUEST_NODES
+        return await self._read(scope, body, client, nodes)
 
-    async def _read(self, scope: Any, body: Body, client: Client | None) -> Receive:
+    async def _read(self, scope: Any, body: Body, client: Client | None, nodes: int) -> Receive:
         limits = self._limits
         if client is None:
             owner, slots, limit, seconds = (
@@ -107,7 +108,7 @@ class Gate:
             owner, slots, limit, seconds = client.name, self._slots, limits.client_bodies, limits.times.keyed_s
         async with slots.taken(owner, limit, _WAIT_S):
             content = await body.whole(seconds)
-        await to_thread.run_sync(check_json, content, limiter=self._guard_threads)
+        await to_thread.run_sync(check_json, content, nodes, limiter=self._guard_threads)
         return _replay(content, body)
 
     async def _client(self, scope: Any, policy: RoutePolicy, parameters: Mapping[str, str]) -> Client | None:

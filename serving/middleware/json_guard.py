@@ -5,11 +5,13 @@ from itertools import accumulate
 
 from serving.problem_details import ProblemError
 
-__all__ = ["MAX_DEPTH", "MAX_NODES", "check_json"]
+__all__ = ["EVENT_NODES", "MAX_DEPTH", "REQUEST_NODES", "check_json"]
 
 MAX_DEPTH = 32
-MAX_NODES = 100_000
+EVENT_NODES = 100_000
 """Lists, objects and their items: a message of 10,000 files has far fewer; a megabyte of `[],` has a million."""
+REQUEST_NODES = 5_000
+"""For all other bodies, which are validated on the event loop: a job has at most 1,000 inputs."""
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKET_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _OTHER_BYTES = bytes(set(range(256)) - _BRACKET_STEPS.keys())
@@ -17,7 +19,7 @@ _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2
 _HALF_PAIR = re.compile(rb"%b(?!%b)|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})%b" % (_HIGH, _LOW, _LOW))
 
 
-def check_json(body: bytes) -> None:
+def check_json(body: bytes, max_nodes: int = EVENT_NODES) -> None:
     """Raise ProblemError for JSON that costs too much to parse, or whose text no database takes.
 
     It takes some 10 ms per megabyte, whatever the body holds. Bodies that are no JSON are left to the parser.
@@ -28,11 +30,15 @@ def check_json(body: bytes) -> None:
         raise ProblemError(
             422, "body: it has half a surrogate pair (\\ud800 to \\udfff), which is no character", "body"
         )
+    # At least so many, as `\\"` may also end a text; an item has two at most, a key and a value.
+    texts = (body.count(b'"') - body.count(b'\\"')) // 2
+    if texts > 2 * max_nodes:
+        raise ProblemError(422, f"body: it has {texts:,} texts; at most {max_nodes:,} items are allowed", "body")
     outline = _STRING.sub(b"", body)
     brackets = outline.translate(None, _OTHER_BYTES)
     nodes = len(brackets) + outline.count(b",") + outline.count(b":")
-    if nodes > MAX_NODES:
-        raise ProblemError(422, f"body: it has {nodes:,} items and brackets; at most {MAX_NODES:,} are allowed", "body")
+    if nodes > max_nodes:
+        raise ProblemError(422, f"body: it has {nodes:,} items and brackets; at most {max_nodes:,} are allowed", "body")
     depth = max(accumulate(map(_BRACKET_STEPS.__getitem__, brackets)), default=0)
     if depth > MAX_DEPTH:
         raise ProblemError(422, f"body: it is nested {depth:,} deep; at most {MAX_DEPTH} are allowed", "body")
