@@ -16,8 +16,7 @@ from serving.middleware.gate import Gate
 from serving.middleware.route_table import RouteTable
 from serving.problem_details import MEDIA_TYPE, Problem, ProblemError, answers, install
 from serving.readiness import Readiness
-from serving.routes import audit, subscriptions, triggers
-from serving.routes.jobs import links, router
+from serving.routes import audit, endpoints, jobs, outputs, subscriptions, triggers, uploads
 
 __all__ = ["Limits", "create_app"]
 
@@ -82,8 +81,8 @@ def _is_signed(services: Dependencies, name: str) -> bool:
 
 
 def _include_routes(app: FastAPI) -> None:
-    app.include_router(router)
-    app.include_router(links)
+    for router in (endpoints.router, jobs.router, outputs.router, uploads.router, outputs.links):
+        app.include_router(router)
     for prefix in ("/v1/triggers", _FORMER_TRIGGERS):
         documented = prefix != _FORMER_TRIGGERS
         app.include_router(triggers.router, prefix=prefix, include_in_schema=documented)

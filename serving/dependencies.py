@@ -4,12 +4,11 @@ import base64
 import hashlib
 import hmac
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.gateway.jwks import TokenVerifier
-from adapters.gateway.secrets import TRIGGER_PREFIX, trigger_secrets
+from adapters.gateway.secrets import trigger_secrets
 from adapters.gateway.store import GatewayStore
 from adapters.lake.table import Lake
 from adapters.orchestration.flow_runs import FlowRuns
@@ -87,8 +86,3 @@ class Dependencies:
     def secrets_of(self, hook: str) -> tuple[str, ...]:
         """Return the secrets of a trigger's sender. Raises SettingsError for one that cannot be used."""
         return trigger_secrets(hook, os.environ)
-
-    @staticmethod
-    def secret_name(hook: str) -> str:
-        """Return the variable that has them."""
-        return TRIGGER_PREFIX + re.sub("[^A-Z0-9]", "_", hook.upper())

@@ -1,6 +1,7 @@
 """The gateway's database: SQLite or PostgreSQL, brought to the present schema when it is opened."""
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from cachetools import TTLCache
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from adapters.gateway.schema import upgrade
 from adapters.private_files import make_private
@@ -123,5 +125,14 @@ def _make_private(database: Path) -> None:
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
     """Let readers work beside a writer, and lose nothing when the machine goes down."""
-    for line in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_S * 1000}", "foreign_keys=ON"):
+    for line in (f"busy_timeout={_BUSY_S * 1000}", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {line}")
+    # The change to WAL does not wait for other connections that are about to make it, whatever the timeout says.
+    for attempt in Retrying(
+        retry=retry_if_exception_type(sqlite3.OperationalError),
+        stop=stop_after_delay(_BUSY_S),
+        wait=wait_random_exponential(0.01, max=0.2),
+        reraise=True,
+    ):
+        with attempt:
+            connection.execute("PRAGMA journal_mode=WAL")

@@ -18,7 +18,13 @@ from adapters.settings import Settings
 from domain.errors import SettingsError
 from domain.gateway.secret_strength import weakness
 
-__all__ = ["TRIGGER_PREFIX", "check_trigger_secrets", "link_secrets", "trigger_secrets", "webhook_secrets"]
+__all__ = [
+    "check_trigger_secrets",
+    "link_secrets",
+    "trigger_secrets",
+    "trigger_variable",
+    "webhook_secrets",
+]
 
 TRIGGER_PREFIX = "MYRIAD_HOOK_SECRET_"
 _MOST = 4
@@ -68,9 +74,14 @@ def webhook_secrets(name: str, text: str) -> tuple[str, ...]:
     return values
 
 
+def trigger_variable(trigger: str) -> str:
+    """Return the name of the variable with the secrets of a trigger's sender; `a-b` and `a.b` have the same one."""
+    return TRIGGER_PREFIX + re.sub("[^A-Z0-9]", "_", trigger.upper())
+
+
 def trigger_secrets(trigger: str, environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the secrets of a trigger's sender; none if its variable is not set or empty."""
-    name = TRIGGER_PREFIX + re.sub("[^A-Z0-9]", "_", trigger.upper())
+    name = trigger_variable(trigger)
     text = environment.get(name)
     return webhook_secrets(name, text) if text else ()
 

@@ -61,7 +61,10 @@ def check_prefect(api_url: str) -> str:
             "(myriad up), or unset the variable"
         ) from exc
     if response.status_code in _REFUSED:
-        raise SettingsError(f"{server} refuses the account; set PREFECT_API_AUTH_STRING to its USER:PASSWORD")
+        raise SettingsError(
+            f"{server} refuses the account; set PREFECT_API_AUTH_STRING to its USER:PASSWORD, which is in "
+            "var/run/prefect-auth for the server of `myriad up`"
+        )
     if not response.is_success:
         raise SettingsError(f"{server} answers {response.status_code} where Prefect's API should be; end it with /api")
     version = str(response.json())

@@ -24,7 +24,7 @@ CHUNK_ROWS = 1_000_000
 _FOOTER_BYTES = 16 << 20
 _FOOTER_ITEMS = 200_000
 _USUAL_BYTES = 256 << 20
-_SMALL_BYTES = 16 << 20
+_SMALL_BYTES = 8 << 20
 """Decoded bytes of a batch that are surely fine, and the target where a batch of usual length could exceed them."""
 _SURELY_FINE_BYTES = 1 << 29
 _SUSPICIOUS_BYTES = 32 << 20

@@ -46,7 +46,7 @@ class Overrides(_Strict):
     """Settings of a job; those left out come from its deployment."""
 
     release: int | None = Field(
-        None, ge=1, description="Release that scores; default: the release in force at the start."
+        None, ge=1, le=10**9, description="Release that scores; default: the release in force at the start."
     )
     retries: int | None = Field(None, ge=0, le=10, description="Number of retries after a failed run.")
     timeout_seconds: int | None = Field(

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from serving.auth import Client, allow
 from serving.problem_details import answers
-from serving.routes.jobs import Deps
+from serving.routes.parameters import Deps
 
 __all__ = ["router"]
 

@@ -1,44 +1,37 @@
-"""Routes of batch endpoints, their jobs, and links to output."""
+"""Routes of the jobs of batch endpoints."""
 
-import hashlib
-import tempfile
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
-from starlette.concurrency import run_in_threadpool
+from fastapi import APIRouter, Header, Query, Response
 
 from adapters.gateway.records import JobRecord, new_job
-from adapters.lake.uploads import SCHEME, Uploaded, check_name, keep_upload, place_of, uploads_of
-from adapters.queries.export import Format
-from adapters.queries.job_output import write_output
+from adapters.lake.uploads import SCHEME, place_of, uploads_of
 from adapters.sources.fleet_files import load_fleet
 from adapters.sources.precheck import refusals
 from domain.config.fleet import Fleet
-from domain.data.tables import PREDICTIONS
-from domain.errors import FleetError, QuotaError, RequestError
-from domain.gateway.job_result import parse_job_result
-from domain.gateway.jobs import FINAL, BatchDeployment, BatchEndpoint, JobRequest, JobState, check_place, request_digest
-from serving.access import check_fleets
-from serving.auth import Client, allow, takes_body
+from domain.errors import QuotaError, RequestError
+from domain.gateway.api_keys import allows
+from domain.gateway.jobs import FINAL, JobRequest, JobState, check_place, request_digest
+from domain.gateway.log_text import without_places
 from serving.dependencies import Dependencies
-from serving.limits import address_group
-from serving.outputs import DownloadResponse
 from serving.problem_details import ProblemError, answers
-from serving.routes.schemas import Endpoint, Endpoints, Job, Jobs, Line, Link, Log, Upload, job_view
+from serving.routes.parameters import (
+    NAME,
+    Deps,
+    EndpointName,
+    JobId,
+    Reader,
+    Scorer,
+    chosen_deployment,
+    find_job,
+    known_endpoint,
+)
+from serving.routes.schemas import Job, Jobs, Line, Log, job_view
 
-__all__ = ["Deps", "Operator", "Reader", "links", "router"]
+__all__ = ["router"]
 
 router = APIRouter(prefix="/v1/batch", tags=["batch"], responses=answers(401, 403, 404, 413, 422, 429, 503))
-links = APIRouter(prefix="/v1/links", tags=["batch"], responses=answers(404, 410, 422, 429, 503))
 
-_NAME = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
-EndpointName = Annotated[str, Path(pattern=_NAME, description="Name of the endpoint.", examples=["m3"])]
-JobId = Annotated[str, Path(pattern=r"^job-[0-9T]{15}-[0-9a-f]{8}$", examples=["job-20261126T101502-1a2b3c4d"])]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -48,104 +41,6 @@ IdempotencyKey = Annotated[
         description="Requests with the same key return the same job, whatever has happened since.",
     ),
 ]
-_FILE = {
-    "required": True,
-    "description": "Content of the file.",
-    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-}
-_EXACT = "-exact"
-"""End of the format in the token of a link whose CSV is not escaped for spreadsheets."""
-_MEDIA = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
-_DOWNLOAD: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/csv": {}, "application/vnd.apache.parquet": {}}},
-    206: {"description": "The requested range of the file."},
-    304: {"description": "The file has not changed since the response with this ETag."},
-    416: {"description": "The file has no such range."},
-    **answers(409, 429),
-}
-_LONGEST_LINK_S = 7 * 86_400
-Reader = Annotated[Client, Depends(allow("read"))]
-Scorer = Annotated[Client, Depends(allow("score"))]
-Operator = Annotated[Client, Depends(allow("operate"))]
-
-
-def _services(request: Request) -> Dependencies:
-    services: Dependencies = request.app.state.services
-    return services
-
-
-Deps = Annotated[Dependencies, Depends(_services)]
-
-
-# -- endpoints --------------------------------------------------------------------------------------------------
-
-
-@router.get("")
-def list_endpoints(deps: Deps, client: Reader) -> Endpoints:
-    """List the endpoints that the key may use."""
-    endpoints = deps.store.endpoints.all()
-    return Endpoints(endpoints=[_view(name, *endpoint) for name, endpoint in endpoints.items() if client.may_use(name)])
-
-
-@router.get("/{endpoint}")
-def get_endpoint(endpoint: EndpointName, deps: Deps, client: Reader, response: Response) -> Endpoint:
-    """Get an endpoint with its deployments."""
-    definition, version = _known(deps, endpoint)
-    response.headers["ETag"] = f'"{version}"'
-    return _view(endpoint, definition, version)
-
-
-@router.put("/{endpoint}", responses=answers(409, 412))
-def put_endpoint(
-    endpoint: EndpointName,
-    definition: BatchEndpoint,
-    deps: Deps,
-    client: Operator,
-    response: Response,
-    if_match: Annotated[
-        str | None, Header(pattern=r'^"\d{1,9}"$', description="ETag of the version to change.")
-    ] = None,
-) -> Endpoint:
-    """Create an endpoint, change its deployments, or switch its default; existing jobs keep their deployment."""
-    based_on = int(if_match.strip('"')) if if_match else None
-    if client.endpoints:
-        former = deps.store.endpoints.get(endpoint)
-        check_fleets(client, endpoint, former[0] if former else None, definition)
-        # What was checked is what is replaced: meanwhile, somebody may have given the endpoint another fleet.
-        based_on = based_on if based_on is not None or former is None else former[1]
-    for name, deployment in definition.deployments.items():
-        _check_deployment(deps, name, deployment)
-    version = deps.store.endpoints.put(endpoint, definition, based_on)
-    if version is None:
-        raise ProblemError(412, f"endpoint {endpoint}: it was changed meanwhile; get it again", "header.if-match")
-    deps.store.audit.record(client.name, "endpoint.put", endpoint, definition.model_dump(mode="json"), endpoint)
-    response.headers["ETag"] = f'"{version}"'
-    return _view(endpoint, definition, version)
-
-
-def _check_deployment(deps: Dependencies, name: str, deployment: BatchDeployment) -> None:
-    field = f"body.deployments.{name}.fleet"
-    try:
-        load_fleet(deployment.fleet, deps.home)
-    except FleetError as exc:
-        raise ProblemError(422, f"{field}: {exc}", field) from exc
-    if not deps.runs.known(f"score/{deployment.fleet}"):
-        problem = f"{field}: score/{deployment.fleet} is not deployed in Prefect; run: myriad deploy {deployment.fleet}"
-        raise ProblemError(409, problem, field)
-
-
-def _view(name: str, endpoint: BatchEndpoint, version: int) -> Endpoint:
-    return Endpoint(name=name, version=version, deployments=endpoint.deployments, default=endpoint.default)
-
-
-def _known(deps: Dependencies, endpoint: str) -> tuple[BatchEndpoint, int]:
-    endpoint_and_version = deps.store.endpoints.get(endpoint)
-    if endpoint_and_version is None:
-        raise ProblemError(404, f"endpoint {endpoint}: there is none; make it with PUT /v1/batch/{endpoint}")
-    return endpoint_and_version
-
-
-# -- jobs -------------------------------------------------------------------------------------------------------
 
 
 @router.post("/{endpoint}/jobs", status_code=202)
@@ -157,7 +52,7 @@ def create_job(
     response: Response,
     idempotency_key: IdempotencyKey = None,
     myriad_deployment: Annotated[
-        str | None, Header(pattern=_NAME, description="Same as `deployment` in the body.")
+        str | None, Header(pattern=NAME, description="Same as `deployment` in the body.")
     ] = None,
 ) -> Job:
     """Create a job. It is stored before the response is sent, and survives the loss of any process."""
@@ -165,8 +60,8 @@ def create_job(
         former = deps.store.jobs.find(endpoint, client.name, idempotency_key)
         if former is not None:
             return _replayed(former, job_request, myriad_deployment, response)
-    definition, _ = _known(deps, endpoint)
-    name = _chosen(definition, job_request, myriad_deployment)
+    definition, _ = known_endpoint(deps, endpoint)
+    name = chosen_deployment(definition, job_request, myriad_deployment)
     job = new_job(endpoint, name, definition.deployments[name], client.name, job_request, idempotency_key)
     _placed(deps, load_fleet(job.fleet, deps.home), job)
     try:
@@ -189,18 +84,6 @@ def _replayed(job: JobRecord, job_request: JobRequest, deployment: str | None, r
     response.headers["Location"] = f"/v1/batch/{job.endpoint}/jobs/{job.id}"
     response.headers["Idempotent-Replayed"] = "true"
     return job_view(job)
-
-
-def _chosen(definition: BatchEndpoint, job_request: JobRequest, header: str | None) -> str:
-    if header is not None and job_request.deployment not in (None, header):
-        raise ProblemError(
-            422, f"body.deployment: {job_request.deployment}, but the header says {header}", "body.deployment"
-        )
-    name = job_request.deployment or header or definition.default
-    if name not in definition.deployments:
-        known = ", ".join(definition.deployments)
-        raise ProblemError(422, f"body.deployment: {name}: there is none; deployments: {known}", "body.deployment")
-    return name
 
 
 def _placed(deps: Dependencies, fleet: Fleet, job: JobRecord) -> None:
@@ -238,12 +121,12 @@ def list_jobs(
     deps: Deps,
     client: Reader,
     state: JobState | None = None,
-    deployment: Annotated[str | None, Query(pattern=_NAME)] = None,
+    deployment: Annotated[str | None, Query(pattern=NAME)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: Annotated[int | None, Query(ge=1, le=2**53, description="From `next` of the previous page.")] = None,
 ) -> Jobs:
     """List the jobs of an endpoint, newest first."""
-    _known(deps, endpoint)
+    known_endpoint(deps, endpoint)
     page = deps.store.jobs.page(endpoint, limit, after, state, deployment)
     filters = "".join(f"&{name}={value}" for name, value in (("state", state), ("deployment", deployment)) if value)
     following = f"/v1/batch/{endpoint}/jobs?limit={limit}&after={page.after}{filters}" if page.after else None
@@ -253,14 +136,14 @@ def list_jobs(
 @router.get("/{endpoint}/jobs/{job}")
 def get_job(endpoint: EndpointName, job: JobId, deps: Deps, client: Reader) -> Job:
     """Get the state and results of a job."""
-    return job_view(_job(deps, endpoint, job))
+    return job_view(find_job(deps, endpoint, job))
 
 
 @router.delete("/{endpoint}/jobs/{job}", status_code=202, responses=answers(409))
 def cancel_job(endpoint: EndpointName, job: JobId, deps: Deps, client: Scorer) -> Job:
     """Cancel a job. Its processes are stopped; committed predictions stay."""
     for _ in range(10):
-        record = _job(deps, endpoint, job)
+        record = find_job(deps, endpoint, job)
         if record.state in FINAL:
             raise ProblemError(409, f"job {job}: it is {record.state} already")
         changed = deps.store.jobs.change(record, cancel=True, reason=f"cancelled by {client.name}")
@@ -282,166 +165,11 @@ def get_logs(
     ] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 200,
 ) -> Log:
-    """Get the log of the job's run."""
-    record = _job(deps, endpoint, job)
+    """Get the log of the job's run; without the scope `operate`, folders and hosts are left out of it."""
+    record = find_job(deps, endpoint, job)
     lines = deps.runs.logs(record.flow_run_id, after, limit) if record.flow_run_id else []
+    shown = str if allows(client.scopes, "operate") else without_places
     return Log(
-        lines=[Line(at=line.at, level=line.level, message=line.message) for line in lines], after=after + len(lines)
+        lines=[Line(at=line.at, level=line.level, message=shown(line.message)) for line in lines],
+        after=after + len(lines),
     )
-
-
-@router.get(
-    "/{endpoint}/jobs/{job}/output",
-    response_class=StreamingResponse,
-    responses=_DOWNLOAD,
-)
-def get_output(
-    endpoint: EndpointName,
-    job: JobId,
-    deps: Deps,
-    client: Reader,
-    request: Request,
-    form: Annotated[
-        Literal["csv", "parquet"] | None,
-        Query(alias="format", description="Default: the format in the request of the job."),
-    ] = None,
-) -> Response:
-    """Download the predictions of a completed job; ranges and `If-None-Match` are supported."""
-    record = _job(deps, endpoint, job)
-    readers = (f"client {client.name}",)
-    return _output(deps, record, form or record.request.output.format, readers, request, for_people=False)
-
-
-@router.post("/{endpoint}/jobs/{job}/links", status_code=201, responses=answers(409))
-def create_link(
-    endpoint: EndpointName,
-    job: JobId,
-    deps: Deps,
-    client: Reader,
-    form: Annotated[Literal["csv", "parquet"], Query(alias="format")] = "csv",
-    expires_in: Annotated[int, Query(ge=1, le=_LONGEST_LINK_S, description="Lifetime in seconds.")] = 3600,
-    formulas: Annotated[
-        Literal["escaped", "exact"],
-        Query(description="`escaped`: in CSV, text that a spreadsheet would run gets an apostrophe in front."),
-    ] = "escaped",
-) -> Link:
-    """Create a link to the output that requires no key until it expires."""
-    _completed(_job(deps, endpoint, job))
-    end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=expires_in)
-    deps.store.audit.record(client.name, "link.create", job, {"expires_at": end.isoformat()}, endpoint)
-    signed_form = f"{form}{_EXACT}" if formulas == "exact" else form
-    return Link(url=f"/v1/links/{deps.signer.sign(job, signed_form, int(end.timestamp()))}", expires_at=end)
-
-
-@links.get(
-    "/{token}",
-    response_class=StreamingResponse,
-    responses=_DOWNLOAD,
-)
-def follow_link(
-    token: Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,300}$")], deps: Deps, request: Request
-) -> Response:
-    """Download the output behind a signed link; ranges and `If-None-Match` are supported."""
-    job_id, form, end = deps.signer.read(token)
-    if datetime.now(UTC).timestamp() >= end:
-        raise ProblemError(410, f"the link expired on {datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M:%S} UTC")
-    record = deps.store.jobs.get(job_id)
-    if record is None:
-        raise ProblemError(404, f"job {job_id}: there is none")
-    plain: Format = "parquet" if form.removesuffix(_EXACT) == "parquet" else "csv"
-    readers = (f"link {token}", f"address {address_group(request.client.host) if request.client else ''}")
-    return _output(deps, record, plain, readers, request, for_people=not form.endswith(_EXACT))
-
-
-@router.post("/{endpoint}/uploads", status_code=201, openapi_extra={"requestBody": _FILE})
-@takes_body("upload")
-async def upload(
-    endpoint: EndpointName,
-    request: Request,
-    deps: Deps,
-    client: Scorer,
-    name: Annotated[str, Query(max_length=120, description="File name; its suffix determines the format.")],
-    deployment: Annotated[
-        str | None,
-        Query(
-            pattern=_NAME,
-            description="Deployment whose fleet will score the file; default: the default of the endpoint.",
-        ),
-    ] = None,
-) -> Upload:
-    """Upload a file as the request body; the `uri` in the response is a valid input of a job."""
-    definition, _ = await run_in_threadpool(_known, deps, endpoint)
-    chosen = _chosen(definition, JobRequest.model_validate({"deployment": deployment}), None)
-    try:
-        check_name(name)
-    except RequestError as exc:
-        raise ProblemError(422, f"query.{exc}", "query.name") from exc
-    fleet, sha, size = definition.deployments[chosen].fleet, hashlib.sha256(), 0
-    quota = partial(deps.store.uploads.check, client.name, most_bytes=deps.quotas.upload_bytes)
-    announced = request.headers.get("content-length", "0")
-    try:
-        await run_in_threadpool(quota, int(announced) if announced.isdigit() else 0)
-        with tempfile.NamedTemporaryFile(prefix="myriad-upload-") as draft:
-            async for chunk in request.stream():
-                draft.write(chunk)
-                sha.update(chunk)
-                size += len(chunk)
-            draft.flush()
-            owner = (client.name, endpoint)
-            uploaded = await run_in_threadpool(
-                _store_upload, deps, owner, fleet, (sha.hexdigest(), name, size), FilePath(draft.name)
-            )
-    except QuotaError as exc:
-        raise ProblemError(403, str(exc)) from exc
-    detail = {"endpoint": endpoint, "bytes": uploaded.bytes}
-    await run_in_threadpool(deps.store.audit.record, client.name, "upload", uploaded.uri, detail, endpoint)
-    return Upload(uri=uploaded.uri, bytes=uploaded.bytes, sha256=uploaded.sha256)
-
-
-def _store_upload(
-    deps: Dependencies, owner: tuple[str, str], fleet: str, upload: tuple[str, str, int], draft: FilePath
-) -> Uploaded:
-    """Record an upload and store its file, or neither. upload : SHA-256, name and bytes."""
-    (client, endpoint), (sha, name, size) = owner, upload
-    uri = f"{SCHEME}{sha}/{name}"
-    new = deps.store.uploads.add(client, endpoint, fleet, uri, size, deps.quotas.upload_bytes)
-    try:
-        return keep_upload(deps.lake, fleet, name, draft)
-    except BaseException:
-        if new:
-            deps.store.uploads.delete(client, fleet, uri)
-        raise
-
-
-def _job(deps: Dependencies, endpoint: str, job_id: str) -> JobRecord:
-    record = deps.store.jobs.get(job_id)
-    if record is None or record.endpoint != endpoint:
-        raise ProblemError(404, f"job {job_id}: endpoint {endpoint} has none of this id")
-    return record
-
-
-def _completed(job: JobRecord) -> JobRecord:
-    if job.state != "completed":
-        raise ProblemError(409, f"job {job.id}: it is {job.state}; there is output once it is completed")
-    return job
-
-
-def _output(
-    deps: Dependencies, job: JobRecord, form: Format, readers: tuple[str, ...], request: Request, *, for_people: bool
-) -> Response:
-    result = parse_job_result(_completed(job).account or "")
-    if result is None:
-        raise ProblemError(404, f"job {job.id}: the account of its run cannot be read")
-    fleet = load_fleet(job.fleet, deps.home)
-    # With every commit, newer predictions may have replaced some of the job's.
-    version = deps.lake.table(job.fleet, PREDICTIONS).version()
-
-    def build(path: FilePath, before_part: Callable[[], None]) -> None:
-        write_output(deps.lake, fleet, result, form, path, for_people=for_people, before_part=before_part)
-
-    content = f"{job.id} {form} {for_people} {version}"
-    file = deps.output_cache.open(content, readers, build)
-    if request.headers.get("if-none-match") == file.etag:
-        file.close()
-        return Response(status_code=304, headers={"ETag": file.etag})
-    return DownloadResponse(file, _MEDIA[form], f"{job.id}.{form}")

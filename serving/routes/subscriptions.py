@@ -12,7 +12,7 @@ from serving.access import former_check, reaches
 from serving.auth import Client
 from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
-from serving.routes.jobs import Deps, Operator
+from serving.routes.parameters import Deps, Operator
 
 __all__ = ["router"]
 

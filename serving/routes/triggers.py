@@ -1,5 +1,6 @@
 """Routes of triggers: events about files are recorded once each, and the job reconciler turns them into jobs."""
 
+import logging
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from adapters.gateway.secrets import trigger_variable
 from adapters.gateway.webhook_client import documents_of, verify_signature
 from adapters.sources.fleet_files import load_fleet
 from domain.errors import ContentTypeError, QuotaError, RequestError, SignatureError
@@ -17,7 +19,7 @@ from serving.access import former_check, reaches
 from serving.auth import allow, takes_body
 from serving.dependencies import Dependencies
 from serving.problem_details import ProblemError, answers
-from serving.routes.jobs import Deps, Operator, Reader
+from serving.routes.parameters import Deps, Operator, Reader
 
 __all__ = ["incoming", "router"]
 
@@ -35,6 +37,7 @@ _BODY = {
         "application/cloudevents-batch+json": {"schema": {"type": "array", "items": {"type": "object"}}},
     },
 }
+_LOG = logging.getLogger("myriad.gateway")
 _MOST_FILES = 10_000
 _MOST_LISTED = 20
 
@@ -83,13 +86,24 @@ def put_trigger(hook: TriggerName, definition: Trigger, deps: Deps, client: Oper
         known = ", ".join(endpoint[0].deployments)
         problem = f"body.deployment: {definition.deployment}: there is none; deployments: {known}"
         raise ProblemError(422, problem, "body.deployment")
-    if definition.verification == "signature" and not deps.secrets_of(hook):
-        problem = f"body.verification: set {deps.secret_name(hook)} for the gateway first, to a secret whsec_..."
-        raise ProblemError(422, problem, "body.verification")
+    if definition.verification == "signature":
+        _check_secret(deps, hook)
     if not deps.store.triggers.put(hook, definition, former_check(client, "hook", hook)):
         raise ProblemError(409, f"hook {hook}: another client changed it meanwhile; get it again")
     deps.store.audit.record(client.name, "hook.put", hook, definition.model_dump(mode="json"), definition.endpoint)
     return _view(hook, definition)
+
+
+def _check_secret(deps: Dependencies, hook: str) -> None:
+    """Refuse a trigger without a secret, or with that of another one, whose sender could sign for both."""
+    variable = trigger_variable(hook)
+    if not deps.secrets_of(hook):
+        problem = f"body.verification: set {variable} for the gateway first, to a secret whsec_..."
+        raise ProblemError(422, problem, "body.verification")
+    for name, other in deps.store.triggers.all().items():
+        if name != hook and other.verification == "signature" and trigger_variable(name) == variable:
+            problem = f"body.verification: {variable} is the secret of another trigger; choose a name of other letters"
+            raise ProblemError(422, problem, "body.verification")
 
 
 @router.delete("/{hook}", status_code=204)
@@ -138,7 +152,8 @@ async def _sender(name: str, hook: Trigger | None, request: Request, body: bytes
     if hook is not None and hook.verification == "signature":
         secrets = deps.secrets_of(name)
         if not secrets:
-            raise ProblemError(503, f"hook {name}: {deps.secret_name(name)} is not set for this gateway")
+            _LOG.warning("trigger %s: %s is not set for this gateway", name, trigger_variable(name))
+            raise ProblemError(503, f"hook {name}: signatures cannot be verified now; the log of the gateway says why")
         try:
             verify_signature(secrets, body, dict(request.headers))
         except SignatureError as exc:

@@ -13,6 +13,7 @@ from gateway import account, complete, gateway, is_problem
 
 import adapters.sources.precheck
 from adapters.lake.job_results import heartbeat, last_heartbeat, read_job_result, write_job_result
+from adapters.orchestration.flow_runs import LogLine
 from domain.data.tables import PREDICTIONS
 from domain.errors import LakeError, SourceError
 from serving.background import job_reconciler as reconciler
@@ -330,6 +331,16 @@ def test_what_a_run_said_is_read_in_pieces(client, made):
     first = client.get(f"{JOBS}/{job['id']}/logs?limit=3").json()
     rest = client.get(f"{JOBS}/{job['id']}/logs?after={first['after']}").json()
     assert [line["message"] for line in (*first["lines"], *rest["lines"])] == [f"line {number}" for number in range(5)]
+
+
+def test_logs_name_folders_and_hosts_to_operators_only(client, made):
+    job = client.post(JOBS, json={}).json()
+    made.reconciler.step(now())
+    message = "/srv/myriad/raw/a.csv: read by tls://10.0.0.7:40123"
+    made.runs.logs = lambda *_: [LogLine(datetime(2026, 1, 7, tzinfo=UTC), "info", message)]
+    reader = made.client("read", name="reader")
+    lines = [reading.get(f"{JOBS}/{job['id']}/logs").json()["lines"][0]["message"] for reading in (client, reader)]
+    assert lines == [message, "…/a.csv: read by tls://…"]
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,23 @@ def test_a_signed_message_needs_no_key_and_counts_once(made, monkeypatch):
     assert len(jobs(made)) == 1
 
 
+def test_two_triggers_do_not_share_a_secret_by_their_names(made, monkeypatch):
+    monkeypatch.setenv("MYRIAD_HOOK_SECRET_A_B", SECRET)
+    put_hook(made, "a-b", verification="signature")
+    put_hook(made, "a-b", verification="signature")
+    answer = made.operator.put("/v1/triggers/a.b", json={"endpoint": "rides", "verification": "signature"})
+    assert "MYRIAD_HOOK_SECRET_A_B is the secret of another trigger" in is_problem(answer, 422)
+    put_hook(made, "a.b")
+
+
+def test_strangers_are_not_told_which_variable_is_missing(made, monkeypatch):
+    monkeypatch.setenv("MYRIAD_HOOK_SECRET_SIGNED", SECRET)
+    put_hook(made, "signed", verification="signature")
+    monkeypatch.delenv("MYRIAD_HOOK_SECRET_SIGNED")
+    body = json.dumps({"uri": f"{made.today}/a.csv"})
+    assert "SECRET" not in is_problem(made.nobody.post("/v1/triggers/signed", content=body, headers=signed(body)), 503)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
