@@ -12,6 +12,8 @@ MyriadError
  +-- ScoringError        a scoring job that cannot start
  +-- LakeError           a table that cannot be read or committed
  |    +-- StaleTableError      a commit that another writer overtook; decide again
+ +-- DatabaseError       a database of the user's that cannot be read or written
+ |    +-- DatabaseBusyError    one that is away or locked; the same may succeed later
  +-- ClusterError        workers that cannot be reached or that die during their work
  +-- BusyError           another run that trains or promotes the fleet
  +-- RegistryError       a model registry that cannot be used
@@ -32,6 +34,8 @@ __all__ = [
     "BusyError",
     "ClusterError",
     "ContentTypeError",
+    "DatabaseBusyError",
+    "DatabaseError",
     "EmptyWindowError",
     "ExportError",
     "FleetError",
@@ -103,6 +107,14 @@ class LakeError(MyriadError):
 
 class StaleTableError(LakeError):
     """Another writer committed after a decision was made; make it again on the newer version of the table."""
+
+
+class DatabaseError(MyriadError):
+    """A database of the user's cannot be read or written; the message holds no password."""
+
+
+class DatabaseBusyError(DatabaseError):
+    """A database is away or locked, or broke a transaction off for another one; the same may succeed later."""
 
 
 class BusyError(MyriadError):

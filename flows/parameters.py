@@ -8,6 +8,7 @@ __all__ = [
     "AlertSubject",
     "AlertText",
     "BucketsAtOnce",
+    "DeliverToSink",
     "DryRun",
     "FirstDate",
     "FleetFile",
@@ -108,6 +109,7 @@ OutputFile = Annotated[
         pattern=_TRIMMED,
     ),
 ]
+DeliverToSink = Annotated[bool, _shown("Deliver", "Write new predictions to the fleet's sink, if it has one.")]
 FirstDate = Annotated[
     str, _shown("First date", "Forecast as of the end of every period from this one: 2024-06-30.", pattern=_TRIMMED)
 ]

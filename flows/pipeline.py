@@ -39,7 +39,10 @@ class PipelineResult:
 
 @flow(name="pipeline", flow_run_name=run_name)
 def pipeline(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> PipelineResult:
-    """Ingest, partition, train, register, promote, score and report."""
+    """Ingest, partition, train, register, promote, score and report.
+
+    A failure of the fleet's sink is raised at the end, when everything else is done.
+    """
     began, run_id = datetime.now(UTC), run_id or new_run_id()
     with (
         open_session(fleet, lake, run_id, exclusive=True) as session,
@@ -53,6 +56,8 @@ def pipeline(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> P
         report = _report(
             session.run, stages, state.results["evaluate"], session.settings.path(session.settings.reports)
         )
+    if failure := state.results.get("undelivered"):
+        raise failure
     return PipelineResult(run_id, stages, report)
 
 

@@ -11,6 +11,7 @@ from domain.errors import RequestError
 from flows.artifacts import progress_artifacts, summarise
 from flows.parameters import (
     BucketsAtOnce,
+    DeliverToSink,
     FirstDate,
     FleetFile,
     InputFiles,
@@ -27,17 +28,19 @@ from flows.parameters import (
 from flows.session import Session, open_session, run_name
 from flows.tasks import as_task
 from tasks.context import Run
+from tasks.deliver import deliver_predictions
 from tasks.ingest import ingest_files
 from tasks.job_result import deliver_output, job_result_of
 from tasks.promote import current_release
 from tasks.score import ScoreSummary, past_moments, score_fleet
 
-__all__ = ["backfill", "score"]
+__all__ = ["backfill", "score", "to_sink"]
 
 _ingest = as_task(ingest_files, run_name="ingest {role}")
 _score = as_task(score_fleet)
 _record_result = as_task(job_result_of, "account for inputs")
 _deliver = as_task(deliver_output)
+to_sink = as_task(deliver_predictions, "deliver to sink")
 
 
 @flow(name="score", flow_run_name=run_name)
@@ -53,10 +56,12 @@ def score(
     concurrency: BucketsAtOnce = None,
     output: OutputFile = None,
     within: WithinFolders = None,
+    deliver: DeliverToSink = True,
 ) -> ScoreSummary:
     """Load new scoring input and score it with `release`, by default the one in force; or forecast from a past date.
 
-    With a run id, the run writes heartbeats while it works and then its result to the lake, below `_jobs/`.
+    With a run id, the run writes heartbeats while it works and then its result to the lake, below `_jobs/`. The sink
+    comes last: if it fails, the run fails, but its predictions and its result stay.
     """
     with (
         open_session(fleet, lake, run_id, workers=workers) as whole,
@@ -74,6 +79,8 @@ def score(
                 result = _record_result(session.run, summary, inputs or ())
                 if output:
                     _deliver(session.run, result, output)
+            if deliver and session.run.fleet.sink:
+                summary = replace(summary, delivery=to_sink(session.run))
         summarise(session.run.fleet.name, "score", _figures([summary]))
     return summary
 
@@ -86,6 +93,7 @@ def backfill(
     lake: LakeRoot = None,
     run_id: RunId = None,
     release: ScoredRelease = None,
+    deliver: DeliverToSink = True,
 ) -> list[ScoreSummary]:
     """Forecast as of the end of every period from `start` to `end`, with one release: one job per period."""
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
@@ -94,6 +102,8 @@ def backfill(
         # All jobs use one release, whatever is promoted meanwhile.
         pinned = release if release is not None else current_release(session.run) or None
         summaries = [_score(session.run, pinned, moment) for moment in moments]
+        if deliver and session.run.fleet.sink:
+            summaries[-1] = replace(summaries[-1], delivery=to_sink(session.run))
         summarise(session.run.fleet.name, "backfill", {"jobs": len(summaries), **_figures(summaries)})
     return summaries
 
@@ -124,5 +134,10 @@ def _figures(summaries: Sequence[ScoreSummary]) -> dict[str, object]:
     figures |= {
         f"status {status}": sum(summary.statuses.get(status, 0) for summary in summaries) for status in statuses
     }
+    figures |= _delivery_figures(summaries[-1])
     of_levels = {level: sum(summary.levels.get(level, 0) for summary in summaries) for level in levels}
     return figures | {f"by {level or 'own champion'}": rows for level, rows in of_levels.items()}
+
+
+def _delivery_figures(summary: ScoreSummary) -> dict[str, object]:
+    return {"delivered": summary.delivery.rows} if summary.delivery else {}

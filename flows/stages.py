@@ -5,19 +5,20 @@ prefect.yaml, the commands for single stages and docs/operations.md follow.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from prefect import Flow
 
 from adapters.orchestration.deployments import Cadence
+from domain.errors import DatabaseError
 from flows.accuracy import accuracy
 from flows.alert import alert
 from flows.ingest import ingest
 from flows.maintain import maintain
 from flows.partition import partition
 from flows.promote import pin, promote, rollback, unpin
-from flows.score import backfill, score
+from flows.score import backfill, score, to_sink
 from flows.session import Session
 from flows.sync_registry import sync_registry
 from flows.tasks import as_task
@@ -94,6 +95,17 @@ def _plan(state: PipelineState) -> Any:
     return _estimate(run, settings.workers, settings.path(settings.reports) / run.fleet.name)
 
 
+def _score(state: PipelineState) -> Any:
+    """Score, and deliver at once; a sink that fails must not cost the stages that follow."""
+    summary = score(*state.arguments, deliver=False)
+    if state.session.run.fleet.sink:
+        try:
+            summary = replace(summary, delivery=to_sink(state.session.run))
+        except DatabaseError as exc:
+            state.results["undelivered"] = exc
+    return summary
+
+
 def _compare_with_test(state: PipelineState) -> Any:
     return _evaluate(state.session.run, state.results["score"].job_id)
 
@@ -152,6 +164,7 @@ STAGES: tuple[Stage, ...] = (
             "ENQUEUE",
             note="One job after another: the one that waits takes the inputs that have come since.",
         ),
+        work=_score,
     ),
     Stage("accuracy", lambda summary: int(summary.rows), Operation(accuracy, Cadence("daily", "0 6 * * *"))),
     Stage("evaluate", lambda metric: int(metric.rows) if metric else 0, work=_compare_with_test),

@@ -101,7 +101,8 @@ def clear_checkpoints(run: Run, stage: str, part: str = "") -> None:
 
 
 def _checkpoints_of(run: Run, stage: str, part: str, basis: object) -> Checkpoints:
-    content = json.dumps([basis, run.fleet.model_dump(mode="json"), code_digest()], sort_keys=True, default=str)
+    fleet = run.fleet.model_dump(mode="json", exclude={"sink"})
+    content = json.dumps([basis, fleet, code_digest()], sort_keys=True, default=str)
     digest = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     name = f"{stage}-{part}" if part else stage
     return Checkpoints(f"{run.context.lake.folder(run.fleet.name)}/_journal", name, digest)

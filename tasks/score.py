@@ -9,6 +9,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from adapters.databases.delivery import Delivery
 from adapters.lake.table import StagedFile
 from domain.data.parts import input_part
 from domain.data.periods import parse_time_span, period_ends, period_of, time_span_text
@@ -36,6 +37,7 @@ class ScoreSummary:
     repeated : the same job was committed before; its rows were not written again.
     as_of : past date of the forecast, None for the newest rows. in_sample : rows whose model was trained on rows after
     their origin. standing : rows left out because forecasts from the newest rows have the same origin; 0 if repeated.
+    delivery : rows written to the fleet's sink.
     """
 
     job_id: str
@@ -49,6 +51,7 @@ class ScoreSummary:
     as_of: str | None = None
     in_sample: int = 0
     standing: int = 0
+    delivery: Delivery | None = None
 
 
 def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = None) -> ScoreSummary:

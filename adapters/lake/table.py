@@ -234,6 +234,11 @@ class Table:
         handle = self._open()
         return {column.name for column in handle.schema().fields} if handle else set()
 
+    def identity(self) -> str:
+        """Return the id that the table got when it was created; empty if it does not exist yet."""
+        handle = self._open()
+        return str(handle.metadata().id) if handle else ""
+
     def properties(self) -> dict[str, str]:
         """Return the table's own settings, such as the number of buckets."""
         handle = self._open()

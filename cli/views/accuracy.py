@@ -15,6 +15,17 @@ _MAX_SEGMENTS = 20
 _NUMBERS = frozenset({0, 2, 3, 4, 5, 6, 7, 8})
 
 
+class _Delivered(Protocol):
+    """Figures of a delivery to the fleet's sink."""
+
+    @property
+    def target(self) -> str: ...
+    @property
+    def jobs(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
+
+
 class _Scored(Protocol):
     """Figures of a scoring job."""
 
@@ -38,6 +49,8 @@ class _Scored(Protocol):
     def in_sample(self) -> int: ...
     @property
     def standing(self) -> int: ...
+    @property
+    def delivery(self) -> _Delivered | None: ...
 
 
 def print_scores(summaries: Sequence[_Scored]) -> None:
@@ -62,6 +75,9 @@ def _details(summary: _Scored) -> Iterator[str]:
         yield f"{summary.in_sample:,} rows are in-sample: their models were trained on later rows"
     if summary.standing:
         yield f"{summary.standing:,} rows skipped: newer forecasts from the same origin exist"
+    if summary.delivery:
+        jobs = format_count(summary.delivery.jobs, "job")
+        yield f"delivered {format_count(summary.delivery.rows, 'row')} of {jobs} to {summary.delivery.target}"
 
 
 def print_accuracy(rows: pa.Table, by: str) -> None:

@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from domain.config.candidates import CANDIDATES, ENSEMBLE, ESTIMATOR, CandidateSpec
+from domain.config.database import Sink
 from domain.config.messages import explain
 from domain.config.task_types import TASK_TYPES, TaskType, task_type
 from domain.errors import FleetError
@@ -298,6 +299,8 @@ class Test(_Strict):
 class Fleet(_Strict):
     """All models of one problem."""
 
+    LATER = frozenset({"sink"})
+
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the fleet: lower case, digits, - and _.")
     description: str = Field("", description="Subject of the predictions, in one line.")
     task: TaskName = Field(description="Future values of a series, or one value per row.")
@@ -325,6 +328,7 @@ class Fleet(_Strict):
     gates: Gates = Field(Gates(), description="Limits that a challenger must pass before it becomes champion.")
     score: Score | None = Field(None, description="Scoring input; required to score with task regression.")
     test: Test | None = Field(None, description="Published actuals for the report.")
+    sink: Sink | None = Field(None, description="Database table that gets a copy of all predictions after each job.")
     max_failed_share: float = Field(
         0.1, ge=0, le=1, description="A training fails as a whole if a larger share of its segments fails."
     )

@@ -8,6 +8,8 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from domain.config.database import without_secrets
+
 __all__ = ["explain"]
 
 
@@ -43,7 +45,7 @@ def _problems(detail: ErrorDetails, path: Sequence[str | int], model: type[BaseM
     text = detail["msg"].removeprefix("Value error, ")
     if not key:
         return [(line, "") for line in text.splitlines()]
-    value = repr(detail["input"])
+    value = without_secrets(repr(detail["input"]))
     shown = value if len(value) <= 60 else value[:57] + "..."
     text = re.sub(r"^Input should be a valid dictionary( or instance of \w+)?$", "Input should be a mapping", text)
     return [(f"{key}: {shown} is not allowed; ", f"{text[0].lower()}{text[1:]}")]

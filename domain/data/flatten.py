@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from domain.data.segments import parse_segment
 
-__all__ = ["split_segments", "to_csv_values"]
+__all__ = ["iso_times", "split_segments", "to_csv_values"]
 
 
 def split_segments(rows: pa.Table, segment_by: Sequence[str]) -> pa.Table:
@@ -34,7 +34,7 @@ def to_csv_values(rows: pa.Table) -> pa.Table:
         if pa.types.is_binary(field.type):
             continue
         if pa.types.is_timestamp(field.type):
-            columns[field.name] = _iso(values)
+            columns[field.name] = iso_times(values)
         elif pa.types.is_floating(field.type):
             columns[field.name] = pc.if_else(pc.is_nan(values), None, values)
         else:
@@ -42,7 +42,7 @@ def to_csv_values(rows: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _iso(times: pa.ChunkedArray) -> pa.ChunkedArray:
+def iso_times(times: pa.ChunkedArray) -> pa.ChunkedArray:
     """`2024-06-30T17:00:00Z`, with microseconds if there are any."""
     seconds = pc.floor_temporal(times, unit="second")
     whole = pc.strftime(seconds.cast(pa.timestamp("s", tz="UTC")), "%Y-%m-%dT%H:%M:%SZ")

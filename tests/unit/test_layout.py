@@ -20,6 +20,9 @@ MIRRORED_ELSEWHERE = {
 
 # Where each library may be imported: a folder, with what is below it, or a module.
 HOMES = {
+    "adbc_driver_manager": ("adapters/databases",),
+    "adbc_driver_postgresql": ("adapters/databases",),
+    "adbc_driver_sqlite": ("adapters/databases",),
     "alembic": ("adapters/gateway", "adapters/registry"),
     "boto3": ("adapters/lake",),
     "botocore": ("adapters/lake",),
@@ -30,6 +33,7 @@ HOMES = {
         "adapters/settings.py",  # Validates sizes and times as Dask reads them.
     ),
     "deltalake": ("adapters/lake",),
+    "duckdb": ("adapters/databases",),
     "distributed": ("adapters/compute",),
     "fastapi": ("serving",),
     "fsspec": ("adapters/lake",),

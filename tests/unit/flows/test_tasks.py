@@ -22,6 +22,7 @@ NAMES = {
     "score fleet",
     "account for inputs",
     "deliver output",
+    "deliver to sink",
     "measure accuracy",
     "evaluate predictions",
     "write report",

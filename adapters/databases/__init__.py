@@ -1,0 +1,1 @@
+"""Databases of the user's: tables to read rows from, and tables that get a copy of predictions and of exports."""

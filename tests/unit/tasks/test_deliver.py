@@ -1,0 +1,127 @@
+"""The sink: a table in a database that has every job's predictions exactly once."""
+
+import math
+from datetime import timedelta
+
+import pytest
+from sinks import START, commit, forecasts, rows_in, run_with
+
+from adapters.databases.address import resolve_address
+from adapters.queries import predictions_by_job
+from domain.errors import DatabaseError
+from tasks.deliver import deliver_predictions
+
+COUNTS = "SELECT job_id, count(*) FROM shop_predictions GROUP BY job_id ORDER BY job_id"
+
+
+@pytest.fixture(params=["sqlite", "duckdb"])
+def url(request):
+    pytest.importorskip("duckdb") if request.param == "duckdb" else None
+    return f"{request.param}:///out.db"
+
+
+@pytest.fixture
+def fetch(tmp_path, url):
+    return lambda query: rows_in(resolve_address(url, tmp_path, "sink.url"), query)
+
+
+def test_a_job_is_delivered_once_with_its_segment_as_columns(tmp_path, url, fetch):
+    run = run_with(tmp_path, url)
+    commit(run, forecasts("shop-1", lower=math.nan))
+    delivery = deliver_predictions(run)
+    assert (delivery.jobs, delivery.rows, delivery.replaced, delivery.removed) == (1, 8, 0, 0)
+    assert str(tmp_path / "out.db") in delivery.target
+    columns = "fleet, segment, store, brand, step, prediction, lower, model_version, job_id"
+    rows = fetch(f"SELECT {columns} FROM shop_predictions ORDER BY segment, step")
+    assert rows[5] == ("shop", "store=1/brand=amber", "1", "amber", 2, 1.25, None, None, "shop-1")
+    assert (deliver_predictions(run).rows, fetch(COUNTS)) == (0, [("shop-1", 8)])
+    assert fetch("SELECT target, fleet, job_id, rows, run_id FROM myriad_deliveries") == [
+        ("shop_predictions", "shop", "shop-1", 8, "run-1")
+    ]
+
+
+def test_the_next_delivery_writes_what_an_earlier_one_missed(tmp_path, url, fetch, monkeypatch):
+    monkeypatch.setattr(predictions_by_job, "_BATCH_ROWS", 3)
+    run = run_with(tmp_path, url)
+    commit(run, forecasts("shop-1"))
+    commit(run, [*forecasts("shop-2", origin=1), *forecasts("shop-3", segments=1, origin=2)], part="bucket-1")
+    delivery = deliver_predictions(run)
+    assert (delivery.jobs, delivery.rows) == (3, 20)
+    assert fetch(COUNTS) == [("shop-1", 8), ("shop-2", 8), ("shop-3", 4)]
+
+
+def test_newer_forecasts_of_an_origin_replace_the_older_ones_there_too(tmp_path, url, fetch):
+    run = run_with(tmp_path, url)
+    commit(run, [*forecasts("shop-1"), *forecasts("shop-1", segments=1, origin=1)])
+    deliver_predictions(run)
+    newer = [*forecasts("shop-2"), *forecasts("shop-1", segments=1, origin=1)]
+    commit(run, newer, removes=lambda file: True)
+    delivery = deliver_predictions(run)
+    assert (delivery.jobs, delivery.rows, delivery.replaced) == (2, 12, 1)
+    assert fetch(COUNTS) == [("shop-1", 4), ("shop-2", 8)]
+    commit(run, forecasts("shop-2"), removes=lambda file: True)
+    assert deliver_predictions(run).removed == 1
+    assert fetch(COUNTS) == [("shop-2", 8)]
+
+
+def test_rows_of_a_failed_delivery_are_not_there(tmp_path, url, fetch, monkeypatch):
+    run = run_with(tmp_path, url)
+    commit(run, forecasts("shop-1"))
+    deliver_predictions(run)
+    commit(run, forecasts("shop-2", origin=1), part="bucket-1")
+    plain = predictions_by_job.PredictionsByJob.batches
+
+    def breaking(self, jobs):
+        yield from plain(self, jobs)
+        raise DatabaseError("out of luck")
+
+    monkeypatch.setattr(predictions_by_job.PredictionsByJob, "batches", breaking)
+    with pytest.raises(DatabaseError, match=r"(?s)predictions are committed.*myriad score shop.*out of luck"):
+        deliver_predictions(run)
+    assert fetch(COUNTS) == [("shop-1", 8)]
+    monkeypatch.undo()
+    assert deliver_predictions(run).rows == 8
+
+
+def test_a_table_that_lacks_columns_is_named_with_the_statement_that_adds_them(tmp_path, url, fetch):
+    run = run_with(tmp_path, url, table="mine")
+    commit(run, forecasts("shop-1"))
+    deliver_predictions(run)
+    fetch("ALTER TABLE mine DROP COLUMN lower")
+    fetch("ALTER TABLE mine ADD COLUMN note VARCHAR")
+    commit(run, forecasts("shop-2", origin=1), part="bucket-1")
+    with pytest.raises(
+        DatabaseError, match=r'mine has no column lower; run ALTER TABLE "mine" ADD COLUMN "lower" \w+; or'
+    ):
+        deliver_predictions(run)
+    fetch("ALTER TABLE mine ADD COLUMN lower DOUBLE")
+    assert deliver_predictions(run).rows == 8
+
+
+def test_another_lake_does_not_touch_what_the_first_one_delivered(tmp_path, url, fetch):
+    run = run_with(tmp_path, url)
+    commit(run, forecasts("shop-1"))
+    deliver_predictions(run)
+    (tmp_path / "other").mkdir()
+    other = run_with(tmp_path / "other", url.replace("out.db", f"{tmp_path}/out.db"))
+    commit(other, forecasts("shop-1", segments=3))
+    with pytest.raises(DatabaseError, match="holds predictions of fleet shop from another lake"):
+        deliver_predictions(other)
+    assert fetch(COUNTS) == [("shop-1", 8)]
+
+
+def test_there_is_nothing_to_do_without_a_sink_or_predictions(trained, tmp_path, url):
+    assert deliver_predictions(trained.run()) is None
+    assert deliver_predictions(run_with(tmp_path, url)) is None
+    assert not (tmp_path / "out.db").exists()
+
+
+def test_times_are_utc(tmp_path, url, fetch):
+    run = run_with(tmp_path, url)
+    commit(run, forecasts("shop-1", segments=1, steps=1))
+    deliver_predictions(run)
+    cast = "time" if "sqlite" in url else "CAST(time AS VARCHAR)"
+    expected = START + timedelta(weeks=1)
+    text = fetch(f"SELECT {cast} FROM shop_predictions")[0][0]
+    assert text[:10] == f"{expected:%Y-%m-%d}"
+    assert "00:00:00" in text
