@@ -1,4 +1,4 @@
-"""Export tables of the lake to CSV and Parquet files, part by part, so that memory stays bounded."""
+"""Export tables of the lake to files and databases, part by part, so that memory stays bounded."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 from adapters.lake.files import STORAGE_ERRORS, replacing, split_uri
 from adapters.lake.table import StagedFile
 from adapters.queries.current_forecasts import current_forecasts
+from adapters.queries.database_export import database_target, replaced_rows
 from adapters.queries.fleet_tables import FleetTables
+from domain.config.database import scheme_of
 from domain.config.fleet import Fleet
 from domain.data.flatten import split_segments, to_csv_values
 from domain.data.formula_cells import escape_formulas
@@ -55,11 +57,11 @@ EXPORTABLE_TABLES = tuple(_TABLES)
 
 @dataclass(frozen=True)
 class ExportResult:
-    """Table, file and size of an export."""
+    """Table, place and size of an export. format : of the file, or the kind of database."""
 
     table: str
     path: str
-    format: Format
+    format: str
     rows: int
     columns: tuple[str, ...]
 
@@ -81,15 +83,17 @@ def export_table(
     release: int | None = None,
     segment: str | None = None,
     exact: bool = False,
+    into: str | None = None,
 ) -> ExportResult:
-    """Write a table to a file, or to FOLDER/NAME.FORMAT; an existing file is replaced once the new one is complete.
+    """Write a table to a file, to FOLDER/NAME.FORMAT, or to a database; it replaces what is there once it is complete.
 
     Parameters
     ----------
-    to : local path (relative to `home`) or s3:// uri.
+    to : local path (relative to `home`), s3:// uri, or address of a database.
     form : default: that of the file name; csv for a folder.
     release, segment : filters for rows of one release, or with one segment key.
     exact : write text to CSV as it is, also where a spreadsheet would read it as a formula.
+    into : table or schema.table of the database; default: FLEET_NAME.
 
     Raises
     ------
@@ -97,15 +101,22 @@ def export_table(
         There is no such table or filter, or the format is ambiguous.
     LakeError
         The table has no matching rows, or the file cannot be written.
+    DatabaseError
+        The database refuses.
     """
     if name not in _TABLES:
         raise RequestError(f"table {name!r}: not available for export; choose one of {', '.join(EXPORTABLE_TABLES)}")
-    spec, (path, form) = _TABLES[name][0] or observations(fleet), _target(to, home, name, form)
-    condition = _filter(name, spec, release, segment)
+    spec = _TABLES[name][0] or observations(fleet)
+    parts = _parts(tables, name, spec, _filter(name, spec, release, segment), release, segment)
+    if scheme_of(to) is not None:
+        return _export_to_database(tables, fleet, name, to, home, parts, form, release, segment, into)
+    if into is not None:
+        raise RequestError(f"--into {into}: names a table of a database, but --to is not the address of one")
+    path, form = _target(to, home, name, form)
     rows, schema = 0, None
     with _replaced(path, home) as local, ExitStack() as stack:
         writer: TableWriter | None = None
-        for part in _parts(tables, name, spec, condition, release, segment):
+        for part in parts:
             table = split_segments(part, fleet.segment_by)
             table = to_csv_values(table) if form == "csv" else table
             table = escape_formulas(table) if form == "csv" and not exact else table
@@ -114,9 +125,38 @@ def export_table(
             if table.num_rows:
                 writer.write_table(table.cast(schema))
             rows += table.num_rows
-        if not rows and (name != "quarantine" or release is not None or segment is not None):
-            raise LakeError(_empty_message(tables, fleet, name, release, segment))
+        _require_rows(rows, tables, fleet, name, release, segment)
     return ExportResult(name, path, form, rows, tuple(schema.names if schema else ()))
+
+
+def _export_to_database(
+    tables: FleetTables,
+    fleet: Fleet,
+    name: str,
+    to: str,
+    home: Path,
+    parts: Iterator[pa.Table],
+    form: Format | None,
+    release: int | None,
+    segment: str | None,
+    into: str | None,
+) -> ExportResult:
+    """Write rows to a table of a database, in place of the fleet's rows with the same filters."""
+    if form is not None:
+        raise RequestError(f"--format {form}: is for files; omit it for a database")
+    target = database_target(to, into or f"{fleet.name.replace('-', '_')}_{name}", home)
+    filters = {name: value for name, value in {"release": release, "segment": segment}.items() if value is not None}
+    with replaced_rows(target, fleet, parts, filters) as (rows, columns):
+        _require_rows(rows, tables, fleet, name, release, segment)
+    return ExportResult(name, target.shown, target.address.kind, rows, columns)
+
+
+def _require_rows(
+    rows: int, tables: FleetTables, fleet: Fleet, name: str, release: int | None, segment: str | None
+) -> None:
+    """Raise LakeError for an empty export, unless nothing may have been rejected."""
+    if not rows and (name != "quarantine" or release is not None or segment is not None):
+        raise LakeError(_empty_message(tables, fleet, name, release, segment))
 
 
 def _target(to: str, home: Path, name: str, form: Format | None) -> tuple[str, Format]:

@@ -146,7 +146,12 @@ def export(
         str, typer.Argument(help="Table, such as forecasts or accuracy; an unknown name lists all.", metavar="TABLE")
     ],
     to: Annotated[
-        str, typer.Option("--to", help="File (.csv, .csv.gz or .parquet) or folder to write to; local or s3://.")
+        str,
+        typer.Option(
+            "--to",
+            help="File (.csv, .csv.gz, .parquet) or folder, local or s3://; or a database: postgresql://HOST/DATABASE, "
+            "sqlite:///FILE, duckdb:///FILE, or env:NAME of a variable with its address.",
+        ),
     ],
     form: Annotated[
         Literal["csv", "parquet"] | None, typer.Option("--format", help="File format; default: that of the file name.")
@@ -158,13 +163,17 @@ def export(
     exact: Annotated[
         bool, typer.Option("--exact", help="Write text to CSV as it is, also where a spreadsheet would run it.")
     ] = False,
+    into: Annotated[
+        str | None, typer.Option("--into", help="Table or schema.table of the database; default: FLEET_TABLE.")
+    ] = None,
     lake: LakePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a table to a CSV or Parquet file, with one column per part of the segment key.
+    """Write a table to a CSV or Parquet file or to a database, with one column per part of the segment key.
 
     `forecasts` are the current ones: those of the release in force from the newest row of each segment. In CSV, text
-    that a spreadsheet would read as a formula gets an apostrophe in front; for programs: --exact, or Parquet.
+    that a spreadsheet would read as a formula gets an apostrophe in front; for programs: --exact, or Parquet. In a
+    database, the rows replace those of the fleet (and of the same --release and --segment) in one transaction.
 
     Example: myriad export m3 forecasts --to forecasts.csv
     """
@@ -178,7 +187,16 @@ def export(
         tables, _ = tables_of(settings, fleet)
         key = None if segment is None else resolve_segment(tables, [segment], fleet)
         result = export_table(
-            tables, definition, table, to, settings.home, form=form, release=release, segment=key, exact=exact
+            tables,
+            definition,
+            table,
+            to,
+            settings.home,
+            form=form,
+            release=release,
+            segment=key,
+            exact=exact,
+            into=into,
         )
         print_result(result, lambda it: typer.echo(f"{it.rows:,} rows of {it.table}: {it.path}"), as_json)
 

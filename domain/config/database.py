@@ -6,11 +6,21 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["DATABASE_SCHEMES", "ENVIRONMENT_PREFIX", "Sink", "checked_address", "scheme_of", "without_secrets"]
+__all__ = [
+    "DATABASE_SCHEMES",
+    "ENVIRONMENT_PREFIX",
+    "TABLE_NAME",
+    "Sink",
+    "checked_address",
+    "scheme_of",
+    "without_secrets",
+]
 
 DATABASE_SCHEMES = ("postgresql", "sqlite", "duckdb")
 ENVIRONMENT_PREFIX = "env:"
 """`env:NAME` stands for the address in the environment variable NAME."""
+TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?")
+"""Table or schema.table."""
 _SECRET_PARAMETERS = ("password", "sslpassword")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXAMPLES = "postgresql://user@host/database, sqlite:///file.db, duckdb:///file.duckdb or env:VARIABLE"
@@ -75,7 +85,7 @@ class Sink(BaseModel):
     )
     table: str | None = Field(
         None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?$",
+        pattern=f"^{TABLE_NAME.pattern}$",
         description="Table or schema.table, exactly as written; made if it is missing. Default: NAME_predictions.",
     )
 

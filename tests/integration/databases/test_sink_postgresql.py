@@ -6,11 +6,18 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from postgres_server import PASSWORD, postgres_server
-from sinks import commit, forecasts, run_with
+from sinks import START, commit, forecasts, run_with
 
+from adapters.databases.address import resolve_address
+from adapters.databases.connection import TableName, open_database
+from adapters.databases.tables import ensure_table
 from adapters.queries import predictions_by_job
+from adapters.queries.export import export_table
+from adapters.queries.fleet_tables import FleetTables
+from domain.data.tables import ACCURACY, CHAMPIONS, LEADERBOARD, OUTCOMES, PREDICTIONS, QUARANTINE, SEGMENTS
 from domain.errors import DatabaseError, LakeError
 from tasks.deliver import deliver_predictions
 
@@ -160,3 +167,31 @@ def test_a_server_that_is_away_for_a_moment_is_asked_again(run, monkeypatch, fet
     monkeypatch.setattr(postgresql.adbc, "connect", connect)
     assert deliver_predictions(run).rows == 8
     assert len(tries) == 2
+
+
+def test_every_table_of_the_lake_has_a_place_in_postgresql(run, fetch, database):
+    values = {
+        pa.string(): "x",
+        pa.int32(): 1,
+        pa.int64(): 2**62,
+        pa.float64(): 0.5,
+        pa.bool_(): True,
+        pa.timestamp("us", tz="UTC"): START,
+        pa.binary(): b"\0x",
+    }
+    address = resolve_address("env:SINK", run.context.home, "")
+    for spec in (PREDICTIONS, CHAMPIONS, OUTCOMES, ACCURACY, LEADERBOARD, QUARANTINE, SEGMENTS):
+        row = pa.Table.from_pylist([{field.name: values[field.type] for field in spec.schema}], spec.schema)
+        with open_database(address) as connection, connection.transaction():
+            ensure_table(connection, TableName(spec.name), spec.schema)
+            assert connection.insert(TableName(spec.name), spec.schema, iter(row.to_batches())) == 1
+        assert fetch(f"SELECT * FROM {spec.name}")[0] == tuple(row.to_pylist()[0].values())
+
+
+def test_an_export_replaces_the_fleet_s_rows(run, fetch, tmp_path):
+    commit(run, forecasts("shop-1"))
+    tables = FleetTables(run.context.lake, "shop")
+    for _ in range(2):
+        result = export_table(tables, run.fleet, "predictions", "env:SINK", tmp_path, into="public.out")
+        assert (result.rows, result.format) == (8, "postgresql")
+    assert fetch("SELECT count(*) FROM public.out") == [(8,)]

@@ -9,7 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sinks import rows_in
 
+from adapters.databases.address import resolve_address
 from adapters.lake.table import Lake
 from adapters.queries.export import EXPORTABLE_TABLES, export_table
 from adapters.queries.fleet_tables import FleetTables
@@ -216,3 +218,68 @@ def test_a_file_on_s3_appears_whole(tables, shop, s3, tmp_path):
     with pytest.raises(LakeError, match="nothing there yet"):
         export_table(tables, shop, "outcomes", "s3://lake/out/outcomes.csv", tmp_path)
     assert not fsspec.filesystem("s3", use_listings_cache=False).exists("lake/out/outcomes.csv")
+
+
+@pytest.fixture(params=["sqlite", "duckdb"])
+def database(request, tmp_path):
+    """Address of a database, and a function that queries it."""
+    if request.param == "duckdb":
+        pytest.importorskip("duckdb")
+    url = f"{request.param}:///out.db"
+    return url, lambda query: rows_in(resolve_address(url, tmp_path, "--to"), query)
+
+
+def test_a_database_gets_the_rows_once_however_often_they_are_exported(tables, shop, tmp_path, database):
+    url, fetch = database
+    for _ in range(2):
+        result = export_table(tables, shop, "predictions", url, tmp_path)
+        assert (result.rows, result.columns[:4]) == (12, ("fleet", "segment", "store", "brand"))
+    assert fetch("SELECT count(*), count(DISTINCT brand) FROM shop_predictions") == [(12, 2)]
+    export_table(tables, shop, "predictions", url, tmp_path, release=1, segment=KEYS[0])
+    assert fetch("SELECT count(*) FROM shop_predictions") == [(12,)]
+    export_table(tables, shop, "champions", url, tmp_path, into="graphs")
+    assert fetch("SELECT DISTINCT onnx, rows FROM graphs") == [(b"graph", 9)]
+    export_table(tables, shop, "observations", url, tmp_path)
+    assert fetch("SELECT DISTINCT target FROM shop_observations") == [(None,)]
+
+
+def test_filters_replace_their_own_rows_alone(tables, shop, tmp_path, database):
+    url, fetch = database
+    export_table(tables, shop, "predictions", url, tmp_path)
+    fetch("UPDATE shop_predictions SET step = 99")
+    export_table(tables, shop, "predictions", url, tmp_path, release=1)
+    assert fetch("SELECT release, count(*) FROM shop_predictions WHERE step = 99 GROUP BY release") == [(2, 8)]
+
+
+def test_an_export_without_rows_leaves_the_table_as_it_is(tables, shop, tmp_path, database):
+    url, fetch = database
+    export_table(tables, shop, "predictions", url, tmp_path)
+    with pytest.raises(LakeError, match="no row of release 9"):
+        export_table(tables, shop, "predictions", url, tmp_path, release=9)
+    assert fetch("SELECT count(*) FROM shop_predictions") == [(12,)]
+
+
+def test_a_table_of_the_sink_is_not_exported_into(tables, shop, tmp_path, database):
+    url, fetch = database
+    export_table(tables, shop, "champions", url, tmp_path)
+    fetch("CREATE TABLE myriad_deliveries (target VARCHAR, fleet VARCHAR)")
+    fetch("INSERT INTO myriad_deliveries VALUES ('shop_champions', 'shop')")
+    with pytest.raises(RequestError, match="the sink of fleet shop fills this table"):
+        export_table(tables, shop, "champions", url, tmp_path)
+    export_table(tables, shop, "champions", url, tmp_path, into="others")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"to": "postgresql://svc:hunter2@h/d"}, "a password has no place here"),
+        ({"to": "sqlite:///out.db", "into": "a; drop"}, "give table or schema.table"),
+        ({"to": "sqlite:///out.db", "form": "csv"}, "--format csv: is for files"),
+        ({"to": "out.csv", "into": "a"}, "--to is not the address of one"),
+        ({"to": "sqlite:///out.db", "into": "reporting.a"}, "SQLite has no schemas"),
+    ],
+)
+def test_what_makes_no_sense_for_a_database_is_refused(tables, shop, tmp_path, options, message):
+    with pytest.raises(RequestError, match=message) as caught:
+        export_table(tables, shop, "predictions", home=tmp_path, **options)
+    assert "hunter2" not in str(caught.value)
