@@ -1,5 +1,6 @@
 """Prefect's view of a flow: progress and log lines while it runs, a summary table at its end."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
@@ -67,4 +68,5 @@ def summarise(fleet: str, stage: str, figures: Mapping[str, object]) -> None:
 
 
 def _key(*parts: str) -> str:
-    return "-".join(parts).replace("_", "-").lower()
+    """Join the parts to a key as Prefect accepts it: lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower())

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from deltalake import DeltaTable
 from shop import future, sales, shop
+from tampering import changed
 
 ROOT = Path(__file__).parents[3]
 
@@ -177,6 +178,19 @@ def test_past_dates_are_forecast_measured_and_exported(project, again):
     frame = pd.read_csv(project / "var/out.csv")
     assert set(frame.brand) == {"amber"}
     assert set(frame.as_of.dropna()) == {"2025-01-12T00:00:00Z", "2025-01-19T00:00:00Z"}
+
+
+def test_the_registry_is_repaired_by_the_command(project, again):
+    graph = next((project / "var/mlflow/artifacts").rglob("shop.1.amber-*/model.onnx"))
+    intact = graph.read_bytes()
+    graph.write_bytes(changed(intact))
+    listed = again("registry", "sync", "shop", "--dry-run", "--json")  # Its stages have names with spaces.
+    assert listed.returncode == 0, listed.stderr
+    assert json.loads(listed.stdout)["differences"]
+    assert graph.read_bytes() != intact
+    done = again("registry", "sync", "shop")
+    assert done.returncode == 0, done.stderr
+    assert graph.read_bytes() == intact
 
 
 def test_nothing_is_written_outside_var(project):
