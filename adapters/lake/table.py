@@ -48,6 +48,8 @@ _PATIENCE = {
     "backoff_config.max_backoff": "5s",
 }
 """Retries outlast an outage of a minute; the default is three seconds."""
+_UNREADABLE = (*STORAGE_ERRORS, pa.ArrowException, UnicodeDecodeError, OverflowError)
+"""What a file with changed bytes can raise; the wrong checksum of a page is an OSError."""
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
@@ -189,18 +191,29 @@ class Table:
         schema = pa.schema([self.spec.schema.field(name) for name in names])
         try:
             parts = [self._read(part, names, rows).cast(schema) for part in _together(files)]
-        except (*STORAGE_ERRORS, pa.ArrowInvalid) as exc:
-            raise LakeError(
-                f"{self.uri}: a committed file cannot be read: {exc}; put it back from a backup of the lake"
-            ) from exc
+        except _UNREADABLE as exc:
+            raise self._unreadable(files, names, exc) from exc
         return pa.concat_tables(parts) if parts else schema.empty_table()
+
+    def _unreadable(self, files: Sequence[StagedFile], columns: Sequence[str], exc: BaseException) -> LakeError:
+        """Return the error for files that could not be read together, with the path of the first damaged one."""
+        if not any(file.path in str(exc) for file in files):
+            for file in files:
+                try:
+                    self._read([file], columns, None)
+                except _UNREADABLE as alone:
+                    exc = alone if file.path in str(alone) else OSError(f"{file.path}: {alone}")
+                    break
+        return LakeError(f"{self.uri}: a committed file cannot be read: {exc}; put it back from a backup of the lake")
 
     def _read(self, files: Sequence[StagedFile], columns: Sequence[str], rows: ds.Expression | None) -> pa.Table:
         """Read files; small ones on S3 whole and concurrently, since a round trip takes longer than a megabyte."""
         filesystem, root = arrow_filesystem(self.uri)
         whole = [file.path for file in files if self.uri.startswith("s3://") and file.size <= WHOLE_BYTES]
         contents = dict(zip(whole, get_objects([f"{self.uri}/{path}" for path in whole]), strict=True)) if whole else {}
-        format_ = ds.ParquetFileFormat()
+        # A changed bit would else be a number like any other. Pages without a checksum are read as they are.
+        checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        format_ = ds.ParquetFileFormat(default_fragment_scan_options=checked)
         fragments = [
             format_.make_fragment(pa.py_buffer(contents[file.path]), partition_expression=self._expression(file))
             if file.path in contents
@@ -283,7 +296,14 @@ class Table:
         with unusable(self.uri, "written"):
             # In memory first: a broken stream to S3 would leave a short object that looks complete.
             sink = pa.BufferOutputStream()
-            pq.write_table(rows, sink, compression="zstd", use_dictionary=strings, row_group_size=ROW_GROUP_ROWS)
+            pq.write_table(
+                rows,
+                sink,
+                compression="zstd",
+                use_dictionary=strings,
+                row_group_size=ROW_GROUP_ROWS,
+                write_page_checksum=True,
+            )
             content = sink.getvalue().to_pybytes()
             put_file(self.uri, relative, content)
         stats = json.dumps({"numRecords": rows.num_rows})

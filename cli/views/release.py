@@ -10,7 +10,10 @@ __all__ = ["print_pin", "print_pins", "print_sync"]
 
 _KINDS: Mapping[DifferenceKind, tuple[str, str]] = {
     "changed_graphs": ("with a changed graph in the lake", "restored from an intact copy"),
-    "lost_graphs": ("with a changed graph and no intact copy", "not run; roll back, or change its data or settings and train again"),
+    "lost_graphs": (
+        "with a changed graph and no intact copy",
+        "not run; roll back, or change its data or settings and train again",
+    ),
     "missing_versions": ("missing in the registry", "registered again"),
     "missing_files": ("with missing files", "files restored"),
     "changed_files": ("with a changed graph in the registry's files", "files restored where an intact copy is left"),

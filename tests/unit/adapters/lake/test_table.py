@@ -428,3 +428,24 @@ def test_a_disk_that_fills_up_is_a_lake_error(tmp_path, monkeypatch):
     monkeypatch.setattr("adapters.lake.table.pq.write_table", full)
     with pytest.raises(LakeError, match="No space left on device"):
         table.stage(rows(1), bucket=1)
+
+
+def test_a_flipped_bit_is_refused_with_the_name_of_the_file_and_never_read_as_another_number(table, tmp_path):
+    if table.uri.startswith("s3://"):
+        pytest.skip("the bytes of a local file are changed")
+    numbers = list(range(1000))
+    staged = [table.stage(rows(*numbers), bucket=bucket) for bucket in (0, 1)]
+    table.replace(staged, lambda file: True)
+    path = Path(table.uri, staged[1].path)
+    content, seed = path.read_bytes(), random.Random(7)
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")  # The only part without a checksum.
+    places = [seed.randrange(4, footer) for _ in range(200)]
+    refusals = []
+    for place in places:
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << seed.randrange(8)]) + content[place + 1 :])
+        try:
+            assert units(table) == sorted(numbers * 2)
+        except LakeError as exc:
+            refusals.append(str(exc))
+    assert len(refusals) > 20  # The table reads one of the two columns.
+    assert all(staged[1].path in text and "put it back from a backup" in text for text in refusals)
