@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
+from adapters.compute.progress import Progress, emit
 from adapters.lake.files import RawFile, list_files
 from adapters.lake.local_files import confined_to
 from adapters.lake.table import StagedFile, Table
@@ -21,6 +23,9 @@ from tasks.workers.ingest import FileReceipt, Role, content_id, landing_table, r
 from tasks.workers.isolated_ingest import ingest_once
 
 __all__ = ["IngestReceipt", "ingest_files"]
+
+
+_MOST_REMARKS = 5
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ def ingest_files(
     gone = None if paths else {file.path_id for file in files}
     _commit(run, role, receipts, taken, gone)
     clear_checkpoints(run, "ingest", role)
+    _tell_remarks(receipts)
     reasons: Counter[str] = Counter()
     for receipt in receipts:
         reasons.update(receipt.reasons)
@@ -91,6 +97,16 @@ def ingest_files(
         rejected=sum(receipt.rejected for receipt in receipts),
         reasons=dict(reasons),
     )
+
+
+def _tell_remarks(receipts: Sequence[FileReceipt]) -> None:
+    """Warn of what files leave open; of the same in many files once."""
+    files = dict[str, str]()
+    for receipt in receipts:
+        for remark in receipt.remarks:
+            files.setdefault(remark, receipt.file.uri)
+    for remark, uri in islice(files.items(), _MOST_REMARKS):
+        emit(Progress("ingest", 0, 0, f"warning: {uri}: look at {remark}"))
 
 
 def _listed(run: Run, paths: Sequence[str]) -> tuple[list[RawFile], list[str]]:

@@ -16,8 +16,10 @@ class Chunk:
     table : the requested columns as the file stores them; CSV columns are text.
     rows : number of each row in the file, counted from 0 after the header, of shape (n,).
     broken : rows with another number of columns than the header, as (row number, text).
+    remarks : what the file leaves open, so that somebody should look at it; those of earlier chunks are repeated.
     """
 
     table: pa.Table
     rows: npt.NDArray[np.int64]
     broken: tuple[tuple[int, str], ...] = ()
+    remarks: tuple[str, ...] = ()

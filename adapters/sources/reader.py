@@ -5,13 +5,15 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from adapters.lake.files import STORAGE_ERRORS
 from adapters.sources.chunk import Chunk
 from adapters.sources.csv_file import csv_chunks, csv_names
+from adapters.sources.number_columns import NumberColumns
 from adapters.sources.parquet_file import parquet_chunks, parquet_head, parquet_names
 from domain.config.fleet import Source
 from domain.data.shown import shown, shown_names
@@ -23,7 +25,6 @@ _MOST_CAUSE = 300
 """Characters of another library's error, which may quote the file."""
 _NOT_THE_ENCODING = ("invalid UTF8 data", "\ufffd")
 """Signs of another encoding in errors of Arrow, which puts U+FFFD in place of bytes that it cannot decode."""
-_THOUSANDS = r"^\s*[+-]?\d{1,3}(\.\d{3})+(,\d*)?\s*$"
 
 
 def _format(uri: str, source: Source) -> str:
@@ -67,13 +68,39 @@ def read_chunks(
     ------
     SourceError : the file cannot be read, or lacks a column; the message names the file and the cause.
     """
-    for chunk in _chunks(uri, source, [*required, *optional]):
-        table = _with_decimal_point(_with_constants(uri, chunk.table, source), source, numbers)
+    chunks = _Ahead(_chunks(uri, source, [*required, *optional]))
+    number_columns = NumberColumns(
+        uri, source, numbers, lambda names: (chunk.table for chunk in _chunks(uri, source, names))
+    )
+    for number, chunk in enumerate(chunks):
+        only = partial(_is_only, number, chunks)
+        table = number_columns.rewrite(_with_constants(uri, chunk.table, source), whole=only)
         _check_columns(uri, table.column_names, required, optional)
         for name in optional:
             if name not in table.column_names:
                 table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
-        yield Chunk(table.select([*required, *optional]), chunk.rows, chunk.broken)
+        remarks = (*chunk.remarks, *number_columns.remarks)
+        yield Chunk(table.select([*required, *optional]), chunk.rows, chunk.broken, remarks)
+
+
+class _Ahead(Iterator[Chunk]):
+    """Chunks of a file, of which the next can be read ahead."""
+
+    def __init__(self, chunks: Iterator[Chunk]) -> None:
+        self._chunks, self._ahead = chunks, list[Chunk]()
+
+    def __next__(self) -> Chunk:
+        return self._ahead.pop() if self._ahead else next(self._chunks)
+
+    def has_more(self) -> bool:
+        """Return True if there is another chunk, which is read and kept."""
+        if not self._ahead:
+            self._ahead = list(islice(self._chunks, 1))
+        return bool(self._ahead)
+
+
+def _is_only(number: int, chunks: _Ahead) -> bool:
+    return number == 0 and not chunks.has_more()
 
 
 def _with_constants(uri: str, table: pa.Table, source: Source) -> pa.Table:
@@ -81,18 +108,6 @@ def _with_constants(uri: str, table: pa.Table, source: Source) -> pa.Table:
         if name in table.column_names:
             raise SourceError(f"{uri}: column {name} is in the file and in source.constants; rename the constant")
         table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
-    return table
-
-
-def _with_decimal_point(table: pa.Table, source: Source, numbers: Collection[str]) -> pa.Table:
-    """Rewrite text such as `1.234,5` as `1234.5`; a point that cannot separate thousands stays."""
-    if source.decimal == ".":
-        return table
-    for place, name in enumerate(table.column_names):
-        if name in numbers and pa.types.is_string(table[name].type):
-            grouped = pc.match_substring_regex(table[name], _THOUSANDS)
-            plain = pc.if_else(grouped, pc.replace_substring(table[name], ".", ""), table[name])
-            table = table.set_column(place, name, pc.replace_substring(plain, ",", "."))
     return table
 
 

@@ -74,6 +74,7 @@ def _read_sample(
         share_read=1.0 if rows.whole else _share_read(rows.rows, head, files),
         whole=rows.whole,
         broken=rows.broken,
+        remarks=tuple(rows.remarks),
         unused=_count_distinct(head.drop_columns([name for name in required if name in head.column_names])),
         head_rows=head.num_rows,
         error="; ".join(dict.fromkeys([*unreadable.values(), *rows.errors])),
@@ -143,7 +144,7 @@ def _text_bytes(file: RawFile) -> int:
 class SampledRows:
     """Rows of files, read until a limit is reached; a file that is too long is cut.
 
-    numbers : columns whose text has the source's decimal mark.
+    numbers : columns whose text has the source's decimal mark. remarks : what the files leave open, each once.
     """
 
     limits: Limits
@@ -155,6 +156,7 @@ class SampledRows:
     text_bytes: int = 0
     broken: int = 0
     whole: bool = True
+    remarks: dict[str, None] = field(default_factory=dict)
 
     def read(self, source: Source, files: Sequence[RawFile], columns: Sequence[str]) -> None:
         """Read the columns of the files, and note files that cannot be read in `errors`."""
@@ -178,6 +180,7 @@ class SampledRows:
             left = self.limits.rows - self.rows
             self.chunks.append(chunk.table.slice(0, left))
             self.rows, self.broken = self.rows + self.chunks[-1].num_rows, self.broken + len(chunk.broken)
+            self.remarks |= dict.fromkeys(chunk.remarks)
             if chunk.table.num_rows > left:
                 self.whole = False
                 return

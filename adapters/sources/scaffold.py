@@ -6,7 +6,7 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ from domain.data.shown import shown_names
 from domain.errors import FleetError, SourceError
 from domain.scaffold.csv_dialect import sniff_dialect, sniff_encoding
 from domain.scaffold.fleet_scaffold import scaffold_fleet
+from domain.scaffold.number_marks import choose_marks, with_plain_numbers
 from domain.scaffold.source_profile import FleetScaffold, SourceProfile, UserOptions
 from domain.scaffold.yaml import render_scaffold
 
@@ -134,7 +135,7 @@ def _source(path: str, files: Sequence[RawFile]) -> Source:
         raise SourceError(f"{uri}: the first row ({first_row}) looks like data; add a row with the column names")
     tabs = uri.lower().removesuffix(".gz").endswith(".tsv")
     delimiter = "," if tabs and dialect.delimiter == "\t" else dialect.delimiter
-    return Source(path=path, delimiter=delimiter, decimal=dialect.decimal, encoding=encoding)
+    return Source(path=path, delimiter=delimiter, encoding=encoding)
 
 
 def _first_bytes(uri: str) -> bytes:
@@ -155,16 +156,24 @@ def _read(source: Source, files: Sequence[RawFile], limits: Limits) -> tuple[pa.
     columns = [name for name in names if _is_useful(head, name)]
     if len(columns) > _MOST_COLUMNS:
         # The first rows suffice to recognise a wide table; reading all of it would only take time.
-        table = head.select(columns)
-        return table, SourceProfile(source, len(files), table.num_rows, False)
-    rows = SampledRows(limits, columns if source.decimal == "," else ())
+        return _profiled(head.select(columns), SourceProfile(source, len(files), head.num_rows, False))
+    rows = SampledRows(limits)
     rows.read(source, spread_evenly(files), columns)
     if rows.errors:
         raise SourceError("; ".join(dict.fromkeys(rows.errors)))
     if not rows.rows:
         raise SourceError(f"{source.path}: the files have no rows")
     table = pa.concat_tables(rows.chunks, promote_options="permissive").unify_dictionaries()
-    return table, SourceProfile(source, len(files), table.num_rows, rows.whole, _notes(source, names, head, rows))
+    notes = _notes(source, names, head, rows)
+    return _profiled(table, SourceProfile(source, len(files), table.num_rows, rows.whole, notes))
+
+
+def _profiled(table: pa.Table, profile: SourceProfile) -> tuple[pa.Table, SourceProfile]:
+    """Add the marks of numbers to a profile; the table has numbers without them."""
+    marks = choose_marks(table, profile.source.delimiter)
+    source = profile.source.model_copy(update=marks.settings)
+    profile = replace(profile, source=source, notes=(*profile.notes, *marks.notes), doubt=marks.doubt)
+    return with_plain_numbers(table, source), profile
 
 
 def _common_columns(source: Source, files: Sequence[RawFile]) -> list[str]:
@@ -194,8 +203,6 @@ def _notes(source: Source, names: Sequence[str], head: pa.Table, rows: SampledRo
     notes = []
     if source.encoding != "utf-8":
         notes.append(f"The text is not UTF-8; it is read as {source.encoding}.")
-    if source.decimal == ",":
-        notes.append("Numbers have a decimal comma.")
     ignored = [name for name in head.column_names if name not in names or not _is_useful(head, name)]
     if ignored:
         columns = ", ".join(repr(name) for name in ignored)

@@ -44,6 +44,7 @@ def _source_problems(
 ) -> Iterator[Problem]:
     if sample.error:
         yield Problem("error", role, sample.error)
+    yield from (Problem("warning", role, f"look at {remark}") for remark in sample.remarks)
     yield from missing_column_problems(sample.named, fleet, role)
     if checked is not None:
         yield from row_problems(checked, fleet, role)

@@ -67,6 +67,8 @@ class _Strict(BaseModel):
 class Source(_Strict):
     """Files with rows, local or on S3."""
 
+    LATER = frozenset({"thousands"})
+
     path: str = Field(
         min_length=1, description="File, folder or glob; local, file:// or s3://. Relative to the working directory."
     )
@@ -80,10 +82,22 @@ class Source(_Strict):
     decimal: Literal[".", ","] = Field(
         ".", description="Decimal mark of numbers in CSV files; with `,` a point may separate thousands."
     )
+    thousands: Literal["auto", "none", ".", ",", " ", "'"] = Field(
+        "auto",
+        description="Separator of thousands; auto: judged by all values of a column together. A file whose values "
+        "contradict `decimal` is refused.",
+    )
     encoding: str = Field("utf-8", description="Text encoding of CSV files, such as utf-8, cp1252 or utf-16.")
     constants: dict[str, str] = Field(
         {}, description="Columns to add, with one value for all rows; {series: all} makes a single series a segment."
     )
+
+    @model_validator(mode="after")
+    def _two_marks(self) -> Self:
+        if self.thousands == self.decimal:
+            other = "." if self.decimal == "," else ","
+            raise ValueError(f"thousands: '{self.thousands}' is also the decimal mark; set decimal: '{other}'")
+        return self
 
     @field_validator("encoding")
     @classmethod

@@ -92,10 +92,10 @@ def source_choice(profile: SourceProfile, grouping: Grouping) -> ScaffoldChoice:
     """Explain how the files are read."""
     rows, files = f"{profile.rows:,} rows", format_count(profile.files, "file")
     parts = [f"All {rows} of {files} were read." if profile.whole else f"A sample of {rows} from {files} was read."]
-    parts += profile.notes
+    parts += [*profile.notes, *filter(None, [profile.doubt])]
     if not grouping.columns:
         parts.append("constants adds a column with one value, so that all rows are one segment.")
-    return ScaffoldChoice("source", profile.path, " ".join(parts))
+    return ScaffoldChoice("source", profile.path, " ".join(parts), sure=not profile.doubt)
 
 
 def target_choice(roles: ColumnRoles, options: UserOptions) -> ScaffoldChoice:

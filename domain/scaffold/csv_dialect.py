@@ -1,17 +1,14 @@
-"""Dialect of a CSV file, inferred from its beginning: encoding, separator, decimal mark, header."""
+"""Dialect of a CSV file, inferred from its beginning: encoding, separator, header."""
 
 import csv
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
 
 __all__ = ["Dialect", "sniff_dialect", "sniff_encoding"]
 
 _DELIMITERS = ",;\t|"
 _LINES = 200
-_COMMA = re.compile(r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+$")
-_POINT = re.compile(r"^[+-]?\d*\.\d+$")
 _VALUE = re.compile(r"^[+-]?[\d.,:/ TZ+-]+$")
 
 
@@ -23,7 +20,6 @@ class Dialect:
     """
 
     delimiter: str
-    decimal: Literal[".", ","]
     header: bool
     names: tuple[str, ...]
 
@@ -48,11 +44,8 @@ def sniff_dialect(text: str) -> Dialect:
     delimiter = max(_DELIMITERS, key=lambda mark: _fit(lines, mark))
     rows = list(csv.reader(lines, delimiter=delimiter))
     names = tuple(name.strip() for name in rows[0]) if rows else ()
-    values = [value.strip() for row in rows[1:] for value in row]
-    commas, points = sum(bool(_COMMA.match(v)) for v in values), sum(bool(_POINT.match(v)) for v in values)
-    decimal: Literal[".", ","] = "," if commas > points else "."
     header = not any(_VALUE.match(name) for name in names[:1]) or not all(_VALUE.match(name) for name in names)
-    return Dialect(delimiter, decimal, header, names)
+    return Dialect(delimiter, header, names)
 
 
 def _fit(lines: list[str], delimiter: str) -> tuple[float, int]:

@@ -15,7 +15,7 @@ class SourceProfile:
     """Raw files and how to read them.
 
     files : number of files. rows : number of rows read. whole : every row was read.
-    notes : remarks on reading the files, for the reader of the fleet file.
+    notes : remarks on reading the files, for the reader of the fleet file. doubt : what the files leave open.
     """
 
     source: Source
@@ -23,6 +23,7 @@ class SourceProfile:
     rows: int
     whole: bool
     notes: tuple[str, ...] = ()
+    doubt: str = ""
 
     @property
     def path(self) -> str:
@@ -33,7 +34,8 @@ class SourceProfile:
         if self.source.path.lower().endswith((".parquet", ".pq")):
             return f'frame = pd.read_parquet("{self.path}")'
         defaults = {"sep": (self.source.delimiter, ","), "decimal": (self.source.decimal, ".")}
-        defaults |= {"encoding": (self.source.encoding, "utf-8")}
+        thousands = "" if self.source.thousands in ("auto", "none") else self.source.thousands
+        defaults |= {"thousands": (thousands, ""), "encoding": (self.source.encoding, "utf-8")}
         arguments = "".join(f", {key}={value!r}" for key, (value, default) in defaults.items() if value != default)
         return f'frame = pd.read_csv("{self.path}"{arguments})'
 

@@ -62,7 +62,10 @@ def content_id(input_id: str) -> str:
 
 @dataclass(frozen=True)
 class FileReceipt:
-    """Result of ingesting one file. error : why the file as a whole was refused; empty if it was not."""
+    """Result of ingesting one file. error : why the file as a whole was refused; empty if it was not.
+
+    remarks : what the file leaves open, so that somebody should look at it.
+    """
 
     file: RawFile
     input_id: str
@@ -73,6 +76,7 @@ class FileReceipt:
     rows: tuple[StagedFile, ...] = ()
     quarantined: tuple[StagedFile, ...] = ()
     error: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def ingest_file(context: RunContext, role: Role, source: Source, file: RawFile) -> FileReceipt:
@@ -111,6 +115,7 @@ def _ingest(context: RunContext, role: Role, source: Source, file: RawFile, inpu
     rows: list[StagedFile] = []
     quarantined: list[StagedFile] = []
     read = accepted = 0
+    remarks: tuple[str, ...] = ()
     for chunk in read_chunks(file.uri, source, required, numbers=fleet.numbers):
         result = validate_rows(chunk.table, chunk.rows, fleet, needs_target=role != "requests")
         broken = rejected_table(
@@ -119,6 +124,7 @@ def _ingest(context: RunContext, role: Role, source: Source, file: RawFile, inpu
             np.array([row for row, _ in chunk.broken], dtype=np.int64),
             [text for _, text in chunk.broken],
         )
+        remarks = chunk.remarks
         read += chunk.table.num_rows + len(chunk.broken)
         accepted += result.accepted.num_rows
         rows += [table.stage(with_constants(result.accepted, path=file.uri), path_id=file.path_id, input_id=input_id)]
@@ -127,5 +133,13 @@ def _ingest(context: RunContext, role: Role, source: Source, file: RawFile, inpu
             marked = with_constants(rejected, path=file.uri, input_id=input_id)
             quarantined += stage_rows(context.table(QUARANTINE), marked, stage=role, part=file.path_id)
     return FileReceipt(
-        file, input_id, read, accepted, sum(counts.values()), dict(counts), tuple(rows), tuple(quarantined)
+        file,
+        input_id,
+        read,
+        accepted,
+        sum(counts.values()),
+        dict(counts),
+        tuple(rows),
+        tuple(quarantined),
+        remarks=remarks,
     )

@@ -12,6 +12,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
+from adapters.compute.progress import subscribed
 from adapters.lake import files
 from adapters.lake.table import Lake, Table
 from domain.config.fleet import Source
@@ -482,6 +483,34 @@ def test_a_new_feature_is_filled_for_files_that_landed_before(run, fleet):
     ingest(run)
     partition_observations(run)
     assert run.table(observations(run.fleet)).read()["x_price"].to_pylist() == [1.5] * 3
+
+
+def test_numbers_that_can_be_read_in_two_ways_are_warned_of_once(run):
+    for store in (1, 2):
+        put(run, f"{store}.csv", "".join(f"{store},x,2024-01-0{day},1.{100 + day},1.5\n" for day in (1, 2)))
+    told = []
+    with subscribed(told.append):
+        ingest(run)
+    (note,) = [progress.note for progress in told if progress.note.startswith("warning")]
+    assert "1.csv: look at column 'units'" in note
+    assert {target for _, _, target in rows(run)} == {1.101, 1.102}
+
+
+def test_a_file_whose_thousands_would_become_decimals_is_refused(run):
+    put(run, "1.csv", lines(1))
+    values = [f"{value:,}".replace(",", ".") for value in range(905, 1105, 10)]
+    put(run, "2.csv", "".join(f"2,x,2024-02-{day + 1:02d},{value},2\n" for day, value in enumerate(values)))
+    receipt = ingest(run)
+    assert "source.thousands: '.'" in receipt.refused[0]
+    assert {segment for segment, _, _ in rows(run)} == {segment for segment, _, _ in rows(run) if "store=1" in segment}
+    ingest(run, decimal=",", thousands=".")
+    assert sorted(target for segment, _, target in rows(run) if "store=2" in segment) == list(range(905, 1105, 10))
+
+
+def test_a_younger_setting_at_its_default_does_not_mean_to_read_files_again(fleet):
+    shop, source = fleet.forecast(), Source(path="in")
+    assert reading(shop, "observations", source) == "b0b971f6"
+    assert reading(shop, "observations", Source(path="in", thousands="none")) != "b0b971f6"
 
 
 def test_inputs_that_were_scored_keep_their_identity(fleet):

@@ -391,3 +391,47 @@ def test_content_of_many_times_the_file_is_a_bomb(tmp_path, monkeypatch):
     table = pa.table({"store": pa.repeat(pa.scalar("a"), rows), "units": pa.repeat(pa.scalar(1.0), rows)})
     pq.write_table(table, tmp_path / "a.parquet")
     assert "refused as a decompression bomb" in refusal(tmp_path / "a.parquet")
+
+
+US = [f"{value:,}" for value in range(540, 1453, 7)]
+
+
+def read_numbers(path, **source):
+    chunks = read_chunks(str(path), Source(path=str(path), **source), ["units"], numbers=["units"])
+    return [number for chunk in chunks for number in chunk.table["units"].to_pylist()]
+
+
+@pytest.mark.parametrize("rows", [3, 50, 1000])
+def test_a_file_is_read_alike_in_all_its_chunks(tmp_path, monkeypatch, rows):
+    """The first chunks have whole numbers alone, or too few values to tell."""
+    monkeypatch.setattr(csv_file, "_CHUNK_ROWS", rows)
+    path = write(tmp_path / "a.csv", "units\n" + "".join(f'"{text}"\n' for text in US))
+    assert read_numbers(path) == [text.replace(",", "") for text in US]
+    german = write(tmp_path / "b.csv", "units\n" + "".join(f"{text.replace(',', '.')}\n" for text in US))
+    with pytest.raises(SourceError, match=r"b\.csv: column 'units': values such as '1\.002' .* thousands"):
+        read_numbers(german)
+    assert read_numbers(german, decimal=",", thousands=".") == [text.replace(",", "") for text in US]
+    assert read_numbers(german, thousands="none") == [text.replace(",", ".") for text in US]
+
+
+def test_text_in_parquet_is_judged_like_that_of_csv(tmp_path):
+    pq.write_table(pa.table({"units": US}), tmp_path / "a.parquet", row_group_size=20)
+    assert read_numbers(tmp_path / "a.parquet") == [text.replace(",", "") for text in US]
+
+
+def test_a_file_whose_first_rows_prove_its_mark_is_read_once(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.csv", "units\n0.5\n" + "1.234\n" * 50)
+    monkeypatch.setattr(csv_file, "_CHUNK_ROWS", 10)
+    opened = []
+    monkeypatch.setattr(csv_file, "open_file", lambda uri: opened.append(uri) or fsspec.open(uri, "rb").open())
+    assert read_numbers(path) == ["0.5", *["1.234"] * 50]
+    assert len(opened) == 1
+
+
+def test_what_values_leave_open_is_told_with_the_rows(tmp_path):
+    path = write(tmp_path / "a.csv", "units\n1.234\n2.345\n")
+    source = Source(path=str(path))
+    (chunk,) = read_chunks(str(path), source, ["units"], numbers=["units"])
+    assert chunk.table["units"].to_pylist() == ["1.234", "2.345"]
+    (remark,) = chunk.remarks
+    assert remark.startswith("column 'units': every point is followed by three digits, as in '1.234'")

@@ -156,3 +156,12 @@ def test_scoring_and_test_sources_are_checked_too(fleet, tmp_path, raw):
     assert [source.role for source in findings.sources] == ["source", "score.source", "test.source"]
     assert (findings.score.covered, findings.test.covered) == (1.0, 1.0)
     assert "price" in findings.sources[2].unused
+
+
+def test_numbers_that_can_be_read_in_two_ways_are_a_warning(fleet, tmp_path, raw):
+    lines = [f"1,a,2024-01-{day + 1:02d},1.{100 + day},1.5,x" for day in range(30)]
+    raw.mkdir()
+    (raw / "a.csv").write_text("\n".join([HEADER, *lines]) + "\n")
+    (warning,) = (p for p in check_fleet(fleet.forecast(), tmp_path, 2).problems if "look at" in p.message)
+    assert (warning.severity, warning.key) == ("warning", "source")
+    assert "column 'units': every point" in warning.message

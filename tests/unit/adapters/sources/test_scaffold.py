@@ -170,3 +170,51 @@ def test_a_column_with_an_odd_name_is_written_so_that_it_can_be_read(tmp_path, n
         writer.writerows([key, day, 5.5 + place % 7] for key in ("aa", "bb", "cc") for place, day in enumerate(days))
     written = scaffold_file("in", UserOptions(), tmp_path, 1)
     assert load_fleet(str(written.path), tmp_path).segment_by == [name]
+
+
+def marked(values, separator=","):
+    """One segment of days with these values, quoted where the separator is in them."""
+    lines = [f'{day}{separator}k{separator}"{value}"' for day, value in zip(DAYS, values, strict=False)]
+    return "\n".join([separator.join(("day", "Ort", "Menge")), *lines]) + "\n"
+
+
+US = [f"{value:,}" for value in range(705, 1300, 10)]
+GERMAN = [text.replace(",", ".") for text in US]
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        (marked(US), {"thousands": ","}),
+        (marked(GERMAN, ";"), {"delimiter": ";", "decimal": ",", "thousands": "."}),
+        (marked(GERMAN), {"decimal": ",", "thousands": "."}),
+        (marked([f"{text},5" for text in GERMAN], ";"), {"delimiter": ";", "decimal": ",", "thousands": "."}),
+        (marked([f"{text}.25" for text in US]), {"thousands": ","}),
+        (marked([text.replace(",", " ") for text in US]), {}),
+    ],
+)
+def test_the_marks_of_numbers_are_written_down_and_read_in_the_same_way(tmp_path, text, source):
+    (tmp_path / "a.csv").write_text(text)
+    written = write(tmp_path, "a.csv")
+    assert content(written)["source"] == {"path": "a.csv"} | source | {"constants": {"series": "all"}}
+    low, high = {column.name: (column.low, column.high) for column in written.findings.columns}["Menge"]
+    assert (float(low.replace(",", "")), float(high.replace(",", ""))) == pytest.approx((705, 1295), abs=1)
+    assert written.findings.sources[0].accepted == 60
+    assert all(choice.key != "source" for choice in written.scaffold.open)
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "high"),
+    [
+        (marked([f"{value}.{value}" for value in range(101, 161)]), {}, "160.2"),
+        (marked([f"{value},{value}" for value in range(101, 161)]), {"thousands": ","}, "160,160"),
+        (marked([f"{v},{v}" for v in range(101, 161)], ";"), {"delimiter": ";", "decimal": ","}, "160.2"),
+    ],
+)
+def test_marks_that_no_value_tells_are_to_be_reviewed(tmp_path, text, source, high):
+    (tmp_path / "a.csv").write_text(text)
+    written = write(tmp_path, "a.csv")
+    assert content(written)["source"] == {"path": "a.csv"} | source | {"constants": {"series": "all"}}
+    assert {column.name: column.high for column in written.findings.columns}["Menge"] == high
+    (choice,) = (choice for choice in written.scaffold.open if choice.key == "source")
+    assert "no value tells" in choice.why

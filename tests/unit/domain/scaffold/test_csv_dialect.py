@@ -5,22 +5,22 @@ from domain.scaffold.csv_dialect import sniff_dialect, sniff_encoding
 
 
 @pytest.mark.parametrize(
-    ("text", "delimiter", "decimal"),
+    ("text", "delimiter"),
     [
-        ("a,b,c\n1,2.5,x\n2,3.5,y\n", ",", "."),
-        ("a;b\n1,5;2\n2,5;3\n", ";", ","),
-        ("a;b\n1.234,50;2\n2,5;3\n", ";", ","),
-        ("a\tb\n1\t2,5\n2\t3,5\n", "\t", ","),
-        ("a|b\n1|2\n2|3\n", "|", "."),
-        ('a;b\n"x, y; z";1,5\n"v, w";2,5\n', ";", ","),
-        ("name;value\nx, y;1\nx, z;2\nu, v;3;4\nw, q;5;6\nend", ";", "."),
-        ("a,b\n", ",", "."),
-        ("date,value\n2024-01-01,5\n2024-01-02,7\n", ",", "."),
+        ("a,b,c\n1,2.5,x\n2,3.5,y\n", ","),
+        ("a;b\n1,5;2\n2,5;3\n", ";"),
+        ("a;b\n1.234,50;2\n2,5;3\n", ";"),
+        ("a\tb\n1\t2,5\n2\t3,5\n", "\t"),
+        ("a|b\n1|2\n2|3\n", "|"),
+        ('a;b\n"x, y; z";1,5\n"v, w";2,5\n', ";"),
+        ("name;value\nx, y;1\nx, z;2\nu, v;3;4\nw, q;5;6\nend", ";"),
+        ("a,b\n", ","),
+        ("date,value\n2024-01-01,5\n2024-01-02,7\n", ","),
     ],
 )
-def test_separator_and_decimal_mark(text, delimiter, decimal):
+def test_the_separator(text, delimiter):
     dialect = sniff_dialect(text)
-    assert (dialect.delimiter, dialect.decimal, dialect.header) == (delimiter, decimal, True)
+    assert (dialect.delimiter, dialect.header) == (delimiter, True)
 
 
 @pytest.mark.parametrize("text", ["2024-01-01,5.5,7\n2024-01-02,6.5,8\n", "1;2\n3;4\n5;6\n"])
