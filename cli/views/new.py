@@ -8,7 +8,7 @@ from rich.text import Text
 from adapters.sources.scaffold import WrittenScaffold
 from cli.views.console import SafeConsole
 from domain.reporting.formatting import format_bytes, format_duration
-from domain.reporting.printable import printable
+from domain.reporting.printable import printable, printable_line
 
 __all__ = ["print_scaffold"]
 
@@ -25,7 +25,7 @@ def print_scaffold(written: WrittenScaffold, home: Path, *, as_json: bool) -> No
     console = SafeConsole(highlight=False, soft_wrap=True)
     console.print(Text(printable(f"wrote {path}"), "bold"))
     for choice in written.scaffold.choices:
-        console.print(Text(f"  {choice.key:<12}"), Text(printable(choice.value), "" if choice.sure else "yellow"))
+        console.print(Text(f"  {choice.key:<12}"), Text(printable_line(choice.value), "" if choice.sure else "yellow"))
     for choice in written.scaffold.open:
         console.print(Text("review:", "yellow"), Text(printable(f"{choice.key}: {choice.comment}")))
     for problem in written.findings.problems:

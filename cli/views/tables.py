@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.views.console import SafeConsole
 from domain.data.jsonable import json_text
 from domain.reporting.formatting import format_duration, format_number
-from domain.reporting.printable import printable
+from domain.reporting.printable import printable, printable_line
 
 __all__ = ["Section", "print_figures", "print_json", "print_sections", "text_bar"]
 
@@ -49,10 +49,10 @@ def _print_table(section: Section) -> None:
     for place, name in enumerate(columns):
         is_label = not section.header and place == 0 and len(columns) > 1
         justify: JustifyMethod = "right" if place in section.numbers else "left"
-        table.add_column(Text(printable(name)), overflow="fold", style="bold" if is_label else "", justify=justify)
+        table.add_column(Text(printable_line(name)), overflow="fold", style="bold" if is_label else "", justify=justify)
     for row in section.rows:
         # Escaped before Rich lays them out, so that columns are as wide as what is shown.
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable_line(cell)) for cell in row))
     console = SafeConsole(highlight=False)
     console.print(Text(printable(section.title), "bold cyan"))
     if section.header:
@@ -63,7 +63,9 @@ def _print_table(section: Section) -> None:
 
 def _print_lines(section: Section) -> None:
     print(printable(section.title))
-    rows = [tuple(map(printable, row)) for row in ((section.header,) if section.header else ()) + tuple(section.rows)]
+    rows = [
+        tuple(map(printable_line, row)) for row in ((section.header,) if section.header else ()) + tuple(section.rows)
+    ]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:
         cells = [

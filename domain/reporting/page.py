@@ -29,6 +29,7 @@ from domain.reporting.formatting import (
     format_timestamp,
 )
 from domain.reporting.narrative import alerts, headline
+from domain.reporting.printable import printable
 from domain.reporting.reasons import REMEDIES
 from domain.reporting.row_charts import (
     RowsExample,
@@ -99,7 +100,7 @@ def render_html(report: RunReport) -> str:
     s = report.summary
     comparison = compare_errors([e.champion for e in report.errors], [e.baseline for e in report.errors])
     checks = balance_checks(s)
-    return _template().render(
+    page = _template().render(
         r=report,
         s=s,
         changes=report.changes,
@@ -118,6 +119,7 @@ def render_html(report: RunReport) -> str:
         **_comparison_part(comparison, format_metric(s.metric.name, report.target)),
         **_lists(report),
     )
+    return printable(page)
 
 
 def _comparison_part(comparison: Comparison, label: str) -> dict[str, Any]:

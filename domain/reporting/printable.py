@@ -7,7 +7,7 @@ so that a JSON document, which holds no C0 anyway, remains the same document.
 
 import re
 
-__all__ = ["printable"]
+__all__ = ["printable", "printable_line"]
 
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
@@ -19,6 +19,11 @@ _C0_END = 0x20
 def printable(text: str) -> str:
     """Return the text with an escape for every control character; line feeds, tabs and all other text stay."""
     return _CONTROLS.sub(_escape, text)
+
+
+def printable_line(text: str) -> str:
+    """Return the text on one line, so that the name of a file or column cannot pass for a line of its own."""
+    return printable(text).replace("\n", "\\n")
 
 
 def _escape(match: re.Match[str]) -> str:

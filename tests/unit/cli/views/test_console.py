@@ -61,6 +61,13 @@ def test_tables(shown):
     assert_safe(shown(lambda _: print_sections([Section(HOSTILE, [(HOSTILE, "1")], (HOSTILE, "rows"))])), 3)
 
 
+def test_a_line_break_in_a_cell_is_no_line_of_its_own(shown):
+    forged = "a.csv\nfleet shop: no errors"
+    text = shown(lambda _: print_sections([Section("title", [(forged, "1")], (forged, "rows"))]))
+    assert text.count(r"a.csv\nfleet") == 2
+    assert not any(line.startswith("fleet") for line in text.splitlines())
+
+
 def test_columns_are_as_wide_as_what_is_shown(shown):
     section = Section("title", [("\x1b" * 5, "7"), ("plain", "8")], ("key", "n"))
     lines = [line.rstrip() for line in shown(lambda _: print_sections([section])).splitlines()]

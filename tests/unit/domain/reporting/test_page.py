@@ -89,6 +89,14 @@ def test_page_escapes_hostile_names():
     assert "<delay>" not in render_html(REGRESSION)
 
 
+def test_page_shows_control_characters_and_does_not_hold_them():
+    names = "store=\x1b[2J\u202egnp.exe\u2066"
+    html = render_html(full(names))
+    assert not re.search("[\x1b\u202a-\u202e\u2066-\u2069]", html)
+    assert r"store=\x1b[2J\u202egnp.exe\u2066" in html
+    assert r"\x1b" not in render_html(full())
+
+
 def test_page_says_who_wins_and_what_failed():
     text = words(full())
     assert "beat the naive baseline in 50 % of them and are worse in 50 %" in text
