@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from domain.config.candidates import CANDIDATES, ENSEMBLE
-from domain.config.fleet import SEASON, Fleet
+from domain.config.fleet import Fleet
+from domain.config.frequency import frequency_rule
 from domain.config.task_types import TASK_TYPES
 
 __all__ = ["TARGET", "fleet_reference"]
@@ -53,8 +54,26 @@ _RULES = """\
 - Candidates have distinct names. The name of an estimator is not that of a built-in candidate.
 - `params` applies to `lightgbm` and to estimators; the other candidates take none.
 - `transform: log1p` excludes a negative `minimum`.
-- `time.season` is at most 366 periods; `time.zone` is an IANA time zone such as `Europe/Berlin`.
+- `time.season` is at most 2,016 periods; `time.zone` is an IANA time zone such as `Europe/Berlin`, or `auto`.
 - The names of segment columns differ in more than case.
+"""
+
+_CALENDAR = """
+Days and longer periods are dates; hours and minutes are UTC instants, and their seasons follow the clock of
+`time.zone`: what peaks at 08:00 in Berlin does so in summer and in winter. A day on which clocks change has 23 or 25
+hours, in the history and in the forecast.
+
+With `zone: auto`, a date is the one that the file writes, in whatever offset, or that of the time zone of a Parquet
+column. With a zone, times with an offset are converted to it first.
+
+The times of a forecast continue the pattern of the whole history: the first, the 28th, the last day, the last or first
+workday, or a weekday such as the third Friday of a month; a usual weekday; a usual minute.
+
+Weekdays and hours that never have a row are no periods: nothing is learnt from them, and nothing is forecast for them.
+With `gaps: zero` they count as zero instead. A history is long enough to tell after four weeks, or ten days for hours
+of the day, if other periods are rarely empty.
+
+Calendars of 4, 4 and 5 weeks have no frequency of their own: use weeks, and sum the forecasts up.
 """
 
 _METRICS = """\
@@ -181,12 +200,26 @@ def _candidates() -> Iterator[str]:
     yield ""
 
 
+_FREQUENCIES = {
+    "15min": "quarter hours; also `30min`, `10min`, `5min`, `min`",
+    "h": "hours; also multiples that divide a day: `2h`, `6h`",
+    "D": "days",
+    "B": "Monday to Friday; rows on other days are rejected",
+    "W": "weeks from Monday to Sunday; `W-FRI` ends on Friday, `2W` is every second week",
+    "SM": "half months up to the 15th; `SMS`: up to the 14th",
+    "M": "months, whatever the day: `MS`, `ME`, `BMS`, `BME` mean the same; `2M` is every second month",
+    "Q": "quarters; `Q-JAN` ends in January; also `QS`, `QE`",
+    "Y": "years; `Y-JUN` ends in June; also `YS`, `YE`",
+}
+
+
 def _seasons() -> Iterator[str]:
-    yield from ("## Frequencies", "", "Periods per season with `time.season: auto`:", "")
-    yield f"| frequency | {' | '.join(f'`{name}`' for name in SEASON)} |"
-    yield "|---" * (len(SEASON) + 1) + "|"
-    yield f"| season | {' | '.join(str(periods) for periods in SEASON.values())} |"
-    yield from ("", "Weeks start on Monday. Days and longer periods are dates; hours are UTC instants.")
+    yield from ("## Frequencies", "", "Names are those of pandas. Seasons are those of `time.season: auto`.", "")
+    yield from ("| frequency | periods | season |", "|---|---|---|")
+    for name, text in _FREQUENCIES.items():
+        seasons = " and ".join(str(periods) for periods in frequency_rule(name).seasons)
+        yield f"| `{name}` | {text} | {seasons} |"
+    yield from _CALENDAR.splitlines()
 
 
 if __name__ == "__main__":

@@ -115,13 +115,13 @@ def past_moments(run: Run, first: str, last: str | None = None) -> list[datetime
     oldest, newest = pc.min(profiles["first_time"]).as_py(), pc.max(profiles["last_time"]).as_py()
     if oldest is None:
         raise ScoringError(f"fleet {fleet.name}: nothing to score from; ingest and partition first")
-    moments = [end.last] if last is None else period_ends(start, end, clock.frequency)
-    outside = period_of(end.first, clock.frequency) > period_of(newest, clock.frequency)
+    moments = [end.last] if last is None else period_ends(start, end, clock)
+    outside = period_of(end.first, clock) > period_of(newest, clock)
     if moments[0] < oldest or outside:
         date = last if outside and last is not None else first
         raise RequestError(
             f"fleet {fleet.name}: {date} is outside the observations, which are from "
-            f"{time_span_text(oldest, clock.frequency)} to {time_span_text(newest, clock.frequency)}"
+            f"{time_span_text(oldest, clock)} to {time_span_text(newest, clock)}"
         )
     if len(moments) > _MOST_JOBS:
         raise RequestError(f"from {first} to {last} are {len(moments):,} periods; at most {_MOST_JOBS:,} a backfill")
@@ -179,9 +179,7 @@ def _summary(run: Run, request: ScoringRequest, receipts: list[ScoreReceipt]) ->
 def _as_of_text(run: Run, request: ScoringRequest) -> str | None:
     if request.as_of is None:
         return None
-    return (
-        f"{request.as_of:%Y-%m-%d}" if run.fleet.clock.frequency != "h" else request.as_of.isoformat(timespec="minutes")
-    )
+    return request.as_of.isoformat(timespec="minutes") if run.fleet.clock.rule.is_clock else f"{request.as_of:%Y-%m-%d}"
 
 
 def _standing(run: Run, request: ScoringRequest) -> ScoreSummary:

@@ -98,7 +98,7 @@ def _unrounded(rows: SegmentRows, sample: SourceSample) -> SegmentRows:
     fleet = rows.fleet
     if not fleet.task_type.periodic or fleet.time is None or fitting_frequency(rows)[0] != 0:
         return rows
-    finer = fleet.model_copy(update={"time": fleet.time.model_copy(update={"frequency": "h"})})
+    finer = fleet.model_copy(update={"time": fleet.time.model_copy(update={"frequency": "min"})})
     first = validate_sample(replace(sample, chunks=sample.chunks[:1]), finer, "source")
     return SegmentRows.of(first.accepted, finer) if first and first.accepted.num_rows else rows
 

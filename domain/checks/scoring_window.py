@@ -29,7 +29,7 @@ def window_facts(accepted: pa.Table, training: SegmentRows, *, whole: bool) -> W
         return WindowFacts(len(keys), unseen, None)
     trained = np.array([indices.get(key, -1) for key in keys], dtype=np.int64)
     segment = trained[encoded.indices.to_numpy(zero_copy_only=False)]
-    period = ordinals(accepted["time"].to_numpy(), training.fleet.clock.frequency)
+    period = ordinals(accepted["time"].to_numpy(), training.fleet.clock)
     step = period - training.last_periods[segment]
     horizon, alive = training.fleet.steps, ~training.ended
     inside = (segment >= 0) & (step >= 1) & (step <= horizon) & alive[segment]

@@ -53,7 +53,7 @@ class SegmentRows:
         return np.zeros(len(self.codes), np.int64) if self.fleet.time is None else self._ordinals()
 
     def _ordinals(self) -> IntArray:
-        return ordinals(self.times, self.fleet.clock.frequency)
+        return ordinals(self.times, self.fleet.clock)
 
     @cached_property
     def repeated(self) -> BoolArray:
@@ -179,8 +179,7 @@ def _repeated_problems(facts: SegmentFacts, rows: SegmentRows) -> Iterator[Probl
         effect = f"the {survivor} of them is kept, and the others are quarantined"
         yield Problem("warning", "validation.duplicates", f"{message}; {effect}")
     else:
-        frequency = rows.fleet.clock.frequency
-        way_out = f"add the column that distinguishes them, or sum them up to one row per {frequency}"
+        way_out = f"add the column that distinguishes them, or sum them up to one row per {rows.fleet.clock.frequency}"
         yield Problem("warning", "segment_by", f"{message}; {way_out}")
 
 

@@ -6,10 +6,13 @@ import numpy as np
 
 from domain.checks.findings import Problem, TimeFacts
 from domain.checks.segments import SegmentRows
+from domain.config.frequency import frequency_rule
 
 __all__ = ["fitting_frequency", "time_facts", "time_problems"]
 
-DAYS: dict[str, float] = {"h": 1 / 24, "D": 1, "W": 7, "M": 30.44, "Q": 91.3, "Y": 365.25}
+_FREQUENCIES = ("min", "5min", "10min", "15min", "30min", "h", "D", "W", "M", "Q", "Y")
+_FINER, _COARSER = 0.7, 1.5
+"""Distance between rows over the length of a period, from which on another frequency is meant."""
 _DAY_US = 86_400_000_000.0
 _RARE_SHARE = 0.1
 
@@ -25,7 +28,7 @@ def fitting_frequency(rows: SegmentRows) -> tuple[float | None, str | None]:
     median = float(np.median(distance))
     if median == 0:
         return median, None
-    return median, min(DAYS, key=lambda name: abs(np.log(median / DAYS[name])))
+    return median, min(_FREQUENCIES, key=lambda name: abs(np.log(median / frequency_rule(name).days)))
 
 
 def time_facts(rows: SegmentRows, unrounded: SegmentRows) -> TimeFacts | None:
@@ -44,15 +47,16 @@ def time_facts(rows: SegmentRows, unrounded: SegmentRows) -> TimeFacts | None:
 def time_problems(facts: TimeFacts, rows: SegmentRows) -> Iterator[Problem]:
     """Warn of a frequency that does not fit the distance between rows."""
     frequency, fitting = facts.frequency, facts.fitting
+    period = frequency_rule(frequency).days
     if facts.distance_days is None or fitting is None:
         return
     apart = f"rows of a segment are {_days(facts.distance_days)} apart (median)"
-    if facts.distance_days < DAYS["h"] / 2:
+    if facts.distance_days < frequency_rule("min").days / 2:
         yield Problem("warning", "time.frequency", f"{apart}, finer than any frequency; sum them up first")
-    elif fitting != frequency and DAYS[fitting] < DAYS[frequency]:
+    elif frequency_rule(fitting).days < _FINER * period:
         coarser = f"{frequency} is coarser than the data: {apart}"
         yield Problem("warning", "time.frequency", f"{coarser}; use {fitting}, or sum the rows up first")
-    elif fitting != frequency:
+    elif frequency_rule(fitting).days > _COARSER * period:
         step = np.diff(rows.periods)[np.diff(rows.codes) == 0]
         # Rows that record only sales are far apart too, but some of them fall in consecutive periods.
         if np.mean(step == 1) < _RARE_SHARE:

@@ -34,7 +34,7 @@ def fallback_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
     """
     # By period: rows of the same week may carry the dates of different days. In one order and one thread: sums of
     # floats depend on both, and a model must not.
-    period = pa.array(ordinals(sums["time"].to_numpy(), fleet.clock.frequency))
+    period = pa.array(ordinals(sums["time"].to_numpy(), fleet.clock))
     sums = sums.append_column("period", period).sort_by([(name, "ascending") for name in ("level", "time", "bucket")])
     by_period = sums.group_by(["level", "period"], use_threads=False)
     # The mean of a feature is over the rows that have a value.

@@ -98,7 +98,7 @@ def _repeated(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
     """Mask of duplicates within a segment, and the reason to reject them; rows are sorted."""
     frame = rows.select(["segment"]).to_pandas()
     if fleet.task_type.periodic:
-        frame["period"] = ordinals(rows["time"].to_numpy(), fleet.clock.frequency)
+        frame["period"] = ordinals(rows["time"].to_numpy(), fleet.clock)
         detail = "the segment already has a row for this period"
     elif fleet.row_key:
         for name in fleet.row_key:
@@ -163,7 +163,7 @@ def _profiles(rows: pa.Table, fleet: Fleet) -> pa.Table:
     std = np.sqrt(_sums((target - np.repeat(mean, lengths)) ** 2, starts) / n)
     periods = lengths.copy()
     if fleet.time is not None and fleet.task_type.periodic:
-        period = ordinals(times, fleet.time.frequency)
+        period = ordinals(times, fleet.time)
         periods = period[ends] - period[starts] + 1
     demands = np.maximum(lengths - zeros, 1)
     interval = periods / demands

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from domain.arrays import BoolArray, IntArray
 from domain.config.fleet import Fleet, Time
-from domain.data.calendar import parse_times
 from domain.data.segments import hash_segments, segment_key
 from domain.data.tables import category_column, feature_column, key_column
+from domain.data.time_parsing import parse_times
 
 __all__ = ["ValidatedRows", "rejected_table", "validate_rows"]
 
@@ -67,7 +67,7 @@ def validate_rows(raw: pa.Table, rows: IntArray, fleet: Fleet, *, needs_target: 
 
 def _clock_changes(time: Time) -> str:
     """Further cause of an invalid hour without an offset, in zones with clock changes."""
-    if time.frequency != "h" or time.zone == "UTC":
+    if not time.rule.is_clock or time.zone_name == "UTC":
         return ""
     return f", or an hour without offset that clocks in {time.zone} skip or repeat"
 

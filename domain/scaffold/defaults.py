@@ -7,13 +7,24 @@ import numpy as np
 
 from domain.arrays import FloatArray
 from domain.config.candidates import TypicalSegment, proposed
-from domain.config.fleet import SEASON, Frequency
+from domain.config.frequency import frequency_rule
 from domain.scaffold.columns import Column
 from domain.scaffold.segments import Grouping
 
-__all__ = ["TargetShape", "candidates_of", "horizon_of", "metric_of", "min_rows_of", "parents_of", "shape_of"]
+__all__ = [
+    "TargetShape",
+    "candidates_of",
+    "horizon_of",
+    "metric_of",
+    "min_rows_of",
+    "parents_of",
+    "shape_of",
+    "usual_horizon",
+]
 
-HORIZON: dict[Frequency, int] = {"h": 24, "D": 14, "W": 8, "M": 12, "Q": 4, "Y": 3}
+_HORIZON = {"day": 14, "business_day": 10, "week": 8, "half_month": 12, "month": 12}
+_LONG_HORIZON = {3: 4, 12: 3}
+_DAY_MINUTES = 1_440
 _MIN_ROWS = 30
 _LEAST_ROWS = 6
 _SKEWED = 2.0
@@ -61,9 +72,19 @@ def _skew(values: FloatArray) -> float:
     return float(np.mean((values - values.mean()) ** 3) / deviation**3) if deviation > 0 else 0.0
 
 
-def horizon_of(frequency: Frequency, grouping: Grouping) -> int:
+def usual_horizon(frequency: str) -> int:
+    """The usual horizon of a frequency: a day of hours and minutes, two weeks of days, a year of months."""
+    rule = frequency_rule(frequency)
+    if rule.is_clock:
+        return _DAY_MINUTES // rule.minutes
+    if rule.unit == "month" and rule.count in _LONG_HORIZON:
+        return _LONG_HORIZON[rule.count]
+    return max(1, _HORIZON[rule.unit] // rule.count)
+
+
+def horizon_of(frequency: str, grouping: Grouping) -> int:
     """The usual horizon of a frequency, but at most a quarter of a typical segment."""
-    return max(1, min(HORIZON[frequency], int(grouping.median_rows) // 4))
+    return max(1, min(usual_horizon(frequency), int(grouping.median_rows) // 4))
 
 
 def min_rows_of(grouping: Grouping) -> int:
@@ -82,10 +103,12 @@ def is_intermittent(grouping: Grouping, shape: TargetShape) -> bool:
     return empty > _ZEROS
 
 
-def candidates_of(frequency: Frequency, grouping: Grouping, shape: TargetShape) -> list[str]:
+def candidates_of(frequency: str, grouping: Grouping, shape: TargetShape) -> list[str]:
     """Candidates that suit a frequency, the length of the segments and their share of empty periods."""
     periods = grouping.median_rows / max(grouping.filled, 0.01)
-    return proposed(TypicalSegment("forecast", periods, SEASON[frequency], is_intermittent(grouping, shape)))
+    return proposed(
+        TypicalSegment("forecast", periods, frequency_rule(frequency).seasons[0], is_intermittent(grouping, shape))
+    )
 
 
 def metric_of(shape: TargetShape) -> str:

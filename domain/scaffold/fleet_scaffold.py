@@ -230,7 +230,7 @@ def _series_groupings(profiled: _ProfiledTable) -> list[Grouping]:
 
 
 def _groupings_by_time(profiled: _ProfiledTable, times: TimeColumn) -> tuple[list[Grouping], Grouping | None]:
-    """Groupings into series, and one whose rows are less than an hour apart."""
+    """Groupings into series, and one whose rows are less than a minute apart."""
     if profiled.requested_keys is None:
         return series_groupings(profiled.keys, times)
     requested = series_grouping(profiled.requested_keys, times)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from domain.config.fleet import SEASON, Frequency
+from domain.config.frequency import frequency_rule
 from domain.reporting.formatting import format_percent
 from domain.scaffold.choices import (
     MOST_ALTERNATIVES,
@@ -16,7 +16,6 @@ from domain.scaffold.choices import (
     time_content,
 )
 from domain.scaffold.defaults import (
-    HORIZON,
     TargetShape,
     candidates_of,
     fills_with_zero,
@@ -24,6 +23,7 @@ from domain.scaffold.defaults import (
     is_intermittent,
     metric_of,
     parents_of,
+    usual_horizon,
 )
 from domain.scaffold.roles import ColumnRoles, FeatureRoles
 from domain.scaffold.segments import Grouping
@@ -31,13 +31,11 @@ from domain.scaffold.source_profile import FleetScaffold, ScaffoldChoice, Source
 
 __all__ = ["scaffold_forecast"]
 
-_PERIODS: dict[Frequency, str] = {"h": "hours", "D": "days", "W": "weeks", "M": "months", "Q": "quarters", "Y": "years"}
-
 
 def scaffold_forecast(name: str, roles: ColumnRoles, profile: SourceProfile, options: UserOptions) -> FleetScaffold:
     """Scaffold a forecast fleet; the segments of the groupings are series."""
     grouping, shape = roles.grouping, roles.shape
-    frequency: Frequency = grouping.frequency or "D"
+    frequency: str = grouping.frequency or "D"
     horizon = options.horizon or horizon_of(frequency, grouping)
     candidates, parents = candidates_of(frequency, grouping, shape), parents_of(grouping, roles.columns)
     gaps = {"gaps": "zero"} if fills_with_zero(grouping, shape) else {}
@@ -50,7 +48,7 @@ def scaffold_forecast(name: str, roles: ColumnRoles, profile: SourceProfile, opt
         task_keys={"horizon": horizon},
         candidates=candidates,
         parents=parents,
-        ahead=f", {horizon} {_PERIODS[frequency]} ahead",
+        ahead=f", {horizon} {frequency_rule(frequency).noun} ahead",
     )
     choices = [
         source_choice(profile, grouping),
@@ -89,9 +87,10 @@ def _segment_choice(roles: ColumnRoles, options: UserOptions) -> ScaffoldChoice:
     return ScaffoldChoice("segment_by", value, why, others, sure)
 
 
-def _frequency_reason(frequency: Frequency, grouping: Grouping, shape: TargetShape) -> str:
+def _frequency_reason(frequency: str, grouping: Grouping, shape: TargetShape) -> str:
     empty = 1 - grouping.filled
-    season = f" with a season of {SEASON[frequency]}" if SEASON[frequency] > 1 else ""
+    seasons = [str(periods) for periods in frequency_rule(frequency).seasons if periods > 1]
+    season = f" with a season of {' and of '.join(seasons)}" if seasons else ""
     reason = f"Frequency {frequency}{season}: the longest period with at most one row per segment"
     if empty < 0.005:
         return f"{reason}; hardly any period is empty."
@@ -101,14 +100,14 @@ def _frequency_reason(frequency: Frequency, grouping: Grouping, shape: TargetSha
     return f"{reason}. They are interpolated; set gaps to zero or previous to fill them otherwise."
 
 
-def _horizon_choice(frequency: Frequency, horizon: int, grouping: Grouping, options: UserOptions) -> ScaffoldChoice:
-    periods = f"{horizon} {_PERIODS[frequency]}"
+def _horizon_choice(frequency: str, horizon: int, grouping: Grouping, options: UserOptions) -> ScaffoldChoice:
+    periods = f"{horizon} {frequency_rule(frequency).noun}"
     if options.horizon is not None:
         return ScaffoldChoice("horizon", str(horizon), f"As requested: {periods}.")
-    why = f"A usual horizon for {_PERIODS[frequency]}; set the one that your decisions need."
-    if horizon < HORIZON[frequency]:
+    why = f"A usual horizon for {frequency_rule(frequency).noun}; set the one that your decisions need."
+    if horizon < usual_horizon(frequency):
         rows = f"{grouping.median_rows:,.0f} rows"
-        why = f"A quarter of a typical segment of {rows}; the usual {HORIZON[frequency]} would be too many."
+        why = f"A quarter of a typical segment of {rows}; the usual {usual_horizon(frequency)} would be too many."
     return ScaffoldChoice("horizon", periods, why)
 
 
@@ -130,15 +129,15 @@ def _feature_choice(features: FeatureRoles) -> ScaffoldChoice:
 
 
 def _candidate_choice(
-    candidates: Sequence[str], frequency: Frequency, grouping: Grouping, shape: TargetShape
+    candidates: Sequence[str], frequency: str, grouping: Grouping, shape: TargetShape
 ) -> ScaffoldChoice:
-    why = f"Fast candidates for {_PERIODS[frequency]}; their weighted combination competes too."
+    why = f"Fast candidates for {frequency_rule(frequency).noun}; their weighted combination competes too."
     if is_intermittent(grouping, shape):
         why = (
             "Many periods are empty or zero, so croston and adida compete, which are made for that; a weighted "
             "combination competes too."
         )
-    elif "ets" not in candidates and SEASON[frequency] > 1:
+    elif "ets" not in candidates and frequency_rule(frequency).seasons[0] > 1:
         why += " ets is left out: the segments are too short or too long for it."
     why += " lightgbm may be better on long segments but is much slower."
     return ScaffoldChoice("candidates", ", ".join(candidates), why)

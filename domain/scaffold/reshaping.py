@@ -71,11 +71,13 @@ def aggregate_rows(
 ) -> str:
     """Message for several rows per segment and period.
 
-    too_fine : the rows are series, but less than an hour apart.
+    too_fine : the rows are series, but less than a minute apart.
     """
     if too_fine:
         period = "h"
-        message = "rows of a segment are less than an hour apart, the shortest period there is; sum them up with pandas"
+        message = (
+            "rows of a segment are less than a minute apart, the shortest period there is; sum them up with pandas"
+        )
     else:
         period = "D"
         message = (

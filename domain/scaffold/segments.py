@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.arrays import BoolArray, IntArray
-from domain.config.fleet import Frequency
+from domain.config.fleet import Time
 from domain.data.calendar import ordinals
 from domain.reporting.formatting import format_count
 from domain.scaffold.columns import Column
@@ -49,7 +49,7 @@ class Grouping:
     columns: tuple[str, ...]
     codes: IntArray
     counts: IntArray
-    frequency: Frequency | None = None
+    frequency: str | None = None
     filled: float = 1.0
     repeated: float = 0.0
 
@@ -127,7 +127,7 @@ def series_groupings(keys: Sequence[Column], times: TimeColumn) -> tuple[list[Gr
 
     Returns
     -------
-    The groupings, the best first, and a grouping into series whose rows are less than an hour apart, if any.
+    The groupings, the best first, and a grouping into series whose rows are less than a minute apart, if any.
     """
     instants = times.rows()
     tested_rows = _rows_of_spread_times(times, ~np.isnat(instants))
@@ -168,7 +168,7 @@ def _identifies_rows(columns: Sequence[Column], instants: npt.NDArray[np.datetim
 def series_grouping(columns: Sequence[Column], times: TimeColumn) -> Grouping:
     """The grouping by some columns, with its frequency and regularity.
 
-    Where rows are less than an hour apart, `repeated` counts rows of the same instant.
+    Where rows are less than a minute apart, `repeated` counts rows of the same instant.
     """
     instants = times.rows()
     codes, counts = _group_rows(columns, len(instants))
@@ -178,7 +178,7 @@ def series_grouping(columns: Sequence[Column], times: TimeColumn) -> Grouping:
     names = tuple(column.name for column in columns)
     if frequency is None:
         return Grouping(names, codes, counts, None, 0.0, repeated_share(segments, instants.astype(np.int64)))
-    periods = ordinals(instants, frequency)
+    periods = ordinals(instants, Time(column="", frequency=frequency))
     repeated = repeated_share(segments, periods)
     filled = len(segments) * (1 - repeated) / max(_spanned_periods(segments, periods, len(counts)), 1)
     return Grouping(names, codes, counts, frequency, filled, repeated)

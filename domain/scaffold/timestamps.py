@@ -3,15 +3,15 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from domain.arrays import BoolArray, IntArray
-from domain.config.fleet import Frequency, Time
-from domain.data.calendar import ordinals, parse_times
+from domain.config.fleet import Time
+from domain.data.calendar import ordinals
+from domain.data.time_parsing import parse_times
 from domain.scaffold.column_vocabulary import is_time_name
 from domain.scaffold.columns import Column
 
@@ -20,6 +20,7 @@ __all__ = ["TimeColumn", "find_time_columns", "infer_frequency", "is_epoch", "pa
 _SNIFFED = 2_000
 _ALMOST_ALL = 0.98
 _MANY_REPEATED = 0.02
+_FREQUENCIES = ("min", "5min", "10min", "15min", "30min", "h", "D", "W", "M", "Q", "Y")
 _OFFSET = re.compile(r"[T ].*(Z|[+-]\d{2}:?\d{2})$")
 _DIGITS = re.compile(r"\d")
 _ISO = re.compile(
@@ -203,7 +204,7 @@ def _hours(offset: str) -> float:
     return -hours if offset[0] == "-" else hours
 
 
-def infer_frequency(codes: IntArray, instants: npt.NDArray[np.datetime64]) -> Frequency | None:
+def infer_frequency(codes: IntArray, instants: npt.NDArray[np.datetime64]) -> str | None:
     """Find the coarsest frequency with at most one row per segment and period, a few repeated rows aside.
 
     Parameters
@@ -213,11 +214,10 @@ def infer_frequency(codes: IntArray, instants: npt.NDArray[np.datetime64]) -> Fr
 
     Returns
     -------
-    The frequency, or None where even hours are too coarse.
+    The frequency, or None where even minutes are too coarse.
     """
-    frequencies: tuple[Frequency, ...] = get_args(Frequency)
-    for frequency in reversed(frequencies):
-        if repeated_share(codes, ordinals(instants, frequency)) <= _MANY_REPEATED:
+    for frequency in reversed(_FREQUENCIES):
+        if repeated_share(codes, ordinals(instants, Time(column="", frequency=frequency))) <= _MANY_REPEATED:
             return frequency
     return None
 

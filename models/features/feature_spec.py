@@ -14,12 +14,15 @@ import numpy as np
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Fleet
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings, TaskType, task_type
+from domain.data.zones import season_zone
 from models.features.panel import Panel
 
 __all__ = ["STATES", "Design", "FeatureSpec", "base_features", "feature_spec_of", "state_columns"]
 
 STATES = ("level", "trend", "multiplier", "addend")
 _HARMONICS = 3
+_LATER = ("zone", "long_season")
+"""Fields that are younger than the first models; left out while empty, so that contracts keep their identity."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,12 @@ class Design:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """The feature columns in order, with the settings needed to compute them; stored beside every model."""
+    """The feature columns in order, with the settings needed to compute them; stored beside every model.
+
+    zone : by whose clock hours are counted; None for UTC. long_season : periods of a second season, such as the week
+    of quarter hours; 0 without one. Its value one season before, and waves over it, are features of linear models and
+    trees.
+    """
 
     task: str
     season: int = 1
@@ -52,11 +60,23 @@ class FeatureSpec:
     numeric: tuple[str, ...] = ()
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     states: tuple[str, ...] = ()
+    zone: str | None = None
+    long_season: int = 0
 
     @property
     def task_type(self) -> TaskType:
         """The strategy of its task."""
         return task_type(self.task)
+
+    @property
+    def has_long_lag(self) -> bool:
+        """Whether the value one long season before the target is a feature."""
+        return self.long_season > 0 and self.season_lags > 0
+
+    @property
+    def long_harmonics(self) -> int:
+        """Pairs of waves over the long season."""
+        return self.harmonics if self.long_season else 0
 
     @cached_property
     def covariates(self) -> tuple[str, ...]:
@@ -70,8 +90,10 @@ class FeatureSpec:
         if not self.task_type.periodic:
             return self.covariates
         values = (*(f"lag_{i}" for i in self.lags), *(f"season_lag_{i + 1}" for i in range(self.season_lags)))
-        waves = (f"{wave}_{k + 1}" for k in range(self.harmonics) for wave in ("sin", "cos"))
-        return ("step", *values, *(f"mean_{w}" for w in self.windows), *waves, *self.covariates)
+        values = (*values, *(("long_season_lag",) if self.has_long_lag else ()))
+        waves = waves_of(self.harmonics)
+        long = (f"long_{wave}" for wave in waves_of(self.long_harmonics))
+        return ("step", *values, *(f"mean_{w}" for w in self.windows), *waves, *long, *self.covariates)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -83,7 +105,7 @@ class FeatureSpec:
         """The base columns that linear models and trees use."""
         if not self.task_type.periodic:
             return Design((), tuple(range(len(self.base))), None)
-        n_values = len(self.lags) + self.season_lags + len(self.windows)
+        n_values = len(self.lags) + self.season_lags + self.has_long_lag + len(self.windows)
         values = tuple(range(1, 1 + n_values))
         # The last window is the longest: relative to its mean, a model is independent of the level of the series.
         return Design(values, (0, *range(1 + n_values, len(self.base))), n_values)
@@ -97,7 +119,11 @@ class FeatureSpec:
     @cached_property
     def _json(self) -> str:
         # Not sorted: the order of the categorical columns is the order of their features.
-        return json.dumps(asdict(self))
+        content = asdict(self)
+        for name in _LATER:
+            if not content[name]:
+                del content[name]
+        return json.dumps(content)
 
     @classmethod
     def from_json(cls, text: str) -> "FeatureSpec":
@@ -144,12 +170,19 @@ def _series_spec(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> Fea
         minimum=fleet.target.minimum,
         numeric=fleet.features.numeric,
         categories=dict(categories),
+        zone=season_zone(fleet.clock),
+        long_season=next(iter(fleet.clock.seasons[1:]), 0),
     )
 
 
 FEATURE_SPECS = TaskBindings[Callable[[Fleet, Mapping[str, tuple[str, ...]]], FeatureSpec]](
     "feature spec", {ForecastTask.name: _series_spec, RegressionTask.name: _row_spec}
 )
+
+
+def waves_of(harmonics: int) -> tuple[str, ...]:
+    """Names of the columns of some harmonics."""
+    return tuple(f"{wave}_{k + 1}" for k in range(harmonics) for wave in ("sin", "cos"))
 
 
 def _ascending(periods: Iterable[int]) -> tuple[int, ...]:
@@ -177,13 +210,17 @@ def base_features(panel: Panel, covariates: FloatArray, spec: FeatureSpec, origi
         back = -(-steps // spec.season) + past
         at = origins[:, None] + steps[None, :] - spec.season * back[None, :]
         columns.append(_at(values, at.ravel(), np.repeat(mean, len(steps), axis=1)).reshape(shape))
+    if spec.has_long_lag:
+        at = origins[:, None] + steps[None, :] - spec.long_season * -(-steps // spec.long_season)[None, :]
+        columns.append(_at(values, at.ravel(), np.repeat(mean, len(steps), axis=1)).reshape(shape))
     for window in spec.windows:
         columns.append(np.broadcast_to(_running_mean(values, window)[:, origins][:, :, None], shape))
     target = origins[:, None] + steps[None, :]
-    phase = (panel.ends[:, None, None] - (width - 1) + target[None]) % spec.season
-    for harmonic in range(1, spec.harmonics + 1):
-        angle = 2 * np.pi * harmonic * phase / spec.season
-        columns += [np.sin(angle), np.cos(angle)]
+    position = panel.ends[:, None, None] - (width - 1) + target[None]
+    for season, harmonics in ((spec.season, spec.harmonics), (spec.long_season, spec.long_harmonics)):
+        for harmonic in range(1, harmonics + 1):
+            angle = 2 * np.pi * harmonic * (position % season) / season
+            columns += [np.sin(angle), np.cos(angle)]
     columns += [covariates[:, target.ravel(), k].reshape(shape) for k in range(covariates.shape[2])]
     return np.stack(columns, axis=-1)
 

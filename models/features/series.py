@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +10,9 @@ import pyarrow as pa
 
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Time
-from domain.data.calendar import ordinals
+from domain.data.calendar import positions
 from domain.data.partitioning import run_length_encode
+from domain.data.periods_ahead import PeriodPattern, PeriodsAhead, find_period_pattern
 from domain.data.tables import category_column, feature_column
 from models.features.feature_spec import FeatureSpec
 from models.features.panel import Panel
@@ -31,6 +33,7 @@ class Series:
     covariates : float64 [S, T, K], numeric features then indicators of categories, gaps filled from the past.
     last_times : time of the last column, [S].
     rows : number of rows that the values come from, [S].
+    pattern : when they have rows.
     """
 
     segments: tuple[str, ...]
@@ -38,13 +41,28 @@ class Series:
     covariates: FloatArray
     last_times: npt.NDArray[np.datetime64]
     rows: IntArray
+    pattern: PeriodPattern
+
+    @cached_property
+    def closed(self) -> npt.NDArray[np.bool_]:
+        """Mask [S, T] of the columns that are no periods, such as Sundays of a segment that never has a row on one."""
+        return self.pattern.closed_columns(self.panel.ends, self.panel.values.shape[1])
+
+    def ahead(self, horizon: int) -> list[PeriodsAhead]:
+        """The next periods of each segment."""
+        return self.pattern.ahead(self.last_times, horizon)
 
     def take(self, index: Sequence[int] | IntArray) -> "Series":
         """The series of some segments."""
         picked = np.asarray(index, dtype=np.int64)
         segments = tuple(self.segments[i] for i in picked)
         return Series(
-            segments, self.panel.take(picked), self.covariates[picked], self.last_times[picked], self.rows[picked]
+            segments,
+            self.panel.take(picked),
+            self.covariates[picked],
+            self.last_times[picked],
+            self.rows[picked],
+            self.pattern.take(picked),
         )
 
 
@@ -59,7 +77,7 @@ def build_series(observations: pa.Table, spec: FeatureSpec, time: Time) -> Serie
     starts, lengths = run_length_encode(observations["segment"])
     n_segments = len(starts)
     times = observations["time"].to_numpy().astype("datetime64[us]")
-    period = ordinals(times, time.frequency)
+    period = positions(times, time, spec.zone)
     code = np.repeat(np.arange(n_segments), lengths)
     ends = period[starts + lengths - 1] if n_segments else np.zeros(0, np.int64)
     spans = np.minimum(ends - period[starts] + 1, MAX_PERIODS) if n_segments else ends
@@ -67,7 +85,10 @@ def build_series(observations: pa.Table, spec: FeatureSpec, time: Time) -> Serie
     column = width - 1 - (ends[code] - period)  # Negative where the row is too old to be kept.
     kept_rows = column >= 0
     values = np.full((n_segments, width), np.nan)
-    values[code[kept_rows], column[kept_rows]] = observations["target"].to_numpy()[kept_rows]
+    target = observations["target"].to_numpy()
+    values[code[kept_rows], column[kept_rows]] = target[kept_rows]
+    if spec.zone is not None:
+        _average_repeated(values, code[kept_rows], column[kept_rows], target[kept_rows])
     inputs = encode_covariates(observations, spec)
     covariates = np.full((n_segments, width, inputs.shape[1]), np.nan)
     covariates[code[kept_rows], column[kept_rows]] = inputs[kept_rows]
@@ -78,7 +99,18 @@ def build_series(observations: pa.Table, spec: FeatureSpec, time: Time) -> Serie
     filled = Panel(_fill(values, valid, time.gaps), spans, ends, spec.season)
     names = observations["segment"].take(pa.array(starts)).to_pylist()
     last = times[starts + lengths - 1] if n_segments else times[:0]
-    return Series(tuple(names), filled, _carry(covariates), last, lengths)
+    pattern = find_period_pattern(times, starts, lengths, time, spec.zone)
+    return Series(tuple(names), filled, _carry(covariates), last, lengths, pattern)
+
+
+def _average_repeated(values: FloatArray, code: IntArray, column: IntArray, target: FloatArray) -> None:
+    """Put the mean where several rows have one column, as in the hour that clocks repeat. values : changed in place."""
+    place = code * values.shape[1] + column
+    counts = np.bincount(place, minlength=values.size)
+    repeated = np.flatnonzero(counts > 1)
+    if len(repeated):
+        sums = np.bincount(place, weights=target, minlength=values.size)
+        values.ravel()[repeated] = sums[repeated] / counts[repeated]
 
 
 def encode_covariates(rows: pa.Table, spec: FeatureSpec) -> FloatArray:
@@ -109,7 +141,8 @@ def future_covariates(
 
     Parameters
     ----------
-    future : period ordinals [n] and covariates [n, K] by segment. Periods without a row keep the last known values.
+    future : positions of periods [n] and covariates [n, K] by segment. Periods without a row keep the last known
+        values.
 
     Returns
     -------

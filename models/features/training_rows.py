@@ -13,6 +13,7 @@ __all__ = ["Cutoff", "Rows", "build_rows"]
 
 MAX_ROWS = 4_096
 _MIN_HISTORY = 4
+_LONG_SEASONS = 4
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,11 @@ class Cutoff:
         return int(self.series.panel.values.shape[1]) - 1 - self.after
 
     def actual(self) -> FloatArray:
-        """Values that followed the origin, [S, H]; NaN beyond the panel."""
+        """Values that followed the origin, [S, H]; NaN beyond the panel, and where a segment is closed."""
         values, first = self.series.panel.values, self.column + 1
         padded = np.full((values.shape[0], self.horizon), np.nan)
-        following = values[:, first : first + self.horizon]
+        ahead = slice(first, first + self.horizon)
+        following = np.where(self.series.closed[:, ahead], np.nan, values[:, ahead])
         padded[:, : following.shape[1]] = following
         return padded
 
@@ -92,15 +94,24 @@ def build_rows(series: Series, spec: FeatureSpec, cutoffs: list[int]) -> Rows:
     """Rows at the newest origins, at most MAX_ROWS per segment, and at the cutoffs (periods before the end)."""
     panel, horizon = series.panel, spec.horizon
     width = panel.values.shape[1]
-    newest = np.arange(max(0, width - 1 - max(8, MAX_ROWS // horizon)), width)
-    origins = np.union1d(newest, width - 1 - np.array(cutoffs, dtype=np.int64))
+    origins = np.union1d(_origins(width, spec), width - 1 - np.array(cutoffs, dtype=np.int64))
     origins = origins[origins >= 0]
     last = series.covariates[:, -1:, :]
     extended = np.concatenate([series.covariates, np.repeat(last, horizon, axis=1)], axis=1)
     base = base_features(panel, np.nan_to_num(extended), spec, origins)
     column = origins[:, None] + np.arange(1, horizon + 1)[None, :]
-    target = np.where(column[None] < width, panel.values[:, np.minimum(column, width - 1)], np.nan)
+    known = np.where(series.closed, np.nan, panel.values)
+    target = np.where(column[None] < width, known[:, np.minimum(column, width - 1)], np.nan)
     history = origins[None, :] - (width - panel.lengths[:, None]) + 1
     season = np.where(panel.lengths >= 2 * spec.season, spec.season, 0)
     enough = history >= np.maximum(_MIN_HISTORY, season)[:, None]
     return Rows(origins, base, target, enough[:, :, None] & ~np.isnan(target))
+
+
+def _origins(width: int, spec: FeatureSpec) -> IntArray:
+    """The newest origins; with a long season, as many, spread over its newest occurrences."""
+    n_origins = max(8, MAX_ROWS // spec.horizon)
+    if not spec.long_season:
+        return np.arange(max(0, width - 1 - n_origins), width)
+    span = min(width - 1, _LONG_SEASONS * spec.long_season)
+    return np.unique(np.linspace(width - 1 - span, width - 1, min(n_origins, span + 1)).astype(np.int64))

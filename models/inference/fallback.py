@@ -8,14 +8,12 @@ import numpy as np
 
 from domain.arrays import BoolArray
 from domain.config.fleet import Fleet
-from domain.data.calendar import future_times
 from domain.data.fallback_levels import fallback_level_of
 from domain.data.model_record import Champion
 from domain.data.partitioning import fallback_keys
 from domain.failure import Failure
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.series import Series, future_covariates
-from models.inference.covariates import periods_ahead
 from models.inference.forecast import Forecast, ForecastInputs, finite_forecast, forecast_remarks
 from models.inference.group_scaling import aligned, dispersion, scale_to_segment
 from models.inference.loaded_models import LoadedModels
@@ -83,7 +81,8 @@ class FallbackChain:
         remarks = [f"no model of its own ({'; '.join(reasons)})", f"{label} model{how}"]
         remarks += self._remarks(own, None, "the segment") if own else ()
         remarks += self._remarks(level, model, "the level")
-        return self._forecast(segment, level, outputs, carried[0], model, label, remarks)
+        dated_alike = replace(level, pattern=own.pattern) if own is not None and own.rows[0] > 1 else level
+        return self._forecast(segment, dated_alike, outputs, carried[0], model, label, remarks)
 
     def _naive(self, own: Series, reason: str) -> Forecast:
         """The last value, repeated; without an interval."""
@@ -108,8 +107,7 @@ class FallbackChain:
         return Forecast(
             segment=segment,
             origin=series.last_times[0].item(),
-            times=future_times(series.last_times, steps, self._fleet.clock.frequency)[0],
-            periods=periods_ahead(int(series.panel.ends[0]), steps),
+            ahead=series.ahead(steps)[0],
             predictions=outputs,
             carried=carried,
             model=model,

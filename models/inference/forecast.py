@@ -7,14 +7,15 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from domain.arrays import BoolArray, IntArray
+from domain.arrays import BoolArray
 from domain.config.fleet import Fleet
-from domain.data.calendar import future_times
+from domain.data.calendar import ordinals
 from domain.data.model_record import Champion
 from domain.data.periods import period_of, time_span_text
+from domain.data.periods_ahead import PeriodsAhead
 from domain.failure import Failure
 from models.features.series import Series, future_covariates
-from models.inference.covariates import FutureCovariates, periods_ahead
+from models.inference.covariates import FutureCovariates
 from models.inference.history import History
 from models.inference.loaded_models import LoadedModels
 from models.inference.point_in_time import PointInTime
@@ -38,7 +39,7 @@ class Forecast:
     """The forecast of one segment, and its lineage.
 
     segment : key. origin : time of the last row that it starts from.
-    times, periods : of the steps, [H]; periods are ordinals. predictions : [H] each.
+    ahead : its periods, [n]: usually one for each step. predictions : by step, [H] each.
     carried : steps whose covariates were carried forward from the last known period, [H].
     model : None where the last value is repeated. fallback_level : empty for the segment's own champion.
     remarks : what is unusual about it, and what was tried before; empty for most.
@@ -46,8 +47,7 @@ class Forecast:
 
     segment: str
     origin: datetime
-    times: Times
-    periods: IntArray
+    ahead: PeriodsAhead
     predictions: Predictions
     carried: BoolArray
     model: Champion | None
@@ -103,7 +103,7 @@ def _forecast_contract(
     contract = models.contract(segments[0])
     series = inputs.history.series_among(segments, contract)
     covariates, carried = future_covariates(series, contract.horizon, inputs.covariates.encoded(contract))
-    times = future_times(series.last_times, contract.horizon, fleet.clock.frequency)
+    ahead = series.ahead(contract.horizon)
     outputs = map(finite_forecast, models.forecast(series, covariates))
     results: dict[str, Forecast | Failure] = {}
     for index, (segment, predictions) in enumerate(zip(series.segments, outputs, strict=True)):
@@ -113,8 +113,7 @@ def _forecast_contract(
             else Forecast(
                 segment=segment,
                 origin=series.last_times[index].item(),
-                times=times[index],
-                periods=periods_ahead(int(series.panel.ends[index]), contract.horizon),
+                ahead=ahead[index],
                 predictions=predictions,
                 carried=carried[index],
                 model=models[segment],
@@ -140,13 +139,14 @@ def forecast_remarks(
     model : None where only the series matters. owner : what to call the series, such as `the segment`.
     """
     remarks = []
-    frequency, end = fleet.clock.frequency, int(series.panel.ends[index])
+    clock = fleet.clock
+    end = int(ordinals(series.last_times[index : index + 1], clock)[0])
     if point_in_time.reference is not None:
-        age = period_of(point_in_time.reference, frequency) - end
+        age = period_of(point_in_time.reference, clock) - end
         if age > max(fleet.season, fleet.steps):
             since = "the date that was asked for" if point_in_time.as_of else "the fleet's newest"
             remarks.append(f"{owner}'s newest row is {age:,} periods older than {since}")
-    if model is not None and model.cutoff is not None and period_of(model.cutoff, frequency) > end:
-        until = time_span_text(model.cutoff, frequency)
+    if model is not None and model.cutoff is not None and period_of(model.cutoff, clock) > end:
+        until = time_span_text(model.cutoff, clock)
         remarks.append(f"the model was trained on rows up to {until}, after the origin")
     return tuple(remarks)

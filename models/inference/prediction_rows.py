@@ -39,11 +39,11 @@ def forecast_table(
     reject = fleet.score is not None and fleet.score.missing_covariates == "reject"
     for segment, result in results.items():
         if isinstance(result, Forecast):
-            ids = covariates.input_ids(segment, result.periods)
-            rows.add(len(result.times), **_forecast_columns(result, reject), segment=segment, input_id=ids)
+            ids = covariates.input_ids(segment, result.ahead.periods)
+            rows.add(len(ids), **_forecast_columns(result, reject), segment=segment, input_id=ids)
         else:
             times = times_of(segment)
-            ids = covariates.input_ids(segment, ordinals(times, fleet.clock.frequency))
+            ids = covariates.input_ids(segment, ordinals(times, fleet.clock))
             unknown = {"time": times.tolist(), "status": "no_model", "reason": result.reason}
             rows.add(len(times), **unknown, segment=segment, input_id=ids)
     return rows.table()
@@ -57,7 +57,7 @@ class _Columns:
 
     def add(self, n: int, **columns: object) -> None:
         """Append n rows. columns : one value, or a list of one per row; null where there is none."""
-        columns |= {"step": list(range(1, n + 1))}
+        columns = {"step": list(range(1, n + 1))} | columns
         for name, values in self.values.items():
             value = columns.get(name)
             values.extend(value if isinstance(value, list) else [value] * n)
@@ -69,14 +69,17 @@ class _Columns:
 def _forecast_columns(forecast: Forecast, reject: bool) -> dict[str, object]:
     """Columns of a forecast. reject : steps without known covariates get a status of their own, and no number."""
     why = "covariates are not known" if reject else "covariates carried forward from the last known period"
-    known = ~forecast.carried if reject else np.ones_like(forecast.carried)
-    reasons = ["; ".join([*forecast.remarks, *([why] if flag else [])]) or None for flag in forecast.carried.tolist()]
+    steps, outputs = forecast.ahead.steps, forecast.predictions
+    carried = forecast.carried[steps]
+    known = ~carried if reject else np.ones_like(carried)
+    reasons = ["; ".join([*forecast.remarks, *([why] if flag else [])]) or None for flag in carried.tolist()]
     return {
+        "step": (steps + 1).tolist(),
         "origin": forecast.origin,
-        "time": forecast.times.tolist(),
-        "prediction": _numbers(forecast.predictions.prediction, known),
-        "lower": _numbers(forecast.predictions.lower, known),
-        "upper": _numbers(forecast.predictions.upper, known),
+        "time": forecast.ahead.times.tolist(),
+        "prediction": _numbers(outputs.prediction[steps], known),
+        "lower": _numbers(outputs.lower[steps], known),
+        "upper": _numbers(outputs.upper[steps], known),
         "status": ["ok" if flag else "missing_covariates" for flag in known.tolist()],
         "reason": reasons,
         "fallback_level": forecast.fallback_level,

@@ -23,6 +23,9 @@ _GATES = {"baseline_tolerance", "max_parity_error"}
 def settings_fingerprint(fleet: Fleet, spec: FeatureSpec) -> str:
     """Hash of everything that a model depends on, except the rows of its segment."""
     settings = fleet.model_dump(mode="json", exclude=_IRRELEVANT)
+    if fleet.time is not None:
+        # Without a zone in the fleet file it was UTC; what it means by now shows in the rows and in the spec.
+        settings["time"]["zone"] = fleet.time.zone_name
     settings["gates"] = fleet.gates.model_dump(mode="json", include=_GATES)
     text = json.dumps([TRAINING_VERSION, settings, spec.to_json()], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

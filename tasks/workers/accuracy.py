@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 
 from adapters.lake.table import StagedFile
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
-from domain.data.calendar import ordinals
-from domain.data.periods import period_starts
+from domain.data.calendar import ordinals, period_starts
 from domain.data.tables import ACCURACY, PREDICTIONS, key_column, landed, observations
 from models.monitoring.accuracy import measure_accuracy
 from tasks.workers.bucket_reader import bucket_rows
@@ -57,12 +56,11 @@ def measure_bucket(context: RunContext, buckets: int, sources: BucketFiles) -> A
 
 def _forecasts(context: RunContext, buckets: int, sources: BucketFiles) -> pa.Table:
     """Forecasts and observations of the same segment and period."""
-    frequency = context.fleet.clock.frequency
     predicted = context.table(PREDICTIONS).read_files(sources.predictions, _PREDICTED, pc.field("status") == "ok")
     if not predicted.num_rows:
         return _empty()
     predicted = predicted.append_column("period", _periods(context, predicted["time"]))
-    low = period_starts(np.array([pc.min(predicted["period"]).as_py()]), frequency)
+    low = period_starts(np.array([pc.min(predicted["period"]).as_py()]), context.fleet.clock)
     since = pc.field("time") >= pa.scalar(low[0].item(), pa.timestamp("us", tz="UTC"))
     table = context.table(observations(context.fleet))
     actual = table.read_files(sources.observations, ["segment", "time", "target", "excluded"], since)
@@ -75,7 +73,7 @@ def _forecasts(context: RunContext, buckets: int, sources: BucketFiles) -> pa.Ta
 def _periods(context: RunContext, times: pa.ChunkedArray) -> pa.Array:
     """Ordinals of times; null where there is none."""
     known = pc.is_valid(times)
-    values = ordinals(times.to_numpy().astype("datetime64[us]"), context.fleet.clock.frequency)
+    values = ordinals(times.to_numpy().astype("datetime64[us]"), context.fleet.clock)
     return pc.if_else(known.combine_chunks(), pa.array(values), None)
 
 

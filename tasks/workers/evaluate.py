@@ -92,7 +92,7 @@ def _join(left: pa.Table, right: pa.Table, by: Sequence[str]) -> pa.Table:
 
 
 def _with_period(context: RunContext, rows: pa.Table) -> pa.Table:
-    period = ordinals(rows["time"].to_numpy(), context.fleet.clock.frequency)
+    period = ordinals(rows["time"].to_numpy(), context.fleet.clock)
     return rows.append_column("period", pa.array(period, pa.int64()))
 
 
@@ -114,15 +114,12 @@ def _seasonal_naive(context: RunContext, bucket: int, joined: pa.Table) -> Float
     series = build_series(rows, feature_spec_of(plain, {}), context.fleet.clock)
     naive = SmoothingCandidate("seasonal_naive", SeasonalNaive())
     forecast = naive.fit([Cutoff(series, contract, None, 0, context.fleet.steps)])[0].forecast
-    position = {segment: index for index, segment in enumerate(series.segments)}
-    result = np.full(joined.num_rows, np.nan)
-    for row, (segment, period) in enumerate(
-        zip(joined["segment"].to_pylist(), joined["period"].to_pylist(), strict=True)
-    ):
-        if segment in position:
-            step = period - int(series.panel.ends[position[segment]])
-            if 1 <= step <= context.fleet.steps:
-                result[row] = forecast[position[segment], step - 1]
+    values: dict[tuple[str, int], float] = {}
+    for segment, ahead, steps in zip(series.segments, series.ahead(context.fleet.steps), forecast, strict=True):
+        of_period = zip(ahead.periods.tolist(), steps[ahead.steps].tolist(), strict=True)
+        values |= {(segment, period): value for period, value in of_period}
+    keys = zip(joined["segment"].to_pylist(), joined["period"].to_pylist(), strict=True)
+    result = np.array([values.get(key, np.nan) for key in keys], dtype=np.float64)
     return result if context.fleet.target.minimum is None else np.maximum(result, context.fleet.target.minimum)
 
 

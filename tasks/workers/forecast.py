@@ -7,10 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain.data.calendar import future_times, ordinals
+from domain.data.calendar import ordinals
 from domain.data.partitioning import run_length_encode
 from domain.data.periods import period_of
+from domain.data.periods_ahead import find_period_pattern
 from domain.data.tables import observations
+from domain.data.zones import season_zone
 from models.inference.covariates import FutureCovariates
 from models.inference.forecast import FallbackInputs, ForecastInputs, Times
 from models.inference.history import History
@@ -72,10 +74,10 @@ def _covariate_rows(context: RunContext, later: pa.Table, requests: pa.Table) ->
 def _requested_times(context: RunContext, request: ScoringRequest, requests: pa.Table) -> dict[str, Times]:
     """Periods that scoring input requests, by segment; as of a past moment, those within the horizon."""
     if request.as_of is not None:
-        frequency = context.fleet.clock.frequency
-        last = period_of(request.as_of, frequency) + context.fleet.steps
+        clock = context.fleet.clock
+        last = period_of(request.as_of, clock) + context.fleet.steps
         requests = request.point_in_time.later(requests)
-        requests = requests.filter(pa.array(ordinals(requests["time"].to_numpy(), frequency) <= last))
+        requests = requests.filter(pa.array(ordinals(requests["time"].to_numpy(), clock) <= last))
     ordered = requests.select(["segment", "time"]).sort_by([("segment", "ascending"), ("time", "ascending")])
     times = ordered["time"].to_numpy().astype("datetime64[us]")
     starts, lengths = run_length_encode(ordered["segment"])
@@ -91,6 +93,6 @@ def _missing_times(context: RunContext, history: History, times: Mapping[str, Ti
     if segment in times:
         return times[segment]
     own = history.rows.filter(pc.equal(history.rows["segment"], segment))["time"].to_numpy()
-    newest = own.astype("datetime64[us]").max(keepdims=True)
-    ahead: Times = future_times(newest, context.fleet.steps, context.fleet.clock.frequency)[0]
-    return ahead
+    dates, clock = np.sort(own.astype("datetime64[us]")), context.fleet.clock
+    pattern = find_period_pattern(dates, np.array([0]), np.array([len(dates)]), clock, season_zone(clock))
+    return pattern.ahead(dates[-1:], context.fleet.steps)[0].times

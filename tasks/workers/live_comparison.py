@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.arrays import FloatArray
-from domain.data.calendar import ordinals
+from domain.data.calendar import positions
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.tables import SEGMENTS, observations
 from domain.errors import InferenceError
@@ -73,7 +73,7 @@ def _compare(
             errors.append(math.nan)
             continue
         series = build_series(own.filter(pc.invert(late)), contract, context.fleet.clock)
-        periods = ordinals(after["time"].to_numpy(), context.fleet.clock.frequency)
+        periods = positions(after["time"].to_numpy(), context.fleet.clock, contract.zone)
         known = {challenger.segment: (periods, encode_covariates(after, contract))}
         future, _ = future_covariates(series, contract.horizon, known)
         prediction = _forecast(series, model, future)

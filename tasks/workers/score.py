@@ -104,13 +104,11 @@ def in_sample_rows(context: RunContext, rows: pa.Table) -> int:
     """Count the forecasts of models that were trained on rows after the origin."""
     if not context.fleet.task_type.periodic:
         return 0
-    frequency = context.fleet.clock.frequency
+    clock = context.fleet.clock
     pairs = rows.select(["origin", "cutoff"]).group_by(["origin", "cutoff"]).aggregate([([], "count_all")]).to_pylist()
     known = [pair for pair in pairs if pair["origin"] is not None and pair["cutoff"] is not None]
     return sum(
-        pair["count_all"]
-        for pair in known
-        if period_of(pair["cutoff"], frequency) > period_of(pair["origin"], frequency)
+        pair["count_all"] for pair in known if period_of(pair["cutoff"], clock) > period_of(pair["origin"], clock)
     )
 
 

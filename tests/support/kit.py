@@ -6,6 +6,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from domain.config.fleet import Time
+from domain.data.periods_ahead import find_period_pattern
 from models.features.panel import Panel
 from models.features.series import Series
 
@@ -20,6 +22,13 @@ def panel_of(*series, season=1, ends=100):
     return Panel(values, lengths, np.broadcast_to(np.asarray(ends, dtype=np.int64), lengths.shape).copy(), season)
 
 
+def pattern_of(last):
+    """Daily rows, on every weekday."""
+    each = np.arange(len(last))
+    time = Time(column="day", frequency="D", gaps="zero")
+    return find_period_pattern(last, each, np.ones(len(last), np.int64), time, None)
+
+
 def series_of(*values, season=1, ends=100, covariates=None, names=None):
     """Series of lists of values; covariates : [S, T, K]."""
     panel = panel_of(*values, season=season, ends=ends)
@@ -27,7 +36,7 @@ def series_of(*values, season=1, ends=100, covariates=None, names=None):
     names = names or [f"s={number}" for number in range(len(values))]
     last = np.full(len(values), np.datetime64("2024-01-01", "us"))
     given = np.zeros(shape) if covariates is None else np.asarray(covariates, dtype=float)
-    return Series(tuple(names), panel, given, last, panel.lengths)
+    return Series(tuple(names), panel, given, last, panel.lengths, pattern_of(last))
 
 
 def outputs_of(graph, features):

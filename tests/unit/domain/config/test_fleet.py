@@ -77,7 +77,7 @@ FORECAST_CASES = [
     ({"candidates": [{"name": "ridge", "alpha": 1}]}, "candidates.0.alpha: unknown key; "),
     # missing keys
     ({"source": {}}, "source.path: is missing; File, folder or glob"),
-    ({"time": {"column": "day"}}, "time.frequency: is missing; Length of a period: h, D, W, M, Q or Y."),
+    ({"time": {"column": "day"}}, "time.frequency: is missing; Length of a period: 15min, "),
     # wrong types and values
     ({"name": "Shop"}, "name: 'Shop' is not allowed; string should match pattern "),
     ({"horizon": 0}, "horizon: 0 is not allowed; input should be greater than or equal to 1"),
@@ -88,10 +88,17 @@ FORECAST_CASES = [
     ({"segment_by": "store"}, "segment_by: 'store' is not allowed; input should be a valid list"),
     ({"source": "in.csv"}, "source: 'in.csv' is not allowed; input should be a mapping"),
     ({"task": "clustering"}, "task: 'clustering' is not allowed; input should be 'forecast' or 'regression'"),
-    ({"time": FORECAST_TIME | {"frequency": "H"}}, "time.frequency: 'H' is not allowed; input should be 'h', 'D'"),
+    (
+        {"time": FORECAST_TIME | {"frequency": "7min"}},
+        "time.frequency: '7min' is not allowed; allowed: 15min",
+    ),
+    ({"time": FORECAST_TIME | {"frequency": "weekly"}}, "time.frequency: 'weekly' is not allowed; allowed: 15min, "),
     ({"source": {"path": "a", "encoding": "utf-99"}}, "source.encoding: 'utf-99' is not allowed; give a text encoding"),
     ({"time": FORECAST_TIME | {"zone": "Berlin"}}, "time.zone: 'Berlin' is not allowed; give an IANA time zone"),
-    ({"time": FORECAST_TIME | {"season": 0}}, "time.season: 0 is not allowed; give `auto` or a number of periods"),
+    (
+        {"time": FORECAST_TIME | {"season": 0}},
+        "time.season: 0 is not allowed; give `auto`, a number of periods from 1 to 2,016",
+    ),
     ({"backtest": {"metric": "r2"}}, "backtest.metric: 'r2' is not allowed; input should be 'wape', 'smape'"),
     (
         {"backtest": {"spacing": 0}},

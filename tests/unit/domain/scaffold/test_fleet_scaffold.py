@@ -222,10 +222,18 @@ def test_several_rows_per_period_cannot_be_forecast():
     assert "several rows" in error_of(orders(), segment_by=("store",), horizon=7)
 
 
-def test_rows_closer_than_an_hour_have_to_be_summed_up():
-    times = [str(datetime(2024, 1, 1) + timedelta(minutes=15 * i)) for i in range(500)]
+@pytest.mark.parametrize("minutes", [1, 5, 10, 15, 30])
+def test_minutes_are_periods(minutes):
+    times = [str(datetime(2024, 1, 1) + timedelta(minutes=minutes * i)) for i in range(500)]
+    content = scaffold_of(long(times, time="time", target="load", meter=["a", "b"])).content
+    assert content["time"] == {"column": "time", "frequency": "min" if minutes == 1 else f"{minutes}min"}
+    assert content["horizon"] == min(1440 // minutes, 125)
+
+
+def test_rows_closer_than_a_minute_have_to_be_summed_up():
+    times = [str(datetime(2024, 1, 1) + timedelta(seconds=15 * i)) for i in range(500)]
     message = error_of(long(times, time="time", target="load", meter=["a", "b"]))
-    assert "less than an hour apart" in message
+    assert "less than a minute apart" in message
     assert '.dt.floor("h")' in message
     assert 'groupby(["meter", "time"]' in message
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from kit import pattern_of
 
 from models.features.panel import Panel
 from models.features.series import Series
@@ -15,7 +16,8 @@ def series(values, ends):
     lengths = (~np.isnan(values)).sum(axis=1)
     panel = Panel(values, lengths, np.asarray(ends), 1)
     names = tuple(f"s{number}" for number in range(len(values)))
-    return Series(names, panel, np.zeros((*values.shape, 0)), np.zeros(len(values), "datetime64[us]"), lengths)
+    last = np.zeros(len(values), "datetime64[us]")
+    return Series(names, panel, np.zeros((*values.shape, 0)), last, lengths, pattern_of(last))
 
 
 def shops(segments=80, weeks=60, noise=0.3, seed=0):

@@ -104,7 +104,9 @@ def test_forecasts_of_batch_scoring_are_those_of_predict(scored):
             assert rows[segment][list(NUMBERS)].isna().all(axis=None)
         else:
             assert set(rows[segment].fallback_level) == {result.fallback_level}
-            assert rows[segment].time.tolist() == [time.tz_localize("UTC") for time in pd.DatetimeIndex(result.times)]
+            assert rows[segment].time.tolist() == [
+                time.tz_localize("UTC") for time in pd.DatetimeIndex(result.ahead.times)
+            ]
             assert all(same(getattr(result.predictions, name), rows[segment], name) for name in NUMBERS), segment
     kinds = {segment: getattr(result, "fallback_level", "none") for segment, result in results.items()}
     assert (kinds[DEAD], kinds[UNSEEN], kinds[OWN], kinds[SHORT], kinds[STRANGE]) == (
