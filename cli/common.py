@@ -78,17 +78,17 @@ def interruptible() -> Iterator[None]:
 
 def prepare_run(fleet: str, *, reads_input: bool = False) -> None:
     """Set the defaults for a run without servers, and check its inputs before anything heavy starts."""
-    from adapters.lake.files import list_files
     from adapters.orchestration.local_server import prepare_server
     from adapters.settings import Settings
     from adapters.sources.fleet_files import load_fleet
+    from adapters.sources.kinds import list_inputs
 
     settings = Settings()
     definition = load_fleet(fleet, settings.home)
     if reads_input:
         for part in (definition, definition.score, definition.test):
             if part is not None:
-                list_files(part.source.path, settings.home)
+                list_inputs(part.source, settings.home)
     prepare_server(settings)
 
 

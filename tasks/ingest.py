@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from adapters.compute.progress import Progress, emit
-from adapters.lake.files import RawFile, list_files
 from adapters.lake.local_files import confined_to
 from adapters.lake.table import StagedFile, Table
+from adapters.sources.kinds import list_inputs
+from adapters.sources.protocol import Listing, SourceInput, ledger_stamp, listed_stamp
 from domain.config.fleet import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed
 from domain.errors import SourceError
@@ -57,10 +58,12 @@ def ingest_files(
     rows, in one commit. Raises SourceError if no file can be read, or too many rows are rejected.
     """
     how = reading(run.fleet, role, source)
-    listed, missing = _listed(run, paths or [source.path])
-    if not listed:
+    landed_before = _ledger(run, role)
+    listing = _listed(run, source, paths or [source.path], landed_before)
+    missing = listing.unusable
+    if not listing.inputs and not listing.owned:
         raise SourceError("\n".join(missing))
-    files = [replace(file, stamp=f"{file.stamp}-{how}") for file in listed]
+    files = [replace(file, stamp=ledger_stamp(file.stamp, how)) for file in listing.inputs]
     fresh = _fresh(run, role, files)
     receipts = map_with_checkpoints(
         run,
@@ -79,6 +82,8 @@ def ingest_files(
     errors = (*missing, *(receipt.error for receipt in receipts if receipt.error))
     if errors and len(errors) == len(files) + len(missing):
         raise SourceError("\n".join(errors))
+    left = listing.gone([row["path"] for row in landed_before.values()])
+    taken |= {path_id for path_id, row in landed_before.items() if row["path"] in left}
     _refuse_rejected(receipts, max_rejected_share)
     # A refusal is forgotten once its file is gone, which only a listing of the whole source can tell.
     gone = None if paths else {file.path_id for file in files}
@@ -109,18 +114,21 @@ def _tell_remarks(receipts: Sequence[FileReceipt]) -> None:
         emit(Progress("ingest", 0, 0, f"warning: {uri}: look at {remark}"))
 
 
-def _listed(run: Run, paths: Sequence[str]) -> tuple[list[RawFile], list[str]]:
-    """Return the files that the paths name, each once, and a message for each file or path that cannot be read."""
-    files, missing = dict[str, RawFile](), list[str]()
+def _listed(run: Run, source: Source, paths: Sequence[str], landed_before: Mapping[str, Mapping[str, Any]]) -> Listing:
+    """List the inputs that the paths name, each once; unusable has a message for each path that cannot be read too."""
+    known = {row["path"]: listed_stamp(row["stamp"]) for row in landed_before.values()}
+    inputs, unusable, owned = dict[str, SourceInput](), list[str](), list[str]()
     for path in paths:
-        unusable = list[str]()
         try:
             with confined_to(run.context.roots):
-                files |= {file.uri: file for file in list_files(path, run.context.home, unusable)}
+                listing = list_inputs(source, run.context.home, path, known)
         except SourceError as exc:
-            missing.append(str(exc))
-        missing += unusable
-    return list(files.values()), missing
+            unusable.append(str(exc))
+            continue
+        inputs |= {item.uri: item for item in listing.inputs}
+        unusable += listing.unusable
+        owned += listing.owned
+    return Listing(tuple(inputs.values()), tuple(unusable), tuple(owned))
 
 
 def _refuse_rejected(receipts: Sequence[FileReceipt], allowed: float) -> None:
@@ -134,7 +142,7 @@ def _refuse_rejected(receipts: Sequence[FileReceipt], allowed: float) -> None:
         )
 
 
-def _place_and_stamp(file: RawFile) -> str:
+def _place_and_stamp(file: SourceInput) -> str:
     return f"{file.path_id}-{file.stamp}"
 
 
@@ -142,7 +150,7 @@ def _could_be_read(receipt: FileReceipt) -> bool:
     return not receipt.error
 
 
-def _fresh(run: Run, role: Role, files: Sequence[RawFile]) -> list[RawFile]:
+def _fresh(run: Run, role: Role, files: Sequence[SourceInput]) -> list[SourceInput]:
     """Return the files whose current stamp is not in the ledger, and those that failed last time."""
     ledger = {(path_id, row["stamp"]) for path_id, row in _ledger(run, role).items() if not row["error"]}
     return [file for file in files if (file.path_id, file.stamp) not in ledger]
@@ -160,7 +168,7 @@ def _known(run: Run, role: Role) -> list[dict[str, Any]]:
 
 
 def _once(
-    run: Run, role: Role, files: Sequence[RawFile], receipts: Sequence[FileReceipt]
+    run: Run, role: Role, files: Sequence[SourceInput], receipts: Sequence[FileReceipt]
 ) -> tuple[list[FileReceipt], set[str]]:
     """Refuse copies; return the receipts, and the path ids that lose their rows: copies and files that were moved.
 
@@ -199,8 +207,8 @@ def _commit(run: Run, role: Role, receipts: Sequence[FileReceipt], taken: Set[st
     """Commit rejected rows and the ledger's details first, and the rows last: only they make an input count.
 
     A file that cannot be read now keeps its former accepted rows, rejected rows, and counts.
-    taken : path ids that lose them, because another path has their content. listed : path ids that have a file now; the
-    refusal of a file is forgotten once the file is gone. None if that is unknown.
+    taken : path ids that lose them: another path has their content, or they left the source.
+    listed : path ids that have a file now; the refusal of a file is forgotten once it is gone. None if that is unknown.
     """
     refused = {row["path_id"] for row in _known(run, role) if row["error"]}
     forgotten = set[str]() if listed is None else refused - listed

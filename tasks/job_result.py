@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from adapters.lake.files import list_files, put_path
+from adapters.lake.files import put_path
 from adapters.lake.job_results import write_job_result
 from adapters.queries.job_output import FORMATS, write_output
+from adapters.sources.kinds import list_inputs
 from domain.data.parts import input_part
 from domain.data.tables import INPUTS, PREDICTIONS
 from domain.errors import RequestError, SourceError
@@ -56,9 +57,10 @@ def deliver_output(run: Run, result: JobResult, place: str) -> int:
 def _inputs(run: Run, paths: Sequence[str]) -> list[InputResult]:
     """Return the result of each file once, in the order of the request."""
     uris, missing = dict[str, str](), list[InputResult]()
+    source = (run.fleet.score or run.fleet).source
     for path in paths:
         try:
-            uris |= {file.path_id: file.uri for file in list_files(path, run.context.home)}
+            uris |= {item.path_id: item.uri for item in list_inputs(source, run.context.home, path).inputs}
         except SourceError as exc:
             missing.append(InputResult(path, "", 0, 0, 0, 0, {}, str(exc)))
     if not uris:

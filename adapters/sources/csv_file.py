@@ -21,7 +21,7 @@ from adapters.sources.chunk import Chunk
 from domain.config.fleet import Source
 from domain.errors import SourceError
 
-__all__ = ["csv_chunks", "csv_names"]
+__all__ = ["CsvFormat"]
 
 _BLOCK_BYTES = 64 << 20
 _CHUNK_ROWS = 1_000_000
@@ -30,14 +30,27 @@ _MOST_KEPT_TEXT = 1 << 16
 """Characters kept of a row that cannot be split."""
 
 
-def csv_names(uri: str, source: Source) -> list[str]:
-    """Names of the columns, from the header alone."""
-    with _csv_stream(uri, source) as (stream, delimiter):
-        return _header(uri, stream, delimiter, source.encoding)[0]
+class CsvFormat:
+    """CSV files, also gzip; all columns are text."""
+
+    suffixes = (".csv", ".tsv", ".txt")
+    packed = False
+
+    def names(self, uri: str, source: Source) -> list[str]:
+        """Names of the columns, from the header alone."""
+        with _csv_stream(uri, source) as (stream, delimiter):
+            return _header(uri, stream, delimiter, source.encoding)[0]
+
+    def head(self, uri: str, source: Source, rows: int) -> pa.Table:
+        """The first rows of the file."""
+        return next(_chunks(uri, source, ())).table.slice(0, rows)
+
+    def chunks(self, uri: str, source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Read all columns; values of the requested ones are checked for their size."""
+        return _chunks(uri, source, columns)
 
 
-def csv_chunks(uri: str, source: Source, requested: Sequence[str]) -> Iterator[Chunk]:
-    """Read all columns; values of the requested ones are checked for their size."""
+def _chunks(uri: str, source: Source, requested: Sequence[str]) -> Iterator[Chunk]:
     broken = _BrokenRows()
     with _csv_stream(uri, source) as (stream, delimiter):
         names, has_rows = _header(uri, stream, delimiter, source.encoding)

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from adapters.lake.files import open_file
 from adapters.sources import limits
 from adapters.sources.chunk import Chunk
+from domain.config.fleet import Source
 from domain.data.shown import shown_names
 from domain.errors import SourceError
 
-__all__ = ["parquet_chunks", "parquet_head", "parquet_names"]
+__all__ = ["ParquetFormat"]
 
 CHUNK_ROWS = 1_000_000
 _FOOTER_BYTES = 16 << 20
@@ -31,14 +32,27 @@ _SUSPICIOUS_BYTES = 32 << 20
 _VALUE_BYTES = 8
 
 
-def parquet_names(uri: str) -> list[str]:
-    """Names of the columns, from the footer alone."""
-    with open_file(uri) as stream:
-        return list(_open(uri, stream).schema_arrow.names)
+class ParquetFormat:
+    """Parquet files; columns have the types of the file."""
+
+    suffixes = (".parquet", ".pq")
+    packed = True
+
+    def names(self, uri: str, source: Source) -> list[str]:
+        """Names of the columns, from the footer alone."""
+        with open_file(uri) as stream:
+            return list(_open(uri, stream).schema_arrow.names)
+
+    def head(self, uri: str, source: Source, rows: int) -> pa.Table:
+        """The first rows with all columns, lists as nulls; fewer than `rows` if those are large."""
+        return _head(uri, rows)
+
+    def chunks(self, uri: str, source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Read the requested columns, as far as the file has them."""
+        return _chunks(uri, columns)
 
 
-def parquet_head(uri: str, rows: int) -> pa.Table:
-    """The first rows with all columns, lists as nulls; fewer than `rows` if those are large."""
+def _head(uri: str, rows: int) -> pa.Table:
     with open_file(uri) as stream:
         file = _open(uri, stream)
         batches, left, size = list[pa.RecordBatch](), rows, 0
@@ -62,8 +76,7 @@ def parquet_head(uri: str, rows: int) -> pa.Table:
         return head.select(file.schema_arrow.names)
 
 
-def parquet_chunks(uri: str, requested: Sequence[str], rows: int | None = None) -> Iterator[Chunk]:
-    """Read the requested columns, as far as the file has them."""
+def _chunks(uri: str, requested: Sequence[str]) -> Iterator[Chunk]:
     with open_file(uri) as stream:
         file = _open(uri, stream)
         names = file.schema_arrow.names
@@ -72,7 +85,7 @@ def parquet_chunks(uri: str, requested: Sequence[str], rows: int | None = None) 
         if not columns:
             raise SourceError(f"{uri}: none of the columns {', '.join(requested)}; the file has {shown_names(names)}")
         start = 0
-        for batch in _batches(uri, file, columns, rows or CHUNK_ROWS):
+        for batch in _batches(uri, file, columns, CHUNK_ROWS):
             yield Chunk(pa.Table.from_batches([batch]), np.arange(start, start + batch.num_rows))
             start += batch.num_rows
         if start == 0:

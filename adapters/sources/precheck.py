@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from adapters.lake.files import list_files
 from adapters.lake.local_files import confined_to
+from adapters.sources.kinds import list_inputs
 from adapters.sources.reader import column_names
 from domain.config.fleet import Fleet, Source
 from domain.data.shown import shown_names
@@ -47,8 +47,8 @@ def refusals(
 def _refusal(place: str, fleet: Fleet, source: Source, home: Path, roots: Sequence[str]) -> str:
     try:
         with confined_to(roots):
-            first = list_files(place, home)[0]
-            present = column_names(first.uri, source)
+            first = list_inputs(source, home, place).inputs[0]
+            present = column_names(first, source)
     except SourceError as exc:
         cause = exc.__cause__
         unreachable = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)

@@ -1,4 +1,4 @@
-"""Read raw files into Arrow tables: CSV (also gzip) and Parquet, in chunks, with the rows that could not be split."""
+"""Read inputs of any kind into Arrow tables, in chunks, with the rows that could not be split."""
 
 import csv
 import zlib
@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from adapters.lake.files import STORAGE_ERRORS
 from adapters.sources.chunk import Chunk
-from adapters.sources.csv_file import csv_chunks, csv_names
+from adapters.sources.kinds import kind_of
 from adapters.sources.number_columns import NumberColumns
-from adapters.sources.parquet_file import parquet_chunks, parquet_head, parquet_names
+from adapters.sources.protocol import SourceInput
 from domain.config.fleet import Source
 from domain.data.shown import shown, shown_names
 from domain.errors import SourceError
@@ -27,55 +27,45 @@ _NOT_THE_ENCODING = ("invalid UTF8 data", "\ufffd")
 """Signs of another encoding in errors of Arrow, which puts U+FFFD in place of bytes that it cannot decode."""
 
 
-def _format(uri: str, source: Source) -> str:
-    if source.format != "auto":
-        return source.format
-    name = uri.lower().removesuffix(".gz")
-    if name.endswith((".csv", ".tsv", ".txt")):
-        return "csv"
-    if name.endswith((".parquet", ".pq")):
-        return "parquet"
-    raise SourceError(f"{uri}: the name does not tell the format; set source.format to csv or parquet")
+def column_names(item: SourceInput, source: Source) -> list[str]:
+    """Names of an input's columns, read without its rows, and of the source's constants."""
+    with _read_errors(item.uri, source):
+        return [*kind_of(item).names(item, source), *source.constants]
 
 
-def column_names(uri: str, source: Source) -> list[str]:
-    """Names of a file's columns, read from its header or footer alone, and of the source's constants."""
-    with _read_errors(uri, source):
-        names = csv_names(uri, source) if _format(uri, source) == "csv" else parquet_names(uri)
-        return [*names, *source.constants]
-
-
-def head_rows(uri: str, source: Source, rows: int) -> pa.Table:
-    """The first rows of a file with all its columns; CSV columns are text."""
-    with _read_errors(uri, source):
-        if _format(uri, source) == "csv":
-            return next(csv_chunks(uri, source, ())).table.slice(0, rows)
-        return parquet_head(uri, rows)
+def head_rows(item: SourceInput, source: Source, rows: int) -> pa.Table:
+    """The first rows of an input with all its columns; CSV columns are text."""
+    with _read_errors(item.uri, source):
+        return kind_of(item).head(item, source, rows)
 
 
 def read_chunks(
-    uri: str, source: Source, required: Sequence[str], optional: Sequence[str] = (), numbers: Collection[str] = ()
+    item: SourceInput,
+    source: Source,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    numbers: Collection[str] = (),
 ) -> Iterator[Chunk]:
-    """Read a file's rows in chunks.
+    """Read an input's rows in chunks.
 
     Parameters
     ----------
-    required : columns that the file must have.
-    optional : columns that are null where the file lacks them.
+    required : columns that the input must have.
+    optional : columns that are null where the input lacks them.
     numbers : columns whose text has the source's decimal mark; the text of other columns stays unchanged.
 
     Raises
     ------
-    SourceError : the file cannot be read, or lacks a column; the message names the file and the cause.
+    SourceError : the input cannot be read, or lacks a column; the message names the input and the cause.
     """
-    chunks = _Ahead(_chunks(uri, source, [*required, *optional]))
+    chunks = _Ahead(_chunks(item, source, [*required, *optional]))
     number_columns = NumberColumns(
-        uri, source, numbers, lambda names: (chunk.table for chunk in _chunks(uri, source, names))
+        item.uri, source, numbers, lambda names: (chunk.table for chunk in _chunks(item, source, names))
     )
     for number, chunk in enumerate(chunks):
         only = partial(_is_only, number, chunks)
-        table = number_columns.rewrite(_with_constants(uri, chunk.table, source), whole=only)
-        _check_columns(uri, table.column_names, required, optional)
+        table = number_columns.rewrite(_with_constants(item.uri, chunk.table, source), whole=only)
+        _check_columns(item.uri, table.column_names, required, optional)
         for name in optional:
             if name not in table.column_names:
                 table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
@@ -120,12 +110,9 @@ def _check_columns(uri: str, present: Sequence[str], required: Sequence[str], op
         raise SourceError(f"{uri}: column {', '.join(repeated)} is there more than once; rename all but one")
 
 
-def _chunks(uri: str, source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
-    with _read_errors(uri, source):
-        if _format(uri, source) == "csv":
-            yield from csv_chunks(uri, source, columns)
-        else:
-            yield from parquet_chunks(uri, columns)
+def _chunks(item: SourceInput, source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
+    with _read_errors(item.uri, source):
+        yield from kind_of(item).chunks(item, source, columns)
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake.files import RawFile, list_files
+from adapters.sources.formats import is_packed
+from adapters.sources.kinds import list_inputs
+from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import column_names, head_rows, read_chunks
 from domain.checks.columns import fleet_of_role, required_columns
 from domain.checks.findings import FileColumns, Findings, Role, SourceSample
@@ -47,23 +49,22 @@ def check_fleet(fleet: Fleet, home: Path, workers: int, limits: Limits | None = 
 
 def _sample(source: Source, fleet: Fleet, role: Role, home: Path, limits: Limits) -> SourceSample:
     try:
-        unusable = list[str]()
-        files = list_files(source.path, home, unusable)
+        listing = list_inputs(source, home)
         rows = SampledRows(limits, fleet_of_role(fleet, role).numbers)
-        rows.errors += unusable
-        return _read_sample(source, files, required_columns(fleet, role), rows)
+        rows.errors += listing.unusable
+        return _read_sample(source, listing.inputs, required_columns(fleet, role), rows)
     except SourceError as exc:
         return SourceSample(source.path, error=str(exc))
 
 
 def _read_sample(
-    source: Source, files: Sequence[RawFile], required: Sequence[str], rows: "SampledRows"
+    source: Source, files: Sequence[SourceInput], required: Sequence[str], rows: "SampledRows"
 ) -> SourceSample:
     order = spread_evenly(files)
     named, unreadable = _columns(order[: rows.limits.named_files], source)
     readable, present = _usable_files(order, named, required)
     rows.read(source, [file for file in readable if present and file.uri not in unreadable], present)
-    head = head_rows(named[0][0].uri, source, HEAD_ROWS) if named else pa.table({})
+    head = head_rows(named[0][0], source, HEAD_ROWS) if named else pa.table({})
     return SourceSample(
         path=source.path,
         files=len(files),
@@ -81,14 +82,14 @@ def _read_sample(
     )
 
 
-def _file_columns(named: Sequence[tuple[RawFile, list[str]]]) -> tuple[FileColumns, ...]:
+def _file_columns(named: Sequence[tuple[SourceInput, list[str]]]) -> tuple[FileColumns, ...]:
     by_uri = sorted(named, key=lambda item: item[0].uri)
     return tuple(FileColumns(Path(file.uri).name, tuple(names)) for file, names in by_uri)
 
 
 def _usable_files(
-    order: Sequence[RawFile], named: Sequence[tuple[RawFile, list[str]]], required: Sequence[str]
-) -> tuple[list[RawFile], list[str]]:
+    order: Sequence[SourceInput], named: Sequence[tuple[SourceInput, list[str]]], required: Sequence[str]
+) -> tuple[list[SourceInput], list[str]]:
     """Files to read and the columns to read from them: all required ones, or those that some file has."""
     columns = {file.uri: names for file, names in named}
     # Files beyond the named ones are assumed to be like the others; a missing column shows when they are read.
@@ -99,7 +100,7 @@ def _usable_files(
     return [file for file, names in named if set(present) <= set(names)], present
 
 
-def _share_read(rows: int, head: pa.Table, files: Sequence[RawFile]) -> float:
+def _share_read(rows: int, head: pa.Table, files: Sequence[SourceInput]) -> float:
     """Approximate share of all rows that were read, judged by the size of the first rows."""
     total = sum(_text_bytes(file) for file in files)
     row_bytes: float = sum(_text_size(column) for column in head.columns) / max(head.num_rows, 1)
@@ -117,27 +118,28 @@ def _count_distinct(head: pa.Table) -> dict[str, int]:
     return {name: pc.count_distinct(head[name]).as_py() for name in flat}
 
 
-def spread_evenly(files: Sequence[RawFile]) -> list[RawFile]:
+def spread_evenly(files: Sequence[SourceInput]) -> list[SourceInput]:
     """Order files so that the first few, however many, are spread evenly over the names: halves, quarters, eighths."""
     bits = max(1, (len(files) - 1).bit_length())
     mirrored = (int(f"{index:0{bits}b}"[::-1], 2) for index in range(1 << bits))
     return [files[index] for index in mirrored if index < len(files)]
 
 
-def _columns(files: Iterable[RawFile], source: Source) -> tuple[list[tuple[RawFile, list[str]]], dict[str, str]]:
+def _columns(
+    files: Iterable[SourceInput], source: Source
+) -> tuple[list[tuple[SourceInput, list[str]]], dict[str, str]]:
     """Columns of each readable file, and the error of each other, by uri."""
     named, unreadable = [], {}
     for file in files:
         try:
-            named.append((file, column_names(file.uri, source)))
+            named.append((file, column_names(file, source)))
         except SourceError as exc:
             unreadable[file.uri] = str(exc)
     return named, unreadable
 
 
-def _text_bytes(file: RawFile) -> int:
-    packed = file.uri.lower().endswith((".gz", ".parquet", ".pq"))
-    return file.size * _PACKED if packed else file.size
+def _text_bytes(file: SourceInput) -> int:
+    return file.size * _PACKED if is_packed(file.uri) else file.size
 
 
 @dataclass
@@ -158,7 +160,7 @@ class SampledRows:
     whole: bool = True
     remarks: dict[str, None] = field(default_factory=dict)
 
-    def read(self, source: Source, files: Sequence[RawFile], columns: Sequence[str]) -> None:
+    def read(self, source: Source, files: Sequence[SourceInput], columns: Sequence[str]) -> None:
         """Read the columns of the files, and note files that cannot be read in `errors`."""
         for file in files:
             if self._limit_reached():
@@ -175,8 +177,8 @@ class SampledRows:
         limits = (self.limits.rows, self.limits.files, self.limits.size_bytes)
         return any(amount >= limit for amount, limit in zip(used, limits, strict=True))
 
-    def _read_file(self, file: RawFile, source: Source, columns: Sequence[str]) -> None:
-        for chunk in read_chunks(file.uri, source, columns, numbers=self.numbers):
+    def _read_file(self, file: SourceInput, source: Source, columns: Sequence[str]) -> None:
+        for chunk in read_chunks(file, source, columns, numbers=self.numbers):
             left = self.limits.rows - self.rows
             self.chunks.append(chunk.table.slice(0, left))
             self.rows, self.broken = self.rows + self.chunks[-1].num_rows, self.broken + len(chunk.broken)

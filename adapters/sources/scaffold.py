@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from adapters.lake.files import STORAGE_ERRORS, RawFile, list_files, open_file, replacing
+from adapters.lake.files import STORAGE_ERRORS, open_file, replacing
+from adapters.sources.kinds import list_inputs
+from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import column_names, head_rows
 from adapters.sources.sampling import HEAD_ROWS, Limits, SampledRows, check_fleet, spread_evenly
 from domain.checks.findings import Findings
@@ -57,7 +59,7 @@ def scaffold_file(
     FleetError : the fleet file exists already, or a check of the fleet reports an error.
         Nothing is written in either case.
     """
-    files = _data_files(list_files(data, home))
+    files = _data_files(_listed(data, home))
     source = _source(_pattern(data, files, home), files)
     name = options.name or fleet_name(data)
     path = home / (out or f"fleets/{name}.yaml")
@@ -76,6 +78,10 @@ def scaffold_file(
     return WrittenScaffold(path, text, scaffold, findings)
 
 
+def _listed(data: str, home: Path) -> tuple[SourceInput, ...]:
+    return list_inputs(Source(path=data), home).inputs
+
+
 def fleet_name(data: str) -> str:
     """Name a fleet after its files: `raw/Sales 2024.csv.gz` gives sales-2024, `m3/train/*.csv` gives m3."""
     parts = [part for part in data.rstrip("/").split("/") if part and "*" not in part and "?" not in part]
@@ -88,7 +94,7 @@ def fleet_name(data: str) -> str:
     return slug[:60]
 
 
-def _data_files(files: Sequence[RawFile]) -> list[RawFile]:
+def _data_files(files: Sequence[SourceInput]) -> list[SourceInput]:
     data_files = [file for file in files if file.uri.lower().endswith(_FORMATS)]
     if not data_files:
         names = ", ".join(Path(file.uri).name for file in files[:3])
@@ -103,9 +109,9 @@ def _kind(uri: str) -> str:
     return "parquet" if uri.lower().endswith((".parquet", ".pq")) else "csv"
 
 
-def _pattern(data: str, files: Sequence[RawFile], home: Path) -> str:
+def _pattern(data: str, files: Sequence[SourceInput], home: Path) -> str:
     """The path to put in the fleet file: relative if possible, and a glob if a folder has other files too."""
-    if len(files) < len(list_files(data, home)):
+    if len(files) < len(_listed(data, home)):
         suffixes = {Path(file.uri).name.partition(".")[2] for file in files}
         folders = {file.uri.rpartition("/")[0] for file in files}
         if len(suffixes) > 1 or len(folders) > 1:
@@ -117,7 +123,7 @@ def _pattern(data: str, files: Sequence[RawFile], home: Path) -> str:
     return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
 
 
-def _source(path: str, files: Sequence[RawFile]) -> Source:
+def _source(path: str, files: Sequence[SourceInput]) -> Source:
     """Detect how the files are written, from the first of them."""
     uri = files[0].uri
     if _kind(uri) == "parquet":
@@ -149,10 +155,10 @@ def _first_bytes(uri: str) -> bytes:
         raise SourceError(f"{uri}: cannot be read: {exc}") from exc
 
 
-def _read(source: Source, files: Sequence[RawFile], limits: Limits) -> tuple[pa.Table, SourceProfile]:
+def _read(source: Source, files: Sequence[SourceInput], limits: Limits) -> tuple[pa.Table, SourceProfile]:
     """Read the useful columns of the files, up to the limits."""
     names = _common_columns(source, files)
-    head = head_rows(files[0].uri, source, HEAD_ROWS)
+    head = head_rows(files[0], source, HEAD_ROWS)
     columns = [name for name in names if _is_useful(head, name)]
     if len(columns) > _MOST_COLUMNS:
         # The first rows suffice to recognise a wide table; reading all of it would only take time.
@@ -176,10 +182,10 @@ def _profiled(table: pa.Table, profile: SourceProfile) -> tuple[pa.Table, Source
     return with_plain_numbers(table, source), profile
 
 
-def _common_columns(source: Source, files: Sequence[RawFile]) -> list[str]:
+def _common_columns(source: Source, files: Sequence[SourceInput]) -> list[str]:
     """Columns that all inspected files have, in the order of the first."""
     inspected = spread_evenly(files)[:20]
-    first, *others = [column_names(file.uri, source) for file in inspected]
+    first, *others = [column_names(file, source) for file in inspected]
     common = [name for name in first if name.strip() and all(name in names for names in others)]
     if not common:
         raise SourceError(f"{source.path}: the files have no column in common; give a glob for the files of one table")

@@ -11,9 +11,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from adapters.lake.files import STORAGE_ERRORS, RawFile, digest, held_still
+from adapters.lake.files import STORAGE_ERRORS
 from adapters.lake.local_files import confined_to
 from adapters.lake.table import StagedFile
+from adapters.sources.kinds import kind_of
+from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import read_chunks
 from domain.config.fleet import Fleet, Source
 from domain.data.shown import shown
@@ -31,7 +33,7 @@ _UNFORESEEN = (ValueError, TypeError, ArithmeticError, LookupError, AttributeErr
 _MOST_CAUSE = 300
 """Characters of an error that may quote the file."""
 log = logging.getLogger(__name__)
-_DIGEST = 16  # hex digits of `digest`, which every input id begins with
+_DIGEST = 16  # hex digits of `digest`, which every input id begins with; see `SourceKind.content`
 _TABLES: dict[Role, str] = {"observations": "landed", "requests": "requests", "actuals": "actuals"}
 
 
@@ -67,7 +69,7 @@ class FileReceipt:
     remarks : what the file leaves open, so that somebody should look at it.
     """
 
-    file: RawFile
+    file: SourceInput
     input_id: str
     read: int = 0
     accepted: int = 0
@@ -79,12 +81,12 @@ class FileReceipt:
     remarks: tuple[str, ...] = ()
 
 
-def ingest_file(context: RunContext, role: Role, source: Source, file: RawFile) -> FileReceipt:
+def ingest_file(context: RunContext, role: Role, source: Source, file: SourceInput) -> FileReceipt:
     """Read and validate one file; a file that cannot be read is a receipt with an error, not an exception."""
     input_id = ""
     try:
-        with confined_to(context.roots), held_still(file.uri):
-            input_id = digest(file.uri) + reading(context.fleet, role, source)
+        with confined_to(context.roots), kind_of(file).held_still(file):
+            input_id = kind_of(file).content(file) + reading(context.fleet, role, source)
             return _ingest(context, role, source, file, input_id)
     except SourceError as exc:
         error = str(exc)
@@ -97,7 +99,9 @@ def ingest_file(context: RunContext, role: Role, source: Source, file: RawFile) 
     return refuse_file(context, role, file, input_id, "unreadable_file", error)
 
 
-def refuse_file(context: RunContext, role: Role, file: RawFile, input_id: str, reason: str, error: str) -> FileReceipt:
+def refuse_file(
+    context: RunContext, role: Role, file: SourceInput, input_id: str, reason: str, error: str
+) -> FileReceipt:
     """A receipt without rows, and an entry in the quarantine that says why."""
     content = json.dumps({"file": file.uri})
     rejected = rejected_table([reason], [error], np.array([-1]), [content])
@@ -106,7 +110,7 @@ def refuse_file(context: RunContext, role: Role, file: RawFile, input_id: str, r
     return FileReceipt(file, input_id, quarantined=(staged,), error=error)
 
 
-def _ingest(context: RunContext, role: Role, source: Source, file: RawFile, input_id: str) -> FileReceipt:
+def _ingest(context: RunContext, role: Role, source: Source, file: SourceInput, input_id: str) -> FileReceipt:
     fleet, table = context.fleet, context.table(landed(context.fleet, landing_table(role)))
     needed = [name for name in fleet.columns if name != fleet.target.column]
     target = [fleet.target.column]
@@ -116,7 +120,7 @@ def _ingest(context: RunContext, role: Role, source: Source, file: RawFile, inpu
     quarantined: list[StagedFile] = []
     read = accepted = 0
     remarks: tuple[str, ...] = ()
-    for chunk in read_chunks(file.uri, source, required, numbers=fleet.numbers):
+    for chunk in read_chunks(file, source, required, numbers=fleet.numbers):
         result = validate_rows(chunk.table, chunk.rows, fleet, needs_target=role != "requests")
         broken = rejected_table(
             ["unparsable"] * len(chunk.broken),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from adapters.compute.child_process import call_in_child, worker_memory
 from adapters.lake.checkpoints import Checkpoints
-from adapters.lake.files import RawFile
+from adapters.sources.protocol import SourceInput
 from domain.config.fleet import Source
 from tasks.workers.ingest import FileReceipt, Role, ingest_file, refuse_file
 from tasks.workers.run_context import RunContext
@@ -33,7 +33,7 @@ def suspects_of(context: RunContext, role: Role) -> Suspects:
     return Suspects(Checkpoints(root, "begun", role), Checkpoints(root, "refused", role))
 
 
-def ingest_once(context: RunContext, role: Role, source: Source, file: RawFile) -> FileReceipt:
+def ingest_once(context: RunContext, role: Role, source: Source, file: SourceInput) -> FileReceipt:
     """Ingest a file as `ingest_file` does; refuse it if it ends the process that reads it."""
     suspects, key = suspects_of(context, role), f"{file.path_id}-{file.stamp}"
     memory = worker_memory()
@@ -62,7 +62,7 @@ def _more_memory(verdict: bytes, memory: int) -> bool:
     return True
 
 
-def _refused(context: RunContext, role: Role, file: RawFile, memory: int) -> FileReceipt:
+def _refused(context: RunContext, role: Role, file: SourceInput, memory: int) -> FileReceipt:
     limit = f" with {memory:,} bytes of memory" if memory else ""
     error = (
         f"{file.uri}: its reader died twice, the second time in a process of its own{limit}; it is not read again "

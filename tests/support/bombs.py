@@ -128,8 +128,8 @@ def _cpu_seconds() -> float:
 
 def _meet(way: str, folder: Path, name: str) -> str:
     """Answer to a file that is met in one way. All is imported here, after the fork or before it."""
-    from adapters.lake.files import list_files
     from adapters.lake.table import Lake
+    from adapters.sources.kinds import list_inputs
     from adapters.sources.precheck import refusals
     from adapters.sources.sampling import check_fleet
     from adapters.sources.scaffold import scaffold_file
@@ -149,7 +149,8 @@ def _meet(way: str, folder: Path, name: str) -> str:
             return "; ".join(problem.message for problem in check_fleet(fleet, folder, 1).problems)
         if way == "new":
             return str(scaffold_file(name, UserOptions(), folder, 1, force=True).path)
-        return ingest_file(context, "observations", fleet.source, list_files(name, folder)[0]).error
+        (item,) = list_inputs(fleet.source, folder, name).inputs
+        return ingest_file(context, "observations", fleet.source, item).error
     except Exception as exc:  # noqa: BLE001 - the refusal, whatever it is, is the answer
         return f"{type(exc).__name__}: {exc}"
 

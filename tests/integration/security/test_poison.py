@@ -66,7 +66,7 @@ def test_more_memory_is_another_chance(tmp_path, monkeypatch):
     files(tmp_path, "a.csv")
     fleet = shop()
     context = RunContext(fleet, Lake(str(tmp_path / "lake")), "run-1", tmp_path)
-    (file,) = tasks.ingest.list_files("in", tmp_path)
+    (file,) = tasks.ingest.list_inputs(fleet.source.model_copy(update={"path": "in"}), tmp_path).inputs
     suspects, key = isolated_ingest.suspects_of(context, "observations"), f"{file.path_id}-{file.stamp}"
     suspects.refused.write(key, b'{"memory": 1000000000}')
     for memory, error in ((1_000_000_000, True), (2_000_000_000, False)):

@@ -15,6 +15,7 @@ import pytest
 from adapters.compute.progress import subscribed
 from adapters.lake import files
 from adapters.lake.table import Lake, Table
+from adapters.sources import folder
 from domain.config.fleet import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed, observations
 from domain.errors import SourceError
@@ -293,10 +294,10 @@ def test_neither_another_encoding_nor_a_name_that_is_no_text_stops_the_other_fil
 
 
 def test_an_error_that_nobody_foresaw_refuses_its_file_alone(run, monkeypatch, caplog):
-    def read(uri, *arguments, **options):
-        if uri.endswith("b.csv"):
+    def read(item, *arguments, **options):
+        if item.uri.endswith("b.csv"):
             raise AttributeError("no such thing")
-        return read_chunks(uri, *arguments, **options)
+        return read_chunks(item, *arguments, **options)
 
     read_chunks = worker.read_chunks
     monkeypatch.setattr(worker, "read_chunks", read)
@@ -348,7 +349,7 @@ def test_why_a_file_was_refused_is_forgotten_when_it_is_gone_but_never_its_rows(
 
 def while_reading(monkeypatch, action):
     """Do something to a file after its content was read, before it is landed."""
-    real = worker.digest
+    real = folder.digest
 
     def digest(uri):
         found = real(uri)
@@ -356,7 +357,7 @@ def while_reading(monkeypatch, action):
             action()
         return found
 
-    monkeypatch.setattr(worker, "digest", digest)
+    monkeypatch.setattr(folder, "digest", digest)
 
 
 def test_a_file_that_is_written_to_while_it_is_read_waits_for_the_next_run(run, monkeypatch):

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapters.sources import csv_file, limits, parquet_file, reader
+from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import column_names, read_chunks
 from domain.config.fleet import Source
 from domain.errors import SourceError
@@ -18,8 +19,12 @@ TEXT = "store,units\n1,5\n2,7\n"
 TABLE = pa.table({"store": [1, 2], "units": [5.0, 7.0]})
 
 
+def item(path):
+    return SourceInput(str(path), 0, "")
+
+
 def read(path, required=("store", "units"), optional=(), **source):
-    return list(read_chunks(str(path), Source(path=str(path), **source), required, optional))
+    return list(read_chunks(item(path), Source(path=str(path), **source), required, optional))
 
 
 def values(chunks, name="units"):
@@ -47,7 +52,7 @@ def test_csv_gives_text_and_row_numbers(tmp_path, name):
     chunks = read(path)
     assert (values(chunks, "store"), values(chunks)) == (["1", "2"], ["5", "7"])
     assert numbers(chunks) == [0, 1]
-    assert column_names(str(path), Source(path=str(path))) == ["store", "units"]
+    assert column_names(item(path), Source(path=str(path))) == ["store", "units"]
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz"])
@@ -66,7 +71,7 @@ def test_parquet_keeps_its_types(tmp_path, name):
     chunks = read(tmp_path / name)
     assert pa.concat_tables([chunk.table for chunk in chunks]) == TABLE
     assert numbers(chunks) == [0, 1]
-    assert column_names(str(tmp_path / name), Source(path="x")) == ["store", "units"]
+    assert column_names(item(tmp_path / name), Source(path="x")) == ["store", "units"]
 
 
 def test_parquet_in_chunks_numbers_rows_through(tmp_path, monkeypatch):
@@ -81,7 +86,7 @@ def test_lists_of_parquet_are_refused_where_they_are_used_and_not_read_elsewhere
     path = tmp_path / "a.parquet"
     pq.write_table(TABLE.append_column("tags", pa.array([["x"], ["y", "z"]])), path)
     assert values(read(path)) == [5.0, 7.0]
-    head = parquet_file.parquet_head(str(path), 5)
+    head = reader.head_rows(item(path), Source(path=str(path)), 5)
     assert head.column_names == ["store", "units", "tags"]
     assert head["tags"].to_pylist() == [None, None]
     with pytest.raises(SourceError, match="column tags holds lists; a value for each row is needed"):
@@ -114,7 +119,7 @@ def test_an_empty_file_is_an_error(tmp_path, content):
 @pytest.mark.parametrize("text", ["größe,units\n1,5\n", "store,units\nMünchen,5\n", "store,units\nMünchen,5,9\n"])
 def test_text_of_another_encoding_is_refused_with_the_way_out(tmp_path, capfd, encoding, text):
     path = write(tmp_path / "a.csv", text.encode(encoding))
-    for way in (read, lambda path: column_names(str(path), Source(path=str(path)))):
+    for way in (read, lambda path: column_names(item(path), Source(path=str(path)))):
         with pytest.raises(SourceError, match=r"a\.csv: cannot be read: .*set source.encoding to its encoding"):
             way(path)
     assert capfd.readouterr().err == ""
@@ -294,7 +299,7 @@ def test_files_are_read_from_s3(s3, tmp_path, name):
 def test_a_decimal_comma_becomes_a_point_in_number_columns_alone(tmp_path, text, number):
     path = write(tmp_path / "a.csv", f'store;units\n"{text}";"{text}"\n')
     source = Source(path=str(path), delimiter=";", decimal=",")
-    (chunk,) = read_chunks(str(path), source, ["store", "units"], numbers=["units"])
+    (chunk,) = read_chunks(item(path), source, ["store", "units"], numbers=["units"])
     assert chunk.table["units"].to_pylist() == [number]
     assert chunk.table["store"].to_pylist() == [text or None]
 
@@ -305,8 +310,8 @@ def test_text_is_decoded_as_the_source_says(tmp_path, encoding, name):
     path = write(tmp_path / name, "Größe,units\nKäse,5\nBrot,7\n".encode(encoding))
     chunks = read(path, ["Größe", "units"], encoding=encoding)
     assert values(chunks, "Größe") == ["Käse", "Brot"]
-    assert column_names(str(path), Source(path=str(path), encoding=encoding)) == ["Größe", "units"]
-    assert reader.head_rows(str(path), Source(path=str(path), encoding=encoding), 1)["units"].to_pylist() == ["5"]
+    assert column_names(item(path), Source(path=str(path), encoding=encoding)) == ["Größe", "units"]
+    assert reader.head_rows(item(path), Source(path=str(path), encoding=encoding), 1)["units"].to_pylist() == ["5"]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
@@ -315,7 +320,7 @@ def test_constants_are_columns_of_every_row(tmp_path, name):
     pq.write_table(TABLE, path) if name == "a.parquet" else write(path, TEXT)
     chunks = read(path, ["series", "units"], constants={"series": "all"})
     assert values(chunks, "series") == ["all", "all"]
-    assert column_names(str(path), Source(path=str(path), constants={"series": "all"})) == ["store", "units", "series"]
+    assert column_names(item(path), Source(path=str(path), constants={"series": "all"})) == ["store", "units", "series"]
 
 
 def test_a_constant_never_hides_a_column(tmp_path):
@@ -366,7 +371,7 @@ def test_a_value_has_a_limit_in_columns_that_are_read(tmp_path, name):
         pq.write_table(pa.table({"store": stores * 1000, "units": [5.0] * 10_000}), path)
     assert "column store has a value of 2,000,000 bytes; at most 1,048,576 are read" in refusal(path)
     assert len(values(read(path, required=("units",)))) in (10, 10_000)
-    assert reader.head_rows(str(path), Source(path=str(path)), 5).num_rows == 5
+    assert reader.head_rows(item(path), Source(path=str(path)), 5).num_rows == 5
 
 
 def test_parquet_batches_follow_from_the_longest_value_of_the_dictionary(tmp_path, monkeypatch):
@@ -397,7 +402,7 @@ US = [f"{value:,}" for value in range(540, 1453, 7)]
 
 
 def read_numbers(path, **source):
-    chunks = read_chunks(str(path), Source(path=str(path), **source), ["units"], numbers=["units"])
+    chunks = read_chunks(item(path), Source(path=str(path), **source), ["units"], numbers=["units"])
     return [number for chunk in chunks for number in chunk.table["units"].to_pylist()]
 
 
@@ -431,7 +436,7 @@ def test_a_file_whose_first_rows_prove_its_mark_is_read_once(tmp_path, monkeypat
 def test_what_values_leave_open_is_told_with_the_rows(tmp_path):
     path = write(tmp_path / "a.csv", "units\n1.234\n2.345\n")
     source = Source(path=str(path))
-    (chunk,) = read_chunks(str(path), source, ["units"], numbers=["units"])
+    (chunk,) = read_chunks(item(path), source, ["units"], numbers=["units"])
     assert chunk.table["units"].to_pylist() == ["1.234", "2.345"]
     (remark,) = chunk.remarks
     assert remark.startswith("column 'units': every point is followed by three digits, as in '1.234'")

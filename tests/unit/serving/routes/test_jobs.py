@@ -390,7 +390,7 @@ def test_a_store_that_does_not_answer_is_no_fault_of_a_file(client, made, monkey
     def away(*_):
         raise SourceError("cannot be listed") from TimeoutError()
 
-    monkeypatch.setattr(adapters.sources.precheck, "list_files", away)
+    monkeypatch.setattr(adapters.sources.precheck, "list_inputs", away)
     assert client.post(JOBS, json={"inputs": [f"{made.app.state.services.home}/today/none.csv"]}).status_code == 202
 
 
