@@ -50,6 +50,9 @@ def reading(fleet: Fleet, role: Role, source: Source) -> str:
     if role == "requests" and not fleet.task_type.periodic:
         return ""
     time = fleet.time and fleet.time.model_dump(exclude={"season", "gaps"})
+    if fleet.time and time and fleet.time.rule.is_clock:
+        # Hours and minutes without a zone are in UTC, as ever; dates are those that the file writes, by now.
+        time["zone"] = fleet.time.zone_name
     how = source.model_dump(exclude={"path"}) | {"time": time}
     what = fleet.model_dump(include={"segment_by", "row_key"}) | {"target": fleet.target.column}
     features = [fleet.features.numeric, fleet.features.categorical]

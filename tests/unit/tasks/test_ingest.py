@@ -509,7 +509,10 @@ def test_a_file_whose_thousands_would_become_decimals_is_refused(run):
 
 
 def test_a_younger_setting_at_its_default_does_not_mean_to_read_files_again(fleet):
-    shop, source = fleet.forecast(), Source(path="in")
+    clock = {"column": "day", "frequency": "D"}
+    shop, source = fleet.forecast(time=clock | {"zone": "UTC"}), Source(path="in")
+    # Without a zone, dates are no longer those of UTC: such files are read once more.
+    assert reading(fleet.forecast(time=clock), "observations", source) != "b0b971f6"
     assert reading(shop, "observations", source) == "b0b971f6"
     assert reading(shop, "observations", Source(path="in", thousands="none")) != "b0b971f6"
 
