@@ -12,7 +12,7 @@ from adapters.databases.address import DatabaseAddress
 from adapters.databases.connection import TableName, quoted
 from domain.errors import DatabaseBusyError, DatabaseError
 
-__all__ = ["connect_duckdb"]
+__all__ = ["connect_duckdb", "duckdb_module", "opened", "translated"]
 
 _LOCK_TIMEOUT_S = 600.0
 
@@ -35,7 +35,7 @@ class _DuckDb:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with _translated(self.address):
+        with translated(self.address):
             self._connection.execute("SET TimeZone = 'UTC'")
             self._connection.begin()
             try:
@@ -73,6 +73,13 @@ class _DuckDb:
 @contextmanager
 def connect_duckdb(address: DatabaseAddress) -> Iterator[_DuckDb]:
     """Open the file; it is made if it is missing. Waits for another process that has it open."""
+    duckdb = duckdb_module(address)
+    with translated(address), opened(duckdb, address.target) as connection:
+        yield _DuckDb(address, connection)
+
+
+def duckdb_module(address: DatabaseAddress) -> Any:
+    """Return DuckDB's module. Raises DatabaseError if it is not installed."""
     try:
         import duckdb
     except ImportError:
@@ -80,15 +87,21 @@ def connect_duckdb(address: DatabaseAddress) -> Iterator[_DuckDb]:
             f"{address.shown}: the driver of DuckDB is not installed; install the extra duckdb: "
             "pip install 'myriad-models[duckdb]'"
         ) from None
-    with _translated(address), closing(_opened(duckdb, address.target)) as connection:
-        yield _DuckDb(address, connection)
+    return duckdb
 
 
-def _opened(duckdb: Any, path: str) -> Any:
+@contextmanager
+def opened(duckdb: Any, path: str, *, read_only: bool = False) -> Iterator[Any]:
+    """Open a file, as soon as no other process that writes has it open."""
+    with closing(_opened(duckdb, path, read_only)) as connection:
+        yield connection
+
+
+def _opened(duckdb: Any, path: str, read_only: bool) -> Any:
     end, pause = time.monotonic() + _LOCK_TIMEOUT_S, 0.05
     while True:
         try:
-            return duckdb.connect(path)
+            return duckdb.connect(path, read_only=read_only)
         except duckdb.IOException as exc:
             if "lock" not in str(exc).lower() or time.monotonic() > end:
                 raise
@@ -97,7 +110,8 @@ def _opened(duckdb: Any, path: str) -> Any:
 
 
 @contextmanager
-def _translated(address: DatabaseAddress) -> Iterator[None]:
+def translated(address: DatabaseAddress) -> Iterator[None]:
+    """Turn errors of DuckDB into ours."""
     import duckdb
 
     try:

@@ -15,7 +15,7 @@ from adapters.databases.address import DatabaseAddress
 from adapters.databases.connection import TableName, quoted
 from domain.errors import DatabaseBusyError, DatabaseError
 
-__all__ = ["connect_postgresql"]
+__all__ = ["connect_postgresql", "translated"]
 
 _LOCK_TIMEOUT = "10min"
 """Time to wait for another delivery; the first one of a large lake takes a while."""
@@ -44,7 +44,7 @@ class _PostgreSql:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with _translated(self.address):
+        with translated(self.address):
             # A time written to a column without a zone is that of UTC.
             self.execute("SET LOCAL timezone = 'UTC'")
             self.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
@@ -67,11 +67,11 @@ class _PostgreSql:
         return dict(rows)
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> None:
-        with _translated(self.address):
+        with translated(self.address):
             self._cursor.execute(_numbered(statement), list(values) or None)
 
     def fetch(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with _translated(self.address):
+        with translated(self.address):
             self._cursor.execute(_numbered(query), list(values) or None)
             return list(self._cursor.fetchall())
 
@@ -99,7 +99,7 @@ class _PostgreSql:
         return rows
 
     def _ingest(self, table: str, reader: pa.RecordBatchReader, **options: Any) -> int:
-        with _translated(self.address):
+        with translated(self.address):
             return int(self._cursor.adbc_ingest(table, reader, **options))
 
 
@@ -121,7 +121,7 @@ class _Batches:
 @contextmanager
 def connect_postgresql(address: DatabaseAddress) -> Iterator[_PostgreSql]:
     """Open a connection."""
-    with _translated(address):
+    with translated(address):
         connection = adbc.connect(address.target)
         try:
             database = _PostgreSql(address, connection)
@@ -132,7 +132,7 @@ def connect_postgresql(address: DatabaseAddress) -> Iterator[_PostgreSql]:
 
 
 @contextmanager
-def _translated(address: DatabaseAddress) -> Iterator[None]:
+def translated(address: DatabaseAddress) -> Iterator[None]:
     """Turn errors of the driver into ours: first line of the server's message, without secrets."""
     try:
         yield
@@ -145,6 +145,9 @@ def _translated(address: DatabaseAddress) -> Iterator[None]:
         is_lost = not state and exc.status_code == _NOT_CONNECTED and "authentication failed" not in text
         kind = DatabaseBusyError if is_lost or state.startswith(_TRANSIENT) else DatabaseError
         raise kind(f"{address.shown}: {text[:400]}") from None
+    except (OSError, pa.ArrowException) as exc:
+        # What happens while rows come as a stream, such as the end of the connection.
+        raise DatabaseBusyError(f"{address.shown}: {' '.join(address.masked(str(exc)).split())[:400]}") from None
 
 
 def _numbered(statement: str) -> str:

@@ -12,7 +12,7 @@ from adapters.databases.connection import TableName, quoted
 from domain.data.flatten import iso_times
 from domain.errors import DatabaseBusyError, DatabaseError
 
-__all__ = ["connect_sqlite"]
+__all__ = ["connect_sqlite", "translated"]
 
 _LOCK_TIMEOUT_S = 600.0
 
@@ -35,7 +35,7 @@ class _Sqlite:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with _translated(self.address):
+        with translated(self.address):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -72,14 +72,15 @@ class _Sqlite:
 def connect_sqlite(address: DatabaseAddress) -> Iterator[_Sqlite]:
     """Open the file; it is made if it is missing."""
     with (
-        _translated(address),
+        translated(address),
         closing(sqlite3.connect(address.target, timeout=_LOCK_TIMEOUT_S, isolation_level=None)) as connection,
     ):
         yield _Sqlite(address, connection)
 
 
 @contextmanager
-def _translated(address: DatabaseAddress) -> Iterator[None]:
+def translated(address: DatabaseAddress) -> Iterator[None]:
+    """Turn errors of SQLite into ours."""
     try:
         yield
     except sqlite3.Error as exc:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from adapters.sources.folder import FolderSource
 from adapters.sources.protocol import Listing, SourceInput, SourceKind
+from adapters.sources.sql_query import SqlQuerySource
 from domain.config.fleet import Source
 
 __all__ = ["kind_of", "list_inputs"]
 
-_KINDS: Mapping[str, SourceKind] = {"files": FolderSource()}
+_KINDS: Mapping[str, SourceKind] = {"files": FolderSource(), "sql": SqlQuerySource()}
 
 
 def kind_of(item: SourceInput) -> SourceKind:
@@ -31,4 +32,7 @@ def list_inputs(
     ------
     SourceError : the place cannot be listed, or has nothing to read.
     """
+    if source.query is not None and place in (None, source.path):
+        # Only what the fleet file says is ever an address or a query: other places are files.
+        return _KINDS["sql"].listing(source, source.path, home, known or {})
     return _KINDS["files"].listing(source, place or source.path, home, known or {})

@@ -7,6 +7,7 @@ from pathlib import Path
 from adapters.lake.local_files import confined_to
 from adapters.sources.kinds import list_inputs
 from adapters.sources.reader import column_names
+from domain.config.database import scheme_of
 from domain.config.fleet import Fleet, Source
 from domain.data.shown import shown_names
 from domain.errors import SourceError
@@ -22,7 +23,8 @@ def input_roots(roots: Sequence[str], source: str | None, home: Path, *, local: 
 
     local : whether they may be on this machine.
     """
-    literal = [*roots, *([source_root(source)] if source else [])]
+    is_folder = source is not None and scheme_of(source) is None
+    literal = [*roots, *([source_root(source)] if source and is_folder else [])]
     every = [_absolute(root, home) for root in literal if root]
     return [root for root in every if local or root.startswith("s3://")]
 

@@ -1,6 +1,7 @@
 """Addresses of databases in fleet files and on the command line. Passwords come from the environment alone."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,6 +13,7 @@ __all__ = [
     "TABLE_NAME",
     "Sink",
     "checked_address",
+    "query_problem",
     "scheme_of",
     "without_secrets",
 ]
@@ -63,6 +65,26 @@ def checked_address(address: str) -> str:
     if ":" in user or any(name.lower() in _SECRET_PARAMETERS for name in query):
         raise ValueError(_LEFT_OUT)
     return address
+
+
+def query_problem(path: str, query: str | None, others: Mapping[str, object]) -> str:
+    """Return what contradicts itself in a source with a query, or in one without; empty if nothing does.
+
+    others : keys that need a query, with their values.
+    """
+    scheme = scheme_of(path)
+    if query is None:
+        unused = [key for key, value in others.items() if value is not None]
+        if scheme in DATABASE_SCHEMES:
+            return "query: is missing; a database is read by a query, such as query: SELECT * FROM sales"
+        return f"{unused[0]}: has no effect without a query; remove it" if unused else ""
+    if scheme is None:
+        return f"path: a query needs the address of a database: {_EXAMPLES}"
+    try:
+        checked_address(path)
+    except ValueError as exc:
+        return f"path: {exc}"
+    return ""
 
 
 def without_secrets(text: str) -> str:

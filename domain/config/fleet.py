@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from domain.config.candidates import CANDIDATES, ENSEMBLE, ESTIMATOR, CandidateSpec
-from domain.config.database import Sink
+from domain.config.database import Sink, query_problem
 from domain.config.frequency import FrequencyRule, frequency_rule
 from domain.config.messages import explain
 from domain.config.task_types import TASK_TYPES, TaskType, task_type
@@ -65,12 +65,15 @@ class _Strict(BaseModel):
 
 
 class Source(_Strict):
-    """Files with rows, local or on S3."""
+    """Files with rows, local or on S3, or a query to a database."""
 
-    LATER = frozenset({"thousands"})
+    LATER = frozenset({"thousands", "query", "watermark", "overlap", "timeout"})
 
     path: str = Field(
-        min_length=1, description="File, folder or glob; local, file:// or s3://. Relative to the working directory."
+        min_length=1,
+        description="File, folder or glob; local, file:// or s3://. Relative to the working directory. With `query`: a "
+        "database, postgresql://user@host/database, sqlite:///FILE, duckdb:///FILE, or env:NAME for an environment "
+        "variable with the address.",
     )
     format: Literal["auto", "csv", "parquet"] = Field(
         "auto", description="`auto`: by the name of the file: .csv, .csv.gz, .parquet."
@@ -91,6 +94,27 @@ class Source(_Strict):
     constants: dict[str, str] = Field(
         {}, description="Columns to add, with one value for all rows; {series: all} makes a single series a segment."
     )
+
+    query: str | None = Field(None, min_length=1, description="SQL query whose rows are read, if `path` is a database.")
+    watermark: str | None = Field(
+        None,
+        min_length=1,
+        description="Column of the query that is larger in new and changed rows; only those are read. Default: all "
+        "rows are read, and again when one has changed.",
+    )
+    overlap: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+        "all",
+        description="Number of the last slices whose rows are counted again, to find rows that came late, changed or "
+        "are gone; all: every slice.",
+    )
+    timeout: int = Field(3600, ge=1, description="Seconds that one statement of the database may take.")
+
+    @model_validator(mode="after")
+    def _query_of_database(self) -> Self:
+        problem = query_problem(self.path, self.query, {"watermark": self.watermark})
+        if problem:
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def _two_marks(self) -> Self:
@@ -201,17 +225,10 @@ class Target(_Strict):
 
 
 class Features(_Strict):
-    LATER = frozenset({"missing"})
-
     known: list[str] = Field([], description="Numeric columns known for future rows: price, promotion.")
     static: list[str] = Field([], description="Numeric columns that do not change within a segment.")
     categorical: list[str] = Field(
         [], description="Text columns known for future rows; one indicator per frequent value."
-    )
-    missing: dict[str, Literal["zero", "last", "reject"]] = Field(
-        {},
-        description="Meaning of a blank cell, by numeric column: 0, the last known value (the mean in regressions), or "
-        "no row to train on and no prediction. Without a rule: zero for a column that is mostly blank, else last.",
     )
     max_levels: int = Field(
         32, ge=2, le=256, description="At most this many values of a categorical column get an indicator."
@@ -454,9 +471,6 @@ def _contradictions(fleet: Fleet) -> Iterator[str]:
     yield from fleet.task_type.contradictions(fleet)
     yield from _candidate_contradictions(fleet)
     yield from _column_clashes(fleet)
-    for name in fleet.features.missing:
-        if name not in fleet.features.numeric:
-            yield f"features.missing: '{name}' is not a numeric column: {', '.join(fleet.features.numeric) or 'none'}"
     for level in fleet.fallback:
         if isinstance(level, Parent) and level.parent not in fleet.segment_by:
             yield f"fallback: parent '{level.parent}' is not one of segment_by: {', '.join(fleet.segment_by)}"

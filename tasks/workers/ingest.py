@@ -53,11 +53,9 @@ def reading(fleet: Fleet, role: Role, source: Source) -> str:
     if fleet.time and time and fleet.time.rule.is_clock:
         # Hours and minutes without a zone are in UTC, as ever; dates are those that the file writes, by now.
         time["zone"] = fleet.time.zone_name
-    how = source.model_dump(exclude={"path"}) | {"time": time}
+    how = source.model_dump(exclude={"path", "overlap", "timeout"}) | {"time": time}
     what = fleet.model_dump(include={"segment_by", "row_key"}) | {"target": fleet.target.column}
-    features: list[object] = [fleet.features.numeric, fleet.features.categorical]
-    refused = sorted(name for name, rule in fleet.features.missing.items() if rule == "reject")
-    features += [refused] if refused else []
+    features = [fleet.features.numeric, fleet.features.categorical]
     content = json.dumps([how, what, features], sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=4).hexdigest()
 
