@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,7 +45,7 @@ def check_fleet(fleet: Fleet, home: Path, workers: int, limits: Limits | None = 
     samples: Mapping[Role, SourceSample] = {
         role: _sample(source, fleet, role, home, limits or Limits()) for role, source in sources.items()
     }
-    return collect_findings(fleet, samples, workers)
+    return collect_findings(fleet, samples, workers, datetime.now(UTC))
 
 
 def _sample(source: Source, fleet: Fleet, role: Role, home: Path, limits: Limits) -> SourceSample:

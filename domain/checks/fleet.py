@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from domain.capacity.estimate import estimate_run
 from domain.checks.columns import column_facts, column_problems, missing_column_problems
@@ -16,12 +17,15 @@ from domain.data.partitioning import fallback_keys
 __all__ = ["collect_findings"]
 
 
-def collect_findings(fleet: Fleet, samples: Mapping[Role, SourceSample], workers: int) -> Findings:
+def collect_findings(
+    fleet: Fleet, samples: Mapping[Role, SourceSample], workers: int, now: datetime | None = None
+) -> Findings:
     """Collect the facts and problems that a run would meet; errors come first among the problems.
 
     samples : one per source that the fleet names, `source` among them. workers : processes that a run would use.
+    now : to reject rows of the future by.
     """
-    checked = {role: validate_sample(sample, fleet, role) for role, sample in samples.items()}
+    checked = {role: validate_sample(sample, fleet, role, now) for role, sample in samples.items()}
     problems: list[Problem] = []
     for role, sample in samples.items():
         problems += _source_problems(sample, checked[role], fleet, role)

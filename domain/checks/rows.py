@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,11 @@ import pyarrow as pa
 from domain.checks.columns import fleet_of_role, keys_by_column, required_columns
 from domain.checks.findings import Problem, Role, SourceFacts, SourceSample
 from domain.config.fleet import Fleet
+from domain.data.partitioning import run_length_encode
+from domain.data.segments import parse_segment
+from domain.data.time_range import STRAY, stray_rows
 from domain.data.validation import validate_rows
-from domain.reporting.formatting import format_percent
+from domain.reporting.formatting import format_count, format_percent
 
 __all__ = ["ValidatedSample", "row_problems", "source_facts", "validate_sample"]
 
@@ -38,8 +42,10 @@ class ValidatedSample:
         return int(self.accepted.num_rows) + sum(self.rejected.values())
 
 
-def validate_sample(sample: SourceSample, fleet: Fleet, role: Role) -> ValidatedSample | None:
-    """Validate a sample's rows; None if it has none, or lacks a required column."""
+def validate_sample(
+    sample: SourceSample, fleet: Fleet, role: Role, now: datetime | None = None
+) -> ValidatedSample | None:
+    """Validate a sample's rows; None if it has none, or lacks a required column. now : see `validate_rows`."""
     required = required_columns(fleet, role)
     if not sample.chunks or any(name not in chunk.column_names for chunk in sample.chunks for name in required):
         return None
@@ -47,7 +53,10 @@ def validate_sample(sample: SourceSample, fleet: Fleet, role: Role) -> Validated
     rejected: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], Mapping[str, object]] = {}
     for chunk in sample.chunks:
-        result = validate_rows(chunk, np.arange(chunk.num_rows), role_fleet, needs_target=role != "score.source")
+        trains = role != "score.source"
+        result = validate_rows(
+            chunk, np.arange(chunk.num_rows), role_fleet, needs_target=trains, now=now if trains else None
+        )
         accepted.append(result.accepted)
         columns = result.rejected.select(["reason", "detail", "content"]).to_pydict()
         for reason, detail, content in zip(*columns.values(), strict=True):
@@ -56,7 +65,26 @@ def validate_sample(sample: SourceSample, fleet: Fleet, role: Role) -> Validated
                 examples[reason, detail] = json.loads(content)
     if sample.broken:
         rejected[_BROKEN] = sample.broken
-    return ValidatedSample(pa.concat_tables(accepted), rejected, examples)
+    checked = ValidatedSample(pa.concat_tables(accepted), rejected, examples)
+    return _without_strays(checked, role_fleet) if role == "source" else checked
+
+
+def _without_strays(checked: ValidatedSample, fleet: Fleet) -> ValidatedSample:
+    """Reject rows that lie years away from the others of their segment, as partitioning would."""
+    if not fleet.task_type.periodic or not checked.accepted.num_rows:
+        return checked
+    rows = checked.accepted.sort_by([("segment", "ascending"), ("time", "ascending")])
+    stray = stray_rows(rows["time"].to_numpy(), *run_length_encode(rows["segment"]), fleet)
+    if not stray.any():
+        return checked
+    key, column = ("time_range", STRAY), fleet.clock.column
+    first = rows.filter(pa.array(stray)).slice(0, 1).to_pylist()[0]
+    example = {column: f"{first['time']:%Y-%m-%d}"} | parse_segment(first["segment"])
+    return ValidatedSample(
+        rows.filter(pa.array(~stray)),
+        {**checked.rejected, key: int(stray.sum())},
+        {**checked.examples, key: example},
+    )
 
 
 def source_facts(sample: SourceSample, checked: ValidatedSample | None, fleet: Fleet, role: Role) -> SourceFacts:
@@ -84,7 +112,10 @@ def row_problems(checked: ValidatedSample, fleet: Fleet, role: Role) -> Iterator
         yield Problem("error", role, "the files have no rows")
     for (reason, detail), count in sorted(checked.rejected.items(), key=lambda item: -item[1]):
         share = count / checked.rows
-        if share < _WARNING_SHARE:
+        if share < _WARNING_SHARE and reason != "time_range":
+            continue
+        if reason == "time_range":
+            yield _range_problem(checked, fleet, detail, count)
             continue
         column = _column(detail, fleet, role)
         keys = keys_by_column(fleet, role).get(column, (role,))
@@ -99,6 +130,16 @@ def row_problems(checked: ValidatedSample, fleet: Fleet, role: Role) -> Iterator
         )
     if checked.rows and not checked.accepted.num_rows and max(checked.rejected.values()) < checked.rows:
         yield Problem("error", role, f"none of {checked.rows:,} rows is usable, for the reasons above")
+
+
+def _range_problem(checked: ValidatedSample, fleet: Fleet, detail: str, count: int) -> Problem:
+    """Name the rows by one of them: its time, and its segment."""
+    example = checked.examples.get(("time_range", detail), {})
+    keys = ", ".join(f"{name} {str(example[name])[:40]!r}" for name in fleet.segment_by if name in example)
+    named = f"{str(example.get(fleet.clock.column))[:40]!r}{' of ' if keys else ''}{keys}"
+    message = f"{format_count(count, 'row')} with a time that can hardly be meant, such as {named}: {detail}"
+    way_out = "quarantined; correct such rows, or set validation.time_range: off if they are right"
+    return Problem("warning", "validation.time_range", f"{message}; {way_out}")
 
 
 def _column(detail: str, fleet: Fleet, role: Role) -> str:

@@ -5,6 +5,7 @@
 
 import codecs
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -291,6 +292,8 @@ class Partition(_Strict):
 
 
 class Validation(_Strict):
+    LATER: ClassVar[frozenset[str]] = frozenset({"time_range"})
+
     outliers: Literal["keep", "exclude", "quarantine"] = Field(
         "keep", description="Treatment of outliers; exclude: kept, but not trained on."
     )
@@ -306,6 +309,24 @@ class Validation(_Strict):
         le=1,
         description="If partitioning rejects a larger share of the rows, as duplicates or outliers, the run stops.",
     )
+    time_range: list[str] | Literal["auto", "off"] = Field(
+        "auto",
+        description="First and last date of rows to train on. auto: rows are rejected that are later than now by more "
+        "than the horizon, or years away from all others of their segment.",
+    )
+
+    @field_validator("time_range")
+    @classmethod
+    def _two_dates(cls, time_range: list[str] | str) -> list[str] | str:
+        if isinstance(time_range, list):
+            message = 'give `auto`, `off`, or two dates in quotes, such as ["2015-01-01", "2030-12-31"]'
+            try:
+                first, last = (date.fromisoformat(text) for text in time_range)
+            except ValueError as exc:
+                raise ValueError(message) from exc
+            if first > last:
+                raise ValueError(message)
+        return time_range
 
 
 class Parent(_Strict):

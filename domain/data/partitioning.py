@@ -14,6 +14,7 @@ from domain.config.fleet import Fleet, Parent
 from domain.data.calendar import ordinals
 from domain.data.segments import GLOBAL_KEY, parse_segment, segment_key
 from domain.data.tables import category_column, count_column, feature_column, key_column
+from domain.data.time_range import STRAY, stray_rows
 from domain.data.validation import rejected_table
 
 __all__ = ["PartitionedBucket", "bucket_count", "fallback_keys", "partition_bucket", "run_length_encode"]
@@ -66,6 +67,10 @@ def partition_bucket(landed: pa.Table, fleet: Fleet) -> PartitionedBucket:
     foreign, detail = _foreign(rows, fleet)
     rejected = [_without_segment(_rejects(rows, foreign, "other_segment", detail))]
     rows = rows.filter(pa.array(~foreign))
+    if fleet.task_type.periodic:
+        stray = stray_rows(rows["time"].to_numpy(), *run_length_encode(rows["segment"]), fleet)
+        rejected.append(_rejects(rows, stray, "time_range", STRAY))
+        rows = rows.filter(pa.array(~stray))
     repeated, detail = _repeated(rows, fleet)
     rejected.append(_rejects(rows, repeated, "duplicate", detail))
     rows = rows.filter(pa.array(~repeated))

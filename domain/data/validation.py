@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from domain.config.fleet import Fleet, Time
 from domain.data.segments import hash_segments, segment_key
 from domain.data.tables import category_column, feature_column, key_column
 from domain.data.time_parsing import parse_times
+from domain.data.time_range import beyond_range
 
 __all__ = ["ValidatedRows", "rejected_table", "validate_rows"]
 
@@ -32,7 +34,9 @@ class ValidatedRows:
     rejected: pa.Table
 
 
-def validate_rows(raw: pa.Table, rows: IntArray, fleet: Fleet, *, needs_target: bool) -> ValidatedRows:
+def validate_rows(
+    raw: pa.Table, rows: IntArray, fleet: Fleet, *, needs_target: bool, now: datetime | None = None
+) -> ValidatedRows:
     """Validate the rows of one chunk of a raw file.
 
     Parameters
@@ -40,6 +44,7 @@ def validate_rows(raw: pa.Table, rows: IntArray, fleet: Fleet, *, needs_target: 
     raw : the fleet's columns, text or typed, as read from the file. Shape (n, n_columns).
     rows : number of each row in its file, shape (n,).
     needs_target : False for scoring input, whose target is unknown.
+    now : to reject rows of the future by; None for rows that may lie there.
     """
     raw = pa.table({name: _flat(raw[name]) for name in raw.column_names})
     check = _Check(raw.num_rows)
@@ -52,6 +57,7 @@ def validate_rows(raw: pa.Table, rows: IntArray, fleet: Fleet, *, needs_target: 
         check.reject(_is_null(raw[fleet.time.column]), "missing_key", f"{fleet.time.column} has no value")
         check.reject(unparsable, "unparsable", f"{fleet.time.column} is not a time{_clock_changes(fleet.time)}")
         columns["time"] = times
+        _reject_times(times, fleet, check, now)
     else:
         columns["time"] = pa.nulls(raw.num_rows, pa.timestamp("us", tz="UTC"))
     columns["target"] = _target(raw, fleet, check, needs_target)
@@ -63,6 +69,19 @@ def validate_rows(raw: pa.Table, rows: IntArray, fleet: Fleet, *, needs_target: 
     for name in fleet.row_key:
         columns[key_column(name)] = _text(raw[name], name, check)
     return _split(raw, rows, keys, columns, check)
+
+
+def _reject_times(times: pa.Array, fleet: Fleet, check: "_Check", now: datetime | None) -> None:
+    """Reject days that the frequency has no period for, and times that cannot be meant."""
+    instants = times.to_numpy(zero_copy_only=False).astype("datetime64[us]")
+    known = ~np.isnat(instants)
+    if fleet.clock.rule.unit == "business_day":
+        days = np.where(known, instants, np.datetime64("1970-01-01", "us")).astype("datetime64[D]")
+        detail = f"{fleet.clock.column} is a Saturday or Sunday, for which frequency B has no period; use D"
+        check.reject(~np.is_busday(days), "no_period", detail)
+    if now is not None:
+        outside, detail = beyond_range(instants, fleet, now)
+        check.reject(known & outside, "time_range", detail)
 
 
 def _clock_changes(time: Time) -> str:

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
@@ -123,8 +124,9 @@ def _ingest(context: RunContext, role: Role, source: Source, file: SourceInput, 
     quarantined: list[StagedFile] = []
     read = accepted = 0
     remarks: tuple[str, ...] = ()
+    now = datetime.now(UTC) if role != "requests" else None
     for chunk in read_chunks(file, source, required, numbers=fleet.numbers):
-        result = validate_rows(chunk.table, chunk.rows, fleet, needs_target=role != "requests")
+        result = validate_rows(chunk.table, chunk.rows, fleet, needs_target=role != "requests", now=now)
         broken = rejected_table(
             ["unparsable"] * len(chunk.broken),
             ["the row has another number of columns than the header"] * len(chunk.broken),

@@ -293,3 +293,17 @@ def test_regression_fleet_without_time_is_checked(fleet):
     assert (findings.segments.count, findings.segments.rows_min) == (2, 50)
     assert problem_of(findings, "score")[1].startswith("there is no scoring input")
     assert len(findings.problems) == 1
+
+
+def test_a_mistyped_year_is_a_warning_that_names_the_row_and_accuses_no_segment(shop):
+    rows = sales()
+    typo = pa.table({name: [value] for name, value in rows.slice(0, 1).to_pylist()[0].items()})
+    typo = typo.set_column(typo.column_names.index("day"), "day", pa.array(["2204-12-25"]))
+    fleet = shop(score=None)
+    late = check(fleet, pa.concat_tables([rows, typo]))
+    severity, message = problem_of(late, "validation.time_range")
+    assert severity == "warning"
+    assert message.startswith("1 row with a time that can hardly be meant, such as '2204-12-25' of store '1', ")
+    assert "years" in message or "a gap of many times" in message
+    assert late.segments.ended == 0
+    assert not [problem for problem in check(fleet, rows).problems if problem.key == "validation.time_range"]
