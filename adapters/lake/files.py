@@ -5,7 +5,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from domain.errors import SourceError
 
 __all__ = [
     "STORAGE_ERRORS",
+    "TABLE_LOG",
     "RawFile",
     "arrow_filesystem",
     "digest",
@@ -31,7 +32,9 @@ __all__ = [
     "files_below",
     "get_objects",
     "held_still",
+    "is_table",
     "list_files",
+    "location",
     "open_file",
     "put_file",
     "put_objects",
@@ -43,6 +46,9 @@ __all__ = [
 
 STORAGE_ERRORS = (OSError, BotoCoreError)
 """Errors of a storage that is unreachable or refuses access; those of botocore are not OSErrors."""
+
+TABLE_LOG = "_delta_log"
+"""Folder that makes its parent a Delta table."""
 
 _CHUNK_BYTES = 1 << 20
 _S3_ATTEMPTS = 12
@@ -83,6 +89,21 @@ def split_uri(uri: str, home: Path) -> tuple[AbstractFileSystem, str]:
     return fsspec.filesystem("file"), str((home / uri.removeprefix("file://")).absolute())
 
 
+def location(place: str, home: Path) -> str:
+    """Return the URI of a place as listings have it: an absolute path, or a URI of an object store."""
+    filesystem, path = split_uri(place, home)
+    return place if "s3" in filesystem.protocol else path
+
+
+def is_table(place: str, home: Path) -> bool:
+    """Return True for the folder of a Delta table; False also if the storage cannot tell."""
+    filesystem, path = split_uri(place, home)
+    try:
+        return bool(filesystem.isdir(f"{path.rstrip('/')}/{TABLE_LOG}"))
+    except (*STORAGE_ERRORS, ValueError):
+        return False
+
+
 def arrow_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     """Return Arrow's file system for the root of a lake, and the path on it."""
     if uri.startswith("s3://"):
@@ -118,6 +139,7 @@ def list_files(pattern: str, home: Path, unusable: list[str] | None = None) -> l
         root, infos = _listing(filesystem, path.rstrip("/"))
     except (*STORAGE_ERRORS, ValueError) as exc:
         raise SourceError(f"{pattern}: cannot be listed: {exc}") from exc
+    _refuse_table(filesystem, pattern, root, infos)
     visible = {name: info for name, info in infos.items() if not _hidden(name, root)}
     odd = [_odd_name(name) for name in sorted(visible) if not _is_text(name)]
     files = [file for name, info in visible.items() if _is_text(name) and (file := _raw_file(filesystem, info))]
@@ -129,6 +151,27 @@ def list_files(pattern: str, home: Path, unusable: list[str] | None = None) -> l
     if unusable is not None:
         unusable += odd
     return sorted(files, key=lambda file: file.uri)
+
+
+def _refuse_table(filesystem: AbstractFileSystem, pattern: str, root: str, names: Iterable[str]) -> None:
+    """Raise SourceError for files of a Delta table, of which many may be deleted or replaced."""
+    logs = (name.partition(f"/{TABLE_LOG}/")[0] for name in names if f"/{TABLE_LOG}/" in name)
+    table = next(logs, None) or next(
+        (str(place) for place in _places(filesystem, root, names) if (place / TABLE_LOG).is_dir()), None
+    )
+    if table is not None:
+        raise SourceError(
+            f"{pattern}: {table} is a Delta table, and its folder also has files with rows that were deleted or "
+            "replaced; give that folder itself as the path, with format: delta if need be, or a place without it"
+        )
+
+
+def _places(filesystem: AbstractFileSystem, root: str, names: Iterable[str]) -> set[Path]:
+    """Return local folders that may be a table with the files: their own, and those above them up to the root."""
+    if "s3" in filesystem.protocol:
+        return set()
+    folders = {Path(name).parent for name in names} | {Path(root)}
+    return {place for folder in folders for place in (folder, *folder.parents)}
 
 
 def files_below(uri: str) -> list[RawFile]:

@@ -3,14 +3,18 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from adapters.lake.files import TABLE_LOG, is_table
+from adapters.sources.delta_table import DeltaSource
 from adapters.sources.folder import FolderSource
+from adapters.sources.formats import format_by_name
 from adapters.sources.protocol import Listing, SourceInput, SourceKind
 from adapters.sources.sql_query import SqlQuerySource
 from domain.config.fleet import Source
+from domain.errors import SourceError
 
 __all__ = ["kind_of", "list_inputs"]
 
-_KINDS: Mapping[str, SourceKind] = {"files": FolderSource(), "sql": SqlQuerySource()}
+_KINDS: Mapping[str, SourceKind] = {"files": FolderSource(), "delta": DeltaSource(), "sql": SqlQuerySource()}
 
 
 def kind_of(item: SourceInput) -> SourceKind:
@@ -35,4 +39,17 @@ def list_inputs(
     if source.query is not None and place in (None, source.path):
         # Only what the fleet file says is ever an address or a query: other places are files.
         return _KINDS["sql"].listing(source, source.path, home, known or {})
-    return _KINDS["files"].listing(source, place or source.path, home, known or {})
+    place = place or source.path
+    return _KINDS[_kind_at(source, home, place)].listing(source, place, home, known or {})
+
+
+def _kind_at(source: Source, home: Path, place: str) -> str:
+    """Return the kind of what is at a place, which the settings tell or the place itself."""
+    # A request for each of a thousand files in an object store would take longer than to list them.
+    surely_file = "://" in place and source.format != "delta" and format_by_name(place) is not None
+    delta = not surely_file and is_table(place, home)
+    if source.format == "delta" and not delta:
+        raise SourceError(f"{place}: no Delta table: it has no folder {TABLE_LOG}; give the folder of the table")
+    if source.version is not None and place == source.path and not delta:
+        raise SourceError(f"{place}: source.version is for Delta tables, and this has no folder {TABLE_LOG}; remove it")
+    return "delta" if delta else "files"

@@ -95,6 +95,8 @@ def fleet_name(data: str) -> str:
 
 
 def _data_files(files: Sequence[SourceInput]) -> list[SourceInput]:
+    if files and files[0].kind != "files":
+        return list(files)
     data_files = [file for file in files if file.uri.lower().endswith(_FORMATS)]
     if not data_files:
         names = ", ".join(Path(file.uri).name for file in files[:3])
@@ -126,7 +128,7 @@ def _pattern(data: str, files: Sequence[SourceInput], home: Path) -> str:
 def _source(path: str, files: Sequence[SourceInput]) -> Source:
     """Detect how the files are written, from the first of them."""
     uri = files[0].uri
-    if _kind(uri) == "parquet":
+    if files[0].kind != "files" or _kind(uri) == "parquet":
         return Source(path=path)
     start = _first_bytes(uri)
     encoding = sniff_encoding(start)

@@ -68,7 +68,7 @@ class _Strict(BaseModel):
 class Source(_Strict):
     """Files with rows, local or on S3, or a query to a database."""
 
-    LATER = frozenset({"thousands", "query", "watermark", "overlap", "timeout"})
+    LATER = frozenset({"thousands", "version", "query", "watermark", "overlap", "timeout"})
 
     path: str = Field(
         min_length=1,
@@ -76,8 +76,13 @@ class Source(_Strict):
         "database, postgresql://user@host/database, sqlite:///FILE, duckdb:///FILE, or env:NAME for an environment "
         "variable with the address.",
     )
-    format: Literal["auto", "csv", "parquet"] = Field(
-        "auto", description="`auto`: by the name of the file: .csv, .csv.gz, .parquet."
+    format: Literal["auto", "csv", "parquet", "delta"] = Field(
+        "auto",
+        description="`auto`: by the name of the file: .csv, .csv.gz, .parquet; a folder with `_delta_log` is a Delta "
+        "table.",
+    )
+    version: Annotated[int, Field(ge=0, le=2**62)] | None = Field(
+        None, description="Version of a Delta table to read; by default the newest."
     )
     delimiter: str = Field(",", min_length=1, max_length=1, description="Column separator of CSV files.")
     null_values: list[str] = Field(

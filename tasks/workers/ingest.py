@@ -54,7 +54,7 @@ def reading(fleet: Fleet, role: Role, source: Source) -> str:
     if fleet.time and time and fleet.time.rule.is_clock:
         # Hours and minutes without a zone are in UTC, as ever; dates are those that the file writes, by now.
         time["zone"] = fleet.time.zone_name
-    how = source.model_dump(exclude={"path", "overlap", "timeout"}) | {"time": time}
+    how = source.model_dump(exclude={"path", "version", "overlap", "timeout"}) | {"time": time}
     what = fleet.model_dump(include={"segment_by", "row_key"}) | {"target": fleet.target.column}
     features = [fleet.features.numeric, fleet.features.categorical]
     content = json.dumps([how, what, features], sort_keys=True)

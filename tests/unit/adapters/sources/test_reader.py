@@ -440,3 +440,11 @@ def test_what_values_leave_open_is_told_with_the_rows(tmp_path):
     assert chunk.table["units"].to_pylist() == ["1.234", "2.345"]
     (remark,) = chunk.remarks
     assert remark.startswith("column 'units': every point is followed by three digits, as in '1.234'")
+
+
+def test_text_that_a_parquet_file_has_as_views_is_text(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"store": pa.array(["a", None], pa.string_view()), "units": [1.0, 2.0]}), path)
+    (chunk,) = read(path)
+    assert (chunk.table.schema.field("store").type, values([chunk], "store")) == (pa.string(), ["a", None])
+    assert reader.head_rows(item(path), Source(path=str(path)), 2).schema.field("store").type == pa.string()
