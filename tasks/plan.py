@@ -13,7 +13,7 @@ from domain.capacity.calibrated_estimate import by_cost_model, by_previous_run, 
 from domain.capacity.estimate import estimate_run
 from domain.checks.findings import Estimate
 from domain.data.segments import FALLBACK_BUCKET
-from domain.data.tables import category_column, observations
+from domain.data.tables import category_column, feature_column, observations
 from domain.reporting.formatting import format_bytes, format_count, format_duration
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.training.fingerprints import cost_fingerprint, settings_fingerprint
@@ -70,7 +70,7 @@ class TrainingPlan:
 def plan_training(run: Run) -> TrainingPlan:
     """Plan a training on the tables as they are; the plan is empty before the first partition."""
     buckets = recorded_buckets(run)
-    contract = feature_spec_of(run.fleet, _categories(run))
+    contract = feature_spec_of(run.fleet, _categories(run), _blank_shares(run))
     settings = settings_fingerprint(run.fleet, contract)
     former = former_models(run.context)
     segments = planned_buckets(run.context, former, settings)
@@ -147,3 +147,14 @@ def _categories(run: Run) -> Mapping[str, tuple[str, ...]]:
         common = sorted(counts, key=lambda value: (-counts[value], value))[: run.fleet.features.max_levels]
         categories[name] = tuple(sorted(common))
     return categories
+
+
+def _blank_shares(run: Run) -> Mapping[str, float]:
+    """Return the share of blank cells of each numeric covariate."""
+    table = run.table(observations(run.fleet))
+    files, shares = table.files(), {}
+    rows = max(sum(file.rows for file in files), 1)
+    for name in run.fleet.features.numeric:
+        column = feature_column(name)
+        shares[name] = sum(table.read_files([file], [column])[column].null_count for file in files) / rows
+    return shares

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.checks.findings import ColumnFacts, FileColumns, Problem, Role
+from domain.config.blanks import blank_rule
 from domain.config.fleet import Fleet
 from domain.data.shown import shown_names
 from domain.data.tables import category_column, feature_column
-from domain.reporting.formatting import format_number
+from domain.reporting.formatting import format_number, format_percent
 
 __all__ = [
     "column_facts",
@@ -26,6 +27,7 @@ _SNIFFED_VALUES = 1_000
 _EXAMPLES = 3
 _FEW_VALUES = range(3, 13)
 _ROWS_PER_FEW_VALUE = 50
+_WARNED_BLANK_SHARE = 0.05
 _INTEGER = r"^[+-]?\d+$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _TIME = r"^\d{4}-\d{2}(-\d{2})?([T ]\d{2}:?\d{2}.*)?$"
@@ -176,11 +178,33 @@ def column_problems(facts: Iterable[ColumnFacts], accepted: pa.Table, fleet: Fle
             yield Problem("warning", "segment_by", f"column {name!r} has only one value ({value!r}); leave it out")
     for key, names in (("features.known", fleet.features.known), ("features.static", fleet.features.static)):
         for name in names:
-            yield from _numeric_problems(key, name, accepted[feature_column(name)])
+            values = accepted[feature_column(name)]
+            yield from _blank_problems(key, name, values, fleet)
+            zero = blank_rule(fleet, name, _null_share(values)) == "zero"
+            yield from _numeric_problems(key, name, values.fill_null(0.0) if zero else values)
     for name in fleet.features.static:
         yield from _varying_problems(name, accepted)
     for name in fleet.features.categorical:
         yield from _category_problems(name, accepted[category_column(name)], fleet)
+
+
+def _null_share(values: pa.ChunkedArray) -> float:
+    return float(values.null_count / max(len(values), 1))
+
+
+def _blank_problems(key: str, name: str, values: pa.ChunkedArray, fleet: Fleet) -> Iterator[Problem]:
+    """A warning where many cells are blank and the fleet file does not say what that means."""
+    share = _null_share(values)
+    if share < _WARNED_BLANK_SHARE or share == 1 or name in fleet.features.missing:
+        return
+    last = "the last known value" if fleet.task_type.periodic else "the mean of the others"
+    meaning = "0" if blank_rule(fleet, name, share) == "zero" else last
+    yield Problem(
+        "warning",
+        key,
+        f"look at column {name!r}: {format_percent(share, 1)} of its cells are blank, which is read as {meaning}; set "
+        f"features.missing: {{{name}: zero}}, last or reject to say what it means",
+    )
 
 
 def _numeric_problems(key: str, name: str, values: pa.ChunkedArray) -> Iterator[Problem]:

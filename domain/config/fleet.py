@@ -231,10 +231,17 @@ class Target(_Strict):
 
 
 class Features(_Strict):
+    LATER = frozenset({"missing"})
+
     known: list[str] = Field([], description="Numeric columns known for future rows: price, promotion.")
     static: list[str] = Field([], description="Numeric columns that do not change within a segment.")
     categorical: list[str] = Field(
         [], description="Text columns known for future rows; one indicator per frequent value."
+    )
+    missing: dict[str, Literal["zero", "last", "reject"]] = Field(
+        {},
+        description="Meaning of a blank cell, by numeric column: 0, the last known value (the mean in regressions), or "
+        "no row to train on and no prediction. Without a rule: zero for a column that is mostly blank, else last.",
     )
     max_levels: int = Field(
         32, ge=2, le=256, description="At most this many values of a categorical column get an indicator."
@@ -497,6 +504,9 @@ def _contradictions(fleet: Fleet) -> Iterator[str]:
     yield from fleet.task_type.contradictions(fleet)
     yield from _candidate_contradictions(fleet)
     yield from _column_clashes(fleet)
+    for name in fleet.features.missing:
+        if name not in fleet.features.numeric:
+            yield f"features.missing: '{name}' is not a numeric column: {', '.join(fleet.features.numeric) or 'none'}"
     for level in fleet.fallback:
         if isinstance(level, Parent) and level.parent not in fleet.segment_by:
             yield f"fallback: parent '{level.parent}' is not one of segment_by: {', '.join(fleet.segment_by)}"

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.config.blanks import zero_columns
 from domain.config.fleet import Fleet
 from domain.data.calendar import ordinals
 from domain.data.partitioning import fallback_keys, run_length_encode
@@ -37,9 +38,11 @@ def fallback_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
     period = pa.array(ordinals(sums["time"].to_numpy(), fleet.clock))
     sums = sums.append_column("period", period).sort_by([(name, "ascending") for name in ("level", "time", "bucket")])
     by_period = sums.group_by(["level", "period"], use_threads=False)
-    # The mean of a feature is over the rows that have a value.
-    counts = {"target": "rows"} | {feature_column(name): count_column(name) for name in fleet.features.numeric}
-    names = [*counts, *counts.values()]
+    # The mean of a feature is over the rows that have a value, or over all where a blank cell means 0.
+    zero = zero_columns(fleet, _blank_shares(sums, fleet))
+    counted = {name: "rows" if name in zero else count_column(name) for name in fleet.features.numeric}
+    counts = {"target": "rows"} | {feature_column(name): count for name, count in counted.items()}
+    names = list(dict.fromkeys([*counts, *counts.values()]))
     grouped = by_period.aggregate([("time", "min"), *((name, "sum") for name in names)])
     columns = {"segment": grouped["level"], "time": grouped["time_min"]}
     columns |= {name: _mean(grouped[f"{name}_sum"], grouped[f"{count}_sum"]) for name, count in counts.items()}
@@ -49,6 +52,12 @@ def fallback_observations(sums: pa.Table, fleet: Fleet) -> pa.Table:
     table = table.append_column("rows", grouped["rows_sum"])
     table = table.sort_by([("segment", "ascending"), ("time", "ascending")])
     return table.filter(pa.array(_arrived(table, fleet.steps))).drop_columns(["rows"])
+
+
+def _blank_shares(sums: pa.Table, fleet: Fleet) -> dict[str, float]:
+    """Share of the rows without a value, by numeric column."""
+    rows = max(pc.sum(sums["rows"]).as_py() or 0, 1)
+    return {name: 1 - (pc.sum(sums[count_column(name)]).as_py() or 0) / rows for name in fleet.features.numeric}
 
 
 def _arrived(table: pa.Table, steps: int) -> npt.NDArray[np.bool_]:

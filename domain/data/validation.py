@@ -64,6 +64,8 @@ def validate_rows(
     for name in fleet.features.numeric:
         columns[feature_column(name)] = values = _number(raw[name], name, check)
         _finite_or_reject(values, "non_finite_feature", name, check)
+        if fleet.features.missing.get(name) == "reject" and (needs_target or not fleet.task_type.periodic):
+            check.reject(_is_null(values), "null_feature", f"{name} has no value")
     for name in fleet.features.categorical:
         columns[category_column(name)] = _text(raw[name], name, check)
     for name in fleet.row_key:

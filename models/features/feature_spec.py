@@ -6,12 +6,13 @@ Lags, rolling means and states are in the target's own unit; a graph applies the
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from domain.arrays import FloatArray, IntArray
+from domain.config.blanks import zero_columns
 from domain.config.fleet import Fleet
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings, TaskType, task_type
 from domain.data.zones import season_zone
@@ -21,7 +22,7 @@ __all__ = ["STATES", "Design", "FeatureSpec", "base_features", "feature_spec_of"
 
 STATES = ("level", "trend", "multiplier", "addend")
 _HARMONICS = 3
-_LATER = ("zone", "long_season")
+_LATER = ("zone", "long_season", "zero")
 """Fields that are younger than the first models; left out while empty, so that contracts keep their identity."""
 
 
@@ -62,6 +63,8 @@ class FeatureSpec:
     states: tuple[str, ...] = ()
     zone: str | None = None
     long_season: int = 0
+    zero: tuple[str, ...] = ()
+    """Numeric columns whose blank cells mean 0."""
 
     @property
     def task_type(self) -> TaskType:
@@ -110,6 +113,11 @@ class FeatureSpec:
         # The last window is the longest: relative to its mean, a model is independent of the level of the series.
         return Design(values, (0, *range(1 + n_values, len(self.base))), n_values)
 
+    @cached_property
+    def zero_covariates(self) -> list[int]:
+        """Places of the covariates whose blank cells mean 0."""
+        return [self.numeric.index(name) for name in self.zero]
+
     def column(self, name: str) -> int:
         return self.names.index(name)
 
@@ -128,15 +136,22 @@ class FeatureSpec:
     @classmethod
     def from_json(cls, text: str) -> "FeatureSpec":
         raw = json.loads(text)
-        for name in ("lags", "windows", "numeric", "states"):
-            raw[name] = tuple(raw[name])
+        for name in ("lags", "windows", "numeric", "states", "zero"):
+            raw[name] = tuple(raw.get(name, ()))
         raw["categories"] = {name: tuple(values) for name, values in raw["categories"].items()}
         return cls(**raw)
 
 
-def feature_spec_of(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> FeatureSpec:
-    """The feature spec of a fleet; categories : values of each categorical column that get an indicator."""
-    return FEATURE_SPECS[fleet.task](fleet, categories)
+def feature_spec_of(
+    fleet: Fleet, categories: Mapping[str, tuple[str, ...]], blank_shares: Mapping[str, float] | None = None
+) -> FeatureSpec:
+    """The feature spec of a fleet.
+
+    categories : values of each categorical column that get an indicator. blank_shares : share of blank cells of the
+    numeric columns; left out where only the settings matter.
+    """
+    spec = FEATURE_SPECS[fleet.task](fleet, categories)
+    return replace(spec, zero=zero_columns(fleet, blank_shares or {}))
 
 
 def _row_spec(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> FeatureSpec:

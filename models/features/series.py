@@ -17,9 +17,37 @@ from domain.data.tables import category_column, feature_column
 from models.features.feature_spec import FeatureSpec
 from models.features.panel import Panel
 
-__all__ = ["Series", "build_series", "encode_covariates", "future_covariates", "lacking_columns"]
+__all__ = [
+    "CovariatesAhead",
+    "Series",
+    "build_series",
+    "encode_covariates",
+    "future_covariates",
+    "lacking_columns",
+    "row_covariates",
+]
 
 MAX_PERIODS = 20_000
+
+
+@dataclass(frozen=True)
+class CovariatesAhead:
+    """Covariates of the periods after each series.
+
+    Parameters
+    ----------
+    values : float64 [S, H, K].
+    carried : periods in which some covariates are carried forward from the last known period, [S, H].
+    missing : those, and periods without a row, [S, H].
+    zeroed : blank cells that mean 0, [S, H, K].
+    unknown : all blank cells, [S, H, K].
+    """
+
+    values: FloatArray
+    carried: npt.NDArray[np.bool_]
+    missing: npt.NDArray[np.bool_]
+    zeroed: npt.NDArray[np.bool_]
+    unknown: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -92,6 +120,7 @@ def build_series(observations: pa.Table, spec: FeatureSpec, time: Time) -> Serie
     inputs = encode_covariates(observations, spec)
     covariates = np.full((n_segments, width, inputs.shape[1]), np.nan)
     covariates[code[kept_rows], column[kept_rows]] = inputs[kept_rows]
+    covariates[..., spec.zero_covariates] = np.nan_to_num(covariates[..., spec.zero_covariates])
     if n_segments:
         # A cut may fall into a gap: the series then starts at the next row.
         spans = width - np.argmax(~np.isnan(values), axis=1)
@@ -127,6 +156,13 @@ def encode_covariates(rows: pa.Table, spec: FeatureSpec) -> FloatArray:
     return stacked
 
 
+def row_covariates(rows: pa.Table, spec: FeatureSpec) -> FloatArray:
+    """Covariates of rows that are no series, float64 [n, K]: blank cells are 0 where they mean that, else NaN."""
+    covariates = encode_covariates(rows, spec)
+    covariates[:, spec.zero_covariates] = np.nan_to_num(covariates[:, spec.zero_covariates])
+    return covariates
+
+
 def lacking_columns(rows: pa.Table, spec: FeatureSpec) -> list[str]:
     """Features of a spec for which the rows have no column, by their names in the fleet file."""
     columns = {name: feature_column(name) for name in spec.numeric}
@@ -135,32 +171,34 @@ def lacking_columns(rows: pa.Table, spec: FeatureSpec) -> list[str]:
 
 
 def future_covariates(
-    series: Series, horizon: int, future: Mapping[str, tuple[IntArray, FloatArray]]
-) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    series: Series, spec: FeatureSpec, future: Mapping[str, tuple[IntArray, FloatArray]]
+) -> CovariatesAhead:
     """Covariates of the next periods.
 
     Parameters
     ----------
     future : positions of periods [n] and covariates [n, K] by segment. Periods without a row keep the last known
-        values.
-
-    Returns
-    -------
-    Covariates [S, H, K], and a mask [S, H] of the periods whose covariates were carried forward.
+        values, but for the columns of the spec whose blank cells mean 0.
     """
-    n_segments, n_covariates = len(series.segments), series.covariates.shape[2]
+    n_segments, n_covariates, horizon = len(series.segments), series.covariates.shape[2], spec.horizon
     result = np.full((n_segments, horizon, n_covariates), np.nan)
+    has_row = np.zeros((n_segments, horizon), bool)
     for index, segment in enumerate(series.segments):
         if segment in future:
             periods, values = future[segment]
             step = periods - series.panel.ends[index]
             inside = (step >= 1) & (step <= horizon)
+            has_row[index, step[inside] - 1] = True
             for k in range(n_covariates):
                 known = inside & ~np.isnan(values[:, k])
                 result[index, step[known] - 1, k] = values[known, k]
-    carried = np.isnan(result).any(axis=2) if n_covariates else np.zeros((n_segments, horizon), bool)
-    joined = _carry(np.concatenate([series.covariates[:, -1:, :], result], axis=1))
-    return joined[:, -horizon:, :], carried
+    unknown = np.isnan(result)
+    zeroed = np.zeros_like(unknown)
+    zeroed[..., spec.zero_covariates] = unknown[..., spec.zero_covariates]
+    carried = (unknown & ~zeroed).any(axis=2)
+    missing = unknown.any(axis=2) & (carried | ~has_row)
+    joined = _carry(np.concatenate([series.covariates[:, -1:, :], np.where(zeroed, 0.0, result)], axis=1))
+    return CovariatesAhead(joined[:, -horizon:, :], carried, missing, zeroed, unknown)
 
 
 def _fill(values: FloatArray, valid: npt.NDArray[np.bool_], rule: str) -> FloatArray:

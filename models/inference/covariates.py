@@ -6,11 +6,12 @@ from functools import cached_property
 import pyarrow as pa
 
 from domain.arrays import FloatArray, IntArray
-from domain.config.fleet import Time
+from domain.config.fleet import Fleet, Time
 from domain.data.calendar import Times, ordinals, positions
 from domain.data.partitioning import run_length_encode
 from models.features.feature_spec import FeatureSpec
 from models.features.series import encode_covariates
+from models.inference.row_notes import unknown_categories
 
 __all__ = ["FutureCovariates"]
 
@@ -30,6 +31,7 @@ class FutureCovariates:
         self._rows = rows.sort_by([(name, "ascending") for name in ("segment", "rank", "path", "row")])
         self._source = source
         self._clock = clock
+        self._notes: dict[str, Mapping[str, Mapping[int, str]]] = {}
         self._encoded: dict[str, Mapping[str, tuple[IntArray, FloatArray]]] = {}
 
     def encoded(self, contract: FeatureSpec) -> Mapping[str, tuple[IntArray, FloatArray]]:
@@ -39,6 +41,17 @@ class FutureCovariates:
             values, places = encode_covariates(self._rows, contract), positions(self._times, self._clock, contract.zone)
             self._encoded[key] = {segment: (places[part], values[part]) for segment, part in self._parts()}
         return self._encoded[key]
+
+    def notes(self, contract: FeatureSpec, segment: str, end: int, fleet: Fleet) -> list[str]:
+        """Notes on unknown categories, one per step after position `end`; see `unknown_categories`."""
+        key = contract.to_json()
+        if key not in self._notes:
+            notes = unknown_categories(self._rows, contract, fleet.features.max_levels)
+            parts = self._parts() if any(notes) else ()
+            places = positions(self._times, self._clock, contract.zone).tolist()
+            self._notes[key] = {name: dict(zip(places[part], notes[part], strict=True)) for name, part in parts}
+        of_segment = self._notes[key].get(segment, {})
+        return [of_segment.get(end + step, "") for step in range(1, contract.horizon + 1)]
 
     def input_ids(self, segment: str, periods: IntArray) -> list[str]:
         """The input that the covariates of each period came from."""

@@ -6,7 +6,6 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from domain.arrays import BoolArray
 from domain.config.fleet import Fleet
 from domain.data.fallback_levels import fallback_level_of
 from domain.data.model_record import Champion
@@ -14,7 +13,7 @@ from domain.data.partitioning import fallback_keys
 from domain.failure import Failure
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.series import Series, future_covariates
-from models.inference.forecast import Forecast, ForecastInputs, finite_forecast, forecast_remarks
+from models.inference.forecast import Forecast, ForecastInputs, StepCovariates, finite_forecast, forecast_remarks
 from models.inference.group_scaling import aligned, dispersion, scale_to_segment
 from models.inference.loaded_models import LoadedModels
 from models.onnx_graphs.runtime import Predictions
@@ -72,8 +71,8 @@ class FallbackChain:
         own = self._inputs.history.series_of(segment, contract)
         # The covariates are those of the segment.
         known = self._inputs.covariates.encoded(contract)
-        covariates, carried = future_covariates(replace(level, segments=(segment,)), contract.horizon, known)
-        outputs = finite_forecast(self._models.forecast(level, covariates)[0])
+        ahead = future_covariates(replace(level, segments=(segment,)), contract, known)
+        outputs = finite_forecast(self._models.forecast(level, ahead.values)[0])
         if isinstance(outputs, Failure):
             return Failure(f"{label}: {outputs.reason}")
         measured = partial(self._dispersion, label, contract)
@@ -82,7 +81,9 @@ class FallbackChain:
         remarks += self._remarks(own, None, "the segment") if own else ()
         remarks += self._remarks(level, model, "the level")
         dated_alike = replace(level, pattern=own.pattern) if own is not None and own.rows[0] > 1 else level
-        return self._forecast(segment, dated_alike, outputs, carried[0], model, label, remarks)
+        notes = self._inputs.covariates.notes(contract, segment, int(level.panel.ends[0]), self._fleet)
+        covariates = StepCovariates.of(ahead, 0, contract, self._fleet, notes)
+        return self._forecast(segment, dated_alike, outputs, covariates, model, label, remarks)
 
     def _naive(self, own: Series, reason: str) -> Forecast:
         """The last value, repeated; without an interval."""
@@ -90,14 +91,14 @@ class FallbackChain:
         unknown = np.full(steps, np.nan)
         outputs = Predictions(np.full(steps, own.panel.values[0, -1]), unknown, unknown)
         remarks = (f"{reason}; last value", *self._remarks(own, None, "the segment"))
-        return self._forecast(own.segments[0], own, outputs, np.zeros(steps, bool), None, "naive", remarks)
+        return self._forecast(own.segments[0], own, outputs, StepCovariates.none(steps), None, "naive", remarks)
 
     def _forecast(
         self,
         segment: str,
         series: Series,
         outputs: Predictions,
-        carried: BoolArray,
+        covariates: StepCovariates,
         model: Champion | None,
         fallback_level: str,
         remarks: Sequence[str],
@@ -109,7 +110,7 @@ class FallbackChain:
             origin=series.last_times[0].item(),
             ahead=series.ahead(steps)[0],
             predictions=outputs,
-            carried=carried,
+            covariates=covariates,
             model=model,
             fallback_level=fallback_level,
             remarks=tuple(remarks),

@@ -14,7 +14,8 @@ from domain.data.model_record import Champion
 from domain.data.periods import period_of, time_span_text
 from domain.data.periods_ahead import PeriodsAhead
 from domain.failure import Failure
-from models.features.series import Series, future_covariates
+from models.features.feature_spec import FeatureSpec
+from models.features.series import CovariatesAhead, Series, future_covariates
 from models.inference.covariates import FutureCovariates
 from models.inference.history import History
 from models.inference.loaded_models import LoadedModels
@@ -25,6 +26,7 @@ __all__ = [
     "FallbackInputs",
     "Forecast",
     "ForecastInputs",
+    "StepCovariates",
     "Times",
     "finite_forecast",
     "forecast_own",
@@ -35,12 +37,44 @@ Times = npt.NDArray[np.datetime64]
 
 
 @dataclass(frozen=True)
+class StepCovariates:
+    """How the covariates of the steps of a forecast came about.
+
+    carried : carried forward from the last known period, [H]. refused : unknown, which the fleet file rejects, [H].
+    zeroed : names of the columns that are blank and count as 0, [H]. notes : on unknown categories, [H].
+    """
+
+    carried: BoolArray
+    refused: BoolArray
+    zeroed: tuple[tuple[str, ...], ...]
+    notes: Sequence[str]
+
+    @classmethod
+    def of(
+        cls, ahead: CovariatesAhead, index: int, spec: FeatureSpec, fleet: Fleet, notes: Sequence[str]
+    ) -> "StepCovariates":
+        """Those of one segment. index : its place in the series."""
+        rejecting = [k for k, name in enumerate(spec.numeric) if fleet.features.missing.get(name) == "reject"]
+        refused = ahead.unknown[index][:, rejecting].any(axis=1)
+        if fleet.score is not None and fleet.score.missing_covariates == "reject":
+            refused |= ahead.missing[index]
+        cells = ahead.zeroed[index] if spec.zero else ahead.zeroed[index][:, :0]
+        zeroed = tuple(tuple(spec.covariates[k] for k in np.flatnonzero(of_step)) for of_step in cells)
+        return cls(ahead.carried[index], refused, zeroed, notes)
+
+    @classmethod
+    def none(cls, steps: int) -> "StepCovariates":
+        """Those of a forecast that uses none."""
+        return cls(np.zeros(steps, bool), np.zeros(steps, bool), ((),) * steps, ("",) * steps)
+
+
+@dataclass(frozen=True)
 class Forecast:
     """The forecast of one segment, and its lineage.
 
     segment : key. origin : time of the last row that it starts from.
     ahead : its periods, [n]: usually one for each step. predictions : by step, [H] each.
-    carried : steps whose covariates were carried forward from the last known period, [H].
+    covariates : how those of the steps came about.
     model : None where the last value is repeated. fallback_level : empty for the segment's own champion.
     remarks : what is unusual about it, and what was tried before; empty for most.
     """
@@ -49,7 +83,7 @@ class Forecast:
     origin: datetime
     ahead: PeriodsAhead
     predictions: Predictions
-    carried: BoolArray
+    covariates: "StepCovariates"
     model: Champion | None
     fallback_level: str
     remarks: tuple[str, ...]
@@ -102,11 +136,12 @@ def _forecast_contract(
     """Results of those segments of one contract that have a usable row."""
     contract = models.contract(segments[0])
     series = inputs.history.series_among(segments, contract)
-    covariates, carried = future_covariates(series, contract.horizon, inputs.covariates.encoded(contract))
+    covariates = future_covariates(series, contract, inputs.covariates.encoded(contract))
     ahead = series.ahead(contract.horizon)
-    outputs = map(finite_forecast, models.forecast(series, covariates))
+    outputs = map(finite_forecast, models.forecast(series, covariates.values))
     results: dict[str, Forecast | Failure] = {}
     for index, (segment, predictions) in enumerate(zip(series.segments, outputs, strict=True)):
+        notes = inputs.covariates.notes(contract, segment, int(series.panel.ends[index]), fleet)
         results[segment] = (
             predictions
             if isinstance(predictions, Failure)
@@ -115,7 +150,7 @@ def _forecast_contract(
                 origin=series.last_times[index].item(),
                 ahead=ahead[index],
                 predictions=predictions,
-                carried=carried[index],
+                covariates=StepCovariates.of(covariates, index, contract, fleet, notes),
                 model=models[segment],
                 fallback_level="",
                 remarks=forecast_remarks(series, index, models[segment], "the segment", inputs.point_in_time, fleet),

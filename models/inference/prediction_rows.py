@@ -14,7 +14,7 @@ from domain.data.model_record import Champion
 from domain.data.tables import PREDICTIONS, key_column
 from domain.failure import Failure
 from models.inference.covariates import FutureCovariates
-from models.inference.forecast import Forecast, Times
+from models.inference.forecast import Forecast, StepCovariates, Times
 from models.inference.rows import RowPredictions
 
 __all__ = ["JOB_COLUMNS", "forecast_table", "row_table"]
@@ -36,11 +36,10 @@ def forecast_table(
     A segment that nothing can predict gets an explicit row without a number for each time of `times_of`.
     """
     rows = _Columns()
-    reject = fleet.score is not None and fleet.score.missing_covariates == "reject"
     for segment, result in results.items():
         if isinstance(result, Forecast):
             ids = covariates.input_ids(segment, result.ahead.periods)
-            rows.add(len(ids), **_forecast_columns(result, reject), segment=segment, input_id=ids)
+            rows.add(len(ids), **_forecast_columns(result), segment=segment, input_id=ids)
         else:
             times = times_of(segment)
             ids = covariates.input_ids(segment, ordinals(times, fleet.clock))
@@ -66,13 +65,12 @@ class _Columns:
         return pa.table({item.name: pa.array(self.values[item.name], item.type) for item in _SCHEMA})
 
 
-def _forecast_columns(forecast: Forecast, reject: bool) -> dict[str, object]:
-    """Columns of a forecast. reject : steps without known covariates get a status of their own, and no number."""
-    why = "covariates are not known" if reject else "covariates carried forward from the last known period"
+def _forecast_columns(forecast: Forecast) -> dict[str, object]:
+    """Columns of a forecast; steps that lack covariates which the fleet file requires get no number."""
     steps, outputs = forecast.ahead.steps, forecast.predictions
-    carried = forecast.carried[steps]
-    known = ~carried if reject else np.ones_like(carried)
-    reasons = ["; ".join([*forecast.remarks, *([why] if flag else [])]) or None for flag in carried.tolist()]
+    known = ~forecast.covariates.refused[steps]
+    notes = [_covariate_notes(forecast.covariates, step) for step in steps.tolist()]
+    reasons = ["; ".join([*forecast.remarks, *of_step]) or None for of_step in notes]
     return {
         "step": (steps + 1).tolist(),
         "origin": forecast.origin,
@@ -85,6 +83,16 @@ def _forecast_columns(forecast: Forecast, reject: bool) -> dict[str, object]:
         "fallback_level": forecast.fallback_level,
         **(_lineage(forecast.model) if forecast.model else {"candidate": "naive"}),
     }
+
+
+def _covariate_notes(covariates: StepCovariates, step: int) -> list[str]:
+    """Notes on a step's covariates; none for most."""
+    if covariates.refused[step]:
+        return ["covariates are not known"]
+    notes = ["covariates carried forward from the last known period"] if covariates.carried[step] else []
+    if covariates.zeroed[step]:
+        notes.append(f"blank {', '.join(covariates.zeroed[step])} counts as 0")
+    return [*notes, covariates.notes[step]] if covariates.notes[step] else notes
 
 
 def _numbers(values: FloatArray, known: BoolArray) -> list[float | None]:
@@ -120,13 +128,17 @@ def _segment_table(rows: pa.Table, result: RowPredictions | Failure, fleet: Flee
 def _row_columns(result: RowPredictions) -> dict[str, object]:
     """A value so large that it has no finite answer does not harm the other rows."""
     outputs, finite = result.predictions, np.isfinite(result.predictions.prediction).tolist()
-    failed = "; ".join(filter(None, [result.reason, "the model gives no finite number for this row"]))
+    failure = "the model gives no finite number for this row"
+    reasons = [
+        "; ".join(filter(None, [result.reason, note, None if flag else failure])) or None
+        for flag, note in zip(finite, result.notes, strict=True)
+    ]
     return {
         "prediction": outputs.prediction,
         "lower": outputs.lower,
         "upper": outputs.upper,
         "status": ["ok" if flag else "no_model" for flag in finite],
-        "reason": [result.reason if flag else failed for flag in finite],
+        "reason": reasons,
     }
 
 

@@ -15,15 +15,17 @@ from domain.data.fallback_levels import fallback_level_of
 from domain.data.model_record import Champion
 from domain.data.partitioning import fallback_keys
 from domain.failure import Failure
-from models.features.series import encode_covariates, lacking_columns
+from models.features.feature_spec import FeatureSpec
+from models.features.series import lacking_columns, row_covariates
 from models.inference.fallback import reason_without_model
 from models.inference.loaded_models import Champions, LoadedModels
+from models.inference.row_notes import row_notes
 from models.onnx_graphs.runtime import Predictions
 
 __all__ = ["RowPredictions", "predict_rows"]
 
-_Attempt: TypeAlias = tuple[Champion, str, Predictions | Failure]
-"""A model, its fallback level (empty for the segment's own), and its predictions or the reason why there are none."""
+_Attempt: TypeAlias = tuple[Champion, str, FeatureSpec, Predictions | Failure]
+"""A model, its fallback level (empty for the segment's own), its contract, and its predictions or their failure."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,14 @@ class RowPredictions:
     """The predictions of one segment's rows, and what made them.
 
     predictions : [n] each, NaN in rows that have no finite prediction. fallback_level : empty for the segment's own
-    champion. reason : why another model predicted them; None for its own champion.
+    champion. reason : why another model predicted them; None for its own champion. notes : on single rows, [n].
     """
 
     predictions: Predictions
     model: Champion
     fallback_level: str
     reason: str | None
+    notes: Sequence[str]
 
 
 def predict_rows(
@@ -66,10 +69,10 @@ def predict_rows(
     for number, (segment, part) in enumerate(rows.items()):
         attempts = _level_attempts(champions.levels, [keys[number] for keys in levels.values()], part)
         if segment in own:
-            first = champions.segments[segment], "", own[segment]
-            results[segment] = _first_answer(chain([first], attempts), [])
+            first = champions.segments[segment], "", champions.segments.contract(segment), own[segment]
+            results[segment] = _first_answer(chain([first], attempts), [], part, fleet)
         else:
-            results[segment] = _first_answer(attempts, [reason_without_model(known.get(segment))])
+            results[segment] = _first_answer(attempts, [reason_without_model(known.get(segment))], part, fleet)
     return results
 
 
@@ -78,15 +81,17 @@ def _level_attempts(models: LoadedModels[Champion], keys: Sequence[str], rows: p
     for key in keys:
         if key in models:
             label = fallback_level_of(key)
-            yield models[key], label, _answers(models, {key: rows}, label)[key]
+            yield models[key], label, models.contract(key), _answers(models, {key: rows}, label)[key]
 
 
-def _first_answer(attempts: Iterable[_Attempt], reasons: list[str]) -> RowPredictions | Failure:
+def _first_answer(
+    attempts: Iterable[_Attempt], reasons: list[str], rows: pa.Table, fleet: Fleet
+) -> RowPredictions | Failure:
     """The first attempt with predictions. reasons : why there is no model before."""
-    for model, level, result in attempts:
+    for model, level, contract, result in attempts:
         if isinstance(result, Predictions):
             reason = f"no model of its own ({'; '.join(reasons)}); {level} model" if level else None
-            return RowPredictions(result, model, level, reason)
+            return RowPredictions(result, model, level, reason, row_notes(rows, contract, fleet.features.max_levels))
         reasons.append(result.reason)
     return Failure(f"no model of its own ({'; '.join(reasons)}) and no level has one")
 
@@ -111,7 +116,7 @@ def _answers(
 
 def _features(models: LoadedModels[Champion], key: str, rows: pa.Table) -> Float32Array:
     """Features [n, k] of rows; gaps get the means that the model was trained with."""
-    x = encode_covariates(rows, models.contract(key))
+    x = row_covariates(rows, models.contract(key))
     fills = [parameters["fill"] for parameters in json.loads(models[key].parameters).values()]
     filled: Float32Array = np.where(np.isnan(x), np.array(fills[0]), x).astype(np.float32)
     return filled

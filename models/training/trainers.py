@@ -10,7 +10,7 @@ from domain.config.fleet import Fleet
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
 from domain.data.partitioning import run_length_encode
 from models.features.feature_spec import FeatureSpec
-from models.features.series import build_series, encode_covariates
+from models.features.series import build_series, row_covariates
 from models.training.forecast import train_forecast
 from models.training.regression import Tabular, train_regression
 from models.training.trained import TrainedSegment
@@ -30,7 +30,7 @@ def tabular_of(rows: pa.Table, spec: FeatureSpec) -> Tabular:
     rows = rows.filter(pc.invert(rows["excluded"]))
     starts, lengths = run_length_encode(rows["segment"])
     names = rows["segment"].take(pa.array(starts)).to_pylist()
-    return Tabular(tuple(names), encode_covariates(rows, spec), rows["target"].to_numpy(), starts, lengths)
+    return Tabular(tuple(names), row_covariates(rows, spec), rows["target"].to_numpy(), starts, lengths)
 
 
 def _forecast(rows: pa.Table, fleet: Fleet, spec: FeatureSpec, winner: str = "") -> Sequence[TrainedSegment]:

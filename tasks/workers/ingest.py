@@ -56,7 +56,9 @@ def reading(fleet: Fleet, role: Role, source: Source) -> str:
         time["zone"] = fleet.time.zone_name
     how = source.model_dump(exclude={"path", "version", "overlap", "timeout"}) | {"time": time}
     what = fleet.model_dump(include={"segment_by", "row_key"}) | {"target": fleet.target.column}
-    features = [fleet.features.numeric, fleet.features.categorical]
+    features: list[object] = [fleet.features.numeric, fleet.features.categorical]
+    refused = sorted(name for name, rule in fleet.features.missing.items() if rule == "reject")
+    features += [refused] if refused else []
     content = json.dumps([how, what, features], sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=4).hexdigest()
 

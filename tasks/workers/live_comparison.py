@@ -75,8 +75,8 @@ def _compare(
         series = build_series(own.filter(pc.invert(late)), contract, context.fleet.clock)
         periods = positions(after["time"].to_numpy(), context.fleet.clock, contract.zone)
         known = {challenger.segment: (periods, encode_covariates(after, contract))}
-        future, _ = future_covariates(series, contract.horizon, known)
-        prediction = _forecast(series, model, future)
+        future = future_covariates(series, contract, known)
+        prediction = _forecast(series, model, future.values)
         step = periods - series.panel.ends[0]
         inside = (step >= 1) & (step <= contract.horizon)
         actual = after["target"].to_numpy()[inside]

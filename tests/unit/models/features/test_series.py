@@ -1,5 +1,6 @@
 """Observations to dense arrays: gaps, exclusions, ends that differ, covariates of future periods."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from domain.config.fleet import Time
 from models.features import series as module
 from models.features.feature_spec import FeatureSpec
-from models.features.series import build_series, encode_covariates, future_covariates
+from models.features.series import build_series, encode_covariates, future_covariates, row_covariates
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SPEC = FeatureSpec("forecast", season=7, numeric=("price",), categories={"promo": ("no", "yes")})
@@ -81,9 +82,9 @@ def test_an_empty_table_gives_no_segments():
     assert found.segments == ()
     assert found.panel.values.shape == (0, 0)
     assert found.covariates.shape == (0, 0, 3)
-    covariates, carried = future_covariates(found, 2, {})
-    assert covariates.shape == (0, 2, 3)
-    assert carried.shape == (0, 2)
+    ahead = future_covariates(found, replace(SPEC, horizon=2), {})
+    assert ahead.values.shape == (0, 2, 3)
+    assert ahead.carried.shape == (0, 2)
 
 
 def test_take_picks_segments_in_the_order_asked_for():
@@ -116,15 +117,46 @@ def test_future_covariates_are_the_given_ones_or_the_last_known():
     found = built(rows_of(*plain("a", [0, 1], [1, 2]), *plain("b", [0], [5])))
     end = int(found.panel.ends[0])
     given = np.array([[9.0, 0.0, 1.0], [8.0, 0.0, 1.0], [7.0, 1.0, 0.0], [6.0, 1.0, 0.0]])
-    covariates, carried = future_covariates(found, 3, {"a": (np.array([end, end + 2, end + 4, end + 2]), given)})
+    known = {"a": (np.array([end, end + 2, end + 4, end + 2]), given)}
+    ahead = future_covariates(found, replace(SPEC, horizon=3), known)
     # Of two rows for one period the later one counts; periods outside of the horizon are left out.
-    assert covariates[0].tolist() == [[1, 1, 0], [6, 1, 0], [6, 1, 0]]
-    assert carried.tolist() == [[True, False, True], [True, True, True]]
+    assert ahead.values[0].tolist() == [[1, 1, 0], [6, 1, 0], [6, 1, 0]]
+    assert ahead.carried.tolist() == ahead.missing.tolist() == [[True, False, True], [True, True, True]]
+    assert not ahead.zeroed.any()
 
 
 def test_nothing_is_carried_where_a_fleet_has_no_covariates():
-    bare = FeatureSpec("forecast")
+    bare = FeatureSpec("forecast", horizon=3)
     found = built(rows_of(*plain("a", [0, 1], [1, 2])), spec=bare)
-    covariates, carried = future_covariates(found, 3, {})
-    assert covariates.shape == (1, 3, 0)
-    assert not carried.any()
+    ahead = future_covariates(found, bare, {})
+    assert ahead.values.shape == (1, 3, 0)
+    assert not ahead.carried.any()
+    assert not ahead.missing.any()
+
+
+def test_a_blank_cell_is_zero_where_the_spec_says_so_in_history_gaps_and_future():
+    spec = replace(SPEC, zero=("price",), horizon=3)
+    prices = [None, 20.0, None, 20.0]
+    rows = rows_of(*(("a", day, 1.0, price, "no", False) for day, price in zip((0, 1, 2, 4), prices, strict=True)))
+    found = built(rows, spec=spec)
+    assert found.covariates[0, :, 0].tolist() == [0, 20, 0, 0, 20]
+    end = int(found.panel.ends[0])
+    given = np.array([[NAN, 0.0, 1.0], [20.0, 0.0, 1.0]])
+    ahead = future_covariates(found, spec, {"a": (np.array([end + 1, end + 2]), given)})
+    assert ahead.values[0].tolist() == [[0, 0, 1], [20, 0, 1], [0, 0, 1]]
+    assert ahead.zeroed[0, :, 0].tolist() == [True, False, True]
+    assert ahead.carried[0].tolist() == ahead.missing[0].tolist() == [False, False, True]
+
+
+def test_a_period_without_a_row_is_missing_even_if_blank_means_zero():
+    spec = FeatureSpec("forecast", numeric=("price",), zero=("price",), horizon=2)
+    found = built(rows_of(*plain("a", [0, 1], [1, 2])), spec=spec)
+    ahead = future_covariates(found, spec, {"a": (found.panel.ends + 1, np.array([[NAN]]))})
+    assert ahead.values[0].tolist() == [[0], [0]]
+    assert (ahead.carried[0].tolist(), ahead.missing[0].tolist()) == ([False, False], [False, True])
+
+
+def test_blank_cells_of_rows_without_a_series_are_zero_or_left_to_the_model():
+    rows = rows_of(("a", 0, 1.0, None, "no", False), ("a", 1, 1.0, 3.0, "no", False))
+    assert row_covariates(rows, replace(SPEC, zero=("price",)))[:, 0].tolist() == [0, 3]
+    assert np.isnan(row_covariates(rows, SPEC)[0, 0])

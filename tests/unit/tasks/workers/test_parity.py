@@ -134,8 +134,8 @@ def test_known_covariates_reach_the_models(scored):
         and (result.predictions.prediction != unknown[segment].predictions.prediction).any()
     ]
     assert moved
-    assert all(unknown[segment].carried.all() for segment in moved)
-    assert not any(known[segment].carried.all() for segment in moved)
+    assert all(unknown[segment].covariates.carried.all() for segment in moved)
+    assert not any(known[segment].covariates.carried.all() for segment in moved)
 
 
 def test_a_second_call_makes_no_session_and_gives_the_same_bits(scored, monkeypatch):
