@@ -22,7 +22,7 @@ __all__ = ["STATES", "Design", "FeatureSpec", "base_features", "feature_spec_of"
 
 STATES = ("level", "trend", "multiplier", "addend")
 _HARMONICS = 3
-_LATER = ("zone", "long_season", "zero")
+_LATER = ("zone", "long_season", "zero", "centred")
 """Fields that are younger than the first models; left out while empty, so that contracts keep their identity."""
 
 
@@ -65,6 +65,8 @@ class FeatureSpec:
     long_season: int = 0
     zero: tuple[str, ...] = ()
     """Numeric columns whose blank cells mean 0."""
+    centred: bool = False
+    """Features and predictions are relative to the centre among the model's parameters."""
 
     @property
     def task_type(self) -> TaskType:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from domain.arrays import Float32Array, FloatArray, IntArray
+from models.features.centre import centre_of, centred_features
 from models.features.feature_spec import STATES, FeatureSpec, base_features, state_columns
 from models.features.panel import Panel, target_phases
 from models.features.series import Series
@@ -30,7 +31,10 @@ def features_at_end(series: Series, parameters: Sequence[str], future: FloatArra
     parsed: list[dict[str, SegmentParameters]] = [json.loads(text) for text in parameters]
     frozen = {name: [of_segment.get(name, {}) for of_segment in parsed] for name in spec.states}
     covariates = np.concatenate([series.covariates, future], axis=1)
-    return forecast_features(series.panel, np.nan_to_num(covariates), spec, frozen).astype(np.float32)
+    features = forecast_features(series.panel, np.nan_to_num(covariates), spec, frozen)
+    if spec.centred:
+        features = centred_features(features, spec, [centre_of(of_segment) for of_segment in parsed])
+    return features.astype(np.float32)
 
 
 def forecast_features(

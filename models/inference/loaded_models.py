@@ -1,13 +1,15 @@
 """Stored models that are prepared once and run many times."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Generic, TypeVar
 
 from domain.arrays import Float32Array, FloatArray
 from domain.data.model_record import Champion, ModelRecord
 from domain.failure import Failure
+from models.features.centre import centre_of
 from models.features.feature_spec import FeatureSpec
 from models.features.forecast_features import features_at_end
 from models.features.series import Series
@@ -102,8 +104,11 @@ class LoadedModels(Generic[M]):
             whole = len(index) == len(place)
             part, ahead = (series, future) if whole else (series.take(index), future[index])
             parameters = [self._models[key].parameters for key in group]
-            features = features_at_end(part, parameters, ahead, self.contract(group[0]))
-            results.update(zip(group, self.run(group, list(features)), strict=True))
+            contract = self.contract(group[0])
+            outputs = self.run(group, list(features_at_end(part, parameters, ahead, contract)))
+            if contract.centred:
+                outputs = list(map(partial(_from_centre, contract), outputs, parameters))
+            results.update(zip(group, outputs, strict=True))
         return [results[key] for key in series.segments]
 
 
@@ -113,6 +118,12 @@ class Champions:
 
     segments: LoadedModels[Champion]
     levels: LoadedModels[Champion]
+
+
+def _from_centre(contract: FeatureSpec, outputs: Predictions | Failure, parameters: str) -> Predictions | Failure:
+    if isinstance(outputs, Failure):
+        return outputs
+    return outputs.from_centre(centre_of(json.loads(parameters)), contract.minimum)
 
 
 def _described(outputs: Predictions | Failure) -> Predictions | Failure:

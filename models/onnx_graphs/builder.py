@@ -303,6 +303,6 @@ def bounded_outputs(graph: GraphBuilder, combined: str, width: str, contract: Fe
 
 
 def _bounded(graph: GraphBuilder, value: str, output: str, contract: FeatureSpec) -> str:
-    if contract.minimum is None:
+    if contract.minimum is None or contract.centred:
         return graph.add("Identity", [value], output)
     return graph.add("Max", [value, graph.constant("minimum", contract.minimum)], output)

@@ -32,6 +32,13 @@ class Predictions:
     lower: FloatArray
     upper: FloatArray
 
+    def from_centre(self, centre: float, minimum: float | None) -> "Predictions":
+        """Move outputs that are relative to a centre to the target's own unit, and keep them above its minimum."""
+        least = -np.inf if minimum is None else minimum
+        return Predictions(
+            *(np.maximum(values + centre, least) for values in (self.prediction, self.lower, self.upper))
+        )
+
     def finite(self) -> bool:
         """Return True if every number of the three outputs is finite."""
         return bool(np.isfinite(np.stack([self.prediction, self.lower, self.upper])).all())

@@ -12,6 +12,7 @@ from domain.arrays import FloatArray
 from domain.config.fleet import CandidateConfig, Fleet
 from domain.errors import ExportError, FleetError, first_line
 from domain.failure import Failure
+from models.features.centre import centres
 from models.features.design import design_matrix
 from models.features.target_transform import from_scale, to_scale
 from models.features.training_rows import Cutoff
@@ -74,11 +75,11 @@ class Estimator:
         return [self._fit(cutoff) for cutoff in cutoffs]
 
     def _fit(self, cutoff: Cutoff) -> Fitted:
-        rows, spec = cutoff.table, cutoff.spec
-        design, raw_anchor = design_matrix(rows.base.astype(np.float32), spec.design, "none")
+        rows = cutoff.table
+        design, raw_anchor = _design(rows.base, cutoff)
         anchor = to_scale(raw_anchor, self._transform)
         y = to_scale(np.nan_to_num(rows.target), self._transform) - anchor
-        at, raw = design_matrix(cutoff.base_at_origin().astype(np.float32), spec.design, "none")
+        at, raw = _design(cutoff.base_at_origin(), cutoff)
         origin = to_scale(raw, self._transform)
         training = cutoff.training()
         values = np.full((len(training), cutoff.horizon), np.nan)
@@ -113,6 +114,18 @@ class Estimator:
                 return np.full(len(rows), np.nan)
 
         return RowFit(predict, lambda: tree_member(self._name, regressor, x.shape[1]))
+
+
+def _design(base: FloatArray, cutoff: Cutoff) -> tuple[FloatArray, FloatArray]:
+    """Design columns and anchor of base features [S, ..., k], in the precision in which a graph gets them."""
+    spec = cutoff.spec
+    if not spec.centred:
+        return design_matrix(base.astype(np.float32), spec.design, "none")
+    centre = centres(cutoff.series.panel).reshape(-1, *(1,) * (base.ndim - 2))
+    base = base.copy()
+    base[..., list(spec.design.values)] -= centre[..., None]
+    design, anchor = design_matrix(base.astype(np.float32), spec.design, "none")
+    return design, anchor + centre
 
 
 def predicted(regressor: Regressor, x: FloatArray) -> FloatArray:

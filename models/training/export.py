@@ -12,9 +12,10 @@ from domain.config.candidates import ENSEMBLE
 from domain.config.fleet import Fleet
 from domain.errors import ExportError
 from domain.failure import Failure
+from models.features.centre import CENTRE
 from models.features.feature_spec import FeatureSpec
 from models.features.forecast_features import SegmentParameters
-from models.onnx_graphs.builder import GraphMember, GraphSpec, build_graph
+from models.onnx_graphs.builder import GraphMember, GraphSpec, LinearMember, build_graph
 from models.onnx_graphs.runtime import Predictions, run_verified
 from models.training.backtest import Backtest
 from models.training.trained import Rank, TrainedSegment, untrained
@@ -36,6 +37,7 @@ class Refit:
     parameters : frozen parameters of candidate m for segment s.
     half_width : half width [H] of the interval of segment s around candidate m, or around the ensemble (m = M).
     failure : message of the exception that candidate m raised for segment s; empty if it raised none.
+    centre : of each segment, [S], which the features are relative to; None where they are not.
     """
 
     features: FloatArray
@@ -44,6 +46,7 @@ class Refit:
     parameters: Callable[[int, int], SegmentParameters]
     half_width: Callable[[int, int], FloatArray]
     failure: Callable[[int, int], str] = lambda s, m: ""
+    centre: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -127,16 +130,21 @@ class Selection:
         # A member without weight would only enlarge the graph; to batched graphs, absent and zero are the same.
         used = [int(m) for m in np.flatnonzero(weights > _NO_WEIGHT)]
         shares = weights[used] / weights[used].sum()
-        parameters = json.dumps({names[m]: dict(self.refit.parameters(s, m)) for m in used}, sort_keys=True)
+        centre = self._centre(s)
+        frozen = {names[m]: dict(self.refit.parameters(s, m)) for m in used}
+        parameters = json.dumps(frozen | ({CENTRE: {"centre": centre}} if centre else {}), sort_keys=True)
         metadata = {
             "myriad.fleet": self.fleet.name,
             "myriad.segment": self.segments[s],
             "myriad.contract": self.spec.to_json(),
             "myriad.parameters": parameters,
         }
-        members = tuple(self.refit.member(s, m) for m in used)
+        members = tuple(_relative(self.refit.member(s, m), centre) for m in used)
         graph = build_graph(GraphSpec(self.spec, members, shares, self.refit.half_width(s, choice), metadata))
         return ExportAttempt(s, choice, used, shares, frozenset(map(type, members)), parameters, graph)
+
+    def _centre(self, s: int) -> float:
+        return 0.0 if self.refit.centre is None else float(self.refit.centre[s])
 
     def _check(self, attempts: Sequence[ExportAttempt]) -> list[TrainedSegment | Failure]:
         """Run each graph; the model, or the reason why its graph is not accepted."""
@@ -149,8 +157,10 @@ class Selection:
         ]
 
     def _unit(self, attempt: ExportAttempt) -> float:
-        """Unit of differences: the mean absolute target of the segment."""
+        """Unit of differences: the mean absolute target of the segment, or its distance from the centre."""
         scale = float(self.backtest.scale[attempt.segment])
+        if self.refit.centre is not None:
+            scale = float(np.mean(np.abs(self.refit.predictions[attempt.segment] - self._centre(attempt.segment))))
         return scale if scale > 0 else 1.0
 
     def _compare(
@@ -162,6 +172,8 @@ class Selection:
             return Failure("its outputs are not finite in float32")
         native = self.refit.predictions[attempt.segment][:, list(attempt.members)] @ attempt.weights
         expected = native if self.spec.minimum is None else np.maximum(native, self.spec.minimum)
+        if self.spec.centred:
+            outputs = outputs.from_centre(self._centre(attempt.segment), self.spec.minimum)
         worst = float(np.max(np.abs(outputs.prediction - expected)))
         parity_error = worst / self._unit(attempt)
         if not parity_error <= self.fleet.gates.max_parity_error:
@@ -178,10 +190,18 @@ class Selection:
             graph=attempt.graph,
             sha256=hashlib.sha256(attempt.graph).hexdigest(),
             parameters=attempt.parameters,
+            contract=self.spec.to_json(),
             parity_error=parity_error,
             latency_ms=latency_ms,
             ranks=_ranks(attempt.choice, self.means[attempt.segment], weights, self._names),
         )
+
+
+def _relative(member: GraphMember, centre: float) -> GraphMember:
+    """The member for features relative to a centre; only bounds are in the target's unit, all else is differences."""
+    if centre and isinstance(member, LinearMember):
+        return replace(member, low=member.low - centre, high=member.high - centre)
+    return member
 
 
 def _preference(winner: int, errors: FloatArray) -> list[int]:

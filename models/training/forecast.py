@@ -1,11 +1,13 @@
 """Train forecast segments: a backtest with rolling origins over a whole bucket at once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from domain.arrays import FloatArray
 from domain.config.fleet import Fleet
+from models.features.centre import centred_features, centres, needs_centre
 from models.features.feature_spec import FeatureSpec
 from models.features.forecast_features import forecast_features
 from models.features.panel import Panel, mean_absolute
@@ -31,17 +33,19 @@ def train_forecast(series: Series, fleet: Fleet, spec: FeatureSpec, winner: str 
     Returns results in the order of the segments; a segment of one period has no model but a reason.
     """
     fleet = restrict_candidates(fleet, winner)
-    groups: dict[tuple[int, ...], list[int]] = {}
+    groups: dict[tuple[tuple[int, ...], bool], list[int]] = {}
+    centred = needs_centre(series.panel, spec).tolist()
     for index, length in enumerate(series.panel.lengths.tolist()):
         cutoffs = segment_cutoffs(length, spec.horizon, fleet.backtest.folds, fleet.backtest.spacing)
-        groups.setdefault(cutoffs, []).append(index)
+        groups.setdefault((cutoffs, centred[index]), []).append(index)
     results: dict[int, TrainedSegment] = {}
-    for index in groups.pop((), []):
+    for index in [*groups.pop(((), False), []), *groups.pop(((), True), [])]:
         results[index] = untrained(series.segments[index], "one period only; a backtest needs at least two")
-    for cutoffs, members in groups.items():
+    for (cutoffs, relative), members in groups.items():
         # Huge values overflow to infinity or NaN, and a candidate without a finite forecast is not chosen.
         with np.errstate(all="ignore"):
-            trained = _train_group(series.take(members), cutoffs, fleet, spec, winner)
+            of_group = replace(spec, centred=True) if relative else spec
+            trained = _train_group(series.take(members), cutoffs, fleet, of_group, winner)
         results.update(zip(members, trained, strict=True))
     return [results[index] for index in range(len(series.segments))]
 
@@ -94,11 +98,13 @@ def _refit(series: Series, fitted: Sequence[Fitted], residuals: FloatArray, flee
     covariates = np.concatenate([series.covariates, np.repeat(last, spec.horizon, axis=1)], axis=1)
     features = forecast_features(series.panel, np.nan_to_num(covariates), spec, parameters)
     widths = [conformal_quantile(residuals[..., m], fleet.interval.level) for m in range(residuals.shape[-1])]
+    centre = centres(series.panel) if spec.centred else None
     return Refit(
-        features=features,
+        features=features if centre is None else centred_features(features, spec, centre),
         predictions=np.stack([fit.forecast for fit in fitted], axis=-1),
         member=lambda s, m: fitted[m].member(s),
         parameters=lambda s, m: fitted[m].parameters(s),
         half_width=lambda s, m: widths[m][s],
         failure=lambda s, m: fitted[m].failures.get(s, ""),
+        centre=centre,
     )

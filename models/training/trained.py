@@ -19,7 +19,10 @@ class Rank:
 
 @dataclass(frozen=True)
 class TrainedSegment:
-    """The model of one segment; if training failed, `graph` is empty and `reason` says why."""
+    """The model of one segment; if training failed, `graph` is empty and `reason` says why.
+
+    contract : its feature contract as JSON.
+    """
 
     segment: str
     candidate: str
@@ -34,6 +37,7 @@ class TrainedSegment:
     latency_ms: float
     ranks: tuple[Rank, ...]
     reason: str = ""
+    contract: str = ""
 
     @property
     def failed(self) -> bool:

@@ -182,7 +182,7 @@ def _record(
         cutoff=cutoff,
         scale=result.scale,
         fingerprint=planned.fingerprint,
-        contract=contract.to_json(),
+        contract=result.contract or contract.to_json(),
         parameters=result.parameters,
         onnx=result.graph,
         sha256=result.sha256,
