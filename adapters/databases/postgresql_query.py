@@ -56,7 +56,8 @@ class _PostgreSqlReader:
         if type_ not in _NUMBERS | _TIMES | _ORDERED:
             return None
         collation = ' COLLATE "C"' if type_ in _ORDERED else ""
-        first, second = (f"current_setting('myriad.bound_{number}')::{type_}" for number in (1, 2))
+        # As a subquery, a bound is computed once, not once per row.
+        first, second = (f"(SELECT current_setting('myriad.bound_{number}')::{type_})" for number in (1, 2))
         return Watermark(f"{quoted(name)}{collation}", "({0})::text", (first, second), type_ in _NUMBERS)
 
     def fetch(self, query: str, bounds: Sequence[str] = ()) -> list[tuple[Any, ...]]:

@@ -52,18 +52,18 @@ def find_slices(query: Query, name: str, known: Sequence[Slice], overlap: int | 
     ordered = sorted(known, key=lambda part: _key(watermark, part.lower))
     if any(_key(watermark, later.lower) < _key(watermark, earlier.upper) for earlier, later in pairwise(ordered)):
         ordered = []  # Slices of two readings; begin anew.
-    last = ordered[-1].upper if ordered else None
-    newest = _newest(query, name, watermark, last)
+    newest, rows = _newest(query, name, watermark, ordered[-1].upper if ordered else None)
     if newest is None and not ordered:
         raise DatabaseError(f"{query.reader.address.shown}: the query has no rows")
     checked = _checked(query, watermark, ordered, overlap)
-    if checked and not sum(part.rows for part in checked) and newest is None:
+    if newest is None and not sum(part.rows for part in checked):
         raise DatabaseError(
             f"{query.reader.address.shown}: the query has no rows any more, where it had "
             f"{sum(part.rows for part in ordered):,}; nothing was changed. If that is right, empty the fleet's tables"
         )
-    new = [part for lower, upper in _gaps(ordered, newest) for part in _cut(query, watermark, lower, upper)]
-    return [*checked, *new]
+    missing = [part for lower, upper in _gaps(ordered) for part in _cut(query, watermark, lower, upper)]
+    new = _cut(query, watermark, ordered[-1].upper if ordered else None, newest, rows) if newest is not None else []
+    return [*checked, *missing, *new]
 
 
 def _key(watermark: Watermark, value: str | None) -> tuple[bool, Decimal, str]:
@@ -73,37 +73,35 @@ def _key(watermark: Watermark, value: str | None) -> tuple[bool, Decimal, str]:
     return (True, Decimal(value), "") if watermark.is_number else (True, Decimal(0), value)
 
 
-def _newest(query: Query, name: str, watermark: Watermark, last: str | None) -> str | None:
-    """Return the newest watermark after `last`; None without newer rows."""
+def _newest(query: Query, name: str, watermark: Watermark, last: str | None) -> tuple[str | None, int]:
+    """Return the newest watermark after `last` (None without newer rows), and the number of newer rows."""
     column = watermark.column
     condition = f" WHERE {column} > {watermark.bounds[0]} OR {column} IS NULL" if last is not None else ""
     newest = watermark.text.format(f"max({column})")
-    statement = f"SELECT {newest}, count(*) - count({column}) FROM {query.source}{condition}"  # noqa: S608
-    value, nulls = query.reader.fetch(statement, [last] if last is not None else [])[0]
-    if nulls:
+    statement = f"SELECT {newest}, count(*), count({column}) FROM {query.source}{condition}"  # noqa: S608
+    value, rows, filled = query.reader.fetch(statement, [last] if last is not None else [])[0]
+    if rows > filled:
         raise DatabaseError(
-            f"{query.reader.address.shown}: source.watermark: {name}: has no value in {nulls:,} rows, which would "
-            "never be read; leave them out of the query, or give them one with coalesce()"
+            f"{query.reader.address.shown}: source.watermark: {name}: has no value in {rows - filled:,} rows, which "
+            "would never be read; leave them out of the query, or give them one with coalesce()"
         )
     if value is not None and "infinity" in str(value).lower():
         raise DatabaseError(f"{query.reader.address.shown}: source.watermark: {name}: is infinite in some rows")
-    return None if value is None else str(value)
+    return None if value is None else str(value), int(rows)
 
 
-def _gaps(ordered: Sequence[Slice], newest: str | None) -> Iterator[tuple[str | None, str]]:
-    """Yield the ranges between and after known slices: those that could not be read, and what is new."""
+def _gaps(ordered: Sequence[Slice]) -> Iterator[tuple[str | None, str]]:
+    """Yield the ranges between known slices, which could not be read."""
     position: str | None = None
     for part in ordered:
         if part.lower is not None and part.lower != position:
             yield position, part.lower
         position = part.upper
-    if newest is not None:
-        yield position, newest
 
 
-def _cut(query: Query, watermark: Watermark, lower: str | None, upper: str) -> list[Slice]:
-    """Cut a range into slices of about SLICE_ROWS; rows of the same watermark stay together."""
-    rows = _count(query, watermark, lower, upper)
+def _cut(query: Query, watermark: Watermark, lower: str | None, upper: str, rows: int | None = None) -> list[Slice]:
+    """Cut a range into slices of about SLICE_ROWS; rows of one watermark stay together. rows : default: counted."""
+    rows = _count(query, watermark, lower, upper) if rows is None else rows
     if rows <= SLICE_ROWS * 3 // 2:
         return [Slice(lower, upper, rows)]
     condition, bounds = slice_condition(watermark, lower, upper)
@@ -114,8 +112,7 @@ def _cut(query: Query, watermark: Watermark, lower: str | None, upper: str) -> l
         f"WHERE place % {SLICE_ROWS} = 0 AND place <= {rows - SLICE_ROWS // 2} ORDER BY place"
     )
     cuts = dict.fromkeys([*(str(row[0]) for row in query.reader.fetch(statement, bounds)), upper])
-    edges = [lower, *cuts]
-    pairs = pairwise(edges)
+    pairs = pairwise([lower, *cuts])
     return [Slice(first, second, _count(query, watermark, first, second)) for first, second in pairs if second]
 
 

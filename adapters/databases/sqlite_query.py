@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -85,9 +86,8 @@ def read_sqlite(address: DatabaseAddress, timeout_s: float) -> Iterator[_SqliteR
     if not Path(address.target).is_file():
         raise DatabaseError(f"{address.shown}: there is no such file")
     uri = f"file:{quote(address.target)}?mode=ro"
-    with (
-        translated(address),
-        closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_TIMEOUT_S, isolation_level=None)) as connection,
-    ):
+    # Used by one thread at a time, but not always by the same.
+    connecting = partial(sqlite3.connect, uri, uri=True, isolation_level=None, check_same_thread=False)
+    with translated(address), closing(connecting(timeout=_LOCK_TIMEOUT_S)) as connection:
         connection.execute("BEGIN")
         yield _SqliteReader(address, connection, timeout_s)

@@ -8,6 +8,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +32,8 @@ from domain.errors import DatabaseBusyError, DatabaseError, SourceError
 
 __all__ = ["SqlQuerySource"]
 
-_CHUNK_ROWS = 1_000_000
-_CHUNK_BYTES = 256 << 20
+_CHUNK_ROWS = 250_000
+_CHUNK_BYTES = 64 << 20
 _ATTEMPTS = 3
 _OPEN_END = "*"
 """Lower bound of the first slice; as a value, it would be percent-encoded."""
@@ -82,7 +83,7 @@ class SqlQuerySource:
             cells = _requested(query, columns)
             reader = query.reader.batches(*_selection(query, source, item, cells))
             start = 0
-            for table in _joined(reader):
+            for table in _read_ahead(_joined(reader)):
                 rows = np.arange(start, start + len(table))
                 yield Chunk(_marked(table, query), rows)
                 start += len(table)
@@ -190,6 +191,15 @@ def _joined(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
         rows, size = rows + batch.num_rows, size + batch.nbytes
     if rows:
         yield pa.Table.from_batches(batches)
+
+
+def _read_ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Let the database work on the next table while the one before is validated."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(next, tables, None)
+        while (table := future.result()) is not None:
+            future = pool.submit(next, tables, None)
+            yield table
 
 
 def _marked(table: pa.Table, query: Query) -> pa.Table:

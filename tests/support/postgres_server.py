@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -74,6 +75,6 @@ def postgres_server() -> Iterator[PostgresServer]:
             time.sleep(0.1)
         yield PostgresServer(port)
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # Clients that are still there do not delay it.
         process.wait(60)
         shutil.rmtree(scratch, ignore_errors=True)
