@@ -10,6 +10,7 @@ from domain.checks.findings import Estimate, Findings, Problem, Role, SegmentFac
 from domain.checks.rows import ValidatedSample, row_problems, source_facts, validate_sample
 from domain.checks.scoring_window import missing_input_problems, window_facts, window_problems
 from domain.checks.segments import SegmentRows, other_columns, segment_facts, segment_problems
+from domain.checks.time_reading import frequency_changes, reading_problems
 from domain.checks.times import fitting_frequency, time_facts, time_problems
 from domain.config.fleet import Fleet
 from domain.data.partitioning import fallback_keys
@@ -69,6 +70,7 @@ def _inspect_rows(
     others = other_columns(findings.columns, sample, fleet)
     segmentation_problems = list(segment_problems(segments, rows, others, whole=sample.whole))
     problems = [*column_problems(findings.columns, training.accepted, fleet), *frequency_problems]
+    problems += [*reading_problems(sample.chunks, fleet), *frequency_changes(_unrounded(rows, sample))]
     problems += segmentation_problems
     findings = replace(findings, time=time, segments=segments)
     if any(problem.severity == "error" for problem in segmentation_problems):

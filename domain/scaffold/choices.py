@@ -1,10 +1,11 @@
 """Content and choices that forecast and regression fleets have in common, each choice with its reason."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from domain.config.frequency import frequency_rule
 from domain.reporting.formatting import format_count, format_percent
 from domain.scaffold.columns import Column
 from domain.scaffold.defaults import metric_of, min_rows_of
@@ -139,19 +140,35 @@ def time_choice(times: Sequence[TimeColumn], why: str, frequency: str, options: 
     if chosen.unread:
         parts.append(f"{format_percent(chosen.unread, 1)} of the rows have no valid time; they are rejected.")
     parts.append(why)
-    if "zone" in time_content(chosen, frequency):
-        parts.append(f"zone: the offsets in the file are those of {chosen.zone}, where the days begin.")
+    parts += _zone_reasons(chosen, frequency)
     return ScaffoldChoice(
         "time", f"{chosen.name}, frequency {frequency}", " ".join(parts), others, chosen.alternative is None
     )
 
 
 def time_content(times: TimeColumn, frequency: str) -> dict[str, Any]:
-    """The time section; the zone only where it decides where a period begins."""
+    """The time section; the zone only for hours and minutes: dates are those that the file writes."""
     content: dict[str, Any] = {"column": times.name, "frequency": frequency}
     if times.format is not None:
         content["format"] = times.format
-    return content | ({"zone": times.zone} if frequency != "h" and times.zone != "UTC" else {})
+    zoned = frequency_rule(frequency).is_clock and times.zone is not None
+    return content | ({"zone": times.zone} if zoned else {})
+
+
+def _zone_reasons(times: TimeColumn, frequency: str) -> Iterator[str]:
+    """Explain the zone, or what its absence means."""
+    if not times.offsets and times.zone is None:
+        return
+    if not frequency_rule(frequency).is_clock:
+        if len(times.offsets) > 1 and times.zone is None:
+            yield f"Offsets are mixed ({times.offset_texts}): each date is the one that is written."
+    elif times.zone is not None:
+        yield f"zone: times follow the clock of {times.zone}, and so do the seasons."
+    elif any(times.offsets):
+        yield (
+            f"Times carry the offset {times.offset_texts}; if clocks change there, set zone to its zone, such as "
+            "Europe/Berlin, so that seasons follow them."
+        )
 
 
 def min_rows_choice(grouping: Grouping) -> ScaffoldChoice:

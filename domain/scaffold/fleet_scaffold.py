@@ -12,12 +12,20 @@ from domain.errors import SourceError
 from domain.scaffold.columns import Column, profile_columns
 from domain.scaffold.forecast import scaffold_forecast
 from domain.scaffold.regression import scaffold_regression
-from domain.scaffold.reshaping import aggregate_rows, convert_epoch, join_dates, melt_columns, melt_periods
+from domain.scaffold.reshaping import (
+    aggregate_rows,
+    convert_epoch,
+    join_dates,
+    melt_columns,
+    melt_periods,
+    round_times,
+)
 from domain.scaffold.roles import ColumnRoles, assign_features, period_columns, target_columns, wide_columns
 from domain.scaffold.segments import (
     MOST_REPEATED,
     Grouping,
     grouping_of,
+    jittered_grouping,
     key_columns,
     regression_groupings,
     series_grouping,
@@ -27,6 +35,9 @@ from domain.scaffold.source_profile import FleetScaffold, SourceProfile, UserOpt
 from domain.scaffold.timestamps import TimeColumn, find_time_columns, is_epoch, parse_time_column
 
 __all__ = ["scaffold_fleet"]
+
+_GAPPY = 0.8
+"""Share of filled periods below which times are tried as being near full periods."""
 
 
 def scaffold_fleet(table: pa.Table, profile: SourceProfile, options: UserOptions, name: str) -> FleetScaffold:
@@ -219,6 +230,11 @@ def _series_groupings(profiled: _ProfiledTable) -> list[Grouping]:
         return []
     times = profiled.times[0]
     groupings, too_fine = _groupings_by_time(profiled, times)
+    if too_fine is not None or (groupings and groupings[0].filled < _GAPPY):
+        keys = profiled.keys if profiled.requested_keys is None else profiled.requested_keys
+        jittered = jittered_grouping(keys, times)
+        if jittered is not None:
+            raise SourceError(f"{profile.path}: {round_times(times, *jittered, target, profile)}")
     if groupings:
         return groupings
     if too_fine is not None and not _has_row_key(profiled):

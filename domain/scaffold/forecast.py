@@ -31,6 +31,8 @@ from domain.scaffold.source_profile import FleetScaffold, ScaffoldChoice, Source
 
 __all__ = ["scaffold_forecast"]
 
+_FEW_CLOSED = 0.02
+
 
 def scaffold_forecast(name: str, roles: ColumnRoles, profile: SourceProfile, options: UserOptions) -> FleetScaffold:
     """Scaffold a forecast fleet; the segments of the groupings are series."""
@@ -92,6 +94,9 @@ def _frequency_reason(frequency: str, grouping: Grouping, shape: TargetShape) ->
     seasons = [str(periods) for periods in frequency_rule(frequency).seasons if periods > 1]
     season = f" with a season of {' and of '.join(seasons)}" if seasons else ""
     reason = f"Frequency {frequency}{season}: the longest period with at most one row per segment"
+    if grouping.closed > _FEW_CLOSED:
+        never = "weekdays" if frequency == "D" else "weekdays or hours"
+        reason += f"; {format_percent(grouping.closed)} of the time are {never} that never have a row, and no periods"
     if empty < 0.005:
         return f"{reason}; hardly any period is empty."
     reason = f"{reason}; {format_percent(empty, 1)} of the periods between first and last row are empty"

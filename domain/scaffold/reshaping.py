@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from domain.data.time_parsing import EXCEL
 from domain.scaffold.columns import Column
 from domain.scaffold.segments import Grouping
 from domain.scaffold.source_profile import SourceProfile
 from domain.scaffold.timestamps import TimeColumn
 
-__all__ = ["aggregate_rows", "convert_epoch", "join_dates", "melt_columns", "melt_periods"]
+__all__ = ["aggregate_rows", "convert_epoch", "join_dates", "melt_columns", "melt_periods", "round_times"]
 
 _MOST_NAMES = 4
 _RESHAPE = "A fleet needs one row per segment and period; reshape the table with pandas"
@@ -84,11 +85,33 @@ def aggregate_rows(
             f"no columns distinguish the rows that share a {times.name!r}: there are several rows per segment and "
             "period. A forecast needs one; name the columns with --segment-by, or sum the rows up with pandas"
         )
-    floor = f'frame["{times.name}"] = pd.to_datetime(frame["{times.name}"]).dt.floor("{period}")'
+    floor = f'frame["{times.name}"] = {_parsed(times)}.dt.floor("{period}")'
     keys = ", ".join(f'"{name}"' for name in (*grouping.columns, times.name))
     total = f'frame.groupby([{keys}], as_index=False)["{target.name}"].sum()'
     alternative = "or predict each row from its other columns: --task regression"
     return _with_code(message, [floor, total], profile, alternative)
+
+
+def round_times(times: TimeColumn, grouping: Grouping, frequency: str, target: Column, profile: SourceProfile) -> str:
+    """Message for rows near full periods, a few seconds early or late."""
+    message = (
+        f"the rows of a segment are near every full period of {frequency!r}, but not on it, so that some periods have "
+        "two rows and others none; round the times with pandas"
+    )
+    rounded = f'frame["{times.name}"] = {_parsed(times)}.dt.round("{frequency}")'
+    keys = ", ".join(f'"{name}"' for name in (*grouping.columns, times.name))
+    mean = f'frame.groupby([{keys}], as_index=False)["{target.name}"].mean()'
+    return _with_code(message, [rounded, mean], profile, "or sum them up to longer periods")
+
+
+def _parsed(times: TimeColumn) -> str:
+    """Code that reads the times of the frame as the profile did."""
+    column = f'frame["{times.name}"]'
+    if times.format == EXCEL:
+        return f'pd.to_datetime({column}, unit="D", origin="1899-12-30")'
+    if times.format is None:
+        return f"pd.to_datetime({column}{', utc=True' if times.offsets else ''})"
+    return f"pd.to_datetime({column}, format={times.format!r})"
 
 
 def _with_code(message: str, steps: Sequence[str], profile: SourceProfile, alternative: str) -> str:

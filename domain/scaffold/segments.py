@@ -10,6 +10,7 @@ import numpy.typing as npt
 from domain.arrays import BoolArray, IntArray
 from domain.config.fleet import Time
 from domain.data.calendar import ordinals
+from domain.data.closed_times import closed_slots
 from domain.reporting.formatting import format_count
 from domain.scaffold.columns import Column
 from domain.scaffold.timestamps import TimeColumn, infer_frequency, repeated_share
@@ -19,6 +20,7 @@ __all__ = [
     "Grouping",
     "constant_columns",
     "grouping_of",
+    "jittered_grouping",
     "key_columns",
     "regression_groupings",
     "series_grouping",
@@ -33,6 +35,7 @@ _LEAST_ROWS = 4
 _LEAST_FILLED = 0.1
 _GOOD_ROWS = (50, 20)
 _MOST_MISSING = 0.02
+_JITTER_FILLED = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,8 @@ class Grouping:
     codes : segment of each row, -1 where a column has no value, of shape (n,).
     counts : rows per segment, of shape (S,).
     frequency : of the series; None for rows that are not series.
-    filled : share of the periods between first and last row that have a row, over all segments.
+    filled : share of the periods between first and last row that have a row, over all segments; weekdays and hours
+    that never have one are no periods. closed : share of such times.
     repeated : share of the rows that repeat the segment and period of another row.
     """
 
@@ -52,6 +56,7 @@ class Grouping:
     frequency: str | None = None
     filled: float = 1.0
     repeated: float = 0.0
+    closed: float = 0.0
 
     @property
     def segments(self) -> int:
@@ -178,20 +183,44 @@ def series_grouping(columns: Sequence[Column], times: TimeColumn) -> Grouping:
     names = tuple(column.name for column in columns)
     if frequency is None:
         return Grouping(names, codes, counts, None, 0.0, repeated_share(segments, instants.astype(np.int64)))
-    periods = ordinals(instants, Time(column="", frequency=frequency))
+    time = Time(column="", frequency=frequency)
+    periods = ordinals(instants, time)
     repeated = repeated_share(segments, periods)
-    filled = len(segments) * (1 - repeated) / max(_spanned_periods(segments, periods, len(counts)), 1)
-    return Grouping(names, codes, counts, frequency, filled, repeated)
+    closed = closed_slots(periods, segments, len(counts), time.rule).mean(axis=1)
+    spans = _spanned_periods(segments, periods, len(counts))
+    filled = len(segments) * (1 - repeated) / max(float((spans * (1 - closed)).sum()), 1.0)
+    share = float((spans * closed).sum() / max(spans.sum(), 1))
+    return Grouping(names, codes, counts, frequency, min(filled, 1.0), repeated, share)
 
 
-def _spanned_periods(segments: IntArray, periods: IntArray, n_segments: int) -> int:
-    """Periods from the first to the last row of each segment, in total."""
+def jittered_grouping(keys: Sequence[Column], times: TimeColumn) -> tuple[Grouping, str] | None:
+    """Find columns whose segments have a row near every full period, such as 00:59:58, 02:00:12.
+
+    Returns the grouping and the frequency to round to; None where times are no such series.
+    """
+    instants = times.rows()
+    for frequency in ("D", "h", "30min", "15min", "10min", "5min", "min"):
+        time = Time(column="", frequency=frequency)
+        half = np.timedelta64(round(time.rule.days * 86_400_000_000 / 2), "us")
+        for columns in (columns for size in (0, 1, 2) for columns in combinations(keys, size)):
+            codes, counts = _group_rows(columns, len(instants))
+            used = ~np.isnat(instants) & (codes >= 0)
+            segments, nearest = codes[used], ordinals(instants[used] + half, time)
+            if repeated_share(segments, nearest) <= MOST_REPEATED:
+                filled = len(segments) / max(int(_spanned_periods(segments, nearest, len(counts)).sum()), 1)
+                if filled >= _JITTER_FILLED:
+                    return Grouping(tuple(column.name for column in columns), codes, counts, None, filled), frequency
+    return None
+
+
+def _spanned_periods(segments: IntArray, periods: IntArray, n_segments: int) -> IntArray:
+    """Periods from the first to the last row of each segment, of shape (S,)."""
     first = np.full(n_segments, np.iinfo(np.int64).max)
     last = np.full(n_segments, np.iinfo(np.int64).min)
     np.minimum.at(first, segments, periods)
     np.maximum.at(last, segments, periods)
     present = np.bincount(segments, minlength=n_segments) > 0
-    return int((last[present] - first[present] + 1).sum())
+    return np.where(present, last - first + 1, 0)
 
 
 def regression_groupings(keys: Sequence[Column], n_rows: int) -> list[Grouping]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,21 +11,31 @@ import pyarrow as pa
 from domain.arrays import BoolArray, IntArray
 from domain.config.fleet import Time
 from domain.data.calendar import ordinals
-from domain.data.time_parsing import parse_times
-from domain.scaffold.column_vocabulary import is_time_name
+from domain.data.time_parsing import EXCEL, OFFSET, parse_times
+from domain.scaffold.column_vocabulary import is_time_name, split_name
 from domain.scaffold.columns import Column
 
-__all__ = ["TimeColumn", "find_time_columns", "infer_frequency", "is_epoch", "parse_time_column", "repeated_share"]
+__all__ = [
+    "TimeColumn",
+    "find_time_columns",
+    "infer_frequency",
+    "is_epoch",
+    "parse_time_column",
+    "regularity",
+    "repeated_share",
+]
 
 _SNIFFED = 2_000
 _ALMOST_ALL = 0.98
 _MANY_REPEATED = 0.02
+_DECISIVE, _LEAST_TIMES = 1.5, 4
+_DAY_NUMBERS = (18_264, 91_313)
+"""Days of 1950 and 2150 as spreadsheets count them."""
 _FREQUENCIES = ("min", "5min", "10min", "15min", "30min", "h", "D", "W", "M", "Q", "Y")
-_OFFSET = re.compile(r"[T ].*(Z|[+-]\d{2}:?\d{2})$")
 _DIGITS = re.compile(r"\d")
 _ISO = re.compile(
     r"^\d{4}-\d{1,2}(-\d{1,2})?([T ].*)?$|^\d{4}/\d{1,2}/\d{1,2}|^\d{4}[-_/ ]?Q[1-4]$|^Q[1-4][-_/ ]?\d{4}$"
-    r"|^\d{4}-?W\d{2}$",
+    r"|^\d{4}[-_/ ]?W\d{1,2}$",
     re.IGNORECASE,
 )
 _DAYS = ("%d.%m.%Y", "%d.%m.%y", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d-%m-%Y", "%m-%d-%Y", "%Y.%m.%d",
@@ -39,6 +49,8 @@ _FORMATS = (
     "%Y%m%d %H:%M",
     "%Y%m%d%H",
 )
+_NO_ZONE = {"UTC", "Etc/UTC", "GMT", "Z", "+00:00"}
+_WEEK_NAME = {"week", "weeks", "woche", "kw", "semaine", "semana", "yearweek", "yyyyww", "isoweek", "calweek"}
 _ZONES: dict[tuple[float, ...], str] = {
     (0.0, 1.0): "Europe/London", (1.0, 2.0): "Europe/Berlin", (2.0, 3.0): "Europe/Athens",
     (-5.0, -4.0): "America/New_York", (-6.0, -5.0): "America/Chicago", (-7.0, -6.0): "America/Denver",
@@ -74,14 +86,18 @@ class TimeColumn:
         return padded[self.column.codes]
 
     @property
-    def zone(self) -> str:
-        """The zone that determines the days, as far as the offsets identify it."""
-        if self.offsets in ((), (0.0,)):
-            return "UTC"
-        if self.offsets in _ZONES:
-            return _ZONES[self.offsets]
-        hours = self.offsets[0]
-        return f"Etc/GMT{-int(hours):+d}" if len(self.offsets) == 1 and hours.is_integer() else "UTC"
+    def zone(self) -> str | None:
+        """The zone whose clock the times follow, as far as the column's type or the offsets identify it."""
+        named = getattr(self.column.distinct.type, "tz", None) if self.column.typed else None
+        if named is not None:
+            return None if named in _NO_ZONE else named
+        return _ZONES.get(self.offsets)
+
+    @property
+    def offset_texts(self) -> str:
+        """Offsets from UTC that appear in the text, such as `+01:00, +02:00`."""
+        minutes = [round(60 * hours) for hours in self.offsets]
+        return ", ".join(f"{'-' if m < 0 else '+'}{abs(m) // 60:02d}:{abs(m) % 60:02d}" for m in minutes)
 
 
 def find_time_columns(columns: Sequence[Column]) -> list[TimeColumn]:
@@ -101,19 +117,36 @@ def parse_time_column(column: Column, *, named_by_user: bool = False) -> TimeCol
     if column.kind == "time":
         return _read_times(column, None, None)
     texts = _spread_texts(column)
-    if column.typed and pa.types.is_floating(column.distinct.type):
-        return None
     if column.kind in ("integer", "number"):
-        years_too = named_by_user or is_time_name(column.name)
-        number_format = _number_format(column) if years_too else _date_number_format(column)
+        named_so = named_by_user or is_time_name(column.name)
+        number_format = _number_format(column) if named_so else _date_number_format(column)
         return None if number_format is None else _read_times(column, number_format, None)
     if sum(bool(_DIGITS.search(text)) for text in texts) < _ALMOST_ALL * len(texts):
         return None
     formats = list(_text_formats(texts))
     if not formats:
         return None
-    alternative = formats[1] if len(formats) > 1 and _swaps_day_and_month(formats[0], formats[1]) else None
-    return _read_times(column, formats[0], alternative)
+    if len(formats) > 1 and _swaps_day_and_month(formats[0], formats[1]):
+        return _more_regular(*(_read_times(column, text_format, None) for text_format in formats[:2]))
+    return _read_times(column, formats[0], None)
+
+
+def _more_regular(*readings: "TimeColumn") -> TimeColumn:
+    """The reading with by far fewer gaps; the first one, with the other as its alternative, where that is open."""
+    best, other = sorted(readings, key=lambda times: -regularity(times.instants))
+    if regularity(best.instants) >= _DECISIVE * regularity(other.instants):
+        return best
+    return replace(readings[0], alternative=readings[1].format)
+
+
+def regularity(instants: npt.NDArray[np.datetime64]) -> float:
+    """Share of the periods from the first to the last time that have one, at the frequency that fits the times."""
+    known = np.unique(instants[~np.isnat(instants)])
+    frequency = infer_frequency(np.zeros(len(known), np.int64), known)
+    if frequency is None or len(known) < _LEAST_TIMES:
+        return 0.0
+    periods = ordinals(known, Time(column="", frequency=frequency))
+    return len(known) / float(periods[-1] - periods[0] + 1)
 
 
 def _spread_texts(column: Column) -> list[str]:
@@ -145,24 +178,30 @@ def _swaps_day_and_month(first: str | None, second: str | None) -> bool:
 
 
 def _number_format(column: Column) -> str | None:
-    """Format of whole numbers that are years, months or days; None where they are not."""
+    """Format of numbers that are years, months, days, or days as spreadsheets count them; None where they are not."""
     numbers = column.distinct_numbers
-    if column.kind != "integer" or not len(numbers) or np.isnan(numbers).any():
+    if not len(numbers) or np.isnan(numbers).any():
         return None
-    if np.all((numbers >= 1800) & (numbers <= 2200)):
+    if column.kind == "integer" and np.all((numbers >= 1800) & (numbers <= 2200)):
         return "%Y"
+    first, last = _DAY_NUMBERS
+    if column.values >= _LEAST_TIMES and np.all((numbers >= first) & (numbers < last)):
+        return EXCEL
     return _date_number_format(column)
 
 
 def _date_number_format(column: Column) -> str | None:
-    """Format of whole numbers that can hardly be anything but dates, such as 202401 and 20240131."""
+    """Format of whole numbers that can hardly be anything but dates, such as 202401, 202453 (its week) and 20240131."""
     numbers = column.distinct_numbers
     if column.kind != "integer" or not len(numbers) or np.isnan(numbers).any() or column.values < 3:
         return None
-    for number_format, unit in (("%Y%m", 100), ("%Y%m%d", 10_000)):
+    weeks_too = _WEEK_NAME.intersection(split_name(column.name))
+    for number_format, unit, most in (("%Y%m", 100, 12), ("%G%V", 100, 53), ("%Y%m%d", 10_000, 12)):
         years, rest = numbers // unit, numbers % unit
-        months = rest if unit == 100 else rest // 100
-        inside = (years >= 1900) & (years <= 2100) & (months >= 1) & (months <= 12)
+        parts = rest if unit == 100 else rest // 100
+        inside = (years >= 1900) & (years <= 2100) & (parts >= 1) & (parts <= most)
+        if number_format == "%Y%m" and weeks_too:
+            continue
         if inside.all() and _fits([f"{number:.0f}" for number in numbers[:_SNIFFED]], number_format):
             return number_format
     return None
@@ -180,7 +219,7 @@ def is_epoch(column: Column) -> bool:
 
 def _read_times(column: Column, time_format: str | None, alternative: str | None) -> TimeColumn:
     time = Time(column=column.name, frequency="h", format=time_format)
-    as_text = not column.typed or column.kind == "integer"
+    as_text = not column.typed or (column.kind == "integer" and time_format != EXCEL)
     values = pa.array(column.texts, pa.string()) if as_text else column.distinct
     parsed, unread = parse_times(pa.chunked_array([values]), time)
     instants = parsed.to_numpy(zero_copy_only=False).astype("datetime64[us]")
@@ -192,14 +231,14 @@ def _read_times(column: Column, time_format: str | None, alternative: str | None
 def _offsets(column: Column) -> tuple[float, ...]:
     if column.typed:
         return (0.0,) if getattr(column.distinct.type, "tz", None) else ()
-    offsets = {match[1] for text in _spread_texts(column) if (match := _OFFSET.search(text))}
+    offsets = {match["offset"] for text in _spread_texts(column) if (match := OFFSET.search(text))}
     return tuple(sorted({_hours(offset) for offset in offsets}))
 
 
 def _hours(offset: str) -> float:
-    if offset == "Z":
+    if offset[0] not in "+-":
         return 0.0
-    digits = offset[1:].replace(":", "")
+    digits = offset[1:].replace(":", "").ljust(4, "0")
     hours = int(digits[:2]) + int(digits[2:]) / 60
     return -hours if offset[0] == "-" else hours
 

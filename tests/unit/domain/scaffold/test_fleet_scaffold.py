@@ -87,17 +87,65 @@ def test_daily_sales_of_stores_and_products():
         ([f"{d[8:]}/{d[5:7]}/{d[:4]}" for d in DAYS], "day", {"frequency": "D", "format": "%d/%m/%Y"}),
         ([d.replace("-", "") for d in DAYS], "ds", {"frequency": "D", "format": "%Y%m%d"}),
         ([f"2024-01-{d:02d} {h:02d}:00" for d in range(1, 8) for h in range(24)], "time", {"frequency": "h"}),
-        ([f"{d}T00:00:00+01:00" for d in DAYS], "day", {"frequency": "D", "zone": "Etc/GMT-1"}),
+        ([f"{d}T00:00:00+01:00" for d in DAYS], "day", {"frequency": "D"}),
+        ([f"{y}-W{w}" for y in (2022, 2023) for w in range(1, 53)], "week", {"frequency": "W"}),
+        ([f"{y}{w:02d}" for y in (2022, 2023) for w in range(1, 53)], "week", {"frequency": "W", "format": "%G%V"}),
+        ([f"2022{w:02d}" for w in range(1, 13)], "week", {"frequency": "W", "format": "%G%V"}),
+        ([str(44562 + i) for i in range(200)], "date", {"frequency": "D", "format": "excel"}),
+        ([str(44562 + 7 * i) for i in range(200)], "date", {"frequency": "W", "format": "excel"}),
+        ([f"{44562 + i / 24:.9f}" for i in range(200)], "date", {"frequency": "h", "format": "excel"}),
+        ([f"2024-01-{d:02d} {h}:00" for d in range(1, 8) for h in range(1, 25)], "time", {"frequency": "h"}),
+        (
+            [f"01/{m:02d}/{y}" for y in (2022, 2023) for m in range(1, 13)],
+            "day",
+            {"frequency": "M", "format": "%d/%m/%Y"},
+        ),
+        (
+            [f"{m:02d}/01/{y}" for y in (2022, 2023) for m in range(1, 13)],
+            "day",
+            {"frequency": "M", "format": "%m/%d/%Y"},
+        ),
     ],
 )
 def test_times_are_read_as_they_are_written(times, column, expected):
     assert scaffold_of(long(times, time=column, store=["a", "b"])).content["time"] == {"column": column} | expected
 
 
-def test_offsets_of_summer_and_winter_name_the_zone_whose_days_count():
-    days = pd.date_range("2024-01-01", periods=200, tz="Europe/Berlin")
+def test_offsets_of_summer_and_winter_name_the_zone_of_hours_and_days_are_those_that_are_written():
+    for frequency, zone in (("h", {"zone": "Europe/Berlin"}), ("D", {})):
+        days = pd.date_range("2024-03-01", periods=1000, freq=frequency, tz="Europe/Berlin")
+        content = scaffold_of(long([day.isoformat() for day in days], store=["a", "b"])).content
+        assert content["time"] == {"column": "date", "frequency": frequency} | zone
+
+
+def test_an_offset_that_no_zone_is_known_by_is_explained():
+    days = pd.date_range("2024-03-01", periods=500, freq="h", tz="Asia/Kolkata")
     scaffold = scaffold_of(long([day.isoformat() for day in days], store=["a", "b"]))
-    assert scaffold.content["time"] == {"column": "date", "frequency": "D", "zone": "Europe/Berlin"}
+    assert scaffold.content["time"] == {"column": "date", "frequency": "h"}
+    assert "Times carry the offset +05:30; if clocks change there, set zone" in choice_of(scaffold, "time").why
+
+
+def test_closed_weekdays_are_no_gaps():
+    days = [str(day.date()) for day in pd.bdate_range("2022-01-03", periods=300)]
+    kept = [day for number, day in enumerate(days) if number % 25]
+    scaffold = scaffold_of(long(kept, store=["a", "b"]))
+    assert scaffold.content["time"] == {"column": "date", "frequency": "D"}
+    assert "weekdays that never have a row, and no periods" in choice_of(scaffold, "time").why
+
+
+@pytest.mark.parametrize(("frequency", "seconds"), [("h", 60), ("15min", 40), ("D", 3_000)])
+def test_times_near_full_periods_are_to_be_rounded_and_no_sensors_merged(frequency, seconds):
+    rng = np.random.default_rng(1)
+    full = pd.date_range("2024-01-01", periods=400, freq=frequency)
+    parts = [
+        pd.DataFrame({"time": full + pd.to_timedelta(rng.integers(-seconds, seconds, 400), "s"), "sensor": name})
+        for name in ("a", "b")
+    ]
+    message = error_of(
+        pd.concat(parts).assign(value=lambda f: np.arange(len(f)) % 17, time=lambda f: f.time.astype(str))
+    )
+    assert f'.dt.round("{frequency}")' in message
+    assert 'groupby(["sensor", "time"], as_index=False)["value"].mean()' in message
 
 
 def test_day_and_month_that_no_value_distinguishes_are_an_open_choice():
