@@ -64,7 +64,7 @@ class DeltaSource:
             rows, numbers = _without(chunk.table, chunk.rows, deleted)
             yield Chunk(table.of_table(rows, item.columns, names), numbers, chunk.broken, chunk.remarks)
 
-    def content(self, item: SourceInput) -> str:
+    def content(self, item: SourceInput, source: Source, columns: Sequence[str]) -> str:
         # Two files of a table may hold the same rows, and both count; a copy of the whole table is the same content.
         parts = [digest(item.uri), item.details["path"], dict(item.columns), item.details.get("deleted", "")]
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()

@@ -89,8 +89,11 @@ class SourceKind(Protocol):
         """
         ...
 
-    def content(self, item: SourceInput) -> str:
-        """Identity of the content: 16 hex digits. Inputs of equal content count once, whatever their places."""
+    def content(self, item: SourceInput, source: Source, columns: Sequence[str]) -> str:
+        """Identity of the content: 16 hex digits. Inputs of equal content count once, whatever their places.
+
+        columns : those that are read, of which some may come from the place.
+        """
         ...
 
     def held_still(self, item: SourceInput) -> AbstractContextManager[None]:

@@ -90,7 +90,7 @@ class SqlQuerySource:
             if not start:
                 yield Chunk(_marked(reader.schema.empty_table(), query), np.arange(0))
 
-    def content(self, item: SourceInput) -> str:
+    def content(self, item: SourceInput, source: Source, columns: Sequence[str]) -> str:
         identity = f"{item.uri}\n{listed_stamp(item.stamp)}"
         return hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
 

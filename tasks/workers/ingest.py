@@ -92,7 +92,7 @@ def ingest_file(context: RunContext, role: Role, source: Source, file: SourceInp
     input_id = ""
     try:
         with confined_to(context.roots), kind_of(file).held_still(file):
-            input_id = kind_of(file).content(file) + reading(context.fleet, role, source)
+            input_id = kind_of(file).content(file, source, context.fleet.columns) + reading(context.fleet, role, source)
             return _ingest(context, role, source, file, input_id)
     except SourceError as exc:
         error = str(exc)
