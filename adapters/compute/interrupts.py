@@ -1,11 +1,11 @@
-"""Handle Ctrl-C: end a run at once, together with the processes that it started."""
+"""Handle Ctrl-C and requests to end: end a run at once, together with the processes that it started."""
 
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import resource_tracker
 
 import psutil
@@ -13,21 +13,42 @@ import psutil
 __all__ = ["leaving_on_interrupt", "stopping_on_signals"]
 
 EXIT_CODE = 130
+"""Of SIGINT; like this one, those of other signals are 128 and the signal's number."""
+_REQUESTS = (signal.SIGTERM, signal.SIGHUP)
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
 @contextmanager
 def leaving_on_interrupt(message: str) -> Iterator[None]:
-    """On SIGINT within the block, print `message` and end this process and its descendants with exit code 130.
+    """On SIGINT, SIGTERM or SIGHUP within the block, print `message` and end this process and its descendants.
 
     A terminal sends SIGINT to the whole process group, so an orderly shutdown would talk to servers and workers that
     are gone. SIGINT is therefore blocked, which child processes inherit, and a dedicated thread waits for it.
+    The other signals arrive here alone, and end the servers and workers by way of this process.
     """
-    ours = threading.current_thread() is threading.main_thread()
-    # A parent that started us with SIGINT ignored (nohup, a background job) wants it ignored.
-    if not ours or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    # A parent that started us with SIGINT ignored (nohup, a background job) wants it ignored.
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    with _leaving_on_requests(message), nullcontext() if ignored else _leaving_on_ctrl_c(message):
+        yield
+
+
+@contextmanager
+def _leaving_on_requests(message: str) -> Iterator[None]:
+    """Handle SIGTERM and SIGHUP; unlike a blocked signal, a handler is not inherited by what Prefect and Dask stop."""
+    heeded = [number for number in _REQUESTS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, _: _leave(message, 128 + number)) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _leaving_on_ctrl_c(message: str) -> Iterator[None]:
     # Before blocking: a later start, as Dask would do, lets SIGINT through again.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -67,7 +88,7 @@ def _wait(over: threading.Event, message: str) -> None:
         _leave(message)
 
 
-def _leave(message: str) -> None:
+def _leave(message: str, code: int = EXIT_CODE) -> None:
     """Print `message` and exit; writes to the file descriptors, since the interrupted code may be mid-print."""
     try:
         with suppress(OSError):
@@ -80,7 +101,7 @@ def _leave(message: str) -> None:
             os.dup2(nowhere, 2)
         _kill_children()
     finally:
-        os._exit(EXIT_CODE)
+        os._exit(code)
 
 
 def _kill_children() -> None:

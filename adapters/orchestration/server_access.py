@@ -69,7 +69,7 @@ def isolate_server(settings: Settings) -> None:
     own = folder / f"{os.getpid()}-{psutil.Process().create_time():.2f}.db"
     shutil.copyfile(_template(folder), own)
     atexit.register(_remove, own)
-    os.environ[_DATABASES[0]] = f"sqlite+aiosqlite:///{own}"
+    os.environ[_DATABASES[0]] = _url(own)
 
 
 def _random() -> str:
@@ -82,7 +82,7 @@ def _template(folder: Path) -> Path:
     if template.exists():
         return template
     draft = folder / f"{os.getpid()}-{psutil.Process().create_time():.2f}.template"
-    environment = os.environ | {_DATABASES[0]: f"sqlite+aiosqlite:///{draft}"}
+    environment = os.environ | {_DATABASES[0]: _url(draft)}
     command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
     done = subprocess.run(  # noqa: S603
         command, env=environment, capture_output=True, text=True, timeout=_MIGRATION_LIMIT_S, check=False
@@ -94,12 +94,29 @@ def _template(folder: Path) -> Path:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the databases of runs that were killed."""
+    """End the servers of runs that were killed, and remove the databases of those runs."""
+    prefix = f"{_url(folder)}/"
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            url = process.environ().get(_DATABASES[0], "")
+            if url.startswith(prefix) and _was_killed(url.removeprefix(prefix)):
+                process.kill()
     for path in folder.iterdir():
-        pid, _, started = path.name.partition(".db")[0].partition(".template")[0].partition("-")
-        with suppress(ValueError):
-            if Known(int(pid), float(started)).process() is None:
-                path.unlink(missing_ok=True)
+        if _was_killed(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _was_killed(database: str) -> bool:
+    """Return whether the name is that of the database of a run that is gone."""
+    pid, _, started = database.partition(".db")[0].partition(".template")[0].partition("-")
+    try:
+        return Known(int(pid), float(started)).process() is None
+    except ValueError:
+        return False
+
+
+def _url(database: Path) -> str:
+    return f"sqlite+aiosqlite:///{database}"
 
 
 def _remove(database: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C as a terminal sends it: to the command, Prefect's server and the workers, all at once."""
+"""Ctrl-C as a terminal sends it: to the command, Prefect's server and the workers, all at once; and SIGTERM, SIGHUP."""
 
 import os
 import select
@@ -35,8 +35,17 @@ def session_of(leader):
     return found
 
 
-@pytest.mark.parametrize("moment", ["early", "stages"])
-def test_ctrl_c_ends_the_run_and_all_that_it_started_with_one_line(tmp_path, moment):
+@pytest.mark.parametrize(
+    ("sent", "moment"),
+    [
+        (signal.SIGINT, "early"),
+        (signal.SIGINT, "stages"),
+        (signal.SIGTERM, "early"),
+        (signal.SIGTERM, "stages"),
+        (signal.SIGHUP, "stages"),
+    ],
+)
+def test_a_signal_ends_the_run_and_all_that_it_started_with_one_line(tmp_path, sent, moment):
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("MYRIAD_", "PREFECT_", "MLFLOW_"))
     }
@@ -56,9 +65,10 @@ def test_ctrl_c_ends_the_run_and_all_that_it_started_with_one_line(tmp_path, mom
         else:
             select.select([process.stdout], [], [], 180)
         began = time.monotonic()
-        os.killpg(process.pid, signal.SIGINT)
+        # A terminal sends SIGINT to all of them; the others are sent to the command alone.
+        os.killpg(process.pid, sent) if sent == signal.SIGINT else process.send_signal(sent)
         _, err = process.communicate(timeout=120)
-        assert process.returncode == 130, err.decode()
+        assert process.returncode == 128 + sent, err.decode()
         # Nobody waits for a bucket or for a server: a minute is for machines that are busy with other things.
         assert time.monotonic() - began < 60
         assert err.decode() == f"{INTERRUPTED}\n"

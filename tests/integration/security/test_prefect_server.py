@@ -57,6 +57,13 @@ class Embedded:
     def end(self):
         self._process.communicate(timeout=30)
 
+    def kill_alone(self):
+        """Kill the process, not the server that it has started."""
+        self._process.kill()
+        self._process.wait(timeout=30)
+        self._process.stdin.close()
+        self._process.stdout.close()
+
     def kill(self):
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate(timeout=30)
@@ -167,3 +174,14 @@ def test_what_was_planted_in_the_server_of_a_run_ends_with_it(tmp_path):
     assert [path.name.partition("-")[0] for path in (tmp_path / "var/prefect/embedded").iterdir()] == ["template"]
     # Not in the one that `myriad up` would serve to its worker either.
     assert not (tmp_path / "var/prefect/prefect.db").exists()
+
+
+def test_a_killed_run_s_server_ends_with_the_next_run_and_that_of_a_living_one_stays(tmp_path):
+    beside, killed = Embedded(tmp_path), Embedded(tmp_path)
+    killed.kill_alone()
+    assert healthy(killed.api), "the case: Prefect's server does not notice"
+    later = Embedded(tmp_path)
+    assert not healthy(killed.api)
+    assert beside.call("POST", "flow_runs/filter") == []
+    for server in (beside, later):
+        server.end()
