@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError
 from fsspec.spec import AbstractFileSystem
 
 from adapters.lake.local_files import check_location, open_regular
+from domain.config.database import without_secrets
 from domain.data.shown import shown
 from domain.errors import SourceError
 
@@ -85,7 +86,7 @@ def split_uri(uri: str, home: Path) -> tuple[AbstractFileSystem, str]:
     if uri.startswith("s3://"):
         return _s3(), uri.removeprefix("s3://")
     if "://" in uri and not uri.startswith("file://"):
-        raise SourceError(f"{uri}: unknown scheme; use a local path, file:// or s3://")
+        raise SourceError(f"{without_secrets(uri)}: unknown scheme; use a local path, file:// or s3://")
     return fsspec.filesystem("file"), str((home / uri.removeprefix("file://")).absolute())
 
 

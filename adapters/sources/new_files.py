@@ -17,7 +17,7 @@ def new_files(lake: Lake, fleet: Fleet, home: Path) -> list[SourceInput]:
 
     Files that were refused in their present state are not new: the ledger has the reason.
     """
-    if fleet.score is None:
+    if fleet.score is None or fleet.score.source.query is not None:
         return []
     table = lake.table(fleet.name, INPUTS)
     rows = table.read(["path", "stamp", "error"], lambda partition: partition["role"] == "requests").to_pylist()
