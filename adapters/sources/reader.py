@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from adapters.lake.files import STORAGE_ERRORS
 from adapters.sources.chunk import Chunk
+from adapters.sources.column_types import ordinary_types
 from adapters.sources.kinds import kind_of
 from adapters.sources.number_columns import NumberColumns
 from adapters.sources.protocol import SourceInput
@@ -36,7 +37,7 @@ def column_names(item: SourceInput, source: Source) -> list[str]:
 def head_rows(item: SourceInput, source: Source, rows: int) -> pa.Table:
     """The first rows of an input with all its columns; CSV columns are text."""
     with _read_errors(item.uri, source):
-        return kind_of(item).head(item, source, rows)
+        return ordinary_types(kind_of(item).head(item, source, rows))
 
 
 def read_chunks(
@@ -64,7 +65,8 @@ def read_chunks(
     )
     for number, chunk in enumerate(chunks):
         only = partial(_is_only, number, chunks)
-        table = number_columns.rewrite(_with_constants(item.uri, chunk.table, source), whole=only)
+        table = _with_constants(item.uri, ordinary_types(chunk.table), source)
+        table = number_columns.rewrite(table, whole=only)
         _check_columns(item.uri, table.column_names, required, optional)
         for name in optional:
             if name not in table.column_names:

@@ -1,6 +1,7 @@
 """Sample a fleet's files for a check: sizes of all, columns of many, and as many rows as the limits allow."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,8 +116,12 @@ def _text_size(column: pa.ChunkedArray) -> int:
 
 
 def _count_distinct(head: pa.Table) -> dict[str, int]:
-    flat = [name for name in head.column_names if not pa.types.is_nested(head.schema.field(name).type)]
-    return {name: pc.count_distinct(head[name]).as_py() for name in flat}
+    counts = {}
+    for name in head.column_names:
+        # Types that cannot be compared, such as lists and intervals, have no count: their columns are not used.
+        with suppress(pa.ArrowNotImplementedError):
+            counts[name] = pc.count_distinct(head[name]).as_py()
+    return counts
 
 
 def spread_evenly(files: Sequence[SourceInput]) -> list[SourceInput]:

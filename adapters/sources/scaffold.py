@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from adapters.lake.files import STORAGE_ERRORS, open_file, replacing
+from adapters.sources.column_types import concat_alike
 from adapters.sources.kinds import list_inputs
 from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import column_names, head_rows
@@ -171,7 +172,7 @@ def _read(source: Source, files: Sequence[SourceInput], limits: Limits) -> tuple
         raise SourceError("; ".join(dict.fromkeys(rows.errors)))
     if not rows.rows:
         raise SourceError(f"{source.path}: the files have no rows")
-    table = pa.concat_tables(rows.chunks, promote_options="permissive").unify_dictionaries()
+    table = concat_alike(rows.chunks)
     notes = _notes(source, names, head, rows)
     return _profiled(table, SourceProfile(source, len(files), table.num_rows, rows.whole, notes))
 

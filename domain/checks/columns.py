@@ -95,14 +95,13 @@ def _facts(
     name: str, keys: tuple[str, ...], parts: Sequence[pa.ChunkedArray], accepted: pa.Table | None, fleet: Fleet
 ) -> ColumnFacts:
     types = {str(part.type) for part in parts}
-    if any(pa.types.is_nested(part.type) for part in parts):
+    try:
+        uniform = _with_common_type(parts)
+        values = pa.chunked_array([chunk for part in uniform for chunk in part.chunks], uniform[0].type)
+        missing = _missing(values)
+        distinct = pc.unique(values.filter(pc.invert(missing)))
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # Lists, structures, bytes that are no text.
         return ColumnFacts(name, keys, ", ".join(sorted(types)), 0.0, 0, "", "", ())
-    uniform = _with_common_type(parts)
-    values = pa.chunked_array([chunk for part in uniform for chunk in part.chunks], uniform[0].type)
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    missing = _missing(values)
-    distinct = pc.unique(values.filter(pc.invert(missing)))
     low, high = _range(name, accepted, fleet)
     return ColumnFacts(
         name=name,

@@ -154,6 +154,8 @@ def _way_out(reason: str, key: str) -> str:
         return "move the column to features.categorical, or list texts for missing values in source.null_values"
     if reason == "unparsable":
         return "list texts for missing values in source.null_values, or check source.delimiter"
+    if reason == "inexact_key":
+        return "store ids as integers or text: missing values often turn a column of integers into floats"
     if reason == "null_target":
         return "fine if there was nothing to observe; otherwise fill it in first"
     if reason == "missing_key":

@@ -52,6 +52,7 @@ def validate_rows(
     keys = {name: _text(raw[name], name, check) for name in fleet.segment_by}
     for name, values in keys.items():
         check.reject(_is_null(values), "missing_key", f"{name} has no value")
+        _exact_or_reject(raw[name], name, check)
     if fleet.time is not None:
         times, unparsable = parse_times(raw[fleet.time.column], fleet.time)
         check.reject(_is_null(raw[fleet.time.column]), "missing_key", f"{fleet.time.column} has no value")
@@ -70,6 +71,7 @@ def validate_rows(
         columns[category_column(name)] = _text(raw[name], name, check)
     for name in fleet.row_key:
         columns[key_column(name)] = _text(raw[name], name, check)
+        _exact_or_reject(raw[name], name, check)
     return _split(raw, rows, keys, columns, check)
 
 
@@ -213,6 +215,17 @@ def _float_text(flat: pa.Array) -> pa.Array:
     names = [f"{x + 0.0:.0f}" if x.is_integer() else text for x, text in zip(numbers, texts, strict=True)]
     dictionary = pa.array([None if name == "nan" else name for name in names], pa.string())
     return dictionary.take(encoded.indices)
+
+
+def _exact_or_reject(values: pa.ChunkedArray, name: str, check: _Check) -> None:
+    """Reject keys in a column of floats that are too large to tell one whole number from the next."""
+    flat = _flat(values)
+    if not pa.types.is_floating(flat.type):
+        return
+    limit = 2.0**24 if flat.type == pa.float32() else 2.0**53
+    size = np.abs(flat.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False))
+    lost = (size >= limit) & np.isfinite(size)
+    check.reject(lost, "inexact_key", f"{name} is a float of {limit:,.0f} or more, whose exact id is lost")
 
 
 def _number(values: pa.ChunkedArray, name: str, check: _Check) -> pa.Array:

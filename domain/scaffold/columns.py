@@ -124,7 +124,10 @@ def _profile(name: str, values: pa.ChunkedArray) -> Column:
         flat = pc.if_else(pc.equal(flat, ""), None, flat)
     elif pa.types.is_floating(flat.type):
         flat = pc.if_else(pc.is_nan(flat), None, flat)
-    encoded = flat.dictionary_encode()
+    try:
+        encoded = flat.dictionary_encode()
+    except pa.ArrowNotImplementedError:  # Such as intervals.
+        return Column(name, "other", np.full(len(flat), -1), (), pa.nulls(0, pa.string()))
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     distinct = encoded.dictionary
     texts = tuple(_texts(distinct))
