@@ -8,6 +8,7 @@ from rich.text import Text
 from cli.views.console import SafeConsole
 from cli.views.tables import Section, print_json, print_sections
 from domain.checks.findings import ColumnFacts, Estimate, Findings, Role, SegmentFacts, SourceFacts, WindowFacts
+from domain.config.database import scheme_of
 from domain.reporting.formatting import format_bytes, format_count, format_duration, format_number, format_percent
 from domain.reporting.printable import printable
 
@@ -64,7 +65,10 @@ def _source_rows(source: SourceFacts) -> Iterator[tuple[str, str]]:
     if not source.files:
         yield source.role, f"{source.path}: not readable"
         return
-    yield source.role, f"{source.path}: {format_count(source.files, 'file')}, {_size(source.size_bytes)}, {read}"
+    inputs = f"{format_count(source.files, 'file')}, {_size(source.size_bytes)}"
+    if scheme_of(source.path) is not None:  # A query has neither files nor a size.
+        inputs = format_count(source.files, "slice")
+    yield source.role, f"{source.path}: {inputs}, {read}"
     if source.rows:
         rejected = source.rows - source.accepted
         validity = f", {source.accepted:,} valid + {rejected:,} rejected" if source.accepted or source.rejected else ""
