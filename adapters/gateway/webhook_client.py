@@ -99,7 +99,8 @@ def documents_of(body: bytes, headers: Mapping[str, str]) -> list[tuple[str | No
         ]
     if "ce-specversion" in headers or kind == "application/cloudevents+json":
         return [_event(body, headers)]
-    if kind not in ("application/json", ""):
+    # SNS sends JSON as plain text.
+    if kind not in ("application/json", "") and "x-amz-sns-message-type" not in headers:
         raise ContentTypeError(f"content-type: {abridged(kind)} is not accepted; send application/json or CloudEvents")
     return [(None, _json(body))]
 

@@ -1,10 +1,12 @@
 """Events about files that have landed, in the formats of object stores and CloudEvents, as addresses of files.
 
 Formats: S3 notifications (AWS; MinIO wraps them), Amazon EventBridge, SeaweedFS filer webhooks, CloudEvents whose data
-is one of these or names `uri` or `uris`, and plain documents that do.
+is one of these or names `uri` or `uris`, and plain documents that do; all of them also in envelopes of Amazon SNS and
+SQS. The event by which S3 tests a new notification names no file.
 """
 
 import fnmatch
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +59,11 @@ def file_events(document: object, depth: int = 0) -> list[FileEvent]:
 
 
 def _events(document: Mapping[str, Any], depth: int) -> list[FileEvent] | None:
+    if document.get("Event") == "s3:TestEvent":
+        return []
+    messages = _enclosed(document)
+    if messages is not None:
+        return [event for message in messages for event in _enclosed_events(message, depth)]
     if isinstance(document.get("Records"), list):
         return [event for record in document["Records"] for event in _s3_event(record)]
     if isinstance(document.get("detail"), Mapping) and "detail-type" in document:
@@ -71,6 +78,36 @@ def _events(document: Mapping[str, Any], depth: int) -> list[FileEvent] | None:
     if isinstance(document.get("key"), str):
         return list(_seaweed_event(document))
     return None
+
+
+def _enclosed(document: Mapping[str, Any]) -> list[object] | None:
+    """Return the messages in an envelope of SNS or SQS; None for any other document."""
+    if isinstance(document.get("Message"), str) and "TopicArn" in document:
+        # To confirm a subscription is for the owner of the topic: the address in it could be anyone's.
+        return [document["Message"]] if document.get("Type", "Notification") == "Notification" else []
+    if isinstance(document.get("Messages"), list):
+        return [message.get("Body") for message in document["Messages"] if isinstance(message, Mapping)]
+    records = document.get("Records")
+    if not isinstance(records, list) or not all(isinstance(record, Mapping) for record in records):
+        return None
+    # As functions get them: SQS and SNS write the name of the source differently.
+    sources = {str(record.get("eventSource") or record.get("EventSource") or "") for record in records}
+    if sources == {"aws:sqs"}:
+        return [record.get("body") for record in records]
+    if sources == {"aws:sns"}:
+        return [record.get("Sns") for record in records]
+    return None
+
+
+def _enclosed_events(message: object, depth: int) -> list[FileEvent]:
+    """Return the files of a message in an envelope, which is JSON as text, or an envelope itself."""
+    if depth >= _MOST_DEPTH:
+        raise RequestError(f"the envelopes of SNS and SQS are more than {_MOST_DEPTH} deep")
+    try:
+        document = json.loads(message) if isinstance(message, str) else message
+    except (ValueError, RecursionError) as exc:
+        raise RequestError("the message in an envelope of SNS or SQS is no JSON text") from exc
+    return file_events(document, depth + 1)
 
 
 def _text(value: object, field: str) -> str:

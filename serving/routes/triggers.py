@@ -30,7 +30,7 @@ _EXAMPLE = {"uris": ["s3://raw/rides/2026-11-26.csv"]}
 _OBJECT = {"schema": {"type": "object"}, "example": _EXAMPLE}
 _BODY = {
     "required": True,
-    "description": "An S3 notification, an EventBridge event, CloudEvents, or uris.",
+    "description": "An S3 notification, an EventBridge event, CloudEvents, or uris; also in envelopes of SNS and SQS.",
     "content": {
         "application/json": _OBJECT,
         "application/cloudevents+json": {"schema": {"type": "object"}},

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from domain.errors import RequestError
@@ -19,9 +21,32 @@ SEAWEED = {
 }
 
 
+TEST_EVENT = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "raw", "RequestId": "1", "HostId": "x"}
+
+
+def sns(document, **more):
+    message = document if isinstance(document, str) else json.dumps(document)
+    return {"Type": "Notification", "MessageId": "1", "TopicArn": "arn:aws:sns:x", "Message": message, **more}
+
+
+def sqs(*documents):
+    return {"Records": [{"messageId": "1", "eventSource": "aws:sqs", "body": json.dumps(one)} for one in documents]}
+
+
 @pytest.mark.parametrize(
     ("document", "files"),
     [
+        (TEST_EVENT, []),
+        (sns(TEST_EVENT), []),
+        (sqs(TEST_EVENT, {"Records": [record()]}), ["in/a.csv"]),
+        (sns({"Records": [record()]}), ["in/a.csv"]),
+        (sns(BRIDGE), [FileEvent("s3://raw/in/a b.csv", "e1")]),
+        (sqs({"Records": [record()]}, {"Records": [record("in/b.csv")]}), ["in/a.csv", "in/b.csv"]),
+        (sqs(sns({"Records": [record()]})), ["in/a.csv"]),
+        ({"Messages": [{"MessageId": "1", "Body": json.dumps({"Records": [record()]})}]}, ["in/a.csv"]),
+        ({"Records": [{"EventSource": "aws:sns", "Sns": sns({"Records": [record()]})}]}, ["in/a.csv"]),
+        (sns("You have chosen to subscribe", Type="SubscriptionConfirmation", SubscribeURL="https://x"), []),
+        ({"specversion": "1.0", "type": "x.created", "data": sns({"Records": [record()]})}, ["in/a.csv"]),
         ({"Records": [record()]}, [FileEvent("s3://raw/in/a.csv", "e1")]),
         ({"Records": [record("in/a+b%2Bc%C3%A4.csv")]}, [FileEvent("s3://raw/in/a b+cä.csv", "e1")]),
         ({"Records": [record(versionId="v7")]}, [FileEvent("s3://raw/in/a.csv", "v7")]),
@@ -58,6 +83,12 @@ def test_files_that_were_written_are_read_out_of_every_format(document, files):
         ({"Records": ["x"]}, "lacks"),
         ({"detail-type": "Object Created", "detail": {}}, "lacks 'bucket'"),
         ({"specversion": "1.0", "type": "x", "subject": "nothing", "data": {"a": 1}}, "names no file"),
+        (sns("not JSON"), "no JSON text"),
+        (sns("[" * 100_000), "no JSON text"),
+        (sns({"a": 1}), "the body has a, which is no format"),
+        (sns([1]), "no JSON object"),
+        (sqs(sns(sns(sns(sns({"uri": "s3://raw/in/a.csv"}))))), "more than 3 deep"),
+        ({"Messages": [{"Body": None}]}, "no JSON object"),
     ],
 )
 def test_what_is_not_understood_is_told(document, told):

@@ -411,3 +411,13 @@ def test_names_of_any_length_fit_into_the_columns_that_keep_them(made, monkeypat
     (job,) = jobs(made)
     clients = {entry["client"] for entry in made.store.audit.newest(100)} | {job["client"]}
     assert all(len(client) <= JOBS.c.client.type.length for client in clients), "PostgreSQL refuses longer ones"
+
+
+def test_a_notification_in_an_envelope_of_sns_is_taken_as_plain_text(made):
+    put_hook(made)
+    envelope = {"Type": "Notification", "TopicArn": "x", "Message": json.dumps({"uri": f"{made.today}/a.csv"})}
+    headers = {"Content-Type": "text/plain; charset=UTF-8", "x-amz-sns-message-type": "Notification"}
+    answer = made.operator.post("/v1/triggers/landing", content=json.dumps(envelope), headers=headers)
+    assert (answer.status_code, answer.json()["files"]) == (202, 1)
+    test = made.operator.post("/v1/triggers/landing", json={"Service": "Amazon S3", "Event": "s3:TestEvent"})
+    assert (test.status_code, test.json()["files"]) == (202, 0)
