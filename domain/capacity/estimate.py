@@ -10,6 +10,8 @@ __all__ = ["OWN_BYTES", "STAGE_SECONDS", "estimate_run"]
 # Measured on the machine that the costs in `domain/config/candidates.py` were measured on. A fit is one segment at one
 # forecast origin: every candidate is fitted at each fold and once on all rows.
 _EXPORT_MS = 0.6
+_SHORT_PERIODS, _PERIOD_US = 300, 0.5
+"""Periods of a series that `fit_ms` covers, and the time of each further one: recursions go through all of them."""
 _SCORE_MS = 1.5
 STAGE_SECONDS = 0.5
 """Time of a stage without work: flow, workers, commits."""
@@ -19,6 +21,7 @@ OWN_BYTES = 680 * 2**20
 _WORKER_BYTES = 260 * 2**20
 _COPIES = 5
 """Copies of a task's rows as float64: table, panel, features, folds."""
+_MOST_FEATURE_ROWS = 4_096
 _OWN_FEATURES = 16
 """Lags, windows and calendar terms of a forecast fleet, roughly."""
 
@@ -48,6 +51,8 @@ def estimate_run(
     heavy_rows = 0 if fleet.task_type.periodic else rows + level_rows
     costs = [candidate.spec.cost[fleet.task] for candidate in fleet.candidates]
     per_fit = sum(models * cost.fit_ms / 1e3 + heavy_rows * cost.row_us / 1e6 for cost in costs)
+    if fleet.task_type.periodic:
+        per_fit += len(costs) * max(0, rows - _SHORT_PERIODS * models) * _PERIOD_US / 1e6
     busy = max(1, min(workers, models))
     columns = 3 + len(fleet.features.numeric) + len(fleet.features.categorical)
     families = {candidate.spec.family for candidate in fleet.candidates}
@@ -67,8 +72,12 @@ def estimate_run(
 def _task_bytes(fleet: Fleet, segments: int, rows: int, level_rows: int, busy: int) -> int:
     """Memory of the rows that the workers hold at the same time."""
     values = len(fleet.features.numeric) + fleet.features.max_levels * len(fleet.features.categorical) + 3
-    if fleet.task_type.periodic and any(c.spec.family != "smoothing" for c in fleet.candidates):
-        values += fleet.steps * (values + _OWN_FEATURES)
-    per_task = rows // bucket_count(max(segments, 1), rows)
+    buckets = bucket_count(max(segments, 1), rows)
+    per_task = rows // buckets
     held = min(rows, busy * per_task) if not level_rows else level_rows + (busy - 1) * per_task
-    return held * values * 8 * _COPIES
+    cells = held * values
+    if fleet.task_type.periodic and any(c.spec.family != "smoothing" for c in fleet.candidates):
+        # Long series are trained on their newest origins only.
+        most = max(1, busy * segments // buckets) * max(_MOST_FEATURE_ROWS, 8 * fleet.steps)
+        cells += min(held * fleet.steps, most) * (values + _OWN_FEATURES)
+    return cells * 8 * _COPIES
