@@ -2,12 +2,11 @@
 
 import codecs
 import csv
-import gzip
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from adapters.lake.files import open_file
 from adapters.sources import limits
 from adapters.sources.chunk import Chunk
+from adapters.sources.text_stream import text_bytes
 from domain.config.fleet import Source
 from domain.errors import SourceError
 
@@ -25,7 +24,6 @@ __all__ = ["CsvFormat"]
 
 _BLOCK_BYTES = 64 << 20
 _CHUNK_ROWS = 1_000_000
-_SURELY_FINE_BYTES = 32 << 20
 _MOST_KEPT_TEXT = 1 << 16
 """Characters kept of a row that cannot be split."""
 
@@ -154,30 +152,12 @@ def _check_values(uri: str, table: pa.Table, requested: Sequence[str]) -> None:
             limits.check_value(uri, name, pc.max(pc.binary_length(table.column(place))).as_py() or 0)
 
 
-class _BoundedGzip(gzip.GzipFile):
-    """Decompress a file until its content is too large for its size."""
-
-    def __init__(self, uri: str, stored: BinaryIO) -> None:
-        super().__init__(fileobj=stored, mode="rb")
-        self._uri, self._stored = uri, stored
-
-    def read(self, size: int | None = -1) -> bytes:
-        content = super().read(size)
-        limits.check_inflation(
-            self._uri, self.tell(), self._stored.tell(), limits.MOST_GZIP_INFLATION, _SURELY_FINE_BYTES
-        )
-        return content
-
-
 @contextmanager
 def _csv_stream(uri: str, source: Source) -> Iterator[tuple[BinaryIO, str]]:
     """Open a file's text as uncompressed bytes, with the separator of its columns."""
     name = uri.lower()
     tabs = name.removesuffix(".gz").endswith(".tsv") and source.delimiter == ","
-    with ExitStack() as stack:
-        stream = stack.enter_context(open_file(uri))
-        if name.endswith(".gz"):
-            stream = cast("BinaryIO", stack.enter_context(_BoundedGzip(uri, stream)))
+    with text_bytes(uri) as stream:
         yield stream, "\t" if tabs else source.delimiter
 
 

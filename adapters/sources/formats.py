@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from adapters.sources.csv_file import CsvFormat
+from adapters.sources.json_lines import JsonLinesFormat
 from adapters.sources.parquet_file import ParquetFormat
 from adapters.sources.protocol import FileFormat
 from domain.config.fleet import Source
@@ -10,7 +11,7 @@ from domain.errors import SourceError
 
 __all__ = ["FORMATS", "format_by_name", "format_of", "is_packed"]
 
-FORMATS: Mapping[str, FileFormat] = {"csv": CsvFormat(), "parquet": ParquetFormat()}
+FORMATS: Mapping[str, FileFormat] = {"csv": CsvFormat(), "parquet": ParquetFormat(), "jsonl": JsonLinesFormat()}
 
 
 def format_by_name(uri: str) -> str | None:

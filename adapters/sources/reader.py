@@ -5,6 +5,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -72,7 +73,7 @@ def read_chunks(
             if name not in table.column_names:
                 table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
         remarks = (*chunk.remarks, *number_columns.remarks)
-        yield Chunk(table.select([*required, *optional]), chunk.rows, chunk.broken, remarks)
+        yield replace(chunk, table=table.select([*required, *optional]), remarks=remarks)
 
 
 class _Ahead(Iterator[Chunk]):

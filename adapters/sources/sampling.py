@@ -77,6 +77,7 @@ def _read_sample(
         share_read=1.0 if rows.whole else _share_read(rows.rows, head, files),
         whole=rows.whole,
         broken=rows.broken,
+        broken_because=rows.broken_because,
         remarks=tuple(rows.remarks),
         unused=_count_distinct(head.drop_columns([name for name in required if name in head.column_names])),
         head_rows=head.num_rows,
@@ -163,6 +164,7 @@ class SampledRows:
     rows: int = 0
     text_bytes: int = 0
     broken: int = 0
+    broken_because: str = ""
     whole: bool = True
     remarks: dict[str, None] = field(default_factory=dict)
 
@@ -188,6 +190,7 @@ class SampledRows:
             left = self.limits.rows - self.rows
             self.chunks.append(chunk.table.slice(0, left))
             self.rows, self.broken = self.rows + self.chunks[-1].num_rows, self.broken + len(chunk.broken)
+            self.broken_because = chunk.broken_because if chunk.broken else self.broken_because
             self.remarks |= dict.fromkeys(chunk.remarks)
             if chunk.table.num_rows > left:
                 self.whole = False

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from adapters.lake.files import STORAGE_ERRORS, open_file, replacing
 from adapters.sources.column_types import concat_alike
+from adapters.sources.formats import FORMATS, format_by_name
 from adapters.sources.kinds import list_inputs
 from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import column_names, head_rows
@@ -31,8 +32,7 @@ from domain.scaffold.yaml import render_scaffold
 __all__ = ["WrittenScaffold", "scaffold_file"]
 
 _START_BYTES = 1 << 18
-_FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet", ".pq")
-_SUFFIX = re.compile(r"\.(csv|tsv|txt|parquet|pq)(\.gz)?$", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(csv|tsv|txt|parquet|pq|jsonl|ndjson|xlsx|xlsm|xls|ods)(\.gz)?$", re.IGNORECASE)
 _GENERIC = ("train", "training", "data", "raw", "input", "inputs", "files", "csv", "parquet")
 """Folder names that identify no data."""
 _LONG_TEXT_CHARACTERS = 60
@@ -98,18 +98,18 @@ def fleet_name(data: str) -> str:
 def _data_files(files: Sequence[SourceInput]) -> list[SourceInput]:
     if files and files[0].kind != "files":
         return list(files)
-    data_files = [file for file in files if file.uri.lower().endswith(_FORMATS)]
+    data_files = [file for file in files if format_by_name(file.uri)]
     if not data_files:
         names = ", ".join(Path(file.uri).name for file in files[:3])
-        raise SourceError(f"{names}: no file has a known format; supported are {', '.join(_FORMATS)}")
-    kinds = {_kind(file.uri) for file in data_files}
+        raise SourceError(f"{names}: no file has a known format; supported are {', '.join(_suffixes())}")
+    kinds = {str(format_by_name(file.uri)) for file in data_files}
     if len(kinds) > 1:
         raise SourceError(f"files have several formats ({', '.join(sorted(kinds))}); give a glob such as folder/*.csv")
     return data_files
 
 
-def _kind(uri: str) -> str:
-    return "parquet" if uri.lower().endswith((".parquet", ".pq")) else "csv"
+def _suffixes() -> list[str]:
+    return [suffix for format_ in FORMATS.values() for suffix in format_.suffixes]
 
 
 def _pattern(data: str, files: Sequence[SourceInput], home: Path) -> str:
@@ -129,7 +129,7 @@ def _pattern(data: str, files: Sequence[SourceInput], home: Path) -> str:
 def _source(path: str, files: Sequence[SourceInput]) -> Source:
     """Detect how the files are written, from the first of them."""
     uri = files[0].uri
-    if files[0].kind != "files" or _kind(uri) == "parquet":
+    if files[0].kind != "files" or format_by_name(uri) != "csv":
         return Source(path=path)
     start = _first_bytes(uri)
     encoding = sniff_encoding(start)
@@ -217,5 +217,5 @@ def _notes(source: Source, names: Sequence[str], head: pa.Table, rows: SampledRo
         columns = ", ".join(repr(name) for name in ignored)
         notes.append(f"Ignored: {columns} (long texts, nested, or not in all files).")
     if rows.broken:
-        notes.append(f"{rows.broken:,} rows have another number of columns than the header; they are rejected.")
+        notes.append(f"{rows.broken:,} rows are rejected: {rows.broken_because}.")
     return tuple(notes)

@@ -43,7 +43,7 @@ class SourceSample:
     chunks : rows of the files that have all required columns, else of the columns they have; types may differ.
     read_files, share_read : number of files read, and their approximate share of all rows. whole : every row of every
     file was read.
-    broken : rows with another number of columns than the header. remarks : what the files leave open.
+    broken : rows that cannot be told apart into columns, and why that is. remarks : what the files leave open.
     unused : distinct values of the columns that the fleet does not use, among the first `head_rows` rows.
     """
 
@@ -56,6 +56,7 @@ class SourceSample:
     share_read: float = 1.0
     whole: bool = True
     broken: int = 0
+    broken_because: str = ""
     remarks: tuple[str, ...] = ()
     unused: Mapping[str, int] = field(default_factory=dict)
     head_rows: int = 0

@@ -21,7 +21,6 @@ from domain.reporting.formatting import format_count, format_percent
 __all__ = ["ValidatedSample", "row_problems", "source_facts", "validate_sample"]
 
 _WARNING_SHARE = 0.05
-_BROKEN = ("unparsable", "the row has another number of columns than the header")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def validate_sample(
             if (reason, detail) not in examples:
                 examples[reason, detail] = json.loads(content)
     if sample.broken:
-        rejected[_BROKEN] = sample.broken
+        rejected["unparsable", sample.broken_because] = sample.broken
     checked = ValidatedSample(pa.concat_tables(accepted), rejected, examples)
     return _without_strays(checked, role_fleet) if role == "source" else checked
 

@@ -77,10 +77,10 @@ class Source(_Strict):
         "database, postgresql://user@host/database, sqlite:///FILE, duckdb:///FILE, or env:NAME for an environment "
         "variable with the address.",
     )
-    format: Literal["auto", "csv", "parquet", "delta"] = Field(
+    format: Literal["auto", "csv", "parquet", "jsonl", "delta"] = Field(
         "auto",
-        description="`auto`: by the name of the file: .csv, .csv.gz, .parquet; a folder with `_delta_log` is a Delta "
-        "table.",
+        description="`auto`: by the name of the file: .csv, .csv.gz, .parquet, .jsonl; a folder with `_delta_log` "
+        "is a Delta table.",
     )
     version: Annotated[int, Field(ge=0, le=2**62)] | None = Field(
         None, description="Version of a Delta table to read; by default the newest."

@@ -131,7 +131,7 @@ def _ingest(context: RunContext, role: Role, source: Source, file: SourceInput, 
         result = validate_rows(chunk.table, chunk.rows, fleet, needs_target=role != "requests", now=now)
         broken = rejected_table(
             ["unparsable"] * len(chunk.broken),
-            ["the row has another number of columns than the header"] * len(chunk.broken),
+            [chunk.broken_because] * len(chunk.broken),
             np.array([row for row, _ in chunk.broken], dtype=np.int64),
             [text for _, text in chunk.broken],
         )

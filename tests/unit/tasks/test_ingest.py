@@ -599,3 +599,15 @@ def test_a_run_for_others_reads_nothing_outside_its_folders(run):
     assert "b.csv: leads to a place outside the allowed folders" in receipt.refused[0]
     # Its owner may read it.
     assert ingest(run).read == 3
+
+
+def test_a_broken_line_of_json_is_rejected_and_its_file_is_not(run):
+    row = '{"store": "1", "brand": "x", "day": "2024-01-01", "units": 1, "price": 1.5, "more": {"a": [1]}}'
+    path = run.context.home / "in/a.jsonl"
+    path.write_text(f"{row}\n{row[:20]}\n{row.replace('-01-01', '-01-02')}\n")
+    receipt = ingest(run)
+    assert (receipt.refused, receipt.read, receipt.accepted, receipt.rejected) == ((), 3, 2, 1)
+    assert quarantine(run) == [("a.jsonl", "unparsable", 1)]
+    (rejected,) = run.table(QUARANTINE).read().to_pylist()
+    assert (rejected["detail"], rejected["content"]) == ("the line is no JSON object", row[:20])
+    assert_balanced(run)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapters.sources import csv_file, limits, parquet_file, reader
+from adapters.sources import csv_file, limits, parquet_file, reader, text_stream
 from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import column_names, read_chunks
 from domain.config.fleet import Source
@@ -388,7 +388,7 @@ def test_parquet_batches_follow_from_the_longest_value_of_the_dictionary(tmp_pat
 
 
 def test_content_of_many_times_the_file_is_a_bomb(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_file, "_SURELY_FINE_BYTES", 1000)
+    monkeypatch.setattr(text_stream, "_SURELY_FINE_BYTES", 1000)
     monkeypatch.setattr(parquet_file, "_SURELY_FINE_BYTES", 1000)
     path = write(tmp_path / "a.csv.gz", TEXT + "3,7\n" * 3_000_000)
     assert "refused as a decompression bomb" in refusal(path)
@@ -428,7 +428,7 @@ def test_a_file_whose_first_rows_prove_its_mark_is_read_once(tmp_path, monkeypat
     path = write(tmp_path / "a.csv", "units\n0.5\n" + "1.234\n" * 50)
     monkeypatch.setattr(csv_file, "_CHUNK_ROWS", 10)
     opened = []
-    monkeypatch.setattr(csv_file, "open_file", lambda uri: opened.append(uri) or fsspec.open(uri, "rb").open())
+    monkeypatch.setattr(text_stream, "open_file", lambda uri: opened.append(uri) or fsspec.open(uri, "rb").open())
     assert read_numbers(path) == ["0.5", *["1.234"] * 50]
     assert len(opened) == 1
 

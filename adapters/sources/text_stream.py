@@ -1,0 +1,41 @@
+"""Files of text as uncompressed bytes."""
+
+import gzip
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import BinaryIO, cast
+
+from adapters.lake.files import open_file
+from adapters.sources import limits
+
+__all__ = ["text_bytes"]
+
+_SURELY_FINE_BYTES = 32 << 20
+
+
+@contextmanager
+def text_bytes(uri: str) -> Iterator[BinaryIO]:
+    """Open a file; one whose name ends in .gz is decompressed, until its content is too large for its size."""
+    with ExitStack() as stack:
+        stream = stack.enter_context(open_file(uri))
+        if uri.lower().endswith(".gz"):
+            stream = cast("BinaryIO", stack.enter_context(_BoundedGzip(uri, stream)))
+        yield stream
+
+
+class _BoundedGzip(gzip.GzipFile):
+    def __init__(self, uri: str, stored: BinaryIO) -> None:
+        super().__init__(fileobj=stored, mode="rb")
+        self._uri, self._stored = uri, stored
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._checked(super().read(size))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._checked(super().read1(size))
+
+    def _checked(self, content: bytes) -> bytes:
+        limits.check_inflation(
+            self._uri, self.tell(), self._stored.tell(), limits.MOST_GZIP_INFLATION, _SURELY_FINE_BYTES
+        )
+        return content
