@@ -6,6 +6,7 @@ import pytest
 from sql_sources import covered, when
 
 from adapters.databases import slices
+from adapters.sources.sql_query import _slice_input, _slice_of
 from domain.errors import DatabaseError
 
 
@@ -115,6 +116,31 @@ def test_numbers_dates_and_texts_are_watermarks_too(database, watermark):
     assert [database.rows(part, watermark=watermark) for part in parts] == [[9, 10], [100]]
     database.insert((101, "c", "2024-02-02", 1.0, 1))
     assert [part.rows for part in database.slices(parts, watermark=watermark)] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(("type_", "kinds"), [("TIMESTAMPTZ", "postgresql duckdb"), ("numeric(20, 2)", "postgresql")])
+def test_watermarks_of_other_types_are_exact(database, type_, kinds):
+    if database.kind not in kinds:
+        pytest.skip(f"{database.kind} has no {type_}")
+    column = "changed_at" if "TIME" in type_ else "units"
+    query = f"SELECT id, CAST({column} AS {type_}) AS mark FROM sales"
+    database.insert((1, "a", "2024-01-01", 0.07, "2024-01-01 00:00:00.123456"))
+    parts = database.slices(query=query, watermark="mark")
+    database.insert((2, "a", "2024-01-01", 0.08, "2024-01-01 00:00:00.123457"))
+    parts = database.slices(parts, query=query, watermark="mark")
+    assert [database.rows(part, query=query, watermark="mark") for part in parts] == [[1], [2]]
+    assert database.slices(parts, query=query, watermark="mark") == parts
+
+
+def test_odd_texts_are_bounds_like_others(database):
+    names = ["", "a,b]", "a]#(", "naïve\n; --", "z%2A*"]
+    parts = []
+    for number, name in enumerate(sorted(names, key=str.encode)):
+        database.insert((number, name, "2024-01-01", 1.0, 1))
+        parts = database.slices(parts, watermark="store")
+        inputs = [_slice_input("sqlite:///x", "store", part, database.home) for part in parts]
+        assert [_slice_of(item.uri, item.stamp, "sqlite:///x", "store") for item in inputs] == parts
+    assert [database.rows(part, watermark="store") for part in parts] == [[0], [1], [2], [3], [4]]
 
 
 def test_the_query_may_be_written_as_anybody_does(database):
