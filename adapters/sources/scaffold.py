@@ -19,6 +19,7 @@ from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import column_names, head_rows
 from adapters.sources.sampling import HEAD_ROWS, Limits, SampledRows, check_fleet, spread_evenly
 from domain.checks.findings import Findings
+from domain.config.database import query_problem, scheme_of, without_secrets
 from domain.config.fleet import Source, parse_fleet
 from domain.config.yaml_text import parse_yaml
 from domain.data.shown import shown_names
@@ -60,8 +61,7 @@ def scaffold_file(
     FleetError : the fleet file exists already, or a check of the fleet reports an error.
         Nothing is written in either case.
     """
-    files = _data_files(_listed(data, home))
-    source = _source(_pattern(data, files, home), files)
+    source, files = _query(data, options, home) if scheme_of(data) or options.query else _files(data, home)
     name = options.name or fleet_name(data)
     path = home / (out or f"fleets/{name}.yaml")
     if path.exists() and not force:
@@ -77,6 +77,19 @@ def scaffold_file(
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return WrittenScaffold(path, text, scaffold, findings)
+
+
+def _files(data: str, home: Path) -> tuple[Source, Sequence[SourceInput]]:
+    files = _data_files(_listed(data, home))
+    return _source(_pattern(data, files, home), files), files
+
+
+def _query(data: str, options: UserOptions, home: Path) -> tuple[Source, Sequence[SourceInput]]:
+    """Return the source of a query, and its slices."""
+    if problem := query_problem(data, options.query, {"watermark": options.watermark}):
+        raise SourceError(f"{without_secrets(data)}: {problem.replace('query: SELECT', '--query SELECT')}")
+    source = Source(path=data, query=options.query, watermark=options.watermark)
+    return source, list_inputs(source, home).inputs
 
 
 def _listed(data: str, home: Path) -> tuple[SourceInput, ...]:
@@ -162,7 +175,7 @@ def _read(source: Source, files: Sequence[SourceInput], limits: Limits) -> tuple
     """Read the useful columns of the files, up to the limits."""
     names = _common_columns(source, files)
     head = head_rows(files[0], source, HEAD_ROWS)
-    columns = [name for name in names if _is_useful(head, name)]
+    columns = [name for name in names if _is_useful(head, name) and not _only_orders(head, name, source)]
     if len(columns) > _MOST_COLUMNS:
         # The first rows suffice to recognise a wide table; reading all of it would only take time.
         return _profiled(head.select(columns), SourceProfile(source, len(files), head.num_rows, False))
@@ -193,6 +206,12 @@ def _common_columns(source: Source, files: Sequence[SourceInput]) -> list[str]:
     if not common:
         raise SourceError(f"{source.path}: the files have no column in common; give a glob for the files of one table")
     return [name for name in common if first.count(name) == 1]
+
+
+def _only_orders(head: pa.Table, name: str, source: Source) -> bool:
+    """Return True for a watermark that is not the time of the rows, since there is another column with times."""
+    times = [field.name for field in head.schema if pa.types.is_temporal(field.type)]
+    return name == source.watermark and any(other != name for other in times)
 
 
 def _is_useful(head: pa.Table, name: str) -> bool:

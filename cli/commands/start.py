@@ -29,6 +29,13 @@ def new(
     task: Annotated[
         Literal["forecast", "regression"] | None, typer.Option(help="Default: the one that fits the data.")
     ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(help="SQL query, if DATA is a database: postgresql://, sqlite:///, duckdb:///, env:NAME."),
+    ] = None,
+    watermark: Annotated[
+        str | None, typer.Option(help="Column of the query that is larger in new and changed rows.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing fleet file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -46,7 +53,7 @@ def new(
 
         settings = Settings()
         segments = None if segment_by is None else tuple(part.strip() for part in segment_by.split(",") if part.strip())
-        options = UserOptions(name, target, segments, time, horizon, task)
+        options = UserOptions(name, target, segments, time, horizon, task, query, watermark)
         written = scaffold_file(data, options, settings.home, settings.workers, out=out, force=force)
         print_scaffold(written, settings.home, as_json=as_json)
 

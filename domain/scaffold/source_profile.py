@@ -50,6 +50,8 @@ class UserOptions:
     time: str | None = None
     horizon: int | None = None
     task: str | None = None
+    query: str | None = None
+    watermark: str | None = None
 
     def allows(self, kind: type[TaskType]) -> bool:
         """Return True if the options permit this task type."""

@@ -8,9 +8,12 @@ from adapters.compute.dask import InlineWorkers
 from adapters.lake.table import Lake
 from adapters.sources.kinds import list_inputs
 from adapters.sources.sampling import check_fleet
+from adapters.sources.scaffold import scaffold_file
 from domain.config.fleet import parse_fleet
+from domain.config.yaml_text import parse_yaml
 from domain.data.tables import INPUTS, QUARANTINE, landed
 from domain.errors import SourceError
+from domain.scaffold.source_profile import UserOptions
 from tasks.context import Run
 from tasks.ingest import ingest_files
 from tasks.workers.run_context import RunContext
@@ -233,3 +236,35 @@ def test_a_column_of_lists_is_refused_where_it_is_used_and_ignored_elsewhere(dat
     run = sql_run(database, query=f"SELECT {listed} AS store, day, units, changed_at FROM sales")
     with pytest.raises(SourceError, match=r"column store is of type .*; a value for each row is needed"):
         ingest(run)
+
+
+def test_new_writes_a_fleet_file_for_a_query(database):
+    days = [f"2024-{1 + number // 28:02}-{1 + number % 28:02}" for number in range(84)]
+    database.insert(
+        *(
+            (number, store, day, 10.001 + number % 7, f"{day} 01:00:00")
+            for number, day in enumerate(days)
+            for store in ("a", "b")
+        )
+    )
+    query = "SELECT store, day, units, changed_at FROM sales"
+    options = UserOptions(name="shop", query=query, watermark="changed_at")
+    written = scaffold_file(database.url, options, database.home, 1)
+    fleet = parse_fleet(parse_yaml(written.text), "shop.yaml")
+    assert (fleet.source.path, fleet.source.query, fleet.source.watermark) == (database.url, query, "changed_at")
+    assert (fleet.segment_by, fleet.time.column, fleet.target.column) == (["store"], "day", "units")
+    assert not written.findings.errors
+
+
+@pytest.mark.parametrize(
+    ("data", "query", "message"),
+    [
+        ("postgresql://u:hunter2@h/d", None, "a database is read by a query"),
+        ("postgresql://u:hunter2@h/d", "SELECT 1", "a password has no place here"),
+        ("sales.csv", "SELECT 1", "a query needs the address of a database"),
+    ],
+)
+def test_new_explains_how_a_database_is_given(tmp_path, data, query, message):
+    with pytest.raises(SourceError, match=message) as caught:
+        scaffold_file(data, UserOptions(query=query), tmp_path, 1)
+    assert "hunter2" not in str(caught.value)
