@@ -178,7 +178,9 @@ def _read(source: Source, files: Sequence[SourceInput], limits: Limits) -> tuple
     columns = [name for name in names if _is_useful(head, name) and not _only_orders(head, name, source)]
     if len(columns) > _MOST_COLUMNS:
         # The first rows suffice to recognise a wide table; reading all of it would only take time.
-        return _profiled(head.select(columns), SourceProfile(source, len(files), head.num_rows, False))
+        return _profiled(
+            head.select(columns), SourceProfile(source, len(files), head.num_rows, False, first=files[0].uri)
+        )
     rows = SampledRows(limits)
     rows.read(source, spread_evenly(files), columns)
     if rows.errors:
@@ -187,7 +189,7 @@ def _read(source: Source, files: Sequence[SourceInput], limits: Limits) -> tuple
         raise SourceError(f"{source.path}: the files have no rows")
     table = concat_alike(rows.chunks)
     notes = _notes(source, names, head, rows)
-    return _profiled(table, SourceProfile(source, len(files), table.num_rows, rows.whole, notes))
+    return _profiled(table, SourceProfile(source, len(files), table.num_rows, rows.whole, notes, first=files[0].uri))
 
 
 def _profiled(table: pa.Table, profile: SourceProfile) -> tuple[pa.Table, SourceProfile]:

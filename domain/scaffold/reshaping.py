@@ -116,7 +116,7 @@ def _parsed(times: TimeColumn) -> str:
 
 def _with_code(message: str, steps: Sequence[str], profile: SourceProfile, alternative: str) -> str:
     *earlier, last = steps
-    lines = ["import pandas as pd", profile.pandas_code(), *earlier, f'{last}.to_csv("long.csv", index=False)']
+    lines = [*profile.pandas_code(), *earlier, f'{last}.to_csv("long.csv", index=False)']
     code = "\n".join(f"    {line}" for line in lines)
     return f"{message}:\n{code}\nthen: myriad new long.csv; {alternative}"
 

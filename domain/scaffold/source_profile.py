@@ -6,6 +6,7 @@ from typing import Any
 
 from domain.config.fleet import Source
 from domain.config.task_types import TaskType
+from domain.scaffold.reader_code import reader_code
 
 __all__ = ["FleetScaffold", "ScaffoldChoice", "SourceProfile", "UserOptions"]
 
@@ -16,6 +17,7 @@ class SourceProfile:
 
     files : number of files. rows : number of rows read. whole : every row was read.
     notes : remarks on reading the files, for the reader of the fleet file. doubt : what the files leave open.
+    first : address of the first file.
     """
 
     source: Source
@@ -24,20 +26,15 @@ class SourceProfile:
     whole: bool
     notes: tuple[str, ...] = ()
     doubt: str = ""
+    first: str = ""
 
     @property
     def path(self) -> str:
         return self.source.path
 
-    def pandas_code(self) -> str:
-        """Python code that reads the files into a pandas frame, for messages."""
-        if self.source.path.lower().endswith((".parquet", ".pq")):
-            return f'frame = pd.read_parquet("{self.path}")'
-        defaults = {"sep": (self.source.delimiter, ","), "decimal": (self.source.decimal, ".")}
-        thousands = "" if self.source.thousands in ("auto", "none") else self.source.thousands
-        defaults |= {"thousands": (thousands, ""), "encoding": (self.source.encoding, "utf-8")}
-        arguments = "".join(f", {key}={value!r}" for key, (value, default) in defaults.items() if value != default)
-        return f'frame = pd.read_csv("{self.path}"{arguments})'
+    def pandas_code(self) -> list[str]:
+        """Lines of Python that read the files into a pandas frame, for messages."""
+        return reader_code(self.source, self.first or self.path, self.files)
 
 
 @dataclass(frozen=True)

@@ -291,7 +291,7 @@ def test_a_column_per_segment_is_an_error_with_the_way_out():
     source = Source(path="data/a.csv", delimiter=";", decimal=",")
     message = error_of(frame, source=source)
     assert "wide" in message
-    assert "frame = pd.read_csv(\"data/a.csv\", sep=';', decimal=',')" in message
+    assert "frame = pd.read_csv('data/a.csv', sep=';', decimal=',')" in message
     assert 'melt(id_vars=["date"]' in message
     assert scaffold_of(frame, target="west").content["target"]["column"] == "west"
 
