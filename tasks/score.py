@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.databases.delivery import Delivery
-from adapters.lake.table import StagedFile
-from domain.data.parts import input_part
+from adapters.lake.table import StagedFile, Table
+from domain.data.parts import input_part, is_input_part, part_input, query_place
 from domain.data.periods import parse_time_span, period_ends, period_of, time_span_text
 from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, SEGMENTS, landed, levels, observations
 from domain.errors import RequestError, ScoringError, StaleTableError
@@ -145,13 +145,29 @@ def _commit(run: Run, request: ScoringRequest, receipts: list[ScoreReceipt], bas
         parts = [part for part in map(input_part, request.inputs) if part not in covered]
         staged += [table.stage(table.spec.file_schema.empty_table(), part=part) for part in parts]
 
+    outdated = _outdated(table, request)
+
     def removes(file: StagedFile) -> bool:
-        return file.path in replaced
+        return file.path in replaced or file.partition["part"] in outdated
 
     table.create()
     note = {"run_id": run.context.run_id, "job_id": request.job_id, "release": str(request.release)}
     checked = based_on if based_on >= 0 else None
     return table.replace(staged, removes, transaction=(request.job_id, 1), based_on=checked, note=note)
+
+
+def _outdated(table: Table, request: ScoringRequest) -> set[str]:
+    """Return the parts of former versions of the request's inputs.
+
+    A slice of a query that rows came to late is an input of its own, with all rows of the slice. Its predictions take
+    the place of those of the slice before, so that every row has one.
+    """
+    places = {place: input_id for input_id in request.inputs if (place := query_place(input_id))}
+    if not places:
+        return set()
+    parts = {file.partition["part"] for file in table.files() if is_input_part(file.partition["part"])}
+    current = set(map(input_part, request.inputs))
+    return {part for part in parts - current if query_place(part_input(part)) in places}
 
 
 def _summary(run: Run, request: ScoringRequest, receipts: list[ScoreReceipt]) -> ScoreSummary:

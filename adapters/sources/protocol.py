@@ -90,7 +90,7 @@ class SourceKind(Protocol):
         ...
 
     def content(self, item: SourceInput, source: Source, columns: Sequence[str]) -> str:
-        """Identity of the content: 16 hex digits. Inputs of equal content count once, whatever their places.
+        """Identity of the content: 16 characters. Inputs of equal content count once, whatever their places.
 
         columns : those that are read, of which some may come from the place.
         """

@@ -27,6 +27,7 @@ from adapters.sources.chunk import Chunk
 from adapters.sources.protocol import Listing, SourceInput, listed_stamp
 from domain.config.database import DATABASE_SCHEMES
 from domain.config.fleet import Source
+from domain.data.parts import query_content
 from domain.data.shown import shown_names
 from domain.errors import DatabaseBusyError, DatabaseError, SourceError
 
@@ -91,8 +92,7 @@ class SqlQuerySource:
                 yield Chunk(_marked(reader.schema.empty_table(), query), np.arange(0))
 
     def content(self, item: SourceInput, source: Source, columns: Sequence[str]) -> str:
-        identity = f"{item.uri}\n{listed_stamp(item.stamp)}"
-        return hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
+        return query_content(item.uri, listed_stamp(item.stamp))
 
     def held_still(self, item: SourceInput) -> AbstractContextManager[None]:
         # The rows are read in one snapshot; what changes meanwhile changes their number, or comes with new watermarks.
