@@ -31,20 +31,42 @@ def leaving_on_interrupt(message: str) -> Iterator[None]:
         return
     # A parent that started us with SIGINT ignored (nohup, a background job) wants it ignored.
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    with _leaving_on_requests(message), nullcontext() if ignored else _leaving_on_ctrl_c(message):
+    # Blocked first: a thread that was started before would receive SIGINT.
+    with nullcontext() if ignored else _leaving_on_ctrl_c(message), _leaving_on_requests(message):
         yield
 
 
 @contextmanager
 def _leaving_on_requests(message: str) -> Iterator[None]:
-    """Handle SIGTERM and SIGHUP; unlike a blocked signal, a handler is not inherited by what Prefect and Dask stop."""
+    """Handle SIGTERM and SIGHUP by a thread that reads which signals arrive.
+
+    A handler alone would be replaced by that of Prefect, which first talks to a server that may have got the same
+    signal; a blocked signal would be inherited by the processes that Prefect and Dask stop with it.
+    """
+    arrivals, entry = os.pipe()
+    os.set_blocking(entry, False)
     heeded = [number for number in _REQUESTS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda number, _: _leave(message, 128 + number)) for number in heeded}
+    # Any handler makes Python report the signal, also one that replaces this.
+    before = {number: signal.signal(number, lambda number, _: None) for number in heeded}
+    former = signal.set_wakeup_fd(entry, warn_on_full_buffer=False)
+    waiting = threading.Thread(target=_read, args=(arrivals, message), name="requests to end", daemon=True)
+    waiting.start()
     try:
         yield
     finally:
+        signal.set_wakeup_fd(former)
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.close(entry)
+        waiting.join()
+        os.close(arrivals)
+
+
+def _read(arrivals: int, message: str) -> None:
+    """Leave at the first request to end; return when the other end of the pipe is closed."""
+    while numbers := os.read(arrivals, 1):
+        if numbers[0] in _REQUESTS:
+            _leave(message, 128 + numbers[0])
 
 
 @contextmanager
