@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
 
@@ -52,7 +52,9 @@ class _PostgreSql:
                 yield
                 self._connection.commit()
             except BaseException:
-                self._connection.rollback()
+                # If the connection is lost, so is the transaction; the first error says more.
+                with suppress(adbc.Error):
+                    self._connection.rollback()
                 raise
 
     def lock(self, name: str) -> None:
@@ -108,12 +110,12 @@ class _Batches:
 
     def __init__(self, parts: Iterator[pa.RecordBatch]) -> None:
         self._parts = parts
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         try:
             yield from map(_without_nul, self._parts)
-        except Exception as exc:
+        except BaseException as exc:  # An interrupt as well: the driver would swallow it.
             self.failure = exc
             raise
 

@@ -3,7 +3,11 @@
 import pytest
 from postgres_server import postgres_server
 from sql_ingest import *  # noqa: F403 - the tests
+from sql_ingest import ingest, landed_rows
 from sql_sources import SALES, Database
+
+from adapters.databases.postgresql_query import _PostgreSqlReader
+from adapters.sources import sql_query
 
 pytestmark = pytest.mark.server
 
@@ -24,3 +28,28 @@ def database(server, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE", server.url("shop", "reader", "of the reader"))
     yield Database("postgresql", "env:SOURCE", tmp_path, lambda statement: server.execute(statement, "shop"))
     server.execute("DROP DATABASE shop WITH (FORCE)")
+
+
+def test_a_connection_that_is_lost_while_rows_come_lands_nothing_of_the_slice(database, run, server, monkeypatch):
+    database.insert((1, "a", "2024-01-01", 1.0, 1))
+    ingest(run)
+    database.execute(
+        "INSERT INTO sales SELECT n, repeat('b', 120), '2024-01-01'::date + n % 300, 1, '2024-01-05' "
+        "FROM generate_series(1, 400000) AS n"
+    )
+    plain = _PostgreSqlReader._taken
+
+    def losing(self, reader):
+        batches = plain(self, reader)
+        yield next(batches)
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'reader'")
+        yield from batches
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sql_query, "_CHUNK_ROWS", 1_000)
+        patched.setattr(_PostgreSqlReader, "_taken", losing)
+        receipt = ingest(run)
+    assert receipt.accepted == 0
+    assert len(receipt.refused) == 1
+    assert landed_rows(run) == [("store=a", 1, 1.0)]
+    assert ingest(run).accepted == 400_000

@@ -118,6 +118,41 @@ def test_an_unreadable_lake_is_not_taken_for_a_database_that_is_away(run, monkey
     assert fetch("SELECT to_regclass('shop_predictions')") == [(None,)]
 
 
+def test_a_connection_that_is_lost_in_the_middle_is_opened_again(run, monkeypatch, fetch, server):
+    commit(run, forecasts("shop-1", segments=50))
+    monkeypatch.setattr(predictions_by_job, "_BATCH_ROWS", 100)
+    plain, losses = predictions_by_job.PredictionsByJob.batches, []
+
+    def losing(self, jobs):
+        for batch in plain(self, jobs):
+            yield batch
+            if not losses:
+                losses.append(
+                    server.fetch(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE application_name = 'myriad' AND datname = 'sales'"
+                    )
+                )
+
+    monkeypatch.setattr(predictions_by_job.PredictionsByJob, "batches", losing)
+    assert deliver_predictions(run).rows == 200
+    assert losses == [[(True,)]]
+    assert fetch(COUNTS) == [("shop-1", 200)]
+
+
+def test_an_interrupt_is_no_failure_of_the_database(run, monkeypatch, fetch):
+    commit(run, forecasts("shop-1"))
+
+    def interrupted(self, jobs):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(predictions_by_job.PredictionsByJob, "batches", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        deliver_predictions(run)
+    assert fetch("SELECT to_regclass('shop_predictions')") == [(None,)]
+
+
 def test_a_role_that_may_only_read_and_insert_suffices_for_new_jobs(
     run, tmp_path, fetch, server, database, monkeypatch
 ):
