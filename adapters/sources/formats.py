@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from adapters.sources.csv_file import CsvFormat
+from adapters.sources.excel import ExcelFormat
 from adapters.sources.json_lines import JsonLinesFormat
 from adapters.sources.parquet_file import ParquetFormat
 from adapters.sources.protocol import FileFormat
@@ -11,7 +12,12 @@ from domain.errors import SourceError
 
 __all__ = ["FORMATS", "format_by_name", "format_of", "is_packed"]
 
-FORMATS: Mapping[str, FileFormat] = {"csv": CsvFormat(), "parquet": ParquetFormat(), "jsonl": JsonLinesFormat()}
+FORMATS: Mapping[str, FileFormat] = {
+    "csv": CsvFormat(),
+    "parquet": ParquetFormat(),
+    "jsonl": JsonLinesFormat(),
+    "excel": ExcelFormat(),
+}
 
 
 def format_by_name(uri: str) -> str | None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from adapters.lake.files import STORAGE_ERRORS, open_file, replacing
 from adapters.sources.column_types import concat_alike
+from adapters.sources.excel import sheet_sizes
 from adapters.sources.formats import FORMATS, format_by_name
 from adapters.sources.kinds import list_inputs
 from adapters.sources.protocol import SourceInput
@@ -142,6 +143,8 @@ def _pattern(data: str, files: Sequence[SourceInput], home: Path) -> str:
 def _source(path: str, files: Sequence[SourceInput]) -> Source:
     """Detect how the files are written, from the first of them."""
     uri = files[0].uri
+    if files[0].kind == "files" and format_by_name(uri) == "excel":
+        return Source(path=path, sheet=_sheet(files))
     if files[0].kind != "files" or format_by_name(uri) != "csv":
         return Source(path=path)
     start = _first_bytes(uri)
@@ -158,6 +161,12 @@ def _source(path: str, files: Sequence[SourceInput]) -> Source:
     tabs = uri.lower().removesuffix(".gz").endswith(".tsv")
     delimiter = "," if tabs and dialect.delimiter == "\t" else dialect.delimiter
     return Source(path=path, delimiter=delimiter, encoding=encoding)
+
+
+def _sheet(files: Sequence[SourceInput]) -> str | None:
+    """Return the sheet to name in the fleet file: the largest, if there are several to choose from."""
+    sizes = sheet_sizes(files[0].uri)
+    return max(sizes, key=lambda name: sizes[name]) if len(sizes) > 1 else None
 
 
 def _first_bytes(uri: str) -> bytes:
@@ -231,6 +240,8 @@ def _is_useful(head: pa.Table, name: str) -> bool:
 
 def _notes(source: Source, names: Sequence[str], head: pa.Table, rows: SampledRows) -> tuple[str, ...]:
     notes = []
+    if source.sheet is not None:
+        notes.append(f"Sheet {source.sheet!r} is read, the largest of the workbook.")
     if source.encoding != "utf-8":
         notes.append(f"The text is not UTF-8; it is read as {source.encoding}.")
     ignored = [name for name in head.column_names if name not in names or not _is_useful(head, name)]

@@ -68,7 +68,7 @@ class _Strict(BaseModel):
 class Source(_Strict):
     """Files with rows, local or on S3, or a query to a database."""
 
-    LATER = frozenset({"thousands", "version", "query", "watermark", "overlap", "timeout"})
+    LATER = frozenset({"thousands", "version", "sheet", "query", "watermark", "overlap", "timeout"})
 
     path: str = Field(
         min_length=1,
@@ -77,13 +77,16 @@ class Source(_Strict):
         "database, postgresql://user@host/database, sqlite:///FILE, duckdb:///FILE, or env:NAME for an environment "
         "variable with the address.",
     )
-    format: Literal["auto", "csv", "parquet", "jsonl", "delta"] = Field(
+    format: Literal["auto", "csv", "parquet", "jsonl", "excel", "delta"] = Field(
         "auto",
-        description="`auto`: by the name of the file: .csv, .csv.gz, .parquet, .jsonl; a folder with `_delta_log` "
-        "is a Delta table.",
+        description="`auto`: by the name of the file: .csv, .csv.gz, .parquet, .jsonl, .xlsx; a folder with "
+        "`_delta_log` is a Delta table.",
     )
     version: Annotated[int, Field(ge=0, le=2**62)] | None = Field(
         None, description="Version of a Delta table to read; by default the newest."
+    )
+    sheet: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        None, description="Sheet of a workbook; not needed if only one is visible."
     )
     delimiter: str = Field(",", min_length=1, max_length=1, description="Column separator of CSV files.")
     null_values: list[str] = Field(

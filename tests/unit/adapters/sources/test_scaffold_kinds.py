@@ -1,12 +1,14 @@
 """`myriad new` for every kind of source: what it writes passes `myriad check` and reads all rows."""
 
 import json
+from datetime import date
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from workbooks import write_xlsx
 
 from adapters.sources.fleet_files import load_fleet
 from adapters.sources.sampling import check_fleet
@@ -41,7 +43,13 @@ def json_lines(folder):
     return "data.jsonl"
 
 
-@pytest.mark.parametrize(("kind", "broken"), [(delta, 0), (hive, 0), (json_lines, 1)])
+def excel(folder):
+    rows = [[date.fromisoformat(row["day"]), row["place"], row["units"]] for row in table().to_pylist()]
+    write_xlsx(folder / "data.xlsx", Notes=[["see Rows"]], Rows=[["day", "place", "units"], *rows])
+    return "data.xlsx"
+
+
+@pytest.mark.parametrize(("kind", "broken"), [(excel, 0), (delta, 0), (hive, 0), (json_lines, 1)])
 def test_the_fleet_file_of_a_kind_passes_the_check(tmp_path, kind, broken):
     place = kind(tmp_path)
     written = scaffold_file(place, UserOptions(), tmp_path, 2)
