@@ -17,6 +17,8 @@ __all__ = ["SLICE_ROWS", "Slice", "find_slices", "slice_condition"]
 
 SLICE_ROWS = 1_000_000
 """Rows of a slice, about: larger ones are cut, so that several workers read them and a change costs one of them."""
+_NO_BOUNDS = frozenset({"infinity", "-infinity", "nan"})
+"""Texts of times and numbers after which nothing could be newer."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _newest(query: Query, name: str, watermark: Watermark, last: str | None) -> 
             f"{query.reader.address.shown}: source.watermark: {name}: has no value in {rows - filled:,} rows, which "
             "would never be read; leave them out of the query, or give them one with coalesce()"
         )
-    if value is not None and "infinity" in str(value).lower():
+    if str(value).lower() in _NO_BOUNDS:
         raise DatabaseError(f"{query.reader.address.shown}: source.watermark: {name}: is infinite in some rows")
     return None if value is None else str(value), int(rows)
 

@@ -108,3 +108,10 @@ def test_late_commits_are_found_by_the_next_reading(database, server):
         assert [part.rows for part in first] == [1]
         writer.commit()
     assert [part.rows for part in database.slices(first)] == [2]
+
+
+@pytest.mark.parametrize(("value", "type_"), [("infinity", "timestamptz"), ("NaN", "numeric"), ("infinity", "date")])
+def test_a_watermark_after_which_nothing_is_newer_is_refused(database, value, type_):
+    with pytest.raises(DatabaseError, match=r"source\.watermark: mark: is infinite in some rows"):
+        database.slices(query=f"SELECT CAST('{value}' AS {type_}) AS mark", watermark="mark")
+    assert database.slices(query="SELECT 'infinity pool' AS mark", watermark="mark")[0].rows == 1
