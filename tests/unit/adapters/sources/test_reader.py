@@ -105,8 +105,8 @@ def test_the_fleets_format_wins_over_the_name(tmp_path):
 
 
 def test_an_unknown_extension_asks_for_the_format(tmp_path):
-    with pytest.raises(SourceError, match=r"a.xlsx: the name does not tell the format; set source.format"):
-        read(write(tmp_path / "a.xlsx", TEXT))
+    with pytest.raises(SourceError, match=r"a.sav: the name does not tell the format; set source.format"):
+        read(write(tmp_path / "a.sav", TEXT))
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "\ufeff", "\r\n"])
