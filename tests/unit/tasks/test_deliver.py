@@ -1,9 +1,14 @@
 """The sink: a table in a database that has every job's predictions exactly once."""
 
 import math
+import os
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import sinks
 from sinks import START, commit, forecasts, rows_in, run_with
 
 from adapters.databases.address import resolve_address
@@ -16,7 +21,8 @@ COUNTS = "SELECT job_id, count(*) FROM shop_predictions GROUP BY job_id ORDER BY
 
 @pytest.fixture(params=["sqlite", "duckdb"])
 def url(request):
-    pytest.importorskip("duckdb") if request.param == "duckdb" else None
+    if request.param == "duckdb":
+        pytest.importorskip("duckdb")
     return f"{request.param}:///out.db"
 
 
@@ -125,3 +131,18 @@ def test_times_are_utc(tmp_path, url, fetch):
     text = fetch(f"SELECT {cast} FROM shop_predictions")[0][0]
     assert text[:10] == f"{expected:%Y-%m-%d}"
     assert "00:00:00" in text
+
+
+@pytest.mark.parametrize("moment", ["1", "2"])
+def test_a_killed_delivery_leaves_nothing_behind(tmp_path, url, fetch, moment):
+    run = run_with(tmp_path, url)
+    commit(run, forecasts("shop-1", segments=50))
+    deliver_predictions(run)
+    commit(run, forecasts("shop-2", segments=100, origin=1), part="bucket-1")
+    command = [sys.executable, sinks.__file__, str(tmp_path), url, moment]
+    paths = os.pathsep.join([str(Path(sinks.__file__).parents[2]), str(Path(sinks.__file__).parent)])
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, timeout=120)
+    assert done.returncode == -9, done.stderr
+    assert fetch(COUNTS) == [("shop-1", 200)]
+    assert deliver_predictions(run).rows == 400
+    assert fetch(COUNTS) == [("shop-1", 200), ("shop-2", 400)]
