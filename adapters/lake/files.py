@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError
 from fsspec.spec import AbstractFileSystem
 
 from adapters.lake.local_files import check_location, open_regular
+from adapters.lake.object_stores import DRIVERS, ObjectStore, is_remote, open_store
 from domain.config.database import without_secrets
 from domain.data.shown import shown
 from domain.errors import SourceError
@@ -85,15 +86,24 @@ def split_uri(uri: str, home: Path) -> tuple[AbstractFileSystem, str]:
     """Return the file system of a URI and the path on it; local paths are relative to `home`."""
     if uri.startswith("s3://"):
         return _s3(), uri.removeprefix("s3://")
-    if "://" in uri and not uri.startswith("file://"):
-        raise SourceError(f"{without_secrets(uri)}: unknown scheme; use a local path, file:// or s3://")
+    if uri.partition("://")[0] in DRIVERS:
+        store, path = open_store(uri)
+        return cast("AbstractFileSystem", store), path
+    if is_remote(uri):
+        raise SourceError(
+            f"{without_secrets(uri)}: unknown scheme; use a local path, file://, s3://, or {'://, '.join(DRIVERS)}://"
+        )
     return fsspec.filesystem("file"), str((home / uri.removeprefix("file://")).absolute())
 
 
 def location(place: str, home: Path) -> str:
     """Return the URI of a place as listings have it: an absolute path, or a URI of an object store."""
     filesystem, path = split_uri(place, home)
-    return place if "s3" in filesystem.protocol else path
+    return path if _is_local(filesystem) else f"{filesystem.protocol[0]}://{path}"
+
+
+def _is_local(filesystem: AbstractFileSystem) -> bool:
+    return "file" in filesystem.protocol
 
 
 def is_table(place: str, home: Path) -> bool:
@@ -169,7 +179,7 @@ def _refuse_table(filesystem: AbstractFileSystem, pattern: str, root: str, names
 
 def _places(filesystem: AbstractFileSystem, root: str, names: Iterable[str]) -> set[Path]:
     """Return local folders that may be a table with the files: their own, and those above them up to the root."""
-    if "s3" in filesystem.protocol:
+    if not _is_local(filesystem):
         return set()
     folders = {Path(name).parent for name in names} | {Path(root)}
     return {place for folder in folders for place in (folder, *folder.parents)}
@@ -184,7 +194,7 @@ def files_below(uri: str) -> list[RawFile]:
 
 def _listing(filesystem: AbstractFileSystem, path: str) -> tuple[str, Mapping[str, Mapping[str, object]]]:
     """Return the literal part of a path, and the entries below it by name."""
-    if "s3" not in filesystem.protocol:
+    if _is_local(filesystem):
         # What a folder elsewhere contains is not to be told either.
         check_location(re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0] if _is_glob(path) else path)
     # Real names first: `sales[1].csv` is a file, not a pattern.
@@ -221,6 +231,10 @@ def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> Raw
         modified = changed.timestamp() if isinstance(changed, datetime) else 0.0
         stamp = f"{size}-{str(info.get('ETag', '')).strip(chr(34))}"
         return RawFile(f"s3://{name}", size, stamp, modified) if info["type"] == "file" else None
+    if isinstance(filesystem, ObjectStore):
+        tag, modified = filesystem.state(dict(info))
+        uri = f"{filesystem.protocol[0]}://{name}"
+        return RawFile(uri, size, f"{size}-{tag}", modified) if info["type"] == "file" else None
     try:
         status = Path(name).stat() if Path(name).is_file() else None
     except FileNotFoundError:
@@ -231,7 +245,7 @@ def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> Raw
 def open_file(uri: str) -> BinaryIO:
     """Open a file as a binary stream; a local one as `open_regular` does."""
     filesystem, path = split_uri(uri, Path("/"))
-    return cast("BinaryIO", filesystem.open(path, "rb")) if "s3" in filesystem.protocol else open_regular(path)
+    return open_regular(path) if _is_local(filesystem) else cast("BinaryIO", filesystem.open(path, "rb"))
 
 
 def digest(uri: str) -> str:

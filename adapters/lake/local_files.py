@@ -44,7 +44,9 @@ def check_location(path: str) -> str:
     if _below(real, _KERNEL) and not _below(real, (_SHARED_MEMORY,)):
         raise SourceError(f"{path}: not a data file: it is in a file system of the kernel; give a regular file")
     roots = _roots.get()
-    local = [os.path.realpath(root.removeprefix("file://")) for root in roots if not root.startswith("s3://")]
+    local = [
+        os.path.realpath(root.removeprefix("file://")) for root in roots if "://" not in root.removeprefix("file://")
+    ]
     if roots and not _below(real, local):
         places = ", ".join(sorted({root.removeprefix("file://") for root in roots}))
         raise SourceError(f"{path}: leads to a place outside the allowed folders ({places}); put the file itself there")

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from adapters.lake.local_files import confined_to
+from adapters.lake.object_stores import is_remote
 from adapters.sources.kinds import list_inputs
 from adapters.sources.reader import column_names
 from domain.config.database import scheme_of
@@ -26,7 +27,7 @@ def input_roots(roots: Sequence[str], source: str | None, home: Path, *, local: 
     is_folder = source is not None and scheme_of(source) is None
     literal = [*roots, *([source_root(source)] if source and is_folder else [])]
     every = [_absolute(root, home) for root in literal if root]
-    return [root for root in every if local or root.startswith("s3://")]
+    return [root for root in every if local or is_remote(root)]
 
 
 def _absolute(root: str, home: Path) -> str:

@@ -17,7 +17,7 @@ def _share(help_text: str) -> Any:
 
 
 def new(
-    data: Annotated[str, typer.Argument(help="File, folder or glob of CSV or Parquet files, local or s3://.")],
+    data: Annotated[str, typer.Argument(help="Files, a folder, a glob or a Delta table; local or in an object store.")],
     name: Annotated[str | None, typer.Option(help="Name of the fleet; default: the name of the data.")] = None,
     out: Annotated[str | None, typer.Option(help="File to write; default: fleets/NAME.yaml.")] = None,
     target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,

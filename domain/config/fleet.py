@@ -72,7 +72,8 @@ class Source(_Strict):
 
     path: str = Field(
         min_length=1,
-        description="File, folder or glob; local, file:// or s3://. Relative to the working directory. Folders such as "
+        description="File, folder or glob; local, file://, s3://, or gs:// and abfs:// with the packages gcsfs and "
+        "adlfs. Relative to the working directory. Folders such as "
         "`store=1` give columns. With `query`: a "
         "database, postgresql://user@host/database, sqlite:///FILE, duckdb:///FILE, or env:NAME for an environment "
         "variable with the address.",
