@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from domain.errors import SettingsError
 
 __all__ = [
+    "LEAST_WORKER_BYTES",
     "TLS_FILES",
     "Settings",
     "embedded_defaults",
@@ -27,6 +28,9 @@ __all__ = [
 PREFIX = "MYRIAD_"
 FAMILIES = (PREFIX, "AWS_", "DASK_", "MLFLOW_", "PREFECT_")
 """Prefixes of the environment variables that a `.env` file may set for our commands."""
+LEAST_WORKER_BYTES = 500_000_000
+"""A worker takes 350 MB before its first task. Dask gives it none above 80 % of its limit, so that a run would wait."""
+_MORE_MEMORY = f"at least {LEAST_WORKER_BYTES // 10**6}MB, since a worker takes 350MB before its first task, or auto"
 TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
 
 
@@ -138,6 +142,9 @@ class Settings(BaseSettings):
             )  # Imported here: it takes as long as everything else, and is rarely needed.
 
             _check(value, parse_bytes, "a size such as 2GB, or auto")
+            # Dask takes 0 as no limit, and a number below 1 as a share of the machine.
+            if 1 < parse_bytes(value) < LEAST_WORKER_BYTES:
+                raise ValueError(_MORE_MEMORY)
         return value
 
     @field_validator("worker_lifetime")

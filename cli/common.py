@@ -59,6 +59,9 @@ def _prefect_message(exc: Exception) -> str | None:
     """Explain that Prefect's server did not start or went away; None for any other error."""
     import httpx
 
+    if str(exc).startswith("Failed to reach API at"):
+        # PREFECT_API_URL was checked before the run; this server is named elsewhere.
+        return f"Prefect: {exc}, which a profile or prefect.toml names; start it, or run with PREFECT_API_URL= (empty)"
     if not (isinstance(exc, httpx.TransportError) or "ephemeral Prefect API server" in str(exc)):
         return None
     return (

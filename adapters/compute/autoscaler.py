@@ -21,6 +21,7 @@ from distributed.security import Security
 from distributed.utils import get_ip
 
 from adapters.compute.dask import lifetime_of, quieten, security_of
+from adapters.compute.worker_memory import memory_limit
 from adapters.settings import Settings
 
 __all__ = ["serve_workers"]
@@ -57,7 +58,7 @@ class _HostWorkers(SpecCluster):  # type: ignore[misc]
         host = f"{platform.node()}-{secrets.token_hex(3)}"
         options = {
             "nthreads": 1,
-            "memory_limit": settings.worker_memory,
+            "memory_limit": memory_limit(settings),
             "security": security,
             "death_timeout": 60,
             "host": _own_address(settings.dask_address),

@@ -18,6 +18,7 @@ from distributed.security import Security
 from adapters.compute.code_version import code_digest
 from adapters.compute.progress import Progress, emit
 from adapters.compute.tls import check_certificates
+from adapters.compute.worker_memory import memory_limit
 from adapters.settings import Settings
 from domain.errors import ClusterError
 
@@ -303,7 +304,7 @@ def _client(settings: Settings) -> Iterator[Client]:
             dashboard_address=None,
             # An HTTP server starts regardless: use any free port, since a taken 8787 causes a warning.
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-            memory_limit=settings.worker_memory,
+            memory_limit=memory_limit(settings),
             **lifetime_of(settings),
         ) as cluster,
         Client(cluster, set_as_default=False) as client,

@@ -144,6 +144,11 @@ WRONG_VALUES = [
     ("MYRIAD_MIN_WORKERS", "-1", "'-1' is not allowed; give at least 0"),
     ("MYRIAD_DASK_REQUIRE_TLS", "maybe", "'maybe' is not allowed; give true or false"),
     ("MYRIAD_WORKER_MEMORY", "much", "'much' is not allowed; give a size such as 2GB, or auto"),
+    (
+        "MYRIAD_WORKER_MEMORY",
+        "300MB",
+        "'300MB' is not allowed; give at least 500MB, since a worker takes 350MB before its first task, or auto",
+    ),
     ("MYRIAD_WORKER_LIFETIME", "long", "'long' is not allowed; give a time such as 30m or 2h"),
     ("MYRIAD_RETENTION_HOURS", "1", "'1' is not allowed; give at least 24"),
 ]

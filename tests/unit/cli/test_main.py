@@ -375,6 +375,14 @@ def test_a_prefect_server_that_does_not_answer_is_told_in_one_line(capsys):
     assert "myriad up" in message
 
 
+def test_a_server_that_a_file_of_prefect_names_is_told_in_one_line(capsys):
+    with pytest.raises(typer.Exit) as left, report_errors():
+        raise RuntimeError("Failed to reach API at http://127.0.0.1:9/api/")
+    assert left.value.exit_code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "http://127.0.0.1:9/api/, which a profile or prefect.toml names" in line
+
+
 def test_an_error_of_ours_that_nobody_foresaw_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError), report_errors():
         _ = 1 / 0
