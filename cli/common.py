@@ -1,5 +1,6 @@
 """Shared parts of the commands: settings, error messages, progress, and the output of results."""
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -36,6 +37,7 @@ __all__ = [
 T = TypeVar("T")
 
 INTERRUPTED = "interrupted; nothing half-written is visible, run the same command to resume"
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 INPUT_ERRORS = (FleetError, SourceError, PartitionError, RequestError, SettingsError, UnknownNameError)
 
 
@@ -48,11 +50,18 @@ def report_errors() -> Iterator[None]:
         print_error(str(exc))
         raise typer.Exit(2 if isinstance(exc, INPUT_ERRORS) else 1) from exc
     except Exception as exc:
-        message = _prefect_message(exc)
+        message = _folder_message(exc) or _prefect_message(exc)
         if message is None:
             raise
         print_error(message)
         raise typer.Exit(1) from exc
+
+
+def _folder_message(exc: Exception) -> str | None:
+    """Explain that a file or folder of the home cannot be written; None for any other error."""
+    if not (isinstance(exc, OSError) and exc.errno in _UNWRITABLE and exc.filename):
+        return None
+    return f"{exc.filename}: {exc.strerror}; nothing half-written is visible. Make room, or set MYRIAD_HOME elsewhere"
 
 
 def _prefect_message(exc: Exception) -> str | None:

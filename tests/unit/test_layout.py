@@ -12,7 +12,6 @@ MAX_MODULES = 25
 
 # Packages whose tests need servers or processes and therefore live in another place.
 MIRRORED_ELSEWHERE = {
-    "adapters/compute": "tests/integration/compute",
     "adapters/gateway/migrations/versions": "tests/unit/adapters/gateway",
     "adapters/health": "tests/integration/health",
     "cli/commands": "tests/unit/cli",

@@ -1,3 +1,4 @@
+import errno
 import importlib.util
 import json
 import os
@@ -381,6 +382,16 @@ def test_a_server_that_a_file_of_prefect_names_is_told_in_one_line(capsys):
     assert left.value.exit_code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "http://127.0.0.1:9/api/, which a profile or prefect.toml names" in line
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_home_that_cannot_be_written_is_told_in_one_line(capsys, number):
+    with pytest.raises(typer.Exit) as left, report_errors():
+        raise OSError(number, os.strerror(number), "/srv/fleets/var")
+    assert left.value.exit_code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"/srv/fleets/var: {os.strerror(number)}; ")
+    assert "MYRIAD_HOME" in line
 
 
 def test_an_error_of_ours_that_nobody_foresaw_keeps_its_traceback():
