@@ -1,8 +1,6 @@
 """Read a CSV file, also gzip, in chunks of text columns, within the limits of `limits`."""
 
 import codecs
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,16 +14,20 @@ import pyarrow.csv as pacsv
 
 from adapters.sources import limits
 from adapters.sources.chunk import Chunk
+from adapters.sources.text.csv_header import Header, lines_before, read_header
 from adapters.sources.text_stream import text_bytes
 from domain.config.fleet import Source
 from domain.errors import SourceError
 
-__all__ = ["CsvFormat"]
+__all__ = ["CsvFormat", "header_hint", "undecodable_line"]
 
 _BLOCK_BYTES = 64 << 20
 _CHUNK_ROWS = 1_000_000
 _MOST_KEPT_TEXT = 1 << 16
 """Characters kept of a row that cannot be split."""
+_PIECE_BYTES, _SHOWN = 1 << 20, 80
+_MANY_LINES, _LONG_TEXT, _MOST_REMARKS = 5, 40, 3
+"""Line breaks in a row that are told, bytes that a value with so many has at least, and rows that are told."""
 
 
 class CsvFormat:
@@ -37,7 +39,7 @@ class CsvFormat:
     def names(self, uri: str, source: Source) -> list[str]:
         """Names of the columns, from the header alone."""
         with _csv_stream(uri, source) as (stream, delimiter):
-            return _header(uri, stream, delimiter, source.encoding)[0]
+            return list(read_header(uri, stream, delimiter, source.encoding, source.skip_rows).names)
 
     def head(self, uri: str, source: Source, rows: int) -> pa.Table:
         """The first rows of the file."""
@@ -48,39 +50,118 @@ class CsvFormat:
         return _chunks(uri, source, columns)
 
 
-def _chunks(uri: str, source: Source, requested: Sequence[str]) -> Iterator[Chunk]:
-    broken = _BrokenRows()
+def header_hint(uri: str, source: Source, missing: Sequence[str]) -> str:
+    """Say which later line of a file has the missing columns; empty if none does."""
     with _csv_stream(uri, source) as (stream, delimiter):
-        names, has_rows = _header(uri, stream, delimiter, source.encoding)
-        if not has_rows:
+        lines = lines_before(stream, delimiter, source.encoding, set(missing))
+    if lines is None or lines == source.skip_rows:
+        return ""
+    return f"; line {lines + 1} has {', '.join(missing)}: set source.skip_rows: {lines}"
+
+
+def undecodable_line(uri: str, source: Source) -> tuple[int, str] | None:
+    """Number of the first line that is not in the source's encoding, and its text; None if there is none."""
+    decoder, lines = codecs.getincrementaldecoder(source.encoding)(), 1
+    with _csv_stream(uri, source) as (stream, _):
+        while piece := stream.read(_PIECE_BYTES):
+            try:
+                lines += decoder.decode(piece).count("\n")
+            except UnicodeDecodeError as exc:
+                # The decoder may still hold the first bytes of a character from before this piece.
+                start, whole = exc.start, exc.object
+                text = whole[:start].decode(source.encoding, errors="replace")
+                line = whole[whole.rfind(b"\n", 0, start) + 1 :].split(b"\n", 1)[0]
+                return lines + text.count("\n"), line.decode(source.encoding, errors="replace")[:_SHOWN]
+    return None
+
+
+def _chunks(uri: str, source: Source, requested: Sequence[str]) -> Iterator[Chunk]:
+    with _csv_stream(uri, source) as (stream, delimiter):
+        header = read_header(uri, stream, delimiter, source.encoding, source.skip_rows)
+        if not header.has_rows:
             # Arrow requires a line break after the header; not every file has one.
-            yield Chunk(pa.schema([(name, pa.string()) for name in names]).empty_table(), np.arange(0))
+            yield Chunk(pa.schema([(name, pa.string()) for name in header.names]).empty_table(), np.arange(0))
             return
+        broken = _BrokenRows(header.lines if header.extra else source.skip_rows + 1)
         with _row_errors(uri, broken):
-            reader = _open_csv(stream, source, delimiter, names, broken)
+            reader = _open_csv(stream, source, delimiter, header, broken)
             for batch in reader:
                 if batch.num_rows:
                     table = pa.Table.from_batches([batch])
                     _check_values(uri, table, requested)
                     numbers, skipped = broken.number(batch.num_rows)
+                    if header.extra:
+                        table, numbers, longer = _without_extra(table, numbers, delimiter)
+                        skipped = tuple(sorted((*skipped, *longer)))
+                    remarks = (*_header_remarks(header), *_quote_remarks(table, numbers, skipped, requested))
                     # A block of very short rows has tens of millions of them, each with the cost of a row.
-                    for start in range(0, table.num_rows, _CHUNK_ROWS):
+                    for start in range(0, max(table.num_rows, 1), _CHUNK_ROWS):
                         end = start + _CHUNK_ROWS
-                        yield Chunk(table.slice(start, _CHUNK_ROWS), numbers[start:end], () if start else skipped)
+                        part = table.slice(start, _CHUNK_ROWS)
+                        yield Chunk(part, numbers[start:end], () if start else skipped, remarks)
             rest = broken.rest()
             if rest or not broken.start:
-                yield Chunk(reader.schema.empty_table(), np.arange(0), rest)
+                empty = reader.schema.empty_table().select(list(header.names))
+                yield Chunk(empty, np.arange(0), rest, tuple(_quote_remarks(empty, np.arange(0), rest, ())))
+
+
+def _without_extra(
+    table: pa.Table, numbers: npt.NDArray[np.int64], delimiter: str
+) -> tuple[pa.Table, npt.NDArray[np.int64], list[tuple[int, str]]]:
+    """The table without its last column, which is empty; rows with a value there are returned as broken ones."""
+    extra, kept = table.column(table.num_columns - 1), table.select(list(range(table.num_columns - 1)))
+    filled = np.asarray(pc.fill_null(pc.not_equal(extra, ""), False).to_numpy(), dtype=bool)
+    if not filled.any():
+        return kept, numbers, []
+    rows = [list(row.values()) for row in table.filter(pa.array(filled)).to_pylist()]
+    texts = [delimiter.join("" if value is None else value for value in row)[:_MOST_KEPT_TEXT] for row in rows]
+    longer = list(zip(numbers[filled].tolist(), texts, strict=True))
+    return kept.filter(pa.array(~filled)), numbers[~filled], longer
+
+
+def _header_remarks(header: Header) -> tuple[str, ...]:
+    if not header.extra:
+        return ()
+    return ("the ends of the rows: each has one delimiter more than the header, with nothing after it; it is ignored",)
+
+
+def _quote_remarks(
+    table: pa.Table,
+    numbers: npt.NDArray[np.int64],
+    broken: Sequence[tuple[int, str]],
+    requested: Sequence[str],
+) -> list[str]:
+    """Remarks on rows that have swallowed many lines, as if a quote is never closed."""
+    swallowed = {row: text.count("\n") for row, text in broken}
+    for name in dict.fromkeys(requested):
+        for place in table.schema.get_all_field_indices(name):
+            values = table.column(place)
+            if (pc.max(pc.binary_length(values)).as_py() or 0) < _LONG_TEXT:
+                continue
+            breaks = pc.fill_null(pc.count_substring(values, "\n"), 0).to_numpy()
+            swallowed |= {int(numbers[at]): int(breaks[at]) for at in np.flatnonzero(breaks >= _MANY_LINES)}
+    return [
+        f"row {row + 1:,}: it has {lines:,} line breaks between quotes, as if a quote is never closed; these lines are "
+        "no rows of their own. Close the quote, or double one that is part of the text"
+        for row, lines in sorted(swallowed.items())
+        if lines >= _MANY_LINES
+    ][:_MOST_REMARKS]
 
 
 def _open_csv(
-    stream: BinaryIO, source: Source, delimiter: str, names: Sequence[str], broken: "_BrokenRows"
+    stream: BinaryIO, source: Source, delimiter: str, header: Header, broken: "_BrokenRows"
 ) -> pacsv.CSVStreamingReader:
+    read_options = pacsv.ReadOptions(
+        use_threads=False, block_size=_BLOCK_BYTES, encoding=source.encoding, skip_rows=source.skip_rows
+    )
+    if header.extra:
+        read_options.skip_rows, read_options.column_names = header.lines, header.columns
     return pacsv.open_csv(
         pa.PythonFile(stream, mode="r"),
-        read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES, encoding=source.encoding),
+        read_options=read_options,
         parse_options=pacsv.ParseOptions(delimiter=delimiter, invalid_row_handler=broken, newlines_in_values=True),
         convert_options=pacsv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
+            column_types=dict.fromkeys(header.columns, pa.string()),
             null_values=source.null_values,
             strings_can_be_null=True,
             quoted_strings_can_be_null=True,
@@ -92,9 +173,12 @@ def _open_csv(
 class _BrokenRows:
     """Collect rows that pyarrow cannot split into the header's number of columns.
 
+    before : lines before the first row.
+
     Arrow reads ahead: a row may arrive here before the batch that precedes it is returned.
     """
 
+    before: int
     pending: list[tuple[int, str]] = field(default_factory=list)
     start: int = 0
     size: int = 0
@@ -106,8 +190,8 @@ class _BrokenRows:
         if len(self.pending) >= limits.MOST_BROKEN_ROWS or self.size > limits.MOST_BROKEN_BYTES:
             self.too_many = True
             return "error"
-        # Arrow counts rows from 1, and the header is one of them.
-        self.pending.append((row.number - 2, text[:_MOST_KEPT_TEXT]))
+        # Arrow counts rows from 1, and what comes before them as well.
+        self.pending.append((row.number - 1 - self.before, text[:_MOST_KEPT_TEXT]))
         return "skip"
 
     def number(self, n_rows: int) -> tuple[npt.NDArray[np.int64], tuple[tuple[int, str], ...]]:
@@ -159,26 +243,3 @@ def _csv_stream(uri: str, source: Source) -> Iterator[tuple[BinaryIO, str]]:
     tabs = name.removesuffix(".gz").endswith(".tsv") and source.delimiter == ","
     with text_bytes(uri) as stream:
         yield stream, "\t" if tabs else source.delimiter
-
-
-def _header(uri: str, stream: BinaryIO, delimiter: str, encoding: str) -> tuple[list[str], bool]:
-    """The first row that is not blank, and whether another row follows; the stream is rewound to its start."""
-    start = stream.read(limits.MOST_HEADER_BYTES)
-    cut = len(start) == limits.MOST_HEADER_BYTES
-    stream.seek(0)
-    plain = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
-    # Strictly: Arrow takes a header of another encoding as it is, and fails at each use of its names.
-    decoder = codecs.getincrementaldecoder("utf-8-sig" if plain else encoding)()
-    text = io.StringIO(decoder.decode(start, final=not cut), newline="")
-    rows = (row for row in csv.reader(text, delimiter=delimiter) if row)
-    names = next(rows, [])
-    follows = next(rows, None) is not None
-    if cut and not follows:
-        raise SourceError(
-            f"{uri}: the header does not end within {limits.MOST_HEADER_BYTES:,} bytes, which is the most that is read "
-            "of it; check the line breaks, the quotes and the separator"
-        )
-    if not names:
-        raise SourceError(f"{uri}: the file is empty")
-    limits.check_columns(uri, len(names))
-    return names, follows

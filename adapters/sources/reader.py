@@ -4,7 +4,7 @@ import csv
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -14,14 +14,16 @@ import pyarrow as pa
 from adapters.lake.files import STORAGE_ERRORS
 from adapters.sources.chunk import Chunk
 from adapters.sources.column_types import ordinary_types
+from adapters.sources.csv_file import CsvFormat, header_hint, undecodable_line
+from adapters.sources.formats import format_of
 from adapters.sources.kinds import kind_of
-from adapters.sources.number_columns import NumberColumns
 from adapters.sources.protocol import SourceInput
+from adapters.sources.text.number_columns import NumberColumns
 from domain.config.fleet import Source
 from domain.data.shown import shown, shown_names
 from domain.errors import SourceError
 
-__all__ = ["Chunk", "column_names", "head_rows", "read_chunks"]
+__all__ = ["Chunk", "column_names", "head_rows", "missing_columns_hint", "read_chunks"]
 
 _MOST_CAUSE = 300
 """Characters of another library's error, which may quote the file."""
@@ -68,7 +70,7 @@ def read_chunks(
         only = partial(_is_only, number, chunks)
         table = _with_constants(item.uri, ordinary_types(chunk.table), source)
         table = number_columns.rewrite(table, whole=only)
-        _check_columns(item.uri, table.column_names, required, optional)
+        _check_columns(item, source, table.column_names, required, optional)
         for name in optional:
             if name not in table.column_names:
                 table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
@@ -104,13 +106,25 @@ def _with_constants(uri: str, table: pa.Table, source: Source) -> pa.Table:
     return table
 
 
-def _check_columns(uri: str, present: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> None:
+def _check_columns(
+    item: SourceInput, source: Source, present: Sequence[str], required: Sequence[str], optional: Sequence[str]
+) -> None:
+    uri = item.uri
     missing = [name for name in required if name not in present]
     if missing:
-        raise SourceError(f"{uri}: no column {', '.join(missing)}; the file has {shown_names(present)}")
+        hint = missing_columns_hint(item, source, missing)
+        raise SourceError(f"{uri}: no column {', '.join(missing)}; the file has {shown_names(present)}{hint}")
     repeated = [name for name, count in Counter(present).items() if count > 1 and name in {*required, *optional}]
     if repeated:
         raise SourceError(f"{uri}: column {', '.join(repeated)} is there more than once; rename all but one")
+
+
+def missing_columns_hint(item: SourceInput, source: Source, missing: Sequence[str]) -> str:
+    """Say where in the input the columns are, if the header of a CSV file is not its first line."""
+    if item.kind != "files" or not isinstance(format_of(item.uri, source), CsvFormat):
+        return ""
+    with _read_errors(item.uri, source):
+        return header_hint(item.uri, source, missing)
 
 
 def _chunks(item: SourceInput, source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
@@ -126,5 +140,13 @@ def _read_errors(uri: str, source: Source) -> Iterator[None]:
     except (*STORAGE_ERRORS, EOFError, zlib.error, csv.Error, pa.ArrowException, UnicodeError) as exc:
         cause = shown(str(exc), _MOST_CAUSE)
         if isinstance(exc, UnicodeError) or any(sign in str(exc) for sign in _NOT_THE_ENCODING):
-            cause += f"; it is not {source.encoding}: set source.encoding to its encoding, such as cp1252 or utf-16"
+            cause += f"; {_wrong_place(uri, source)}: set source.encoding to its encoding, such as cp1252 or utf-16"
         raise SourceError(f"{uri}: cannot be read: {cause}") from exc
+
+
+def _wrong_place(uri: str, source: Source) -> str:
+    with suppress(*STORAGE_ERRORS, EOFError, zlib.error, UnicodeError, SourceError):
+        place = undecodable_line(uri, source)
+        if place is not None:
+            return f"line {place[0]:,} ({place[1]!r}) is not {source.encoding}"
+    return f"it is not {source.encoding}"

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from adapters.sources.formats import is_packed
 from adapters.sources.kinds import list_inputs
 from adapters.sources.protocol import SourceInput
-from adapters.sources.reader import column_names, head_rows, read_chunks
+from adapters.sources.reader import column_names, head_rows, missing_columns_hint, read_chunks
+from adapters.sources.text.null_texts import null_text_remarks
 from domain.checks.columns import fleet_of_role, required_columns
 from domain.checks.findings import FileColumns, Findings, Role, SourceSample
 from domain.checks.fleet import collect_findings
@@ -54,24 +55,27 @@ def _sample(source: Source, fleet: Fleet, role: Role, home: Path, limits: Limits
         listing = list_inputs(source, home)
         rows = SampledRows(limits, fleet_of_role(fleet, role).numbers)
         rows.errors += listing.unusable
-        return _read_sample(source, listing.inputs, required_columns(fleet, role), rows)
+        return _read_sample(source, listing.inputs, required_columns(fleet, role), fleet.segment_by, rows)
     except SourceError as exc:
         return SourceSample(source.path, error=str(exc))
 
 
 def _read_sample(
-    source: Source, files: Sequence[SourceInput], required: Sequence[str], rows: "SampledRows"
+    source: Source, files: Sequence[SourceInput], required: Sequence[str], keys: Sequence[str], rows: "SampledRows"
 ) -> SourceSample:
+    """Read a sample of a source. required : columns that it must have. keys : those that identify segments."""
     order = spread_evenly(files)
     named, unreadable = _columns(order[: rows.limits.named_files], source)
     readable, present = _usable_files(order, named, required)
     rows.read(source, [file for file in readable if present and file.uri not in unreadable], present)
     head = head_rows(named[0][0], source, HEAD_ROWS) if named else pa.table({})
+    if named:
+        rows.remarks |= dict.fromkeys(null_text_remarks(named[0][0], source, head, keys))
     return SourceSample(
         path=source.path,
         files=len(files),
         size=sum(file.size for file in files),
-        named=_file_columns(named),
+        named=_file_columns(named, source, required),
         chunks=_merge_chunks(rows.chunks),
         read_files=rows.files,
         share_read=1.0 if rows.whole else _share_read(rows.rows, head, files),
@@ -85,9 +89,16 @@ def _read_sample(
     )
 
 
-def _file_columns(named: Sequence[tuple[SourceInput, list[str]]]) -> tuple[FileColumns, ...]:
+def _file_columns(
+    named: Sequence[tuple[SourceInput, list[str]]], source: Source, required: Sequence[str]
+) -> tuple[FileColumns, ...]:
     by_uri = sorted(named, key=lambda item: item[0].uri)
-    return tuple(FileColumns(Path(file.uri).name, tuple(names)) for file, names in by_uri)
+    hints = dict[str, str]()
+    for file, names in by_uri:
+        missing = [name for name in required if name not in names]
+        if missing and not hints:
+            hints[file.uri] = missing_columns_hint(file, source, missing)
+    return tuple(FileColumns(Path(file.uri).name, tuple(names), hints.get(file.uri, "")) for file, names in by_uri)
 
 
 def _usable_files(

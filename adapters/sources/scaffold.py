@@ -13,18 +13,21 @@ import pyarrow as pa
 
 from adapters.lake.files import STORAGE_ERRORS, open_file, replacing
 from adapters.sources.column_types import concat_alike
+from adapters.sources.csv_file import undecodable_line
 from adapters.sources.excel import sheet_sizes
 from adapters.sources.formats import FORMATS, format_by_name
 from adapters.sources.kinds import list_inputs
 from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import column_names, head_rows
 from adapters.sources.sampling import HEAD_ROWS, Limits, SampledRows, check_fleet, spread_evenly
+from adapters.sources.text.null_texts import null_texts, values_among_null_texts
 from domain.checks.findings import Findings
 from domain.config.database import query_problem, scheme_of, without_secrets
 from domain.config.fleet import Source, parse_fleet
 from domain.config.yaml_text import parse_yaml
 from domain.data.shown import shown_names
 from domain.errors import FleetError, SourceError
+from domain.reporting.formatting import format_count
 from domain.scaffold.csv_dialect import sniff_dialect, sniff_encoding
 from domain.scaffold.fleet_scaffold import scaffold_fleet
 from domain.scaffold.number_marks import choose_marks, with_plain_numbers
@@ -67,7 +70,7 @@ def scaffold_file(
     path = home / (out or f"fleets/{name}.yaml")
     if path.exists() and not force:
         raise FleetError(f"{path}: exists already; give --force to overwrite it, or --name or --out for another file")
-    table, profile = _read(source, files, Limits())
+    table, profile = _read(_with_codes(source, files[0]), files, Limits())
     scaffold = scaffold_fleet(table, profile, options, name)
     text = render_scaffold(scaffold)
     fleet = parse_fleet(parse_yaml(text), str(path))
@@ -148,7 +151,7 @@ def _source(path: str, files: Sequence[SourceInput]) -> Source:
     if files[0].kind != "files" or format_by_name(uri) != "csv":
         return Source(path=path)
     start = _first_bytes(uri)
-    encoding = sniff_encoding(start)
+    encoding = _whole_encoding(files[0], sniff_encoding(start))
     try:
         dialect = sniff_dialect(start.decode(encoding, errors="replace"))
     except csv.Error as exc:
@@ -160,7 +163,25 @@ def _source(path: str, files: Sequence[SourceInput]) -> Source:
         raise SourceError(f"{uri}: the first row ({first_row}) looks like data; add a row with the column names")
     tabs = uri.lower().removesuffix(".gz").endswith(".tsv")
     delimiter = "," if tabs and dialect.delimiter == "\t" else dialect.delimiter
-    return Source(path=path, delimiter=delimiter, encoding=encoding)
+    return Source(path=path, delimiter=delimiter, encoding=encoding, skip_rows=dialect.skip_rows)
+
+
+def _with_codes(source: Source, file: SourceInput) -> Source:
+    """The source, for which a code such as NA is a value where all other values of its column are such codes."""
+    head = head_rows(file, source, HEAD_ROWS)
+    codes = values_among_null_texts(head, null_texts(file, source, HEAD_ROWS))
+    null_values = [text for text in source.null_values if text not in codes]
+    return source.model_copy(update={"null_values": null_values}) if codes else source
+
+
+def _whole_encoding(file: SourceInput, encoding: str) -> str:
+    """The encoding of a whole file, of which the beginning may be the same in several."""
+    if encoding != "utf-8" or file.size > Limits().size_bytes:
+        return encoding
+    try:
+        return encoding if undecodable_line(file.uri, Source(path=file.uri)) is None else "cp1252"
+    except (*STORAGE_ERRORS, EOFError, zlib.error) as exc:
+        raise SourceError(f"{file.uri}: cannot be read: {exc}") from exc
 
 
 def _sheet(files: Sequence[SourceInput]) -> str | None:
@@ -197,15 +218,21 @@ def _read(source: Source, files: Sequence[SourceInput], limits: Limits) -> tuple
     if not rows.rows:
         raise SourceError(f"{source.path}: the files have no rows")
     table = concat_alike(rows.chunks)
-    notes = _notes(source, names, head, rows)
-    return _profiled(table, SourceProfile(source, len(files), table.num_rows, rows.whole, notes, first=files[0].uri))
+    notes, doubt = _notes(source, names, head, rows), " ".join(f"Look at {remark}." for remark in rows.remarks)
+    profile = SourceProfile(source, len(files), table.num_rows, rows.whole, notes, first=files[0].uri, doubt=doubt)
+    return _profiled(table, profile)
 
 
 def _profiled(table: pa.Table, profile: SourceProfile) -> tuple[pa.Table, SourceProfile]:
     """Add the marks of numbers to a profile; the table has numbers without them."""
     marks = choose_marks(table, profile.source.delimiter)
     source = profile.source.model_copy(update=marks.settings)
-    profile = replace(profile, source=source, notes=(*profile.notes, *marks.notes), doubt=marks.doubt)
+    profile = replace(
+        profile,
+        source=source,
+        notes=(*profile.notes, *marks.notes),
+        doubt=" ".join(filter(None, [profile.doubt, marks.doubt])),
+    )
     return with_plain_numbers(table, source), profile
 
 
@@ -242,6 +269,10 @@ def _notes(source: Source, names: Sequence[str], head: pa.Table, rows: SampledRo
     notes = []
     if source.sheet is not None:
         notes.append(f"Sheet {source.sheet!r} is read, the largest of the workbook.")
+    if source.skip_rows:
+        notes.append(f"{format_count(source.skip_rows, 'line')} before the header are skipped.")
+    if codes := [text for text in Source.model_fields["null_values"].default if text not in source.null_values]:
+        notes.append(f"{', '.join(map(repr, codes))} is a value, as the others of its column are such codes.")
     if source.encoding != "utf-8":
         notes.append(f"The text is not UTF-8; it is read as {source.encoding}.")
     ignored = [name for name in head.column_names if name not in names or not _is_useful(head, name)]

@@ -71,7 +71,8 @@ def missing_column_problems(files: Sequence[FileColumns], fleet: Fleet, role: Ro
         yield Problem(
             "error",
             key,
-            f"no column {name!r} in {place} ({lacking[0].name}); {hint}the file has {shown_names(present)}",
+            f"no column {name!r} in {place} ({lacking[0].name}); {hint}the file has {shown_names(present)}"
+            f"{lacking[0].hint}",
         )
 
 

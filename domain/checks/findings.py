@@ -28,10 +28,11 @@ Role = Literal["source", "score.source", "test.source"]
 
 @dataclass(frozen=True)
 class FileColumns:
-    """A raw file and its column names."""
+    """A raw file and its column names. hint : where the columns are that it lacks."""
 
     name: str
     columns: tuple[str, ...]
+    hint: str = ""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,12 @@ def _reader(source: Source, name: str) -> str:
         return 'pd.read_excel({file}, engine="calamine")'
     tabs = name.endswith(".tsv") and source.delimiter == ","
     thousands = "" if source.thousands in ("auto", "none") else source.thousands
-    settings = {"sep": ("\t" if tabs else source.delimiter, ","), "decimal": (source.decimal, ".")}
-    settings |= {"thousands": (thousands, ""), "encoding": (source.encoding, "utf-8")}
+    settings: dict[str, tuple[object, object]] = {
+        "sep": ("\t" if tabs else source.delimiter, ","),
+        "skiprows": (source.skip_rows, 0),
+        "decimal": (source.decimal, "."),
+        "thousands": (thousands, ""),
+        "encoding": (source.encoding, "utf-8"),
+    }
     arguments = "".join(f", {key}={value!r}" for key, (value, default) in settings.items() if value != default)
     return "pd.read_csv({file}" + arguments.replace("{", "{{").replace("}", "}}") + ")"

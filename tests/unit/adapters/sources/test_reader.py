@@ -1,6 +1,7 @@
 """Raw files to tables: every format, every kind of damage."""
 
 import gzip
+import re
 import uuid
 
 import fsspec
@@ -448,3 +449,59 @@ def test_text_that_a_parquet_file_has_as_views_is_text(tmp_path):
     (chunk,) = read(path)
     assert (chunk.table.schema.field("store").type, values([chunk], "store")) == (pa.string(), ["a", None])
     assert reader.head_rows(item(path), Source(path=str(path)), 2).schema.field("store").type == pa.string()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("title", ["Customer: ACME\nExport,2024-01-05\n\n", 'one\n"two, quoted"\n\n', "a,b,c,d\n\n\n"])
+def test_lines_before_the_header_are_skipped(tmp_path, encoding, title):
+    text = f"{title}store,units\n1,5\n2,7,8\n\n3,9\n"
+    path = write(tmp_path / "a.csv", text.encode(encoding))
+    chunks = read(path, skip_rows=3, encoding=encoding.removesuffix("-sig"))
+    assert (values(chunks, "store"), values(chunks), numbers(chunks)) == (["1", "3"], ["5", "9"], [0, 2])
+    assert broken(chunks) == [(1, "2,7,8")]
+    source = Source(path=str(path), skip_rows=3, encoding=encoding.removesuffix("-sig"))
+    assert column_names(item(path), source) == ["store", "units"]
+
+
+def test_a_header_further_down_is_named_with_the_lines_to_skip(tmp_path):
+    path = write(tmp_path / "a.csv", f"Customer: ACME\n\n{TEXT}")
+    assert "line 3 has store, units: set source.skip_rows: 2" in refusal(path)
+    assert "skip_rows" not in refusal(write(tmp_path / "b.csv", "a,b\n1,2\n"))
+    assert "source.skip_rows: 9" in refusal(path, skip_rows=9)
+
+
+def test_a_delimiter_too_many_in_all_rows_is_left_out_and_told(tmp_path):
+    lines = "".join(f"{number},{number + 4},\n" for number in range(300))
+    path = write(tmp_path / "a.csv", f"\nstore,units\n{lines}7,8,9\n1,2\n8,9,\n")
+    chunks = read(path)
+    assert values(chunks) == [str(number + 4) for number in range(300)] + ["9"]
+    assert numbers(chunks) == [*range(300), 302]
+    # A value after the last delimiter, or no delimiter there, is a row of another length as before.
+    assert broken(chunks) == [(300, "7,8,9"), (301, "1,2")]
+    assert "one delimiter more than the header" in chunks[0].remarks[0]
+    assert column_names(item(path), Source(path=str(path))) == ["store", "units"]
+
+
+@pytest.mark.parametrize("rows", ["1,5,\n2,7\n", "1,5,x\n2,7,y\n", "1,5,\n2,7,3\n", "1,5,,\n2,7,,\n"])
+def test_rows_that_differ_in_other_ways_are_set_aside(tmp_path, rows):
+    chunks = read(write(tmp_path / "a.csv", f"store,units\n{rows}"))
+    assert len(values(chunks)) + len(broken(chunks)) == 2
+    assert broken(chunks)
+    assert not any(chunk.remarks for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    "opened", ['9,"5\n', '"9,5\n'], ids=["in the last column, so that the row has as many", "in the first column"]
+)
+def test_a_quote_that_is_never_closed_is_told_with_the_lines_that_it_swallowed(tmp_path, opened):
+    path = write(tmp_path / "a.csv", f"store,units\n1,2\n{opened}" + "3,4\n" * 57)
+    remarks = [remark for chunk in read(path) for remark in chunk.remarks]
+    assert re.match(r"row 2: it has 5[78] line breaks between quotes, as if a quote is never closed", remarks[0])
+
+
+def test_a_line_in_another_encoding_is_named_wherever_it_is(tmp_path):
+    rows = b"".join(b"%d,5\n" % number for number in range(300_000))
+    path = write(tmp_path / "a.csv", b"store,units\n" + rows + "Köln,7\n".encode("cp1252") + rows)
+    message = refusal(path)
+    assert "line 300,002 ('K\ufffdln,7') is not utf-8: set source.encoding" in message
+    assert values(read(path, encoding="cp1252"), "store")[300_000] == "Köln"

@@ -218,3 +218,62 @@ def test_marks_that_no_value_tells_are_to_be_reviewed(tmp_path, text, source, hi
     assert {column.name: column.high for column in written.findings.columns}["Menge"] == high
     (choice,) = (choice for choice in written.scaffold.open if choice.key == "source")
     assert "no value tells" in choice.why
+
+
+@pytest.mark.parametrize(
+    ("before", "source"),
+    [
+        ("Customer: ACME\nExport,2024-01-05\n\n", {"skip_rows": 3}),
+        ("Bericht\n", {"skip_rows": 1}),
+        ("\n\n", {}),
+    ],
+)
+def test_lines_before_the_header_are_found_and_skipped(tmp_path, before, source):
+    (tmp_path / "a.csv").write_text(before + rows())
+    written = write(tmp_path, "a.csv")
+    assert content(written)["source"] == {"path": "a.csv"} | source
+    assert (written.findings.sources[0].accepted, written.findings.problems) == (120, ())
+
+
+def test_a_title_before_semicolons_and_decimal_commas(tmp_path):
+    (tmp_path / "a.csv").write_text("Umsatz Stand 5.1.\n\n" + rows(";", ","))
+    assert content(write(tmp_path, "a.csv"))["source"] == {
+        "path": "a.csv",
+        "delimiter": ";",
+        "skip_rows": 2,
+        "decimal": ",",
+    }
+
+
+def test_a_delimiter_too_many_and_an_open_quote_are_to_be_reviewed(tmp_path):
+    header, *lines = rows().splitlines()
+    (tmp_path / "a.csv").write_text("\n".join([header, *(f"{line}," for line in lines)]) + "\n")
+    (choice,) = (choice for choice in write(tmp_path, "a.csv").scaffold.open if choice.key == "source")
+    assert "one delimiter more than the header" in choice.why
+    (tmp_path / "b.csv").write_text(rows().replace("Graz", '"Graz', 1))
+    (choice,) = (choice for choice in write(tmp_path, "b.csv").scaffold.open if choice.key == "source")
+    assert "59 line breaks between quotes" in choice.why
+
+
+def test_an_encoding_that_shows_late_is_found(tmp_path):
+    days = [str(day.date()) for day in pd.date_range("1990-01-01", periods=12_000)]
+    text = rows(days=days).replace("Köln", "Koeln").encode() + "2023-01-01,Zürich,5.0\n".encode("cp1252")
+    (tmp_path / "a.csv").write_bytes(text)
+    written = write(tmp_path, "a.csv")
+    assert content(written)["source"] == {"path": "a.csv", "encoding": "cp1252"}
+    assert "The text is not UTF-8" in written.text
+
+
+def test_the_code_of_a_country_is_a_value_among_other_codes(tmp_path):
+    text = rows().replace("Köln", "NA").replace("Graz", "DE")
+    (tmp_path / "a.csv").write_text(text)
+    written = write(tmp_path, "a.csv")
+    assert "NA" not in content(written)["source"]["null_values"]
+    assert "'NA' is a value" in written.text.replace("\n# ", " ")
+    assert (written.findings.segments.count, written.findings.sources[0].accepted) == (2, 120)
+    # Among names it is none, and neither if numbers have it as well.
+    for name, other in (("b.csv", text.replace("DE", "Graz")), ("c.csv", text.replace(",5.0", ",NA"))):
+        (tmp_path / name).write_text(other)
+        written = write(tmp_path, name, segment_by=("Ort",))
+        assert "null_values" not in content(written)["source"]
+        assert any("'NA' (60) of the first 120 rows" in problem.message for problem in written.findings.problems)
