@@ -193,9 +193,10 @@ class Time(_Strict):
         seasons = [season] if isinstance(season, int) else season
         if isinstance(seasons, list):
             few = 1 <= len(seasons) <= 2 and all(1 <= periods <= LONGEST_SEASON for periods in seasons)
-            if not few or (len(seasons) == 2 and (seasons[0] < 2 or seasons[1] <= seasons[0])):
+            if not few or (len(seasons) == 2 and not 1 < seasons[0] < seasons[1]) or seasons[-1] % seasons[0]:
                 raise ValueError(
-                    f"give `auto`, a number of periods from 1 to {LONGEST_SEASON:,}, or two, the shorter one first"
+                    f"give `auto`, a number of periods from 1 to {LONGEST_SEASON:,}, or two of which the second is a "
+                    "multiple of the first, such as [24, 168]"
                 )
         return season
 

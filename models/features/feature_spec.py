@@ -22,7 +22,7 @@ __all__ = ["STATES", "Design", "FeatureSpec", "base_features", "feature_spec_of"
 
 STATES = ("level", "trend", "multiplier", "addend")
 _HARMONICS = 3
-_LATER = ("zone", "long_season", "zero", "centred")
+_LATER = ("zone", "short_season", "zero", "centred")
 """Fields that are younger than the first models; left out while empty, so that contracts keep their identity."""
 
 
@@ -43,9 +43,8 @@ class Design:
 class FeatureSpec:
     """The feature columns in order, with the settings needed to compute them; stored beside every model.
 
-    zone : by whose clock hours are counted; None for UTC. long_season : periods of a second season, such as the week
-    of quarter hours; 0 without one. Its value one season before, and waves over it, are features of linear models and
-    trees.
+    zone : by whose clock hours are counted; None for UTC. short_season : periods of a season within `season`, such as
+    the day within the week of quarter hours; 0 without one. Its newest value, and waves over it, are features too.
     """
 
     task: str
@@ -62,7 +61,7 @@ class FeatureSpec:
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     states: tuple[str, ...] = ()
     zone: str | None = None
-    long_season: int = 0
+    short_season: int = 0
     zero: tuple[str, ...] = ()
     """Numeric columns whose blank cells mean 0."""
     centred: bool = False
@@ -74,14 +73,14 @@ class FeatureSpec:
         return task_type(self.task)
 
     @property
-    def has_long_lag(self) -> bool:
-        """Whether the value one long season before the target is a feature."""
-        return self.long_season > 0 and self.season_lags > 0
+    def has_short_lag(self) -> bool:
+        """Whether the newest value of the target's phase in the short season is a feature."""
+        return self.short_season > 0 and self.season_lags > 0
 
     @property
-    def long_harmonics(self) -> int:
-        """Pairs of waves over the long season."""
-        return self.harmonics if self.long_season else 0
+    def short_harmonics(self) -> int:
+        """Pairs of waves over the short season."""
+        return min(self.harmonics, self.short_season // 2)
 
     @cached_property
     def covariates(self) -> tuple[str, ...]:
@@ -95,10 +94,10 @@ class FeatureSpec:
         if not self.task_type.periodic:
             return self.covariates
         values = (*(f"lag_{i}" for i in self.lags), *(f"season_lag_{i + 1}" for i in range(self.season_lags)))
-        values = (*values, *(("long_season_lag",) if self.has_long_lag else ()))
+        values = (*values, *(("short_season_lag",) if self.has_short_lag else ()))
         waves = waves_of(self.harmonics)
-        long = (f"long_{wave}" for wave in waves_of(self.long_harmonics))
-        return ("step", *values, *(f"mean_{w}" for w in self.windows), *waves, *long, *self.covariates)
+        short = (f"short_{wave}" for wave in waves_of(self.short_harmonics))
+        return ("step", *values, *(f"mean_{w}" for w in self.windows), *waves, *short, *self.covariates)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -110,7 +109,7 @@ class FeatureSpec:
         """The base columns that linear models and trees use."""
         if not self.task_type.periodic:
             return Design((), tuple(range(len(self.base))), None)
-        n_values = len(self.lags) + self.season_lags + self.has_long_lag + len(self.windows)
+        n_values = len(self.lags) + self.season_lags + self.has_short_lag + len(self.windows)
         values = tuple(range(1, 1 + n_values))
         # The last window is the longest: relative to its mean, a model is independent of the level of the series.
         return Design(values, (0, *range(1 + n_values, len(self.base))), n_values)
@@ -169,9 +168,10 @@ def _row_spec(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> Featur
 
 def _series_spec(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> FeatureSpec:
     """Lags, means, season and states of the series, and covariates of the target period."""
-    season, features = fleet.season, fleet.features
+    *shorter, season = fleet.clock.seasons
+    short, features = next(iter(shorter), 0), fleet.features
     lags = (1, 2, 3) if features.lags == "auto" else () if features.lags == "none" else _ascending(features.lags)
-    auto = _ascending((3, season if 3 < season <= 26 else 8))
+    auto = _ascending((3, short or (season if 3 < season <= 26 else 8)))
     windows = auto if features.rolling == "auto" else () if features.rolling == "none" else _ascending(features.rolling)
     return FeatureSpec(
         fleet.task,
@@ -188,7 +188,7 @@ def _series_spec(fleet: Fleet, categories: Mapping[str, tuple[str, ...]]) -> Fea
         numeric=fleet.features.numeric,
         categories=dict(categories),
         zone=season_zone(fleet.clock),
-        long_season=next(iter(fleet.clock.seasons[1:]), 0),
+        short_season=short,
     )
 
 
@@ -227,14 +227,14 @@ def base_features(panel: Panel, covariates: FloatArray, spec: FeatureSpec, origi
         back = -(-steps // spec.season) + past
         at = origins[:, None] + steps[None, :] - spec.season * back[None, :]
         columns.append(_at(values, at.ravel(), np.repeat(mean, len(steps), axis=1)).reshape(shape))
-    if spec.has_long_lag:
-        at = origins[:, None] + steps[None, :] - spec.long_season * -(-steps // spec.long_season)[None, :]
+    if spec.has_short_lag:
+        at = origins[:, None] + steps[None, :] - spec.short_season * -(-steps // spec.short_season)[None, :]
         columns.append(_at(values, at.ravel(), np.repeat(mean, len(steps), axis=1)).reshape(shape))
     for window in spec.windows:
         columns.append(np.broadcast_to(_running_mean(values, window)[:, origins][:, :, None], shape))
     target = origins[:, None] + steps[None, :]
     position = panel.ends[:, None, None] - (width - 1) + target[None]
-    for season, harmonics in ((spec.season, spec.harmonics), (spec.long_season, spec.long_harmonics)):
+    for season, harmonics in ((spec.season, spec.harmonics), (spec.short_season, spec.short_harmonics)):
         for harmonic in range(1, harmonics + 1):
             angle = 2 * np.pi * harmonic * (position % season) / season
             columns += [np.sin(angle), np.cos(angle)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,13 +22,20 @@ class Panel:
     values : float64 [S, T], target's unit; NaN before a segment's start, gaps inside are already filled.
     lengths : int64 [S], valid columns at the right end.
     ends : int64 [S], ordinal of the last column's period; the seasonal phase of ordinal p is p % season.
-    season : periods per season, 1 = none.
+    season : periods per season, 1 = none. short : periods of a season within it, such as the day within the week, of
+        which it is a multiple; 0 = none.
     """
 
     values: FloatArray
     lengths: IntArray
     ends: IntArray
     season: int
+    short: int = 0
+
+    @property
+    def by_short_season(self) -> Panel:
+        """The same series with the short season alone."""
+        return replace(self, season=self.short, short=0)
 
     @property
     def valid(self) -> BoolArray:
@@ -40,8 +47,11 @@ class Panel:
     def truncate(self, periods: int) -> Panel:
         """The same segments as of an origin `periods` earlier; a segment that starts later has length 0."""
         periods_kept = max(self.values.shape[1] - periods, 0)
-        return Panel(
-            self.values[:, :periods_kept], np.maximum(self.lengths - periods, 0), self.ends - periods, self.season
+        return replace(
+            self,
+            values=self.values[:, :periods_kept],
+            lengths=np.maximum(self.lengths - periods, 0),
+            ends=self.ends - periods,
         )
 
     @classmethod
@@ -50,12 +60,12 @@ class Panel:
         width = max(panel.values.shape[1] for panel in panels)
         values = [np.pad(p.values, ((0, 0), (width - p.values.shape[1], 0)), constant_values=np.nan) for p in panels]
         lengths, ends = (np.concatenate(parts) for parts in zip(*((p.lengths, p.ends) for p in panels), strict=True))
-        return cls(np.concatenate(values), lengths, ends, panels[0].season)
+        return cls(np.concatenate(values), lengths, ends, panels[0].season, panels[0].short)
 
     def take(self, rows: ArrayLike) -> Panel:
         """The panel of some segments; rows : indices or a mask over the segment axis."""
         index = np.asarray(rows)
-        return Panel(self.values[index], self.lengths[index], self.ends[index], self.season)
+        return replace(self, values=self.values[index], lengths=self.lengths[index], ends=self.ends[index])
 
 
 def by_absolute_phase(indices: FloatArray, panel: Panel) -> FloatArray:

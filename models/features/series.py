@@ -124,8 +124,8 @@ def build_series(observations: pa.Table, spec: FeatureSpec, time: Time) -> Serie
     if n_segments:
         # A cut may fall into a gap: the series then starts at the next row.
         spans = width - np.argmax(~np.isnan(values), axis=1)
-    valid = Panel(values, spans, ends, spec.season).valid
-    filled = Panel(_fill(values, valid, time.gaps), spans, ends, spec.season)
+    valid = Panel(values, spans, ends, spec.season, spec.short_season).valid
+    filled = Panel(_fill(values, valid, time.gaps), spans, ends, spec.season, spec.short_season)
     names = observations["segment"].take(pa.array(starts)).to_pylist()
     last = times[starts + lengths - 1] if n_segments else times[:0]
     pattern = find_period_pattern(times, starts, lengths, time, spec.zone)

@@ -109,9 +109,9 @@ def build_rows(series: Series, spec: FeatureSpec, cutoffs: list[int]) -> Rows:
 
 
 def _origins(width: int, spec: FeatureSpec) -> IntArray:
-    """The newest origins; with a long season, as many, spread over its newest occurrences."""
+    """The newest origins; with a season within the season, as many, spread over the newest seasons."""
     n_origins = max(8, MAX_ROWS // spec.horizon)
-    if not spec.long_season:
+    if not spec.short_season:
         return np.arange(max(0, width - 1 - n_origins), width)
-    span = min(width - 1, _LONG_SEASONS * spec.long_season)
+    span = min(width - 1, _LONG_SEASONS * spec.season)
     return np.unique(np.linspace(width - 1 - span, width - 1, min(n_origins, span + 1)).astype(np.int64))

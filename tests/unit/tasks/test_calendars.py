@@ -163,7 +163,7 @@ def test_mistyped_years_are_quarantined_and_nothing_else_is_touched(tmp_path, wo
     weeks = pd.date_range("2022-01-03", periods=104, freq="W-MON").strftime("%Y-%m-%d").tolist()
     put(tmp_path, [*weeks, "2204-12-25", "1902-01-06"], swing(106, 52), name="b.csv")
     put(tmp_path, weeks, swing(104, 52, 2.0), store="b")
-    rows, rejected = forecasts(tmp_path, workers, {"frequency": "W"}, 2, candidates=["ses"])
+    rows, rejected = forecasts(tmp_path, workers, {"frequency": "W"}, 2, gates={"baseline_tolerance": 9.0})
     assert dates(rows) == ["2024-01-01", "2024-01-08"] * 2
     assert rejected.reason.tolist() == ["time_range"] * 2
     assert rows.reason.isna().all()

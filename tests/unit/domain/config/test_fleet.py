@@ -99,6 +99,13 @@ FORECAST_CASES = [
         {"time": FORECAST_TIME | {"season": 0}},
         "time.season: 0 is not allowed; give `auto`, a number of periods from 1 to 2,016",
     ),
+    ({"time": FORECAST_TIME | {"season": [7, 30]}}, "time.season: [7, 30] is not allowed; give `auto`, a number of"),
+    ({"time": FORECAST_TIME | {"season": [7, 7]}}, "time.season: [7, 7] is not allowed; give `auto`, a number of"),
+    ({"time": FORECAST_TIME | {"season": 5000}}, "time.season: 5000 is not allowed; give `auto`, a number of"),
+    (
+        {"validation": {"time_range": ["2024-02-30", "x"]}},
+        "validation.time_range: ['2024-02-30', 'x'] is not allowed; ",
+    ),
     ({"backtest": {"metric": "r2"}}, "backtest.metric: 'r2' is not allowed; input should be 'wape', 'smape'"),
     (
         {"backtest": {"spacing": 0}},

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from domain.arrays import FloatArray
 from models.features.panel import Panel, by_absolute_phase, by_column_phase, target_phases
+from models.smoothing import seasonality
+from models.smoothing.base import forecast
 from models.smoothing.grid_search import zoom
+from models.smoothing.naive import SeasonalNaive
 from models.smoothing.seasonality import additive_indices, deseasonalised, is_seasonal, multiplicative_indices
 
 
@@ -79,3 +83,49 @@ def test_zoom_finds_each_segments_minimum_within_bounds() -> None:
     best, least = zoom(cost, ((0.0, 0.5, 1.0), (0.0, 0.5, 1.0)), ((0.0, 1.0), (0.0, 1.0)), 3, rounds=8)
     np.testing.assert_allclose(best, np.minimum(goal, 1.0), atol=0.005)
     np.testing.assert_allclose(least, cost(best[:, None, :])[0])
+
+
+def day_and_week(rows, columns, short=6, long=42, end=100, noise=0.0):
+    """Values with a season of a day and another level on the last two days of a week, and their phases."""
+    phases = (end - columns + 1 + np.arange(columns)) % long
+    values = 100.0 + 10.0 * np.sin(2 * np.pi * phases / short) - 30.0 * (phases >= long - 2 * short)
+    values = values + np.random.default_rng(0).normal(0, noise, (rows, columns))
+    ends = np.full(rows, end)
+    return Panel(values, np.full(rows, columns), ends, long, short), phases
+
+
+@pytest.mark.parametrize("indices", [multiplicative_indices, additive_indices])
+def test_a_week_within_which_days_differ_has_an_index_for_each_of_its_periods(indices):
+    panel, _ = day_and_week(2, 42 * 6)
+    seasons = by_absolute_phase(indices(panel), panel)
+    none = np.ones_like(seasons), np.zeros_like(seasons)
+    plain = deseasonalised(panel, *((seasons, none[1]) if indices is multiplicative_indices else (none[0], seasons)))
+    assert plain.std() < 1.0 < panel.values.std()
+    assert is_seasonal(panel).all()
+
+
+@pytest.mark.parametrize("indices", [multiplicative_indices, additive_indices])
+def test_with_less_than_two_weeks_the_day_alone_is_estimated(indices):
+    panel, _ = day_and_week(2, 42 + 20)
+    day = indices(panel.by_short_season)
+    assert np.array_equal(indices(panel), np.tile(day, (1, 7)))
+    assert is_seasonal(panel).all()
+
+
+@pytest.mark.parametrize("season", [7, 8])
+def test_running_sums_give_the_centred_average(season, monkeypatch):
+    values = np.random.default_rng(0).normal(100, 10, (3, 60))
+    values[1, :20] = np.nan
+    expected = seasonality._centred_average(values, season)
+    monkeypatch.setattr(seasonality, "_LONG", 1)
+    np.testing.assert_allclose(seasonality._centred_average(values, season), expected)
+
+
+def test_the_naive_method_repeats_the_week_or_else_the_day():
+    panel, _ = day_and_week(1, 42 * 3, end=125)
+    method = SeasonalNaive()
+    ahead = forecast(method, panel, method.fit(panel, 42), 42)
+    np.testing.assert_allclose(ahead[0], panel.values[0, -42:])
+    short, _ = day_and_week(1, 30, end=29)
+    ahead = forecast(method, short, method.fit(short, 12), 12)
+    np.testing.assert_allclose(ahead[0], np.tile(short.values[0, -6:], 2))
