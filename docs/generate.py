@@ -24,7 +24,7 @@ _INTRO = """\
 
 A fleet is declared in one YAML file, `fleets/NAME.yaml`. Validation is strict: an unknown key, a wrong type or an
 impossible combination is an error that names the file, the key, the value and the allowed values. `myriad check FLEET`
-validates the file and inspects the data without writing anything.
+validates the file and inspects the data without writing anything. [Sources](sources.md) describes the kinds of sources.
 
 This page is generated from `domain/config/fleet.py` by `.venv/bin/python -m docs.generate`; a test compares the two.
 Examples: [m3](../fleets/m3.yaml) (forecast), [oj](../fleets/oj.yaml) (forecast with known prices),

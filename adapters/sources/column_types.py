@@ -8,7 +8,7 @@ __all__ = ["concat_alike", "ordinary_types"]
 
 
 def ordinary_types(table: pa.Table) -> pa.Table:
-    """Decode dictionaries, widen half floats, and make columns without a type text; other columns stay as they are."""
+    """Decode dictionaries and views, widen half floats, make columns without a type text; others stay as they are."""
     for place, field in enumerate(table.schema):
         if not _is_ordinary(field.type):
             table = table.set_column(place, field.name, _ordinary(table.column(place)))
@@ -16,7 +16,8 @@ def ordinary_types(table: pa.Table) -> pa.Table:
 
 
 def _is_ordinary(kind: pa.DataType) -> bool:
-    unusual = (pa.types.is_dictionary, pa.types.is_null, pa.types.is_float16, pa.types.is_run_end_encoded)
+    types = pa.types
+    unusual = (types.is_dictionary, types.is_null, types.is_float16, types.is_run_end_encoded, types.is_string_view)
     return not any(test(kind) for test in unusual) and not isinstance(kind, pa.BaseExtensionType)
 
 
@@ -27,6 +28,8 @@ def _ordinary(values: pa.ChunkedArray) -> pa.ChunkedArray:
         return _ordinary(pa.chunked_array(storage, kind.storage_type))
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return _ordinary(values.cast(kind.value_type))
+    if pa.types.is_string_view(kind):
+        return values.cast(pa.string())
     if pa.types.is_null(kind):
         return pa.chunked_array([pa.nulls(len(values), pa.string())])
     return values.cast(pa.float32()) if pa.types.is_float16(kind) else values

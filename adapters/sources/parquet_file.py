@@ -68,7 +68,7 @@ def _head(uri: str, rows: int) -> pa.Table:
                 break
         if not batches:
             return file.schema_arrow.empty_table()
-        head = _plain_text(pa.Table.from_batches(batches, batches[0].schema))
+        head = pa.Table.from_batches(batches, batches[0].schema)
         if not lists:
             return head
         for field in (field for field in file.schema_arrow if field.name in lists):
@@ -86,18 +86,10 @@ def _chunks(uri: str, requested: Sequence[str]) -> Iterator[Chunk]:
             raise SourceError(f"{uri}: none of the columns {', '.join(requested)}; the file has {shown_names(names)}")
         start = 0
         for batch in _batches(uri, file, columns, CHUNK_ROWS):
-            yield Chunk(_plain_text(pa.Table.from_batches([batch])), np.arange(start, start + batch.num_rows))
+            yield Chunk(pa.Table.from_batches([batch]), np.arange(start, start + batch.num_rows))
             start += batch.num_rows
         if start == 0:
-            yield Chunk(_plain_text(file.schema_arrow.empty_table().select(columns)), np.arange(0))
-
-
-def _plain_text(table: pa.Table) -> pa.Table:
-    """Text as other formats have it: some writers say that it is to be read as views of text."""
-    for place, column in enumerate(table.schema):
-        if pa.types.is_string_view(column.type):
-            table = table.set_column(place, column.name, table.column(place).cast(pa.string()))
-    return table
+            yield Chunk(file.schema_arrow.empty_table().select(columns), np.arange(0))
 
 
 def _lists(file: pq.ParquetFile) -> set[str]:
