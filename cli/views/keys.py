@@ -25,7 +25,9 @@ def print_keys(keys: Sequence[Mapping[str, Any]]) -> None:
         for key in keys
     ]
     header = ("key", "client", "slot", "scopes", "endpoints", "created", "valid until")
-    print_sections([Section("keys", rows or [("none yet: myriad keys create CLIENT --scope score",)], header)])
+    if not rows:
+        print("no keys yet: myriad keys create CLIENT --scope score")
+    print_sections([Section("keys", rows, header)])
 
 
 def print_deliveries(deliveries: Sequence[Delivery]) -> None:
@@ -35,7 +37,9 @@ def print_deliveries(deliveries: Sequence[Delivery]) -> None:
         for row in deliveries
     ]
     header = ("message", "to", "state", "attempts", "due or sent", "reason")
-    print_sections([Section("messages", rows or [("none",)], header, frozenset({3}))])
+    if not rows:
+        print("no messages")
+    print_sections([Section("messages", rows, header, frozenset({3}))])
 
 
 def _day(moment: datetime) -> str:
@@ -45,4 +49,4 @@ def _day(moment: datetime) -> str:
 def _end(expires: datetime | None, revoked: datetime | None) -> str:
     if revoked:
         return f"revoked {_day(revoked)}"
-    return _day(expires) if expires else "revoked"
+    return _day(expires) if expires else "no end"

@@ -411,6 +411,19 @@ def test_size_tells_how_many_workers_are_worth_it_and_leaves_no_lake(simulated, 
     assert document["recommended"]["workers"] >= 1
 
 
+def test_lists_of_the_gateway_that_are_empty_are_one_line(myriad):
+    for arguments, line in ((("keys", "list"), "no keys yet: "), (("webhooks", "list"), "no messages")):
+        result = myriad(*arguments)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.startswith(line)
+        assert len(result.stdout.splitlines()) == 1
+
+
+def test_a_key_without_an_end_is_not_shown_as_revoked(myriad):
+    assert myriad("keys", "create", "shop", "--scope", "read").exit_code == 0
+    assert "revoked" not in myriad("keys", "list").stdout
+
+
 def test_keys_are_made_listed_rotated_and_revoked(myriad):
     made = json.loads(myriad("keys", "create", "shop", "--scope", "score", "--endpoint", "m3", "--json").stdout)
     assert made["key"].startswith(f"myriad_{made['prefix']}_")
