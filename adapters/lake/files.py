@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import BinaryIO, cast
 import fsspec
 import pyarrow.fs as pafs
 from botocore.exceptions import BotoCoreError
+from cachetools import TTLCache
 from fsspec.spec import AbstractFileSystem
 
 from adapters.lake.local_files import check_location, open_regular
@@ -59,6 +61,10 @@ _AT_ONCE = 16
 """Concurrent requests to a storage."""
 _SETTLED_S = 2.0
 _PARQUET_END = b"PAR1"
+_MOST_LOOKED_AT = 20
+_TABLES: TTLCache[tuple[object, str], bool] = TTLCache(maxsize=1_000, ttl=60)
+_TABLES_LOCK = threading.Lock()
+"""Folders of object stores that were looked at a moment ago, as many files of a request lie in the same."""
 _MOST_NAME = 300
 """Characters of a file's path in a message."""
 
@@ -168,7 +174,7 @@ def _refuse_table(filesystem: AbstractFileSystem, pattern: str, root: str, names
     """Raise SourceError for files of a Delta table, of which many may be deleted or replaced."""
     logs = (name.partition(f"/{TABLE_LOG}/")[0] for name in names if f"/{TABLE_LOG}/" in name)
     table = next(logs, None) or next(
-        (str(place) for place in _places(filesystem, root, names) if (place / TABLE_LOG).is_dir()), None
+        (place for place in _places(filesystem, root, names) if _has_log(filesystem, place)), None
     )
     if table is not None:
         raise SourceError(
@@ -177,12 +183,37 @@ def _refuse_table(filesystem: AbstractFileSystem, pattern: str, root: str, names
         )
 
 
-def _places(filesystem: AbstractFileSystem, root: str, names: Iterable[str]) -> set[Path]:
-    """Return local folders that may be a table with the files: their own, and those above them up to the root."""
-    if not _is_local(filesystem):
-        return set()
-    folders = {Path(name).parent for name in names} | {Path(root)}
-    return {place for folder in folders for place in (folder, *folder.parents)}
+def _places(filesystem: AbstractFileSystem, root: str, names: Iterable[str]) -> list[str]:
+    """Return folders that may be a table with the files: their own, and those above them.
+
+    Elsewhere, where each takes a request, only those above partitions such as `store=1`, and of files of a table.
+    """
+    if _is_local(filesystem):
+        folders = {Path(name).parent for name in names} | {Path(root)}
+        return sorted({str(place) for folder in folders for place in (folder, *folder.parents)})
+    above = {_without_partitions(name.rpartition("/")[0]) for name in names if name.lower().endswith(".parquet")}
+    return sorted(above)[:_MOST_LOOKED_AT]
+
+
+def _without_partitions(folder: str) -> str:
+    while "=" in folder.rpartition("/")[2]:
+        folder = folder.rpartition("/")[0]
+    return folder
+
+
+def _has_log(filesystem: AbstractFileSystem, folder: str) -> bool:
+    if _is_local(filesystem):
+        return Path(folder, TABLE_LOG).is_dir()
+    with _TABLES_LOCK:
+        known = _TABLES.get((filesystem.protocol, folder))
+    if known is None:
+        try:
+            known = bool(filesystem.isdir(f"{folder}/{TABLE_LOG}"))
+        except (*STORAGE_ERRORS, ValueError):
+            return False  # Without the right to list, as a file may be read alone.
+        with _TABLES_LOCK:
+            _TABLES[filesystem.protocol, folder] = known
+    return known
 
 
 def files_below(uri: str) -> list[RawFile]:

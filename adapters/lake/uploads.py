@@ -23,7 +23,9 @@ __all__ = [
 ]
 
 SCHEME = "upload://"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}(\.csv|\.csv\.gz|\.parquet|\.pq)")
+_NAME = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}(\.(csv|jsonl|ndjson)(\.gz)?|\.parquet|\.pq|\.xlsx|\.xlsm|\.xls|\.ods)"
+)
 _ADDRESS = re.compile(rf"{SCHEME}(?P<sha>[0-9a-f]{{64}})/(?P<name>{_NAME.pattern})")
 
 
@@ -40,8 +42,8 @@ def check_name(name: str) -> str:
     """Return a file name unchanged. Raises RequestError if it has no known extension, or contains a path."""
     if not _NAME.fullmatch(name):
         raise RequestError(
-            f"name: {name!r}: give a plain file name that ends with .csv, .csv.gz, .parquet or .pq, of at most 100 "
-            "letters, digits, dots, dashes and underscores"
+            f"name: {name!r}: give a plain file name that ends with .csv, .jsonl or .ndjson, also with .gz, "
+            "or .parquet, .pq, .xlsx, .xlsm, .xls or .ods, of at most 100 letters, digits, dots, dashes and underscores"
         )
     return name
 

@@ -204,3 +204,6 @@ def test_a_table_on_s3_is_read_by_its_log(s3, tmp_path):
         list_inputs(Source(path=uri), tmp_path)
     with pytest.raises(SourceError, match="is a Delta table"):
         list_inputs(Source(path=uri.rpartition("/")[0]), tmp_path)
+    for name in DeltaTable(uri, storage_options=s3).file_uris():
+        with pytest.raises(SourceError, match="is a Delta table"):
+            list_inputs(Source(path=name), tmp_path)
