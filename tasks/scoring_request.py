@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pyarrow.compute as pc
 
 from adapters.lake.table import StagedFile
+from domain.data.partitioning import natural_key
 from domain.data.parts import input_part
 from domain.data.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observations
 from tasks.context import Run
@@ -66,7 +67,7 @@ def scoring_weight(run: Run, request: ScoringRequest) -> Callable[[int], int]:
 def _ranks(run: Run) -> dict[str, int]:
     """Return the rank of each scoring input by its id, the oldest first."""
     rows = run.table(INPUTS).read(where=lambda partition: partition["role"] == "requests").to_pylist()
-    ordered = sorted(rows, key=lambda row: (row["modified_at"] or row["ingested_at"], row["path"]))
+    ordered = sorted(rows, key=lambda row: (row["modified_at"] or row["ingested_at"], natural_key(row["path"])))
     return {row["input_id"]: place for place, row in enumerate(ordered)}
 
 

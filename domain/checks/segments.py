@@ -176,7 +176,7 @@ def _repeated_problems(facts: SegmentFacts, rows: SegmentRows) -> Iterator[Probl
     message = f"{facts.repeated:,} rows ({format_percent(share, 1)}) repeat the segment and period of another row"
     if share < _MANY_REPEATED:
         survivor = rows.fleet.validation.duplicates
-        effect = f"the {survivor} of them is kept, and the others are quarantined"
+        effect = f"the {survivor} of them in the last file by name is kept, and the others are quarantined"
         yield Problem("warning", "validation.duplicates", f"{message}; {effect}")
     else:
         way_out = f"add the column that distinguishes them, or sum them up to one row per {rows.fleet.clock.frequency}"

@@ -320,7 +320,9 @@ class Validation(_Strict):
         8.0, gt=0, description="Robust z-score (distance from the rolling median over 1.4826 MAD)."
     )
     duplicates: Literal["first", "last"] = Field(
-        "first", description="Row that is accepted if several share a (segment, period), or a row_key."
+        "first",
+        description="Row of a file that is accepted if several share a (segment, period), or a row_key. Of several "
+        "files, the last by name counts: 2023-10 after 2023-9.",
     )
     max_quarantined_share: float = Field(
         0.5,

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,12 +19,13 @@ from domain.data.tables import category_column, count_column, feature_column, ke
 from domain.data.time_range import STRAY, stray_rows
 from domain.data.validation import rejected_table
 
-__all__ = ["PartitionedBucket", "bucket_count", "fallback_keys", "partition_bucket", "run_length_encode"]
+__all__ = ["PartitionedBucket", "bucket_count", "fallback_keys", "natural_key", "partition_bucket", "run_length_encode"]
 
 
 SEGMENTS_PER_BUCKET = 128
 ROWS_PER_BUCKET = 500_000
 _NEIGHBOURS = 3
+_DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,33 @@ def _repeated(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
     else:
         return np.zeros(rows.num_rows, bool), ""
     complete = frame.notna().all(axis=1).to_numpy()
-    return np.asarray(frame.duplicated(keep=fleet.validation.duplicates), bool) & complete, detail
+    return _superseded(frame, rows["path"], fleet) & complete, detail
+
+
+def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
+    """Key to sort names by in natural order, where numbers count: `2023-9` comes before `2023-10`.
+
+    The text decides among those that are equal otherwise, such as `a1` and `a01`.
+    """
+    parts = _DIGITS.split(name)
+    # Texts and numbers alternate, so that two keys never compare one with the other.
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), name
+
+
+def _superseded(frame: pd.DataFrame, paths: pa.ChunkedArray, fleet: Fleet) -> BoolArray:
+    """Mask of rows that repeat others: of several files the last by natural order of names counts."""
+    which = fleet.validation.duplicates
+    encoded = paths.combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    mask = np.asarray(frame.duplicated(keep=which), bool)
+    if len(names) < 2 or not mask.any():
+        return mask
+    place = np.argsort(sorted(range(len(names)), key=lambda number: natural_key(names[number])))
+    file = place[encoded.indices.to_numpy(zero_copy_only=False)]
+    # Within a file the order of rows stays.
+    order = np.argsort(-file if which == "first" else file, kind="stable")
+    mask[order] = frame.iloc[order].duplicated(keep=which)
+    return mask
 
 
 def _rejects(rows: pa.Table, mask: BoolArray, reason: str, detail: str) -> pa.Table:

@@ -88,7 +88,7 @@ def test_duplicates_across_files_are_found_and_rows_balance(run):
     assert (summary.landed, summary.accepted, summary.rejected) == (80, 60, 20)
     rejected = run.table(QUARANTINE).read().to_pylist()
     assert {(row["reason"], row["path"].rsplit("/", 1)[-1], row["stage"]) for row in rejected} == {
-        ("duplicate", "b.csv", "partition")
+        ("duplicate", "a.csv", "partition")
     }
 
 

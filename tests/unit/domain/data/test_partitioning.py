@@ -74,11 +74,12 @@ def test_every_row_is_kept_or_rejected_once(fleet, rows, duplicates, outliers):
     assert sum(column(bucket.profiles, "rows")) == bucket.observations.num_rows
 
 
-@pytest.mark.parametrize(("which", "kept"), [("first", [1.0, 4.0]), ("last", [3.0, 4.0])])
-def test_one_row_of_a_period_is_accepted_by_path_and_row(fleet, which, kept):
+@pytest.mark.parametrize(("which", "kept"), [("first", [3.0, 4.0]), ("last", [5.0, 4.0])])
+def test_the_last_file_by_name_has_the_row_of_a_period_and_within_it_the_setting_decides(fleet, which, kept):
     fleet = fleet.forecast(validation={"duplicates": which})
     key = KEYS[0]
-    rows = [(key, 0, 3.0, 1.0, "c.csv"), (key, 0, 1.0, 1.0, "a.csv"), (key, 0, 2.0, 1.0, "b.csv"), (key, 1, 4.0)]
+    files = [("2023-10.csv", 3.0), ("2023-9.csv", 1.0), ("2023-1.csv", 2.0), ("2023-10.csv", 5.0)]
+    rows = [*((key, 0, value, 1.0, path) for path, value in files), (key, 1, 4.0)]
     bucket = partition_bucket(landed(rows), fleet)
     assert column(bucket.observations, "target") == kept
     assert set(column(bucket.rejected, "reason")) == {"duplicate"}
