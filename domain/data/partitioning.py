@@ -133,7 +133,7 @@ def _superseded(frame: pd.DataFrame, paths: pa.ChunkedArray, fleet: Fleet) -> Bo
     which = fleet.validation.duplicates
     encoded = paths.combine_chunks().dictionary_encode()
     names = encoded.dictionary.to_pylist()
-    mask = np.asarray(frame.duplicated(keep=which), bool)
+    mask = np.array(frame.duplicated(keep=which), bool)
     if len(names) < 2 or not mask.any():
         return mask
     place = np.argsort(sorted(range(len(names)), key=lambda number: natural_key(names[number])))
