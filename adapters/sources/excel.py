@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,12 +26,13 @@ from domain.config.fleet import Source
 from domain.data.shown import shown_names
 from domain.errors import SourceError
 
-__all__ = ["ExcelFormat", "sheet_sizes"]
+__all__ = ["ExcelFormat", "rows_before_header", "sheet_sizes"]
 
 _MOST_BYTES = 256 << 20
 _MOST_OLD_BYTES = 64 << 20
 _CHILD_BYTES = 2 << 30
 _CHUNK_ROWS = 100_000
+_FIRST_ROWS, _WIDE = 20, 0.7
 _CHUNK_CHARACTERS = 32 << 20
 _ZIP = b"PK\x03\x04"
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -71,6 +73,15 @@ class ExcelFormat:
             yield Chunk(_table(uri, sheet, [], places, source), np.arange(0), remarks=remarks)
 
 
+def rows_before_header(uri: str, source: Source) -> int:
+    """Number of rows before the header, such as a title: it is the first that is about as wide as those that follow."""
+    sheet = _open(uri, source)
+    widths = [_width(row) for row in chain([sheet.names], islice(sheet.rows, _FIRST_ROWS))]
+    widths[0] = sum(name != "" for name in sheet.names)
+    first = next(place for place, width in enumerate(widths) if width >= max(widths) * _WIDE)
+    return first + sheet.before if first else 0
+
+
 def sheet_sizes(uri: str) -> dict[str, int]:
     """Visible sheets and their bytes, which are 0 in the formats that do not tell them."""
     content = _content(uri)
@@ -83,17 +94,18 @@ def sheet_sizes(uri: str) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class _Sheet:
-    """A sheet below its header. facts : by number of the column."""
+    """A sheet below its header. facts : by number of the column. before : blank rows above it."""
 
     names: list[str]
     rows: Iterator[_Row]
     facts: SheetFacts
+    before: int = 0
 
     def parts(self, most_rows: int) -> Iterator[tuple[list[int], list[_Row]]]:
         """Yield rows that are not blank in parts, with their numbers, counted from 0 after the header."""
         numbers, rows, characters = list[int](), list[_Row](), 0
         for number, row in enumerate(self.rows):
-            if not any(value != "" for value in row):
+            if not _width(row):
                 continue
             numbers.append(number)
             rows.append(row)
@@ -166,8 +178,8 @@ def _open(uri: str, source: Source) -> _Sheet:
         workbook = _workbook(uri, content)
         name = _chosen(uri, workbook, source)
         facts = sheet_facts(uri, content, _part_of(uri, content, name))
-        return _below_header(uri, _rows(uri, workbook, name), facts)
-    return _below_header(uri, iter(_in_child(uri, _all_rows, uri, content, source)), SheetFacts())
+        return _below_header(uri, _rows(uri, workbook, name), facts, source)
+    return _below_header(uri, iter(_in_child(uri, _all_rows, uri, content, source)), SheetFacts(), source)
 
 
 def _is_xlsx(uri: str, content: bytes) -> bool:
@@ -217,13 +229,19 @@ def _part_of(uri: str, content: bytes, sheet: str) -> str:
         return part
 
 
-def _below_header(uri: str, rows: Iterator[_Row], facts: SheetFacts) -> _Sheet:
-    header = next((row for row in rows if any(value != "" for value in row)), None)
+def _below_header(uri: str, rows: Iterator[_Row], facts: SheetFacts, source: Source) -> _Sheet:
+    rows = islice(rows, source.skip_rows, None)
+    before, header = next(((number, row) for number, row in enumerate(rows) if _width(row)), (0, None))
     if header is None:
         raise SourceError(f"{uri}: the sheet is empty")
     names = [_text(value) or "" for value in header]
     limits.check_columns(uri, len(names))
-    return _Sheet(names, rows, facts)
+    return _Sheet(names, rows, facts, before)
+
+
+def _width(row: _Row) -> int:
+    """Number of cells that are not blank."""
+    return sum(value != "" for value in row)
 
 
 def _table(

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,7 +25,10 @@ class FolderSource:
     def listing(self, source: Source, place: str, home: Path, known: Mapping[str, str]) -> Listing:
         unusable = list[str]()
         files = list_files(place, home, unusable)
-        inputs = (SourceInput(**asdict(file), columns=folder_columns(file.uri)) for file in files)
+        inputs = (
+            SourceInput(file.uri, file.size, file.stamp, file.modified, columns=folder_columns(file.uri))
+            for file in files
+        )
         return Listing(tuple(inputs), tuple(unusable))
 
     def names(self, item: SourceInput, source: Source) -> list[str]:

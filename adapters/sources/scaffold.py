@@ -14,7 +14,7 @@ import pyarrow as pa
 from adapters.lake.files import STORAGE_ERRORS, open_file, replacing
 from adapters.sources.column_types import concat_alike
 from adapters.sources.csv_file import undecodable_line
-from adapters.sources.excel import sheet_sizes
+from adapters.sources.excel import rows_before_header, sheet_sizes
 from adapters.sources.formats import FORMATS, format_by_name
 from adapters.sources.kinds import list_inputs
 from adapters.sources.protocol import SourceInput
@@ -147,7 +147,8 @@ def _source(path: str, files: Sequence[SourceInput]) -> Source:
     """Detect how the files are written, from the first of them."""
     uri = files[0].uri
     if files[0].kind == "files" and format_by_name(uri) == "excel":
-        return Source(path=path, sheet=_sheet(files))
+        source = Source(path=path, sheet=_sheet(files))
+        return source.model_copy(update={"skip_rows": rows_before_header(uri, source)})
     if files[0].kind != "files" or format_by_name(uri) != "csv":
         return Source(path=path)
     start = _first_bytes(uri)

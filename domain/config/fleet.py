@@ -90,7 +90,9 @@ class Source(_Strict):
         None, description="Sheet of a workbook; not needed if only one is visible."
     )
     delimiter: str = Field(",", min_length=1, max_length=1, description="Column separator of CSV files.")
-    skip_rows: int = Field(0, ge=0, le=1000, description="Lines of CSV files before the header, such as a title.")
+    skip_rows: int = Field(
+        0, ge=0, le=1000, description="Lines of CSV files, or rows of a sheet, before the header, such as a title."
+    )
     null_values: list[str] = Field(
         ["", "NA", "NaN", "nan", "null", "NULL", "None"], description="Texts that stand for a missing value."
     )

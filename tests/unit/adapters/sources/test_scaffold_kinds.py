@@ -45,7 +45,7 @@ def json_lines(folder):
 
 def excel(folder):
     rows = [[date.fromisoformat(row["day"]), row["place"], row["units"]] for row in table().to_pylist()]
-    write_xlsx(folder / "data.xlsx", Notes=[["see Rows"]], Rows=[["day", "place", "units"], *rows])
+    write_xlsx(folder / "data.xlsx", Notes=[["see Rows"]], Rows=[["Sales 2024"], [], ["day", "place", "units"], *rows])
     return "data.xlsx"
 
 
@@ -54,6 +54,7 @@ def test_the_fleet_file_of_a_kind_passes_the_check(tmp_path, kind, broken):
     place = kind(tmp_path)
     written = scaffold_file(place, UserOptions(), tmp_path, 2)
     fleet = load_fleet(str(written.path), tmp_path)
+    assert fleet.source.skip_rows == (2 if kind is excel else 0)
     assert (fleet.source.path, fleet.segment_by, fleet.target.column) == (place, ["place"], "units")
     findings = check_fleet(fleet, tmp_path, 2)
     assert findings.errors == 0
