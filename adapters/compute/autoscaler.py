@@ -20,7 +20,7 @@ from distributed.deploy.adaptive import Adaptive
 from distributed.security import Security
 from distributed.utils import get_ip
 
-from adapters.compute.dask import lifetime_of, quieten, security_of
+from adapters.compute.dask import KEPT_MEMORY, lifetime_of, quieten, security_of
 from adapters.compute.worker_memory import memory_limit
 from adapters.settings import Settings
 
@@ -119,7 +119,8 @@ def _serve(
     settings: Settings, security: Security | None, over: Callable[[], bool], tell: Callable[[str], None]
 ) -> None:
     minimum = settings.min_workers or 0
-    with dask.config.set({"distributed.comm.timeouts.connect": "10s"}), _HostWorkers(settings, security) as cluster:
+    options = {"distributed.comm.timeouts.connect": "10s"} | KEPT_MEMORY
+    with dask.config.set(options), _HostWorkers(settings, security) as cluster:
         cluster.adapt(minimum=minimum, maximum=settings.workers, Adaptive=_HostAdaptive, **_ADAPTIVE)
         tell(f"{minimum} to {settings.workers} workers for {settings.dask_address}")
         try:

@@ -109,6 +109,14 @@ def begin_and_end(_):
     return began, time.monotonic()
 
 
+def allocation(_):
+    return os.environ["MALLOC_TRIM_THRESHOLD_"], os.environ["MALLOC_MMAP_THRESHOLD_"]
+
+
+def test_workers_keep_freed_memory(one_worker):
+    assert one_worker.map("memory", allocation, [0]) == [(str(128 << 20), str(32 << 20))]
+
+
 def test_a_limit_holds_items_back_and_all_are_done():
     with cluster.start_workers(Settings(workers=2)) as two:
         spans = two.map("two", begin_and_end, list(range(6)))
