@@ -74,6 +74,11 @@ class FrequencyRule:
         return self.minutes > 60
 
     @property
+    def on_workdays(self) -> bool:
+        """Whether the fleet file asks for the first or the last workday of months, quarters or years, such as `BME`."""
+        return self.unit == "month" and self.text.lstrip("0123456789").startswith("B")
+
+    @property
     def days(self) -> float:
         """Length of a period in days, on average."""
         per_unit = {"minute": 1 / _DAY, "day": 1.0, "business_day": 1.4, "week": 7.0, "half_month": 15.22}

@@ -9,12 +9,12 @@ are dates (midnight UTC), shorter ones begin at instants in UTC.
 import numpy as np
 import numpy.typing as npt
 
-from domain.arrays import IntArray
+from domain.arrays import BoolArray, IntArray
 from domain.config.fleet import Time
 from domain.config.frequency import FrequencyRule
 from domain.data.zones import instants_of, wall_times
 
-__all__ = ["MINUTE_US", "Times", "months_and_days", "ordinals", "period_starts", "positions"]
+__all__ = ["MINUTE_US", "Times", "months_and_days", "ordinals", "period_starts", "positions", "skipped_positions"]
 
 Times = npt.NDArray[np.datetime64]
 MINUTE_US = 60_000_000
@@ -34,6 +34,13 @@ def ordinals(times: Times, time: Time) -> IntArray:
 def positions(times: Times, time: Time, zone: str | None) -> IntArray:
     """Return the position of every time, shape (n,); zone : by whose clock hours are counted, as `season_zone` says."""
     return ordinals(times, time) if zone is None else _ordinals(wall_times(times, zone), time.rule)
+
+
+def skipped_positions(places: IntArray, time: Time, zone: str) -> BoolArray:
+    """Mask of the positions whose time on the wall clocks of the zone skip, shape (n,)."""
+    wall = (places * (time.rule.minutes * MINUTE_US)).astype("datetime64[us]")
+    mask: BoolArray = wall_times(instants_of(wall, zone), zone) != wall
+    return mask
 
 
 def _ordinals(times: Times, rule: FrequencyRule) -> IntArray:

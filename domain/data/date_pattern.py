@@ -10,6 +10,7 @@ import numpy as np
 
 from domain.arrays import BoolArray, FloatArray, IntArray
 from domain.config.fleet import Time
+from domain.config.frequency import FrequencyRule
 from domain.data.calendar import Times, months_and_days, ordinals, period_starts
 from domain.data.zones import instants_of, wall_times
 
@@ -19,8 +20,9 @@ _USUAL = 0.8
 """Share of the rows that a pattern must fit; otherwise the newest row is the pattern."""
 _END = 31
 """A day of the month that stands for its last one."""
-LAST_WORKDAY, FIRST_WORKDAY, NTH_WEEKDAY = 101, 102, 200
-"""Days of the month by rule: the last and the first one from Monday to Friday; 200 + 7 n + weekday for the n-th."""
+LAST_WORKDAY, FIRST_WORKDAY, LAST_WEEKDAY, NTH_WEEKDAY = 101, 102, 110, 200
+"""Days of the month by rule: the last and the first one from Monday to Friday; 110 + weekday for the last such day, and
+200 + 7 n + weekday for the n-th."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,9 @@ def dated(months: IntArray, days: IntArray) -> Times:
     result = np.minimum(first + (np.clip(days, 1, _END) - 1), last)
     result = np.where(days == LAST_WORKDAY, np.busday_offset(last, 0, roll="backward"), result)
     result = np.where(days == FIRST_WORKDAY, np.busday_offset(first, 0, roll="forward"), result)
+    from_end = np.clip(days - LAST_WEEKDAY, 0, 6)
+    by_end = last - ((last.astype(np.int64) + 3) - from_end) % 7
+    result = np.where((days >= LAST_WEEKDAY) & (days < NTH_WEEKDAY), by_end, result)
     nth, weekday = np.divmod(np.maximum(days - NTH_WEEKDAY, 0), 7)
     begin = (first.astype(np.int64) + 3) % 7
     by_weekday = first + (weekday - begin) % 7 + 7 * nth
@@ -92,10 +97,10 @@ def find_date_pattern(times: Times, starts: IntArray, lengths: IntArray, time: T
     months, day = months_and_days(times)
     if rule.unit == "month":
         within = _usual((months - rule.begin) % rule.count, starts, lengths)
-        days = _days(months, day, code, last, np.ones(len(times), bool))
+        days = _days(months, day, code, last, np.ones(len(times), bool), rule)
         return DatePattern(time, within, np.column_stack([days, days]))
     second = day >= rule.begin
-    halves = [_days(months, day, code, last, second == later) for later in (False, True)]
+    halves = [_days(months, day, code, last, second == later, rule) for later in (False, True)]
     # Without a row in one half, its date is the first day of that half.
     halves = [
         np.where(np.bincount(code[second == later], minlength=n_series) > 0, half, default)
@@ -117,11 +122,13 @@ def _usual(values: IntArray, starts: IntArray, lengths: IntArray) -> IntArray:
     return usual
 
 
-def _days(months: IntArray, day: IntArray, code: IntArray, last: IntArray, used: BoolArray) -> IntArray:
+def _days(
+    months: IntArray, day: IntArray, code: IntArray, last: IntArray, used: BoolArray, rule: FrequencyRule
+) -> IntArray:
     """Day or rule of each series, [S]: the first of those that fit most rows; used : mask of the rows that count."""
     n_series = len(last)
     newest = _newest_used(code, used, last)
-    candidates = _candidates(months, day, code, used, newest, n_series)
+    candidates = _candidates(months, day, code, used, newest, rule)
     dates = (months.astype("datetime64[M]").astype("datetime64[D]") + (day - 1)).astype("datetime64[us]")
     count = np.maximum(np.bincount(code[used], minlength=n_series), 1)
     fits: list[FloatArray] = []
@@ -142,9 +149,10 @@ def _newest_used(code: IntArray, used: BoolArray, last: IntArray) -> IntArray:
 
 
 def _candidates(
-    months: IntArray, day: IntArray, code: IntArray, used: BoolArray, newest: IntArray, n_series: int
+    months: IntArray, day: IntArray, code: IntArray, used: BoolArray, newest: IntArray, frequency: FrequencyRule
 ) -> list[IntArray]:
     """Days and rules to try, each of shape [S], in the order in which equals are chosen."""
+    n_series = len(newest)
     latest = np.zeros(n_series, np.int64)
     np.maximum.at(latest, code[used], day[used])
     dates = months[newest].astype("datetime64[M]").astype("datetime64[D]") + (day[newest] - 1)
@@ -152,4 +160,6 @@ def _candidates(
     nth_weekday = NTH_WEEKDAY + 7 * ((day[newest] - 1) // 7) + weekday
     rules = [np.full(n_series, rule) for rule in (_END, LAST_WORKDAY, FIRST_WORKDAY)]
     end, last_workday, first_workday = rules
-    return [end, latest, day[newest], last_workday, first_workday, nth_weekday]
+    if frequency.on_workdays:
+        return [last_workday, first_workday, end, latest, day[newest]]
+    return [end, latest, day[newest], last_workday, first_workday, nth_weekday, LAST_WEEKDAY + weekday]

@@ -61,7 +61,8 @@ class PeriodPattern:
             end = positions(last, time, self.zone)
             place = positions(times.ravel(), time, self.zone).reshape(times.shape) - end[:, None]
             # The second of two equal hours at the very beginning is forecast like the hour that follows.
-            steps, kept = np.maximum(place, 1) - 1, place <= horizon
+            # Of an hour that clocks repeat, nothing counts after the end of the horizon: it would leave a hole.
+            steps, kept = np.maximum(place, 1) - 1, np.logical_and.accumulate(place <= horizon, axis=1)
         if self.closed.any():
             ends = positions(last, time, self.zone)
             by_step = closed_columns(self.closed, ends, horizon, time.rule, ahead=horizon)

@@ -17,9 +17,11 @@ EXCEL = "excel"
 """Format of day numbers as spreadsheets count them."""
 _EXCEL_EPOCH = np.datetime64("1899-12-30", "us")
 _DAY = np.timedelta64(86_400_000_000, "us")
-OFFSET = re.compile(r"(?<=[T ]\d{2})(?P<clock>[\d:.,]*)\s*(?P<offset>[Zz]|UTC|GMT|[+-]\d{2}(:?\d{2})?)$")
-"""The end of an ISO text that names its offset from UTC."""
-_MIDNIGHT = re.compile(r"(?<=[T ])24(?=:?00(:?00([.,]0+)?)?\s*([Zz]|UTC|GMT|[+-]\d{2}(:?\d{2})?)?$)")
+OFFSET = re.compile(
+    r"(?:(?<=[T ]\d{2})|(?<=[T ]\d(?=:)))(?P<clock>[\d:.,]*)\s*(?P<offset>[Zz]|UTC|GMT|[+-]\d{1,2}(:?\d{2})?)$"
+)
+"""The end of an ISO text that names its offset from UTC: all that pandas would move the time by."""
+_MIDNIGHT = re.compile(r"(?<=[T ])24(?=:?00(:?00([.,]0+)?)?\s*([Zz]|UTC|GMT|[+-]\d{1,2}(:?\d{2})?)?$)")
 _QUARTER = re.compile(r"^(\d{4})[-_/ ]?Q([1-4])$|^Q([1-4])[-_/ ]?(\d{4})$", re.IGNORECASE)
 _WEEK = re.compile(r"^(\d{4})[-_/ ]?[Ww](\d{1,2})$")
 _WEEK_FORMAT, _DAY_FORMAT = re.compile(r"%G.*%V|%V.*%G"), re.compile("%[uwaA]")
@@ -113,7 +115,7 @@ def _prepared(texts: list[str], time: Time) -> tuple[list[str], BoolArray, str]:
     if form is None:
         texts = [_first_day(text) for text in texts]
         matches = [OFFSET.search(text) for text in texts]
-        named = {"UTC", "GMT"}
+        named = {"z", "UTC", "GMT"}
         texts = [
             OFFSET.sub(r"\g<clock>Z", text) if match and match["offset"] in named else text
             for text, match in zip(texts, matches, strict=True)

@@ -238,8 +238,8 @@ def _offsets(column: Column) -> tuple[float, ...]:
 def _hours(offset: str) -> float:
     if offset[0] not in "+-":
         return 0.0
-    digits = offset[1:].replace(":", "").ljust(4, "0")
-    hours = int(digits[:2]) + int(digits[2:]) / 60
+    digits = offset[1:].replace(":", "")
+    hours = int(digits) if len(digits) <= 2 else int(digits[:-2]) + int(digits[-2:]) / 60
     return -hours if offset[0] == "-" else hours
 
 

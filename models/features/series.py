@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from domain.arrays import FloatArray, IntArray
 from domain.config.fleet import Time
-from domain.data.calendar import positions
+from domain.data.calendar import positions, skipped_positions
 from domain.data.partitioning import run_length_encode
 from domain.data.periods_ahead import PeriodPattern, PeriodsAhead, find_period_pattern
 from domain.data.tables import category_column, feature_column
@@ -125,7 +125,7 @@ def build_series(observations: pa.Table, spec: FeatureSpec, time: Time) -> Serie
         # A cut may fall into a gap: the series then starts at the next row.
         spans = width - np.argmax(~np.isnan(values), axis=1)
     valid = Panel(values, spans, ends, spec.season, spec.short_season).valid
-    filled = Panel(_fill(values, valid, time.gaps), spans, ends, spec.season, spec.short_season)
+    filled = Panel(_filled(values, valid, ends, spec.zone, time), spans, ends, spec.season, spec.short_season)
     names = observations["segment"].take(pa.array(starts)).to_pylist()
     last = times[starts + lengths - 1] if n_segments else times[:0]
     pattern = find_period_pattern(times, starts, lengths, time, spec.zone)
@@ -199,6 +199,18 @@ def future_covariates(
     missing = unknown.any(axis=2) & (carried | ~has_row)
     joined = _carry(np.concatenate([series.covariates[:, -1:, :], np.where(zeroed, 0.0, result)], axis=1))
     return CovariatesAhead(joined[:, -horizon:, :], carried, missing, zeroed, unknown)
+
+
+def _filled(
+    values: FloatArray, valid: npt.NDArray[np.bool_], ends: IntArray, zone: str | None, time: Time
+) -> FloatArray:
+    """Values with gaps filled by the fleet's rule; an hour that clocks skip lies between its neighbours, never at 0."""
+    if zone is None or time.gaps != "zero":
+        return _fill(values, valid, time.gaps)
+    series, column = np.nonzero(np.isnan(values) & valid)
+    gaps = ~skipped_positions(ends[series] - (values.shape[1] - 1 - column), time, zone)
+    values[series[gaps], column[gaps]] = 0.0
+    return _fill(values, valid, "interpolate")
 
 
 def _fill(values: FloatArray, valid: npt.NDArray[np.bool_], rule: str) -> FloatArray:

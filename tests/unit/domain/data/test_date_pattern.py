@@ -10,7 +10,7 @@ from domain.config.fleet import Time
 from domain.data.calendar import ordinals
 from domain.data.date_pattern import find_date_pattern
 
-ALIASES = {"M": ["ME", "MS", "BME", "BMS", "WOM-3FRI", "WOM-1MON"], "Q": ["QE", "QS", "BQE", "QE-JAN"]}
+ALIASES = {"M": ["ME", "MS", "BME", "BMS", "WOM-3FRI", "WOM-1MON", "LWOM-FRI"], "Q": ["QE", "QS", "BQE", "QE-JAN"]}
 ALIASES |= {"Y": ["YE", "YS", "YE-JUN"], "W": ["W-MON", "W-FRI", "W-SUN"], "W-MON": ["W-MON"], "2W": ["2W-WED"]}
 ALIASES |= {"SM": ["SME"], "SMS": ["SMS", "SMS-20"], "B": ["B"], "D": ["D"], "15min": ["15min"], "6h": ["6h"]}
 CASES = [(frequency, alias) for frequency, aliases in ALIASES.items() for alias in aliases]
@@ -52,6 +52,10 @@ def test_a_day_of_the_month_is_kept_wherever_the_history_ends(day, end):
         # One row on another day does not move the others.
         (["2024-01-05", "2024-01-12", "2024-01-19", "2024-01-26", "2024-02-02", "2024-02-08"], "W", ["2024-02-16"]),
         ([f"2023-{month:02d}-15" for month in range(1, 12)] + ["2023-12-14"], "M", ["2024-01-15", "2024-02-15"]),
+        # The fleet file asks for workdays: dates that happen to be ends of months do not say more.
+        (["2023-10-31", "2023-11-30"], "BME", ["2023-12-29", "2024-01-31", "2024-02-29", "2024-03-29"]),
+        (["2024-01-01", "2024-04-01"], "BQS", ["2024-07-01", "2024-10-01", "2025-01-01", "2025-04-01", "2025-07-01"]),
+        (["2026-01-01"], "2BMS", ["2026-03-02", "2026-05-01"]),
         # No usual day: that of the newest row.
         (["2024-01-03", "2024-02-17", "2024-03-09", "2024-04-22"], "M", ["2024-05-22", "2024-06-22"]),
         # Half months: each half has its day.

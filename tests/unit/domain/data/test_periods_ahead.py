@@ -88,6 +88,12 @@ def test_a_day_on_which_clocks_change_has_23_or_25_hours(frequency, end, hours):
     assert ((local.hour * 60 + local.minute) // (1440 // a_day)).tolist() == result.steps.tolist()
 
 
+def test_a_horizon_that_ends_within_the_repeated_hour_has_no_hole():
+    history = pd.date_range(end="2024-10-26 02:15", periods=1000, freq="15min", tz="Europe/Berlin")
+    result = ahead(instants(history), "15min", 96, zone="Europe/Berlin")
+    assert result.times.tolist() == instants(pd.date_range(history[-1], periods=97, freq="15min")[1:]).tolist()
+
+
 @pytest.mark.parametrize("hours", range(-3, 4))
 def test_from_within_the_repeated_hour_none_is_left_out(hours):
     end = pd.Timestamp("2024-10-27 01:00", tz="UTC") + pd.Timedelta(hours=hours)

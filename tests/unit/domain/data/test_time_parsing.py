@@ -187,6 +187,21 @@ def test_without_a_zone_of_the_fleet_dates_are_those_of_the_columns_zone(zone, u
     assert parse(values, clock())[0] == [at(2024, month, 1) for month in (1, 4, 7, 11)]
 
 
+@pytest.mark.parametrize("zone", ["auto", "Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-01-05 9:00+02:00",
+        "2024-01-05 7:00:00Z",
+        "2024-01-05 07:00z",
+        "2024-01-05 09:00+2",
+        "2024-01-05 09:00 +2:00",
+    ],
+)
+def test_an_offset_however_it_is_written_is_applied_once(text, zone):
+    assert parse([text], clock("h", zone=zone)) == ([at(2024, 1, 5, 7)], [False])
+
+
 def test_mixed_offsets_are_the_dates_that_they_write_and_the_instants_that_they_name():
     texts = ["2024-01-01T00:00+05:30", "2024-01-01T00:00+09:30", "2024-01-01T00:00-03:00"]
     assert parse(texts, clock())[0] == [at(2024, 1, 1)] * 3

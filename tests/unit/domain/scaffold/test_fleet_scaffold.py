@@ -118,6 +118,12 @@ def test_offsets_of_summer_and_winter_name_the_zone_of_hours_and_days_are_those_
         assert content["time"] == {"column": "date", "frequency": frequency} | zone
 
 
+def test_offsets_of_one_digit_are_hours():
+    days = pd.date_range("2024-03-01", periods=1000, freq="h", tz="Europe/Berlin")
+    content = scaffold_of(long([day.isoformat().replace("+0", "+") for day in days], store=["a", "b"])).content
+    assert content["time"] == {"column": "date", "frequency": "h", "zone": "Europe/Berlin"}
+
+
 def test_an_offset_that_no_zone_is_known_by_is_explained():
     days = pd.date_range("2024-03-01", periods=500, freq="h", tz="Asia/Kolkata")
     scaffold = scaffold_of(long([day.isoformat() for day in days], store=["a", "b"]))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -160,3 +161,22 @@ def test_blank_cells_of_rows_without_a_series_are_zero_or_left_to_the_model():
     rows = rows_of(("a", 0, 1.0, None, "no", False), ("a", 1, 1.0, 3.0, "no", False))
     assert row_covariates(rows, replace(SPEC, zero=("price",)))[:, 0].tolist() == [0, 3]
     assert np.isnan(row_covariates(rows, SPEC)[0, 0])
+
+
+@pytest.mark.parametrize("frequency", ["h", "15min"])
+def test_an_hour_that_clocks_skip_is_no_gap_with_nothing_in_it(frequency):
+    clock = Time(column="time", frequency=frequency, gaps="zero", zone="Europe/Berlin")
+    times = pd.date_range("2024-03-29", "2024-04-02", freq=frequency, tz="Europe/Berlin").tz_convert("UTC")
+    left_out = times[[10, 11, -20]]
+    kept = times[~times.isin(left_out)]
+    rows = pa.table(
+        {
+            "segment": ["a"] * len(kept),
+            "time": pa.array(kept.tz_localize(None).to_numpy(), pa.timestamp("us", tz="UTC")),
+            "target": np.full(len(kept), 50.0),
+        }
+    )
+    spec = FeatureSpec("forecast", season=24, zone="Europe/Berlin")
+    values = build_series(rows, spec, clock).panel.values[0]
+    assert (values == 0.0).sum() == len(left_out)
+    assert set(values) == {0.0, 50.0}
