@@ -21,7 +21,6 @@ MIRRORED_ELSEWHERE = {
 HOMES = {
     "adbc_driver_manager": ("adapters/databases",),
     "adbc_driver_postgresql": ("adapters/databases",),
-    "adbc_driver_sqlite": ("adapters/databases",),
     "alembic": ("adapters/gateway", "adapters/registry"),
     "boto3": ("adapters/lake",),
     "botocore": ("adapters/lake",),
