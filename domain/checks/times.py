@@ -6,7 +6,11 @@ import numpy as np
 
 from domain.checks.findings import Problem, TimeFacts
 from domain.checks.segments import SegmentRows
+from domain.config.fleet import Time
 from domain.config.frequency import frequency_rule
+from domain.data.calendar import ordinals
+from domain.scaffold.frequency_search import consecutive_frequency
+from domain.scaffold.timestamps import repeated_share
 
 __all__ = ["fitting_frequency", "time_facts", "time_problems"]
 
@@ -14,7 +18,7 @@ _FREQUENCIES = ("min", "5min", "10min", "15min", "30min", "h", "D", "W", "M", "Q
 _FINER, _COARSER = 0.7, 1.5
 """Distance between rows over the length of a period, from which on another frequency is meant."""
 _DAY_US = 86_400_000_000.0
-_RARE_SHARE = 0.1
+_RARE_SHARE, _FEW_REPEATED = 0.1, 0.02
 
 
 def fitting_frequency(rows: SegmentRows) -> tuple[float | None, str | None]:
@@ -53,14 +57,28 @@ def time_problems(facts: TimeFacts, rows: SegmentRows) -> Iterator[Problem]:
     apart = f"rows of a segment are {_days(facts.distance_days)} apart (median)"
     if facts.distance_days < frequency_rule("min").days / 2:
         yield Problem("warning", "time.frequency", f"{apart}, finer than any frequency; sum them up first")
-    elif frequency_rule(fitting).days < _FINER * period:
+    elif max(facts.distance_days, frequency_rule(fitting).days) < _FINER * period:
         coarser = f"{frequency} is coarser than the data: {apart}"
         yield Problem("warning", "time.frequency", f"{coarser}; use {fitting}, or sum the rows up first")
-    elif frequency_rule(fitting).days > _COARSER * period:
+    elif facts.distance_days > _COARSER * period:
         step = np.diff(rows.periods)[np.diff(rows.codes) == 0]
         # Rows that record only sales are far apart too, but some of them fall in consecutive periods.
         if np.mean(step == 1) < _RARE_SHARE:
-            yield Problem("warning", "time.frequency", f"{frequency} is finer than the data: {apart}; use {fitting}")
+            finer = f"{frequency} is finer than the data: {apart}"
+            yield Problem("warning", "time.frequency", f"{finer}; {_way_out(rows, frequency, fitting)}")
+
+
+def _way_out(rows: SegmentRows, frequency: str, usual: str) -> str:
+    """A frequency that leaves no period empty, if there is one."""
+    if fitting := consecutive_frequency(rows.codes, rows.times, frequency, usual):
+        return f"use {fitting}"
+    if repeated_share(rows.codes, ordinals(rows.times, Time(column="", frequency=usual))) <= _FEW_REPEATED:
+        return f"use {usual}"
+    # Such as a calendar of 4, 4 and 5 weeks.
+    return (
+        f"no frequency has a row in each period, and {usual} has several in some; number the periods by months in a "
+        "column of its own (2024-01 for the first), and use M"
+    )
 
 
 def _days(days: float) -> str:

@@ -14,6 +14,7 @@ from domain.data.calendar import ordinals
 from domain.data.time_parsing import EXCEL, OFFSET, parse_times
 from domain.scaffold.column_vocabulary import is_time_name, split_name
 from domain.scaffold.columns import Column
+from domain.scaffold.frequency_search import consecutive_frequency
 
 __all__ = [
     "TimeColumn",
@@ -246,6 +247,8 @@ def _hours(offset: str) -> float:
 def infer_frequency(codes: IntArray, instants: npt.NDArray[np.datetime64]) -> str | None:
     """Find the coarsest frequency with at most one row per segment and period, a few repeated rows aside.
 
+    If its periods are regularly empty, the one without empty periods, such as 2W, 6h or SM.
+
     Parameters
     ----------
     codes : segment of each row, of shape (n,).
@@ -257,7 +260,7 @@ def infer_frequency(codes: IntArray, instants: npt.NDArray[np.datetime64]) -> st
     """
     for frequency in reversed(_FREQUENCIES):
         if repeated_share(codes, ordinals(instants, Time(column="", frequency=frequency))) <= _MANY_REPEATED:
-            return frequency
+            return consecutive_frequency(codes, instants, frequency) or frequency
     return None
 
 

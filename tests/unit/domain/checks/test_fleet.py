@@ -98,7 +98,9 @@ def test_feature_that_scoring_input_lacks_is_an_error(shop):
     assert problem_of(findings, "score.source (features.known)")[0] == "error"
 
 
-@pytest.mark.parametrize(("step", "frequency", "fits"), [(7, "D", "W"), (1, "W", "D"), (30, "W", "M"), (91, "M", "Q")])
+@pytest.mark.parametrize(
+    ("step", "frequency", "fits"), [(7, "D", "W"), (1, "W", "D"), (30, "W", "30D"), (91, "M", "13W")]
+)
 def test_wrong_frequency_names_the_one_to_use(shop, step, frequency, fits):
     findings = check(shop(time={"column": "day", "frequency": frequency}), sales(40, step))
     severity, message = problem_of(findings, "time.frequency")
