@@ -80,7 +80,7 @@ class FallbackChain:
         remarks = [f"no model of its own ({'; '.join(reasons)})", f"{label} model{how}"]
         remarks += self._remarks(own, None, "the segment") if own else ()
         remarks += self._remarks(level, model, "the level")
-        dated_alike = replace(level, pattern=own.pattern) if own is not None and own.rows[0] > 1 else level
+        dated_alike = _dated_alike(level, own) if own is not None and own.rows[0] > 1 else level
         notes = self._inputs.covariates.notes(contract, segment, int(level.panel.ends[0]), self._fleet)
         covariates = StepCovariates.of(ahead, 0, contract, self._fleet, notes)
         return self._forecast(segment, dated_alike, outputs, covariates, model, label, remarks)
@@ -148,3 +148,9 @@ def reason_without_model(outcome: tuple[str, str] | None) -> str:
     if name in ("trained", "reused"):
         return "its challenger was not promoted; see verdicts"
     return f"{name}: {reason}" if reason else name
+
+
+def _dated_alike(level: Series, own: Series) -> Series:
+    """The level with the dates of a segment; what is closed to all of the level's segments is closed to each."""
+    closed = own.pattern.closed | level.pattern.closed
+    return replace(level, pattern=replace(own.pattern, closed=closed))

@@ -120,6 +120,14 @@ def test_weekdays_without_rows_are_left_out_of_training_and_forecast(tmp_path, w
     assert rows.step.tolist() == [1, 2, 3, 6, 7, 8, 9, 10, 13, 14]
 
 
+def test_a_segment_too_short_to_tell_is_closed_when_its_level_is(tmp_path, workers):
+    days = pd.bdate_range("2022-01-03", "2023-06-06")
+    for store, count in (("a", len(days)), ("b", 5), ("c", 1)):
+        put(tmp_path, days[-count:].strftime("%Y-%m-%d"), swing(count, 5), store, f"{store}.csv")
+    rows, _ = forecasts(tmp_path, workers, {"frequency": "D"}, 14, fallback=["global"])
+    assert dates(rows) == 3 * pd.bdate_range("2023-06-07", periods=10).strftime("%Y-%m-%d").tolist()
+
+
 @pytest.mark.parametrize(("frequency", "periods"), [("h", 24), ("30min", 48)])
 @pytest.mark.parametrize(("end", "hours"), [("2024-03-31", 23), ("2024-10-27", 25)])
 def test_a_peak_stays_at_its_hour_when_clocks_change(tmp_path, workers, frequency, periods, end, hours):
