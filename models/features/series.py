@@ -24,6 +24,7 @@ __all__ = [
     "encode_covariates",
     "future_covariates",
     "lacking_columns",
+    "one_row_a_position",
     "row_covariates",
 ]
 
@@ -120,6 +121,9 @@ def build_series(observations: pa.Table, spec: FeatureSpec, time: Time) -> Serie
     inputs = encode_covariates(observations, spec)
     covariates = np.full((n_segments, width, inputs.shape[1]), np.nan)
     covariates[code[kept_rows], column[kept_rows]] = inputs[kept_rows]
+    for k in range(inputs.shape[1]) if spec.zone is not None else ():
+        known = kept_rows & ~np.isnan(inputs[:, k])
+        _average_repeated(covariates[..., k], code[known], column[known], inputs[known, k])
     covariates[..., spec.zero_covariates] = np.nan_to_num(covariates[..., spec.zero_covariates])
     if n_segments:
         # A cut may fall into a gap: the series then starts at the next row.
@@ -139,7 +143,27 @@ def _average_repeated(values: FloatArray, code: IntArray, column: IntArray, targ
     repeated = np.flatnonzero(counts > 1)
     if len(repeated):
         sums = np.bincount(place, weights=target, minlength=values.size)
-        values.ravel()[repeated] = sums[repeated] / counts[repeated]
+        values[np.unravel_index(repeated, values.shape)] = sums[repeated] / counts[repeated]
+
+
+def one_row_a_position(places: IntArray, periods: IntArray, values: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Positions and covariates of one segment with the mean of an hour that clocks repeat, as the history has it.
+
+    places, periods : positions and ordinals of rows, the newest input last, [n]. values : [n, K].
+    """
+    own, first, row = np.unique(periods, return_index=True, return_inverse=True)
+    positions_of, place = np.unique(places[first], return_inverse=True)
+    if len(positions_of) == len(own):
+        return places, values
+    means = np.full((len(positions_of), values.shape[1]), np.nan)
+    for k in range(values.shape[1]):
+        known = ~np.isnan(values[:, k])
+        newest = np.full(len(own), np.nan)
+        newest[row[known]] = values[known, k]
+        counts = np.bincount(place, weights=~np.isnan(newest), minlength=len(positions_of))
+        sums = np.bincount(place, weights=np.nan_to_num(newest), minlength=len(positions_of))
+        means[:, k] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return positions_of, means
 
 
 def encode_covariates(rows: pa.Table, spec: FeatureSpec) -> FloatArray:

@@ -10,7 +10,7 @@ from domain.config.fleet import Fleet, Time
 from domain.data.calendar import Times, ordinals, positions
 from domain.data.partitioning import run_length_encode
 from models.features.feature_spec import FeatureSpec
-from models.features.series import encode_covariates
+from models.features.series import encode_covariates, one_row_a_position
 from models.inference.row_notes import unknown_categories
 
 __all__ = ["FutureCovariates"]
@@ -39,7 +39,14 @@ class FutureCovariates:
         key = contract.to_json()
         if key not in self._encoded:
             values, places = encode_covariates(self._rows, contract), positions(self._times, self._clock, contract.zone)
-            self._encoded[key] = {segment: (places[part], values[part]) for segment, part in self._parts()}
+            rows = {segment: (places[part], values[part]) for segment, part in self._parts()}
+            if contract.zone is not None:
+                periods = ordinals(self._times, self._clock)
+                rows = {
+                    segment: one_row_a_position(places[part], periods[part], values[part])
+                    for segment, part in self._parts()
+                }
+            self._encoded[key] = rows
         return self._encoded[key]
 
     def notes(self, contract: FeatureSpec, segment: str, end: int, fleet: Fleet) -> list[str]:

@@ -44,6 +44,8 @@ def forecasts(folder, workers, time, horizon, candidates=("seasonal_naive", "ses
     fleet = parse_fleet(content, "calendar.yaml")
     run = Run(RunContext(fleet, Lake(str(folder / "lake")), "run-1", folder), workers)
     ingest_files(run, "observations", fleet.source)
+    if fleet.score is not None:
+        ingest_files(run, "requests", fleet.score.source)
     partition_observations(run)
     train_challengers(run)
     register_challengers(run, registry)
@@ -153,6 +155,35 @@ def test_a_history_across_a_clock_change_keeps_all_rows_and_the_peak(tmp_path, w
     rows, rejected = forecasts(tmp_path, workers, {"frequency": "h", "zone": "Europe/Berlin"}, 24)
     assert rejected.empty
     assert rows.time.dt.tz_convert("Europe/Berlin")[rows.prediction > 60].dt.hour.tolist() == [8]
+
+
+def test_the_repeated_hour_has_the_mean_of_its_covariates_and_no_other_hour_theirs(tmp_path, workers):
+    times = pd.date_range(end="2024-10-26 23:00", periods=40 * 24, freq="h", tz="Europe/Berlin")
+    random = np.random.default_rng(0)
+    promo = random.integers(0, 2, len(times))
+    values = 100 + 100 * promo + random.normal(0, 1, len(times))
+    frame = pd.DataFrame({"time": [time.isoformat() for time in times], "store": "a", "value": values, "promo": promo})
+    ahead = pd.date_range(times[-1], periods=26, freq="h")[1:]
+    # The second of the two hours from 02:00 on has the promotion.
+    future = pd.DataFrame({"time": [time.isoformat() for time in ahead], "store": "a", "promo": np.arange(25) == 3})
+    for folder, rows in (("in", frame), ("future", future.astype({"promo": int}))):
+        (tmp_path / folder).mkdir()
+        rows.to_csv(tmp_path / folder / "a.csv", index=False)
+    rows, _ = forecasts(
+        tmp_path,
+        workers,
+        {"frequency": "h", "zone": "Europe/Berlin"},
+        24,
+        candidates=["ridge"],
+        features={"known": ["promo"]},
+        score={"source": {"path": "future"}},
+    )
+    shown = rows.prediction.to_numpy()
+    low = np.median(shown)
+    assert len(shown) == 25
+    assert shown[2] == shown[3]
+    assert shown[2] - low == pytest.approx(50, abs=15)
+    assert np.abs(np.delete(shown, [2, 3]) - low).max() < 15
 
 
 def test_a_week_of_quarter_hours_is_learnt_besides_the_day(tmp_path, workers):
