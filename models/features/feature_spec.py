@@ -63,7 +63,8 @@ class FeatureSpec:
     zone: str | None = None
     short_season: int = 0
     zero: tuple[str, ...] = ()
-    """Numeric columns whose blank cells mean 0."""
+    """Numeric columns whose blank cells mean 0. Their means over the anchor's window are features too: what they add to
+    the level now, such as a week of promotion, they do not add to the periods to come."""
     centred: bool = False
     """Features and predictions are relative to the centre among the model's parameters."""
 
@@ -97,7 +98,8 @@ class FeatureSpec:
         values = (*values, *(("short_season_lag",) if self.has_short_lag else ()))
         waves = waves_of(self.harmonics)
         short = (f"short_{wave}" for wave in waves_of(self.short_harmonics))
-        return ("step", *values, *(f"mean_{w}" for w in self.windows), *waves, *short, *self.covariates)
+        means = (f"mean_{w}" for w in self.windows)
+        return ("step", *values, *means, *waves, *short, *self.covariates, *(f"{name}.recent" for name in self.zero))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -239,6 +241,9 @@ def base_features(panel: Panel, covariates: FloatArray, spec: FeatureSpec, origi
             angle = 2 * np.pi * harmonic * (position % season) / season
             columns += [np.sin(angle), np.cos(angle)]
     columns += [covariates[:, target.ravel(), k].reshape(shape) for k in range(covariates.shape[2])]
+    for k in spec.zero_covariates:
+        recent = _running_mean(np.where(panel.valid, covariates[:, :width, k], np.nan), spec.windows[-1])[:, origins]
+        columns.append(np.broadcast_to(recent[:, :, None], shape))
     return np.stack(columns, axis=-1)
 
 

@@ -71,10 +71,19 @@ def test_a_blank_discount_is_none_and_its_reason_says_so(tmp_path, workers, feat
     assert rows.reason.tolist() == [BLANK, BLANK, None, BLANK] * 2
     # The same as if the zeros were written.
     (tmp_path / "zeros").mkdir()
-    explicit = fleet(missing={"discount": "last"})
+    explicit = fleet(missing={"discount": "zero"})
     _, zeros = predictions(tmp_path / "zeros", workers, explicit, history().fillna(0), future().fillna(0))
     assert zeros.prediction.tolist() == rows.prediction.tolist()
     assert zeros.reason.isna().all()
+
+
+def test_promotions_in_the_newest_weeks_do_not_raise_the_weeks_to_come(tmp_path, workers):
+    rows = history()
+    newest = rows.week.isin(sorted(set(rows.week))[-3:])
+    rows["sales"] += np.where(newest, 5 * (20 - rows.discount.fillna(0)), 0)
+    rows["discount"] = rows.discount.mask(newest, 20)
+    _, rows = predictions(tmp_path, workers, fleet(), rows)
+    np.testing.assert_allclose(rows.prediction, [100, 100, 200, 100] * 2, rtol=0.05)
 
 
 def test_the_last_value_counts_where_the_fleet_says_so(tmp_path, workers):
