@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from domain.config.fleet import Fleet, parse_fleet
+from domain.data.periods_ahead import PeriodPattern
 from domain.data.simulation import SimulationSpec, simulate
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.series import Series, build_series
@@ -75,7 +76,7 @@ def _joined(parts: list[Series]) -> Series:
     panels = type(first.panel).join([part.panel for part in parts])
     names = tuple(name for part in parts for name in part.segments)
     columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("covariates", "last_times", "rows"))
-    return Series(names, panels, *columns)
+    return Series(names, panels, *columns, PeriodPattern.join([part.pattern for part in parts]))
 
 
 def peer_rows(segments: int) -> pd.DataFrame:

@@ -4,6 +4,7 @@ A monthly row may be dated on the first, on the 28th, on the last business day; 
 at half past. The periods to come are dated alike.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,12 @@ class DatePattern:
     def take(self, index: IntArray) -> "DatePattern":
         """The pattern of some series."""
         return DatePattern(self.time, self.within[index], self.days[index])
+
+    @classmethod
+    def join(cls, patterns: Sequence["DatePattern"]) -> "DatePattern":
+        """The series of several patterns of one fleet, one after another."""
+        within, days = (np.concatenate([getattr(pattern, name) for pattern in patterns]) for name in ("within", "days"))
+        return cls(patterns[0].time, within, days)
 
     def times(self, periods: IntArray) -> Times:
         """Times of the rows of periods, by ordinals [S, n]."""

@@ -1,5 +1,6 @@
 """The periods that follow a series: when they are, and which steps of a forecast they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,12 @@ class PeriodPattern:
     def take(self, index: IntArray) -> "PeriodPattern":
         """The pattern of some series."""
         return PeriodPattern(self.dates.take(index), self.zone, self.closed[index])
+
+    @classmethod
+    def join(cls, patterns: Sequence["PeriodPattern"]) -> "PeriodPattern":
+        """The series of several patterns of one fleet, one after another."""
+        dates = DatePattern.join([pattern.dates for pattern in patterns])
+        return cls(dates, patterns[0].zone, np.concatenate([pattern.closed for pattern in patterns]))
 
     def closed_columns(self, ends: IntArray, width: int) -> BoolArray:
         """Mask [S, width] of the columns that are no periods; ends : position of the last column, [S]."""

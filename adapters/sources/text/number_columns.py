@@ -54,7 +54,10 @@ class NumberColumns:
         ------
         SourceError : the values of a column contradict the source's decimal mark.
         """
-        text = [name for name in table.column_names if name in self._numbers and pa.types.is_string(table[name].type)]
+        names = table.column_names
+        # A name that is there twice is an error of the reader's.
+        once = [name for name in names if name in self._numbers and names.count(name) == 1]
+        text = [name for name in once if pa.types.is_string(table[name].type)]
         if self._explicit is None:
             open_columns = [name for name in text if self._is_open(name, table[name])]
             if open_columns:
