@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from domain.calendar.periods_ahead import PeriodPattern
 from domain.config.fleet import Fleet, parse_fleet
-from domain.data.periods_ahead import PeriodPattern
 from domain.data.simulation import SimulationSpec, simulate
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.features.series import Series, build_series

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from adapters.databases.delivery import Delivery
 from adapters.lake.table import StagedFile, Table
+from domain.calendar.time_spans import parse_time_span, period_ends, period_of, time_span_text
 from domain.data.parts import input_part, is_input_part, part_input, query_place
-from domain.data.periods import parse_time_span, period_ends, period_of, time_span_text
 from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, SEGMENTS, landed, levels, observations
 from domain.errors import RequestError, ScoringError, StaleTableError
 from tasks.checkpoint import clear_checkpoints, map_with_checkpoints

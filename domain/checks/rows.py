@@ -9,12 +9,12 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
+from domain.calendar.time_range import STRAY, stray_rows
 from domain.checks.columns import fleet_of_role, keys_by_column, required_columns
 from domain.checks.findings import Problem, Role, SourceFacts, SourceSample
 from domain.config.fleet import Fleet
 from domain.data.partitioning import run_length_encode
 from domain.data.segments import parse_segment
-from domain.data.time_range import STRAY, stray_rows
 from domain.data.validation import validate_rows
 from domain.reporting.formatting import format_count, format_percent
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from domain.calendar.ordinals import ordinals
 from domain.checks.findings import Problem, Role, WindowFacts
 from domain.checks.segments import SegmentRows
 from domain.config.fleet import Fleet
-from domain.data.calendar import ordinals
 from domain.reporting.formatting import format_percent
 
 __all__ = ["window_facts", "window_problems"]

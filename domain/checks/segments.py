@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from domain.arrays import BoolArray, FloatArray, IntArray
+from domain.calendar.ordinals import ordinals
 from domain.checks.findings import ColumnFacts, Problem, SegmentFacts, SourceSample
 from domain.config.fleet import Fleet
-from domain.data.calendar import ordinals
 from domain.data.segments import lookalikes_message
 from domain.reporting.formatting import format_number, format_percent
 

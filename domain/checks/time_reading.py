@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.arrays import FloatArray
+from domain.calendar.time_parsing import OFFSET, parse_times
 from domain.checks.findings import Problem
 from domain.checks.segments import SegmentRows
 from domain.config.fleet import Fleet, Time
-from domain.data.time_parsing import OFFSET, parse_times
 from domain.scaffold.timestamps import regularity
 
 __all__ = ["frequency_changes", "reading_problems"]

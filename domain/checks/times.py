@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from domain.calendar.ordinals import ordinals
 from domain.checks.findings import Problem, TimeFacts
 from domain.checks.segments import SegmentRows
 from domain.config.fleet import Time
 from domain.config.frequency import frequency_rule
-from domain.data.calendar import ordinals
 from domain.scaffold.frequency_search import consecutive_frequency
 from domain.scaffold.timestamps import repeated_share
 

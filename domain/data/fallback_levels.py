@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.calendar.ordinals import ordinals
 from domain.config.blanks import zero_columns
 from domain.config.fleet import Fleet
-from domain.data.calendar import ordinals
 from domain.data.partitioning import fallback_keys, run_length_encode
 from domain.data.segments import GLOBAL_KEY, parse_segment
 from domain.data.tables import count_column, feature_column

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.arrays import BoolArray, FloatArray, IntArray
+from domain.calendar.ordinals import ordinals
+from domain.calendar.time_range import STRAY, stray_rows
 from domain.config.fleet import Fleet, Parent
-from domain.data.calendar import ordinals
 from domain.data.segments import GLOBAL_KEY, parse_segment, segment_key
 from domain.data.tables import category_column, count_column, feature_column, key_column
-from domain.data.time_range import STRAY, stray_rows
 from domain.data.validation import rejected_table
 
 __all__ = ["PartitionedBucket", "bucket_count", "fallback_keys", "natural_key", "partition_bucket", "run_length_encode"]

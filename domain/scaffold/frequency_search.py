@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.arrays import IntArray
+from domain.calendar.ordinals import ordinals
 from domain.config.fleet import Time
 from domain.config.frequency import frequency_rule
-from domain.data.calendar import ordinals
 
 __all__ = ["consecutive_frequency"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from domain.data.time_parsing import EXCEL
+from domain.calendar.time_parsing import EXCEL
 from domain.scaffold.columns import Column
 from domain.scaffold.segments import Grouping
 from domain.scaffold.source_profile import SourceProfile

@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 
 from domain.arrays import FloatArray, IntArray
+from domain.calendar.zones import season_zone
 from domain.config.blanks import zero_columns
 from domain.config.fleet import Fleet
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings, TaskType, task_type
-from domain.data.zones import season_zone
 from models.features.panel import Panel
 
 __all__ = ["STATES", "Design", "FeatureSpec", "base_features", "feature_spec_of", "state_columns"]

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from domain.arrays import FloatArray, IntArray
+from domain.calendar.ordinals import positions, skipped_positions
+from domain.calendar.periods_ahead import PeriodPattern, PeriodsAhead, find_period_pattern
 from domain.config.fleet import Time
-from domain.data.calendar import positions, skipped_positions
 from domain.data.partitioning import run_length_encode
-from domain.data.periods_ahead import PeriodPattern, PeriodsAhead, find_period_pattern
 from domain.data.tables import category_column, feature_column
 from models.features.feature_spec import FeatureSpec
 from models.features.panel import Panel

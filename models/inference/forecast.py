@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.arrays import BoolArray
+from domain.calendar.ordinals import ordinals
+from domain.calendar.periods_ahead import PeriodsAhead
+from domain.calendar.time_spans import period_of, time_span_text
 from domain.config.fleet import Fleet
-from domain.data.calendar import ordinals
 from domain.data.model_record import Champion
-from domain.data.periods import period_of, time_span_text
-from domain.data.periods_ahead import PeriodsAhead
 from domain.failure import Failure
 from models.features.feature_spec import FeatureSpec
 from models.features.series import CovariatesAhead, Series, future_covariates

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from domain.arrays import BoolArray, FloatArray
+from domain.calendar.ordinals import ordinals
 from domain.config.fleet import Fleet
-from domain.data.calendar import ordinals
 from domain.data.model_record import Champion
 from domain.data.tables import PREDICTIONS, key_column
 from domain.failure import Failure

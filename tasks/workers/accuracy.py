@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake.table import StagedFile
+from domain.calendar.ordinals import ordinals, period_starts
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
-from domain.data.calendar import ordinals, period_starts
 from domain.data.tables import ACCURACY, PREDICTIONS, key_column, landed, observations
 from models.monitoring.accuracy import measure_accuracy
 from tasks.workers.bucket_reader import bucket_rows

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain.data.calendar import ordinals
+from domain.calendar.ordinals import ordinals
+from domain.calendar.periods_ahead import find_period_pattern
+from domain.calendar.time_spans import period_of
+from domain.calendar.zones import season_zone
 from domain.data.partitioning import run_length_encode
-from domain.data.periods import period_of
-from domain.data.periods_ahead import find_period_pattern
 from domain.data.tables import observations
-from domain.data.zones import season_zone
 from models.inference.covariates import FutureCovariates
 from models.inference.forecast import FallbackInputs, ForecastInputs, Times
 from models.inference.history import History

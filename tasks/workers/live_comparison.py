@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.arrays import FloatArray
-from domain.data.calendar import positions
+from domain.calendar.ordinals import positions
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.tables import SEGMENTS, observations
 from domain.errors import InferenceError

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.lake.table import StagedFile, Table
+from domain.calendar.time_spans import period_of
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
 from domain.data.model_record import Champion
 from domain.data.parts import bucket_part, input_part
-from domain.data.periods import period_of
 from domain.data.tables import CHAMPIONS, PREDICTIONS, landed
 from models.inference.loaded_models import Champions, LoadedModels
 from tasks.workers.bucket_reader import bucket_rows

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from domain.calendar.periods_ahead import find_period_pattern
 from domain.config.fleet import Time
-from domain.data.periods_ahead import find_period_pattern
 from models.features.panel import Panel
 from models.features.series import Series
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.calendar.time_parsing import parse_times
 from domain.config.fleet import Time
-from domain.data.time_parsing import parse_times
 
 
 def clock(frequency="D", **options):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from domain.data.time_range import beyond_range, stray_rows
+from domain.calendar.time_range import beyond_range, stray_rows
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 WEEKS = pd.date_range("2022-01-03", periods=100, freq="W-MON").to_numpy().astype("datetime64[us]")

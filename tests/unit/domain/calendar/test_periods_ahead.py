@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from domain.calendar.periods_ahead import find_period_pattern
+from domain.calendar.zones import season_zone
 from domain.config.fleet import Time
-from domain.data.periods_ahead import find_period_pattern
-from domain.data.zones import season_zone
 
 
 def pattern_of(times, frequency, **options):

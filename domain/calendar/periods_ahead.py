@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.arrays import BoolArray, IntArray
+from domain.calendar.closed_times import closed_columns, closed_slots
+from domain.calendar.date_pattern import DatePattern, find_date_pattern
+from domain.calendar.ordinals import Times, ordinals, positions
 from domain.config.fleet import Time
-from domain.data.calendar import Times, ordinals, positions
-from domain.data.closed_times import closed_columns, closed_slots
-from domain.data.date_pattern import DatePattern, find_date_pattern
 
 __all__ = ["PeriodPattern", "PeriodsAhead", "find_period_pattern"]
 

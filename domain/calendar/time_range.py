@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 
 from domain.arrays import BoolArray, IntArray
+from domain.calendar.ordinals import Times
 from domain.config.fleet import Fleet
-from domain.data.calendar import Times
 
 __all__ = ["STRAY", "beyond_range", "stray_rows"]
 

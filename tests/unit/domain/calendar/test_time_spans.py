@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from domain.calendar.time_spans import parse_time_span, period_ends, period_of, time_span_text
 from domain.config.fleet import Time
-from domain.data.periods import parse_time_span, period_ends, period_of, time_span_text
 from domain.errors import RequestError
 
 
