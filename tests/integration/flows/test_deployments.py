@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -140,6 +141,15 @@ class Stack:
             assert time.monotonic() < end, found["state"]
             time.sleep(0.2)
         return found
+
+    def quiet(self, limit_s=120):
+        """Wait until nothing is in progress: automations may have started more runs than a test waited for."""
+        busy = {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]}}}
+        soon = {"expected_start_time": {"before_": (datetime.now(UTC) + timedelta(seconds=60)).isoformat()}}
+        end = time.monotonic() + limit_s
+        while runs := self.post("flow_runs/filter", flow_runs=busy | soon).json():
+            assert time.monotonic() < end, [(run["name"], run["state"]["type"]) for run in runs]
+            time.sleep(0.2)
 
     def record(self):
         return json.loads((self.home / "var/run/stack.json").read_text())
@@ -571,6 +581,7 @@ def test_the_ui_asks_for_the_password_and_its_form_shows_the_parameters(stack):
 
 
 def test_a_worker_that_was_killed_is_replaced_and_its_runs_are_ended(stack):
+    stack.quiet()
     record = stack.record()
     worker = next(child["pid"] for child in record["children"] if child["role"] == "worker")
     for process in [psutil.Process(worker), *psutil.Process(worker).children(recursive=True)]:
