@@ -1,4 +1,4 @@
-"""Write docs/fleet.md, the reference of the fleet file, from the schema in domain/config/fleet.py.
+"""Write docs/fleet.md, the reference of the fleet file, from the schema in domain/config/.
 
 Run it from the root of the repository after every change to the schema: `.venv/bin/python -m docs.generate`.
 """
@@ -26,7 +26,7 @@ A fleet is declared in one YAML file, `fleets/NAME.yaml`. Validation is strict: 
 impossible combination is an error that names the file, the key, the value and the allowed values. `myriad check FLEET`
 validates the file and inspects the data without writing anything. [Sources](sources.md) describes the kinds of sources.
 
-This page is generated from `domain/config/fleet.py` by `.venv/bin/python -m docs.generate`; a test compares the two.
+This page is generated from `domain/config/` by `.venv/bin/python -m docs.generate`; a test compares the two.
 Examples: [m3](../fleets/m3.yaml) (forecast), [oj](../fleets/oj.yaml) (forecast with known prices),
 [flights](../fleets/flights.yaml) (regression).
 

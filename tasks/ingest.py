@@ -15,7 +15,7 @@ from adapters.lake.local_files import confined_to
 from adapters.lake.table import StagedFile, Table
 from adapters.sources.kinds import list_inputs
 from adapters.sources.protocol import Listing, SourceInput, ledger_stamp, listed_stamp
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed
 from domain.errors import SourceError
 from tasks.checkpoint import clear_checkpoints, map_with_checkpoints

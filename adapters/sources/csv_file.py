@@ -16,7 +16,7 @@ from adapters.sources import limits
 from adapters.sources.chunk import Chunk
 from adapters.sources.text.csv_header import Header, lines_before, read_header
 from adapters.sources.text_stream import text_bytes
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.errors import SourceError
 
 __all__ = ["CsvFormat", "header_hint", "undecodable_line"]

@@ -26,7 +26,7 @@ from adapters.sources.chunk import Chunk
 from adapters.sources.parquet_file import ParquetFormat
 from adapters.sources.place_columns import columns_to_read, place_column
 from adapters.sources.protocol import Listing, SourceInput
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.errors import SourceError
 
 __all__ = ["DeltaSource"]

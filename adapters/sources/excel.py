@@ -22,7 +22,7 @@ from adapters.lake.files import open_file
 from adapters.sources import limits
 from adapters.sources.chunk import Chunk
 from adapters.sources.workbook_guard import SheetFacts, check_archive, sheet_facts
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.shown import shown_names
 from domain.errors import SourceError
 

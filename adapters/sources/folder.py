@@ -14,7 +14,7 @@ from adapters.sources.chunk import Chunk
 from adapters.sources.formats import format_of
 from adapters.sources.place_columns import columns_to_read, folder_columns, with_folder_columns
 from adapters.sources.protocol import Listing, SourceInput
-from domain.config.fleet import Source
+from domain.config.source import Source
 
 __all__ = ["FolderSource"]
 

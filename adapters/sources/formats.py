@@ -7,7 +7,7 @@ from adapters.sources.excel import ExcelFormat
 from adapters.sources.json_lines import JsonLinesFormat
 from adapters.sources.parquet_file import ParquetFormat
 from adapters.sources.protocol import FileFormat
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.errors import SourceError
 
 __all__ = ["FORMATS", "format_by_name", "format_of", "is_packed"]

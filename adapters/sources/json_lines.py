@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from adapters.sources import limits
 from adapters.sources.chunk import Chunk
 from adapters.sources.text_stream import text_bytes
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.errors import SourceError
 
 __all__ = ["JsonLinesFormat"]

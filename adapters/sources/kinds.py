@@ -9,7 +9,7 @@ from adapters.sources.folder import FolderSource
 from adapters.sources.formats import format_by_name
 from adapters.sources.protocol import Listing, SourceInput, SourceKind
 from adapters.sources.sql_query import SqlQuerySource
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.errors import SourceError
 
 __all__ = ["kind_of", "list_inputs"]

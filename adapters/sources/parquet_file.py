@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from adapters.lake.files import open_file
 from adapters.sources import limits
 from adapters.sources.chunk import Chunk
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.shown import shown_names
 from domain.errors import SourceError
 

@@ -9,7 +9,8 @@ from adapters.lake.object_stores import is_remote
 from adapters.sources.kinds import list_inputs
 from adapters.sources.reader import column_names
 from domain.config.database import scheme_of
-from domain.config.fleet import Fleet, Source
+from domain.config.fleet import Fleet
+from domain.config.source import Source
 from domain.data.shown import shown_names
 from domain.errors import SourceError
 from domain.gateway.jobs import source_root

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from adapters.lake.files import RawFile
 from adapters.sources.chunk import Chunk
-from domain.config.fleet import Source
+from domain.config.source import Source
 
 __all__ = ["FileFormat", "Listing", "SourceInput", "SourceKind", "ledger_stamp", "listed_stamp"]
 

@@ -19,7 +19,7 @@ from adapters.sources.formats import format_of
 from adapters.sources.kinds import kind_of
 from adapters.sources.protocol import SourceInput
 from adapters.sources.text.number_columns import NumberColumns
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.shown import shown, shown_names
 from domain.errors import SourceError
 

@@ -17,7 +17,8 @@ from adapters.sources.text.null_texts import null_text_remarks
 from domain.checks.columns import fleet_of_role, required_columns
 from domain.checks.findings import FileColumns, Findings, Role, SourceSample
 from domain.checks.fleet import collect_findings
-from domain.config.fleet import Fleet, Source
+from domain.config.fleet import Fleet
+from domain.config.source import Source
 from domain.errors import SourceError
 
 __all__ = ["HEAD_ROWS", "Limits", "SampledRows", "check_fleet", "spread_evenly"]

@@ -23,7 +23,8 @@ from adapters.sources.sampling import HEAD_ROWS, Limits, SampledRows, check_flee
 from adapters.sources.text.null_texts import null_texts, values_among_null_texts
 from domain.checks.findings import Findings
 from domain.config.database import query_problem, scheme_of, without_secrets
-from domain.config.fleet import Source, parse_fleet
+from domain.config.fleet import parse_fleet
+from domain.config.source import Source
 from domain.config.yaml_text import parse_yaml
 from domain.data.shown import shown_names
 from domain.errors import FleetError, SourceError

@@ -26,7 +26,7 @@ from adapters.databases.slices import Slice, find_slices, slice_condition
 from adapters.sources.chunk import Chunk
 from adapters.sources.protocol import Listing, SourceInput, listed_stamp
 from domain.config.database import DATABASE_SCHEMES
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.parts import query_content
 from domain.data.shown import shown_names
 from domain.errors import DatabaseBusyError, DatabaseError, SourceError

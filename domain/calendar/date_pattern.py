@@ -12,8 +12,8 @@ import numpy as np
 from domain.arrays import BoolArray, FloatArray, IntArray
 from domain.calendar.ordinals import Times, months_and_days, ordinals, period_starts
 from domain.calendar.zones import instants_of, wall_times
-from domain.config.fleet import Time
 from domain.config.frequency import FrequencyRule
+from domain.config.time_section import Time
 
 __all__ = ["DatePattern", "find_date_pattern"]
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from domain.arrays import BoolArray, IntArray
 from domain.calendar.zones import instants_of, wall_times
-from domain.config.fleet import Time
 from domain.config.frequency import FrequencyRule
+from domain.config.time_section import Time
 
 __all__ = ["MINUTE_US", "Times", "months_and_days", "ordinals", "period_starts", "positions", "skipped_positions"]
 

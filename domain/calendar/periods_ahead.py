@@ -9,7 +9,7 @@ from domain.arrays import BoolArray, IntArray
 from domain.calendar.closed_times import closed_columns, closed_slots
 from domain.calendar.date_pattern import DatePattern, find_date_pattern
 from domain.calendar.ordinals import Times, ordinals, positions
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 
 __all__ = ["PeriodPattern", "PeriodsAhead", "find_period_pattern"]
 

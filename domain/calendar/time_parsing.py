@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.arrays import BoolArray
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 
 __all__ = ["EXCEL", "OFFSET", "parse_times"]
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from domain.calendar.ordinals import ordinals, period_starts
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 from domain.errors import RequestError
 
 __all__ = ["TimeSpan", "parse_time_span", "period_ends", "period_of", "time_span_text"]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 
 __all__ = ["has_clock_changes", "instants_of", "season_zone", "wall_times"]
 

@@ -10,7 +10,8 @@ from domain.arrays import FloatArray
 from domain.calendar.time_parsing import OFFSET, parse_times
 from domain.checks.findings import Problem
 from domain.checks.segments import SegmentRows
-from domain.config.fleet import Fleet, Time
+from domain.config.fleet import Fleet
+from domain.config.time_section import Time
 from domain.scaffold.timestamps import regularity
 
 __all__ = ["frequency_changes", "reading_problems"]

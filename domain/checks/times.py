@@ -7,8 +7,8 @@ import numpy as np
 from domain.calendar.ordinals import ordinals
 from domain.checks.findings import Problem, TimeFacts
 from domain.checks.segments import SegmentRows
-from domain.config.fleet import Time
 from domain.config.frequency import frequency_rule
+from domain.config.time_section import Time
 from domain.scaffold.frequency_search import consecutive_frequency
 from domain.scaffold.timestamps import repeated_share
 

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from domain.arrays import BoolArray, FloatArray, IntArray
 from domain.calendar.ordinals import ordinals
 from domain.calendar.time_range import STRAY, stray_rows
-from domain.config.fleet import Fleet, Parent
+from domain.config.fleet import Fleet
+from domain.config.training import Parent
 from domain.data.segments import GLOBAL_KEY, parse_segment, segment_key
 from domain.data.tables import category_column, count_column, feature_column, key_column
 from domain.data.validation import rejected_table

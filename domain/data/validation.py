@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from domain.arrays import BoolArray, IntArray
 from domain.calendar.time_parsing import parse_times
 from domain.calendar.time_range import beyond_range
-from domain.config.fleet import Fleet, Time
+from domain.config.fleet import Fleet
+from domain.config.time_section import Time
 from domain.data.segments import hash_segments, segment_key
 from domain.data.tables import category_column, feature_column, key_column
 

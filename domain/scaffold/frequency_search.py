@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from domain.arrays import IntArray
 from domain.calendar.ordinals import ordinals
-from domain.config.fleet import Time
 from domain.config.frequency import frequency_rule
+from domain.config.time_section import Time
 
 __all__ = ["consecutive_frequency"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.number_text import (
     NAMES,
     OTHER,

@@ -1,6 +1,6 @@
 """Python code that reads files into a pandas frame, for messages that a user runs."""
 
-from domain.config.fleet import Source
+from domain.config.source import Source
 
 __all__ = ["reader_code"]
 

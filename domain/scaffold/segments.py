@@ -10,7 +10,7 @@ import numpy.typing as npt
 from domain.arrays import BoolArray, IntArray
 from domain.calendar.closed_times import closed_slots
 from domain.calendar.ordinals import ordinals
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 from domain.reporting.formatting import format_count
 from domain.scaffold.columns import Column
 from domain.scaffold.timestamps import TimeColumn, infer_frequency, repeated_share

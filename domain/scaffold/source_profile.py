@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.config.task_types import TaskType
 from domain.scaffold.reader_code import reader_code
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from domain.arrays import BoolArray, IntArray
 from domain.calendar.ordinals import ordinals
 from domain.calendar.time_parsing import EXCEL, OFFSET, parse_times
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 from domain.scaffold.column_vocabulary import is_time_name, split_name
 from domain.scaffold.columns import Column
 from domain.scaffold.frequency_search import consecutive_frequency

@@ -11,7 +11,7 @@ import pyarrow as pa
 from domain.arrays import FloatArray, IntArray
 from domain.calendar.ordinals import positions, skipped_positions
 from domain.calendar.periods_ahead import PeriodPattern, PeriodsAhead, find_period_pattern
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 from domain.data.partitioning import run_length_encode
 from domain.data.tables import category_column, feature_column
 from models.features.feature_spec import FeatureSpec

@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from domain.arrays import FloatArray, IntArray
 from domain.calendar.ordinals import Times, ordinals, positions
-from domain.config.fleet import Fleet, Time
+from domain.config.fleet import Fleet
+from domain.config.time_section import Time
 from domain.data.partitioning import run_length_encode
 from models.features.feature_spec import FeatureSpec
 from models.features.series import encode_covariates, one_row_a_position

@@ -5,7 +5,7 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 from models.features.feature_spec import FeatureSpec
 from models.features.series import Series, build_series, lacking_columns
 

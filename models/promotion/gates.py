@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from domain.config.fleet import Gates
+from domain.config.gates import Gates
 from domain.data.verdict import Verdict
 
 __all__ = [

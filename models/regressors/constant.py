@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from domain.arrays import FloatArray
-from domain.config.fleet import CandidateConfig, Fleet
+from domain.config.fleet import Fleet
+from domain.config.training import CandidateConfig
 from models.features.target_transform import to_scale
 from models.onnx_graphs.builder import LinearMember
 from models.training.base import RowFit

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.arrays import FloatArray
-from domain.config.fleet import CandidateConfig, Fleet
+from domain.config.fleet import Fleet
+from domain.config.training import CandidateConfig
 from domain.errors import ExportError, FleetError, first_line
 from domain.failure import Failure
 from models.features.centre import centres

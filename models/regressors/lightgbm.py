@@ -1,6 +1,7 @@
 """LightGBM, one segment at a time."""
 
-from domain.config.fleet import CandidateConfig, Fleet
+from domain.config.fleet import Fleet
+from domain.config.training import CandidateConfig
 from models.regressors.estimators import Estimator
 
 __all__ = ["LightGbm"]

@@ -11,7 +11,8 @@ from typing import Self
 import numpy as np
 
 from domain.arrays import BoolArray, FloatArray, IntArray
-from domain.config.fleet import CandidateConfig, Fleet
+from domain.config.fleet import Fleet
+from domain.config.training import CandidateConfig
 from domain.failure import Failure
 from models.features.design import design_matrix
 from models.features.feature_spec import Design, FeatureSpec

@@ -1,6 +1,7 @@
 """The candidates of a fleet, made from its file and from the registry in `domain/config/candidates.py`."""
 
-from domain.config.fleet import CandidateConfig, Fleet
+from domain.config.fleet import Fleet
+from domain.config.training import CandidateConfig
 from models.candidate_class import candidate_class
 from models.smoothing.candidate import SmoothingCandidate
 from models.smoothing.methods import smoothing_method

@@ -3,7 +3,7 @@
 import numpy as np
 
 from domain.arrays import FloatArray
-from domain.config.fleet import Metric
+from domain.config.training import Metric
 from domain.errors import EmptyWindowError
 
 __all__ = ["fleet_error", "point_weights", "window_errors"]

@@ -16,7 +16,7 @@ from adapters.lake.files import replacing
 from domain.arrays import FloatArray
 from domain.capacity.calibrated_estimate import compare_with_actual
 from domain.checks.findings import Estimate
-from domain.config.fleet import Metric as FleetMetric
+from domain.config.training import Metric as FleetMetric
 from domain.data.tables import (
     CHALLENGERS,
     CHAMPIONS,

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from domain.arrays import FloatArray, IntArray
 from domain.calendar.ordinals import ordinals
-from domain.config.fleet import Metric
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
+from domain.config.training import Metric
 from domain.data.partitioning import run_length_encode
 from domain.data.parts import bucket_part, is_input_part
 from domain.data.tables import PREDICTIONS, landed, observations

@@ -18,7 +18,8 @@ from adapters.lake.table import StagedFile
 from adapters.sources.kinds import kind_of
 from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import read_chunks
-from domain.config.fleet import Fleet, Source
+from domain.config.fleet import Fleet
+from domain.config.source import Source
 from domain.data.shown import shown
 from domain.data.tables import QUARANTINE, landed
 from domain.data.validation import rejected_table, validate_rows

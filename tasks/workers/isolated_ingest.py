@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from adapters.compute.child_process import call_in_child, worker_memory
 from adapters.lake.checkpoints import Checkpoints
 from adapters.sources.protocol import SourceInput
-from domain.config.fleet import Source
+from domain.config.source import Source
 from tasks.workers.ingest import FileReceipt, Role, ingest_file, refuse_file
 from tasks.workers.run_context import RunContext
 

@@ -10,7 +10,7 @@ from itertools import chain
 import pyarrow as pa
 
 from adapters.lake.table import StagedFile
-from domain.config.fleet import Gates
+from domain.config.gates import Gates
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.partitioning import fallback_keys
 from domain.data.segments import FALLBACK_BUCKET

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime as ort
 
 from domain.calendar.periods_ahead import find_period_pattern
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 from models.features.panel import Panel
 from models.features.series import Series
 

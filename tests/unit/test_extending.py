@@ -14,7 +14,7 @@ from shop import shop
 from adapters.gateway import schema
 from adapters.gateway.store import GatewayStore
 from domain.config.candidates import CANDIDATES
-from domain.config.fleet import Gates
+from domain.config.gates import Gates
 from domain.config.task_types import TASK_TYPES
 from domain.errors import FleetError
 from flows import deployments, pipeline, prefect_yaml, stages

@@ -10,7 +10,7 @@ from adapters.sources.csv_file import CsvFormat
 from adapters.sources.formats import format_of
 from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import head_rows
-from domain.config.fleet import Source
+from domain.config.source import Source
 
 __all__ = ["null_text_remarks", "null_texts", "values_among_null_texts"]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import pyarrow as pa
 
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.number_text import (
     SPACES,
     NumberEvidence,

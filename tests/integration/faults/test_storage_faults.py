@@ -11,7 +11,7 @@ import pytest
 
 from adapters.lake.lease import hold_lease
 from adapters.lake.table import Lake
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.tables import INPUTS, LEASES, QUARANTINE, TableSpec, landed
 from domain.errors import LakeError
 from tasks.context import Run

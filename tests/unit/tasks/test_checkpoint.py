@@ -16,7 +16,7 @@ from shop import future
 from adapters.compute.dask import InlineWorkers
 from adapters.compute.progress import subscribed
 from adapters.lake.table import Lake, StagedFile
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.tables import OUTCOMES, PREDICTIONS, SEGMENTS, landed, observations
 from domain.errors import StaleTableError
 from tasks.checkpoint import clear_checkpoints, map_with_checkpoints

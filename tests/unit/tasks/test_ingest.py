@@ -16,7 +16,7 @@ from adapters.compute.progress import subscribed
 from adapters.lake import files
 from adapters.lake.table import Lake, Table
 from adapters.sources import folder
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed, observations
 from domain.errors import SourceError
 from tasks.context import Run

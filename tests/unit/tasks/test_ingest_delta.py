@@ -6,7 +6,7 @@ from delta_tables import change_log, vector, write_table_by_hand
 from deltalake import DeltaTable, write_deltalake
 
 from adapters.sources.new_files import new_files
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed
 from domain.errors import SourceError
 from tasks.ingest import ingest_files

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.compute.progress import subscribed
 from adapters.lake.table import Table
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.data.segments import bucket_of, hash_segments
 from domain.data.tables import INPUTS, QUARANTINE, SEGMENTS, landed, levels, observations
 from domain.errors import PartitionError, StaleTableError

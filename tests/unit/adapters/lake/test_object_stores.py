@@ -13,7 +13,7 @@ from adapters.lake.local_files import confined_to
 from adapters.sources.kinds import list_inputs
 from adapters.sources.precheck import input_roots
 from adapters.sources.reader import read_chunks
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.errors import SourceError
 
 

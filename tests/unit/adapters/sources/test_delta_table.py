@@ -12,7 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 from adapters.lake.local_files import confined_to
 from adapters.sources.kinds import list_inputs
 from adapters.sources.reader import column_names, head_rows, read_chunks
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.errors import SourceError
 
 ROWS = pa.table({"store": ["a", "a", "b", "b"], "units": [1.0, 2.0, 3.0, 4.0]})

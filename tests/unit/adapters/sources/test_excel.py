@@ -10,7 +10,7 @@ from workbooks import Error, Formula, write_ods, write_xlsx
 from adapters.sources import excel, workbook_guard
 from adapters.sources.kinds import list_inputs
 from adapters.sources.reader import column_names, head_rows, read_chunks
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.errors import SourceError
 
 DAY = datetime(2024, 1, 5)

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.sources.kinds import kind_of, list_inputs
 from adapters.sources.reader import column_names, head_rows, read_chunks
-from domain.config.fleet import Source
+from domain.config.source import Source
 
 
 def put(path, table):

@@ -9,7 +9,7 @@ import pytest
 from adapters.sources import json_lines, limits, text_stream
 from adapters.sources.kinds import list_inputs
 from adapters.sources.reader import column_names, head_rows, read_chunks
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.errors import SourceError
 
 

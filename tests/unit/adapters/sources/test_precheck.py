@@ -9,7 +9,7 @@ from deltalake import write_deltalake
 from workbooks import write_xlsx
 
 from adapters.sources.precheck import refusals
-from domain.config.fleet import Source
+from domain.config.source import Source
 
 ROW = {"store": "1", "brand": "x", "day": "2024-01-01", "price": 1.5}
 

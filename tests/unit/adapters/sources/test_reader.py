@@ -13,7 +13,7 @@ import pytest
 from adapters.sources import csv_file, limits, parquet_file, reader, text_stream
 from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import column_names, read_chunks
-from domain.config.fleet import Source
+from domain.config.source import Source
 from domain.errors import SourceError
 
 TEXT = "store,units\n1,5\n2,7\n"

@@ -6,7 +6,7 @@ from sql_sources import duckdb_database, sqlite_database
 
 from adapters.sources.new_files import new_files
 from adapters.sources.precheck import input_roots, refusals
-from domain.config.fleet import Score
+from domain.config.scoring import Score
 
 
 @pytest.fixture(params=["sqlite", "duckdb"])

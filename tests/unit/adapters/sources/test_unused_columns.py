@@ -13,7 +13,8 @@ import yaml
 from adapters.lake.table import Lake
 from adapters.sources.sampling import check_fleet
 from adapters.sources.scaffold import scaffold_file
-from domain.config.fleet import Source, parse_fleet
+from domain.config.fleet import parse_fleet
+from domain.config.source import Source
 from domain.scaffold.source_profile import UserOptions
 from tasks.context import Run
 from tasks.ingest import ingest_files

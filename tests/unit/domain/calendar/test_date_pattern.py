@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.calendar.date_pattern import find_date_pattern
 from domain.calendar.ordinals import ordinals
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 
 ALIASES = {"M": ["ME", "MS", "BME", "BMS", "WOM-3FRI", "WOM-1MON", "LWOM-FRI"], "Q": ["QE", "QS", "BQE", "QE-JAN"]}
 ALIASES |= {"Y": ["YE", "YS", "YE-JUN"], "W": ["W-MON", "W-FRI", "W-SUN"], "W-MON": ["W-MON"], "2W": ["2W-WED"]}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.calendar.ordinals import ordinals, period_starts, positions
 from domain.calendar.zones import season_zone
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 
 PERIODS = {"W-FRI": "W-FRI", "W-MON": "W-MON", "Q-JAN": "Q-JAN", "Y-JUN": "Y-JUN", "15min": "15min", "5min": "5min"}
 PERIODS |= {"W": "W-SUN", "M": "M", "ME": "M", "Q": "Q", "Y": "Y", "D": "D", "h": "h", "6h": "6h", "3D": "3D"}

@@ -6,7 +6,7 @@ import pytest
 
 from domain.calendar.periods_ahead import find_period_pattern
 from domain.calendar.zones import season_zone
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 
 
 def pattern_of(times, frequency, **options):

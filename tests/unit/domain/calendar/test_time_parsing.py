@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.calendar.time_parsing import parse_times
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 
 
 def clock(frequency="D", **options):

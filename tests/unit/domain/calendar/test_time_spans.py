@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.calendar.time_spans import parse_time_span, period_ends, period_of, time_span_text
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 from domain.errors import RequestError
 
 

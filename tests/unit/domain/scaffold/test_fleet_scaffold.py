@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from domain.config.fleet import Source, parse_fleet
+from domain.config.fleet import parse_fleet
+from domain.config.source import Source
 from domain.errors import SourceError
 from domain.scaffold.fleet_scaffold import scaffold_fleet
 from domain.scaffold.source_profile import SourceProfile, UserOptions

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from domain.config.fleet import Time
+from domain.config.time_section import Time
 from models.features import series as module
 from models.features.feature_spec import FeatureSpec
 from models.features.series import build_series, encode_covariates, future_covariates, row_covariates

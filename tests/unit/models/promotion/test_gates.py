@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.config.fleet import Gates
+from domain.config.gates import Gates
 from models.promotion import gates as module
 from models.promotion.gates import DELIBERATE, GATES, Evidence, Gate, counts_as_failure, decide, verdicts
 

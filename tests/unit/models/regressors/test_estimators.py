@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.config.fleet import CandidateConfig
+from domain.config.training import CandidateConfig
 from domain.errors import FleetError
 from models.regressors.estimators import Estimator
 from models.regressors.lightgbm import LightGbm
