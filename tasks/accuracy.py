@@ -8,7 +8,8 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake.table import Lake, StagedFile, Table
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Lake, Table
 from domain.data.parts import bucket_part, is_input_part
 from domain.data.tables import ACCURACY, PREDICTIONS, landed, observations
 from models.monitoring.accuracy import accuracy_by

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from adapters.compute.code_version import code_digest
 from adapters.compute.progress import Progress, emit
 from adapters.lake.checkpoints import Checkpoints
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from domain.errors import LakeError
 from tasks.context import Run
 

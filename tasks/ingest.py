@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from adapters.compute.progress import Progress, emit
 from adapters.lake.local_files import confined_to
-from adapters.lake.table import StagedFile, Table
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Table
 from adapters.sources.kinds import list_inputs
 from adapters.sources.protocol import Listing, SourceInput, ledger_stamp, listed_stamp
 from domain.config.source import Source

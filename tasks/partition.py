@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.compute.progress import Progress, emit
-from adapters.lake.table import StagedFile, Table
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Table
 from domain.config.fleet import Fleet
 from domain.data.partitioning import bucket_count
 from domain.data.segments import bucket_of, lookalikes_message

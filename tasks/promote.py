@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from adapters.registry import Registry
 from domain.data.tables import CHALLENGERS, CHAMPIONS, VERDICTS
 from domain.errors import PromotionError, RegistryError

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from adapters.compute.progress import Progress, emit
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from adapters.registry import Batch, Registry
 from domain.data.model_record import ModelRecord
 from domain.data.segments import FALLBACK_BUCKET

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from adapters.lake.lease import check_lease
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from adapters.registry import Registry
 from domain.data.tables import CHAMPIONS
 from domain.errors import PromotionError, RegistryError

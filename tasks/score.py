@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.databases.delivery import Delivery
-from adapters.lake.table import StagedFile, Table
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Table
 from domain.calendar.time_spans import parse_time_span, period_ends, period_of, time_span_text
 from domain.data.parts import input_part, is_input_part, part_input, query_place
 from domain.data.tables import CHAMPIONS, OUTCOMES, PREDICTIONS, SEGMENTS, landed, levels, observations

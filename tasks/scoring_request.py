@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pyarrow.compute as pc
 
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from domain.data.partitioning import natural_key
 from domain.data.parts import input_part
 from domain.data.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observations

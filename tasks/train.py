@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from adapters.lake.lease import check_lease
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from domain.data.segments import FALLBACK_BUCKET, bucket_of, hash_segments
 from domain.data.tables import CHALLENGERS, LEADERBOARD, OUTCOMES, SEGMENTS, levels, observations
 from domain.errors import TrainingError

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from adapters.lake.errors import unusable
 from adapters.lake.files import RawFile, files_below, open_file, put_file
-from adapters.lake.table import Lake, unusable
+from adapters.lake.table import Lake
 from domain.gateway.fleet_events import FleetEvent, event_json, parse_event
 
 __all__ = ["events_since", "has_events", "put_event"]

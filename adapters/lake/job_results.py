@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
+from adapters.lake.errors import unusable
 from adapters.lake.files import STORAGE_ERRORS, arrow_filesystem, open_file, put_file
-from adapters.lake.table import Lake, unusable
+from adapters.lake.table import Lake
 from domain.gateway.job_result import JobResult, job_result_json, parse_job_result
 
 __all__ = ["heartbeat", "last_heartbeat", "read_job_result", "write_job_result"]

@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
+from adapters.lake.errors import unusable
 from adapters.lake.files import arrow_filesystem, files_below, open_file
 from adapters.lake.s3 import Bucket
-from adapters.lake.table import Lake, StagedFile, unusable
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Lake
 from domain.data.tables import PREDICTIONS, VERDICTS, TableSpec
 from domain.errors import StaleTableError
 

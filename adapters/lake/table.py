@@ -7,40 +7,29 @@ the Delta log only: staged files that were never committed are invisible.
 
 import json
 import random
-import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 from cachetools import LRUCache, cached
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 
-from adapters.lake.files import STORAGE_ERRORS, arrow_filesystem, file_sizes, get_objects, put_file
+from adapters.lake.delta_log import active_files, commit, create_table, has_commit, open_table, widen
+from adapters.lake.errors import unusable
+from adapters.lake.files import arrow_filesystem, file_sizes, put_file
+from adapters.lake.parquet_parts import encoded, read_files
+from adapters.lake.staged_file import StagedFile, new_path
 from domain.data.tables import TableSpec
 from domain.errors import LakeError, StaleTableError
 
-__all__ = ["Lake", "Snapshot", "StagedFile", "Table", "unusable"]
+__all__ = ["Lake", "Snapshot", "Table"]
 
-ROW_GROUP_ROWS = 16_384
-WHOLE_BYTES, TOGETHER_BYTES = 2 << 20, 128 << 20
-"""Size up to which a file on S3 is read whole, and bytes of files to read at a time."""
-FORMAT, FORMAT_PROPERTY = 1, "myriad.format"
-"""Format of the tables, raised when an older version would misread them. Tables without the property have format 1."""
-
-_CONFIGURATION = {
-    "delta.checkpointInterval": "10",
-    "delta.logRetentionDuration": "interval 1 days",
-    FORMAT_PROPERTY: str(FORMAT),
-}
 _PATIENCE = {
     "max_retries": "40",
     "retry_timeout": "120s",
@@ -48,27 +37,6 @@ _PATIENCE = {
     "backoff_config.max_backoff": "5s",
 }
 """Retries outlast an outage of a minute; the default is three seconds."""
-_UNREADABLE = (*STORAGE_ERRORS, pa.ArrowException, UnicodeDecodeError, OverflowError)
-"""What a file with changed bytes can raise; the wrong checksum of a page is an OSError."""
-_COLOUR = re.compile("\x1b\\[[0-9;]*m")
-
-
-@dataclass(frozen=True)
-class StagedFile:
-    """A Parquet file below the root of a table, staged or committed.
-
-    table : name of the table that it was staged for.
-    committed_ms : commit time in milliseconds since the epoch; 0 before the commit. A staged file that replaces
-    committed ones has theirs, and keeps it.
-    """
-
-    path: str
-    size: int
-    rows: int
-    partition: Mapping[str, str]
-    stats: str = "{}"
-    table: str = ""
-    committed_ms: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -117,7 +85,7 @@ class Lake:
 
     def copy(self, fleet: str, file: StagedFile, partition: Mapping[str, str]) -> StagedFile:
         """Copy a staged file under other partition values; the copy is invisible until committed."""
-        uri, relative = f"{self.folder(fleet)}/{file.table}", _new_path()
+        uri, relative = f"{self.folder(fleet)}/{file.table}", new_path()
         with unusable(uri, "written"):
             filesystem, root = arrow_filesystem(uri)
             filesystem.copy_file(f"{root}/{file.path}", f"{root}/{relative}")
@@ -172,7 +140,7 @@ class Table:
 
     def _active(self, handle: DeltaTable | None) -> list[StagedFile]:
         with unusable(self.uri, "read"):
-            return _active_files(handle) if handle else []
+            return active_files(handle) if handle else []
 
     def read(
         self,
@@ -188,54 +156,12 @@ class Table:
     ) -> pa.Table:
         """Read rows of files. columns : by default all of the table, in its order."""
         names = list(columns) if columns is not None else self.spec.schema.names
-        schema = pa.schema([self.spec.schema.field(name) for name in names])
-        try:
-            parts = [self._read(part, names, rows).cast(schema) for part in _together(files)]
-        except _UNREADABLE as exc:
-            raise self._unreadable(files, names, exc) from exc
-        return pa.concat_tables(parts) if parts else schema.empty_table()
-
-    def _unreadable(self, files: Sequence[StagedFile], columns: Sequence[str], exc: BaseException) -> LakeError:
-        """Return the error for files that could not be read together, with the path of the first damaged one."""
-        if not any(file.path in str(exc) for file in files):
-            for file in files:
-                try:
-                    self._read([file], columns, None)
-                except _UNREADABLE as alone:
-                    exc = alone if file.path in str(alone) else OSError(f"{file.path}: {alone}")
-                    break
-        return LakeError(f"{self.uri}: a committed file cannot be read: {exc}; put it back from a backup of the lake")
-
-    def _read(self, files: Sequence[StagedFile], columns: Sequence[str], rows: ds.Expression | None) -> pa.Table:
-        """Read files; small ones on S3 whole and concurrently, since a round trip takes longer than a megabyte."""
-        filesystem, root = arrow_filesystem(self.uri)
-        whole = [file.path for file in files if self.uri.startswith("s3://") and file.size <= WHOLE_BYTES]
-        contents = dict(zip(whole, get_objects([f"{self.uri}/{path}" for path in whole]), strict=True)) if whole else {}
-        # A changed bit would else be a number like any other. Pages without a checksum are read as they are.
-        checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-        format_ = ds.ParquetFileFormat(default_fragment_scan_options=checked)
-        fragments = [
-            format_.make_fragment(pa.py_buffer(contents[file.path]), partition_expression=self._expression(file))
-            if file.path in contents
-            else format_.make_fragment(
-                f"{root}/{file.path}", filesystem, partition_expression=self._expression(file), file_size=file.size
-            )
-            for file in files
-        ]
-        dataset = ds.FileSystemDataset(fragments, self.spec.schema, format_, filesystem)
-        return dataset.to_table(columns=list(columns), filter=rows)
-
-    def _expression(self, file: StagedFile) -> ds.Expression:
-        expression = ds.scalar(True)
-        for name, text in file.partition.items():
-            kind = self.spec.schema.field(name).type
-            expression = expression & (ds.field(name) == pa.scalar(text).cast(kind))
-        return expression
+        return read_files(self.uri, self.spec.schema, files, names, rows)
 
     def has_transaction(self, app_id: str, version: int) -> bool:
         """Return whether a commit with this transaction or a newer one exists."""
         handle = self._open()
-        return handle is not None and _done(handle, (app_id, version))
+        return handle is not None and has_commit(handle, (app_id, version))
 
     def mark(self, app_id: str) -> int | None:
         """Return the number that the newest commit with this application id left; None without such a commit."""
@@ -263,22 +189,11 @@ class Table:
         """Create the table if it does not exist; only its creator sets `properties`."""
         with unusable(self.uri, "made"):
             try:
-                self._make(properties or {})
+                create_table(self.uri, self.spec, properties or {}, self._options)
             except CommitFailedError:
                 # Another writer created it concurrently; what counts is that it exists.
                 if not DeltaTable.is_deltatable(self.uri, storage_options=self._options):
                     raise
-
-    def _make(self, properties: Mapping[str, str]) -> None:
-        DeltaTable.create(
-            self.uri,
-            schema=self.spec.schema,
-            mode="ignore",
-            partition_by=list(self.spec.partition_by),
-            configuration=_CONFIGURATION | dict(properties),
-            storage_options=self._options,
-            raise_if_key_not_exists=False,
-        )
 
     def stage(self, rows: pa.Table, **partition: object) -> StagedFile:
         """Write rows as one Parquet file below the root of the table; invisible until committed.
@@ -291,20 +206,9 @@ class Table:
             raise LakeError(f"{self.uri}: cannot stage: columns missing {missing}, partition {sorted(partition)}")
         rows = rows.select(schema.names).cast(schema)
         values = {name: str(partition[name]) for name in self.spec.partition_by}
-        relative = _new_path()
-        strings = [item.name for item in schema if pa.types.is_string(item.type) or pa.types.is_timestamp(item.type)]
+        relative = new_path()
         with unusable(self.uri, "written"):
-            # In memory first: a broken stream to S3 would leave a short object that looks complete.
-            sink = pa.BufferOutputStream()
-            pq.write_table(
-                rows,
-                sink,
-                compression="zstd",
-                use_dictionary=strings,
-                row_group_size=ROW_GROUP_ROWS,
-                write_page_checksum=True,
-            )
-            content = sink.getvalue().to_pybytes()
+            content = encoded(rows)
             put_file(self.uri, relative, content)
         stats = json.dumps({"numRecords": rows.num_rows})
         return StagedFile(relative, len(content), rows.num_rows, values, stats, self.spec.name)
@@ -364,8 +268,8 @@ class Table:
             handle = self._open()  # Opened anew per attempt: a stale handle with removes doubles rows.
             if handle is None:
                 raise LakeError(f"{self.uri}: the table vanished while it was being written")
-            active = _active_files(handle)
-            if skip_if(active) or _done(handle, transaction):
+            active = active_files(handle)
+            if skip_if(active) or has_commit(handle, transaction):
                 return False
             if based_on is not None and handle.version() != based_on:
                 raise StaleTableError(f"{self.uri}: version {handle.version()} came after version {based_on}")
@@ -376,10 +280,10 @@ class Table:
             if not files and not gone and not transactions:
                 return False
             try:
-                if self._widen(handle):
+                if widen(handle, self.spec):
                     based_on = None if based_on is None else based_on + 1
                     continue
-                self._commit(handle, files, gone, transactions, note or {})
+                commit(handle, self.spec, files, gone, transactions, note or {})
             except CommitFailedError as exc:
                 if time.monotonic() > end:
                     raise LakeError(
@@ -390,39 +294,6 @@ class Table:
             else:
                 return True
 
-    def _commit(
-        self,
-        handle: DeltaTable,
-        files: Iterable[StagedFile],
-        gone: Iterable[StagedFile],
-        transactions: Mapping[str, int],
-        note: Mapping[str, str],
-    ) -> None:
-        now_ms = int(time.time() * 1000)
-        adds = [AddAction(f.path, f.size, dict(f.partition), f.committed_ms or now_ms, True, f.stats) for f in files]
-        removed = [RemoveAction(f.path, True, now_ms, f.size, dict(f.partition)) for f in gone]
-        handle.create_write_transaction(
-            [*adds, *removed],
-            mode="append",
-            schema=self.spec.schema,
-            partition_by=list(self.spec.partition_by),
-            # No silent retries: after a conflict, the files to remove must be determined again.
-            commit_properties=CommitProperties(
-                custom_metadata=dict(note),
-                app_transactions=[Transaction(*item, now_ms) for item in transactions.items()],
-                max_commit_retries=0,
-            ),
-        )
-
-    def _widen(self, handle: DeltaTable) -> bool:
-        """Add columns that the schema gained since the table was created, such as a new feature; return whether any."""
-        present = {column.name for column in handle.schema().fields}
-        columns = Schema.from_arrow(self.spec.schema).fields
-        added = [column for column in columns if column.name not in present]
-        if added:
-            handle.alter.add_columns(added)
-        return bool(added)
-
     def _check_staged(self, files: Sequence[StagedFile]) -> None:
         """Refuse missing files, which Delta would silently accept."""
         for file, size in zip(files, file_sizes(self.uri, [file.path for file in files]), strict=True):
@@ -430,71 +301,9 @@ class Table:
                 raise LakeError(f"{self.uri}: staged file {file.path} has {size} bytes, not {file.size}")
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
-        if version == -1:  # The snapshot is from before the table existed.
-            return None
-        with unusable(self.uri, "opened"):
-            try:
-                handle = DeltaTable(self.uri, version, storage_options=self._options)
-            except TableNotFoundError:
-                return None
-            format_ = handle.metadata().configuration.get(FORMAT_PROPERTY, "1")
-        if format_ not in map(str, range(1, FORMAT + 1)):
-            raise LakeError(
-                f"{self.uri}: the table has format {format_}, and this version of Myriad knows formats up to {FORMAT}; "
-                "upgrade Myriad, or choose another lake"
-            )
-        return handle
-
-
-@contextmanager
-def unusable(uri: str, done: str) -> Iterator[None]:
-    """Translate errors of the storage and Delta (permission, full disk, connection, broken log) to LakeError."""
-    try:
-        yield
-    except (*STORAGE_ERRORS, DeltaError) as exc:
-        # Delta formats errors as coloured trees of lines.
-        text = ": ".join(part.strip() for part in _COLOUR.sub("", str(exc)).split("↳"))
-        raise LakeError(f"{uri}: the table cannot be {done}: {text}") from exc
+        return open_table(self.uri, version, self._options)
 
 
 @cached(_SNAPSHOT_FILES, key=lambda table, snapshot: snapshot, lock=_SNAPSHOT_LOCK)
 def _files_of_snapshot(table: Table, snapshot: Snapshot) -> list[StagedFile]:
     return table._active(table._open(snapshot.version))
-
-
-def _new_path() -> str:
-    """Return a path that is unique per attempt, relative to the root of a table."""
-    return f"data/{uuid.uuid4().hex}.parquet"
-
-
-def _together(files: Sequence[StagedFile]) -> Iterator[list[StagedFile]]:
-    """Yield files in order, in groups that fit into memory."""
-    part: list[StagedFile] = []
-    held = 0
-    for file in files:
-        if part and held + file.size > TOGETHER_BYTES:
-            yield part
-            part, held = [], 0
-        part.append(file)
-        held += file.size
-    if part:
-        yield part
-
-
-def _done(handle: DeltaTable, transaction: tuple[str, int] | None) -> bool:
-    if transaction is None:
-        return False
-    recorded = handle.transaction_version(transaction[0])
-    return recorded is not None and recorded >= transaction[1]
-
-
-def _active_files(handle: DeltaTable) -> list[StagedFile]:
-    table = pa.table(handle.get_add_actions(flatten=True))
-    names = [name for name in table.column_names if name.startswith("partition.")]
-    columns = table.select(["path", "size_bytes", "num_records", "modification_time", *names]).to_pydict()
-    keys = [name.removeprefix("partition.") for name in names]
-    files = zip(*columns.values(), strict=True)
-    return [
-        StagedFile(path, size, rows, dict(zip(keys, map(str, values), strict=True)), committed_ms=moment)
-        for path, size, rows, moment, *values in files
-    ]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from adapters.lake.errors import unusable
 from adapters.lake.files import STORAGE_ERRORS, arrow_filesystem, file_sizes, files_below, put_path
-from adapters.lake.table import Lake, unusable
+from adapters.lake.table import Lake
 from domain.errors import LakeError, RequestError
 
 __all__ = [

@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from adapters.lake.files import STORAGE_ERRORS, replacing, split_uri
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from adapters.queries.current_forecasts import current_forecasts
 from adapters.queries.database_export import database_target, replaced_rows
 from adapters.queries.fleet_tables import FleetTables

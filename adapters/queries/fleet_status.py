@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from adapters.lake.lease import at_work
 from adapters.lake.report_files import read_times
-from adapters.lake.table import Lake, StagedFile
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Lake
 from adapters.queries.fleet_tables import LANDED, OBSERVATIONS, REQUESTS, FleetTables, newest_commit, newest_run
 from adapters.sources.fleet_files import file_of
 from domain.data.parts import is_bucket_part

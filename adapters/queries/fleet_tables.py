@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from adapters.lake.table import Lake, StagedFile, Table
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Lake, Table
 from domain.data.tables import CHAMPIONS, SEGMENTS, TableSpec
 
 __all__ = ["LANDED", "OBSERVATIONS", "REQUESTS", "FleetTables", "newest_commit", "newest_run"]

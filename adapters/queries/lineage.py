@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from adapters.queries.fleet_tables import OBSERVATIONS, FleetTables
 from adapters.queries.segment_rows import SegmentRows
 from domain.data.segments import FALLBACK_BUCKET, GLOBAL_KEY, parse_segment

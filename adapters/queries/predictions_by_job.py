@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.databases.tables import to_database_rows
-from adapters.lake.table import Lake, StagedFile, Table
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Lake, Table
 from domain.config.fleet import Fleet
 from domain.data.tables import PREDICTIONS
 

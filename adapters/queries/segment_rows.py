@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from adapters.queries.fleet_tables import OBSERVATIONS, FleetTables
 from domain.data.segment_search import find_segment, suggest_closest
 from domain.data.segments import FALLBACK_BUCKET, GLOBAL_KEY, bucket_of, hash_segments

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake.table import Lake, StagedFile
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Lake
 from domain.capacity.cost_model import Work
 from domain.capacity.workload import representative_buckets, representative_segments
 from domain.data.model_record import Champion, ModelRecord

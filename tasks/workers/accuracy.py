@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from domain.calendar.ordinals import ordinals, period_starts
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
 from domain.data.tables import ACCURACY, PREDICTIONS, key_column, landed, observations

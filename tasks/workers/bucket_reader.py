@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from cachetools import LRUCache, cached
 
-from adapters.lake.table import StagedFile, Table
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Table
 from domain.data.segments import bucket_of, bucket_range
 
 __all__ = ["SPANS", "bucket_rows", "forget_rows", "spans"]

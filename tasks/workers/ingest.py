@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from adapters.lake.files import STORAGE_ERRORS
 from adapters.lake.local_files import confined_to
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from adapters.sources.kinds import kind_of
 from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import read_chunks

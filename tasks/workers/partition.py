@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from domain.data.partitioning import partition_bucket
 from domain.data.parts import bucket_part
 from domain.data.tables import QUARANTINE, SEGMENTS, landed, levels, observations

@@ -9,7 +9,7 @@ from itertools import chain
 
 import pyarrow as pa
 
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from domain.config.gates import Gates
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.partitioning import fallback_keys

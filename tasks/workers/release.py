@@ -8,7 +8,8 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake.table import StagedFile, Table
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Table
 from domain.data.model_record import Champion, ModelRecord
 from domain.data.tables import CHAMPIONS
 from models.promotion.releases import PinnedSegment

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from adapters.lake.table import Lake, Snapshot, StagedFile, Table
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Lake, Snapshot, Table
 from domain.config.fleet import Fleet
 from domain.data.model_record import ModelRecord
 from domain.data.tables import TableSpec

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake.table import StagedFile, Table
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Table
 from domain.calendar.time_spans import period_of
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
 from domain.data.model_record import Champion

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from models.inference.point_in_time import PointInTime
 
 __all__ = ["ScoringRequest"]

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from adapters.lake.table import StagedFile, Table
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Table
 from domain.data.graph_digest import graph_failure
 from domain.data.tables import CHALLENGERS, CHAMPIONS, TableSpec
 from tasks.workers.run_context import RunContext, in_bucket

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.lake.table import StagedFile
+from adapters.lake.staged_file import StagedFile
 from domain.data.fallback_levels import (
     MAX_FALLBACK_ROWS,
     fallback_level_of,

@@ -11,7 +11,7 @@ from pathlib import Path
 from shop import open_run, train_all
 
 from adapters.compute.dask import InlineWorkers
-from adapters.lake.table import Table
+from adapters.lake import table
 from adapters.registry import Registry
 from tasks.ingest import ingest_files
 from tasks.promote import promote_challengers, sync_aliases
@@ -19,18 +19,18 @@ from tasks.score import score_fleet
 
 
 def kill_at(commit, moment):
-    plain, seen = Table._commit, []
+    plain, seen = table.commit, []
 
-    def committing(self, *arguments):
-        seen.append(self.uri)
+    def committing(handle, *arguments):
+        seen.append(handle.table_uri)
         due = len(seen) == commit
         if due and moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        plain(self, *arguments)
+        plain(handle, *arguments)
         if due:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Table._commit = committing
+    table.commit = committing
     return seen
 
 

@@ -113,6 +113,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from adapters.databases.postgresql_query import _PostgreSqlReader
+from adapters.lake import table
 from adapters.lake.table import Table
 from sql_ingest import ingest, sql_run
 from sql_sources import Database
@@ -129,13 +130,13 @@ if sys.argv[2] == "reading":
 elif sys.argv[2] == "staged":
     Table.replace = die
 else:
-    plain, commits = Table._commit, []
-    def commit(self, *arguments):
-        plain(self, *arguments)
-        commits.append(self.uri)
+    plain, commits = table.commit, []
+    def commit(*arguments):
+        plain(*arguments)
+        commits.append(arguments)
         if len(commits) == int(sys.argv[2]):
             die()
-    Table._commit = commit
+    table.commit = commit
 ingest(sql_run(Database("postgresql", "env:SOURCE", Path(sys.argv[1]), None)))
 """
 

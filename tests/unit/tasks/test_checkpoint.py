@@ -15,7 +15,8 @@ from shop import future
 
 from adapters.compute.dask import InlineWorkers
 from adapters.compute.progress import subscribed
-from adapters.lake.table import Lake, StagedFile
+from adapters.lake.staged_file import StagedFile
+from adapters.lake.table import Lake
 from domain.config.source import Source
 from domain.data.tables import OUTCOMES, PREDICTIONS, SEGMENTS, landed, observations
 from domain.errors import StaleTableError

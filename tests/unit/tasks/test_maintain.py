@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import os, signal, sys
 from datetime import timedelta
+from adapters.lake import table
 from adapters.lake.table import Lake, Table
 from adapters.lake import maintenance as upkeep
 from tasks.maintain import maintain_fleet
@@ -39,7 +40,7 @@ def dying(plain):
     return call
 
 # Before and between everything that changes anything.
-Table.stage, Table._commit = dying(Table.stage), dying(Table._commit)
+Table.stage, table.commit = dying(Table.stage), dying(table.commit)
 upkeep.vacuum_table = dying(upkeep.vacuum_table)
 import tasks.maintain
 tasks.maintain.vacuum_table = dying(tasks.maintain.vacuum_table)

@@ -19,8 +19,9 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from adapters.lake import parquet_parts
 from adapters.lake import table as lake
-from adapters.lake.table import Lake, Table
+from adapters.lake.table import Lake
 from domain.data.tables import TableSpec
 from domain.errors import LakeError, StaleTableError
 
@@ -92,12 +93,12 @@ def test_reading_takes_partitions_rows_and_columns(table):
 
 @pytest.mark.parametrize("whole", [0, 1 << 20])
 def test_files_are_read_in_their_order_whatever_memory_holds(table, monkeypatch, whole):
-    monkeypatch.setattr(lake, "WHOLE_BYTES", whole)
+    monkeypatch.setattr(parquet_parts, "WHOLE_BYTES", whole)
     files = [table.stage(rows(number, 100 + number), bucket=number) for number in range(5)]
     table.replace(files, lambda file: False)
     expected = table.read_files(files).to_pylist()
     assert [row["bucket"] for row in expected] == [number for number in range(5) for _ in range(2)]
-    monkeypatch.setattr(lake, "TOGETHER_BYTES", 2 * files[0].size)
+    monkeypatch.setattr(parquet_parts, "TOGETHER_BYTES", 2 * files[0].size)
     assert table.read_files(files).to_pylist() == expected
     assert table.read_files(files, ["units"], ds.field("units") > 102).to_pylist() == [{"units": 103}, {"units": 104}]
 
@@ -303,22 +304,22 @@ def test_two_writers_of_one_transaction_commit_once(table):
 
 
 def test_a_table_that_another_writer_made_at_the_same_moment_is_there(table, monkeypatch):
-    plain = Table._make
+    plain = lake.create_table
 
-    def beaten(self, properties):
-        plain(self, properties)
+    def beaten(*arguments):
+        plain(*arguments)
         raise CommitFailedError("Protocol changed since last commit")
 
-    monkeypatch.setattr(Table, "_make", beaten)
+    monkeypatch.setattr(lake, "create_table", beaten)
     table.create()
     assert table.exists()
 
 
 def test_a_table_that_could_not_be_made_is_an_error(table, monkeypatch):
-    def failing(self, properties):
+    def failing(*_):
         raise CommitFailedError("no such luck")
 
-    monkeypatch.setattr(Table, "_make", failing)
+    monkeypatch.setattr(lake, "create_table", failing)
     with pytest.raises(LakeError, match=r"cannot be made: no such luck"):
         table.create()
 
@@ -425,7 +426,7 @@ def test_a_disk_that_fills_up_is_a_lake_error(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     table = Lake(str(tmp_path / "lake")).table("shop", SPEC)
-    monkeypatch.setattr("adapters.lake.table.pq.write_table", full)
+    monkeypatch.setattr("adapters.lake.parquet_parts.pq.write_table", full)
     with pytest.raises(LakeError, match="No space left on device"):
         table.stage(rows(1), bucket=1)
 
