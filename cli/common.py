@@ -90,17 +90,16 @@ def interruptible() -> Iterator[None]:
 
 def prepare_run(fleet: str, *, reads_input: bool = False) -> None:
     """Set the defaults for a run without servers, and check its inputs before anything heavy starts."""
+    from adapters.lake.table import Lake
     from adapters.orchestration.local_server import prepare_server
     from adapters.settings import Settings
     from adapters.sources.fleet_files import load_fleet
-    from adapters.sources.kinds import list_inputs
+    from adapters.sources.new_files import check_inputs
 
     settings = Settings()
     definition = load_fleet(fleet, settings.home)
     if reads_input:
-        for part in (definition, definition.score, definition.test):
-            if part is not None:
-                list_inputs(part.source, settings.home)
+        check_inputs(Lake(settings.lake_uri), definition, settings.home)
     prepare_server(settings)
 
 

@@ -27,7 +27,6 @@ from adapters.sources.parquet_file import ParquetFormat
 from adapters.sources.place_columns import columns_to_read, place_column
 from adapters.sources.protocol import Listing, SourceInput
 from domain.config.source import Source
-from domain.errors import SourceError
 
 __all__ = ["DeltaSource"]
 
@@ -40,11 +39,11 @@ class DeltaSource:
     def listing(self, source: Source, place: str, home: Path, known: Mapping[str, str]) -> Listing:
         root = location(place, home).rstrip("/")
         table = open_foreign_table(root, source.version if place == source.path else None)
-        if not table.files and not any(uri.startswith(f"{root}/") for uri in known):
-            raise SourceError(f"{root}: the Delta table has no rows at version {table.version}")
+        had_rows = any(uri.startswith(f"{root}/") for uri in known)
+        never = () if table.files or had_rows else (f"{root}: the Delta table has no rows at version {table.version}",)
         schema = _packed_schema(table)
         inputs = [_input(root, table.version, schema, file, known) for file in table.files]
-        return Listing(tuple(inputs), owned=(f"{root}/",))
+        return Listing(tuple(inputs), never, owned=(f"{root}/",))
 
     def names(self, item: SourceInput, source: Source) -> list[str]:
         return list(_columns(item).types)

@@ -30,17 +30,20 @@ def list_inputs(
     Parameters
     ----------
     place : path, folder or glob in place of the source's path.
-    known : stamps by URI of the inputs whose rows are in the lake; see `SourceKind.listing`.
+    known : stamps by URI of the inputs whose rows are in the lake; see `SourceKind.listing`. By default the ledger does
+        not matter, and a source without an input that can be read is an error.
 
     Raises
     ------
     SourceError : the place cannot be listed, or has nothing to read.
     """
-    if source.query is not None and place in (None, source.path):
-        # Only what the fleet file says is ever an address or a query: other places are files.
-        return _KINDS["sql"].listing(source, source.path, home, known or {})
     place = place or source.path
-    return _KINDS[_kind_at(source, home, place)].listing(source, place, home, known or {})
+    # Only what the fleet file says is ever an address or a query: other places are files.
+    kind = "sql" if source.query is not None and place == source.path else _kind_at(source, home, place)
+    listing = _KINDS[kind].listing(source, place, home, known or {})
+    if known is None and listing.unusable and not listing.inputs:
+        raise SourceError("\n".join(listing.unusable))
+    return listing
 
 
 def _kind_at(source: Source, home: Path, place: str) -> str:

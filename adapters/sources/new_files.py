@@ -1,4 +1,4 @@
-"""New files of a fleet's scoring source: those that its ledger does not list."""
+"""The sources of a fleet against its ledger: whether there is anything to read, and which files are new."""
 
 from pathlib import Path
 
@@ -9,7 +9,20 @@ from domain.config.fleet import Fleet
 from domain.data.tables import INPUTS
 from domain.errors import SourceError
 
-__all__ = ["new_files"]
+__all__ = ["check_inputs", "new_files"]
+
+
+def check_inputs(lake: Lake, fleet: Fleet, home: Path) -> None:
+    """Raise SourceError if a source of a fleet has nothing to read, and never had.
+
+    A table whose rows are all deleted has nothing to read either, and those in the lake are to go.
+    """
+    for part in (fleet, fleet.score, fleet.test):
+        if part is None or list_inputs(part.source, home, known={}).inputs:
+            continue
+        known = dict.fromkeys(lake.table(fleet.name, INPUTS).read(["path"])["path"].to_pylist(), "")
+        if unusable := list_inputs(part.source, home, known=known).unusable:
+            raise SourceError("\n".join(unusable))
 
 
 def new_files(lake: Lake, fleet: Fleet, home: Path) -> list[SourceInput]:

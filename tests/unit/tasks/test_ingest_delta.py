@@ -5,7 +5,7 @@ import pytest
 from delta_tables import change_log, vector, write_table_by_hand
 from deltalake import DeltaTable, write_deltalake
 
-from adapters.sources.new_files import new_files
+from adapters.sources.new_files import check_inputs, new_files
 from domain.config.source import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed
 from domain.errors import SourceError
@@ -125,6 +125,18 @@ def test_a_table_that_never_had_a_row_is_told(run, table):
     DeltaTable(table).delete()
     with pytest.raises(SourceError, match="t: the Delta table has no rows at version 1"):
         ingest(run)
+
+
+def test_an_emptied_table_may_be_run_as_long_as_the_lake_has_its_rows(run, table, fleet):
+    forecast = fleet.forecast(source={"path": "t"}, score={"source": {"path": "t"}})
+    lake, home = run.context.lake, run.context.home
+    check_inputs(lake, forecast, home)
+    ingest(run)
+    DeltaTable(table).delete()
+    check_inputs(lake, forecast, home)
+    assert (ingest(run).files, rows(run)) == (0, [])
+    with pytest.raises(SourceError, match="t: the Delta table has no rows at version 1"):
+        check_inputs(lake, forecast, home)
 
 
 def test_a_table_in_place_of_plain_files_takes_over_their_rows(run, table):
