@@ -198,7 +198,9 @@ class _BrokenRows:
         """Numbers of the next good rows, and the broken rows between them."""
         numbers = np.arange(self.start, self.start + n_rows + len(self.pending))
         if self.pending:
-            numbers = np.setdiff1d(numbers, [row for row, _ in self.pending])[:n_rows]
+            # Not setdiff1d, which takes several times as long as to read the rows.
+            places = np.array([row for row, _ in self.pending]) - self.start
+            numbers = np.delete(numbers, places[places < len(numbers)])[:n_rows]
         self.start = int(numbers[-1]) + 1 if n_rows else self.start
         return numbers, self._take(self.start)
 
