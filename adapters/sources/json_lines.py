@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from adapters.sources import limits
 from adapters.sources.chunk import Chunk
+from adapters.sources.text.json_blocks import EXACT, block_rows, line_blocks
 from adapters.sources.text_stream import text_bytes
 from domain.config.source import Source
 from domain.errors import SourceError
@@ -30,7 +31,6 @@ _HEAD_ROWS, _HEAD_CHARACTERS = 1_000, 4 << 20
 """Lines from which the names of the columns are known."""
 _MOST_LINE = 8 << 20
 _MOST_KEPT_TEXT = 1 << 16
-_EXACT = 2**53
 _NESTED = pa.list_(pa.string())
 """Type of a column with objects or lists, which are not read."""
 
@@ -59,12 +59,59 @@ class JsonLinesFormat:
 
     def chunks(self, uri: str, source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
         """Read the requested columns; a column is null where a line lacks it."""
-        names = set(self.names(uri, source))
-        for lines in _parts(uri, source, _CHUNK_ROWS, _CHUNK_CHARACTERS):
-            names = names.union(*lines.rows)
-            present = [name for name in dict.fromkeys(columns) if name in names]
-            table = pa.table({name: _requested(uri, name, lines, source) for name in present})
-            yield Chunk(table, np.array(lines.numbers, dtype=np.int64), tuple(lines.broken), broken_because=BROKEN)
+        first = _first_lines(uri, source).rows
+        reader = _Reader(uri, source, tuple(dict.fromkeys(columns)), set(_names(uri, first)))
+        reader.learn(first)
+        return reader.chunks()
+
+
+@dataclass
+class _Reader:
+    """Reads the requested columns of one file.
+
+    names : columns that a line has had so far. kinds : types of their values, as far as they are known.
+    """
+
+    uri: str
+    source: Source
+    columns: tuple[str, ...]
+    names: set[str]
+    kinds: dict[str, set[type]] = field(default_factory=dict)
+
+    def learn(self, rows: Sequence[_Row]) -> None:
+        self.names = self.names.union(*rows)
+        for name in self.columns:
+            kinds = {type(row.get(name)) for row in rows} - {type(None)}
+            self.kinds[name] = self.kinds.get(name, set()) | kinds
+
+    def chunks(self) -> Iterator[Chunk]:
+        if not _is_utf8(self.source):
+            for lines in _parts(self.uri, self.source, _CHUNK_ROWS, _CHUNK_CHARACTERS):
+                yield self._chunk(lines)
+            return
+        number = 0
+        with text_bytes(self.uri) as stream:
+            for block in line_blocks(stream):
+                table = block_rows(block, self.kinds)
+                if table is None:
+                    for lines in _block_parts(self.uri, block, number):
+                        yield self._chunk(lines)
+                else:
+                    yield self._checked(table, number)
+                number += block.count(b"\n")
+
+    def _chunk(self, lines: "_Lines") -> Chunk:
+        self.learn(lines.rows)
+        present = [name for name in self.columns if name in self.names]
+        table = pa.table({name: _requested(self.uri, name, lines, self.source) for name in present})
+        return Chunk(table, np.array(lines.numbers, dtype=np.int64), tuple(lines.broken), broken_because=BROKEN)
+
+    def _checked(self, table: pa.Table, number: int) -> Chunk:
+        for place, name in enumerate(table.column_names):
+            if pa.types.is_string(table[name].type):
+                _check_longest(self.uri, name, table[name])
+                table = table.set_column(place, name, _with_nulls(table[name], self.source))
+        return Chunk(table, np.arange(number, number + table.num_rows), broken_because=BROKEN)
 
 
 @dataclass
@@ -98,20 +145,30 @@ def _names(uri: str, rows: Sequence[_Row]) -> list[str]:
 
 def _parts(uri: str, source: Source, most_rows: int, most_characters: int) -> Iterator[_Lines]:
     """Yield the lines of a file in parts; at least one, which may consist of broken ones."""
-    part, number = _Lines(), -1
     with _text(uri, source) as text:
-        while line := text.readline(_MOST_LINE):
-            number += 1
-            if len(line) >= _MOST_LINE:
-                raise SourceError(
-                    f"{uri}: line {number + 1:,} has over {_MOST_LINE:,} characters; check the line breaks"
-                )
-            if line.strip():
-                part.add(number, line)
-            _check_broken(uri, part)
-            if len(part.rows) >= most_rows or part.characters >= most_characters:
-                yield part
-                part = _Lines()
+        yield from _parts_of(uri, text, 0, most_rows, most_characters)
+
+
+def _block_parts(uri: str, block: bytes, number: int) -> Iterator[_Lines]:
+    text = io.TextIOWrapper(io.BytesIO(block), "utf-8", newline="\n")
+    return _parts_of(uri, text, number, _CHUNK_ROWS, _CHUNK_CHARACTERS)
+
+
+def _parts_of(
+    uri: str, text: io.TextIOBase, first: int, most_rows: int, most_characters: int
+) -> Iterator[_Lines]:
+    """Yield lines in parts. first : number of the first one."""
+    part, number = _Lines(), first - 1
+    while line := text.readline(_MOST_LINE):
+        number += 1
+        if len(line) >= _MOST_LINE:
+            raise SourceError(f"{uri}: line {number + 1:,} has over {_MOST_LINE:,} characters; check the line breaks")
+        if line.strip():
+            part.add(number, line)
+        _check_broken(uri, part)
+        if len(part.rows) >= most_rows or part.characters >= most_characters:
+            yield part
+            part = _Lines()
     if number < 0:
         raise SourceError(f"{uri}: the file is empty")
     yield part
@@ -127,13 +184,16 @@ def _check_broken(uri: str, part: _Lines) -> None:
 
 @contextmanager
 def _text(uri: str, source: Source) -> Iterator[io.TextIOBase]:
-    plain = source.encoding.lower().replace("_", "-") in ("utf-8", "utf8")
     with text_bytes(uri) as stream:
-        text = io.TextIOWrapper(stream, "utf-8-sig" if plain else source.encoding, newline="\n")
+        text = io.TextIOWrapper(stream, "utf-8-sig" if _is_utf8(source) else source.encoding, newline="\n")
         try:
             yield text
         finally:
             text.detach()
+
+
+def _is_utf8(source: Source) -> bool:
+    return source.encoding.lower().replace("_", "-") in ("utf-8", "utf8")
 
 
 def _parsed(line: str) -> _Row | None:
@@ -157,21 +217,28 @@ def _requested(uri: str, name: str, lines: _Lines, source: Source) -> pa.Array:
             )
     column = _column(values, source)
     if pa.types.is_string(column.type):
-        limits.check_value(uri, name, pc.max(pc.binary_length(column)).as_py() or 0)
+        _check_longest(uri, name, column)
     return column
+
+
+def _check_longest(uri: str, name: str, column: pa.Array | pa.ChunkedArray) -> None:
+    limits.check_value(uri, name, pc.max(pc.binary_length(column)).as_py() or 0)
+
+
+def _with_nulls(column: pa.Array | pa.ChunkedArray, source: Source) -> pa.Array | pa.ChunkedArray:
+    missing = pc.is_in(column, value_set=pa.array(source.null_values, pa.string()))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), column)
 
 
 def _column(values: Sequence[Any], source: Source) -> pa.Array:
     kinds = {type(value) for value in values} - {type(None)}
     if kinds == {str}:
-        column = pa.array(values, pa.string())
-        missing = pc.is_in(column, value_set=pa.array(source.null_values, pa.string()))
-        return pc.if_else(missing, pa.scalar(None, pa.string()), column)
+        return _with_nulls(pa.array(values, pa.string()), source)
     if kinds == {bool}:
         return pa.array(values, pa.bool_())
     if kinds == {int} and _most(values) < 2**63:
         return pa.array(values, pa.int64())
-    if kinds in ({float}, {int, float}) and _most(value for value in values if type(value) is int) <= _EXACT:
+    if kinds in ({float}, {int, float}) and _most(value for value in values if type(value) is int) <= EXACT:
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
     return pa.array([_text_of(value, source.null_values) for value in values], pa.string())
 
@@ -183,4 +250,7 @@ def _most(values: Any) -> int:
 def _text_of(value: object, null_values: Sequence[str]) -> str | None:
     if value is None or isinstance(value, str):
         return None if value in null_values else value
+    # A number is the same with and without a point, in whatever company; as a key it must not be two.
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        return str(int(value))
     return json.dumps(value)
