@@ -154,9 +154,7 @@ def _block_parts(uri: str, block: bytes, number: int) -> Iterator[_Lines]:
     return _parts_of(uri, text, number, _CHUNK_ROWS, _CHUNK_CHARACTERS)
 
 
-def _parts_of(
-    uri: str, text: io.TextIOBase, first: int, most_rows: int, most_characters: int
-) -> Iterator[_Lines]:
+def _parts_of(uri: str, text: io.TextIOBase, first: int, most_rows: int, most_characters: int) -> Iterator[_Lines]:
     """Yield lines in parts. first : number of the first one."""
     part, number = _Lines(), first - 1
     while line := text.readline(_MOST_LINE):

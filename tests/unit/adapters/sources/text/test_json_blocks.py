@@ -13,7 +13,7 @@ from adapters.sources.kinds import list_inputs
 from adapters.sources.reader import read_chunks
 from adapters.sources.text import json_blocks
 from adapters.sources.text.json_blocks import block_rows, line_blocks
-from domain.config.fleet import Source
+from domain.config.source import Source
 
 KINDS = {"k": {str}, "y": {int, float}}
 
@@ -84,7 +84,9 @@ LINES = st.one_of(
 
 def cells(values):
     """As keys and numbers see them: a whole number is the same with and without a point."""
-    return [float(v) if isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 2**53 else v for v in values]
+    return [
+        float(v) if isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 2**53 else v for v in values
+    ]
 
 
 @settings(max_examples=150, deadline=None)
