@@ -11,7 +11,7 @@ import pyarrow as pa
 from adapters.databases.address import DatabaseAddress
 from adapters.databases.connection import quoted
 from adapters.databases.duckdb import duckdb_module, opened, translated
-from adapters.databases.query import Watermark
+from adapters.databases.query import Watermark, native_cell
 from domain.errors import DatabaseError
 
 __all__ = ["read_duckdb"]
@@ -26,7 +26,6 @@ _NUMBERS = frozenset(
     {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"}
 )
 _TEXTUAL = ("DECIMAL", "HUGEINT", "UHUGEINT", "UBIGINT", "UUID", "ENUM", "TIMESTAMP_", "TIME", "BIT")
-_IN_RANGE = "CASE WHEN {0} BETWEEN '0001-01-01' AND '9999-12-31 23:59:59.999999' THEN {0} END"
 
 
 class _DuckDbReader:
@@ -40,10 +39,8 @@ class _DuckDbReader:
 
     def cell(self, name: str, type_: str) -> str | None:
         column = quoted(name)
-        if type_ in _DIRECT:
-            return column
-        if type_ in _TIMES:
-            return _IN_RANGE.format(column)
+        if native := native_cell(column, type_, _DIRECT, _TIMES):
+            return native
         is_textual = type_.startswith(_TEXTUAL) and not type_.endswith("]")
         return f"CAST({column} AS VARCHAR)" if is_textual else None
 

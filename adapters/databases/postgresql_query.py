@@ -10,7 +10,7 @@ import pyarrow as pa
 from adapters.databases.address import DatabaseAddress
 from adapters.databases.connection import quoted
 from adapters.databases.postgresql import translated
-from adapters.databases.query import Watermark
+from adapters.databases.query import Watermark, native_cell
 from domain.errors import DatabaseError
 
 __all__ = ["read_postgresql"]
@@ -21,8 +21,6 @@ _TEXTUAL = "BDEINSV"
 """Categories of types whose text is their value: booleans, times of day, enums, addresses, numbers, strings, bits."""
 _NUMBERS = frozenset({"int2", "int4", "int8", "numeric"})
 _ORDERED = frozenset({"text", "varchar"})
-_IN_RANGE = "CASE WHEN {0} BETWEEN '0001-01-01' AND '9999-12-31 23:59:59.999999' THEN {0} END"
-"""Infinite times, and those that no other program knows, have no value: the driver would make other dates of them."""
 
 
 class _PostgreSqlReader:
@@ -42,10 +40,8 @@ class _PostgreSqlReader:
 
     def cell(self, name: str, type_: str) -> str | None:
         column = quoted(name)
-        if type_ in _DIRECT:
-            return column
-        if type_ in _TIMES:
-            return _IN_RANGE.format(column)
+        if native := native_cell(column, type_, _DIRECT, _TIMES):
+            return native
         if type_ == "money":  # Its text depends on the language of the server.
             return f"{column}::numeric::text"
         if type_ == "uuid" or self._category(type_) in _TEXTUAL:

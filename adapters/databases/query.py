@@ -1,7 +1,7 @@
 """Read the rows of a query: what all kinds of databases have in common."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,8 +11,10 @@ import pyarrow as pa
 from adapters.databases.address import DatabaseAddress
 from domain.errors import DatabaseError
 
-__all__ = ["Query", "QueryReader", "Watermark", "open_query"]
+__all__ = ["Query", "QueryReader", "Watermark", "native_cell", "open_query"]
 
+_IN_RANGE = "CASE WHEN {0} BETWEEN '0001-01-01' AND '9999-12-31 23:59:59.999999' THEN {0} END"
+"""Infinite times, and those that no other program knows, have no value: the drivers would make other dates of them."""
 _END = re.compile(r"[\s;]+\Z")
 
 
@@ -97,6 +99,13 @@ class Query:
     @property
     def shown_columns(self) -> str:
         return ", ".join(self.columns)
+
+
+def native_cell(column: str, type_: str, direct: Collection[str], times: Collection[str]) -> str | None:
+    """Return the SQL expression of a column whose values Arrow has as they are, or that is a time; None for others."""
+    if type_ in direct:
+        return column
+    return _IN_RANGE.format(column) if type_ in times else None
 
 
 @contextmanager

@@ -5,32 +5,14 @@ import resource
 
 import psycopg
 import pytest
-from postgres_server import PASSWORD, postgres_server
+from postgres_server import PASSWORD
 from sql_slices import *  # noqa: F403 - the tests
-from sql_sources import SALES, Database
+from sql_sources import Database
 
 from adapters.databases.query import open_query
 from domain.errors import DatabaseBusyError, DatabaseError
 
 pytestmark = pytest.mark.server
-
-
-@pytest.fixture(scope="module")
-def server():
-    with postgres_server() as running:
-        running.execute("CREATE ROLE reader LOGIN PASSWORD 'of the reader'")
-        yield running
-
-
-@pytest.fixture
-def database(server, tmp_path, monkeypatch):
-    """A database that a role reads which may do nothing else."""
-    server.execute("CREATE DATABASE shop")
-    server.execute(SALES, "shop")
-    server.execute("GRANT SELECT ON sales TO reader", "shop")
-    monkeypatch.setenv("SOURCE", server.url("shop", "reader", "of the reader"))
-    yield Database("postgresql", "env:SOURCE", tmp_path, lambda statement: server.execute(statement, "shop"))
-    server.execute("DROP DATABASE shop WITH (FORCE)")
 
 
 def test_types_keep_their_values(database, server):

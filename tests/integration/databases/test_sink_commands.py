@@ -1,13 +1,9 @@
 """The sink as its user meets it: commands of whole runs, a database that is away, and the way out."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
-import yaml
-from postgres_server import PASSWORD, postgres_server
+from postgres_server import PASSWORD
 from shop import future, sales, shop
 
 pytestmark = pytest.mark.server
@@ -15,38 +11,19 @@ COUNTS = "SELECT count(*), count(DISTINCT job_id) FROM reporting.forecasts"
 
 
 @pytest.fixture(scope="module")
-def server():
-    with postgres_server() as running:
-        running.execute("CREATE SCHEMA reporting")
-        yield running
-
-
-@pytest.fixture(scope="module")
-def myriad(tmp_path_factory, prefect_server, server):
+def myriad(project, server):
     """Run commands in a folder with a fleet that has a sink."""
-    folder = tmp_path_factory.mktemp("project")
-    for name, frame in (("sales", sales()), ("future", future())):
-        (folder / name).mkdir()
-        frame.to_csv(folder / name / "a.csv", index=False)
     content = shop().model_dump(mode="json", exclude_defaults=True)
     content |= {"candidates": ["seasonal_naive"], "sink": {"url": "env:MYRIAD_SINK", "table": "reporting.forecasts"}}
-    (folder / "fleets").mkdir()
-    (folder / "fleets" / "shop.yaml").write_text(yaml.safe_dump(content))
-
-    def run(*arguments, sink=None):
-        inherited = {name: text for name, text in os.environ.items() if not name.startswith(("MYRIAD_", "MLFLOW_"))}
-        own = {"PREFECT_API_URL": prefect_server, "MYRIAD_WORKERS": "1", "MYRIAD_SINK": sink or server.url()}
-        command = [sys.executable, "-m", "cli", *arguments]
-        return subprocess.run(
-            command, cwd=folder, env=inherited | own, capture_output=True, text=True, timeout=300, check=False
-        )
-
-    run.folder = folder
+    run = project(content, MYRIAD_SINK=server.url())
+    for name, frame in (("sales", sales()), ("future", future())):
+        (run.folder / name).mkdir()
+        frame.to_csv(run.folder / name / "a.csv", index=False)
     return run
 
 
 def test_a_sink_that_is_away_costs_neither_predictions_nor_report_and_the_next_job_makes_up_for_it(myriad, server):
-    away = myriad("run", "shop", sink=server.url().replace(str(server.port), "1"))
+    away = myriad("run", "shop", MYRIAD_SINK=server.url().replace(str(server.port), "1"))
     text = away.stdout + away.stderr
     assert away.returncode == 1, text
     assert "the predictions are committed, but the sink lacks some of them" in text

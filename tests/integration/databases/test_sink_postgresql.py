@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from postgres_server import PASSWORD, postgres_server
+from postgres_server import PASSWORD
 from sinks import START, commit, forecasts, run_with
 
 from adapters.databases.address import resolve_address
@@ -24,12 +24,6 @@ from tasks.deliver import deliver_predictions
 pytestmark = pytest.mark.server
 SUPPORT = Path(__file__).parents[2] / "support"
 COUNTS = "SELECT job_id, count(*) FROM shop_predictions GROUP BY job_id ORDER BY job_id"
-
-
-@pytest.fixture(scope="module")
-def server():
-    with postgres_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,26 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
-from postgres_server import postgres_server
 from shop import future, sales, shop
 from sql_ingest import landed_rows, sql_run
-from sql_sources import SALES, Database
 
 from tasks.ingest import ingest_files
 
 pytestmark = pytest.mark.server
 SUPPORT = Path(__file__).parents[2] / "support"
-
-
-@pytest.fixture(scope="module")
-def server():
-    with postgres_server() as running:
-        running.execute(
-            "CREATE TABLE sales (week date, store int, brand text, units numeric(12, 3), price float8, id int)"
-        )
-        running.execute("CREATE TABLE plans (week date, store int, brand text, price float8, changed_at timestamptz)")
-        yield running
 
 
 def insert(server, table, frame):
@@ -38,9 +25,10 @@ def insert(server, table, frame):
 
 
 @pytest.fixture(scope="module")
-def myriad(tmp_path_factory, prefect_server, server):
+def myriad(project, server):
     """Run commands in a folder with a fleet that reads the server."""
-    folder = tmp_path_factory.mktemp("project")
+    server.execute("CREATE TABLE sales (week date, store int, brand text, units numeric(12, 3), price float8, id int)")
+    server.execute("CREATE TABLE plans (week date, store int, brand text, price float8, changed_at timestamptz)")
     rows = sales()
     insert(server, "sales", rows.assign(id=range(len(rows))))
     insert(server, "plans", future().assign(changed_at="2025-01-01 00:00:00+00"))
@@ -51,19 +39,7 @@ def myriad(tmp_path_factory, prefect_server, server):
         "source": {"path": url, "query": "SELECT * FROM sales", "watermark": "id"},
         "score": {"source": {"path": url, "query": "SELECT * FROM plans", "watermark": "changed_at"}},
     }
-    (folder / "fleets").mkdir()
-    (folder / "fleets" / "shop.yaml").write_text(yaml.safe_dump(content))
-
-    def run(*arguments, source=None):
-        inherited = {name: text for name, text in os.environ.items() if not name.startswith(("MYRIAD_", "MLFLOW_"))}
-        own = {"PREFECT_API_URL": prefect_server, "MYRIAD_WORKERS": "1", "MYRIAD_SOURCE": source or server.url()}
-        command = [sys.executable, "-m", "cli", *arguments]
-        return subprocess.run(
-            command, cwd=folder, env=inherited | own, capture_output=True, text=True, timeout=300, check=False
-        )
-
-    run.folder = folder
-    return run
+    return project(content, MYRIAD_SOURCE=server.url())
 
 
 def document(done):
@@ -94,19 +70,10 @@ def test_a_fleet_of_queries_is_checked_run_and_scored_and_reads_what_is_new(myri
 
 
 def test_a_database_that_is_away_is_named_without_its_password(myriad, server):
-    away = myriad("ingest", "shop", source=server.url().replace(str(server.port), "1"))
+    away = myriad("ingest", "shop", MYRIAD_SOURCE=server.url().replace(str(server.port), "1"))
     assert away.returncode == 2
     assert "postgresql://127.0.0.1:1/postgres" in away.stderr
     assert "s3cret" not in away.stdout + away.stderr
-
-
-@pytest.fixture
-def database(server, tmp_path, monkeypatch):
-    server.execute("CREATE DATABASE shop")
-    server.execute(SALES, "shop")
-    monkeypatch.setenv("SOURCE", server.url("shop"))
-    yield Database("postgresql", "env:SOURCE", tmp_path, lambda statement: server.execute(statement, "shop"))
-    server.execute("DROP DATABASE shop WITH (FORCE)")
 
 
 KILLED = """
