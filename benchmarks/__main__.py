@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import accuracy, databases, fleet, hostile, register, scale_out, score, train, triggers
+from benchmarks import accuracy, databases, fleet, hostile, register, scale_out, score, terminal, train, triggers
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = {
     module.__name__.rpartition(".")[2]: module
-    for module in (fleet, scale_out, train, score, register, triggers, databases, hostile, accuracy)
+    for module in (fleet, scale_out, train, score, register, triggers, databases, hostile, terminal, accuracy)
 }
 _HEAD = "# Benchmarks\n\nWritten by `make bench`. Times vary by machine; ratios are of one run.\n"
 
