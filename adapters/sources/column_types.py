@@ -1,10 +1,14 @@
 """Types of columns as files store them, made ordinary: all that a fleet can use has a type that all code knows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-__all__ = ["concat_alike", "ordinary_types"]
+__all__ = ["concat_alike", "ordinary_types", "with_exact_ids"]
+
+_EXACT = {pa.float32(): 2.0**24, pa.float64(): 2.0**53}
+"""Whole numbers from here on are not all told apart by floats."""
 
 
 def ordinary_types(table: pa.Table) -> pa.Table:
@@ -33,6 +37,40 @@ def _ordinary(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_null(kind):
         return pa.chunked_array([pa.nulls(len(values), pa.string())])
     return values.cast(pa.float32()) if pa.types.is_float16(kind) else values
+
+
+def with_exact_ids(tables: Sequence[pa.Table]) -> tuple[list[pa.Table], Mapping[str, int]]:
+    """Leave out rows whose id is a float too large to tell it from others, where other tables have the exact ids.
+
+    Returns the tables, in which the other floats of these columns are whole numbers too, and rows left out by column.
+    """
+    exact, lost = list(tables), dict[str, int]()
+    for name in tables[0].column_names if tables else []:
+        if not any(_has_large_ids(table[name]) for table in tables):
+            continue
+        for place, table in enumerate(exact):
+            limit = _EXACT.get(table[name].type)
+            if limit is not None:
+                kept = table.filter(pc.fill_null(pc.less(pc.abs(table[name]), limit), True))
+                lost[name] = lost.get(name, 0) + table.num_rows - kept.num_rows
+                exact[place] = _with_whole_numbers(kept, name)
+    return exact, {name: rows for name, rows in lost.items() if rows}
+
+
+def _has_large_ids(values: pa.ChunkedArray) -> bool:
+    if not pa.types.is_integer(values.type) or not len(values):
+        return False
+    bounds = [bound for bound in pc.min_max(values).as_py().values() if bound is not None]
+    return max(map(abs, bounds), default=0) >= _EXACT[pa.float64()]
+
+
+def _with_whole_numbers(table: pa.Table, name: str) -> pa.Table:
+    numbers = pc.if_else(pc.is_nan(table[name]), None, table[name])
+    try:
+        whole = numbers.cast(pa.int64())
+    except pa.ArrowInvalid:  # Some have decimals.
+        return table
+    return table.set_column(table.column_names.index(name), name, whole)
 
 
 def concat_alike(tables: Sequence[pa.Table]) -> pa.Table:

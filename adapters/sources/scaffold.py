@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from adapters.lake.files import STORAGE_ERRORS, open_file, replacing
-from adapters.sources.column_types import concat_alike
+from adapters.sources.column_types import concat_alike, with_exact_ids
 from adapters.sources.csv_file import undecodable_line
 from adapters.sources.excel import rows_before_header, sheet_sizes
 from adapters.sources.formats import FORMATS, format_by_name
@@ -219,8 +219,15 @@ def _read(source: Source, files: Sequence[SourceInput], limits: Limits) -> tuple
         raise SourceError("; ".join(dict.fromkeys(rows.errors)))
     if not rows.rows:
         raise SourceError(f"{source.path}: the files have no rows")
-    table = concat_alike(rows.chunks)
-    notes, doubt = _notes(source, names, head, rows), " ".join(f"Look at {remark}." for remark in rows.remarks)
+    chunks, lost = with_exact_ids(rows.chunks)
+    table = concat_alike(chunks)
+    remarks = [
+        f"column {name!r}: {count:,} rows have it as a float so large that its exact id is lost, and were left out; as "
+        "a key they are rejected, so write it as a whole number in all files"
+        for name, count in lost.items()
+    ]
+    notes = _notes(source, names, head, rows)
+    doubt = " ".join(f"Look at {remark}." for remark in [*rows.remarks, *remarks])
     profile = SourceProfile(source, len(files), table.num_rows, rows.whole, notes, first=files[0].uri, doubt=doubt)
     return _profiled(table, profile)
 

@@ -63,3 +63,18 @@ def test_the_fleet_file_of_a_kind_passes_the_check(tmp_path, kind, broken):
     assert (source.whole, source.accepted, source.rejected) == (True, 120, rejected)
     if broken:
         assert "1 rows are rejected: the line is no JSON object." in written.text.replace("\n# ", " ")
+
+
+def test_ids_that_one_file_has_as_inexact_floats_are_left_out_and_told(tmp_path):
+    """Not a regression on two meters that have become one."""
+    meters = [1234567890123456789, 1234567890123456790, 42]
+    (tmp_path / "data").mkdir()
+    for name, kind, days in (("2022", pa.int64(), DAYS[:40]), ("2023", pa.float64(), DAYS[40:])):
+        rows = [(meter, day, 5.5 + i % 7) for meter in meters for i, day in enumerate(days)]
+        ids = pa.array([float(row[0]) for row in rows] if kind == pa.float64() else [row[0] for row in rows], kind)
+        columns = {"meter": ids, "day": [row[1] for row in rows], "kwh": [row[2] for row in rows]}
+        pq.write_table(pa.table(columns), tmp_path / f"data/{name}.parquet")
+    written = scaffold_file("data", UserOptions(), tmp_path, 2)
+    fleet = load_fleet(str(written.path), tmp_path)
+    assert (fleet.task, fleet.segment_by, fleet.target.column) == ("forecast", ["meter"], "kwh")
+    assert "40 rows have it as a float so large that its exact id is lost" in " ".join(written.text.split("\n# "))
