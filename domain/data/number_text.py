@@ -7,13 +7,14 @@ that the other values contradict.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from domain.data.text_marks import marks_in, ordinary_numbers
 
 __all__ = [
     "ENOUGH",
@@ -25,7 +26,6 @@ __all__ = [
     "NumberReading",
     "explicit_reading",
     "judge",
-    "marks_in",
     "number_evidence",
     "rewrite",
 ]
@@ -36,10 +36,10 @@ NAMES: Mapping[Mark, str] = {".": "point", ",": "comma"}
 SPACES = " '\u2019\u00a0\u202f"
 """Separators of thousands that are no decimal marks anywhere: spaces and apostrophes."""
 
-_PIECE_BYTES, _MARK_BYTES = 1 << 16, 3
-
 ENOUGH = 8
 """Different values with a single group of three digits that suffice to tell thousands from decimals."""
+_INDIAN = r"^[+-]?[1-9]\d?(,\d{2})+,\d{3}(\.\d*)?$"
+"""Numbers with a comma before the last three digits and every second one before, such as 12,34,567.8."""
 _FEW = 0.05
 """Share of values that may be mistakes."""
 _UNREAD = " (not read: its mark may separate thousands or decimals)"
@@ -98,7 +98,7 @@ class NumberEvidence:
 
 def number_evidence(text: pa.ChunkedArray) -> NumberEvidence:
     """Count how the values of a column use points and commas."""
-    text = pc.utf8_trim_whitespace(text)
+    text = pc.utf8_trim_whitespace(ordinary_numbers(text))
     hundreds, ungrouped = (_count(text, pattern) for pattern in (r"^[+-]?[1-9]\d{2}$", r"^[+-]?[1-9]\d{3,}([.,]\d*)?$"))
     return NumberEvidence(_mark_evidence(text, "."), _mark_evidence(text, ","), hundreds, ungrouped)
 
@@ -111,6 +111,8 @@ def _mark_evidence(text: pa.ChunkedArray, mark: Mark) -> MarkEvidence:
     decimal += _count(text, rf"^[+-]?[1-9]\d{{0,2}}({other}\d{{3}})+{own}\d*$")
     grouping = _count(text, rf"^[+-]?[1-9]\d{{0,2}}({own}\d{{3}}){{2,}}$")
     grouping += _count(text, rf"^[+-]?[1-9]\d{{0,2}}({own}\d{{3}})+{other}\d*$")
+    if mark == ",":
+        grouping += _count(text, _INDIAN)
     examples = pc.unique(text.filter(either)).slice(0, ENOUGH).to_pylist() if count else []
     return MarkEvidence(decimal, grouping, count, tuple(examples))
 
@@ -214,6 +216,7 @@ def _remark(evidence: NumberEvidence, decimal: Mark) -> str:
 
 def rewrite(text: pa.ChunkedArray, reading: NumberReading) -> pa.ChunkedArray:
     """Rewrite numbers such as `1.234,5` as `1234.5`; text that is no number in this reading does not become one."""
+    text = ordinary_numbers(text)
     if reading.doubtful:
         text = _unread(text, pc.match_substring_regex(text, r"^\s*[+-]?[1-9]\d{0,2}[.,]\d{3}\s*$"))
     for separators in (reading.spaces, reading.thousands):
@@ -230,6 +233,8 @@ def _ungroup(text: pa.ChunkedArray, separators: str, decimal: Mark) -> pa.Chunke
     if not present:
         return text
     number = rf"^\s*[+-]?[1-9]\d{{0,2}}([{present}]\d{{3}})+(\{decimal}\d*)?\s*$"
+    if present == "," and decimal == ".":
+        number += f"|{_INDIAN}"
     bare = text
     for mark in present:
         bare = pc.replace_substring(bare, mark, "")
@@ -239,30 +244,3 @@ def _ungroup(text: pa.ChunkedArray, separators: str, decimal: Mark) -> pa.Chunke
 def _unread(text: pa.ChunkedArray, rows: pa.ChunkedArray) -> pa.ChunkedArray:
     marked = pc.binary_join_element_wise(text, pa.scalar(_UNREAD, text.type), pa.scalar("", text.type))
     return pc.if_else(rows, marked, text)
-
-
-def marks_in(text: pa.ChunkedArray, marks: str) -> str:
-    """Return those of the marks that any value has; much faster than a search in each value."""
-    missing = {mark: mark.encode() for mark in marks}
-    for chunk in text.chunks:
-        for piece in _pieces(chunk):
-            ascii_alone = piece.isascii()  # Most pieces are, and a search for longer marks is slow.
-            missing = {
-                mark: encoded
-                for mark, encoded in missing.items()
-                if (ascii_alone and len(encoded) > 1) or encoded not in piece
-            }
-            if not missing:
-                return marks
-    return "".join(mark for mark in marks if mark not in missing)
-
-
-def _pieces(values: pa.StringArray) -> Iterator[bytes]:
-    """The values of an array as text in UTF-8, in pieces that overlap by the length of a mark; copies stay small."""
-    _, offsets, content = values.buffers()
-    if not len(values) or content is None:
-        return
-    ends = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
-    joined = memoryview(content)[ends[0] : ends[-1]]
-    for start in range(0, len(joined), _PIECE_BYTES):
-        yield bytes(joined[start : start + _PIECE_BYTES + _MARK_BYTES])

@@ -18,11 +18,13 @@ from domain.data.number_text import (
     number_evidence,
     rewrite,
 )
+from domain.data.text_marks import ordinary_numbers
 
 __all__ = ["NumberMarks", "choose_marks", "with_plain_numbers"]
 
 _ALMOST_ALL = 0.98
-_NUMBER = r"^[+-]?(\d+[.,]?|\d{1,3}([.,' \x{2019}\x{a0}\x{202f}]\d{3})+([.,]\d*)?|\d*[.,]\d+)([eE][+-]?\d+)?$"
+_GROUPED = r"\d{1,3}([.,' \x{2019}\x{a0}\x{202f}]\d{3})+([.,]\d*)?|\d{1,2}(,\d{2})+,\d{3}(\.\d*)?"
+_NUMBER = rf"^[+-]?(\d+[.,]?|{_GROUPED}|\d*[.,]\d+)([eE][+-]?\d+)?$"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def _number_columns(table: pa.Table) -> list[str]:
 def _holds_numbers(values: pa.ChunkedArray) -> bool:
     if not pa.types.is_string(values.type):
         return False
-    text = pc.utf8_trim_whitespace(values.drop_null())
+    text = pc.utf8_trim_whitespace(ordinary_numbers(values.drop_null()))
     text = text.filter(pc.not_equal(text, ""))
     fits = pc.sum(pc.match_substring_regex(text, _NUMBER)).as_py() or 0
     return bool(fits) and fits >= _ALMOST_ALL * len(text)

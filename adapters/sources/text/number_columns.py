@@ -11,10 +11,10 @@ from domain.data.number_text import (
     NumberReading,
     explicit_reading,
     judge,
-    marks_in,
     number_evidence,
     rewrite,
 )
+from domain.data.text_marks import marks_in
 from domain.errors import SourceError
 
 __all__ = ["NumberColumns"]
