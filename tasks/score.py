@@ -73,7 +73,8 @@ def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = N
         snapshot = run.at_snapshot(PREDICTIONS, CHAMPIONS, OUTCOMES, observations(run.fleet), levels(run.fleet))
         based_on = snapshot.table(PREDICTIONS).version()
         request, part = scoring_request(snapshot, pinned, as_of), f"{as_of:%Y%m%dT%H%M%S}" if as_of else ""
-        if run.table(PREDICTIONS).has_transaction(request.job_id, 1):
+        commits = run.table(PREDICTIONS).mark(request.job_id) or 0
+        if commits and _stands(run, request):
             clear_checkpoints(run, "score", part)
             return _repeated(run, request)
         if not request.inputs and not run.fleet.task_type.periodic:
@@ -85,7 +86,7 @@ def score_fleet(run: Run, release: int | None = None, as_of: datetime | None = N
             run, "score", basis, work, range(request.buckets), ScoreReceipt, part=part, weight=weight
         )
         try:
-            ours = _commit(run, request, receipts, based_on)
+            ours = _commit(run, request, receipts, based_on, commits + 1)
         except StaleTableError:
             if attempt + 1 == _ATTEMPTS:
                 raise
@@ -135,8 +136,24 @@ def _basis(run: Run, request: ScoringRequest, based_on: int) -> object:
     return [pinned, based_on, run.table(observations(run.fleet)).version()]
 
 
-def _commit(run: Run, request: ScoringRequest, receipts: list[ScoreReceipt], based_on: int) -> bool:
-    """Commit all predictions of the job, replacing older ones, in one transaction; False if it exists already."""
+def _stands(run: Run, request: ScoringRequest) -> bool:
+    """Return whether the predictions of a committed job still count.
+
+    If inputs change and change back, the job has the scope, and so the id, of one whose predictions others replaced.
+    """
+    if not run.fleet.task_type.periodic:
+        return not request.inputs  # Inputs with predictions are not in the scope.
+    moment = pc.field("as_of").is_null() if request.as_of is None else pc.field("as_of") == request.as_of
+    rows = run.table(PREDICTIONS).read(["job_id", "scored_at"], rows=(pc.field("release") == request.release) & moment)
+    newest = rows.filter(pc.equal(rows["scored_at"], pc.max(rows["scored_at"])))
+    return newest.num_rows == 0 or request.job_id in newest["job_id"].to_pylist()
+
+
+def _commit(run: Run, request: ScoringRequest, receipts: list[ScoreReceipt], based_on: int, number: int) -> bool:
+    """Commit all predictions of the job, replacing older ones, in one transaction; False if it exists already.
+
+    number : of the commit, among those of the job.
+    """
     table = run.table(PREDICTIONS)
     replaced = {path for receipt in receipts for path in receipt.replaces}
     staged = [file for receipt in receipts for file in receipt.files]
@@ -154,7 +171,7 @@ def _commit(run: Run, request: ScoringRequest, receipts: list[ScoreReceipt], bas
     table.create()
     note = {"run_id": run.context.run_id, "job_id": request.job_id, "release": str(request.release)}
     checked = based_on if based_on >= 0 else None
-    return table.replace(staged, removes, transaction=(request.job_id, 1), based_on=checked, note=note)
+    return table.replace(staged, removes, transaction=(request.job_id, number), based_on=checked, note=note)
 
 
 def _outdated(table: Table, request: ScoringRequest) -> set[str]:

@@ -70,6 +70,22 @@ def test_without_a_chain_there_is_a_naive_value_or_no_model_but_never_a_made_up_
     assert short.prediction.notna().all()
 
 
+def test_covariates_that_change_back_bring_their_forecasts_back(trained):
+    run = trained.run()
+    forecasts = []
+    for price, stores in ((2.5, 9), (4.0, 2), (2.5, 9), (4.0, 2)):
+        plans = future().assign(price=price)
+        plans[plans.store <= stores].to_csv(trained.folder / "future" / "a.csv", index=False)
+        ingest_files(run, "requests", run.fleet.score.source)
+        summary = score_fleet(run)
+        assert (summary.repeated, score_fleet(run).repeated) == (False, True)
+        rows = predictions(run).query("segment == 'store=1/brand=amber'").sort_values("step")
+        assert set(rows.job_id) == {summary.job_id}
+        forecasts.append(rows.prediction.tolist())
+    assert forecasts[:2] == forecasts[2:]
+    assert forecasts[0] != forecasts[1]
+
+
 def test_rows_without_a_model_are_replaced_too(trained):
     run = trained.run("run-2", shop(fallback=[]))
     score_fleet(run)

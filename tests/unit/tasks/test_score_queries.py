@@ -69,3 +69,19 @@ def test_new_rows_are_scored_once_and_late_ones_with_their_slice(run, tmp_path):
     deliver_predictions(run)
     address = resolve_address("sqlite:///out.db", tmp_path, "")
     assert rows_in(address, "SELECT count(*), count(DISTINCT row_key) FROM rides_predictions") == [(13, 13)]
+
+
+def test_a_slice_with_as_many_rows_as_once_before_is_scored_all_the_same(run, tmp_path):
+    ask(run, 6, 10, "2024-01-01")
+    score(run)
+    for ride, seed in (("r10-0", 11), ("r11-0", 12)):
+        with closing(sqlite3.connect(tmp_path / "in.db")) as connection, connection:
+            connection.execute("DELETE FROM today WHERE ride = ?", [ride])
+        assert score(run).rows == 5
+        deliver_predictions(run)
+        ask(run, 1, seed, "2024-01-01")
+        assert (score(run).rows, score(run).repeated) == (6, True)
+        assert f'{{"ride": "r{seed}-0"}}' in keys(run)
+    deliver_predictions(run)
+    delivered = rows_in(resolve_address("sqlite:///out.db", tmp_path, ""), "SELECT row_key FROM rides_predictions")
+    assert Counter(key for (key,) in delivered) == keys(run)
