@@ -1,6 +1,7 @@
 """Types of columns as files store them, made ordinary: all that a fleet can use has a type that all code knows."""
 
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +28,8 @@ def _is_ordinary(kind: pa.DataType) -> bool:
 
 def _ordinary(values: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = values.type
+    if isinstance(kind, pa.UuidType):
+        return _uuid_text(values)
     if isinstance(kind, pa.BaseExtensionType):
         storage = [chunk.storage for chunk in values.chunks]
         return _ordinary(pa.chunked_array(storage, kind.storage_type))
@@ -37,6 +40,16 @@ def _ordinary(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_null(kind):
         return pa.chunked_array([pa.nulls(len(values), pa.string())])
     return values.cast(pa.float32()) if pa.types.is_float16(kind) else values
+
+
+def _uuid_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text of UUIDs, which are stored as 16 bytes; each distinct one once."""
+    encoded = pa.chunked_array([chunk.storage for chunk in values.chunks], pa.binary(16)).dictionary_encode()
+    parts = []
+    for chunk in encoded.chunks:
+        texts = [None if value is None else str(UUID(bytes=value)) for value in chunk.dictionary.to_pylist()]
+        parts.append(pa.array(texts, pa.string()).take(chunk.indices))
+    return pa.chunked_array(parts, pa.string())
 
 
 def with_exact_ids(tables: Sequence[pa.Table]) -> tuple[list[pa.Table], Mapping[str, int]]:

@@ -26,7 +26,7 @@ from domain.config.source import Source
 from domain.data.shown import shown_names
 from domain.errors import SourceError
 
-__all__ = ["ExcelFormat", "rows_before_header", "sheet_sizes"]
+__all__ = ["ExcelFormat", "rows_before_header", "sheet_header_hint", "sheet_sizes"]
 
 _MOST_BYTES = 256 << 20
 _MOST_OLD_BYTES = 64 << 20
@@ -80,6 +80,16 @@ def rows_before_header(uri: str, source: Source) -> int:
     widths[0] = sum(name != "" for name in sheet.names)
     first = next(place for place, width in enumerate(widths) if width >= max(widths) * _WIDE)
     return first + sheet.before if first else 0
+
+
+def sheet_header_hint(uri: str, source: Source, missing: Sequence[str]) -> str:
+    """Say which of the next rows of a sheet has the missing columns; empty if none does."""
+    sheet = _open(uri, source)
+    for number, row in enumerate(islice(sheet.rows, _FIRST_ROWS), start=1):
+        if set(missing) <= {_text(value) for value in row}:
+            rows = source.skip_rows + sheet.before + number
+            return f"; a later row has {', '.join(missing)}: set source.skip_rows: {rows}"
+    return ""
 
 
 def sheet_sizes(uri: str) -> dict[str, int]:

@@ -19,6 +19,8 @@ FORMATS: Mapping[str, FileFormat] = {
     "excel": ExcelFormat(),
 }
 
+_OTHER_PACKERS = (".zip", ".zst", ".bz2", ".xz", ".lz4", ".7z", ".rar", ".tar")
+
 
 def format_by_name(uri: str) -> str | None:
     """Return the format that the name of a file tells; None if it tells none."""
@@ -33,6 +35,8 @@ def format_of(uri: str, source: Source) -> FileFormat:
     """
     name = source.format if source.format in FORMATS else format_by_name(uri)
     if name is None:
+        if uri.lower().endswith(_OTHER_PACKERS):
+            raise SourceError(f"{uri}: of compressed files only .gz is read; unpack it, or compress it with gzip")
         known = " or ".join([", ".join(list(FORMATS)[:-1]), list(FORMATS)[-1]])
         raise SourceError(f"{uri}: the name does not tell the format; set source.format to {known}")
     return FORMATS[name]

@@ -134,7 +134,10 @@ class _Lines:
 
 
 def _first_lines(uri: str, source: Source) -> _Lines:
-    return next(_parts(uri, source, _HEAD_ROWS, _HEAD_CHARACTERS), _Lines())
+    first = next(_parts(uri, source, _HEAD_ROWS, _HEAD_CHARACTERS), _Lines())
+    if first.broken and not first.rows:
+        raise SourceError(f"{uri}: no line is a JSON object; one object per line is needed, not one list of all rows")
+    return first
 
 
 def _names(uri: str, rows: Sequence[_Row]) -> list[str]:

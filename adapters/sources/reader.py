@@ -15,6 +15,7 @@ from adapters.lake.files import STORAGE_ERRORS
 from adapters.sources.chunk import Chunk
 from adapters.sources.column_types import ordinary_types
 from adapters.sources.csv_file import CsvFormat, header_hint, undecodable_line
+from adapters.sources.excel import ExcelFormat, sheet_header_hint
 from adapters.sources.formats import format_of
 from adapters.sources.kinds import kind_of
 from adapters.sources.protocol import SourceInput
@@ -113,18 +114,23 @@ def _check_columns(
     missing = [name for name in required if name not in present]
     if missing:
         hint = missing_columns_hint(item, source, missing)
-        raise SourceError(f"{uri}: no column {', '.join(missing)}; the file has {shown_names(present)}{hint}")
+        # What is read may be the requested columns alone.
+        every = column_names(item, source)
+        raise SourceError(f"{uri}: no column {', '.join(missing)}; the file has {shown_names(every)}{hint}")
     repeated = [name for name, count in Counter(present).items() if count > 1 and name in {*required, *optional}]
     if repeated:
         raise SourceError(f"{uri}: column {', '.join(repeated)} is there more than once; rename all but one")
 
 
 def missing_columns_hint(item: SourceInput, source: Source, missing: Sequence[str]) -> str:
-    """Say where in the input the columns are, if the header of a CSV file is not its first line."""
-    if item.kind != "files" or not isinstance(format_of(item.uri, source), CsvFormat):
+    """Say where in the input the columns are, if its header is not the first line of a CSV file or row of a sheet."""
+    if item.kind != "files":
         return ""
     with _read_errors(item.uri, source):
-        return header_hint(item.uri, source, missing)
+        format_ = format_of(item.uri, source)
+        if isinstance(format_, CsvFormat):
+            return header_hint(item.uri, source, missing)
+        return sheet_header_hint(item.uri, source, missing) if isinstance(format_, ExcelFormat) else ""
 
 
 def _chunks(item: SourceInput, source: Source, columns: Sequence[str]) -> Iterator[Chunk]:

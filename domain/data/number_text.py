@@ -211,6 +211,12 @@ def _remark(evidence: NumberEvidence, decimal: Mark) -> str:
             f"values such as {example!r} are rejected: the comma could separate thousands or decimals. Set "
             "source.thousands: ',' or source.decimal: ','"
         )
+    if decimal == "," and evidence.of(other).either and not evidence.groups_thousands(other):
+        example = evidence.of(other).examples[0]
+        return (
+            f"every point is followed by three digits, as in {example!r}; it is read as a separator of thousands. Set "
+            "source.thousands: '.' to confirm, or source.decimal: '.' if it is the decimal mark"
+        )
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Texts of CSV files that count as no value, such as NA, and may be one all the same, such as the code of Namibia."""
+"""Texts of files that count as no value, such as NA, and may be one all the same, such as the code of Namibia."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.sources.csv_file import CsvFormat
 from adapters.sources.formats import format_of
+from adapters.sources.parquet_file import ParquetFormat
 from adapters.sources.protocol import SourceInput
 from adapters.sources.reader import head_rows
 from domain.config.source import Source
@@ -19,7 +19,7 @@ _CODE = re.compile(r"[A-Z]{2,4}")
 
 def null_texts(item: SourceInput, source: Source, rows: int, names: Sequence[str] = ()) -> dict[str, dict[str, int]]:
     """Count the texts that count as no value among the first rows, by column. names : of columns; all by default."""
-    if item.kind != "files" or not isinstance(format_of(item.uri, source), CsvFormat):
+    if item.kind != "files" or isinstance(format_of(item.uri, source), ParquetFormat):
         return {}
     raw = head_rows(item, source.model_copy(update={"null_values": []}), rows)
     texts = pa.array([text for text in source.null_values if text.strip()], pa.string())

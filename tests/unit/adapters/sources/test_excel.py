@@ -107,6 +107,13 @@ def test_the_sheet_must_be_clear(tmp_path):
         rows(several, sheet="D")
 
 
+def test_a_title_above_the_header_is_named_with_the_way_out(tmp_path):
+    write_xlsx(tmp_path / "a.xlsx", Data=[["Report"], [], ["day", "store", "units"], [date(2024, 1, 1), "a", 1]])
+    with pytest.raises(SourceError, match=r"no column day, store, units; the file has Report; .*source\.skip_rows: 2"):
+        rows(tmp_path / "a.xlsx")
+    assert len(rows(tmp_path / "a.xlsx", skip_rows=2)) == 1
+
+
 def test_what_is_no_workbook_or_no_table_is_told(tmp_path):
     for content, message in (
         (b"", "the file is empty"),

@@ -113,3 +113,13 @@ def test_another_encoding_is_read_if_the_source_says_so_and_told_if_not(tmp_path
     with pytest.raises(SourceError, match=r"set source\.encoding"):
         chunks(path)
     assert values(chunks(put(tmp_path / "b.jsonl", {"store": "ü", "units": 1}, encoding="utf-8-sig")), "store") == ["ü"]
+
+
+def test_a_list_of_all_rows_is_no_json_lines(tmp_path):
+    with pytest.raises(SourceError, match=r"a\.jsonl: no line is a JSON object; one object per line is needed"):
+        chunks(put(tmp_path / "a.jsonl", '[{"store": "a", "units": 1}]'))
+
+
+def test_a_number_is_one_key_with_and_without_a_point(tmp_path):
+    (chunk,) = chunks(put(tmp_path / "a.jsonl", *({"v": value} for value in (7, 7.0, "7", 7.5))), ["v"])
+    assert values([chunk], "v") == ["7", "7", "7", "7.5"]

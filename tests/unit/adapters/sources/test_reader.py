@@ -505,3 +505,26 @@ def test_a_line_in_another_encoding_is_named_wherever_it_is(tmp_path):
     message = refusal(path)
     assert "line 300,002 ('K\ufffdln,7') is not utf-8: set source.encoding" in message
     assert values(read(path, encoding="cp1252"), "store")[300_000] == "Köln"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "way_out"),
+    [
+        ("a.csv", gzip.compress(b"store,units\n1,5\n"), r"compressed by gzip; give the file a name that ends in \.gz"),
+        ("a.jsonl", b"PK\x03\x04....", "compressed by zip, which is not read; unpack it"),
+        ("a.csv.zst", b"(\xb5/\xfd", r"of compressed files only \.gz is read; unpack it"),
+        ("a.zip", b"PK\x03\x04", r"of compressed files only \.gz is read; unpack it"),
+    ],
+)
+def test_compressed_files_are_told_from_text_of_another_encoding(tmp_path, name, content, way_out):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=way_out):
+        read(tmp_path / name)
+
+
+def test_a_uuid_is_read_as_its_text(tmp_path):
+    ids = [uuid.UUID(int=7).bytes, None, uuid.UUID(int=2**127 + 200).bytes]
+    column = pa.ExtensionArray.from_storage(pa.uuid(), pa.array(ids, pa.binary(16)))
+    pq.write_table(pa.table({"store": column, "units": [1, 2, 3]}), tmp_path / "a.parquet")
+    (chunk,) = read(tmp_path / "a.parquet")
+    assert chunk.table["store"].to_pylist() == [str(uuid.UUID(bytes=value)) if value else None for value in ids]

@@ -128,6 +128,9 @@ def test_open_readings_have_a_remark_and_proven_ones_have_none():
     assert "rejected" in judge(number_evidence(column("1,234", "2,345")), ".").remark
     assert "source.decimal: ','" in judge(number_evidence(column("1,5", "2,25")), ".").remark
     assert not judge(number_evidence(column("1.234", "0.5")), ".").remark
+    assert "separator of thousands" in judge(number_evidence(column("3.125", "4.250")), ",").remark
+    assert not judge(number_evidence(column("3.125", "4.250", "7,5")), ",").remark
+    assert not judge(number_evidence(column(*GERMAN)), ",").remark
 
 
 def test_evidence_of_parts_adds_up():
