@@ -1,6 +1,5 @@
 """Shared parts of the commands: settings, error messages, progress, and the output of results."""
 
-import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -27,7 +26,6 @@ __all__ = [
     "INTERRUPTED",
     "display_progress",
     "interruptible",
-    "prepare_run",
     "print_result",
     "report_errors",
     "settings_of",
@@ -37,7 +35,6 @@ __all__ = [
 T = TypeVar("T")
 
 INTERRUPTED = "interrupted; nothing half-written is visible, run the same command to resume"
-_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 INPUT_ERRORS = (FleetError, SourceError, PartitionError, RequestError, SettingsError, UnknownNameError)
 
 
@@ -50,33 +47,13 @@ def report_errors() -> Iterator[None]:
         print_error(str(exc))
         raise typer.Exit(2 if isinstance(exc, INPUT_ERRORS) else 1) from exc
     except Exception as exc:
-        message = _folder_message(exc) or _prefect_message(exc)
+        from flows.failures import explain_failure
+
+        message = explain_failure(exc)
         if message is None:
             raise
         print_error(message)
         raise typer.Exit(1) from exc
-
-
-def _folder_message(exc: Exception) -> str | None:
-    """Explain that a file or folder of the home cannot be written; None for any other error."""
-    if not (isinstance(exc, OSError) and exc.errno in _UNWRITABLE and exc.filename):
-        return None
-    return f"{exc.filename}: {exc.strerror}; nothing half-written is visible. Make room, or set MYRIAD_HOME elsewhere"
-
-
-def _prefect_message(exc: Exception) -> str | None:
-    """Explain that Prefect's server did not start or went away; None for any other error."""
-    import httpx
-
-    if str(exc).startswith("Failed to reach API at"):
-        # PREFECT_API_URL was checked before the run; this server is named elsewhere.
-        return f"Prefect: {exc}, which a profile or prefect.toml names; start it, or run with PREFECT_API_URL= (empty)"
-    if not (isinstance(exc, httpx.TransportError) or "ephemeral Prefect API server" in str(exc)):
-        return None
-    return (
-        f"Prefect's server does not answer: {exc}; nothing half-written is visible. Run the same command again, or "
-        "start a permanent server: myriad up"
-    )
 
 
 @contextmanager
@@ -86,21 +63,6 @@ def interruptible() -> Iterator[None]:
 
     with leaving_on_interrupt(INTERRUPTED):
         yield
-
-
-def prepare_run(fleet: str, *, reads_input: bool = False) -> None:
-    """Set the defaults for a run without servers, and check its inputs before anything heavy starts."""
-    from adapters.lake.table import Lake
-    from adapters.orchestration.local_server import prepare_server
-    from adapters.settings import Settings
-    from adapters.sources.fleet_files import load_fleet
-    from adapters.sources.new_files import check_inputs
-
-    settings = Settings()
-    definition = load_fleet(fleet, settings.home)
-    if reads_input:
-        check_inputs(Lake(settings.lake_uri), definition, settings.home)
-    prepare_server(settings)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.common import display_progress, interruptible, prepare_run, print_result, report_errors, settings_of, tables_of
+from cli.common import display_progress, interruptible, print_result, report_errors, settings_of, tables_of
 from cli.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
 
 __all__ = ["accuracy", "doctor", "explain", "export", "report", "status"]
@@ -123,13 +123,12 @@ def accuracy(
     Example: myriad accuracy m3 --by segment
     """
     with report_errors(), interruptible():
-        prepare_run(fleet)
         from cli.views.accuracy import accuracy_document, print_accuracy
-        from flows.accuracy import accuracy as flow
+        from flows.actions import measure_accuracy
         from tasks.accuracy import accuracy_rows
 
         with display_progress(as_json):
-            summary = flow(fleet, lake=lake)
+            summary = measure_accuracy(fleet, lake)
         tables, _ = tables_of(settings_of(lake), fleet)
         rows = accuracy_rows(tables.lake, tables.fleet, by, release)
         if not rows.num_rows and not as_json:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.common import display_progress, interruptible, prepare_run, print_result, report_errors, settings_of, tables_of
+from cli.common import display_progress, interruptible, print_result, report_errors, settings_of, tables_of
 from cli.options import AsJson, FleetPath, LakePath, complete_fleet, complete_segment
 from domain.errors import OrchestratorError
 
@@ -24,12 +24,12 @@ def rollback(
     Example: myriad rollback m3 --to 2
     """
     with report_errors(), interruptible():
-        prepare_run(fleet)
-        from flows.promote import rollback as flow
-        from flows.stage_runner import document
+        from flows.actions import roll_back
 
         with display_progress(as_json):
-            summary = flow(fleet, to, lake=lake)
+            summary = roll_back(fleet, to, lake)
+        from flows.stage_runner import document
+
         message = f"release {summary.release} is in force with {summary.promoted:,} champions: {summary.reason}"
         print_result(document(summary), lambda _: typer.echo(message), as_json)
 
@@ -67,12 +67,10 @@ def pin(
 
             print_result(pinned_segments(tables_of(settings_of(lake), fleet)[0][CHAMPIONS]), print_pins, as_json)
             return
-        prepare_run(fleet)
-        from flows.promote import pin as flow
-        from flows.promote import unpin
+        from flows.actions import pin_segment
 
         with display_progress(as_json):
-            summary = unpin(fleet, segment, lake=lake) if version is None else flow(fleet, segment, version, lake=lake)
+            summary = pin_segment(fleet, segment, version, lake)
         print_result(summary, print_pin, as_json)
 
 
@@ -88,6 +86,8 @@ def registry_sync(
     Example: myriad registry sync m3 --dry-run
     """
     with report_errors(), interruptible():
+        from flows.actions import prepare_run
+
         prepare_run(fleet)
         from cli.views.release import print_sync
         from flows.sync_registry import sync_registry

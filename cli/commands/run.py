@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from cli.common import display_progress, interruptible, prepare_run, print_result, report_errors
+from cli.common import display_progress, interruptible, print_result, report_errors
 from cli.options import AsJson, FleetPath, LakePath
-from domain.errors import RequestError
 
 __all__ = ["ingest", "partition", "promote", "run", "score", "train"]
 
@@ -17,12 +16,11 @@ def run(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> Non
     Example: myriad run fleets/m3.yaml
     """
     with report_errors(), interruptible():
-        prepare_run(fleet, reads_input=True)
         from cli.views.progress import print_summary
-        from flows.pipeline import pipeline
+        from flows.actions import run_all
 
         with display_progress(as_json):
-            result = pipeline(fleet, lake=lake)
+            result = run_all(fleet, lake)
         summary = result.report.with_suffix(".json")
         if as_json:
             typer.echo(summary.read_text(encoding="utf-8"), nl=False)
@@ -89,31 +87,21 @@ def score(
     Example: myriad score m3 --release 2 --as-of 1990-12
     """
     with report_errors(), interruptible():
-        prepare_run(fleet)
         from cli.views.accuracy import print_scores
-        from flows.score import backfill
-        from flows.score import score as flow
+        from flows.actions import score_fleet
 
-        if inputs and first is not None:
-            raise RequestError("--input is for a single job: omit --from and --to")
-        if (first is None) != (last is None) or (first is not None and as_of is not None):
-            raise RequestError("a backfill needs both --from and --to, and no --as-of")
         with display_progress(as_json):
-            if first is not None and last is not None:
-                summaries = backfill(fleet, first, last, lake=lake, release=release)
-            else:
-                summaries = [flow(fleet, lake=lake, release=release, as_of=as_of, inputs=inputs)]
+            summaries = score_fleet(fleet, lake, release=release, as_of=as_of, span=(first, last), inputs=inputs)
         print_result(summaries, print_scores, as_json)
 
 
 def _stage(name: str, fleet: str, lake: str | None, as_json: bool) -> None:
     """Run one stage with its progress, and print its figures."""
     with report_errors(), interruptible():
-        prepare_run(fleet, reads_input=name == "ingest")
         from cli.views.tables import print_figures
-        from flows.stage_runner import run_stage
+        from flows.actions import run_command
 
         with display_progress(as_json):
-            result = run_stage(name, fleet, lake)
+            result = run_command(name, fleet, lake)
         title = f"{name} of {result.fleet}, run {result.run_id}"
         print_result(result, lambda stage: print_figures(title, stage.stages, stage.seconds), as_json)

@@ -39,7 +39,7 @@ HOMES = {
         "adapters/gateway",
         "adapters/health",
         "adapters/orchestration",
-        "cli/common.py",  # Translates a Prefect server that is away into a message.
+        "flows/failures.py",  # Translates a Prefect server that is away into a message.
     ),
     "jwt": ("adapters/gateway",),
     "lightgbm": ("models/regressors",),
