@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from adapters.databases.connection import Database, TableName, quoted
 from adapters.databases.tables import FLEET, ensure_table
+from domain.config.database import LEDGER
 from domain.errors import DatabaseError
 
-__all__ = ["LEDGER", "Delivery", "JobRows", "deliver", "filled_by_sink"]
+__all__ = ["Delivery", "JobRows", "deliver", "filled_by_sink"]
 
-LEDGER = "myriad_deliveries"
 _TIME = pa.timestamp("us", tz="UTC")
 _LEDGER_SCHEMA = pa.schema(
     {
@@ -32,6 +32,7 @@ _LEDGER_SCHEMA = pa.schema(
         "delivered_at": _TIME,
     }
 )
+_JOBS_AT_ONCE = 500
 _OWN = "WHERE target = ? AND fleet = ?"
 
 
@@ -89,10 +90,15 @@ def deliver(database: Database, table: TableName, fleet: str, run_id: str, snaps
         database.lock(f"deliver {table.name} {fleet}")
         jobs, ledger = snapshot(), table.sibling(LEDGER)
         ensure_table(database, ledger, _LEDGER_SCHEMA, key=("target", "fleet", "job_id"))
-        ensure_table(database, table, jobs.schema, index=(FLEET, "job_id"))
+        is_new = ensure_table(database, table, jobs.schema, index=(FLEET, "job_id"))
+        if is_new:
+            _forget(database, table, fleet)
         counts, recorded = jobs.counts(), _recorded(database, table, fleet, jobs.lake)
+        if not recorded and not is_new:
+            _refuse_unknown(database, table, fleet)
         difference = _difference(counts, recorded)
-        _remove(database, table, fleet, [*difference.changed, *difference.gone])
+        half_removed = _present(database, table, fleet, difference.new) if recorded else []
+        _remove(database, table, fleet, [*difference.changed, *difference.gone, *half_removed])
         written = [*difference.new, *difference.changed]
         rows = database.insert(table, jobs.schema, jobs.batches(written)) if written else 0
         if rows != (expected := sum(counts[job] for job in written)):
@@ -120,6 +126,33 @@ def _recorded(database: Database, table: TableName, fleet: str, lake: str) -> Ma
             f"another table in `sink.table`, or delete the rows WHERE fleet = '{fleet}' from {table} and {ledger}"
         )
     return {job: int(count) for job, count, _ in rows}
+
+
+def _forget(database: Database, table: TableName, fleet: str) -> None:
+    """Delete the records of a table that somebody has dropped, so that it is filled anew."""
+    ledger = table.sibling(LEDGER)
+    if filled_by_sink(database, table, fleet):
+        database.execute(f"DELETE FROM {ledger.sql} {_OWN}", [table.name, fleet])  # noqa: S608
+
+
+def _refuse_unknown(database: Database, table: TableName, fleet: str) -> None:
+    """Refuse rows of the fleet that no delivery has written, which would be there twice: from an export, or by hand."""
+    if database.fetch(f"SELECT 1 FROM {table.sql} WHERE {quoted(FLEET)} = ? LIMIT 1", [fleet]):  # noqa: S608
+        raise DatabaseError(
+            f"{database.address.shown}: table {table} has rows of fleet {fleet} that {table.sibling(LEDGER)} does not "
+            f"know; delete the rows WHERE fleet = '{fleet}' from {table}, or name another table in `sink.table`"
+        )
+
+
+def _present(database: Database, table: TableName, fleet: str, jobs: Sequence[str]) -> list[str]:
+    """Return the jobs that have rows in the table, such as those that were deleted from the ledger alone."""
+    present = list[str]()
+    for start in range(0, len(jobs), _JOBS_AT_ONCE):
+        some = jobs[start : start + _JOBS_AT_ONCE]
+        condition = f"{quoted(FLEET)} = ? AND job_id IN ({', '.join('?' * len(some))})"
+        rows = database.fetch(f"SELECT DISTINCT job_id FROM {table.sql} WHERE {condition}", [fleet, *some])  # noqa: S608
+        present += [str(job) for (job,) in rows]
+    return present
 
 
 def _difference(counts: Mapping[str, int], recorded: Mapping[str, int]) -> _Difference:

@@ -20,6 +20,8 @@ __all__ = ["connect_postgresql", "translated"]
 _LOCK_TIMEOUT = "10min"
 """Time to wait for another delivery; the first one of a large lake takes a while."""
 _STAGING = "myriad_staging"
+_STATEMENT = re.compile(r"Failed to \w+ query '.*': (?=\w+: )| Query was: .*")
+"""The statement in a message of the driver's, before or after what the server says about it."""
 _PARAMETER = re.compile(r'"(?:[^"]|"")*"|\?')
 _TRANSIENT = ("08", "40", "53", "55P03", "57P01", "57P02", "57P03")
 """SQLSTATEs of lost connections, conflicts, exhausted resources, locks, and servers that stop or start."""
@@ -62,7 +64,7 @@ class _PostgreSql:
 
     def columns(self, table: TableName) -> Mapping[str, str]:
         rows = self.fetch(
-            "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute "
+            "SELECT attname::text, format_type(atttypid, -1) FROM pg_attribute "
             "WHERE attrelid = to_regclass(?) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
             [table.sql],
         )
@@ -96,7 +98,9 @@ class _PostgreSql:
         # COPY takes the very types of the columns; PostgreSQL converts what comes from another table.
         rows = self._ingest(_STAGING, reader, mode="create", temporary=True)
         names = ", ".join(quoted(name) for name in schema.names)
-        self.execute(f"INSERT INTO {table.sql} ({names}) SELECT {names} FROM pg_temp.{quoted(_STAGING)}")  # noqa: S608
+        # Without a length, so that a text that is too long is an error.
+        values = ", ".join(f"CAST({quoted(name)} AS {columns[name]})" for name in schema.names)
+        self.execute(f"INSERT INTO {table.sql} ({names}) SELECT {values} FROM pg_temp.{quoted(_STAGING)}")  # noqa: S608
         self.execute(f"DROP TABLE pg_temp.{quoted(_STAGING)}")
         return rows
 
@@ -143,7 +147,7 @@ def translated(address: DatabaseAddress) -> Iterator[None]:
         primary = next(
             (value.decode(errors="replace") for name, value in exc.details if name == "PG_DIAG_MESSAGE_PRIMARY"), ""
         )
-        text = " ".join(address.masked(primary or str(exc)).split())
+        text = _STATEMENT.sub("", " ".join(address.masked(primary or str(exc)).split()))
         is_lost = not state and exc.status_code == _NOT_CONNECTED and "authentication failed" not in text
         kind = DatabaseBusyError if is_lost or state.startswith(_TRANSIENT) else DatabaseError
         raise kind(f"{address.shown}: {text[:400]}") from None

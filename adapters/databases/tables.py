@@ -12,6 +12,7 @@ from domain.errors import DatabaseError
 __all__ = ["FLEET", "ensure_table", "to_database_rows"]
 
 FLEET = "fleet"
+_WHOLE = frozenset({"smallint", "integer", "bigint", "tinyint", "hugeint"})
 _NAME_BYTES = 63
 """PostgreSQL cuts longer names."""
 
@@ -30,13 +31,13 @@ def to_database_rows(rows: pa.Table, fleet: str, segment_by: Sequence[str]) -> p
 
 def ensure_table(
     database: Database, table: TableName, schema: pa.Schema, *, index: Sequence[str] = (), key: Sequence[str] = ()
-) -> None:
-    """Make a table, or check that it has all the columns; it may have more, of its own.
+) -> bool:
+    """Make a table, or check that it has all the columns; it may have more, of its own. Return whether it was made.
 
     Raises
     ------
     DatabaseError
-        It lacks columns; the message has the statement that adds them.
+        It lacks columns, of which the message has the statement that adds them, or would round numbers.
     """
     present = database.columns(table)
     if not present:
@@ -50,7 +51,7 @@ def ensure_table(
         if index and database.address.kind != "duckdb":  # DuckDB refuses changes of tables with an index.
             name = quoted(f"{table.name[: _NAME_BYTES - 4]}_job")
             database.execute(f"CREATE INDEX {name} ON {table.sql} ({', '.join(map(quoted, index))})")
-        return
+        return True
     missing = [field for field in schema if not _has(present, field.name, database)]
     if missing:
         added = [f"ADD COLUMN {quoted(field.name)} {database.types[field.type]}" for field in missing]
@@ -59,6 +60,19 @@ def ensure_table(
             f"{database.address.shown}: table {table} has no column {', '.join(field.name for field in missing)}; "
             f"run {statements}; or name another table"
         )
+    rounded = [field.name for field in schema if _is_rounded(field, present, database)]
+    if rounded:
+        raise DatabaseError(
+            f"{database.address.shown}: table {table}: column {', '.join(rounded)} has whole numbers, which would "
+            f"round the values; make it {database.types[pa.float64()]} or numeric, or name another table"
+        )
+    return False
+
+
+def _is_rounded(field: pa.Field, present: Mapping[str, str], database: Database) -> bool:
+    # SQLite keeps fractions, whatever the type of the column.
+    is_whole = present.get(field.name, "").lower() in _WHOLE and database.address.kind != "sqlite"
+    return is_whole and pa.types.is_floating(field.type)
 
 
 def _has(present: Mapping[str, str], name: str, database: Database) -> bool:

@@ -12,7 +12,7 @@ from adapters.databases.address import DatabaseAddress, resolve_address
 from adapters.databases.connection import Database, TableName, open_database, quoted
 from adapters.databases.delivery import filled_by_sink
 from adapters.databases.tables import FLEET, ensure_table, to_database_rows
-from domain.config.database import TABLE_NAME, checked_address
+from domain.config.database import LEDGER, TABLE_NAME, checked_address
 from domain.config.fleet import Fleet
 from domain.errors import RequestError
 
@@ -45,6 +45,8 @@ def database_target(to: str, table: str, home: Path) -> DatabaseTarget:
         address = resolve_address(checked_address(to), home, "--to")
     except ValueError as exc:
         raise RequestError(f"--to: {exc}") from None
+    if table.rpartition(".")[2].lower() == LEDGER:
+        raise RequestError(f"--into {table}: is the ledger of deliveries of sinks; give another name")
     if not TABLE_NAME.fullmatch(table):
         raise RequestError(f"--into {table}: give table or schema.table, of letters, digits and _, 63 each at most")
     if address.kind == "sqlite" and "." in table:

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Annotated, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
     "DATABASE_SCHEMES",
     "ENVIRONMENT_PREFIX",
+    "LEDGER",
     "TABLE_NAME",
     "Sink",
     "checked_address",
@@ -23,6 +24,8 @@ ENVIRONMENT_PREFIX = "env:"
 """`env:NAME` stands for the address in the environment variable NAME."""
 TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?")
 """Table or schema.table."""
+LEDGER = "myriad_deliveries"
+"""Table beside that of a sink, with the jobs that are there."""
 _SECRET_PARAMETERS = ("password", "sslpassword")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXAMPLES = "postgresql://user@host/database, sqlite:///file.db, duckdb:///file.duckdb or env:VARIABLE"
@@ -110,6 +113,13 @@ class Sink(BaseModel):
         pattern=f"^{TABLE_NAME.pattern}$",
         description="Table or schema.table, exactly as written; made if it is missing. Default: NAME_predictions.",
     )
+
+    @field_validator("table")
+    @classmethod
+    def _other_than_ledger(cls, table: str | None) -> str | None:
+        if table and table.rpartition(".")[2].lower() == LEDGER:
+            raise ValueError(f"{LEDGER} is the ledger of deliveries; give another name")
+        return table
 
     @model_validator(mode="after")
     def _table_of_schema(self) -> Self:

@@ -99,6 +99,28 @@ def test_a_table_of_the_users_keeps_its_types_its_order_and_its_own_columns(run,
     assert fetch("SELECT DISTINCT reason FROM shop_predictions WHERE job_id = 'shop-1'") == [("a␀b",)]
 
 
+def test_keys_become_the_types_of_the_table_but_nothing_is_rounded_or_cut(run, fetch, server, database):
+    commit(run, forecasts("shop-1"))
+    deliver_predictions(run)
+    server.execute("ALTER TABLE shop_predictions ALTER store TYPE integer USING store::integer", database)
+    server.execute("ALTER TABLE shop_predictions ALTER brand TYPE char(10), ALTER segment TYPE varchar(30)", database)
+    commit(run, forecasts("shop-2", origin=1), part="bucket-1")
+    assert deliver_predictions(run).rows == 8
+    assert fetch("SELECT DISTINCT store, brand FROM shop_predictions ORDER BY 1") == [
+        (0, "amber     "),
+        (1, "amber     "),
+    ]
+    server.execute("ALTER TABLE shop_predictions ALTER segment TYPE varchar(19)", database)
+    commit(run, forecasts("shop-3", segments=11, origin=2), part="bucket-2")
+    with pytest.raises(DatabaseError, match=r"value too long for type character varying\(19\)"):
+        deliver_predictions(run)
+    server.execute("ALTER TABLE shop_predictions ALTER segment TYPE text, ALTER upper TYPE bigint", database)
+    with pytest.raises(DatabaseError, match="column upper has whole numbers, which would round"):
+        deliver_predictions(run)
+    server.execute("ALTER TABLE shop_predictions ALTER upper TYPE real", database)
+    assert deliver_predictions(run).rows == 44
+
+
 def test_an_unreadable_lake_is_not_taken_for_a_database_that_is_away(run, monkeypatch, fetch):
     commit(run, forecasts("shop-1"))
 

@@ -12,6 +12,7 @@ import sinks
 from sinks import START, commit, forecasts, rows_in, run_with
 
 from adapters.databases.address import resolve_address
+from adapters.databases.connection import open_database
 from adapters.queries import predictions_by_job
 from domain.errors import DatabaseError
 from tasks.deliver import deliver_predictions
@@ -146,3 +147,36 @@ def test_a_killed_delivery_leaves_nothing_behind(tmp_path, url, fetch, moment):
     assert fetch(COUNTS) == [("shop-1", 200)]
     assert deliver_predictions(run).rows == 400
     assert fetch(COUNTS) == [("shop-1", 200), ("shop-2", 400)]
+
+
+def test_a_table_that_is_gone_is_filled_anew_and_one_that_was_emptied_is_not(tmp_path, url, fetch):
+    run = run_with(tmp_path, url)
+    commit(run, forecasts("shop-1"))
+    deliver_predictions(run)
+    change(tmp_path, url, "DELETE FROM shop_predictions")
+    assert (deliver_predictions(run).rows, fetch(COUNTS)) == (0, [])
+    change(tmp_path, url, "DROP TABLE shop_predictions")
+    commit(run, forecasts("shop-2", origin=1), part="bucket-1")
+    assert deliver_predictions(run).rows == 16
+    assert fetch(COUNTS) == [("shop-1", 8), ("shop-2", 8)]
+
+
+def test_rows_that_no_delivery_has_written_are_neither_doubled_nor_deleted(tmp_path, url, fetch):
+    run = run_with(tmp_path, url)
+    for job, origin in (("shop-1", 0), ("shop-2", 1)):
+        commit(run, forecasts(job, origin=origin), part=f"bucket-{origin}")
+    deliver_predictions(run)
+    change(tmp_path, url, "DELETE FROM myriad_deliveries WHERE job_id = 'shop-2'")
+    assert deliver_predictions(run).rows == 8
+    assert fetch(COUNTS) == [("shop-1", 8), ("shop-2", 8)]
+    change(tmp_path, url, "DELETE FROM myriad_deliveries")
+    with pytest.raises(DatabaseError, match="has rows of fleet shop that myriad_deliveries does not know; delete"):
+        deliver_predictions(run)
+    assert fetch(COUNTS) == [("shop-1", 8), ("shop-2", 8)]
+    change(tmp_path, url, "DELETE FROM shop_predictions WHERE fleet = 'shop'")
+    assert deliver_predictions(run).rows == 16
+
+
+def change(folder, url, statement):
+    with open_database(resolve_address(url, folder, "")) as database, database.transaction():
+        database.execute(statement)

@@ -27,7 +27,10 @@ def test_what_is_no_address_is_refused(fleet, url):
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("table", ["a.b.c", "drop table x; --", 'a"b', "1a", "", "x" * 64])
+@pytest.mark.parametrize(
+    "table",
+    ["a.b.c", "myriad_deliveries", "reporting.Myriad_Deliveries", "drop table x; --", 'a"b', "1a", "", "x" * 64],
+)
 def test_a_table_has_a_plain_name(fleet, table):
     with pytest.raises(FleetError, match=r"sink\.table: "):
         fleet.forecast(sink={"url": "env:SINK", "table": table})
