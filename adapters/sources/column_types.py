@@ -6,6 +6,8 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from adapters.sources.text.mixed_cells import MixedCells
+
 __all__ = ["concat_alike", "ordinary_types", "with_exact_ids"]
 
 _EXACT = {pa.float32(): 2.0**24, pa.float64(): 2.0**53}
@@ -28,6 +30,8 @@ def _is_ordinary(kind: pa.DataType) -> bool:
 
 def _ordinary(values: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = values.type
+    if isinstance(kind, MixedCells):
+        return kind.text(values)
     if isinstance(kind, pa.UuidType):
         return _uuid_text(values)
     if isinstance(kind, pa.BaseExtensionType):

@@ -21,6 +21,7 @@ from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, Shee
 from adapters.lake.files import open_file
 from adapters.sources import limits
 from adapters.sources.chunk import Chunk
+from adapters.sources.text.mixed_cells import mixed_column
 from adapters.sources.workbook_guard import SheetFacts, check_archive, sheet_facts
 from domain.config.source import Source
 from domain.data.shown import shown_names
@@ -277,7 +278,7 @@ def _column(values: Sequence[Any]) -> pa.Array:
     for kind, arrow in _TYPES:
         if kinds and kinds <= kind:
             return pa.array(values, arrow)
-    return pa.array([_text(value) for value in values], pa.string())
+    return mixed_column((value, _text(value)) for value in values)
 
 
 _TYPES = (

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from adapters.sources import limits
 from adapters.sources.chunk import Chunk
 from adapters.sources.text.json_blocks import EXACT, block_rows, line_blocks
+from adapters.sources.text.mixed_cells import mixed_column
 from adapters.sources.text_stream import text_bytes
 from domain.config.source import Source
 from domain.errors import SourceError
@@ -217,8 +218,9 @@ def _requested(uri: str, name: str, lines: _Lines, source: Source) -> pa.Array:
                 "needed, so unnest it first"
             )
     column = _column(values, source)
-    if pa.types.is_string(column.type):
-        _check_longest(uri, name, column)
+    text = column.storage if isinstance(column, pa.ExtensionArray) else column
+    if pa.types.is_string(text.type):
+        _check_longest(uri, name, text)
     return column
 
 
@@ -241,7 +243,7 @@ def _column(values: Sequence[Any], source: Source) -> pa.Array:
         return pa.array(values, pa.int64())
     if kinds in ({float}, {int, float}) and _most(value for value in values if type(value) is int) <= EXACT:
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
-    return pa.array([_text_of(value, source.null_values) for value in values], pa.string())
+    return mixed_column((value, _text_of(value, source.null_values)) for value in values)
 
 
 def _most(values: Any) -> int:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from adapters.sources.text.mixed_cells import MixedCells
 from domain.data.shown import shown
 
 __all__ = ["columns_to_read", "folder_columns", "place_column", "with_folder_columns"]
@@ -57,6 +58,7 @@ def _other_value(column: pa.ChunkedArray, value: str | None) -> str | None:
     """Return a value of the file that is not that of its folder; None if all are."""
     if pa.types.is_nested(column.type):
         return None
+    column = MixedCells.text(column) if isinstance(column.type, MixedCells) else column
     return next((str(other) for other in pc.unique(column).to_pylist() if not _is_same(other, value)), None)
 
 

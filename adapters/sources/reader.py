@@ -19,6 +19,7 @@ from adapters.sources.excel import ExcelFormat, sheet_header_hint
 from adapters.sources.formats import format_of
 from adapters.sources.kinds import kind_of
 from adapters.sources.protocol import SourceInput
+from adapters.sources.text.mixed_cells import with_number_cells, without_number_cells
 from adapters.sources.text.number_columns import NumberColumns
 from domain.config.source import Source
 from domain.data.shown import shown, shown_names
@@ -65,12 +66,16 @@ def read_chunks(
     """
     chunks = _Ahead(_chunks(item, source, [*required, *optional]))
     number_columns = NumberColumns(
-        item.uri, source, numbers, lambda names: (chunk.table for chunk in _chunks(item, source, names))
+        item.uri,
+        source,
+        numbers,
+        lambda names: (without_number_cells(chunk.table, numbers) for chunk in _chunks(item, source, names)),
     )
     for number, chunk in enumerate(chunks):
         only = partial(_is_only, number, chunks)
-        table = _with_constants(item.uri, ordinary_types(chunk.table), source)
-        table = number_columns.rewrite(table, whole=only)
+        table = ordinary_types(without_number_cells(chunk.table, numbers))
+        table = number_columns.rewrite(_with_constants(item.uri, table, source), whole=only)
+        table = with_number_cells(table, chunk.table, numbers)
         _check_columns(item, source, table.column_names, required, optional)
         for name in optional:
             if name not in table.column_names:
