@@ -2,6 +2,7 @@
 
 import zipfile
 from datetime import date, datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -13,6 +14,7 @@ from adapters.sources.reader import column_names, head_rows, read_chunks
 from domain.config.source import Source
 from domain.errors import SourceError
 
+DATA = Path(__file__).parents[3] / "data"
 DAY = datetime(2024, 1, 5)
 ROWS = [["day", "store", "units"], [date(2024, 1, 5), "a", 1.5], [date(2024, 1, 6), "b", 2]]
 
@@ -162,3 +164,16 @@ def test_an_old_workbook_that_takes_too_much_memory_is_refused(tmp_path, monkeyp
     monkeypatch.setattr("adapters.compute.child_process.call_in_child", lambda *_, **__: None)
     with pytest.raises(SourceError, match="takes over 2,147,483,648 bytes of memory"):
         rows(write_ods(tmp_path / "a.ods", Data=ROWS))
+
+
+@pytest.mark.parametrize("name", ["old-workbook.xls", "old-workbook-1904.xls"])
+def test_a_workbook_of_the_old_format_has_its_own_dates_whatever_day_they_are_counted_from(name):
+    """Written by xlwt: a hidden sheet, dates, percent, and an error; days are counted from 1900 and from 1904."""
+    columns = ["day", "store", "units", "at", "share", "mixed"]
+    table = pa.concat_tables(chunk.table for chunk in chunks(DATA / name, columns, decimal=","))
+    assert table["day"].to_pylist() == [date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1)]
+    assert table["at"].to_pylist() == [datetime(2024, 2, day, 12, 30) for day in (28, 29)] + [
+        datetime(2024, 3, 1, 12, 30)
+    ]
+    assert (table["store"].to_pylist(), table["units"].to_pylist()) == (["007", "7", "Köln"], [1000.5, 1001.5, 1002.5])
+    assert (table["share"].to_pylist(), table["mixed"].to_pylist()) == ([0.0, 0.125, 0.25], ["1.494,94", None, "1.009"])
