@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +27,7 @@ from adapters.sources.parquet_file import ParquetFormat
 from adapters.sources.place_columns import columns_to_read, place_column
 from adapters.sources.protocol import Listing, SourceInput
 from domain.config.source import Source
+from domain.errors import SourceError
 
 __all__ = ["DeltaSource"]
 
@@ -51,7 +52,8 @@ class DeltaSource:
     def head(self, item: SourceInput, source: Source, rows: int) -> pa.Table:
         columns, deleted = _columns(item), _deleted(item)
         # As many more rows as are deleted, so that the first of the others are among them.
-        head = _PARQUET.head(item.uri, source, rows + int(deleted.sum()))
+        with _listed(item):
+            head = _PARQUET.head(item.uri, source, rows + int(deleted.sum()))
         kept, _ = _without(head, np.arange(head.num_rows), deleted)
         return columns.of_table(kept, item.columns, list(columns.types)).slice(0, rows)
 
@@ -59,17 +61,36 @@ class DeltaSource:
         table, deleted = _columns(item), _deleted(item)
         names = [name for name in dict.fromkeys(columns) if name in table.types]
         physical = [table.physical[name] for name in names if name not in item.columns]
-        for chunk in _PARQUET.chunks(item.uri, source, columns_to_read(_PARQUET.names(item.uri, source), physical)):
-            rows, numbers = _without(chunk.table, chunk.rows, deleted)
-            yield Chunk(table.of_table(rows, item.columns, names), numbers, chunk.broken, chunk.remarks)
+        with _listed(item):
+            for chunk in _PARQUET.chunks(item.uri, source, columns_to_read(_PARQUET.names(item.uri, source), physical)):
+                rows, numbers = _without(chunk.table, chunk.rows, deleted)
+                yield Chunk(table.of_table(rows, item.columns, names), numbers, chunk.broken, chunk.remarks)
 
     def content(self, item: SourceInput, source: Source, columns: Sequence[str]) -> str:
         # Two files of a table may hold the same rows, and both count; a copy of the whole table is the same content.
-        parts = [digest(item.uri), item.details["path"], dict(item.columns), item.details.get("deleted", "")]
+        with _listed(item):
+            file_digest = digest(item.uri)
+        parts = [file_digest, item.details["path"], dict(item.columns), item.details.get("deleted", "")]
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
-    def held_still(self, item: SourceInput) -> AbstractContextManager[None]:
-        return held_still(item.uri)
+    @contextmanager
+    def held_still(self, item: SourceInput) -> Iterator[None]:
+        with _listed(item), held_still(item.uri):
+            yield
+
+
+@contextmanager
+def _listed(item: SourceInput) -> Iterator[None]:
+    """Raise SourceError for a data file that is gone, though the log still lists it."""
+    try:
+        yield
+    except (FileNotFoundError, SourceError) as exc:
+        if not any(isinstance(cause, FileNotFoundError) for cause in (exc, exc.__cause__)):
+            raise
+        raise SourceError(
+            f"{item.uri}: the data file is gone, though this version of the table lists it, as after a vacuum; give a "
+            "newer source.version, or none for the newest"
+        ) from exc
 
 
 @dataclass(frozen=True)

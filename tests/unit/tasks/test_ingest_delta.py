@@ -159,3 +159,12 @@ def test_files_of_a_table_that_are_not_landed_yet_are_new(run, table, fleet):
     assert new_files(lake, scored, home) == []
     write_deltalake(table, days("2"), mode="append")
     assert [item.stamp[:3] for item in new_files(lake, scored, home)] == ["v1-"]
+
+
+def test_a_version_whose_files_were_vacuumed_is_told(run, table):
+    write_deltalake(table, days("2"), mode="overwrite")
+    DeltaTable(table).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    with pytest.raises(SourceError, match=r"the data file is gone, though this version .* newer source\.version"):
+        ingest(run, version=0)
+    ingest(run)
+    assert rows(run) == expected(days("2"))
