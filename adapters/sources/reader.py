@@ -18,9 +18,11 @@ from adapters.sources.csv_file import CsvFormat, header_hint, undecodable_line
 from adapters.sources.excel import ExcelFormat, sheet_header_hint
 from adapters.sources.formats import format_of
 from adapters.sources.kinds import kind_of
+from adapters.sources.melted import columns_to_melt, melted_chunk, melted_table
 from adapters.sources.protocol import SourceInput
 from adapters.sources.text.mixed_cells import with_number_cells, without_number_cells
 from adapters.sources.text.number_columns import NumberColumns
+from domain.config.melt import Melt
 from domain.config.source import Source
 from domain.data.shown import shown, shown_names
 from domain.errors import SourceError
@@ -36,13 +38,19 @@ _NOT_THE_ENCODING = ("invalid UTF8 data", "\ufffd")
 def column_names(item: SourceInput, source: Source) -> list[str]:
     """Names of an input's columns, read without its rows, and of the source's constants."""
     with _read_errors(item.uri, source):
-        return [*kind_of(item).names(item, source), *source.constants]
+        names = kind_of(item).names(item, source)
+        melt = _melt_of(item, source)
+        if melt is not None:
+            columns_to_melt(item.uri, melt, names)
+            names = melt.names(names)
+        return [*names, *source.constants]
 
 
 def head_rows(item: SourceInput, source: Source, rows: int) -> pa.Table:
     """The first rows of an input with all its columns; CSV columns are text."""
     with _read_errors(item.uri, source):
-        return ordinary_types(kind_of(item).head(item, source, rows))
+        head, melt = kind_of(item).head(item, source, rows), _melt_of(item, source)
+        return ordinary_types(head if melt is None else melted_table(item.uri, melt, head).slice(0, rows))
 
 
 def read_chunks(
@@ -140,7 +148,19 @@ def missing_columns_hint(item: SourceInput, source: Source, missing: Sequence[st
 
 def _chunks(item: SourceInput, source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
     with _read_errors(item.uri, source):
-        yield from kind_of(item).chunks(item, source, columns)
+        kind, melt = kind_of(item), _melt_of(item, source)
+        if melt is None:
+            yield from kind.chunks(item, source, columns)
+            return
+        names = [name for name in kind.names(item, source) if name and name not in melt.ignore]
+        for chunk in kind.chunks(item, source, names):
+            yield from melted_chunk(item.uri, melt, chunk)
+
+
+def _melt_of(item: SourceInput, source: Source) -> Melt | None:
+    """How the input is melted; columns that its place gives stay as they are."""
+    melt = source.melt
+    return melt and melt.model_copy(update={"keep": [*melt.keep, *item.columns]})
 
 
 @contextmanager

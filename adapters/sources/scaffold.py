@@ -33,6 +33,7 @@ from domain.scaffold.csv_dialect import sniff_dialect, sniff_encoding
 from domain.scaffold.fleet_scaffold import scaffold_fleet
 from domain.scaffold.number_marks import choose_marks, with_plain_numbers
 from domain.scaffold.source_profile import FleetScaffold, SourceProfile, UserOptions
+from domain.scaffold.wide import melt_note, melt_of, total_rows
 from domain.scaffold.yaml import render_scaffold
 
 __all__ = ["WrittenScaffold", "scaffold_file"]
@@ -71,7 +72,7 @@ def scaffold_file(
     path = home / (out or f"fleets/{name}.yaml")
     if path.exists() and not force:
         raise FleetError(f"{path}: exists already; give --force to overwrite it, or --name or --out for another file")
-    table, profile = _read(_with_codes(source, files[0]), files, Limits())
+    table, profile = _read_long(_with_codes(source, files[0]), files, options)
     scaffold = scaffold_fleet(table, profile, options, name)
     text = render_scaffold(scaffold)
     fleet = parse_fleet(parse_yaml(text), str(path))
@@ -201,6 +202,18 @@ def _first_bytes(uri: str) -> bytes:
             return stream.read(_START_BYTES)
     except (*STORAGE_ERRORS, EOFError, zlib.error) as exc:
         raise SourceError(f"{uri}: cannot be read: {exc}") from exc
+
+
+def _read_long(source: Source, files: Sequence[SourceInput], options: UserOptions) -> tuple[pa.Table, SourceProfile]:
+    """Read the useful columns of the files; those of a wide table become rows."""
+    table, profile = _read(source, files, Limits())
+    melt = melt_of(table, options)
+    if melt is None:
+        return table, profile
+    note = melt_note(melt, column_names(files[0], source))
+    table, profile = _read(source.model_copy(update={"melt": melt}), files, Limits())
+    doubt = " ".join(filter(None, [profile.doubt, *(f"Look at {remark}." for remark in total_rows(table, melt))]))
+    return table, replace(profile, notes=(*profile.notes, note), doubt=doubt)
 
 
 def _read(source: Source, files: Sequence[SourceInput], limits: Limits) -> tuple[pa.Table, SourceProfile]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from domain.config.database import query_problem
+from domain.config.melt import Melt
 from domain.config.strict import Strict
 
 __all__ = ["Source"]
@@ -14,7 +15,9 @@ __all__ = ["Source"]
 class Source(Strict):
     """Files with rows, local or on S3, or a query to a database."""
 
-    LATER = frozenset({"thousands", "skip_rows", "version", "sheet", "query", "watermark", "overlap", "timeout"})
+    LATER = frozenset(
+        {"thousands", "skip_rows", "version", "sheet", "melt", "query", "watermark", "overlap", "timeout"}
+    )
 
     path: str = Field(
         min_length=1,
@@ -53,6 +56,9 @@ class Source(Strict):
     encoding: str = Field("utf-8", description="Text encoding of CSV files, such as utf-8, cp1252 or utf-16.")
     constants: dict[str, str] = Field(
         {}, description="Columns to add, with one value for all rows; {series: all} makes a single series a segment."
+    )
+    melt: Melt | None = Field(
+        None, description="Wide files, with one column per month or per segment: how their columns become rows."
     )
 
     query: str | None = Field(None, min_length=1, description="SQL query whose rows are read, if `path` is a database.")

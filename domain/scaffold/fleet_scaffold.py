@@ -16,11 +16,10 @@ from domain.scaffold.reshaping import (
     aggregate_rows,
     convert_epoch,
     join_dates,
-    melt_columns,
     melt_periods,
     round_times,
 )
-from domain.scaffold.roles import ColumnRoles, assign_features, period_columns, target_columns, wide_columns
+from domain.scaffold.roles import ColumnRoles, assign_features, period_columns, target_columns
 from domain.scaffold.segments import (
     MOST_REPEATED,
     Grouping,
@@ -58,8 +57,8 @@ def scaffold_fleet(table: pa.Table, profile: SourceProfile, options: UserOptions
     columns = profile_columns(table)
     _check_options(columns, profile, options)
     times = _times(columns, profile, options)
-    if not options.columns:
-        _refuse_wide(columns, times, profile)
+    if not options.columns and profile.source.melt is None:
+        _refuse_periods(columns, profile)
     epochs = [column for column in columns if is_epoch(column)]
     if epochs and not times and options.allows(ForecastTask):
         raise SourceError(f"{profile.path}: {convert_epoch(epochs[0], profile)}")
@@ -161,14 +160,11 @@ def _is_month(column: Column) -> bool:
     )
 
 
-def _refuse_wide(columns: Sequence[Column], times: Sequence[TimeColumn], profile: SourceProfile) -> None:
-    """Refuse tables that have to be melted first."""
+def _refuse_periods(columns: Sequence[Column], profile: SourceProfile) -> None:
+    """Refuse a table with one column per period, whose names are no times; others have been melted."""
     periods = period_columns(columns)
     if periods:
         raise SourceError(f"{profile.path}: {melt_periods(periods, columns, profile)}")
-    wide = wide_columns(columns, times[0]) if times else []
-    if wide and series_grouping([], times[0]).repeated <= MOST_REPEATED:
-        raise SourceError(f"{profile.path}: {melt_columns(wide, times[0], profile)}")
 
 
 def _targets(

@@ -8,21 +8,10 @@ from domain.scaffold.segments import Grouping
 from domain.scaffold.source_profile import SourceProfile
 from domain.scaffold.timestamps import TimeColumn
 
-__all__ = ["aggregate_rows", "convert_epoch", "join_dates", "melt_columns", "melt_periods", "round_times"]
+__all__ = ["aggregate_rows", "convert_epoch", "join_dates", "melt_periods", "round_times"]
 
 _MOST_NAMES = 4
 _RESHAPE = "A fleet needs one row per segment and period; reshape the table with pandas"
-
-
-def melt_columns(wide: Sequence[Column], times: TimeColumn, profile: SourceProfile) -> str:
-    """Message for a table with one column per segment."""
-    message = (
-        f"the table looks wide: each of {len(wide)} columns ({_names(wide)}) holds one segment's values by "
-        f"{times.name!r}. {_RESHAPE}"
-    )
-    melt = f'frame.melt(id_vars=["{times.name}"], var_name="series", value_name="value")'
-    alternative = f"or, if one of these columns is the target and the others describe it: --target {wide[-1].name}"
-    return _with_code(message, [melt], profile, alternative)
 
 
 def melt_periods(periods: Sequence[Column], columns: Sequence[Column], profile: SourceProfile) -> str:

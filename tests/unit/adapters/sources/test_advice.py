@@ -18,17 +18,6 @@ def numbers(n, seed=1):
     return (100 + 20 * np.sin(np.arange(n) / 7 * 2 * np.pi) + np.random.default_rng(seed).normal(0, 3, n)).round(2)
 
 
-def wide_segments():
-    return pd.DataFrame({"day": DAYS.strftime("%Y-%m-%d"), **{name: numbers(120, k) for k, name in enumerate("abcd")}})
-
-
-def wide_periods():
-    months = pd.date_range("2019-01-01", periods=60, freq="MS").strftime("%Y-%m")
-    frame = pd.DataFrame([numbers(60, k) for k in range(4)], columns=months)
-    frame.insert(0, "store", [f"s{k}" for k in range(4)])
-    return frame
-
-
 def parts_of_a_date():
     days = pd.date_range("2020-06-01", periods=900)
     parts = [pd.DataFrame({"store": s, "year": days.year, "month": days.month, "day": days.day}) for s in ("a", "b")]
@@ -67,7 +56,7 @@ def every_ten_seconds():
     return pd.concat([pd.DataFrame({"time": times, "sensor": name, "value": numbers(20_000)}) for name in ("s1", "s2")])
 
 
-SHAPES = [wide_segments, wide_periods, parts_of_a_date, seconds_since_1970, single_sales, jittered, every_ten_seconds]
+SHAPES = [parts_of_a_date, seconds_since_1970, single_sales, jittered, every_ten_seconds]
 
 
 def plain(frame, folder):

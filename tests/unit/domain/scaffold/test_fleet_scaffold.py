@@ -293,16 +293,6 @@ def test_rows_closer_than_a_minute_have_to_be_summed_up():
     assert 'groupby(["meter", "time"]' in message
 
 
-def test_a_column_per_segment_is_an_error_with_the_way_out():
-    frame = long(DAYS, target="north").assign(south=lambda f: f.north + 1, west=lambda f: f.north * 2)
-    source = Source(path="data/a.csv", delimiter=";", decimal=",")
-    message = error_of(frame, source=source)
-    assert "wide" in message
-    assert "frame = pd.read_csv('data/a.csv', sep=';', decimal=',')" in message
-    assert 'melt(id_vars=["date"]' in message
-    assert scaffold_of(frame, target="west").content["target"]["column"] == "west"
-
-
 def test_a_column_per_period_is_an_error_with_the_way_out():
     frame = pd.DataFrame({"item": ["a", "b", "c"], **{month: [1, 2, 3] for month in MONTHS[:12]}})
     message = error_of(frame)
