@@ -42,7 +42,11 @@ class GatewayDatabase:
             If it cannot be used, or a newer version of Myriad has upgraded it.
         """
         self._warned: TTLCache[str, bool] = TTLCache(_MOST_WARNED, _WARN_AGAIN_S)
-        self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=_arguments(url))
+        # Otherwise psycopg counts the rows of an insert as -1, whether it wrote them or they were there already.
+        counted = {"preserve_rowcount": True}
+        self._engine = sa.create_engine(
+            url, pool_pre_ping=True, connect_args=_arguments(url), execution_options=counted
+        )
         if url.startswith("sqlite:///"):
             _make_private(Path(url.removeprefix("sqlite:///")))
             sa.event.listen(self._engine, "connect", _configure_sqlite)
