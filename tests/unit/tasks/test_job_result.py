@@ -66,6 +66,7 @@ def test_a_second_job_over_the_same_file_scores_it_no_more_and_tells_its_rows(ru
     assert run.table(PREDICTIONS).read(["row"]).num_rows == 80
     again = scored(run, "asked/1.csv", run_id="job-3")
     assert (again.repeated, [one.predictions for one in again.inputs]) == (True, [20])
+    assert (found.levels, again.levels) == ({"": 80}, {"": 20})
     assert run.table(PREDICTIONS).read(["row"]).num_rows == 80
 
 
