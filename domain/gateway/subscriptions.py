@@ -50,10 +50,16 @@ def check_target(url: str, hosts: tuple[str, ...]) -> None:
         raise RequestError("a url with a password is not taken: it would be kept and shown; messages are signed")
     if any(ord(letter) < 33 or letter == "\\" for letter in url):
         raise RequestError(f"{url!r}: has characters that no address has")
-    allowed = {entry if ":" in entry else f"{entry}:{_PORTS[parts.scheme]}" for entry in hosts}
-    if f"{host}:{port or _PORTS[parts.scheme]}" not in allowed:
-        known = ", ".join(hosts) or "none"
-        raise RequestError(f"{url}: its host is not one of MYRIAD_WEBHOOK_HOSTS, which has: {known}")
+    usual = _PORTS[parts.scheme]
+    allowed = {entry if ":" in entry else f"{entry}:{usual}" for entry in hosts}
+    if f"{host}:{port or usual}" not in allowed:
+        entry = host if port in (None, usual) else f"{host}:{port}"
+        known = f"has {', '.join(hosts)}" if hosts else "is empty"
+        other_port = f"; an entry without a port stands for port {usual} alone" if host in hosts else ""
+        raise RequestError(
+            f"{url}: its host is not one of MYRIAD_WEBHOOK_HOSTS, which {known}{other_port}; an operator adds {entry} "
+            "there and restarts the gateway"
+        )
 
 
 def pause(attempts: int) -> timedelta | None:

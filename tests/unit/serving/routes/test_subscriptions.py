@@ -159,6 +159,24 @@ def test_messages_go_to_allowed_hosts_alone(made, url):
     is_problem(made.operator.put("/v1/subscriptions/app", json={"url": url}), 422)
 
 
+@pytest.mark.parametrize(
+    ("url", "hosts", "hint"),
+    [
+        (SUBSCRIBER, (), "which is empty; an operator adds app.example.org there and restarts the gateway"),
+        ("https://other.org/x", HOSTS, "an operator adds other.org there"),
+        (
+            "https://app.example.org:8443/x",
+            HOSTS,
+            "an entry without a port stands for port 443 alone; an operator adds app.example.org:8443 there",
+        ),
+    ],
+)
+def test_a_host_that_is_not_allowed_is_refused_with_the_entry_that_allows_it(url, hosts, hint):
+    with pytest.raises(RequestError) as refusal:
+        check_target(url, hosts)
+    assert hint in str(refusal.value)
+
+
 def test_allowed_hosts_are_taken_by_name_and_port():
     for url in (SUBSCRIBER, "https://APP.example.org:443/x?y=1", "http://app.example.org/x", "http://127.0.0.1:9999/x"):
         check_target(url, HOSTS)
