@@ -153,6 +153,10 @@ class QuotaError(RequestError):
     """A client has as much with the gateway as it may; the message has figure, limit and setting."""
 
 
+class InUseError(RequestError):
+    """Something cannot be deleted while others need it."""
+
+
 class SignatureError(RequestError):
     """The signature of a message does not hold, or is too old."""
 

@@ -1,20 +1,20 @@
 """The gateway as an ASGI app."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI, Response
-from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, Field
 
+from serving.api_page import PAGE_POLICY, render_api_page
 from serving.auth import Authenticator
 from serving.dependencies import Dependencies
 from serving.limits import Limits, RateLimit
 from serving.middleware.gate import Gate
 from serving.middleware.route_table import RouteTable
-from serving.problem_details import MEDIA_TYPE, Problem, ProblemError, answers, install
+from serving.openapi import document_bytes, document_of, operation_id
+from serving.problem_details import ProblemError, answers, install
 from serving.readiness import Readiness
 from serving.routes import audit, endpoints, jobs, outputs, subscriptions, triggers, uploads
 
@@ -22,12 +22,15 @@ __all__ = ["Limits", "create_app"]
 
 _FORMER_TRIGGERS = "/v1/hooks"
 """Former address of triggers, for senders that still use it."""
-OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/v1/links/{token}"})
-"""Addresses that require no key: they expose no client data, or carry a signature."""
-_BEARER = "A key of `myriad keys create`, or a token (JWT) of the identity provider."
 _DESCRIPTION = """Batch scoring of fleets of models. Clients authenticate with a key or a token, `Authorization: Bearer
 KEY`, with one or more of the scopes `read`, `score`, `operate` and `admin`. Every error is `application/problem+json`
 (RFC 9457)."""
+
+
+class Health(BaseModel):
+    """State of the gateway: `ok`."""
+
+    status: str = Field(examples=["ok"])
 
 
 def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
@@ -48,7 +51,7 @@ def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
             services.reconciler.stop()
             services.dispatcher.stop()
 
-    # No pages with scripts from elsewhere: the document is enough for any client's own tools.
+    # FastAPI's own pages load scripts from elsewhere; `/docs` is a page of our own.
     app = FastAPI(
         title="Myriad gateway",
         version=version("myriad-models"),
@@ -57,6 +60,7 @@ def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        generate_unique_id_function=operation_id,
         # A redirect would name whatever host the request names, before anybody is authenticated.
         redirect_slashes=False,
     )
@@ -71,7 +75,7 @@ def create_app(services: Dependencies, limits: Limits | None = None) -> FastAPI:
     install(app)
     _include_routes(app)
     _include_health(app, services)
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
     return app
 
 
@@ -99,54 +103,21 @@ def _include_health(app: FastAPI, services: Dependencies) -> None:
     readiness = Readiness(check)
 
     @app.get("/healthz", tags=["health"])
-    async def healthz() -> dict[str, str]:
+    async def healthz() -> Health:
         """Check that the gateway responds."""
-        return {"status": "ok"}
+        return Health(status="ok")
 
     @app.get("/readyz", tags=["health"], responses=answers(503))
-    async def readyz() -> dict[str, str]:
+    async def readyz() -> Health:
         """Check that the gateway can reach its database and the Prefect server; the result is up to 2 s old."""
         if not await readiness.is_ready():
             raise ProblemError(503, "not ready; the gateway's log has the cause", headers={"Retry-After": "5"})
-        return {"status": "ok"}
+        return Health(status="ok")
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> Response:
-        return Response(_document_bytes(app), media_type="application/json")
+        return Response(document_bytes(app), media_type="application/json")
 
-
-def _document_bytes(app: FastAPI) -> bytes:
-    """The document as it is sent, rendered once."""
-    content: bytes | None = getattr(app.state, "document", None)
-    if content is None:
-        content = app.state.document = json.dumps(app.openapi(), separators=(",", ":")).encode()
-    return content
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document: with the keys, and problems in place of FastAPI's own errors."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        parts = document.setdefault("components", {})
-        schemas = parts.setdefault("schemas", {})
-        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= problem.pop("$defs", {}) | {"Problem": problem}
-        for name in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(name, None)
-        parts["securitySchemes"] = {
-            "bearer": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": _BEARER,
-            },
-            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        }
-        for path, operations in document["paths"].items():
-            for operation in operations.values():
-                if path not in OPEN:
-                    operation["security"] = [{"bearer": []}, {"header": []}]
-                if "422" in operation["responses"]:
-                    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-                    operation["responses"]["422"] = {"description": "Unprocessable Content", "content": content}
-        app.openapi_schema = document
-    return app.openapi_schema
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return Response(render_api_page(app), media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})

@@ -1,6 +1,7 @@
 """Repository of batch endpoints."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,9 +9,11 @@ from pydantic import ValidationError
 
 from adapters.gateway.database import GatewayDatabase
 from adapters.gateway.records import now, text_of
-from adapters.gateway.tables import ENDPOINTS
-from domain.errors import RecordError, first_line
-from domain.gateway.jobs import BatchEndpoint
+from adapters.gateway.tables import ENDPOINTS, HOOKS, JOBS, SUBSCRIPTIONS
+from domain.errors import InUseError, RecordError, first_line
+from domain.gateway.jobs import FINAL, BatchEndpoint
+from domain.gateway.subscriptions import Subscription
+from domain.gateway.triggers import Trigger
 
 __all__ = ["EndpointRepository"]
 
@@ -62,6 +65,44 @@ class EndpointRepository:
             change = sa.update(ENDPOINTS).where(ENDPOINTS.c.name == name, ENDPOINTS.c.version == present)
             changed = connection.execute(change.values(version=present + 1, **values)).rowcount
         return present + 1 if changed else None
+
+    def delete(self, name: str, based_on: int | None = None) -> bool | None:
+        """Delete an endpoint; False if there is none, None if the client saw another version. Its ended jobs stay.
+
+        Raises
+        ------
+        InUseError
+            If jobs that have not ended, triggers or subscriptions need it; the message names them.
+        """
+        with self._database.begin() as connection:
+            self._database.take_turn(connection, f"endpoint {name}")
+            present = connection.execute(sa.select(ENDPOINTS.c.version).where(ENDPOINTS.c.name == name)).scalar()
+            if present is None:
+                return False
+            if based_on is not None and based_on != present:
+                return None
+            if users := self._users(connection, name):
+                raise InUseError(f"endpoint {name}: it is needed by {', '.join(users)}; end or delete them first")
+            same = (ENDPOINTS.c.name == name, ENDPOINTS.c.version == present)
+            return True if connection.execute(sa.delete(ENDPOINTS).where(*same)).rowcount else None
+
+    def _users(self, connection: sa.Connection, name: str) -> list[str]:
+        """Return what needs an endpoint, in words."""
+        unfinished = (JOBS.c.endpoint == name, JOBS.c.state.not_in(FINAL))
+        count = connection.execute(sa.select(sa.func.count()).where(*unfinished)).scalar() or 0
+        users = [f"{count} job{'' if count == 1 else 's'} that {'has' if count == 1 else 'have'} not ended"] * (
+            count > 0
+        )
+        for table, kind, model in ((HOOKS, "trigger", Trigger), (SUBSCRIPTIONS, "subscription", Subscription)):
+            for row in connection.execute(sa.select(table).order_by(table.c.name)).mappings():
+                parse = partial(_named_endpoint, model)
+                if self._database.readable(f"{kind} {row['name']}", parse, row) == name:
+                    users.append(f"{kind} {row['name']}")
+        return users
+
+
+def _named_endpoint(model: type[Trigger] | type[Subscription], row: Mapping[Any, Any]) -> str | None:
+    return model.model_validate_json(row["definition"]).endpoint
 
 
 def _parse(row: Mapping[Any, Any]) -> tuple[BatchEndpoint, int]:

@@ -122,7 +122,7 @@ def list_messages(
 
 
 @router.post("/{subscription}/replay", status_code=202)
-def replay(
+def replay_messages(
     subscription: Name,
     deps: Deps,
     client: Operator,

@@ -27,7 +27,7 @@ from serving.routes.schemas import Upload
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/batch", tags=["batch"], responses=answers(401, 403, 404, 413, 422, 429, 503))
+router = APIRouter(prefix="/v1/batch", tags=["batch"], responses=answers(401, 403, 404, 413, 415, 422, 429, 503))
 _FILE = {
     "required": True,
     "description": "Content of the file.",
@@ -37,7 +37,7 @@ _FILE = {
 
 @router.post("/{endpoint}/uploads", status_code=201, openapi_extra={"requestBody": _FILE})
 @takes_body("upload")
-async def upload(
+async def upload_file(
     endpoint: EndpointName,
     request: Request,
     deps: Deps,
@@ -52,6 +52,7 @@ async def upload(
     ] = None,
 ) -> Upload:
     """Upload a file as the request body; the `uri` in the response is a valid input of a job."""
+    _check_content_type(request.headers.get("content-type", ""))
     definition, _ = await run_in_threadpool(known_endpoint, deps, endpoint)
     chosen = chosen_deployment(definition, JobRequest.model_validate({"deployment": deployment}), None)
     try:
@@ -78,6 +79,20 @@ async def upload(
     detail = {"endpoint": endpoint, "bytes": uploaded.bytes}
     await run_in_threadpool(deps.store.audit.record, client.name, "upload", uploaded.uri, detail, endpoint)
     return Upload(uri=uploaded.uri, bytes=uploaded.bytes, sha256=uploaded.sha256)
+
+
+def _check_content_type(value: str) -> None:
+    """Refuse forms, whose boundaries and headers would be taken for lines of the file.
+
+    `application/x-www-form-urlencoded` passes: curl says so of any body, unless it is told otherwise.
+    """
+    kind = value.partition(";")[0].strip().lower()
+    if kind.startswith("multipart/"):
+        problem = (
+            f"header.content-type: {kind}: a form is not accepted; send the file itself as the body, such as curl "
+            "--data-binary @rows.csv"
+        )
+        raise ProblemError(415, problem, "header.content-type")
 
 
 def _store_upload(
