@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pyarrow.compute as pc
 
 from adapters.lake.staged_file import StagedFile
-from domain.data.partitioning import natural_key
-from domain.data.parts import input_part
+from domain.data.input_order import input_places, natural_key
+from domain.data.parts import input_part, query_place
 from domain.data.tables import INPUTS, PREDICTIONS, SEGMENTS, landed, observations
 from tasks.context import Run
 from tasks.partition import recorded_buckets
@@ -68,6 +68,11 @@ def _ranks(run: Run) -> dict[str, int]:
     """Return the rank of each scoring input by its id, the oldest first."""
     rows = run.table(INPUTS).read(where=lambda partition: partition["role"] == "requests").to_pylist()
     ordered = sorted(rows, key=lambda row: (row["modified_at"] or row["ingested_at"], natural_key(row["path"])))
+    # A slice that is read again is no newer than those after it.
+    slices = [row for row in ordered if query_place(row["input_id"])]
+    places = input_places([row["path"] for row in slices])
+    in_order = iter(sorted(range(len(slices)), key=places.__getitem__))
+    ordered = [slices[next(in_order)] if query_place(row["input_id"]) else row for row in ordered]
     return {row["input_id"]: place for place, row in enumerate(ordered)}
 
 

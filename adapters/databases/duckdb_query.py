@@ -52,12 +52,19 @@ class _DuckDbReader:
 
     def fetch(self, query: str, bounds: Sequence[str] = ()) -> list[tuple[Any, ...]]:
         with translated(self.address), self._limited():
+            self._check_single(query)
             return list(self._connection.execute(query, list(bounds)).fetchall())
 
     def batches(self, query: str, bounds: Sequence[str] = ()) -> pa.RecordBatchReader:
         with translated(self.address), self._limited():
+            self._check_single(query)
             reader = self._connection.sql(query, params=list(bounds)).to_arrow_reader(_BATCH_ROWS)
         return pa.RecordBatchReader.from_batches(reader.schema, self._taken(reader))
+
+    def _check_single(self, query: str) -> None:
+        """Refuse a query that ends its subquery: DuckDB would run what follows, and COPY writes files even so."""
+        if len(self._connection.extract_statements(query)) != 1:
+            raise DatabaseError(f"{self.address.shown}: the query is more than one statement; give a single SELECT")
 
     def _taken(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         with translated(self.address):

@@ -13,7 +13,7 @@ from itertools import pairwise
 from adapters.databases.query import Query, Watermark
 from domain.errors import DatabaseError
 
-__all__ = ["SLICE_ROWS", "Slice", "find_slices", "slice_condition"]
+__all__ = ["SLICE_ROWS", "Slice", "find_slices", "no_rows", "slice_condition"]
 
 SLICE_ROWS = 1_000_000
 """Rows of a slice, about: larger ones are cut, so that several workers read them and a change costs one of them."""
@@ -56,16 +56,20 @@ def find_slices(query: Query, name: str, known: Sequence[Slice], overlap: int | 
         ordered = []  # Slices of two readings; begin anew.
     newest, rows = _newest(query, name, watermark, ordered[-1].upper if ordered else None)
     if newest is None and not ordered:
-        raise DatabaseError(f"{query.reader.address.shown}: the query has no rows")
+        raise DatabaseError(no_rows(query.reader.address.shown, had_rows=False))
     checked = _checked(query, watermark, ordered, overlap)
     if newest is None and not sum(part.rows for part in checked):
-        raise DatabaseError(
-            f"{query.reader.address.shown}: the query has no rows any more, where it had "
-            f"{sum(part.rows for part in ordered):,}; nothing was changed. If that is right, empty the fleet's tables"
-        )
+        raise DatabaseError(no_rows(query.reader.address.shown, had_rows=True))
     missing = [part for lower, upper in _gaps(ordered) for part in _cut(query, watermark, lower, upper)]
     new = _cut(query, watermark, ordered[-1].upper if ordered else None, newest, rows) if newest is not None else []
     return [*checked, *missing, *new]
+
+
+def no_rows(shown: str, *, had_rows: bool) -> str:
+    """Return the message for a query without rows: an empty table is more often a mistake than a wish."""
+    if not had_rows:
+        return f"{shown}: the query has no rows"
+    return f"{shown}: the query has no rows any more; nothing was changed. If that is right, empty the fleet's tables"
 
 
 def _key(watermark: Watermark, value: str | None) -> tuple[bool, Decimal, str]:

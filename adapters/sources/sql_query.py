@@ -22,7 +22,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from adapters.databases.address import resolve_address
 from adapters.databases.connection import quoted
 from adapters.databases.query import Query, open_query
-from adapters.databases.slices import Slice, find_slices, slice_condition
+from adapters.databases.slices import Slice, find_slices, no_rows, slice_condition
 from adapters.sources.chunk import Chunk
 from adapters.sources.protocol import Listing, SourceInput, listed_stamp
 from domain.config.database import DATABASE_SCHEMES
@@ -56,8 +56,10 @@ class SqlQuerySource:
         with _opened(source, home) as query:
             shown = query.reader.address.shown
             if source.watermark is None:
-                item = _input(f"{shown}#query", *_digest(query), time.time(), home, {})
-                return Listing((item,), owned=_OWNED)
+                uri, (stamp, rows) = f"{shown}#query", _digest(query)
+                if not rows:
+                    raise DatabaseError(no_rows(shown, had_rows=uri in known))
+                return Listing((_input(uri, stamp, rows, time.time(), home, {}),), owned=_OWNED)
             landed = [part for uri, stamp in known.items() if (part := _slice_of(uri, stamp, shown, source.watermark))]
             overlap = None if source.overlap == "all" else source.overlap
             parts = find_slices(query, source.watermark, landed, overlap)

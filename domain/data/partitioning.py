@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,17 +15,17 @@ from domain.calendar.ordinals import ordinals
 from domain.calendar.time_range import STRAY, stray_rows
 from domain.config.fleet import Fleet
 from domain.config.training import Parent
+from domain.data.input_order import input_places
 from domain.data.segments import GLOBAL_KEY, parse_segment, segment_key
 from domain.data.tables import category_column, count_column, feature_column, key_column
 from domain.data.validation import rejected_table
 
-__all__ = ["PartitionedBucket", "bucket_count", "fallback_keys", "natural_key", "partition_bucket", "run_length_encode"]
+__all__ = ["PartitionedBucket", "bucket_count", "fallback_keys", "partition_bucket", "run_length_encode"]
 
 
 SEGMENTS_PER_BUCKET = 128
 ROWS_PER_BUCKET = 500_000
 _NEIGHBOURS = 3
-_DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True)
@@ -119,25 +118,19 @@ def _repeated(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
     return _superseded(frame, rows["path"], fleet) & complete, detail
 
 
-def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
-    """Key to sort names by in natural order, where numbers count: `2023-9` comes before `2023-10`.
-
-    The text decides among those that are equal otherwise, such as `a1` and `a01`.
-    """
-    parts = _DIGITS.split(name)
-    # Texts and numbers alternate, so that two keys never compare one with the other.
-    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), name
-
-
 def _superseded(frame: pd.DataFrame, paths: pa.ChunkedArray, fleet: Fleet) -> BoolArray:
-    """Mask of rows that repeat others: of several files the last by natural order of names counts."""
-    which = fleet.validation.duplicates
+    """Mask of rows that repeat others: of several files the last counts.
+
+    So it does within a slice of a query, whose rows are in the order of the watermark: the result must not depend on
+    the moments at which it was read.
+    """
+    which = "last" if fleet.source.watermark else fleet.validation.duplicates
     encoded = paths.combine_chunks().dictionary_encode()
     names = encoded.dictionary.to_pylist()
     mask = np.array(frame.duplicated(keep=which), bool)
     if len(names) < 2 or not mask.any():
         return mask
-    place = np.argsort(sorted(range(len(names)), key=lambda number: natural_key(names[number])))
+    place = np.array(input_places(names))
     file = place[encoded.indices.to_numpy(zero_copy_only=False)]
     # Within a file the order of rows stays.
     order = np.argsort(-file if which == "first" else file, kind="stable")

@@ -11,11 +11,13 @@ from adapters.sources.sampling import check_fleet
 from adapters.sources.scaffold import scaffold_file
 from domain.config.fleet import parse_fleet
 from domain.config.yaml_text import parse_yaml
-from domain.data.tables import INPUTS, QUARANTINE, landed
+from domain.data.tables import INPUTS, QUARANTINE, landed, observations
 from domain.errors import SourceError
 from domain.scaffold.source_profile import UserOptions
 from tasks.context import Run
 from tasks.ingest import ingest_files
+from tasks.partition import partition_observations
+from tasks.scoring_request import _ranks
 from tasks.workers.run_context import RunContext
 
 QUERY = "SELECT store, day, units, id, changed_at FROM sales"
@@ -94,6 +96,30 @@ def test_without_a_watermark_the_whole_query_is_one_input_that_is_replaced_when_
     receipt = ingest(run)
     assert (receipt.files, receipt.read) == (1, 2)
     assert landed_rows(run) == [("store=a", 1, 1.0), ("store=a", 2, 5.0)]
+
+
+def test_a_query_without_a_watermark_that_has_lost_all_rows_changes_nothing(database):
+    run = sql_run(database, watermark=None)
+    with pytest.raises(SourceError, match=r"the query has no rows$"):
+        ingest(run)
+    database.insert((1, "a", "2024-01-01", 1.0, 1))
+    ingest(run)
+    database.execute("DELETE FROM sales")
+    with pytest.raises(SourceError, match="the query has no rows any more; nothing was changed"):
+        ingest(run)
+    assert landed_rows(run) == [("store=a", 1, 1.0)]
+
+
+@pytest.mark.parametrize("readings", [{3}, {1, 3}, {1, 2, 3}])
+def test_of_several_versions_of_a_row_the_newest_counts_however_the_slices_were_read(database, run, readings):
+    database.insert((0, "a", "2024-01-02", 7.0, 1))
+    for version in (1, 2, 3):
+        database.insert((version, "a", "2024-01-01", 10.0 * version, version))
+        if version in readings:
+            ingest(run)
+    partition_observations(run)
+    rows = run.table(observations(run.fleet)).read().sort_by("time")
+    assert rows["target"].to_pylist() == [30.0, 7.0]
 
 
 def test_another_query_or_another_watermark_replaces_all_rows(database):
@@ -203,6 +229,23 @@ def test_scoring_input_is_a_source_like_any_other(database, run):
     assert receipt.accepted == 1
     database.insert((2, "a", "2024-01-02", 1.0, 2))
     assert ingest(run, "requests").read == 1
+
+
+def test_a_slice_that_is_read_again_is_no_newer_than_those_after_it(database):
+    run = sql_run(database, watermark="id")
+    for id_ in (-3, -1, 9, 10):
+        database.insert((id_, "a", "2024-01-01", 1.0, 1))
+        if id_ != -3:
+            ingest(run, "requests")
+    database.execute("DELETE FROM sales WHERE id = -3")
+    assert ingest(run, "requests").read == 1
+    paths = {row["input_id"]: row["path"] for row in run.table(INPUTS).read().to_pylist()}
+    ranks = _ranks(run)
+    assert [paths[id_].partition("#")[2] for id_ in sorted(ranks, key=ranks.get)] == [
+        "id(*,-1]",
+        "id(-1,9]",
+        "id(9,10]",
+    ]
 
 
 def test_check_reads_the_query_without_writing(database, run):

@@ -83,7 +83,7 @@ def test_a_query_that_has_lost_all_rows_changes_nothing(database):
     database.insert((1, "a", "2024-01-01", 1.0, 1))
     parts = database.slices()
     database.execute("DELETE FROM sales")
-    with pytest.raises(DatabaseError, match="no rows any more, where it had 1; nothing was changed"):
+    with pytest.raises(DatabaseError, match="no rows any more; nothing was changed"):
         database.slices(parts)
     with pytest.raises(DatabaseError, match="the query has no rows"):
         database.slices()
@@ -151,7 +151,14 @@ def test_the_query_may_be_written_as_anybody_does(database):
 
 def test_a_query_cannot_write(database):
     database.insert((1, "a", "2024-01-01", 1.0, 1))
-    for query in ("SELECT * FROM sales) AS q; DROP TABLE sales; --", "DELETE FROM sales RETURNING *"):
+    file = database.home / "written.csv"
+    for query in (
+        "SELECT * FROM sales) AS q; DROP TABLE sales; --",
+        f"SELECT * FROM sales) AS q; COPY (SELECT 1) TO '{file}'; SELECT * FROM (SELECT 1",
+        "DELETE FROM sales RETURNING *",
+        "WITH gone AS (DELETE FROM sales RETURNING *) SELECT * FROM gone",
+    ):
         with pytest.raises(DatabaseError):
             database.read(query)
+    assert not file.exists()
     assert database.slices()[0].rows == 1
