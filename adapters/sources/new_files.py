@@ -15,10 +15,14 @@ __all__ = ["check_inputs", "new_files"]
 def check_inputs(lake: Lake, fleet: Fleet, home: Path) -> None:
     """Raise SourceError if a source of a fleet has nothing to read, and never had.
 
-    A table whose rows are all deleted has nothing to read either, and those in the lake are to go.
+    A table whose rows are all deleted has nothing to read either, and those in the lake are to go. One with rows to
+    score may be empty at any time.
     """
     for part in (fleet, fleet.score, fleet.test):
-        if part is None or list_inputs(part.source, home, known={}).inputs:
+        if part is None:
+            continue
+        listing = list_inputs(part.source, home, known={})
+        if listing.inputs or (part is fleet.score and listing.owned):
             continue
         known = dict.fromkeys(lake.table(fleet.name, INPUTS).read(["path"])["path"].to_pylist(), "")
         if unusable := list_inputs(part.source, home, known=known).unusable:

@@ -139,6 +139,21 @@ def test_an_emptied_table_may_be_run_as_long_as_the_lake_has_its_rows(run, table
         check_inputs(lake, forecast, home)
 
 
+def test_a_table_of_rows_to_score_may_be_empty_at_any_time(run, table, fleet):
+    DeltaTable(table).delete()
+    empty = fleet.forecast(source={"path": "x.csv"}, score={"source": {"path": "t"}})
+    (run.context.home / "x.csv").write_text("day\n")
+    check_inputs(run.context.lake, empty, run.context.home)
+    write_deltalake(table, days("1"), mode="append")
+    assert ingest(run, "requests").files == 1
+    DeltaTable(table).delete()
+    for _ in range(2):
+        receipt = ingest(run, "requests")
+        assert (receipt.files, receipt.refused, rows(run, "requests")) == (0, (), [])
+    with pytest.raises(SourceError, match="no rows at version"):
+        ingest_files(run, "requests", Source(path="t"), ["t"])
+
+
 def test_a_table_in_place_of_plain_files_takes_over_their_rows(run, table):
     """A lake of an earlier version, which read the files of the folder as they are."""
     plain = Source(path="t")
