@@ -4,7 +4,7 @@ Such a client sees and changes only what belongs to its endpoints. It may not ch
 predictions are as good as its data.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from domain.gateway.jobs import BatchEndpoint
 from domain.gateway.subscriptions import Subscription
@@ -12,7 +12,7 @@ from domain.gateway.triggers import Trigger
 from serving.auth import Client
 from serving.problem_details import ProblemError
 
-__all__ = ["check_fleets", "former_check", "reaches"]
+__all__ = ["check_fleet", "check_fleets", "former_check", "reaches"]
 
 
 def reaches(client: Client, item: Trigger | Subscription) -> bool:
@@ -49,3 +49,12 @@ def check_fleets(client: Client, name: str, former: BatchEndpoint | None, defini
                 f"{', '.join(sorted(known))}. Use a key without --endpoint"
             )
             raise ProblemError(403, f"{field}: {problem}", field)
+
+
+def check_fleet(client: Client, fleet: str, endpoints: Mapping[str, BatchEndpoint]) -> None:
+    """Refuse a fleet that no endpoint of a restricted client has, whether the fleet exists or not."""
+    if not client.endpoints:
+        return
+    own = [endpoint for name, endpoint in endpoints.items() if client.may_use(name)]
+    if not any(deployment.fleet == fleet for endpoint in own for deployment in endpoint.deployments.values()):
+        raise ProblemError(403, f"{client.credential}: fleet {fleet} is not behind {', '.join(client.endpoints)}")

@@ -16,7 +16,7 @@ from serving.middleware.route_table import RouteTable
 from serving.openapi import document_bytes, document_of, operation_id
 from serving.problem_details import ProblemError, answers, install
 from serving.readiness import Readiness
-from serving.routes import audit, endpoints, jobs, outputs, subscriptions, triggers, uploads
+from serving.routes import audit, endpoints, jobs, outputs, reports, subscriptions, triggers, uploads
 
 __all__ = ["Limits", "create_app"]
 
@@ -92,6 +92,7 @@ def _include_routes(app: FastAPI) -> None:
         app.include_router(triggers.router, prefix=prefix, include_in_schema=documented)
         app.include_router(triggers.incoming, prefix=prefix, include_in_schema=documented)
     app.include_router(subscriptions.router)
+    app.include_router(reports.router)
     app.include_router(audit.router)
 
 

@@ -55,7 +55,9 @@ class Dependencies:
 
     local : whether input may lie on this machine. hosts : that outgoing webhooks may go to.
 
-    outputs : places that jobs may write to. tokens : of an identity provider, taken beside keys; none: keys alone.
+    outputs : places that jobs may write to. reports : folder of the reports of runs, with one per fleet.
+
+    tokens : of an identity provider, taken beside keys; none: keys alone.
     """
 
     store: GatewayStore
@@ -72,6 +74,7 @@ class Dependencies:
     can_sign: bool = False
     tokens: TokenVerifier | None = None
     outputs: tuple[str, ...] = ()
+    reports: Path = Path("var/reports")
     quotas: Quotas = field(default_factory=Quotas)
 
     def roots_of(self, fleet: Fleet) -> list[str]:

@@ -54,6 +54,7 @@ def open_dependencies(settings: Settings, api_url: str) -> Dependencies:
         can_sign=bool(secrets),
         tokens=_tokens(settings),
         outputs=_list(settings.gateway_outputs),
+        reports=settings.path(settings.reports),
         quotas=Quotas(
             settings.gateway_queued_jobs,
             settings.gateway_kept_jobs,

@@ -128,6 +128,7 @@ def gateway(folder, limits=None, database=None, connections=None, quotas=None):
         HOSTS,
         True,
         outputs=("out",),
+        reports=folder / "reports",
         quotas=quotas or Quotas(),
     )
     app = create_app(

@@ -50,7 +50,13 @@ def bodies(path):
 
 
 def test_no_route_reads_or_changes_anything_of_a_neighbour(made):
-    values = {"job": made.job["id"], "hook": "salaries", "subscription": "ledger", "token": "t.csv.1.x"}
+    values = {
+        "job": made.job["id"],
+        "fleet": "rides",
+        "hook": "salaries",
+        "subscription": "ledger",
+        "token": "t.csv.1.x",
+    }
     secrets = (made.job["id"], "salaries", "ledger", "rides", "payroll")
     before, refused = rows(made), set()
     paths = made.nobody.get("/openapi.json").json()["paths"]

@@ -20,6 +20,7 @@ VALUES = {
     "job": "job-20260101T000000-00000000",
     "token": "job.csv.1.x",
     "hook": "landing",
+    "fleet": "rides",
     "subscription": "app",
 }
 SCOPE_OF = {
@@ -39,6 +40,8 @@ SCOPE_OF = {
     ("put", "/v1/triggers/{hook}"): "operate",
     ("delete", "/v1/triggers/{hook}"): "operate",
     ("post", "/v1/triggers/{hook}"): "score",
+    ("get", "/v1/fleets/{fleet}/reports"): "read",
+    ("get", "/v1/fleets/{fleet}/report"): "read",
     ("get", "/v1/audit"): "admin",
     ("get", "/v1/subscriptions"): "operate",
     ("put", "/v1/subscriptions/{subscription}"): "operate",
