@@ -31,6 +31,7 @@ __all__ = ["Chunk", "column_names", "head_rows", "missing_columns_hint", "read_c
 
 _MOST_CAUSE = 300
 """Characters of another library's error, which may quote the file."""
+_MOST_ALIKE = 3
 _NOT_THE_ENCODING = ("invalid UTF8 data", "\ufffd")
 """Signs of another encoding in errors of Arrow, which puts U+FFFD in place of bytes that it cannot decode."""
 
@@ -129,10 +130,19 @@ def _check_columns(
         hint = missing_columns_hint(item, source, missing)
         # What is read may be the requested columns alone.
         every = column_names(item, source)
+        hint = hint or _spelling_hint(missing, every)
         raise SourceError(f"{uri}: no column {', '.join(missing)}; the file has {shown_names(every)}{hint}")
     repeated = [name for name, count in Counter(present).items() if count > 1 and name in {*required, *optional}]
     if repeated:
         raise SourceError(f"{uri}: column {', '.join(repeated)} is there more than once; rename all but one")
+
+
+def _spelling_hint(missing: Sequence[str], present: Sequence[str]) -> str:
+    """Say which columns differ from missing ones only in blanks or capitals."""
+    written = {name.strip().casefold(): name for name in present}
+    alike = [(name, written[name.casefold()]) for name in missing if name.casefold() in written]
+    pairs = ", ".join(f"{shown(other)!r} is not {name!r}" for name, other in alike[:_MOST_ALIKE])
+    return f"; blanks and capitals count: {pairs}" if pairs else ""
 
 
 def missing_columns_hint(item: SourceInput, source: Source, missing: Sequence[str]) -> str:

@@ -528,3 +528,11 @@ def test_a_uuid_is_read_as_its_text(tmp_path):
     pq.write_table(pa.table({"store": column, "units": [1, 2, 3]}), tmp_path / "a.parquet")
     (chunk,) = read(tmp_path / "a.parquet")
     assert chunk.table["store"].to_pylist() == [str(uuid.UUID(bytes=value)) if value else None for value in ids]
+
+
+def test_names_that_differ_in_blanks_or_capitals_are_pointed_out(tmp_path):
+    path = write(tmp_path / "a.csv", "Store, units \n1,5\n")
+    with pytest.raises(
+        SourceError, match="blanks and capitals count: 'Store' is not 'store', ' units ' is not 'units'"
+    ):
+        read(path)
