@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ def silence() -> None:
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # It draws over our own by carriage returns.
 
@@ -32,7 +34,7 @@ def client(tracking_uri: str) -> "MlflowClient":
     """
     silence()
     with domain_errors(f"cannot open {redacted(tracking_uri)}", tracking_uri), _setup_errors(tracking_uri):
-        file = _sqlite_file(tracking_uri)
+        file = sqlite_file(tracking_uri)
         if file is not None and not (file.exists() and file.stat().st_size):
             # MLflow creates its tables in steps: a process killed between two steps must not leave half of them.
             unfinished = file.with_name(f"{file.name}.new")
@@ -52,7 +54,7 @@ def _opened(tracking_uri: str) -> "MlflowClient":
     return mlflow_client
 
 
-def _sqlite_file(tracking_uri: str) -> Path | None:
+def sqlite_file(tracking_uri: str) -> Path | None:
     """Return the file of an SQLite database; None for any other store."""
     path = tracking_uri.removeprefix("sqlite:///").partition("?")[0]
     is_file = tracking_uri.startswith("sqlite:///") and path not in ("", ":memory:") and not path.startswith("file:")
@@ -65,7 +67,7 @@ def one_at_a_time(tracking_uri: str) -> Iterator[None]:
 
     The lock is a file beside the database, `<file>.lock`, which stays; a killed process loses it at once.
     """
-    file = _sqlite_file(tracking_uri)
+    file = sqlite_file(tracking_uri)
     if file is None:
         yield
         return
@@ -79,15 +81,26 @@ def one_at_a_time(tracking_uri: str) -> Iterator[None]:
 @contextmanager
 def domain_errors(action: str, secret_uri: str = "") -> Iterator[None]:
     """Raise errors of MLflow and the database as RegistryError, with the action that failed and without passwords."""
-    from alembic.util.exc import CommandError
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except (CommandError, MlflowException, SQLAlchemyError) as exc:
+    except Exception as exc:
+        if not _is_store_error(exc):
+            raise
         text = str(exc).replace(secret_uri, redacted(secret_uri)) if secret_uri else str(exc)
         raise RegistryError(f"{action}: {text}") from exc
+
+
+_STORE_ERRORS = (
+    ("sqlalchemy.exc", "SQLAlchemyError"),
+    ("mlflow.exceptions", "MlflowException"),
+    ("alembic.util.exc", "CommandError"),
+)
+
+
+def _is_store_error(exc: Exception) -> bool:
+    """Return True for an error of MLflow and the database; modules that are not imported have raised none."""
+    modules = [(sys.modules.get(module), name) for module, name in _STORE_ERRORS]
+    return isinstance(exc, tuple(getattr(module, name) for module, name in modules if module is not None))
 
 
 @contextmanager

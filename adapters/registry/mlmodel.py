@@ -11,24 +11,20 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
-
-import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from adapters.registry.types import FINGERPRINT_TAG, ModelEntry
 from domain.errors import RegistryError
 
+if TYPE_CHECKING:
+    import onnx
+
 RECORD_KEY = "myriad.record"
 _REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime")
-# MLflow's names of the element types that its tensor signatures know.
-_DTYPES: dict[int, str] = {
-    onnx.TensorProto.FLOAT: "float32",
-    onnx.TensorProto.DOUBLE: "float64",
-    onnx.TensorProto.INT32: "int32",
-    onnx.TensorProto.INT64: "int64",
-}
+# MLflow's names of the element types that its tensor signatures know, by ONNX's names.
+_DTYPES = {"FLOAT": "float32", "DOUBLE": "float64", "INT32": "int32", "INT64": "int64"}
 
 
 @dataclass(frozen=True)
@@ -165,6 +161,9 @@ def version_of(package: str) -> str:
 
 def _signature(entry: ModelEntry) -> list[str]:
     """Return the graph's inputs and outputs as MLflow's signature; empty if MLflow has no name for one of the types."""
+    import onnx  # Imported here, since looking up versions needs no graph.
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
     try:
         graph = onnx.ModelProto.FromString(entry.onnx).graph
     except DecodeError as exc:
@@ -184,9 +183,11 @@ def _signature(entry: ModelEntry) -> list[str]:
     ]
 
 
-def _tensor(value: onnx.ValueInfoProto) -> dict[str, object] | None:
+def _tensor(value: "onnx.ValueInfoProto") -> dict[str, object] | None:
+    from onnx import TensorProto
+
     tensor = value.type.tensor_type
-    dtype = _DTYPES.get(tensor.elem_type)
+    dtype = _DTYPES.get(TensorProto.DataType.Name(tensor.elem_type))
     if dtype is None:
         return None
     shape = [dim.dim_value or -1 for dim in tensor.shape.dim]

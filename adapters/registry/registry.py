@@ -178,33 +178,33 @@ class Registry:
 
         In bulk, all of them change or none; through the API they change one by one, and a repeated call completes them.
         """
-        connection = self._connection
+        store = self._versions
         with domain_errors(f"cannot set alias {alias!r}"):
-            return connection.store.set_alias(alias, versions)
+            return store.set_alias(alias, versions)
 
     def delete_alias(self, alias: str, names: Sequence[str]) -> int:
         """Remove `alias` from these names; return the number of aliases removed."""
-        connection = self._connection
+        store = self._versions
         with domain_errors(f"cannot delete alias {alias!r}"):
-            return connection.store.delete_alias(alias, names)
+            return store.delete_alias(alias, names)
 
     def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """Return version by fingerprint by name, for versions with a fingerprint; names without any are left out."""
-        connection = self._connection
+        store = self._versions
         with domain_errors(f"cannot list versions of {len(names)} models"):
-            return connection.store.versions(names)
+            return store.versions(names)
 
     def aliases(self, alias: str, fleet: str, names: Sequence[str]) -> dict[str, int]:
         """Return the version that `alias` points at, by name: for these names and every model with the fleet's tag."""
-        connection = self._connection
+        store = self._versions
         with domain_errors(f"cannot list aliases {alias!r} of {fleet!r}"):
-            return connection.store.aliases(alias, (FLEET_TAG, fleet), names)
+            return store.aliases(alias, (FLEET_TAG, fleet), names)
 
     def stored(self, names: Sequence[str]) -> list[StoredVersion]:
         """Return live versions of these names that have a fingerprint, ordered by name and number."""
-        connection = self._connection
+        store = self._versions
         with domain_errors(f"cannot list versions of {len(names)} models"):
-            return connection.store.stored(names)
+            return store.stored(names)
 
     def incomplete(self, versions: Sequence[StoredVersion]) -> list[StoredVersion]:
         """Return the versions whose files are incomplete."""
@@ -226,6 +226,17 @@ class Registry:
         connection = self._connection
         with domain_errors(f"cannot fetch version {version.version} of {version.name!r}"):
             return connection.artifacts.fetch(version)
+
+    @cached_property
+    def _versions(self) -> VersionStore:
+        """Store for looking up versions and setting aliases, without MLflow itself where that is possible."""
+        if self.mode == "auto" and "_connection" not in vars(self):
+            from adapters.registry.direct_store import open_direct
+
+            store = open_direct(self.direct_access.database or self.tracking_uri)
+            if store is not None:
+                return store
+        return self._connection.store
 
     @cached_property
     def _connection(self) -> _Connection:

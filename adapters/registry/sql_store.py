@@ -4,6 +4,7 @@ These classes are MLflow's internals. `obstacle` returns the reason when they mu
 then. MLflow's server also calls webhooks when it writes rows; this path does not.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -33,6 +34,9 @@ _COLUMNS = {
     "storage_location run_id run_link status status_message",
     "model_version_tags": "workspace name version key value",
 }
+_NUMBERS = frozenset({"version", "creation_time", "last_updated_time"})
+_ALIAS_NAME = re.compile(r"[\w\-]{1,255}")
+_RESERVED_ALIAS = re.compile(r"latest|v\d+", re.IGNORECASE)
 T = TypeVar("T")
 Rows = list[dict[str, object]]
 Sessions = Callable[..., AbstractContextManager[Session]]
@@ -76,14 +80,8 @@ class SqlStore:
     """
 
     def __init__(self, sessions: Sessions) -> None:
-        from mlflow.store.model_registry.dbmodels import models as tables
-
         self._sessions = sessions
-        self._models: sa.Table = sa.inspect(tables.SqlRegisteredModel).local_table
-        self._model_tags: sa.Table = sa.inspect(tables.SqlRegisteredModelTag).local_table
-        self._versions: sa.Table = sa.inspect(tables.SqlModelVersion).local_table
-        self._version_tags: sa.Table = sa.inspect(tables.SqlModelVersionTag).local_table
-        self._aliases: sa.Table = sa.inspect(tables.SqlRegisteredModelAlias).local_table
+        self._models, self._model_tags, self._aliases, self._versions, self._version_tags = _tables()
 
     def versions(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """See VersionStore."""
@@ -127,10 +125,9 @@ class SqlStore:
 
     def set_alias(self, alias: str, versions: Mapping[str, int]) -> int:
         """See VersionStore; changes nothing if one of the versions does not exist."""
-        from mlflow.utils.validation import _validate_model_alias_name, _validate_model_alias_name_reserved
-
-        _validate_model_alias_name(alias)  # type: ignore[no-untyped-call]
-        _validate_model_alias_name_reserved(alias)  # type: ignore[no-untyped-call]
+        # MLflow's own rules; to import them takes longer than to set the aliases.
+        if not _ALIAS_NAME.fullmatch(alias) or _RESERVED_ALIAS.fullmatch(alias):
+            raise RegistryError(f"alias {alias!r}: MLflow takes letters, digits, _ and -; latest and v1 are reserved")
         changed, missing = self._retried(
             lambda session: self._set_alias(session, alias, versions), f"set alias {alias!r}"
         )
@@ -272,22 +269,34 @@ class SqlStore:
         except RetryError as error:
             last = error.last_attempt
             exc = last.exception()
-            cause = exc.__cause__ if exc else None
+            cause = _cause(exc) if exc else None
             raise RegistryError(f"cannot {action}: gave up after {last.attempt_number} attempts: {cause}") from exc
+
+
+def _tables() -> tuple[sa.Table, ...]:
+    """Return MLflow's tables, which `column_obstacle` has compared with the database."""
+    metadata = sa.MetaData()
+
+    def column(name: str) -> sa.Column[object]:
+        return sa.Column(name, sa.BigInteger if name in _NUMBERS else sa.String)
+
+    return tuple(sa.Table(name, metadata, *map(column, columns.split())) for name, columns in _COLUMNS.items())
 
 
 def _is_transient(exc: BaseException) -> bool:
     """Return True for a conflict with another writer, and for a database that does not answer."""
-    from mlflow.exceptions import MlflowException
+    return isinstance(_cause(exc), sa.exc.OperationalError | sa.exc.IntegrityError)
 
-    causes = (sa.exc.OperationalError, sa.exc.IntegrityError)
-    return isinstance(exc, MlflowException) and isinstance(exc.__cause__, causes)
+
+def _cause(exc: BaseException) -> BaseException:
+    """Return the error of the database: MLflow's sessions raise one of their own in its place."""
+    return exc if isinstance(exc, sa.exc.SQLAlchemyError) else exc.__cause__ or exc
 
 
 def _is_exhausted(state: RetryCallState) -> bool:
     """Return True once the attempts are used up and, for a database that is away, `_OUTAGE_LIMIT_S` have passed."""
     exc = state.outcome.exception() if state.outcome else None
-    is_away = exc is not None and isinstance(exc.__cause__, sa.exc.OperationalError)
+    is_away = exc is not None and isinstance(_cause(exc), sa.exc.OperationalError)
     return state.attempt_number >= _ATTEMPTS and not (is_away and (state.seconds_since_start or 0.0) < _OUTAGE_LIMIT_S)
 
 
