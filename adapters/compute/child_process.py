@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import cloudpickle  # type: ignore[import-untyped]
-from distributed import get_worker
 
 __all__ = ["call_in_child", "worker_memory"]
 
@@ -23,6 +22,8 @@ _ORPHAN_CHECK_S = 1.0
 
 def worker_memory() -> int:
     """Return the memory limit of this Dask worker in bytes; 0 if there is none, or this is no worker."""
+    from distributed import get_worker  # Imported here: a command that ingests nothing does without Dask.
+
     try:
         return int(get_worker().memory_manager.memory_limit or 0)
     except (ValueError, AttributeError):

@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from domain.config.time_section import Time
 
@@ -37,6 +36,8 @@ def wall_times(times: Times, zone: str) -> Times:
     """The clock on the wall of a zone at instants in UTC, both of shape (n,)."""
     if zone == "UTC":
         return times
+    import pandas as pd  # Imported here, since most commands do without.
+
     local = pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(zone).tz_localize(None)
     return np.asarray(local.as_unit("us").to_numpy())
 
@@ -45,6 +46,8 @@ def instants_of(wall: Times, zone: str) -> Times:
     """Instants in UTC of times on the wall; the first of two, and the end of a gap where clocks skip the time."""
     if zone == "UTC":
         return wall
+    import pandas as pd  # Imported here, since most commands do without.
+
     first = np.ones(wall.size, dtype=bool)
     local = pd.DatetimeIndex(wall.ravel()).tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
     return np.asarray(local.tz_convert("UTC").tz_localize(None).as_unit("us").to_numpy()).reshape(wall.shape)

@@ -3,10 +3,10 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +19,9 @@ from domain.data.input_order import input_places
 from domain.data.segments import GLOBAL_KEY, parse_segment, segment_key
 from domain.data.tables import category_column, count_column, feature_column, key_column
 from domain.data.validation import rejected_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["PartitionedBucket", "bucket_count", "fallback_keys", "partition_bucket", "run_length_encode"]
 
@@ -118,7 +121,7 @@ def _repeated(rows: pa.Table, fleet: Fleet) -> tuple[BoolArray, str]:
     return _superseded(frame, rows["path"], fleet) & complete, detail
 
 
-def _superseded(frame: pd.DataFrame, paths: pa.ChunkedArray, fleet: Fleet) -> BoolArray:
+def _superseded(frame: "pd.DataFrame", paths: pa.ChunkedArray, fleet: Fleet) -> BoolArray:
     """Mask of rows that repeat others: of several files the last counts.
 
     So it does within a slice of a query, whose rows are in the order of the watermark: the result must not depend on

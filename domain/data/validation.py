@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.arrays import BoolArray, IntArray
-from domain.calendar.time_parsing import parse_times
 from domain.calendar.time_range import beyond_range
 from domain.config.fleet import Fleet
 from domain.config.time_section import Time
@@ -55,6 +53,8 @@ def validate_rows(
         check.reject(_is_null(values), "missing_key", f"{name} has no value")
         _exact_or_reject(raw[name], name, check)
     if fleet.time is not None:
+        from domain.calendar.time_parsing import parse_times  # Imported here, as it needs pandas.
+
         times, unparsable = parse_times(raw[fleet.time.column], fleet.time)
         check.reject(_is_null(raw[fleet.time.column]), "missing_key", f"{fleet.time.column} has no value")
         check.reject(unparsable, "unparsable", f"{fleet.time.column} is not a time{_clock_changes(fleet.time)}")
@@ -167,6 +167,8 @@ def rejected_table(
 
 def _segments(keys: dict[str, pa.Array]) -> tuple[pa.Array, IntArray]:
     """Canonical key and hash of every row; null and 0 if a key has no value. Computed once per distinct segment."""
+    import pandas as pd  # Imported here, since most commands do without.
+
     frame = pd.DataFrame({name: values.to_pandas() for name, values in keys.items()})
     whole = frame.notna().all(axis=1).to_numpy()
     codes = frame[whole].groupby(list(keys), sort=False).ngroup().to_numpy()
