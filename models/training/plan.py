@@ -5,6 +5,7 @@ The coordinator and the workers reach the same decisions from the same tables.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from domain.config.candidates import ENSEMBLE
@@ -71,24 +72,38 @@ def plan_segments(
 
 
 def plan_levels(
-    profiles: Iterable[Mapping[str, Any]], previous: Mapping[str, PreviousModel], fleet: Fleet, settings: str
+    profiles: Iterable[Mapping[str, Any]],
+    previous: Mapping[str, PreviousModel],
+    fleet: Fleet,
+    settings: str,
+    counted: Mapping[str, int] = MappingProxyType({}),
 ) -> list[SegmentPlan]:
-    """Plan each fallback level that has rows; whether they are enough is known only once they are read."""
+    """Plan each fallback level that has rows; whether they are enough is known only once they are read.
+
+    counted : rows of levels that have been read.
+    """
     known = [profile for profile in profiles if profile["rows"]]
     members: dict[str, list[Mapping[str, Any]]] = {}
     for keys in fallback_keys([profile["segment"] for profile in known], fleet).values():
         for profile, key in zip(known, keys, strict=True):
             members.setdefault(key, []).append(profile)
-    return [_plan_level(key, members[key], previous.get(key), fleet, settings) for key in sorted(members)]
+    return [
+        _plan_level(key, members[key], previous.get(key), fleet, settings, counted.get(key)) for key in sorted(members)
+    ]
 
 
 def _plan_level(
-    key: str, members: Sequence[Mapping[str, Any]], previous: PreviousModel | None, fleet: Fleet, settings: str
+    key: str,
+    members: Sequence[Mapping[str, Any]],
+    previous: PreviousModel | None,
+    fleet: Fleet,
+    settings: str,
+    counted: int | None,
 ) -> SegmentPlan:
     """Plan a level; members : profiles of its segments, which have at least as many rows as the level."""
     rows = level_fingerprint(member["fingerprint"] for member in members)
     planned = _plan(key, training_fingerprint(rows, settings), previous, fleet)
-    most = sum(member["rows"] - member["excluded"] for member in members)
+    most = sum(member["rows"] - member["excluded"] for member in members) if counted is None else counted
     if previous is not None and planned.action == "reuse":
         most = previous.rows
     enough = most >= fleet.partition.min_rows

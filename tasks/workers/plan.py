@@ -1,8 +1,13 @@
 """Make the plans of a training from the tables; the same for the coordinator and for workers."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from domain.data.tables import CHALLENGERS, SEGMENTS
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from domain.data.fallback_levels import fallback_observations
+from domain.data.tables import CHALLENGERS, SEGMENTS, levels
 from models.training.plan import PreviousModel, SegmentPlan, plan_levels, plan_segments
 from tasks.workers.run_context import RunContext, in_bucket
 
@@ -36,7 +41,21 @@ def planned_buckets(
 
 def planned_levels(context: RunContext, former: Mapping[str, PreviousModel], settings: str) -> list[SegmentPlan]:
     """Plan the fallback levels."""
-    return plan_levels(context.table(SEGMENTS).read(_PROFILE).to_pylist(), former, context.fleet, settings)
+    profiles = context.table(SEGMENTS).read(_PROFILE).to_pylist()
+    plans = plan_levels(profiles, former, context.fleet, settings)
+    without = [planned.segment for planned in plans if planned.trains and planned.segment not in former]
+    if not (former and without and context.fleet.task_type.periodic):
+        return plans
+    # These were too short before, or failed. Counting their periods saves a training that would find out again.
+    return plan_levels(profiles, former, context.fleet, settings, _periods(context, without))
+
+
+def _periods(context: RunContext, keys: Sequence[str]) -> Mapping[str, int]:
+    """Count the periods that each of these levels would be trained on."""
+    sums = context.table(levels(context.fleet)).read()
+    chosen = sums.filter(pc.is_in(sums["level"], pa.array(keys, pa.string())))
+    counts = Counter(fallback_observations(chosen, context.fleet)["segment"].to_pylist())
+    return {key: counts[key] for key in keys}
 
 
 def _of(bucket: int | None) -> Callable[[Mapping[str, str]], bool]:
