@@ -1,14 +1,14 @@
 """Every flow as a deployment of a fleet, by the list of stages. `prefect.yaml` states the same for the fleet m3."""
 
-from adapters.orchestration.deployments import Cadence, Deployment
+from adapters.orchestration.cadence import Cadence
+from adapters.orchestration.deployments import Deployment
 from flows.automations import triggers_of
-from flows.pipeline import pipeline
 from flows.stages import OPERATIONS, STAGES, Operation
 
 __all__ = ["deployments_of", "operations"]
 
 _PIPELINE = Operation(
-    pipeline,
+    "flows.pipeline:pipeline",
     Cadence("nightly", "0 1 * * *"),
     "CANCEL_NEW",
     note="A run that takes longer than a day must not pile up others behind it.",

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect.events import emit_event
-
 from adapters.lake.fleet_events import has_events, put_event
 from adapters.lake.table import Lake
 from domain.gateway.fleet_events import FleetEvent, FleetEventType
 from flows.session import Session
+from flows.tasks import flow_name
 from models.promotion.releases import PinSummary
 from tasks.promote import PromoteSummary
 
@@ -55,6 +54,10 @@ def publish(lake: Lake, fleet_event: FleetEvent, root: str) -> None:
         If the storage refuses.
     """
     put_event(lake, fleet_event)
+    if flow_name() is None:
+        return  # Automations live on servers, and with a server the run is a flow.
+    from prefect.events import emit_event
+
     emit_event(
         event=f"myriad.{fleet_event.event}",
         resource={

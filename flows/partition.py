@@ -3,21 +3,19 @@
 from prefect import flow
 
 from flows.artifacts import progress_artifacts, summarise
+from flows.bodies import steps
 from flows.parameters import FleetFile, LakeRoot, RunId
 from flows.session import open_session, run_name
-from flows.tasks import as_task
-from tasks.partition import PartitionSummary, partition_observations
+from tasks.partition import PartitionSummary
 
 __all__ = ["partition"]
-
-_partition = as_task(partition_observations)
 
 
 @flow(name="partition", flow_run_name=run_name)
 def partition(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> PartitionSummary:
     """Partition the fleet's landed rows."""
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
-        summary = _partition(session.run)
+        summary = steps.partition(session)
         figures = {"segments": summary.segments, "buckets": summary.buckets, "rows landed": summary.landed}
         figures |= {"rows accepted": summary.accepted, "rows quarantined": summary.rejected}
         warnings = "<br>".join(summary.warnings) or "none"

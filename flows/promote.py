@@ -3,28 +3,20 @@
 from prefect import flow
 
 from flows.artifacts import progress_artifacts, summarise
-from flows.events import publish_pin, publish_release
+from flows.bodies import steps
 from flows.parameters import FleetFile, LakeRoot, ModelVersion, ReleaseNumber, RunId, SegmentKey
 from flows.session import open_session, run_name
-from flows.tasks import as_task
 from models.promotion.releases import PinSummary
-from tasks.pin import pin_segment, unpin_segment
-from tasks.promote import PromoteSummary, promote_challengers, restore_release, sync_aliases
+from tasks.promote import PromoteSummary
 
 __all__ = ["pin", "promote", "rollback", "unpin"]
-
-_promote, _restore = as_task(promote_challengers), as_task(restore_release)
-_pin, _unpin = as_task(pin_segment), as_task(unpin_segment)
-_sync_aliases = as_task(sync_aliases)
 
 
 @flow(name="promote", flow_run_name=run_name)
 def promote(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> PromoteSummary:
     """Judge the challengers by the fleet's gates and release those that pass, all at once."""
     with open_session(fleet, lake, run_id, exclusive=True) as session, progress_artifacts(session.run.fleet.name):
-        summary = _promote(session.run)
-        _sync_aliases(session.run, session.registry)
-        publish_release(session, summary)
+        summary = steps.promote(session)
         figures = {"release": summary.release, "promoted": summary.promoted, "held": summary.held}
         gates = {
             f"gate {gate}": f"{summary.gates.get((gate, True, decisive), 0)} passed, "
@@ -40,9 +32,7 @@ def promote(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> Pr
 def rollback(fleet: FleetFile, to: ReleaseNumber, lake: LakeRoot = None, run_id: RunId = None) -> PromoteSummary:
     """Release the champions of release `to` again."""
     with open_session(fleet, lake, run_id, exclusive=True) as session:
-        summary = _restore(session.run, to, session.registry)
-        _sync_aliases(session.run, session.registry)
-        publish_release(session, summary)
+        summary = steps.rollback(session, to)
         figures = {"release": summary.release, "restored": to, "segments": summary.promoted, "why": summary.reason}
         summarise(session.run.fleet.name, "rollback", figures)
     return summary
@@ -54,9 +44,7 @@ def pin(
 ) -> PinSummary:
     """Hold one segment at a registered version of its model; no challenger replaces it until the pin ends."""
     with open_session(fleet, lake, run_id, exclusive=True) as session:
-        summary = _pin(session.run, session.registry, segment, version)
-        _sync_aliases(session.run, session.registry)
-        publish_pin(session, summary)
+        summary = steps.pin(session, segment, version)
         _summarise_pin(session.run.fleet.name, "pin", summary)
     return summary
 
@@ -65,9 +53,7 @@ def pin(
 def unpin(fleet: FleetFile, segment: SegmentKey, lake: LakeRoot = None, run_id: RunId = None) -> PinSummary:
     """End the pin of one segment: its champion stays until a challenger replaces it."""
     with open_session(fleet, lake, run_id, exclusive=True) as session:
-        summary = _unpin(session.run, segment)
-        _sync_aliases(session.run, session.registry)
-        publish_pin(session, summary)
+        summary = steps.unpin(session, segment)
         _summarise_pin(session.run.fleet.name, "unpin", summary)
     return summary
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from prefect import flow
 
 from adapters.lake.job_results import heartbeat
-from domain.errors import RequestError
 from flows.artifacts import progress_artifacts, summarise
+from flows.bodies import steps
 from flows.parameters import (
     BucketsAtOnce,
     DeliverToSink,
@@ -28,19 +28,13 @@ from flows.parameters import (
 from flows.session import Session, open_session, run_name
 from flows.tasks import as_task
 from tasks.context import Run
-from tasks.deliver import deliver_predictions
-from tasks.ingest import ingest_files
 from tasks.job_result import deliver_output, job_result_of
-from tasks.promote import current_release
-from tasks.score import ScoreSummary, past_moments, score_fleet
+from tasks.score import ScoreSummary
 
-__all__ = ["backfill", "score", "to_sink"]
+__all__ = ["backfill", "score"]
 
-_ingest = as_task(ingest_files, run_name="ingest {role}")
-_score = as_task(score_fleet)
 _record_result = as_task(job_result_of, "account for inputs")
 _deliver = as_task(deliver_output)
-to_sink = as_task(deliver_predictions, "deliver to sink")
 
 
 @flow(name="score", flow_run_name=run_name)
@@ -72,15 +66,13 @@ def score(
         session = replace(session, run=Run(context, session.run.workers))
         heartbeats = heartbeat(context.lake, context.fleet.name, run_id) if run_id else nullcontext()
         with heartbeats:
-            moment = past_moments(session.run, as_of)[0] if as_of else None
-            _ingest_requests(session, inputs, max_rejected_share)
-            summary = _score(session.run, release, moment)
+            summary = steps.score_job(session, release, as_of, inputs, max_rejected_share)
             if run_id or output:
                 result = _record_result(session.run, summary, inputs or ())
                 if output:
                     _deliver(session.run, result, output)
-            if deliver and session.run.fleet.sink:
-                summary = replace(summary, delivery=to_sink(session.run))
+            if deliver:
+                summary = steps.deliver(session, summary)
         summarise(session.run.fleet.name, "score", _figures([summary]))
     return summary
 
@@ -97,13 +89,9 @@ def backfill(
 ) -> list[ScoreSummary]:
     """Forecast as of the end of every period from `start` to `end`, with one release: one job per period."""
     with open_session(fleet, lake, run_id) as session, progress_artifacts(session.run.fleet.name):
-        moments = past_moments(session.run, start, end)
-        _ingest_requests(session)
-        # All jobs use one release, whatever is promoted meanwhile.
-        pinned = release if release is not None else current_release(session.run) or None
-        summaries = [_score(session.run, pinned, moment) for moment in moments]
-        if deliver and session.run.fleet.sink:
-            summaries[-1] = replace(summaries[-1], delivery=to_sink(session.run))
+        summaries = steps.backfill(session, start, end, release)
+        if deliver:
+            summaries[-1] = steps.deliver(session, summaries[-1])
         summarise(session.run.fleet.name, "backfill", {"jobs": len(summaries), **_figures(summaries)})
     return summaries
 
@@ -112,14 +100,6 @@ def _limited(session: Session, limits: Sequence[int]) -> Session:
     """Limit the number of buckets at work at the same time."""
     run = session.run
     return replace(session, run=Run(run.context, run.workers.limited(min(limits)))) if limits else session
-
-
-def _ingest_requests(session: Session, inputs: Sequence[str] | None = None, max_rejected_share: float = 1.0) -> None:
-    rule = session.run.fleet.score
-    if rule is not None:
-        _ingest(session.run, "requests", rule.source, inputs, max_rejected_share)
-    elif inputs:
-        raise RequestError(f"fleet {session.run.fleet.name}: takes no scoring input; its file has no `score.source`")
 
 
 def _figures(summaries: Sequence[ScoreSummary]) -> dict[str, object]:

@@ -9,17 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from prefect.runtime import flow_run
-
-from adapters.compute.dask import open_workers
 from adapters.compute.progress import subscribed
+from adapters.compute.workers import Workers
 from adapters.health import preflight
 from adapters.lake.lease import hold_lease
 from adapters.lake.table import Lake
 from adapters.registry import DirectAccess, Registry
 from adapters.settings import Settings
 from adapters.sources.fleet_files import load_fleet
-from flows.artifacts import log_progress
+from flows.tasks import flow_name
 from tasks.context import Run
 from tasks.workers.run_context import RunContext
 
@@ -34,6 +32,7 @@ class Session:
     ----------
     arguments : fleet, lake and run id; a flow with the same ones shares the session.
     root : the outermost flow, such as `pipeline`; `command` outside a flow.
+    looks : the run only looks whether there is work, and must leave before it does any.
     """
 
     run: Run
@@ -41,6 +40,7 @@ class Session:
     settings: Settings
     arguments: tuple[str, str | None, str]
     root: str
+    looks: bool = False
 
 
 _present: ContextVar[Session | None] = ContextVar("session", default=None)
@@ -53,13 +53,21 @@ def new_run_id() -> str:
 
 def run_name() -> str:
     """Return the name of the current flow run, from flow and fleet: `train-m3`."""
+    from prefect.runtime import flow_run
+
     parameters: dict[str, Any] = flow_run.parameters
     return f"{flow_run.flow_name}-{Path(str(parameters.get('fleet', ''))).stem}"
 
 
 @contextmanager
 def open_session(
-    fleet: str, lake: str | None, run_id: str | None, *, exclusive: bool = False, workers: int | None = None
+    fleet: str,
+    lake: str | None,
+    run_id: str | None,
+    *,
+    exclusive: bool = False,
+    workers: int | None = None,
+    pool: Workers | None = None,
 ) -> Iterator[Session]:
     """Open the fleet, its lake, the registry and the workers; a flow inside another one of the run shares its session.
 
@@ -68,6 +76,7 @@ def open_session(
     fleet : path of a fleet file, or a name in `fleets/`.
     lake, workers : override the settings.
     exclusive : hold the fleet's lease for the length of the session.
+    pool : workers to use; by default those of the settings are opened.
 
     Raises
     ------
@@ -84,13 +93,12 @@ def open_session(
     definition = load_fleet(fleet, settings.home)
     preflight(settings, registers=exclusive)
     context = RunContext(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
-    if settings.mlflow_uri.startswith("sqlite:///"):
-        Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    direct_access = DirectAccess(settings.registry_database, settings.registry_files)
-    registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts, direct_access=direct_access)
-    with _alone(context, exclusive), subscribed(log_progress), open_workers(settings) as opened:
-        root = str(flow_run.flow_name or "command")
-        session = Session(Run(context, opened), registry, settings, (fleet, lake, context.run_id), root)
+    registry = _registry(settings)
+    with _alone(context, exclusive), _logged(), _workers(settings, pool) as opened:
+        root = flow_name() or "command"
+        session = Session(
+            Run(context, opened), registry, settings, (fleet, lake, context.run_id), root, pool is not None
+        )
         token = _present.set(session)
         try:
             yield session
@@ -98,6 +106,30 @@ def open_session(
             _present.reset(token)
 
 
+def _registry(settings: Settings) -> Registry:
+    if settings.mlflow_uri.startswith("sqlite:///"):
+        Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    direct_access = DirectAccess(settings.registry_database, settings.registry_files)
+    return Registry(settings.mlflow_uri, settings.mlflow_artifacts, direct_access=direct_access)
+
+
+def _workers(settings: Settings, pool: Workers | None) -> AbstractContextManager[Workers]:
+    if pool is not None:
+        return nullcontext(pool)
+    from adapters.compute.dask import open_workers
+
+    return open_workers(settings)
+
+
+def _logged() -> AbstractContextManager[None]:
+    """Log the progress in the flow run, if there is one."""
+    if flow_name() is None:
+        return nullcontext()
+    from flows.artifacts import log_progress
+
+    return subscribed(log_progress)
+
+
 def _alone(context: RunContext, exclusive: bool) -> AbstractContextManager[None]:
-    what = str(flow_run.flow_name or "run")
+    what = flow_name() or "run"
     return hold_lease(context.lake, context.fleet.name, context.run_id, what) if exclusive else nullcontext()

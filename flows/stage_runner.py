@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from flows.session import new_run_id, open_session
+from flows.bodies.in_process import run_in_process
+from flows.session import Session, new_run_id, open_session
 from flows.stages import PipelineState, commands
 
-__all__ = ["StageResult", "document", "run_stage"]
+__all__ = ["StageResult", "document", "look_at_stage", "run_stage"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,32 @@ class StageResult:
     stages: Mapping[str, Mapping[str, object]]
 
 
-def run_stage(command: str, fleet: str, lake: str | None) -> StageResult:
+def run_stage(command: str, fleet: str, lake: str | None, run_id: str | None = None) -> StageResult:
     """Run the stages of a command; `train` also registers, under the same run id and with the same workers."""
-    run_id, began, stages = new_run_id(), time.perf_counter(), commands()[command]
-    with open_session(fleet, lake, run_id, exclusive=any(stage.exclusive for stage in stages)) as session:
-        state = PipelineState(session, (fleet, lake, run_id))
-        documents = {stage.name: document(stage.run(state)) for stage in stages}
-    return StageResult(session.run.fleet.name, run_id, round(time.perf_counter() - began, 3), documents)
+    run_id = run_id or new_run_id()
+    with open_session(fleet, lake, run_id, exclusive=_is_exclusive(command)) as session:
+        return _results(command, PipelineState(session, (fleet, lake, run_id)))
+
+
+def look_at_stage(command: str, fleet: str, lake: str | None, run_id: str) -> StageResult | None:
+    """Run the stages of a command in this process, without Prefect; None if there is work for workers."""
+
+    def stages(session: Session) -> StageResult:
+        return _results(command, PipelineState(session, (fleet, lake, run_id), recorded=False))
+
+    small = frozenset({"promote"}) if command == "promote" else frozenset[str]()
+    return run_in_process(stages, fleet, lake, run_id, exclusive=_is_exclusive(command), small=small)
+
+
+def _is_exclusive(command: str) -> bool:
+    return any(stage.exclusive for stage in commands()[command])
+
+
+def _results(command: str, state: PipelineState) -> StageResult:
+    began = time.perf_counter()
+    documents = {stage.name: document(stage.run(state)) for stage in commands()[command]}
+    seconds = round(time.perf_counter() - began, 3)
+    return StageResult(state.session.run.fleet.name, state.arguments[2], seconds, documents)
 
 
 def document(summary: Any) -> dict[str, object]:

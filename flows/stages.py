@@ -5,26 +5,20 @@ prefect.yaml, the commands for single stages and docs/operations.md follow.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Literal
 
-from prefect import Flow
-
-from adapters.orchestration.deployments import Cadence
+from adapters.orchestration.cadence import Cadence
 from domain.errors import DatabaseError
-from flows.accuracy import accuracy
-from flows.alert import alert
-from flows.ingest import ingest
-from flows.maintain import maintain
-from flows.partition import partition
-from flows.promote import pin, promote, rollback, unpin
-from flows.score import backfill, score, to_sink
+from flows.bodies import steps
 from flows.session import Session
-from flows.sync_registry import sync_registry
 from flows.tasks import as_task
-from flows.train import register, train
 from tasks.plan import estimate_training
 from tasks.reporting.report import evaluate_predictions
+
+if TYPE_CHECKING:
+    from prefect import Flow
 
 __all__ = ["OPERATIONS", "STAGES", "Operation", "PipelineState", "Stage", "commands"]
 
@@ -34,11 +28,15 @@ _estimate, _evaluate = as_task(estimate_training), as_task(evaluate_predictions)
 
 @dataclass(frozen=True)
 class PipelineState:
-    """State that the stages of a pipeline share. arguments : fleet, lake and run id. results : of earlier stages."""
+    """State that the stages of a pipeline share. arguments : fleet, lake and run id. results : of earlier stages.
+
+    recorded : stages with a flow of their own run as such, and Prefect records them.
+    """
 
     session: Session
     arguments: tuple[str, str | None, str]
     results: dict[str, Any] = field(default_factory=dict)
+    recorded: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,17 +45,23 @@ class Operation:
 
     Parameters
     ----------
+    entry : place of the flow, `module:function`: a run that needs no flow does not import Prefect.
     cadence : schedule, paused at first; None for a flow started by hand or by an automation.
     collision : fate of a run while another one of the deployment is at work; None: both run.
     by_name : the flow takes the fleet's name instead of the fleet file.
     note : comment in prefect.yaml.
     """
 
-    flow: Flow[..., Any]
+    entry: str
     cadence: Cadence | None = None
     collision: Collision | None = None
     by_name: bool = False
     note: str = ""
+
+    @property
+    def flow(self) -> "Flow[..., Any]":
+        """The flow itself."""
+        return resolve_name(self.entry)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -68,26 +72,30 @@ class Stage:
     ----------
     name : name in progress, report and estimate.
     rows : number of rows of its result, for the report.
+    step : what it does, also without Prefect.
     operation : its flow and schedule; None for a step that runs only inside a pipeline.
-    work : function that the pipeline calls; by default the operation's flow.
+    as_flow : the pipeline calls the operation's flow instead of the step, where Prefect is.
     command : command that runs it, together with the other stages of that command.
     exclusive : the command holds the fleet's lease meanwhile.
     """
 
     name: str
     rows: Callable[[Any], int]
+    step: Callable[[PipelineState], Any]
     operation: Operation | None = None
-    work: Callable[[PipelineState], Any] | None = None
+    as_flow: bool = True
     command: str | None = None
     exclusive: bool = False
 
     def run(self, state: PipelineState) -> Any:
-        """Run the stage as part of a pipeline."""
-        if self.work is not None:
-            return self.work(state)
-        if self.operation is None:
-            raise AssertionError(f"stage {self.name} has neither work nor a flow")
+        """Run the stage: as a flow of its own if it is to be recorded, else as a plain function."""
+        if self.operation is None or not self.as_flow or not state.recorded:
+            return self.step(state)
         return self.operation.flow(*state.arguments)
+
+
+def _of(step: Callable[[Session], Any]) -> Callable[[PipelineState], Any]:
+    return lambda state: step(state.session)
 
 
 def _plan(state: PipelineState) -> Any:
@@ -97,12 +105,14 @@ def _plan(state: PipelineState) -> Any:
 
 def _score(state: PipelineState) -> Any:
     """Score, and deliver at once; a sink that fails must not cost the stages that follow."""
-    summary = score(*state.arguments, deliver=False)
-    if state.session.run.fleet.sink:
-        try:
-            summary = replace(summary, delivery=to_sink(state.session.run))
-        except DatabaseError as exc:
-            state.results["undelivered"] = exc
+    if state.recorded:
+        summary = resolve_name("flows.score:score")(*state.arguments, deliver=False)
+    else:
+        summary = steps.score_job(state.session)
+    try:
+        return steps.deliver(state.session, summary)
+    except DatabaseError as exc:
+        state.results["undelivered"] = exc
     return summary
 
 
@@ -114,21 +124,24 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "ingest",
         lambda receipt: int(receipt.read),
-        Operation(ingest, Cadence("hourly", "5 * * * *")),
+        _of(steps.ingest),
+        Operation("flows.ingest:ingest", Cadence("hourly", "5 * * * *")),
         command="ingest",
     ),
     Stage(
         "partition",
         lambda summary: int(summary.accepted),
-        Operation(partition, Cadence("nightly", "30 1 * * *")),
+        _of(steps.partition),
+        Operation("flows.partition:partition", Cadence("nightly", "30 1 * * *")),
         command="partition",
     ),
-    Stage("plan", lambda estimate: 0, work=_plan),
+    Stage("plan", lambda estimate: 0, _plan),
     Stage(
         "train",
         lambda summary: int(summary.rows),
+        _of(steps.train),
         Operation(
-            train,
+            "flows.train:train",
             Cadence("nightly", "0 2 * * *"),
             "CANCEL_NEW",
             note="A second training beside the first finds the same data; the next one takes in what has come since.",
@@ -139,15 +152,17 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "register",
         lambda summary: int(summary.registered),
-        Operation(register, Cadence("nightly", "0 4 * * *")),
+        _of(steps.register),
+        Operation("flows.train:register", Cadence("nightly", "0 4 * * *")),
         command="train",
         exclusive=True,
     ),
     Stage(
         "promote",
         lambda summary: int(summary.promoted),
+        _of(steps.promote),
         Operation(
-            promote,
+            "flows.promote:promote",
             Cadence("nightly", "30 4 * * *"),
             "ENQUEUE",
             note="One release after another; the one that waits may judge newer challengers, so it is not dropped.",
@@ -158,27 +173,33 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "score",
         lambda summary: int(summary.rows),
+        _score,
         Operation(
-            score,
+            "flows.score:score",
             Cadence("daily", "0 5 * * *"),
             "ENQUEUE",
             note="One job after another: the one that waits takes the inputs that have come since.",
         ),
-        work=_score,
+        as_flow=False,
     ),
-    Stage("accuracy", lambda summary: int(summary.rows), Operation(accuracy, Cadence("daily", "0 6 * * *"))),
-    Stage("evaluate", lambda metric: int(metric.rows) if metric else 0, work=_compare_with_test),
+    Stage(
+        "accuracy",
+        lambda summary: int(summary.rows),
+        _of(steps.accuracy),
+        Operation("flows.accuracy:accuracy", Cadence("daily", "0 6 * * *")),
+    ),
+    Stage("evaluate", lambda metric: int(metric.rows) if metric else 0, _compare_with_test),
 )
 """The stages of the pipeline, from raw files to predictions compared with actuals."""
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation(rollback, collision="ENQUEUE", note="By hand: -p to=RELEASE"),
-    Operation(pin, collision="ENQUEUE", note="By hand."),
-    Operation(unpin, collision="ENQUEUE", note="By hand."),
-    Operation(backfill, note="By hand: -p start=2024-01-31 -p end=2024-12-31"),
-    Operation(sync_registry, Cadence("weekly", "0 8 * * 0")),
-    Operation(maintain, Cadence("weekly", "0 9 * * 0"), "CANCEL_NEW", by_name=True),
-    Operation(alert, note='By automations, or by hand: -p what="look at this"'),
+    Operation("flows.promote:rollback", collision="ENQUEUE", note="By hand: -p to=RELEASE"),
+    Operation("flows.promote:pin", collision="ENQUEUE", note="By hand."),
+    Operation("flows.promote:unpin", collision="ENQUEUE", note="By hand."),
+    Operation("flows.score:backfill", note="By hand: -p start=2024-01-31 -p end=2024-12-31"),
+    Operation("flows.sync_registry:sync_registry", Cadence("weekly", "0 8 * * 0")),
+    Operation("flows.maintain:maintain", Cadence("weekly", "0 9 * * 0"), "CANCEL_NEW", by_name=True),
+    Operation("flows.alert:alert", note='By automations, or by hand: -p what="look at this"'),
 )
 """Flows outside the pipeline."""
 

@@ -1,6 +1,6 @@
 """The run and its workers, which all coordinating tasks share."""
 
-from adapters.compute.dask import Workers
+from adapters.compute.workers import Workers
 from adapters.lake.table import Table
 from domain.config.fleet import Fleet
 from domain.data.tables import TableSpec

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
+from adapters.compute.workers import WorkPendingError
 from adapters.lake.staged_file import StagedFile
 from adapters.registry import Registry
 from domain.data.tables import CHALLENGERS, CHAMPIONS, VERDICTS
@@ -56,10 +57,11 @@ class PromoteSummary:
     reason: str = ""
 
 
-def promote_challengers(run: Run) -> PromoteSummary:
+def promote_challengers(run: Run, *, only_look: bool = False) -> PromoteSummary:
     """Judge every challenger; commit the next release if any of them passes.
 
     The verdicts are stored in any case. If more than `gates.max_failed_share` of challengers fail, none is promoted.
+    only_look : raise WorkPendingError instead of making a release, before anything is stored.
     """
     challenged = _buckets(run.table(CHALLENGERS).files())
     current = current_release(run)
@@ -73,11 +75,14 @@ def promote_challengers(run: Run) -> PromoteSummary:
     receipts = run.workers.map("promote", work, sorted(challenged | _buckets(in_force)))
     of_segments = _decisions([receipt for receipt in receipts if not receipt.is_level])
     reason = _stop(run, receipts, sum(of_segments.values()))
+    makes_release = not reason and (_decisions(receipts)["promote"] or any(receipt.amended for receipt in receipts))
+    if makes_release and only_look:
+        raise WorkPendingError("promote")
     _keep_verdicts(run, receipts, reason, now)
     release = current
     if reason:
         of_segments["hold"] += of_segments.pop("promote", 0)
-    elif _decisions(receipts)["promote"] or any(receipt.amended for receipt in receipts):
+    elif makes_release:
         release = _commit(run, receipts, current)
     gates: Counter[tuple[str, bool, bool]] = Counter()
     for receipt in receipts:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from adapters.compute.progress import Progress, emit
+from adapters.compute.workers import WorkPendingError
 from adapters.lake.staged_file import StagedFile
 from adapters.registry import Batch, Registry
 from domain.data.model_record import ModelRecord
@@ -31,16 +32,19 @@ class RegisterSummary:
     levels: int
 
 
-def register_challengers(run: Run, registry: Registry) -> RegisterSummary:
+def register_challengers(run: Run, registry: Registry, *, only_look: bool = False) -> RegisterSummary:
     """Register the challengers that are not registered yet, bucket by bucket; a repeated run only fills gaps.
 
     The registry must confirm every registration in the lake: a version that it does not have is made again.
+    only_look : raise WorkPendingError instead, before anything is registered.
     """
     challengers, standing = _by_bucket(run, CHALLENGERS), _by_bucket(run, REGISTRATIONS)
     known = registry.versions(sorted({row["model_name"] for rows in challengers.values() for row in rows}))
     pending = [
         bucket for bucket, rows in challengers.items() if not _is_registered(rows, standing.get(bucket, []), known)
     ]
+    if pending and only_look:
+        raise WorkPendingError("register")
     table = run.table(REGISTRATIONS)
     table.create()
     created = _register(run, registry, pending, standing) if pending else 0

@@ -1,4 +1,4 @@
-"""Workers: a private Dask cluster, a running scheduler by address or, for tests, this process."""
+"""Workers of a Dask cluster: a private one, or a running scheduler by address."""
 
 import logging
 import sys
@@ -7,9 +7,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-import cloudpickle  # type: ignore[import-untyped]
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed, get_worker
 from distributed.client import FutureCancelledError, FuturesCancelledError
@@ -19,6 +18,7 @@ from adapters.compute.code_version import code_digest
 from adapters.compute.progress import Progress, emit
 from adapters.compute.tls import check_certificates
 from adapters.compute.worker_memory import memory_limit
+from adapters.compute.workers import InlineWorkers, Workers, heaviest_first
 from adapters.settings import Settings
 from domain.errors import ClusterError
 
@@ -42,73 +42,6 @@ KEPT_MEMORY = {
 the next one is got page by page: in long series, that took a third of the time of a training."""
 _ADAPTIVE = {"interval": "500ms", "target_duration": "2s", "wait_count": 4}
 """Workers are added beyond two seconds of work per worker, and retire after two idle seconds."""
-
-
-class Workers(Protocol):
-    """Pool that maps one function over many items."""
-
-    def map(
-        self,
-        stage: str,
-        function: Callable[[T], R],
-        items: Sequence[T],
-        retries: int = 2,
-        before: int = 0,
-        weight: Callable[[T], float] | None = None,
-    ) -> list[R]:
-        """Return results in the order of the items; report progress under the stage's name.
-
-        before : number of items of the stage that were completed earlier; they count in its progress.
-        weight : relative cost of an item; the heaviest start first.
-        Results must be small (receipts). An exception of the function is raised here after its retries; the effects
-        of completed items remain. Raises ClusterError if the workers die over an item.
-        """
-        ...
-
-    def limited(self, most: int | None) -> "Workers":
-        """Return the same workers, limited to `most` concurrent items (None: no limit)."""
-        ...
-
-
-class InlineWorkers:
-    """In-process workers; function, items and results are pickled, as on a cluster."""
-
-    def map(
-        self,
-        stage: str,
-        function: Callable[[T], R],
-        items: Sequence[T],
-        retries: int = 2,
-        before: int = 0,
-        weight: Callable[[T], float] | None = None,
-    ) -> list[R]:
-        results: dict[int, R] = {}
-        total = before + len(items)
-        emit(Progress(stage, before, total))
-        for place in _heaviest_first(items, weight):
-            results[place] = _attempt(cloudpickle.dumps((function, items[place])), retries)
-            emit(Progress(stage, before + len(results), total))
-        return [results[place] for place in range(len(items))]
-
-    def limited(self, most: int | None) -> Workers:
-        """Return self: this process runs one item at a time."""
-        return self
-
-
-def _heaviest_first(items: Sequence[T], weight: Callable[[T], float] | None) -> list[int]:
-    """Return item positions in starting order: a heavy item that starts last would delay the whole stage."""
-    places = range(len(items))
-    return sorted(places, key=lambda place: -weight(items[place])) if weight else list(places)
-
-
-def _attempt(work: bytes, retries: int) -> Any:
-    function, item = cloudpickle.loads(work)
-    try:
-        return cloudpickle.loads(cloudpickle.dumps(function(item)))
-    except Exception:
-        if retries == 0:
-            raise
-        return _attempt(work, retries - 1)
 
 
 @dataclass(frozen=True)
@@ -145,7 +78,7 @@ class ClusterWorkers:
         before: int = 0,
         weight: Callable[[T], float] | None = None,
     ) -> list[R]:
-        order = _heaviest_first(items, weight)
+        order = heaviest_first(items, weight)
         work, waiting, futures = _Checked(function, code_digest()), iter(order), list[Future]()
 
         def begin(count: int) -> list[Future]:

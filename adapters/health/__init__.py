@@ -1,7 +1,8 @@
-"""Health checks of all configured parts for `myriad doctor`, and a cheap subset before every run."""
+"""Health checks of all configured parts for `myriad doctor`, and a cheap subset before every run.
 
-from adapters.health.examination import examine
+`examination` and `servers` are public too; they import what they check, so users import them where they need them.
+"""
+
 from adapters.health.preflight import preflight
-from adapters.health.servers import check_prefect, check_tracking_server
 
-__all__ = ["check_prefect", "check_tracking_server", "examine", "preflight"]
+__all__ = ["preflight"]

@@ -1,7 +1,5 @@
 """Check servers and certificates before a run, so that a fault is one line and not a late failure."""
 
-from adapters.compute.tls import check_certificates
-from adapters.health.servers import check_tracking_server
 from adapters.lake.s3 import Bucket
 from adapters.settings import Settings
 from domain.errors import LakeError, SettingsError
@@ -16,6 +14,8 @@ def preflight(settings: Settings, *, registers: bool) -> None:
     Raises SettingsError if a part is not usable. The scheduler is checked when the workers are opened.
     """
     if settings.tls_folder is not None:
+        from adapters.compute.tls import check_certificates  # Here and below: embedded parts need none of it.
+
         check_certificates(settings.tls_folder)
     if settings.lake.startswith("s3://"):
         try:
@@ -23,4 +23,6 @@ def preflight(settings: Settings, *, registers: bool) -> None:
         except LakeError as exc:
             raise SettingsError(f"MYRIAD_LAKE: {exc}") from exc
     if registers and settings.mlflow_uri.startswith(("http://", "https://")):
+        from adapters.health.servers import check_tracking_server
+
         check_tracking_server(settings.mlflow_uri)

@@ -35,6 +35,7 @@ from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 from pydantic import TypeAdapter
 
+from adapters.orchestration.cadence import Cadence
 from domain.errors import OrchestratorError
 
 __all__ = ["POOL", "Cadence", "Deployment", "Orchestrator", "connected"]
@@ -44,15 +45,6 @@ _TRIGGER: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTyp
 _IN_PROGRESS = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 # Resolved by the worker that runs the flow, so that one deployment serves workers with different home folders.
 _PULL = [{"prefect.deployments.steps.set_working_directory": {"directory": "{{ $MYRIAD_HOME }}"}}]
-
-
-@dataclass(frozen=True)
-class Cadence:
-    """Schedule of a deployment, which takes effect once a user activates it."""
-
-    slug: str
-    cron: str
-    timezone: str = "UTC"
 
 
 @dataclass(frozen=True)

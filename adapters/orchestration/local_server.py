@@ -109,7 +109,7 @@ def running_server(settings: Settings) -> str | None:
         # Clients of this process read it; a server that is named otherwise has a password of its own.
         os.environ.setdefault("PREFECT_API_AUTH_STRING", auth_string(settings, os.environ))
     if named:
-        from adapters.health import check_prefect  # Here, since commands that only look need none of it.
+        from adapters.health.servers import check_prefect  # Here, since commands that only look need none of it.
 
         check_prefect(named)
         return named

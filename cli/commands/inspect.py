@@ -214,7 +214,7 @@ def doctor(
 
     Example: myriad doctor
     """
-    from adapters.health import examine
+    from adapters.health.examination import examine
     from adapters.settings import quiet_telemetry
     from cli.views.doctor import print_checks
     from domain.checks.health import counts

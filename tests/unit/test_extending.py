@@ -17,7 +17,8 @@ from domain.config.candidates import CANDIDATES
 from domain.config.gates import Gates
 from domain.config.task_types import TASK_TYPES
 from domain.errors import FleetError
-from flows import deployments, pipeline, prefect_yaml, stages
+from flows import deployments, prefect_yaml, stages
+from flows.bodies import run_stages
 from models.features.feature_spec import feature_spec_of
 from models.promotion import gates
 from models.promotion.gates import Evidence
@@ -76,8 +77,10 @@ def test_a_task_type(monkeypatch):
 
 def test_a_stage(monkeypatch):
     (code,) = blocks("A stage")
-    stage = names(code)["stage"]
-    for module in (stages, pipeline, deployments):
+    found = names(code)
+    stage = found["stage"]
+    monkeypatch.setitem(sys.modules, "flows.audit", SimpleNamespace(audit=found["audit"]))
+    for module in (stages, run_stages, deployments):
         monkeypatch.setattr(module, "STAGES", (*stages.STAGES, stage))
     assert "audit/shop" in [deployment.label for deployment in deployments.deployments_of("shop", "shop")]
     assert "    audit: &audit\n" in prefect_yaml.prefect_yaml()

@@ -15,7 +15,9 @@ import pytest
 
 from adapters.compute import dask as cluster
 from adapters.compute import tls
-from adapters.health import check_prefect, check_tracking_server, examination, examine, preflight, probes
+from adapters.health import examination, preflight, probes
+from adapters.health.examination import examine
+from adapters.health.servers import check_prefect, check_tracking_server
 from adapters.lake.s3 import Bucket
 from adapters.settings import Settings
 from domain.checks.health import Check, counts, too_old

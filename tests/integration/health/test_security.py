@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.health import examine
 from adapters.health.credentials import credentials
+from adapters.health.examination import examine
 from adapters.health.listeners import listeners
 from adapters.health.private_files import private_files
 from adapters.health.roots import roots

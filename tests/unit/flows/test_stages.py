@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 from prefect import flow
 
-from adapters.orchestration.deployments import Cadence
-from flows import deployments, pipeline, prefect_yaml, stage_runner, stages
+from adapters.orchestration.cadence import Cadence
+from flows import deployments, prefect_yaml, stage_runner, stages
+from flows.bodies import run_stages
 from flows.stages import STAGES, Operation, PipelineState, Stage, commands
 
 ROOT = Path(__file__).parents[3]
@@ -29,8 +30,9 @@ def audit(fleet: str, lake: str | None = None, run_id: str | None = None) -> Aud
 AUDIT = Stage(
     "audit",
     lambda summary: summary.rows,
-    Operation(audit, Cadence("daily", "0 7 * * *"), "ENQUEUE", note="After accuracy."),
-    work=lambda state: Audited(state.results["accuracy"].rows + 2),
+    lambda state: Audited(state.results["accuracy"].rows + 2),
+    Operation(f"{__name__}:audit", Cadence("daily", "0 7 * * *"), "ENQUEUE", note="After accuracy."),
+    as_flow=False,
     command="audit",
 )
 
@@ -39,7 +41,7 @@ AUDIT = Stage(
 def with_audit(monkeypatch):
     """One more stage, by one more entry."""
     longer = (*STAGES, AUDIT)
-    for module in (stages, pipeline, deployments):
+    for module in (stages, run_stages, deployments):
         monkeypatch.setattr(module, "STAGES", longer)
     return longer
 
@@ -71,16 +73,17 @@ def test_a_new_entry_is_a_stage_everywhere(with_audit):
 
 def test_a_pipeline_runs_a_new_stage_with_the_results_of_those_before_it(with_audit):
     state = PipelineState(SimpleNamespace(), ("shop", None, "run-1"), {"accuracy": Audited(40)})
-    assert pipeline._timed(with_audit[-1], state).rows == 42
+    assert run_stages._timed(with_audit[-1], state).rows == 42
     assert state.results["audit"] == Audited(42)
 
 
-def test_a_stage_without_work_of_its_own_runs_its_flow():
-    called = []
-    plain = Stage("plain", lambda result: result, Operation(lambda *arguments: called.append(arguments) or 3))
-    state = PipelineState(SimpleNamespace(), ("shop", "lake", "run-1"))
-    assert plain.run(state) == 3
-    assert called == [("shop", "lake", "run-1")]
+def test_a_stage_runs_as_a_flow_only_where_it_is_recorded():
+    plain = Stage("plain", lambda result: result, lambda state: "step", Operation(f"{__name__}:audit"))
+    arguments = ("shop", "lake", "run-1")
+    assert plain.run(PipelineState(SimpleNamespace(), arguments, recorded=False)) == "step"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Operation, "flow", lambda *words: words)
+        assert plain.run(PipelineState(SimpleNamespace(), arguments))[1:] == arguments
 
 
 def test_the_command_train_registers_too():
