@@ -2,7 +2,14 @@
 
 import logging
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from adapters.compute.progress import Progress, emit
 from adapters.databases.address import DatabaseAddress, resolve_address
@@ -17,6 +24,8 @@ from tasks.context import Run
 __all__ = ["deliver_predictions"]
 
 _ATTEMPTS = 4
+_PATIENCE_S = 600.0
+"""As long as one attempt waits for a lock: after that, there is no other."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -49,7 +58,7 @@ def _delivered(run: Run, sink: Sink, address: DatabaseAddress) -> Delivery:
     fleet, table = run.fleet, TableName.parse(sink.table_of(run.fleet.name))
     attempts = Retrying(
         retry=retry_if_exception_type(DatabaseBusyError),
-        stop=stop_after_attempt(_ATTEMPTS),
+        stop=stop_after_attempt(_ATTEMPTS) | stop_after_delay(_PATIENCE_S),
         wait=wait_random_exponential(multiplier=1, max=10),
         before_sleep=_log_retry,
         reraise=True,

@@ -1,6 +1,7 @@
 """The sink on a real PostgreSQL: kills, deliveries at once, roles with few rights, tables of other types."""
 
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 from postgres_server import PASSWORD
 from sinks import START, commit, forecasts, run_with
 
+from adapters.databases import postgresql
 from adapters.databases.address import resolve_address
 from adapters.databases.connection import TableName, open_database
 from adapters.databases.tables import ensure_table
@@ -19,6 +21,7 @@ from adapters.queries.export import export_table
 from adapters.queries.fleet_tables import FleetTables
 from domain.data.tables import ACCURACY, CHAMPIONS, LEADERBOARD, OUTCOMES, PREDICTIONS, QUARANTINE, SEGMENTS
 from domain.errors import DatabaseError, LakeError
+from tasks import deliver
 from tasks.deliver import deliver_predictions
 
 pytestmark = pytest.mark.server
@@ -43,6 +46,13 @@ def fetch(server, database):
 @pytest.fixture
 def run(tmp_path, database):
     return run_with(tmp_path, "env:SINK")
+
+
+def monkeypatch_calls(monkeypatch, module, name):
+    """Record the calls of a function."""
+    plain, calls = getattr(module, name), []
+    monkeypatch.setattr(module, name, lambda *arguments: (calls.append(arguments), plain(*arguments))[1])
+    return calls
 
 
 def deliver_and_die(folder, moment):
@@ -156,6 +166,42 @@ def test_a_connection_that_is_lost_in_the_middle_is_opened_again(run, monkeypatc
     assert fetch(COUNTS) == [("shop-1", 200)]
 
 
+def test_a_server_process_that_is_killed_in_the_middle_writes_the_job_once_all_the_same(
+    run, monkeypatch, fetch, server
+):
+    commit(run, forecasts("shop-1", segments=50))
+    monkeypatch.setattr(predictions_by_job, "_BATCH_ROWS", 50)
+    plain, killed = predictions_by_job.PredictionsByJob.batches, []
+
+    def killing(self, jobs):
+        for batch in plain(self, jobs):
+            yield batch
+            if not killed:
+                [(pid,)] = server.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'myriad'")
+                os.kill(pid, signal.SIGKILL)  # All connections end, and the server recovers.
+                killed.append(pid)
+
+    monkeypatch.setattr(predictions_by_job.PredictionsByJob, "batches", killing)
+    assert deliver_predictions(run).rows == 200
+    assert killed
+    assert fetch(COUNTS) == [("shop-1", 200)]
+
+
+def test_a_table_that_somebody_has_locked_is_waited_for_once(run, monkeypatch, fetch, server, database):
+    commit(run, forecasts("shop-1"))
+    deliver_predictions(run)
+    commit(run, forecasts("shop-2", origin=1), part="bucket-1")
+    monkeypatch.setattr(postgresql, "_LOCK_TIMEOUT", "300ms")
+    monkeypatch.setattr(deliver, "_PATIENCE_S", 0.2)
+    opened = monkeypatch_calls(monkeypatch, deliver, "open_database")
+    with server.connect(database) as other:
+        other.execute("LOCK TABLE shop_predictions IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DatabaseError, match="canceling statement due to lock timeout"):
+            deliver_predictions(run)
+    assert len(opened) == 1
+    assert deliver_predictions(run).rows == 8
+
+
 def test_an_interrupt_is_no_failure_of_the_database(run, monkeypatch, fetch):
     commit(run, forecasts("shop-1"))
 
@@ -207,8 +253,6 @@ def test_no_message_shows_the_password(run, server, monkeypatch, caplog, databas
 
 def test_a_server_that_is_away_for_a_moment_is_asked_again(run, monkeypatch, fetch, server):
     commit(run, forecasts("shop-1"))
-    from adapters.databases import postgresql
-
     plain, tries = postgresql.adbc.connect, []
 
     def connect(target):

@@ -37,9 +37,9 @@ def myriad(project, server):
     content |= {
         "candidates": ["seasonal_naive", "ridge"],
         "source": {"path": url, "query": "SELECT * FROM sales", "watermark": "id"},
-        "score": {"source": {"path": url, "query": "SELECT * FROM plans", "watermark": "changed_at"}},
+        "score": {"source": {"path": "env:MYRIAD_PLANS", "query": "SELECT * FROM plans", "watermark": "changed_at"}},
     }
-    return project(content, MYRIAD_SOURCE=server.url())
+    return project(content, MYRIAD_SOURCE=server.url(), MYRIAD_PLANS=server.url())
 
 
 def document(done):
@@ -67,6 +67,17 @@ def test_a_fleet_of_queries_is_checked_run_and_scored_and_reads_what_is_new(myri
     texts = "".join(path.read_text(errors="replace") for path in (myriad.folder / "var").rglob("*") if path.is_file())
     assert server.url().partition("@")[0] not in texts
     assert not any(secret in texts for secret in ("s3cret", "of the reader"))
+
+
+def test_a_database_of_plans_that_is_away_stops_the_run_before_its_training(myriad, server):
+    report = myriad.folder / "var/reports/shop/latest.json"
+    before = report.read_text()
+    away = myriad("run", "shop", MYRIAD_PLANS=server.url("plans").replace(str(server.port), "1"))
+    text = away.stdout + away.stderr
+    assert away.returncode != 0
+    assert "postgresql://127.0.0.1:1/plans" in text
+    assert "s3cret" not in text
+    assert report.read_text() == before
 
 
 def test_a_database_that_is_away_is_named_without_its_password(myriad, server):
