@@ -88,12 +88,12 @@ def _chunks(uri: str, source: Source, requested: Sequence[str]) -> Iterator[Chun
             for batch in reader:
                 if batch.num_rows:
                     table = pa.Table.from_batches([batch])
-                    _check_values(uri, table, requested)
+                    long = _long_columns(uri, table, requested)
                     numbers, skipped = broken.number(batch.num_rows)
                     if header.extra:
                         table, numbers, longer = _without_extra(table, numbers, delimiter)
                         skipped = tuple(sorted((*skipped, *longer)))
-                    remarks = (*_header_remarks(header), *_quote_remarks(table, numbers, skipped, requested))
+                    remarks = (*_header_remarks(header), *_quote_remarks(table, numbers, skipped, long))
                     # A block of very short rows has tens of millions of them, each with the cost of a row.
                     for start in range(0, max(table.num_rows, 1), _CHUNK_ROWS):
                         end = start + _CHUNK_ROWS
@@ -129,17 +129,13 @@ def _quote_remarks(
     table: pa.Table,
     numbers: npt.NDArray[np.int64],
     broken: Sequence[tuple[int, str]],
-    requested: Sequence[str],
+    long: Sequence[int],
 ) -> list[str]:
-    """Remarks on rows that have swallowed many lines, as if a quote is never closed."""
+    """Remarks on rows that have swallowed many lines, as if a quote is never closed. long : places of columns."""
     swallowed = {row: text.count("\n") for row, text in broken}
-    for name in dict.fromkeys(requested):
-        for place in table.schema.get_all_field_indices(name):
-            values = table.column(place)
-            if (pc.max(pc.binary_length(values)).as_py() or 0) < _LONG_TEXT:
-                continue
-            breaks = pc.fill_null(pc.count_substring(values, "\n"), 0).to_numpy()
-            swallowed |= {int(numbers[at]): int(breaks[at]) for at in np.flatnonzero(breaks >= _MANY_LINES)}
+    for place in long:
+        breaks = pc.fill_null(pc.count_substring(table.column(place), "\n"), 0).to_numpy()
+        swallowed |= {int(numbers[at]): int(breaks[at]) for at in np.flatnonzero(breaks >= _MANY_LINES)}
     return [
         f"row {row + 1:,}: it has {lines:,} line breaks between quotes, as if a quote is never closed; these lines are "
         "no rows of their own. Close the quote, or double one that is part of the text"
@@ -232,10 +228,16 @@ def _row_errors(uri: str, broken: _BrokenRows) -> Iterator[None]:
         raise
 
 
-def _check_values(uri: str, table: pa.Table, requested: Sequence[str]) -> None:
+def _long_columns(uri: str, table: pa.Table, requested: Sequence[str]) -> list[int]:
+    """Places of the requested columns with long values. Raises SourceError for one that is too long."""
+    long = list[int]()
     for name in dict.fromkeys(requested):
         for place in table.schema.get_all_field_indices(name):
-            limits.check_value(uri, name, pc.max(pc.binary_length(table.column(place))).as_py() or 0)
+            longest = pc.max(pc.binary_length(table.column(place))).as_py() or 0
+            limits.check_value(uri, name, longest)
+            if longest >= _LONG_TEXT:
+                long.append(place)
+    return long
 
 
 @contextmanager
