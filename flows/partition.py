@@ -18,6 +18,7 @@ def partition(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> 
         summary = steps.partition(session)
         figures = {"segments": summary.segments, "buckets": summary.buckets, "rows landed": summary.landed}
         figures |= {"rows accepted": summary.accepted, "rows quarantined": summary.rejected}
+        figures |= {"rows merged into periods": summary.merged} if summary.merged else {}
         warnings = "<br>".join(summary.warnings) or "none"
         summarise(session.run.fleet.name, "partition", {**figures, "warnings": warnings})
     return summary

@@ -34,7 +34,10 @@ _VERSION, _SETTINGS = "partition", "partition-settings"
 
 @dataclass(frozen=True)
 class PartitionSummary:
-    """Segments and rows after partitioning. landed = accepted + rejected. warnings : messages that need attention."""
+    """Segments and rows after partitioning. warnings : messages that need attention.
+
+    landed = accepted + merged + rejected. merged : rows that `aggregate` added to another of their period.
+    """
 
     buckets: int
     segments: int
@@ -43,6 +46,7 @@ class PartitionSummary:
     rejected: int
     version: int
     warnings: tuple[str, ...] = ()
+    merged: int = 0
 
 
 def partition_observations(run: Run) -> PartitionSummary:
@@ -110,6 +114,7 @@ def _settings(fleet: Fleet) -> int:
     time, features = fleet.time, fleet.features
     content = [fleet.task, time and time.frequency, fleet.validation.model_dump(), fleet.model_dump()["fallback"]]
     content.append(fleet.segment_by)
+    content += [["aggregate", fleet.aggregate]] if fleet.aggregate else []
     text = json.dumps([*content, features.numeric, features.categorical], sort_keys=True)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
 
@@ -117,15 +122,23 @@ def _settings(fleet: Fleet) -> int:
 def _summary(run: Run, landed_rows: int) -> PartitionSummary:
     target = run.table(observations(run.fleet))
     accepted = sum(file.rows for file in target.files())
+    merged = landed_rows - accepted - _quarantined(run) if run.fleet.aggregate else 0
     return PartitionSummary(
         buckets=recorded_buckets(run),
         segments=sum(file.rows for file in run.table(SEGMENTS).files()),
         landed=landed_rows,
         accepted=accepted,
-        rejected=landed_rows - accepted,
+        rejected=landed_rows - accepted - merged,
         version=target.version(),
         warnings=tuple(_warnings(run)),
+        merged=merged,
     )
+
+
+def _quarantined(run: Run) -> int:
+    """Number of rows that the partition rejected."""
+    files = run.table(QUARANTINE).files(lambda partition: partition["stage"] == "partition")
+    return sum(file.rows for file in files)
 
 
 def _warnings(run: Run) -> Iterator[str]:

@@ -95,6 +95,8 @@ def _segment_rows(findings: Findings, facts: SegmentFacts) -> Iterator[tuple[str
     yield f"fewer than {facts.min_rows} rows", f"{facts.short:,}"
     if findings.task_type.periodic:
         yield "ended long ago", f"{facts.ended:,}"
+        if facts.merged:
+            yield "merged into periods", f"{facts.merged:,} rows"
         yield "repeated rows", f"{facts.repeated:,}"
     if facts.below_minimum is not None:
         yield "below the minimum", format_percent(facts.below_minimum, 1)

@@ -80,8 +80,9 @@ def print_summary(summary: Path) -> None:
     table.add_column(justify="left")
     rows, metric = content["rows"], content["metric"]
     outcomes = ", ".join(f"{count:,} {name}" for name, count in content["outcomes"].items() if count)
+    merged = f" + {rows['merged']:,} merged into their period" if rows.get("merged") else ""
     table.add_row(
-        "rows", f"{rows['read']:,} read = {rows['accepted']:,} accepted + {rows['quarantined']:,} quarantined"
+        "rows", f"{rows['read']:,} read = {rows['accepted']:,} accepted{merged} + {rows['quarantined']:,} quarantined"
     )
     if refused := content["files"]["refused"]:
         lines = [f"{len(refused):,} of {content['files']['found']:,}", *refused[:_MAX_REFUSED]]

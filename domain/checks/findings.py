@@ -7,6 +7,7 @@ from typing import Literal
 import pyarrow as pa
 
 from domain.config.task_types import TaskType, task_type
+from domain.data.jsonable import LATER
 
 __all__ = [
     "ColumnFacts",
@@ -129,6 +130,7 @@ class SegmentFacts:
 
     short : segments with fewer than min_rows. ended : segments that ended long before the newest row.
     repeated : rows that repeat a (segment, period). below_minimum : share of the target's values below its minimum.
+    merged : rows that `aggregate` adds to another of their period.
     """
 
     count: int
@@ -140,6 +142,7 @@ class SegmentFacts:
     ended: int
     repeated: int
     below_minimum: float | None
+    merged: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from domain.checks.segments import SegmentRows, other_columns, segment_facts, se
 from domain.checks.time_reading import frequency_changes, reading_problems
 from domain.checks.times import fitting_frequency, time_facts, time_problems
 from domain.config.fleet import Fleet
+from domain.data.aggregation import aggregate_periods
 from domain.data.partitioning import fallback_keys
 
 __all__ = ["collect_findings"]
@@ -64,8 +65,9 @@ def _inspect_rows(
     workers: int,
 ) -> tuple[Findings, list[Problem]]:
     """Add what requires valid rows: segments, times, the overlap of the sources, and the estimate of a run."""
-    sample, rows = samples["source"], SegmentRows.of(training.accepted, fleet)
-    segments, time = segment_facts(rows), time_facts(rows, _unrounded(rows, sample))
+    sample, rows = samples["source"], SegmentRows.of(aggregate_periods(training.accepted, fleet, ("row",)), fleet)
+    merged = training.accepted.num_rows - len(rows.codes)
+    segments, time = replace(segment_facts(rows), merged=merged), time_facts(rows, _unrounded(rows, sample))
     frequency_problems = list(time_problems(time, rows)) if time else []
     others = other_columns(findings.columns, sample, fleet)
     segmentation_problems = list(segment_problems(segments, rows, others, whole=sample.whole))

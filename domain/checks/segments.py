@@ -179,7 +179,8 @@ def _repeated_problems(facts: SegmentFacts, rows: SegmentRows) -> Iterator[Probl
         effect = f"the {survivor} of them in the last file by name is kept, and the others are quarantined"
         yield Problem("warning", "validation.duplicates", f"{message}; {effect}")
     else:
-        way_out = f"add the column that distinguishes them, or sum them up to one row per {rows.fleet.clock.frequency}"
+        period = rows.fleet.clock.frequency
+        way_out = f"add the column that distinguishes them, or set aggregate: sum for one row per {period}"
         yield Problem("warning", "segment_by", f"{message}; {way_out}")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from domain.config.aggregate import aggregate_contradictions
 from domain.config.candidates import CANDIDATES, ENSEMBLE
 from domain.config.training import Parent
 
@@ -15,6 +16,7 @@ __all__ = ["contradictions"]
 def contradictions(fleet: "Fleet") -> Iterator[str]:
     """Contradictions between keys, each as `key: the problem and the way out`."""
     yield from fleet.task_type.contradictions(fleet)
+    yield from aggregate_contradictions(fleet)
     yield from _candidate_contradictions(fleet)
     yield from _column_clashes(fleet)
     for name in fleet.features.missing:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import PydanticKnownError
 
+from domain.config.aggregate import Aggregate, rule_of, target_rule
 from domain.config.columns import Features, Target
 from domain.config.contradictions import contradictions
 from domain.config.database import Sink
@@ -45,7 +46,7 @@ def _named(value: object) -> object:
 class Fleet(Strict):
     """All models of one problem."""
 
-    LATER = frozenset({"sink"})
+    LATER = frozenset({"sink", "aggregate"})
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the fleet: lower case, digits, - and _.")
     description: str = Field("", description="Subject of the predictions, in one line.")
@@ -54,6 +55,12 @@ class Fleet(Strict):
     segment_by: list[str] = Field(min_length=1, description="Columns whose combinations are the segments.")
     time: Time | None = Field(None, description="Time of a row; required for task forecast.")
     target: Target = Field(description="The predicted column.")
+    aggregate: Aggregate | None = Field(
+        None,
+        description="Several rows per segment and period, such as receipts, become one by this rule of the target: "
+        "sum, mean, min, max, last or count; {column: rule} names those of covariates too, which otherwise have their "
+        "mean. Without it, a repeated row is rejected.",
+    )
     row_key: list[str] = Field(
         [], description="Columns that identify a row of a regression fleet; copied to predictions."
     )
@@ -104,7 +111,8 @@ class Fleet(Strict):
         """The fleet that reads the published actuals: keys and the target alone, under its name in those files."""
         named = self.test.target if self.test else None
         target = self.target.model_copy(update={"column": named or self.target.column})
-        return self.model_copy(update={"features": Features(), "target": target})
+        rule = target_rule(self)
+        return self.model_copy(update={"features": Features(), "target": target, "aggregate": rule})
 
     @property
     def season(self) -> int:
@@ -118,8 +126,9 @@ class Fleet(Strict):
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Numeric columns."""
-        return (*self.features.numeric, self.target.column)
+        """Numeric columns; what is only counted may be text."""
+        counted = {name for name in (*self.features.numeric, self.target.column) if rule_of(self, name) == "count"}
+        return tuple(name for name in (*self.features.numeric, self.target.column) if name not in counted)
 
     @property
     def columns(self) -> tuple[str, ...]:

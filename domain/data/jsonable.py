@@ -9,7 +9,10 @@ from pathlib import PurePath
 
 import numpy as np
 
-__all__ = ["json_text", "to_jsonable"]
+__all__ = ["LATER", "json_text", "to_jsonable"]
+
+LATER = {"later": True}
+"""Metadata of a dataclass field that is younger than the documents that are kept."""
 
 
 def json_text(value: object) -> str:
@@ -18,9 +21,17 @@ def json_text(value: object) -> str:
 
 
 def to_jsonable(value: object) -> object:
-    """Convert a value to dicts, lists, strings and numbers; keys that are tuples are joined with spaces."""
+    """Convert a value to dicts, lists, strings and numbers; keys that are tuples are joined with spaces.
+
+    A field with the metadata LATER is left out while it has its default, so that documents keep their agreed keys.
+    """
     if is_dataclass(value):
-        return {item.name: to_jsonable(getattr(value, item.name)) for item in fields(value)}
+        items = {item: getattr(value, item.name) for item in fields(value)}
+        return {
+            item.name: to_jsonable(content)
+            for item, content in items.items()
+            if not (item.metadata == LATER and content == item.default)
+        }
     if isinstance(value, Mapping):
         return {_key(key): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

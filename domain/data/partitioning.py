@@ -15,6 +15,7 @@ from domain.calendar.ordinals import ordinals
 from domain.calendar.time_range import STRAY, stray_rows
 from domain.config.fleet import Fleet
 from domain.config.training import Parent
+from domain.data.aggregation import aggregate_periods
 from domain.data.input_order import input_places
 from domain.data.segments import GLOBAL_KEY, parse_segment, segment_key
 from domain.data.tables import category_column, count_column, feature_column, key_column
@@ -77,6 +78,7 @@ def partition_bucket(landed: pa.Table, fleet: Fleet) -> PartitionedBucket:
         stray = stray_rows(rows["time"].to_numpy(), *run_length_encode(rows["segment"]), fleet)
         rejected.append(_rejects(rows, stray, "time_range", STRAY))
         rows = rows.filter(pa.array(~stray))
+    rows = _aggregated(rows, fleet)
     repeated, detail = _repeated(rows, fleet)
     rejected.append(_rejects(rows, repeated, "duplicate", detail))
     rows = rows.filter(pa.array(~repeated))
@@ -128,17 +130,31 @@ def _superseded(frame: "pd.DataFrame", paths: pa.ChunkedArray, fleet: Fleet) -> 
     the moments at which it was read.
     """
     which = "last" if fleet.source.watermark else fleet.validation.duplicates
-    encoded = paths.combine_chunks().dictionary_encode()
-    names = encoded.dictionary.to_pylist()
     mask = np.array(frame.duplicated(keep=which), bool)
-    if len(names) < 2 or not mask.any():
+    if not mask.any():
         return mask
-    place = np.array(input_places(names))
-    file = place[encoded.indices.to_numpy(zero_copy_only=False)]
+    file = _file_ranks(paths)
     # Within a file the order of rows stays.
     order = np.argsort(-file if which == "first" else file, kind="stable")
     mask[order] = frame.iloc[order].duplicated(keep=which)
     return mask
+
+
+def _file_ranks(paths: pa.ChunkedArray) -> IntArray:
+    """Rank of each row's file by the natural order of names, of shape (n,)."""
+    encoded = paths.combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    place = np.array(input_places(names), dtype=np.int64)
+    ranks: IntArray = place[encoded.indices.to_numpy(zero_copy_only=False)]
+    return ranks
+
+
+def _aggregated(rows: pa.Table, fleet: Fleet) -> pa.Table:
+    """One row per segment and period, where the fleet says how; of rows at one time that of the last file is last."""
+    if fleet.aggregate is None:
+        return rows
+    ranked = rows.append_column("_file", pa.array(_file_ranks(rows["path"])))
+    return aggregate_periods(ranked, fleet, ("_file", "row")).drop_columns(["_file"])
 
 
 def _rejects(rows: pa.Table, mask: BoolArray, reason: str, detail: str) -> pa.Table:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from domain.arrays import BoolArray, IntArray
 from domain.calendar.time_range import beyond_range
+from domain.config.aggregate import rule_of, target_rule
 from domain.config.fleet import Fleet
 from domain.config.time_section import Time
 from domain.data.segments import hash_segments, segment_key
@@ -64,7 +65,7 @@ def validate_rows(
         columns["time"] = pa.nulls(raw.num_rows, pa.timestamp("us", tz="UTC"))
     columns["target"] = _target(raw, fleet, check, needs_target)
     for name in fleet.features.numeric:
-        columns[feature_column(name)] = values = _number(raw[name], name, check)
+        columns[feature_column(name)] = values = _feature(raw[name], name, fleet, check)
         _finite_or_reject(values, "non_finite_feature", name, check)
         if fleet.features.missing.get(name) == "reject" and (needs_target or not fleet.task_type.periodic):
             check.reject(_is_null(values), "null_feature", f"{name} has no value")
@@ -114,10 +115,23 @@ def _target(raw: pa.Table, fleet: Fleet, check: _Check, needs_target: bool) -> p
     name = fleet.target.column
     if not needs_target:
         return pa.nulls(raw.num_rows, pa.float64())
-    target = _number(raw[name], name, check)
+    target = _counted(raw[name]) if target_rule(fleet) == "count" else _number(raw[name], name, check)
     check.reject(_is_null(target), "null_target", f"{name} has no value")
     _finite_or_reject(target, "non_finite_target", name, check)
     return target
+
+
+def _feature(values: pa.ChunkedArray, name: str, fleet: Fleet, check: _Check) -> pa.Array:
+    return _counted(values) if rule_of(fleet, name) == "count" else _number(values, name, check)
+
+
+def _counted(values: pa.ChunkedArray) -> pa.Array:
+    """1 for each value, whatever it is; null where there is none."""
+    flat = _flat(values)
+    present = ~_is_null(flat)
+    if pa.types.is_string(flat.type):
+        present &= np.asarray(pc.utf8_length(pc.utf8_trim_whitespace(flat)).fill_null(0).to_numpy(), dtype=bool)
+    return pa.array(np.ones(len(flat)), pa.float64(), mask=~present)
 
 
 def _finite_or_reject(values: pa.Array, reason: str, name: str, check: _Check) -> None:

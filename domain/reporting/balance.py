@@ -32,7 +32,9 @@ def balance_checks(summary: Summary) -> tuple[BalanceCheck, ...]:
 
 
 def _checks(s: Summary) -> Iterator[BalanceCheck]:
-    yield BalanceCheck("rows read", s.rows.read, (("accepted", s.rows.accepted), ("quarantined", s.rows.quarantined)))
+    rows = [("accepted", s.rows.accepted), ("quarantined", s.rows.quarantined)]
+    rows += [("merged into their period", s.rows.merged)] if s.rows.merged else []
+    yield BalanceCheck("rows read", s.rows.read, tuple(rows))
     outcomes = ("trained", "reused", "fallback", "skipped", "failed")
     yield BalanceCheck("segments", s.segments, tuple((name, getattr(s.outcomes, name)) for name in outcomes))
     challengers = s.outcomes.trained + s.outcomes.reused

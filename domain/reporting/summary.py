@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from domain.checks.findings import Estimate
-from domain.data.jsonable import json_text
+from domain.data.jsonable import LATER, json_text
 
 __all__ = [
     "BacktestMetric",
@@ -95,11 +95,15 @@ class EstimatedFigure:
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Balance of the raw rows: accepted and quarantined rows add up to those read."""
+    """Balance of the raw rows: accepted, merged and quarantined rows add up to those read.
+
+    merged : rows that `aggregate` added to another of their period.
+    """
 
     read: int
     accepted: int
     quarantined: int
+    merged: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True)

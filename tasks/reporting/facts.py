@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from domain.config.candidates import ENSEMBLE
 from domain.data.segments import FALLBACK_BUCKET
-from domain.data.tables import CHAMPIONS, INPUTS, LEADERBOARD, OUTCOMES, QUARANTINE, observations
+from domain.data.tables import CHAMPIONS, INPUTS, LEADERBOARD, OUTCOMES, QUARANTINE, landed, observations
 from domain.reporting.accuracy import LiveAccuracy, PastAccuracy
 from domain.reporting.changes import ChampionFigures, Changes, InputFile, changes_between
 from domain.reporting.reasons import group_reasons
@@ -60,13 +60,16 @@ def outcomes_of(run: Run, run_id: str) -> tuple[dict[str, str], tuple[OutcomeRea
 
 
 def row_balance(run: Run) -> RowCounts:
-    """Count the rows of all inputs in the lake: every row read is either an observation or in quarantine."""
+    """Count the rows of all inputs in the lake: each is an observation, merged into one, or in quarantine."""
     inputs = run.table(INPUTS).read(where=lambda partition: partition["role"] == "observations")
     read = pc.sum(inputs["rows_read"]).as_py() or 0
     accepted = sum(file.rows for file in run.table(observations(run.fleet)).files())
     rejected = run.table(QUARANTINE).files(lambda partition: partition["stage"] in ("observations", "partition"))
     refused = [row for row in inputs.to_pylist() if row["error"]]
-    return RowCounts(read, accepted, sum(file.rows for file in rejected) - len(refused))
+    merged = sum(file.rows for file in run.table(landed(run.fleet)).files()) - accepted if run.fleet.aggregate else 0
+    quarantined = sum(file.rows for file in rejected) - len(refused)
+    merged -= sum(file.rows for file in rejected if file.partition["stage"] == "partition") if merged else 0
+    return RowCounts(read, accepted, quarantined, merged)
 
 
 def member_weights(run: Run) -> dict[str, float]:

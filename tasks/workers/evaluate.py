@@ -12,6 +12,7 @@ from domain.arrays import FloatArray, IntArray
 from domain.calendar.ordinals import ordinals
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
 from domain.config.training import Metric
+from domain.data.aggregation import aggregate_periods
 from domain.data.partitioning import run_length_encode
 from domain.data.parts import bucket_part, is_input_part
 from domain.data.tables import PREDICTIONS, landed, observations
@@ -46,7 +47,7 @@ def evaluate_bucket(
     actuals : the run with the fleet that the actuals were landed for. constant : baseline of a regression fleet.
     """
     table = actuals.table(landed(actuals.fleet, "actuals"))
-    rows = bucket_rows(table, table.files(), bucket, buckets)
+    rows = aggregate_periods(bucket_rows(table, table.files(), bucket, buckets), actuals.fleet, ("path", "row"))
     joined, baseline = EVALUATORS[context.fleet.task](context, rows, job_id, bucket, constant)
     return _measure(joined, baseline, metric)
 

@@ -60,6 +60,8 @@ def reading(fleet: Fleet, role: Role, source: Source) -> str:
     features: list[object] = [fleet.features.numeric, fleet.features.categorical]
     refused = sorted(name for name, rule in fleet.features.missing.items() if rule == "reject")
     features += [refused] if refused else []
+    if counted := [name for name in (*fleet.features.numeric, fleet.target.column) if name not in fleet.numbers]:
+        what["counted"] = counted
     content = json.dumps([how, what, features], sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=4).hexdigest()
 

@@ -11,6 +11,7 @@ from adapters.lake.staged_file import StagedFile
 from adapters.lake.table import Table
 from domain.calendar.time_spans import period_of
 from domain.config.task_types import ForecastTask, RegressionTask, TaskBindings
+from domain.data.aggregation import aggregate_periods
 from domain.data.model_record import Champion
 from domain.data.parts import bucket_part, input_part
 from domain.data.tables import CHAMPIONS, PREDICTIONS, landed
@@ -115,6 +116,8 @@ def in_sample_rows(context: RunContext, rows: pa.Table) -> int:
 
 def _requests(context: RunContext, request: ScoringRequest, bucket: int) -> pa.Table:
     rows = bucket_rows(context.table(landed(context.fleet, "requests")), request.requests, bucket, request.buckets)
+    # What several inputs say of one period is not added up: the newest counts, as without the setting.
+    rows = aggregate_periods(rows, context.fleet, ("path", "row"), within=("path_id", "input_id"))
     ranks = [request.ranks.get(input_id, 0) for input_id in rows["input_id"].to_pylist()]
     return rows.append_column("rank", pa.array(ranks, pa.int64()))
 

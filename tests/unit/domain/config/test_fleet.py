@@ -70,8 +70,8 @@ def test_a_season_of_its_own_is_used():
 FORECAST_TIME = {"column": "day", "frequency": "D"}
 FORECAST_CASES = [
     # unknown keys
-    ({"horizn": 3}, "horizn: unknown key; did you mean `horizon`? allowed: backtest, candidates, combine, "),
-    ({"int": 3}, "int: unknown key; allowed: backtest, "),
+    ({"horizn": 3}, "horizn: unknown key; did you mean `horizon`? allowed: aggregate, backtest, candidates, "),
+    ({"int": 3}, "int: unknown key; allowed: aggregate, "),
     ({"target": {"column": "units", "transfrom": "log1p"}}, "target.transfrom: unknown key; did you mean `transform`?"),
     ({"fallback": [{"paren": "brand"}]}, "fallback.0.paren: unknown key; did you mean `parent`? allowed: parent"),
     ({"candidates": [{"name": "ridge", "alpha": 1}]}, "candidates.0.alpha: unknown key; "),

@@ -15,6 +15,7 @@ def test_a_run_whose_counts_agree_balances():
     ("change", "name"),
     [
         ({"rows": RowCounts(700, 690, 9)}, "rows read"),
+        ({"rows": RowCounts(700, 600, 10, 91)}, "rows read"),
         ({"segments": 5}, "segments"),
         ({"registered": 3}, "challengers to register"),
         ({"unchanged": 0}, "challengers to judge"),

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from reports import NAN, full, summary
 
-from domain.reporting.summary import BacktestMetric, FileCounts, OutcomeCounts, StageTime, parse_summary, summary_json
+from domain.reporting.summary import (
+    BacktestMetric,
+    FileCounts,
+    OutcomeCounts,
+    RowCounts,
+    StageTime,
+    parse_summary,
+    summary_json,
+)
 
 
 def test_summary_has_exactly_the_agreed_keys():
@@ -20,6 +28,8 @@ def test_summary_has_exactly_the_agreed_keys():
     assert list(content["metric"]["test"]) == ["name", "champion", "baseline", "coverage", "rows", "segments", "source"]
     assert content["stages"][0] == {"name": "ingest", "seconds": 1.5, "rows": 700}
     assert content["rows"] == {"read": 700, "accepted": 690, "quarantined": 10}
+    merged = json.loads(summary_json(summary(rows=RowCounts(700, 90, 10, 600))))
+    assert merged["rows"] == {"read": 700, "accepted": 90, "quarantined": 10, "merged": 600}
     assert content["files"] == {"found": 0, "unchanged": 0, "refused": []}
     assert content["estimate"]["models"] == 4
 
