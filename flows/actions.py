@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from tasks.promote import PromoteSummary
     from tasks.score import ScoreSummary
 
-__all__ = ["measure_accuracy", "pin_segment", "prepare_run", "roll_back", "run_all", "run_command", "score_fleet"]
+__all__ = [
+    "measure_accuracy",
+    "pin_segment",
+    "prepare_run",
+    "roll_back",
+    "run_all",
+    "run_command",
+    "run_commands",
+    "score_fleet",
+]
 
 R = TypeVar("R")
 
@@ -86,6 +95,11 @@ def run_command(name: str, fleet: str, lake: str | None = None) -> "StageResult"
         return result
     prepare_flows()
     return run_stage(name, fleet, lake, run_id)
+
+
+def run_commands(names: Sequence[str], fleet: str, lake: str | None = None) -> "list[StageResult]":
+    """Run the stages of several commands, one after the other."""
+    return [run_command(name, fleet, lake) for name in names]
 
 
 def score_fleet(

@@ -35,7 +35,7 @@ from domain.data.tables import (
 )
 from domain.errors import LakeError, RequestError
 
-__all__ = ["EXPORTABLE_TABLES", "ExportResult", "Format", "export_table", "table_writer"]
+__all__ = ["EXPORTABLE_TABLES", "ExportResult", "Format", "export_table", "read_table", "table_writer"]
 
 Format = Literal["csv", "parquet"]
 _SUFFIXES: Mapping[str, Format] = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
@@ -104,10 +104,7 @@ def export_table(
     DatabaseError
         The database refuses.
     """
-    if name not in _TABLES:
-        raise RequestError(f"table {name!r}: not available for export; choose one of {', '.join(EXPORTABLE_TABLES)}")
-    spec = _TABLES[name][0] or observations(fleet)
-    parts = _parts(tables, name, spec, _filter(name, spec, release, segment), release, segment)
+    parts = _parts(tables, fleet, name, release, segment)
     if scheme_of(to) is not None:
         return _export_to_database(tables, fleet, name, to, home, parts, form, release, segment, into)
     if into is not None:
@@ -127,6 +124,20 @@ def export_table(
             rows += table.num_rows
         _require_rows(rows, tables, fleet, name, release, segment)
     return ExportResult(name, path, form, rows, tuple(schema.names if schema else ()))
+
+
+def read_table(
+    tables: FleetTables, fleet: Fleet, name: str, release: int | None = None, segment: str | None = None
+) -> pa.Table:
+    """Read a table as it would be exported, with one column per part of the segment key.
+
+    Raises RequestError and LakeError as `export_table` does.
+    """
+    rows = pa.concat_tables(
+        split_segments(part, fleet.segment_by) for part in _parts(tables, fleet, name, release, segment)
+    )
+    _require_rows(rows.num_rows, tables, fleet, name, release, segment)
+    return rows
 
 
 def _export_to_database(
@@ -191,6 +202,19 @@ def _filter(name: str, spec: TableSpec, release: int | None, segment: str | None
 
 
 def _parts(
+    tables: FleetTables, fleet: Fleet, name: str, release: int | None, segment: str | None
+) -> Iterator[pa.Table]:
+    """Return rows in parts that fit into memory; the first one is empty and defines the columns.
+
+    Raises RequestError at once if there is no such table or filter.
+    """
+    if name not in _TABLES:
+        raise RequestError(f"table {name!r}: not available for export; choose one of {', '.join(EXPORTABLE_TABLES)}")
+    spec = _TABLES[name][0] or observations(fleet)
+    return _read_parts(tables, name, spec, _filter(name, spec, release, segment), release, segment)
+
+
+def _read_parts(
     tables: FleetTables,
     name: str,
     spec: TableSpec,
@@ -198,7 +222,6 @@ def _parts(
     release: int | None,
     segment: str | None,
 ) -> Iterator[pa.Table]:
-    """Yield rows in parts that fit into memory; the first one is empty and defines the columns."""
     yield spec.schema.empty_table()
     if name == "forecasts":
         yield from current_forecasts(tables, release, segment)

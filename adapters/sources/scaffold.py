@@ -5,9 +5,10 @@ import gzip
 import re
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -36,7 +37,7 @@ from domain.scaffold.source_profile import FleetScaffold, SourceProfile, UserOpt
 from domain.scaffold.wide import melt_note, melt_of, total_rows
 from domain.scaffold.yaml import render_scaffold
 
-__all__ = ["WrittenScaffold", "scaffold_file"]
+__all__ = ["WrittenScaffold", "draft_fleet", "scaffold_file", "write_draft"]
 
 _START_BYTES = 1 << 18
 _SUFFIX = re.compile(r"\.(csv|tsv|txt|parquet|pq|jsonl|ndjson|xlsx|xlsm|xls|ods)(\.gz)?$", re.IGNORECASE)
@@ -48,7 +49,7 @@ _MOST_COLUMNS = 400
 
 @dataclass(frozen=True)
 class WrittenScaffold:
-    """A written fleet file, the scaffold behind it, and the findings of a check."""
+    """A fleet file, written or to be written, the scaffold behind it, and the findings of a check."""
 
     path: Path
     text: str
@@ -67,22 +68,69 @@ def scaffold_file(
     FleetError : the fleet file exists already, or a check of the fleet reports an error.
         Nothing is written in either case.
     """
-    source, files = _query(data, options, home) if scheme_of(data) or options.query else _files(data, home)
-    name = options.name or fleet_name(data)
-    path = home / (out or f"fleets/{name}.yaml")
+    source, files = _inputs(data, options, home)
+    path = home / (out or f"fleets/{options.name or fleet_name(data)}.yaml")
     if path.exists() and not force:
         raise FleetError(f"{path}: exists already; give --force to overwrite it, or --name or --out for another file")
+    draft = _draft(data, source, files, options, home, workers, path, {})
+    write_draft(draft)
+    return draft
+
+
+def draft_fleet(
+    data: str, options: UserOptions, home: Path, workers: int, settings: Mapping[str, Any] | None = None
+) -> WrittenScaffold:
+    """Scaffold a fleet for the files of `data` as `scaffold_file` does, without writing it.
+
+    settings : sections of the fleet file that take the place of those of the draft, or add to their keys.
+    """
+    source, files = _inputs(data, options, home)
+    path = home / f"fleets/{options.name or fleet_name(data)}.yaml"
+    return _draft(data, source, files, options, home, workers, path, settings or {})
+
+
+def write_draft(draft: WrittenScaffold) -> None:
+    """Write the fleet file of a draft; it replaces what is there."""
+    with replacing(draft.path) as temporary:
+        temporary.write_text(draft.text, encoding="utf-8")
+
+
+def _inputs(data: str, options: UserOptions, home: Path) -> tuple[Source, Sequence[SourceInput]]:
+    return _query(data, options, home) if scheme_of(data) or options.query else _files(data, home)
+
+
+def _draft(
+    data: str,
+    source: Source,
+    files: Sequence[SourceInput],
+    options: UserOptions,
+    home: Path,
+    workers: int,
+    path: Path,
+    settings: Mapping[str, Any],
+) -> WrittenScaffold:
+    """Scaffold and check a fleet. Raises FleetError if the check reports an error."""
     table, profile = _read_long(_with_codes(source, files[0]), files, options)
-    scaffold = scaffold_fleet(table, profile, options, name)
+    scaffold = _overridden(scaffold_fleet(table, profile, options, options.name or fleet_name(data)), settings)
     text = render_scaffold(scaffold)
     fleet = parse_fleet(parse_yaml(text), str(path))
     findings = check_fleet(fleet, home, workers)
     if findings.errors:
         errors = "\n".join(f"  {p.key}: {p.message}" for p in findings.problems if p.severity == "error")
         raise FleetError(f"{data}: a fleet of these data would not run:\n{errors}\nnothing was written")
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
     return WrittenScaffold(path, text, scaffold, findings)
+
+
+def _overridden(scaffold: FleetScaffold, settings: Mapping[str, Any]) -> FleetScaffold:
+    """Put settings in the place of those of a scaffold; they need no reason, and no hint."""
+    content = dict(scaffold.content)
+    for key, value in settings.items():
+        former = content.get(key)
+        both = isinstance(value, Mapping) and isinstance(former, Mapping)
+        content[key] = {**former, **value} if both and former else value
+    choices = tuple(choice for choice in scaffold.choices if choice.key not in settings)
+    hints = {key: hint for key, hint in scaffold.hints.items() if key not in settings}
+    return replace(scaffold, content=content, choices=choices, hints=hints)
 
 
 def _files(data: str, home: Path) -> tuple[Source, Sequence[SourceInput]]:

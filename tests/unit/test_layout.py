@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LAYERS = ("domain", "models", "adapters", "tasks", "flows", "serving", "cli")
+LAYERS = ("domain", "models", "adapters", "tasks", "flows", "serving", "cli", "myriad")
 MAX_MODULES = 25
 
 # Packages whose tests need servers or processes and therefore live in another place.
@@ -40,6 +40,7 @@ HOMES = {
         "adapters/health",
         "adapters/orchestration",
         "flows/failures.py",  # Translates a Prefect server that is away into a message.
+        "myriad/gateway",
     ),
     "jwt": ("adapters/gateway",),
     "lightgbm": ("models/regressors",),

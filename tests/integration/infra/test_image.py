@@ -13,7 +13,7 @@ from dockerfile import Ignored, copy_context, read_dockerfile
 
 ROOT = Path(__file__).parents[3]
 PINNED = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
-CODE = ("domain", "models", "adapters", "tasks", "flows", "serving", "cli")
+CODE = ("domain", "models", "adapters", "tasks", "flows", "serving", "cli", "myriad")
 QUIET = {
     "MYRIAD_HOME": "/srv/myriad",
     "PYTHONUNBUFFERED": "1",
@@ -97,14 +97,24 @@ def test_all_code_of_the_tree_is_in_the_image(stages, ignored, tmp_path):
 
 def test_what_is_copied_can_be_imported_and_is_what_is_imported(stages, ignored, tmp_path):
     copy_context(stages[-1], ROOT, ignored, tmp_path)
-    modules = "('cli.main', *sys.argv[1:])"
-    code = f"import cli.main, flows.pipeline, sys; print(*(sys.modules[n].__file__ for n in {modules}), sep='\\n')"
+    code = "import cli.app, flows.pipeline, myriad, sys\nfor name in sys.argv[1:]: print(sys.modules[name].__file__)"
     environment = os.environ | {
         "PYTHONPATH": str(tmp_path),
         "HOME": str(tmp_path / "var"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    asked = [sys.executable, "-c", code, "models", "adapters", "tasks", "flows", "cli.options", "flows.pipeline"]
+    asked = [
+        sys.executable,
+        "-c",
+        code,
+        "models",
+        "adapters",
+        "tasks",
+        "flows",
+        "cli.options",
+        "flows.pipeline",
+        "myriad",
+    ]
     told = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
     assert all(Path(line).is_relative_to(tmp_path) for line in told.stdout.split()), told.stdout

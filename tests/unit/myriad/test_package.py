@@ -1,0 +1,76 @@
+"""`import myriad` costs next to nothing, and names what there is."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import myriad
+
+ROOT = Path(__file__).parents[3]
+HEAVY = ("pandas", "numpy", "pyarrow", "prefect", "mlflow", "dask", "distributed", "pydantic", "httpx", "deltalake")
+
+
+def loaded_by(code):
+    """Heavy modules in a new process after some code."""
+    program = f"import sys\n{code}\nprint([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_the_import_loads_nothing_heavy():
+    assert loaded_by("import myriad; dir(myriad)") == "[]"
+
+
+def test_a_fleet_needs_neither_prefect_nor_mlflow():
+    loaded = loaded_by("import myriad; myriad.Fleet")
+    assert not {"prefect", "mlflow", "dask", "distributed", "httpx"} & set(loaded.strip("[]'").split("', '"))
+
+
+def test_neither_the_command_line_nor_its_library_is_imported():
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "myriad").rglob("*.py")]
+    assert sources
+    assert not [text for text in sources if "import typer" in text or "from cli" in text or "import cli" in text]
+
+
+def test_every_public_name_is_there():
+    assert all(getattr(myriad, name).__name__ == name for name in myriad.__all__)
+    assert set(myriad.__all__) <= set(dir(myriad))
+
+
+def test_an_unknown_name_is_told_with_those_that_exist():
+    with pytest.raises(AttributeError, match=r"no attribute 'Fleets'; it has .*Fleet"):
+        myriad.Fleets  # noqa: B018 - the access is the test
+
+
+def public(kind):
+    """Names of what a class offers, with its parameters."""
+    return {name: value for name, value in vars(kind).items() if not name.startswith("_") and inspect.isfunction(value)}
+
+
+def documented(heading):
+    """Method -> parameters, from the table below a heading of docs/python.md."""
+    text = (
+        (ROOT / "docs" / "python.md")
+        .read_text(encoding="utf-8")
+        .partition(f"\n## {heading}\n")[2]
+        .partition("\n## ")[0]
+    )
+    rows = re.findall(r"^\| `(\w+)\((.*?)\)` \|", text, re.MULTILINE)
+    return {name: [part.partition("=")[0].strip() for part in given.split(",") if part] for name, given in rows}
+
+
+def test_the_table_of_methods_has_each_with_its_parameters():
+    from myriad.fleet import Fleet
+
+    parameters = {
+        name: [part for part in inspect.signature(value).parameters if part != "self"]
+        for name, value in public(Fleet).items()
+    }
+    table = documented("Methods")
+    assert {name: sorted(names) for name, names in table.items()} == {
+        name: sorted(names) for name, names in parameters.items()
+    }
