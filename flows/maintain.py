@@ -1,13 +1,13 @@
 """Flow `maintain`: the upkeep of a fleet's tables."""
 
 from prefect import flow
-from prefect.runtime import flow_run
 
 from adapters.compute.progress import subscribed
 from adapters.lake.table import Lake
 from adapters.settings import Settings
 from flows.artifacts import log_progress
 from flows.parameters import DryRun, FleetName, LakeRoot, RetentionHours
+from flows.session import run_name
 from flows.tasks import as_task
 from tasks.maintain import MaintenanceSummary, maintain_fleet
 
@@ -16,11 +16,7 @@ __all__ = ["maintain"]
 _maintain = as_task(maintain_fleet)
 
 
-def _run_name() -> str:
-    return f"maintain-{flow_run.parameters.get('fleet', '')}"
-
-
-@flow(name="maintain", flow_run_name=_run_name)
+@flow(name="maintain", flow_run_name=run_name)
 def maintain(
     fleet: FleetName, lake: LakeRoot = None, retention_hours: RetentionHours = None, dry_run: DryRun = False
 ) -> MaintenanceSummary:

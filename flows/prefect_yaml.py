@@ -3,6 +3,7 @@
 Run it from the root of the repository after every change of the stages: `.venv/bin/python -m flows.prefect_yaml`.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import yaml
 
 from flows.automations import triggers_of
-from flows.deployments import operations
+from flows.deployments import description_of, operations
 from flows.stages import Operation
 
 __all__ = ["TARGET", "prefect_yaml"]
@@ -35,7 +36,6 @@ definitions:
     m3: &m3
       name: m3
       parameters: {fleet: m3}
-      tags: [myriad, m3]
       work_pool: {name: local}
       # Schedules as people have set them on the server; new ones are paused, with the times of flows/stages.py.
       build: [{flows.schedules.current_schedules: {id: current, fleet: m3}}]
@@ -70,7 +70,8 @@ def _definition_lines(operation: Operation, name: str, module: str) -> Iterator[
 
 
 def _deployment(operation: Operation, triggers: Any) -> str:
-    text = f"- <<: [*{operation.flow.fn.__name__}, *{_FLEET}]\n"
+    text = f"- <<: [*{operation.flow.fn.__name__}, *{_FLEET}]\n  tags: [myriad, {_FLEET}, {operation.group}]\n"
+    text += f"  description: {json.dumps(description_of(operation, _FLEET), ensure_ascii=False)}\n"
     if not triggers:
         return text
     block = yaml.dump({"triggers": _plain(triggers)}, Dumper=_WithoutAliases, sort_keys=False, width=110)

@@ -52,11 +52,17 @@ def new_run_id() -> str:
 
 
 def run_name() -> str:
-    """Return the name of the current flow run, from flow and fleet: `train-m3`."""
+    """Return the name of the current flow run, from flow, fleet and run or job: `train-m3-20261122T235959-1a2b3c`.
+
+    A run without an id so far is named after the time for which it was scheduled.
+    """
     from prefect.runtime import flow_run
 
     parameters: dict[str, Any] = flow_run.parameters
-    return f"{flow_run.flow_name}-{Path(str(parameters.get('fleet', ''))).stem}"
+    began = flow_run.scheduled_start_time or datetime.now(UTC)
+    run_id = parameters.get("run_id") or f"{began.astimezone(UTC):%Y%m%dT%H%M%S}"
+    fleet = Path(str(parameters.get("fleet", ""))).name.removesuffix(".yaml")
+    return f"{flow_run.flow_name}-{fleet}-{run_id}"
 
 
 @contextmanager
@@ -94,7 +100,7 @@ def open_session(
     preflight(settings, registers=exclusive)
     context = RunContext(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
     registry = _registry(settings)
-    with _alone(context, exclusive), _logged(), _workers(settings, pool) as opened:
+    with _tagged(definition.name), _alone(context, exclusive), _logged(), _workers(settings, pool) as opened:
         root = flow_name() or "command"
         session = Session(
             Run(context, opened), registry, settings, (fleet, lake, context.run_id), root, pool is not None
@@ -119,6 +125,15 @@ def _workers(settings: Settings, pool: Workers | None) -> AbstractContextManager
     from adapters.compute.dask import open_workers
 
     return open_workers(settings)
+
+
+def _tagged(fleet: str) -> AbstractContextManager[None]:
+    """Tag the flow run with the fleet, if there is one."""
+    if flow_name() is None:
+        return nullcontext()
+    from flows.run_tags import tagged
+
+    return tagged(fleet)
 
 
 def _logged() -> AbstractContextManager[None]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["OPERATIONS", "STAGES", "Operation", "PipelineState", "Stage", "commands"]
 
 Collision = Literal["ENQUEUE", "CANCEL_NEW"]
+Group = Literal["pipeline", "stage", "by-hand", "upkeep", "alert"]
 _estimate, _evaluate = as_task(estimate_training), as_task(evaluate_predictions)
 
 
@@ -50,6 +51,7 @@ class Operation:
     collision : fate of a run while another one of the deployment is at work; None: both run.
     by_name : the flow takes the fleet's name instead of the fleet file.
     note : comment in prefect.yaml.
+    group : tag of its deployments, by which Prefect's UI shows them together.
     """
 
     entry: str
@@ -57,6 +59,7 @@ class Operation:
     collision: Collision | None = None
     by_name: bool = False
     note: str = ""
+    group: Group = "stage"
 
     @property
     def flow(self) -> "Flow[..., Any]":
@@ -193,13 +196,13 @@ STAGES: tuple[Stage, ...] = (
 """The stages of the pipeline, from raw files to predictions compared with actuals."""
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("flows.promote:rollback", collision="ENQUEUE", note="By hand: -p to=RELEASE"),
-    Operation("flows.promote:pin", collision="ENQUEUE", note="By hand."),
-    Operation("flows.promote:unpin", collision="ENQUEUE", note="By hand."),
-    Operation("flows.score:backfill", note="By hand: -p start=2024-01-31 -p end=2024-12-31"),
-    Operation("flows.sync_registry:sync_registry", Cadence("weekly", "0 8 * * 0")),
-    Operation("flows.maintain:maintain", Cadence("weekly", "0 9 * * 0"), "CANCEL_NEW", by_name=True),
-    Operation("flows.alert:alert", note='By automations, or by hand: -p what="look at this"'),
+    Operation("flows.promote:rollback", collision="ENQUEUE", note="By hand: -p to=RELEASE", group="by-hand"),
+    Operation("flows.promote:pin", collision="ENQUEUE", note="By hand.", group="by-hand"),
+    Operation("flows.promote:unpin", collision="ENQUEUE", note="By hand.", group="by-hand"),
+    Operation("flows.score:backfill", note="By hand: -p start=2024-01-31 -p end=2024-12-31", group="by-hand"),
+    Operation("flows.sync_registry:sync_registry", Cadence("weekly", "0 8 * * 0"), group="upkeep"),
+    Operation("flows.maintain:maintain", Cadence("weekly", "0 9 * * 0"), "CANCEL_NEW", by_name=True, group="upkeep"),
+    Operation("flows.alert:alert", note='By automations, or by hand: -p what="look at this"', group="alert"),
 )
 """Flows outside the pipeline."""
 

@@ -67,6 +67,8 @@ class Deployment:
         Allow a single run at a time, and let further runs wait or cancel them.
     triggers : sequence of mapping
         Automations that start it, each with a name, in the format of prefect.yaml.
+    description : str
+        Text of its page in Prefect's UI, as Markdown.
     """
 
     flow: Flow[..., Any]
@@ -76,6 +78,7 @@ class Deployment:
     cadence: Cadence | None = None
     collision: Literal["ENQUEUE", "CANCEL_NEW"] | None = None
     triggers: Sequence[Mapping[str, Any]] = ()
+    description: str = ""
 
     @property
     def label(self) -> str:
@@ -189,7 +192,7 @@ def _deploy(client: SyncPrefectClient, deployment: Deployment) -> None:
         # A dotted path: with a file path, Dask workers cannot import the functions that they receive.
         entrypoint=f"{flow.fn.__module__}.{flow.fn.__name__}",
         version=flow.version,
-        description=flow.description,
+        description=deployment.description or flow.description,
         parameters=dict(deployment.parameters),
         parameter_openapi_schema=parameter_schema(flow).model_dump(exclude_unset=True),
         enforce_parameter_schema=True,

@@ -1,14 +1,21 @@
 """What a flow opens first: alone where it must be."""
 
+import re
+from uuid import UUID
+
 import pytest
 import yaml
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from shop import shop
 
 from adapters.lake.lease import hold_lease
 from adapters.lake.table import Lake
 from domain.data.tables import LEASES
 from domain.errors import BusyError
-from flows.session import open_session
+from flows.session import open_session, run_name
 
 
 @pytest.fixture
@@ -42,3 +49,23 @@ def test_sessions_of_one_run_share_its_lease(project):
             pass
         assert leases.read(["run_id"])["run_id"].to_pylist() == ["run-1"]
     assert leases.read().num_rows == 0
+
+
+def test_a_run_is_named_after_its_run_id_and_tagged_with_its_fleet(project, prefect_server):
+    @flow(name="score", flow_run_name=run_name)
+    def inner(fleet, lake=None, run_id=None):
+        with open_session(fleet, lake, run_id):
+            return flow_run.id
+
+    @flow(name="pipeline", flow_run_name=run_name)
+    def outer(fleet, lake=None, run_id=None):
+        with open_session(fleet, lake, "run-7"):
+            return flow_run.id, inner(fleet, lake, "run-7")
+
+    with temporary_settings({PREFECT_API_URL: prefect_server, PREFECT_LOGGING_TO_API_ENABLED: False}):
+        ids = outer("shop.yaml")
+        with get_client(sync_client=True) as client:
+            whole, part = (client.read_flow_run(UUID(run)) for run in ids)
+    assert re.fullmatch(r"pipeline-shop-\d{8}T\d{6}", whole.name)
+    assert part.name == "score-shop-run-7"
+    assert [set(run.tags) for run in (whole, part)] == [{"myriad", "shop"}] * 2
