@@ -1,6 +1,6 @@
 """The commands of `myriad`. To add one, write a function in cli/commands/ and add it to `PANELS`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -25,16 +25,31 @@ PANELS: Mapping[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
 
 
 class _Commands(TyperGroup):
-    """Group that lists commands in the order of `PANELS` and explains the exit codes in the help of each."""
-
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        for command in self.commands.values():
-            for documented in (command, *getattr(command, "commands", {}).values()):
-                documented.epilog = documented.epilog or EXIT_CODES
+    """Group that lists commands in the order of `PANELS`, and completes the help of each."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            for documented in (command, *getattr(command, "commands", {}).values()):
+                documented.epilog = documented.epilog or EXIT_CODES
+                _show_flags(documented, documented.params)
+        return command
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)
+        _show_flags(self, [*self.params, option])
+        return option
+
+
+def _show_flags(command: Any, params: Iterable[Any]) -> None:
+    """Show options that take no value without one, where Typer shows `<bool>`."""
+    own = command.get_help_option(typer.Context(command)) if not isinstance(command, _Commands) else None
+    for param in (*params, own):
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
 
 
 app = typer.Typer(

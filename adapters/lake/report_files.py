@@ -10,6 +10,7 @@ from typing import Any
 
 from domain.data.segment_search import suggest_closest
 from domain.errors import RequestError, UnknownNameError
+from domain.reporting.summary import telling_figures
 
 __all__ = ["ReportFile", "find_report", "list_reports", "open_report", "read_times"]
 
@@ -48,10 +49,14 @@ def find_report(folder: Path, reference: str, run_id: str | None) -> ReportFile:
 
 
 def read_times(summary: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """Return seconds per stage and actual ÷ estimate per figure from the JSON summary of a run; empty without one."""
+    """Return seconds per stage and actual ÷ estimate per figure from the JSON summary of a run; empty without one.
+
+    Figures that cannot be compared, such as those of a training that did not take place, are left out.
+    """
     try:
         content: Mapping[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
-        compared: Mapping[str, Any] = content.get("against_estimate", {})
+        trained = int(content.get("outcomes", {}).get("trained", 0))
+        compared = telling_figures(content.get("against_estimate", {}), trained)
         seconds = {str(stage["name"]): float(stage["seconds"]) for stage in content["stages"]}
         return seconds, {name: float(figure["ratio"]) for name, figure in compared.items() if figure["ratio"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

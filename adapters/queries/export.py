@@ -108,7 +108,7 @@ def export_table(
     if scheme_of(to) is not None:
         return _export_to_database(tables, fleet, name, to, home, parts, form, release, segment, into)
     if into is not None:
-        raise RequestError(f"--into {into}: names a table of a database, but --to is not the address of one")
+        raise RequestError(f"--into {into}: names a table of a database, but --out is not the address of one")
     path, form = _target(to, home, name, form)
     rows, schema = 0, None
     with _replaced(path, home) as local, ExitStack() as stack:

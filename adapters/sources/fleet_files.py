@@ -30,7 +30,8 @@ def load_fleet(reference: str, home: Path) -> Fleet:
         # What is cut off may be half a character, and is refused for its size below.
         text = start.decode("utf-8", errors="strict" if len(start) <= MOST_BYTES else "replace")
     except OSError as exc:
-        raise FleetError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+        near = "" if path.exists() else suggest_closest(Path(reference).stem, _fleet_names(home))
+        raise FleetError(f"{path}: cannot be read: {exc.strerror or exc}{near}") from exc
     except SourceError as exc:
         raise FleetError(str(exc)) from exc
     except UnicodeDecodeError as exc:
@@ -56,8 +57,7 @@ def known_fleet(reference: str, home: Path, lake: Lake) -> tuple[str, Fleet | No
     names = lake.fleets()
     if reference in names:
         return reference, None
-    files = sorted(path.stem for path in home.glob("fleets/*.yaml"))
-    near = suggest_closest(reference, [*files, *names])
+    near = suggest_closest(reference, [*_fleet_names(home), *names])
     raise UnknownNameError(
         f"fleet {reference!r}: there is no fleets/{reference}.yaml, and no fleet of that name in {lake.uri}{near}"
     )
@@ -66,3 +66,7 @@ def known_fleet(reference: str, home: Path, lake: Lake) -> tuple[str, Fleet | No
 def file_of(fleet: str, home: Path) -> str:
     """The argument that names a fleet of the lake in commands: its name if fleets/ has its file, else a placeholder."""
     return fleet if (home / "fleets" / f"{fleet}.yaml").exists() else "FLEET_FILE"
+
+
+def _fleet_names(home: Path) -> list[str]:
+    return sorted(path.stem for path in home.glob("fleets/*.yaml"))

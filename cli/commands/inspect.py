@@ -144,14 +144,15 @@ def export(
     table: Annotated[
         str, typer.Argument(help="Table, such as forecasts or accuracy; an unknown name lists all.", metavar="TABLE")
     ],
-    to: Annotated[
-        str,
+    out: Annotated[
+        str | None,
         typer.Option(
-            "--to",
+            "--out",
             help="File (.csv, .csv.gz, .parquet) or folder, local or s3://; or a database: postgresql://HOST/DATABASE, "
             "sqlite:///FILE, duckdb:///FILE, or env:NAME of a variable with its address.",
         ),
-    ],
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", hidden=True, help="Former name of --out.")] = None,
     form: Annotated[
         Literal["csv", "parquet"] | None, typer.Option("--format", help="File format; default: that of the file name.")
     ] = None,
@@ -174,8 +175,11 @@ def export(
     that a spreadsheet would read as a formula gets an apostrophe in front; for programs: --exact, or Parquet. In a
     database, the rows replace those of the fleet (and of the same --release and --segment) in one transaction.
 
-    Example: myriad export m3 forecasts --to forecasts.csv
+    Example: myriad export m3 forecasts --out forecasts.csv
     """
+    target = out or to
+    if not target:
+        raise typer.BadParameter("give --out FILE, or --out and the address of a database")
     with report_errors():
         from adapters.queries.export import export_table
         from adapters.queries.segment_rows import resolve_segment
@@ -189,7 +193,7 @@ def export(
             tables,
             definition,
             table,
-            to,
+            target,
             settings.home,
             form=form,
             release=release,

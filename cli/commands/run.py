@@ -104,4 +104,4 @@ def _stage(name: str, fleet: str, lake: str | None, as_json: bool) -> None:
         with display_progress(as_json):
             result = run_command(name, fleet, lake)
         title = f"{name} of {result.fleet}, run {result.run_id}"
-        print_result(result, lambda stage: print_figures(title, stage.stages, stage.seconds), as_json)
+        print_result(result, lambda stage: print_figures(title, stage.stages), as_json)

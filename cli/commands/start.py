@@ -17,7 +17,10 @@ def _share(help_text: str) -> Any:
 
 
 def new(
-    data: Annotated[str, typer.Argument(help="Files, a folder, a glob or a Delta table; local or in an object store.")],
+    data: Annotated[
+        str,
+        typer.Argument(help="Files, a folder, a glob or a Delta table; local or in an object store.", metavar="DATA"),
+    ],
     name: Annotated[str | None, typer.Option(help="Name of the fleet; default: the name of the data.")] = None,
     out: Annotated[str | None, typer.Option(help="File to write; default: fleets/NAME.yaml.")] = None,
     target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
@@ -59,7 +62,7 @@ def new(
 
 
 def sample(
-    names: Annotated[list[str] | None, typer.Argument(help="m3, flights; default: both.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="m3, flights; default: both.", metavar="[NAME]...")] = None,
     folder: Annotated[Path, typer.Option(help="Folder for the raw files.")] = Path("var/raw"),
 ) -> None:
     """Write the raw files of the example fleets from public data.
@@ -76,7 +79,7 @@ def sample(
 
 
 def simulate(
-    folder: Annotated[Path, typer.Argument(help="Folder for the files.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for the files.", metavar="FOLDER")],
     segments: Annotated[int, typer.Option(help="Number of segments: stores x brands.", min=1)] = 1000,
     weeks: Annotated[int, typer.Option(help="Weeks of history.", min=1)] = 122,
     horizon: Annotated[int, typer.Option(help="Weeks to forecast.", min=1, max=1000)] = 8,

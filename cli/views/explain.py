@@ -58,7 +58,7 @@ def _explanation(view: SegmentView) -> Iterator[Section]:
     yield Section(f"gates, run {view.verdicts[0].run_id}" if verdicts else "", verdicts, ("gate", "verdict", "figures"))
     yield Section("champion", list(_champion_rows(view)))
     yield Section("lineage", list(_chain(view)))
-    yield Section(_forecast_title(view), [_prediction_row(row) for row in view.predictions], _ROW, _FIGURES)
+    yield from _prediction_sections(_forecast_title(view), view.predictions)
 
 
 def _rank_row(rank: CandidateView) -> tuple[str, ...]:
@@ -164,6 +164,18 @@ def _forecast_title(view: SegmentView) -> str:
         return f"newest predictions, {len(view.predictions):,} of {view.predicted_rows:,}"
     line = sparkline([*(view.data.targets[-40:] if view.data else ()), *(row.prediction for row in view.predictions)])
     return f"forecast from {time_text(first.origin)}: {line}"
+
+
+def _prediction_sections(title: str, predictions: Sequence[PredictionView]) -> Iterator[Section]:
+    """Show the rows; a note that all of them share stands below them once."""
+    rows = [_prediction_row(row) for row in predictions]
+    notes = {row[-1] for row in rows}
+    if len(rows) < 2 or len(notes) > 1:
+        yield Section(title, rows, _ROW, _FIGURES)
+        return
+    yield Section(title, [row[:-1] for row in rows], _ROW[:-1], _FIGURES)
+    if note := notes.pop():
+        yield Section("note on each of them", [(note,)])
 
 
 def _prediction_row(row: PredictionView) -> tuple[str, ...]:

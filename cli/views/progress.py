@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.compute.progress import Progress, subscribed
+from cli.clock import seconds_since_enter
 from cli.views.console import SafeConsole
 from domain.reporting.formatting import format_bytes, format_duration
 from domain.reporting.printable import printable
+from domain.reporting.summary import telling_figures
 
 __all__ = ["display_progress", "print_summary"]
 
@@ -35,7 +37,6 @@ def display_progress() -> Iterator[None]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
     )
     with Bars(*columns, console=SafeConsole()) as bars, subscribed(_Bars(bars)):
         yield
@@ -45,7 +46,7 @@ class _Lines:
     """Print one line when a stage starts and one when all its parts are done."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._began = time.monotonic() - seconds_since_enter()
 
     def __call__(self, progress: Progress) -> None:
         seconds = time.monotonic() - self._began
@@ -61,13 +62,18 @@ class _Bars:
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+        self._starting: TaskID | None = bars.add_task("starting", total=None)
 
     def __call__(self, progress: Progress) -> None:
+        if self._starting is not None:
+            self._bars.remove_task(self._starting)
+            self._starting = None
         if progress.stage not in self._tasks:
-            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=None, note="")
+            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=None)
         task = self._tasks[progress.stage]
         if progress.note:
-            self._bars.update(task, note=printable(progress.note))
+            # Above the bars: beside them, it would leave them no room.
+            self._bars.console.print(Text(f"{progress.stage}: {printable(progress.note)}"))
         if progress.total:
             self._bars.update(task, completed=progress.done, total=progress.total)
 
@@ -102,12 +108,13 @@ def print_summary(summary: Path) -> None:
         coverage = metric["test"]["coverage"]
         covered = f", interval covers {coverage:.1%}" if coverage is not None else ""
         table.add_row(f"test {metric['test']['name']}", _against(metric["test"]) + covered)
-    seconds = sum(stage["seconds"] for stage in content["stages"])
-    table.add_row("time", f"{seconds:.1f} s, peak memory {content['peak_rss_bytes'] / 2**30:.2f} GiB")
-    if estimate := _estimate(content.get("against_estimate", {})):
+    table.add_row("time", f"{seconds_since_enter():.1f} s, peak memory {content['peak_rss_bytes'] / 2**30:.2f} GiB")
+    figures = telling_figures(content.get("against_estimate", {}), content["outcomes"].get("trained", 0))
+    if estimate := _estimate(figures):
         table.add_row("estimated", estimate)
-    table.add_row("report", Text(str(summary.with_suffix(".html"))))
     SafeConsole().print(table)
+    # Not in the table, which would cut it: a path is there to be copied.
+    print(f"report: {summary.with_suffix('.html')}")
 
 
 def _estimate(figures: Mapping[str, Mapping[str, float]]) -> str:

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cli.clock import seconds_since_enter
 from cli.views.console import SafeConsole
 from domain.data.jsonable import json_text
 from domain.reporting.formatting import format_duration, format_number
@@ -80,10 +81,10 @@ def text_bar(share: float, width: int = 20) -> str:
     return "█" * max(round(share * width), 1 if share > 0 else 0)
 
 
-def print_figures(title: str, stages: Mapping[str, Mapping[str, object]], seconds: float) -> None:
-    """Print the figures of stages and the time that they took."""
+def print_figures(title: str, stages: Mapping[str, Mapping[str, object]]) -> None:
+    """Print the figures of stages and the time that the command took."""
     rows = [row for figures in stages.values() for row in _figure_rows(figures)]
-    print_sections([Section(title, [*rows, ("time", format_duration(seconds))])])
+    print_sections([Section(title, [*rows, ("time", format_duration(seconds_since_enter()))])])
 
 
 def _figure_rows(figures: Mapping[str, object]) -> list[tuple[str, str]]:

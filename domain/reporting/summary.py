@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -29,7 +29,11 @@ __all__ = [
     "TestMetric",
     "parse_summary",
     "summary_json",
+    "telling_figures",
 ]
+
+_LEAST_TELLING_S = 5.0
+"""Estimated seconds below which the start of processes decides how long a stage takes."""
 
 Outcome = Literal["trained", "reused", "fallback", "skipped", "failed"]
 
@@ -235,3 +239,22 @@ def parse_summary(text: str) -> Summary | None:
 
 
 _SUMMARY = TypeAdapter(Summary)
+
+
+def telling_figures(figures: Mapping[str, Any], trained: int) -> dict[str, Any]:
+    """Return the estimated figures that can be compared with the actual ones.
+
+    Not those of a training that did not take place, nor times so short that they are those of starting workers.
+    trained : number of segments trained.
+    """
+    names = ("train_seconds", "peak_memory_bytes") if trained else ()
+    return {
+        name: figure
+        for name, figure in figures.items()
+        if (name in names or name == "score_seconds")
+        and (name == "peak_memory_bytes" or _estimated(figure) >= _LEAST_TELLING_S)
+    }
+
+
+def _estimated(figure: Any) -> float:
+    return float(figure["estimated"] if isinstance(figure, Mapping) else figure.estimated)

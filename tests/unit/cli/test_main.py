@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 import typer
+import yaml
 from shop import DEAD, shop
 from typer.testing import CliRunner
 
@@ -61,6 +62,36 @@ def test_help_has_an_example(myriad, command):
     assert result.exit_code == 0
     assert f"Example: myriad {command}" in result.stdout
     assert ("--json" in result.stdout) == (command not in WRITES_FILES)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_shows_flags_as_flags_and_arguments_in_capitals(myriad, command):
+    text = myriad(*command.split(), "--help").stdout
+    assert "<bool>" not in text
+    assert "--json" not in text or not re.search(r"--json +<", text)
+    assert not re.search(r"Usage: .*\{[a-z]", text)
+
+
+def test_the_former_name_of_out_still_works_and_is_not_shown(myriad, shop_lake, tmp_path):
+    assert "--to" not in myriad("export", "--help").stdout
+    (tmp_path / "fleets").mkdir()
+    changed = yaml.safe_dump(shop().model_dump(mode="json", exclude_defaults=True))
+    (tmp_path / "fleets" / "shop.yaml").write_text(changed)
+    for option in ("--out", "--to"):
+        result = myriad("export", "shop", "forecasts", option, f"{option[2:]}.csv", "--lake", shop_lake)
+        assert result.exit_code == 0, result.output
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "to.csv").read_bytes()
+    assert myriad("export", "shop", "forecasts", "--lake", shop_lake).exit_code == 2
+
+
+@pytest.mark.parametrize("command", [["check"], ["run"], ["score"], ["status"], ["explain", "1"], ["train"]])
+def test_an_unknown_fleet_gets_the_closest_name(myriad, tmp_path, command):
+    (tmp_path / "fleets").mkdir()
+    for name in ("cafes", "sales"):
+        (tmp_path / "fleets" / f"{name}.yaml").touch()
+    result = myriad(command[0], "caffes", *command[1:])
+    assert result.exit_code == 2
+    assert "closest: cafes" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

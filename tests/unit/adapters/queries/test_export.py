@@ -275,7 +275,7 @@ def test_a_table_of_the_sink_is_not_exported_into(tables, shop, tmp_path, databa
         ({"to": "postgresql://svc:hunter2@h/d"}, "a password has no place here"),
         ({"to": "sqlite:///out.db", "into": "a; drop"}, "give table or schema.table"),
         ({"to": "sqlite:///out.db", "form": "csv"}, "--format csv: is for files"),
-        ({"to": "out.csv", "into": "a"}, "--to is not the address of one"),
+        ({"to": "out.csv", "into": "a"}, "--out is not the address of one"),
         ({"to": "sqlite:///out.db", "into": "reporting.a"}, "SQLite has no schemas"),
     ],
 )

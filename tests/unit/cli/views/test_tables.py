@@ -37,10 +37,11 @@ def test_numbers_end_below_each_other(shown):
     assert len(short.rstrip()) == len(long.rstrip())
 
 
-def test_figures_of_a_stage_are_read_by_people(capsys):
+def test_figures_of_a_stage_are_read_by_people(capsys, monkeypatch):
+    monkeypatch.setattr("cli.views.tables.seconds_since_enter", lambda: 61.0)
     gates = {"rows": {"passed": 7, "failed": 0}, "latency": {"passed": 5, "noted": 2}}
     figures = {"release": None, "held_segments": (), "gates": gates, "outcomes": {"trained": 1200, "failed": 0}}
-    print_figures("promote of shop", {"promote": {"repeated": True, **figures}}, 61.0)
+    print_figures("promote of shop", {"promote": {"repeated": True, **figures}})
     assert capsys.readouterr().out.splitlines() == [
         "promote of shop",
         "  repeated  yes",
@@ -51,7 +52,7 @@ def test_figures_of_a_stage_are_read_by_people(capsys):
 
 
 def test_long_lists_are_cut_and_say_so(capsys):
-    print_figures("ingest", {"ingest": {"refused": tuple(f"{place}.csv" for place in range(7))}}, 1.0)
+    print_figures("ingest", {"ingest": {"refused": tuple(f"{place}.csv" for place in range(7))}})
     assert "0.csv; 1.csv; 2.csv; 3.csv; 4.csv; and 2 more" in capsys.readouterr().out
 
 
