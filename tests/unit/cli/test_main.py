@@ -291,7 +291,7 @@ def test_explain_shows_a_segment_from_its_rows_to_its_forecast(myriad, shop_lake
     heads = [line.split(",")[0].split(" from ")[0] for line in text.splitlines() if not line.startswith(" ")]
     assert heads == [
         f"segment {DEAD} of fleet shop",
-        *("candidates", "why", "outcomes", "gates", "champion", "lineage", "forecast"),
+        *("candidates", "why", "outcomes", "gates", "champion", "lineage", "forecast", "note on each of them"),
     ]
     assert "sales/a.csv: 30 rows" in text
     assert "models:/shop.8.amber/1" in text

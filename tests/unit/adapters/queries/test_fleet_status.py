@@ -56,8 +56,9 @@ def test_a_scored_fleet_has_nothing_to_do_but_what_has_no_model(trained, status)
 def test_the_report_tells_how_long_a_run_took(status, tmp_path):
     (tmp_path / "reports" / "shop").mkdir(parents=True)
     stages = [{"name": "train", "seconds": 2.5}, {"name": "score", "seconds": 1.0}]
+    figures = {"train_seconds": {"estimated": 60.0, "ratio": 0.8}, "score_seconds": {"estimated": 0.5, "ratio": 9.0}}
     (tmp_path / "reports" / "shop" / "run-1.json").write_text(
-        json.dumps({"stages": stages, "against_estimate": {"train_seconds": {"ratio": 0.8}}})
+        json.dumps({"stages": stages, "outcomes": {"trained": 3}, "against_estimate": figures})
     )
     run = status().runs[0]
     assert (run.seconds, run.stages) == (3.5, {"train": 2.5, "score": 1.0})
