@@ -2,6 +2,7 @@
 
 from adapters.registry.direct_access import DirectAccess
 from adapters.registry.registry import Registry
+from adapters.registry.run_record import RunRecord, TrainingData
 from adapters.registry.types import (
     FINGERPRINT_TAG,
     Batch,
@@ -20,6 +21,8 @@ __all__ = [
     "ModelEntry",
     "Registration",
     "Registry",
+    "RunRecord",
     "StoredVersion",
+    "TrainingData",
     "tag_key",
 ]

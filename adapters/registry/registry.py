@@ -12,6 +12,7 @@ from adapters.registry.artifacts import Artifacts
 from adapters.registry.direct_access import DirectAccess
 from adapters.registry.mlflow_client import client, domain_errors, one_at_a_time, redacted
 from adapters.registry.mlmodel import directory_name, model_directory
+from adapters.registry.run_record import RunRecord
 from adapters.registry.runs import FLEET_TAG, BucketRuns, Runs
 from adapters.registry.types import (
     Batch,
@@ -172,6 +173,12 @@ class Registry:
         connection = self._connection
         with domain_errors(f"cannot finish training run {run_id}"):
             connection.runs.finish(run_id, metrics, failed)
+
+    def record_run(self, fleet: str, run_key: str, record: RunRecord) -> None:
+        """Log parameters, metrics, files and training data of a run of the fleet."""
+        connection = self._connection
+        with domain_errors(f"cannot record run {run_key!r} of {fleet!r}"):
+            connection.runs.record(fleet, run_key, record)
 
     def set_alias(self, alias: str, versions: Mapping[str, int]) -> int:
         """Point `alias` of each name at its version; return the number of aliases that changed.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from adapters.registry.direct_access import DirectAccess
 from adapters.registry.mlflow_client import is_error
 from adapters.registry.mlmodel import ModelDirectory, write_directories
+from adapters.registry.run_record import NOTE_TAG, RunRecord, log_history, log_record
 from adapters.registry.types import fitted
 from domain.errors import RegistryError
 
@@ -22,6 +23,9 @@ PARENT_TAG = "mlflow.parentRunId"
 RUN_KEY_TAG = "myriad.run_key"
 FLEET_TAG = "myriad.fleet"
 BUCKET_TAG = "myriad.bucket"
+HISTORY_TAG = "myriad.history"
+_KIND_TAG, _KIND = "mlflow.experimentKind", "custom_model_development"
+"""Kind by which MLflow shows an experiment as one of model training, instead of asking each visitor."""
 _METRICS_PER_CALL = 1000  # MLflow's limit
 
 
@@ -40,6 +44,18 @@ class Runs:
         run = self._get_or_create(self._experiment(fleet), filter_string, own, f"train {run_key}")
         self._mark(run, "RUNNING")
         return str(run.info.run_id)
+
+    def record(self, fleet: str, run_key: str, record: RunRecord) -> None:
+        """Log the record of a run to the run of its training, and its metrics to the history of the fleet."""
+        run_id = self.start(fleet, run_key, {})
+        log_record(self._client, self._client.get_run(run_id), record)
+        self._mark(self._client.get_run(run_id), "FINISHED")
+        experiment = self._experiment(fleet)
+        note = f"Metrics of all runs of fleet {fleet}, one step per run."
+        tags = {FLEET_TAG: fleet, HISTORY_TAG: "true", NOTE_TAG: note}
+        history = self._get_or_create(experiment, f"tags.`{HISTORY_TAG}` = 'true'", tags, f"history of {fleet}")
+        log_history(self._client, str(history.info.run_id), record)
+        self._mark(history, "FINISHED")
 
     def buckets(self, parent_run_id: str) -> "BucketRuns":
         """Return the runs of the buckets below a training's run."""
@@ -94,16 +110,18 @@ class Runs:
         from mlflow.exceptions import MlflowException
 
         location = None if self._artifact_root is None else f"{self._artifact_root.rstrip('/')}/{fleet}"
-        experiment = self._client.get_experiment_by_name(fleet)
+        experiment, tags = self._client.get_experiment_by_name(fleet), _experiment_tags(fleet)
         if experiment is None:
             try:
-                return str(self._client.create_experiment(fleet, artifact_location=location))
+                return str(self._client.create_experiment(fleet, artifact_location=location, tags=tags))
             except MlflowException as exc:
                 if not is_error(exc, "RESOURCE_ALREADY_EXISTS"):
                     raise
             experiment = self._client.get_experiment_by_name(fleet)
         if experiment is None or experiment.lifecycle_stage != "active":
             raise RegistryError(f"experiment {fleet!r} is deleted in MLflow; restore it or rename the fleet")
+        for key in tags.keys() - experiment.tags.keys():  # An experiment of an earlier version.
+            self._client.set_experiment_tag(experiment.experiment_id, key, tags[key])
         return str(experiment.experiment_id)
 
     def _get_or_create(self, experiment_id: str, filter_string: str, tags: dict[str, str], run_name: str) -> "Run":
@@ -132,6 +150,15 @@ class Runs:
             self._client.update_run(run.info.run_id, status=status)
         else:
             self._client.set_terminated(run.info.run_id, status=status)
+
+
+def _experiment_tags(fleet: str) -> dict[str, str]:
+    note = (
+        f"Fleet **{fleet}**: one run per training with parameters, metrics, report and fleet file; below it, one "
+        f"run per bucket with its models. The run *history of {fleet}* has the metrics of all runs, one step each. "
+        "Models in force have the alias `champion`."
+    )
+    return {_KIND_TAG: _KIND, NOTE_TAG: note}
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from domain.reporting.summary import StageTime
 from flows.session import Session
 from flows.stages import STAGES, PipelineState, Stage
 from flows.tasks import as_task
+from tasks.reporting.mlflow_record import record_run
 from tasks.reporting.report import Stages, write_report
 
 __all__ = ["PipelineResult", "run_stages"]
 
-_report = as_task(write_report)
+_report, _record = as_task(write_report), as_task(record_run, "record in MLflow")
 _SAMPLE_S = 0.5
 
 
@@ -43,6 +44,8 @@ def run_stages(session: Session, arguments: tuple[str, str | None, str], *, reco
         stages = _stages(state.results, times, began, memory.sample())
         folder = session.settings.path(session.settings.reports)
         report = _report(session.run, stages, state.results["evaluate"], folder)
+    if recorded:
+        _record(session.run, session.registry, report)
     if failure := state.results.get("undelivered"):
         raise failure
     return PipelineResult(session.run.context.run_id, stages, report)

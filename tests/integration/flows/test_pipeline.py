@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 import pytest
 import yaml
 from deltalake import DeltaTable
+from mlflow import MlflowClient
 from shop import future, sales, shop
 from tampering import changed
 
@@ -102,6 +103,20 @@ print(json.dumps([value.name, value.shape[1], [output.name for output in session
     name, width, outputs = json.loads(done.stdout.splitlines()[-1])
     assert (name, outputs) == ("features", ["prediction", "lower", "upper"])
     assert width > 10
+
+
+def test_the_run_is_in_mlflow_with_its_figures_and_its_report(project):
+    client, figures = MlflowClient(f"sqlite:///{project}/var/mlflow/mlflow.db"), summary(project)
+    experiment = client.get_experiment_by_name("shop")
+    (run,) = client.search_runs([experiment.experiment_id], f"params.run_id = '{figures['run_id']}'")
+    metrics = run.data.metrics
+    assert metrics["error"] == pytest.approx(figures["metric"]["champion"])
+    assert metrics["test_error"] == pytest.approx(figures["metric"]["test"]["champion"])
+    assert (metrics["outcomes.trained"], metrics["rows"]) == (7, figures["rows"]["accepted"])
+    assert run.data.params["task"] == "forecast"
+    assert {"report.html", "fleet.yaml"} <= {file.path for file in client.list_artifacts(run.info.run_id)}
+    (used,) = run.inputs.dataset_inputs
+    assert used.dataset.name == "shop/observations"
 
 
 def test_the_report_opens_offline_and_is_small(project):
