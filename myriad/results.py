@@ -10,7 +10,7 @@ from typing import Any
 from domain.errors import RequestError
 from myriad import markup
 
-__all__ = ["Chart", "Report", "Result", "RunResult"]
+__all__ = ["Chart", "Page", "Report", "Result", "RunResult"]
 
 
 class Result(Mapping[str, Any]):
@@ -46,16 +46,35 @@ class Result(Mapping[str, Any]):
 
 
 @dataclass(frozen=True)
+class Page:
+    """A page of HTML; a notebook shows it inline. height : of the frame in pixels."""
+
+    text: str
+    height: int = 700
+
+    def save(self, path: str | Path) -> None:
+        """Write the page to a file."""
+        Path(path).write_text(self.text, encoding="utf-8")
+
+    def __repr__(self) -> str:
+        return f"Page({len(self.text):,} characters of HTML; save it with .save(path))"
+
+    def _repr_html_(self) -> str:
+        # In a sandbox: whatever the data say, the page runs nothing and reaches nothing of the notebook.
+        style = f'style="width: 100%; height: {self.height}px; border: 1px solid #ccc"'
+        return f'<iframe sandbox="" {style} srcdoc="{escape(self.text)}"></iframe>'
+
+
+@dataclass(frozen=True)
 class Report:
-    """The report of a run; a notebook shows it inline. height : of the frame in pixels."""
+    """The report of a run; a notebook shows it inline."""
 
     run_id: str
     path: Path
-    height: int = 700
 
-    def html(self) -> str:
-        """The page as text."""
-        return self.path.read_text(encoding="utf-8")
+    def page(self) -> Page:
+        """The report as a page."""
+        return Page(self.path.read_text(encoding="utf-8"))
 
     def open(self) -> None:
         """Open the page in the browser of this machine. Raises RequestError if there is none."""
@@ -63,9 +82,7 @@ class Report:
             raise RequestError(f"{self.path}: this machine has no browser to open it with; copy it to one that has")
 
     def _repr_html_(self) -> str:
-        # In a sandbox: whatever the data say, the page runs nothing and reaches nothing of the notebook.
-        style = f'style="width: 100%; height: {self.height}px; border: 1px solid #ccc"'
-        return f'<iframe sandbox="" {style} srcdoc="{escape(self.html())}"></iframe>'
+        return self.page()._repr_html_()
 
 
 class RunResult(Result):
