@@ -7,6 +7,7 @@ import numpy as np
 
 from domain.config.frequency import frequency_rule
 from domain.reporting.formatting import format_count, format_percent
+from domain.scaffold.column_vocabulary import is_main_target
 from domain.scaffold.columns import Column
 from domain.scaffold.defaults import metric_of, min_rows_of
 from domain.scaffold.roles import ColumnRoles
@@ -125,7 +126,11 @@ def _target_reason(targets: Sequence[Column], options: UserOptions) -> tuple[str
         return f"{target.name} is the only number that varies and is neither an id nor a date; {values}.", True
     if target.meaning == "target":
         only_one = sum(column.meaning == "target" for column in targets) == 1
-        return f"{target.name} is named like a quantity to predict; {values}.", only_one
+        sold = " that is sold" if is_main_target(target.name) else ""
+        other = f" For another: --target {targets[1].name}."
+        return f"{target.name} is named like a quantity{sold} to predict; {values}.{other}", only_one or sum(
+            is_main_target(column.name) for column in targets
+        ) == 1
     return f"A guess: no column name suggests a target; {values}.", False
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-__all__ = ["Meaning", "column_meaning", "is_time_name", "split_name"]
+__all__ = ["Meaning", "column_meaning", "is_additive", "is_main_target", "is_time_name", "split_name"]
 
 Meaning = Literal["id", "flag", "target", "date_part", "driver", "group", ""]
 """id : identifies a thing. flag : yes or no, known in advance. target : a quantity worth predicting. date_part : month,
@@ -14,21 +14,36 @@ _WORDS: dict[Meaning, str] = {
     "id": "id ids key code sku ean gtin upc uuid guid zip postcode plz phone idx row rownum",
     "flag": "promo promotion promoted holiday holidays event onpromotion feat feature deal display open closed weekend "
     "is has flag campaign aktion feiertag rabatt schoolholiday stateholiday",
-    "target": "sales sale units unit sold qty quantity quantities demand value y target load consumption usage volume "
-    "count revenue amount orders turnover kwh mwh kw mw energy power charges charge claims claim delay close traffic "
-    "passengers visits visitors riders rides trips calls output production yield "
-    "umsatz absatz menge wert verbrauch stueck stück anzahl bedarf last ventes vente quantité quantite demande valeur "
-    "ventas venta cantidad demanda valor consumo",
+    "target": "revenues umsätze umsaetze erlös erloes erlöse verkäufe verkaeufe betrag ingresos facturación "
+    "facturacion vendite vendita fatturato omzet verkoop verkopen aantal hoeveelheid sprzedaż sprzedaz ilość "
+    "vendas faturamento omsætning omsättning försäljning myynti tržby prodej quantità sales sale units unit "
+    "sold qty quantity quantities demand value y target load consumption usage volume count revenue amount "
+    "orders turnover kwh mwh kw mw energy power charges charge claims claim delay close traffic passengers "
+    "visits visitors riders rides trips calls output production yield umsatz absatz menge wert verbrauch "
+    "stueck stück anzahl bedarf last ventes vente quantité quantite demande valeur ventas venta cantidad "
+    "demanda valor consumo",
     "date_part": "year month day hour minute weekday dayofweek dow quarter week weekofyear season jahr monat tag "
     "stunde wochentag quartal woche annee année mois jour heure ano año mes dia día hora",
-    "driver": "price prices preis prix precio discount temperature temp weather rain humidity wind cost income size "
-    "area age lat lon latitude longitude capacity distance weight stock inventory population rate bmi budget spend",
+    "driver": "price prices preis preise prix precio precios prezzo prijs cena preço pris stückpreis einzelpreis "
+    "kosten coût costo discount temperature temp weather rain humidity wind cost income size area age lat lon "
+    "latitude longitude capacity distance weight stock inventory population rate bmi budget spend",
     "group": "store shop item product brand region country state city customer client meter sensor station site "
     "location branch department dept category segment group series route line channel market carrier airline "
     "origin warehouse plant machine device asset account symbol ticker flight vendor supplier sector depot zone "
     "filiale markt artikel produkt kunde standort zähler zaehler marke kategorie land stadt lager warengruppe "
     "magasin produit marque pays ville tienda producto marca ciudad",
 }
+_SALES = frozenset(
+    "sales sale sold revenue revenues turnover umsatz umsätze umsaetze absatz erlös erloes erlöse verkäufe verkaeufe "  # noqa: SIM905
+    "ventes vente ventas venta ingresos facturación facturacion vendite vendita fatturato omzet verkoop "
+    "verkopen sprzedaż sprzedaz vendas faturamento omsætning omsättning försäljning myynti tržby prodej".split()
+)
+"""What is sold: the target more often than anything else that can be counted."""
+_ADDITIVE = _SALES | frozenset(
+    "units unit qty quantity quantities demand orders count calls visits visitors passengers kwh mwh menge stück "  # noqa: SIM905
+    "stueck anzahl bedarf verbrauch quantité quantite cantidad quantità ilość aantal hoeveelheid consumption".split()
+)
+"""Quantities of which the sum over a longer time is one too."""
 _SETS: dict[Meaning, frozenset[str]] = {kind: frozenset(text.split()) for kind, text in _WORDS.items()}
 _LAST_WORD_ID = frozenset(["number", "no", "nr", "num", "nummer", "numero"])
 _TIME = frozenset(
@@ -55,6 +70,16 @@ def column_meaning(name: str) -> Meaning:
             if vocabulary.intersection(candidates):
                 return kind
     return ""
+
+
+def is_main_target(name: str) -> bool:
+    """Return True if a name contains a word for what is sold, such as revenue or Umsatz."""
+    return bool(_SALES.intersection(split_name(name)))
+
+
+def is_additive(name: str) -> bool:
+    """Return True if a name contains a word for a quantity that adds up over time."""
+    return bool(_ADDITIVE.intersection(split_name(name)))
 
 
 def is_time_name(name: str) -> bool:

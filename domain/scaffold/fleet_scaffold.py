@@ -9,6 +9,8 @@ import pyarrow as pa
 from domain.config.task_types import ForecastTask
 from domain.data.shown import shown_names
 from domain.errors import SourceError
+from domain.scaffold.aggregated import Aggregation, aggregation_of, are_events, with_aggregate
+from domain.scaffold.column_vocabulary import is_additive
 from domain.scaffold.columns import Column, profile_columns
 from domain.scaffold.forecast import scaffold_forecast
 from domain.scaffold.regression import scaffold_regression
@@ -63,7 +65,12 @@ def scaffold_fleet(table: pa.Table, profile: SourceProfile, options: UserOptions
     if epochs and not times and options.allows(ForecastTask):
         raise SourceError(f"{profile.path}: {convert_epoch(epochs[0], profile)}")
     profiled = _ProfiledTable(columns, times, _targets(columns, times, profile, options), profile, options)
-    groupings = _series_groupings(profiled) if options.allows(ForecastTask) else []
+    groupings: list[Grouping] = []
+    if options.allows(ForecastTask):
+        if aggregation := _aggregation(profiled):
+            scaffold = scaffold_forecast(name, aggregation.roles, profile, options)
+            return with_aggregate(scaffold, aggregation)
+        groupings = _series_groupings(profiled)
     if groupings:
         return scaffold_forecast(name, profiled.roles(groupings), profile, options)
     return scaffold_regression(name, _regression_roles(profiled), profile, options)
@@ -239,6 +246,30 @@ def _series_groupings(profiled: _ProfiledTable) -> list[Grouping]:
         requested = grouping_of(profiled.requested_keys or profiled.keys[:2], profile.rows)
         raise SourceError(f"{profile.path}: {aggregate_rows(times, requested, target, profile, too_fine=False)}")
     return []
+
+
+def _aggregation(profiled: _ProfiledTable) -> Aggregation | None:
+    """The series that several rows per period make, where rows repeat and the target adds up."""
+    if not profiled.times:
+        return None
+    times, options, keys = profiled.times[0], profiled.options, profiled.requested_keys
+    groupings, too_fine = _groupings_by_time(profiled, times)
+    if groupings and not are_events(groupings[0], times):
+        return None
+    requested = options.task == ForecastTask.name or options.horizon is not None
+    if jittered_grouping(profiled.keys if keys is None else keys, times) is not None:
+        return None
+    measured = too_fine is not None and not _has_row_key(profiled)
+    if not (requested or measured or groupings or is_additive(profiled.target.name)):
+        return None
+    rows = profiled.profile.rows
+    if keys is not None:
+        likely = [grouping_of(keys, rows)]
+    else:
+        likely = [*([too_fine] if too_fine else groupings or regression_groupings(profiled.keys, rows))]
+        likely.append(grouping_of([], rows))
+    features = profiled.roles([likely[0]]).features
+    return aggregation_of(profiled.columns, times, profiled.targets, features, likely, too_fine=too_fine is not None)
 
 
 def _groupings_by_time(profiled: _ProfiledTable, times: TimeColumn) -> tuple[list[Grouping], Grouping | None]:

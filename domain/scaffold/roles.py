@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from domain.scaffold.column_vocabulary import Meaning
+from domain.scaffold.column_vocabulary import Meaning, is_main_target
 from domain.scaffold.columns import Column
 from domain.scaffold.defaults import TargetShape, shape_of
 from domain.scaffold.segments import Grouping, constant_columns
@@ -33,7 +33,13 @@ def target_columns(columns: Sequence[Column], times: TimeColumn | None) -> list[
     candidates = [column for column in columns if _could_be_target(column) and not (times and column is times.column)]
     places = {column.name: place for place, column in enumerate(columns)}
     # Among equals the last: files tend to have keys first and measurements last.
-    return sorted(candidates, key=lambda column: (_RANK[column.meaning], column.values <= 2, -places[column.name]))
+    return sorted(candidates, key=lambda column: (*_target_rank(column), -places[column.name]))
+
+
+def _target_rank(column: Column) -> tuple[int, bool, bool]:
+    """Rank by the meaning of the name: what is sold comes before other quantities, and those before prices."""
+    main = column.meaning == "target" and is_main_target(column.name)
+    return _RANK[column.meaning], column.values <= 2, not main
 
 
 def _could_be_target(column: Column) -> bool:

@@ -56,7 +56,7 @@ def every_ten_seconds():
     return pd.concat([pd.DataFrame({"time": times, "sensor": name, "value": numbers(20_000)}) for name in ("s1", "s2")])
 
 
-SHAPES = [parts_of_a_date, seconds_since_1970, single_sales, jittered, every_ten_seconds]
+SHAPES = [parts_of_a_date, seconds_since_1970, jittered]
 
 
 def plain(frame, folder):
@@ -104,3 +104,16 @@ def test_the_code_runs_and_gives_a_table_that_is_accepted(tmp_path, monkeypatch,
     assert "then: myriad new long.csv" in str(caught.value)
     written = scaffold_file("long.csv", UserOptions(), tmp_path, 2)
     assert written.scaffold.content["task"] == "forecast"
+
+
+@pytest.mark.parametrize("store", [plain, german, parquet, zipped_folder, pattern])
+@pytest.mark.parametrize(
+    ("shape", "rule", "columns"), [(single_sales, "sum", ["store"]), (every_ten_seconds, "mean", ["sensor"])]
+)
+def test_rows_that_repeat_per_period_need_a_setting_and_no_code(tmp_path, shape, rule, columns, store):
+    data = store(shape(), tmp_path)
+    written = scaffold_file(data, UserOptions(task="forecast"), tmp_path, 2)
+    content = written.scaffold.content
+    assert (content["task"], content["aggregate"], content["segment_by"]) == ("forecast", rule, columns)
+    assert not written.findings.segments.repeated
+    assert written.findings.segments.merged > 0

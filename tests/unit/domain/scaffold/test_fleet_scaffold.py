@@ -261,20 +261,50 @@ def orders(rows=3000):
     return frame.assign(order_date=rng.choice(DAYS, rows), quantity=rng.integers(1, 9, rows))
 
 
-def test_several_rows_per_period_are_a_regression_with_the_reason():
-    frame = orders().assign(weight=lambda f: f.index % 97 / 10)
-    scaffold = scaffold_of(frame)
+def test_several_rows_per_period_are_a_regression_where_they_do_not_add_up():
+    frame = orders().rename(columns={"quantity": "rating"}).assign(weight=lambda f: f.index % 97 / 10)
+    scaffold = scaffold_of(frame, target="rating")
     assert scaffold.content["task"] == "regression"
     assert scaffold.content["time"] == {"column": "order_date", "frequency": "D"}
     assert not choice_of(scaffold, "task").sure
     assert "aggregate to one row per segment and period" in choice_of(scaffold, "task").why
 
 
-def test_several_rows_per_period_cannot_be_forecast():
-    message = error_of(orders(), task="forecast")
-    assert "several rows per segment and period" in message
-    assert 'groupby(["store", "product", "order_date"], as_index=False)["quantity"].sum()' in message
-    assert "several rows" in error_of(orders(), segment_by=("store",), horizon=7)
+def test_several_rows_per_period_are_added_up():
+    scaffold = scaffold_of(orders())
+    content = scaffold.content
+    assert (content["task"], content["aggregate"], content["time"]["frequency"]) == ("forecast", "sum", "D")
+    assert list(content)[list(content).index("target") + 1] == "aggregate"
+    assert not choice_of(scaffold, "task").sure
+    assert "--task regression" in choice_of(scaffold, "task").why
+    assert scaffold_of(orders(), segment_by=("store",), horizon=7).content["segment_by"] == ["store"]
+    assert scaffold_of(orders().assign(weight=1.5 + orders().index % 9), task="regression").content["task"] == (
+        "regression"
+    )
+
+
+def test_receipts_at_any_minute_are_added_up_and_measurements_are_not():
+    rng = np.random.default_rng(5)
+    receipts = [
+        (f"{day} {8 + 2 * number:02d}:{rng.integers(60):02d}", store, 5 + number)
+        for day in DAYS
+        for store in "ab"
+        for number in range(int(rng.integers(2, 6)))
+    ]
+    content = scaffold_of(pd.DataFrame(receipts, columns=["time", "store", "sales"])).content
+    assert (content["aggregate"], content["time"]["frequency"]) == ("sum", "D")
+    hours = [f"{day} {hour:02d}:17" for day in DAYS for hour in range(8, 20, 3)]
+    content = scaffold_of(long(hours, time="time", target="sales", store=["a", "b"])).content
+    assert "aggregate" not in content
+
+
+def test_what_is_sold_is_predicted_before_its_price():
+    frame = long(DAYS, Filiale=["a", "b"], target="Umsatz").assign(
+        Preis=lambda f: 2 + np.arange(len(f)) % 7 / 10, Menge=lambda f: np.arange(len(f)) % 11 * 1.5
+    )
+    choice = choice_of(scaffold_of(frame), "target")
+    assert (choice.value, choice.others) == ("Umsatz", ("Menge", "Preis"))
+    assert "--target" in choice.why
 
 
 @pytest.mark.parametrize("minutes", [1, 5, 10, 15, 30])
@@ -285,12 +315,11 @@ def test_minutes_are_periods(minutes):
     assert content["horizon"] == min(1440 // minutes, 125)
 
 
-def test_rows_closer_than_a_minute_have_to_be_summed_up():
-    times = [str(datetime(2024, 1, 1) + timedelta(seconds=15 * i)) for i in range(500)]
-    message = error_of(long(times, time="time", target="load", meter=["a", "b"]))
-    assert "less than a minute apart" in message
-    assert '.dt.floor("h")' in message
-    assert 'groupby(["meter", "time"]' in message
+def test_rows_closer_than_a_minute_are_measurements_with_a_mean():
+    times = [str(datetime(2024, 1, 1) + timedelta(seconds=15 * i)) for i in range(20_000)]
+    content = scaffold_of(long(times, time="time", target="load", meter=["a", "b"])).content
+    assert (content["aggregate"], content["time"]["frequency"]) == ("mean", "h")
+    assert "less than a minute apart" in error_of(long(times[:500], time="time", target="load", meter=["a", "b"]))
 
 
 def test_a_column_per_period_is_an_error_with_the_way_out():
