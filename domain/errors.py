@@ -73,6 +73,10 @@ class SourceError(MyriadError):
     """Raw input cannot be found or read."""
 
 
+class NoFilesError(SourceError):
+    """A source has no file yet. Rows to score may come later; rows to train on may not."""
+
+
 class PartitionError(MyriadError):
     """The segment columns do not yield a usable partition."""
 

@@ -18,7 +18,7 @@ from adapters.sources.kinds import list_inputs
 from adapters.sources.protocol import Listing, SourceInput, ledger_stamp, listed_stamp
 from domain.config.source import Source
 from domain.data.tables import INPUTS, QUARANTINE, landed
-from domain.errors import SourceError
+from domain.errors import NoFilesError, SourceError
 from tasks.checkpoint import clear_checkpoints, map_with_checkpoints
 from tasks.context import Run
 from tasks.workers.ingest import FileReceipt, Role, content_id, landing_table, reading, refuse_file
@@ -65,6 +65,8 @@ def ingest_files(
     if role == "requests" and not paths and listing.owned and not listing.inputs:
         missing = ()  # A table of rows to score may be empty: there is nothing to score now.
     if not listing.inputs and not listing.owned:
+        if role == "requests" and not paths and _has_no_file(run, source):
+            return _nothing_yet(missing)
         raise SourceError("\n".join(missing))
     files = [replace(file, stamp=ledger_stamp(file.stamp, how)) for file in listing.inputs]
     fresh = _fresh(run, role, files)
@@ -105,6 +107,24 @@ def ingest_files(
         rejected=sum(receipt.rejected for receipt in receipts),
         reasons=dict(reasons),
     )
+
+
+def _has_no_file(run: Run, source: Source) -> bool:
+    """Return True if a source has no file yet, and not if it cannot be listed."""
+    try:
+        with confined_to(run.context.roots):
+            list_inputs(source, run.context.home, known={})
+    except NoFilesError:
+        return True
+    except SourceError:
+        return False
+    return False
+
+
+def _nothing_yet(missing: Sequence[str]) -> IngestReceipt:
+    """The receipt of a source of rows to score that has no file yet, which is told; earlier rows stay."""
+    emit(Progress("ingest", 0, 0, f"warning: score.source: {missing[0]}; put files with rows to score there"))
+    return IngestReceipt(files=0, unchanged=0, refused=(), read=0, accepted=0, rejected=0)
 
 
 def _tell_remarks(receipts: Sequence[FileReceipt]) -> None:

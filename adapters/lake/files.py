@@ -24,7 +24,7 @@ from adapters.lake.local_files import check_location, open_regular
 from adapters.lake.object_stores import DRIVERS, ObjectStore, is_remote, open_store
 from domain.config.database import without_secrets
 from domain.data.shown import shown
-from domain.errors import SourceError
+from domain.errors import NoFilesError, SourceError
 
 __all__ = [
     "STORAGE_ERRORS",
@@ -149,7 +149,8 @@ def list_files(pattern: str, home: Path, unusable: list[str] | None = None) -> l
 
     Raises
     ------
-    SourceError : nothing matches, or only files with such names.
+    NoFilesError : nothing matches.
+    SourceError : only files with such names match, or the place cannot be listed.
     """
     filesystem, path = split_uri(pattern, home)
     try:
@@ -164,7 +165,7 @@ def list_files(pattern: str, home: Path, unusable: list[str] | None = None) -> l
         raise SourceError("\n".join(odd))
     if not files:
         hint = "" if "://" in pattern else f" (looked for {path}; relative paths start at {home})"
-        raise SourceError(f"{pattern}: no file matches{hint}")
+        raise NoFilesError(f"{pattern}: no file matches{hint}")
     if unusable is not None:
         unusable += odd
     return sorted(files, key=lambda file: file.uri)

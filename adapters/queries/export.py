@@ -18,6 +18,7 @@ from adapters.lake.staged_file import StagedFile
 from adapters.queries.current_forecasts import current_forecasts
 from adapters.queries.database_export import database_target, replaced_rows
 from adapters.queries.fleet_tables import FleetTables
+from adapters.sources.new_files import awaited_input
 from domain.config.database import scheme_of
 from domain.config.fleet import Fleet
 from domain.data.flatten import split_segments, to_csv_values
@@ -122,7 +123,7 @@ def export_table(
             if table.num_rows:
                 writer.write_table(table.cast(schema))
             rows += table.num_rows
-        _require_rows(rows, tables, fleet, name, release, segment)
+        _require_rows(rows, tables, fleet, name, home, release, segment)
     return ExportResult(name, path, form, rows, tuple(schema.names if schema else ()))
 
 
@@ -158,16 +159,16 @@ def _export_to_database(
     target = database_target(to, into or f"{fleet.name.replace('-', '_')}_{name}", home)
     filters = {name: value for name, value in {"release": release, "segment": segment}.items() if value is not None}
     with replaced_rows(target, fleet, parts, filters) as (rows, columns):
-        _require_rows(rows, tables, fleet, name, release, segment)
+        _require_rows(rows, tables, fleet, name, home, release, segment)
     return ExportResult(name, target.shown, target.address.kind, rows, columns)
 
 
 def _require_rows(
-    rows: int, tables: FleetTables, fleet: Fleet, name: str, release: int | None, segment: str | None
+    rows: int, tables: FleetTables, fleet: Fleet, name: str, home: Path, release: int | None, segment: str | None
 ) -> None:
     """Raise LakeError for an empty export, unless nothing may have been rejected."""
     if not rows and (name != "quarantine" or release is not None or segment is not None):
-        raise LakeError(_empty_message(tables, fleet, name, release, segment))
+        raise LakeError(_empty_message(tables, fleet, name, home, release, segment))
 
 
 def _target(to: str, home: Path, name: str, form: Format | None) -> tuple[str, Format]:
@@ -267,7 +268,9 @@ def _replaced(uri: str, home: Path) -> Iterator[Path]:
         raise LakeError(f"{uri}: cannot be written: {exc}") from exc
 
 
-def _empty_message(tables: FleetTables, fleet: Fleet, name: str, release: int | None, segment: str | None) -> str:
+def _empty_message(
+    tables: FleetTables, fleet: Fleet, name: str, home: Path, release: int | None, segment: str | None
+) -> str:
     where = [f"of release {release}"] * (release is not None) + [f"of segment {segment!r}"] * (segment is not None)
     command = f"myriad {_TABLES[name][1]} {fleet.name}"
     if where:
@@ -276,4 +279,6 @@ def _empty_message(tables: FleetTables, fleet: Fleet, name: str, release: int | 
         return f"fleet {fleet.name}: a {fleet.task} fleet has no forecasts; export its predictions"
     if name == "forecasts" and tables[PREDICTIONS].version() >= 0:
         return f"fleet {fleet.name}: the release in force has no forecasts yet; run `{command}` first"
+    if name == "predictions" and not fleet.task_type.periodic and (awaited := awaited_input(fleet, home)):
+        return f"fleet {fleet.name}: there are no predictions yet: {awaited}"
     return f"fleet {fleet.name}: {name}: nothing there yet; run `{command}` first"

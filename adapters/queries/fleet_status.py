@@ -44,13 +44,14 @@ __all__ = ["held_segments", "read_fleets", "read_segments", "read_status"]
 _MAX_RUNS = 5
 
 
-def read_status(tables: FleetTables, reports: Path, file: str) -> FleetStatus:
+def read_status(tables: FleetTables, reports: Path, file: str, awaited: str = "") -> FleetStatus:
     """Read the status of one fleet, with the next steps.
 
     Parameters
     ----------
     reports : folder of the reports, from which the durations of stages come.
     file : fleet file, or its name, in suggested commands.
+    awaited : that there are no rows to score yet, and the way out.
     """
     release = _release(tables)
     runs = _runs(tables, reports / tables.fleet)
@@ -69,7 +70,7 @@ def read_status(tables: FleetTables, reports: Path, file: str) -> FleetStatus:
         at_work=at_work(tables.lake, tables.fleet),
         stale=tuple(_stale(tables, observations, release)),
     )
-    return replace(status, next=next_steps(status, file))
+    return replace(status, next=next_steps(status, file, awaited))
 
 
 def read_fleets(lake: Lake, reports: Path, home: Path) -> list[FleetStatus]:

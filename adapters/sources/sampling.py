@@ -19,7 +19,7 @@ from domain.checks.findings import FileColumns, Findings, Role, SourceSample
 from domain.checks.fleet import collect_findings
 from domain.config.fleet import Fleet
 from domain.config.source import Source
-from domain.errors import SourceError
+from domain.errors import NoFilesError, SourceError
 
 __all__ = ["HEAD_ROWS", "Limits", "SampledRows", "check_fleet", "spread_evenly"]
 
@@ -57,6 +57,9 @@ def _sample(source: Source, fleet: Fleet, role: Role, home: Path, limits: Limits
         rows = SampledRows(limits, fleet_of_role(fleet, role).numbers)
         rows.errors += listing.unusable
         return _read_sample(source, listing.inputs, required_columns(fleet, role), fleet.segment_by, rows)
+    except NoFilesError as exc:
+        awaited = role == "score.source"
+        return SourceSample(source.path, error="" if awaited else str(exc), awaited=str(exc) if awaited else "")
     except SourceError as exc:
         return SourceSample(source.path, error=str(exc))
 

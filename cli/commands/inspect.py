@@ -31,6 +31,7 @@ def status(
     """
     from adapters.lake.table import Lake
     from adapters.queries.fleet_status import read_fleets, read_segments, read_status
+    from adapters.sources.new_files import awaited_input
     from cli.views.status import print_fleets, print_segment_lines, print_status
 
     with report_errors():
@@ -43,7 +44,9 @@ def status(
         if segments or outcome or held:
             print_result(read_segments(tables, outcome, held=held), print_segment_lines, as_json)
         else:
-            print_result(read_status(tables, reports, fleet if definition else "FLEET_FILE"), print_status, as_json)
+            awaited = awaited_input(definition, settings.home) if definition else ""
+            file = fleet if definition else "FLEET_FILE"
+            print_result(read_status(tables, reports, file, awaited), print_status, as_json)
 
 
 def explain(

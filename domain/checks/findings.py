@@ -46,6 +46,7 @@ class SourceSample:
     read_files, share_read : number of files read, and their approximate share of all rows. whole : every row of every
     file was read.
     broken : rows that cannot be told apart into columns, and why that is. remarks : what the files leave open.
+    awaited : the source has no file yet, which it need not have.
     unused : distinct values of the columns that the fleet does not use, among the first `head_rows` rows.
     """
 
@@ -63,6 +64,7 @@ class SourceSample:
     unused: Mapping[str, int] = field(default_factory=dict)
     head_rows: int = 0
     error: str = ""
+    awaited: str = ""
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,24 @@ def _source_problems(
 ) -> Iterator[Problem]:
     if sample.error:
         yield Problem("error", role, sample.error)
+    if sample.awaited:
+        yield Problem("warning", role, f"{sample.awaited}; {_without_requests(fleet)}")
     yield from (Problem("warning", role, f"look at {remark}") for remark in sample.remarks)
     yield from missing_column_problems(sample.named, fleet, role)
     if checked is not None:
         yield from row_problems(checked, fleet, role)
+
+
+def _without_requests(fleet: Fleet) -> str:
+    """What a run does before there are rows to score, and what to do about it."""
+    if not fleet.task_type.periodic:
+        return (
+            "the fleet can be trained and deployed, but nothing is predicted until a file is there: put rows to score "
+            "there, or send them to an endpoint of the gateway"
+        )
+    names = [*fleet.features.known, *fleet.features.categorical]
+    effect = f"carry the last known {', '.join(names)} forward" if names else "are made from the past alone"
+    return f"until there is one, forecasts {effect}"
 
 
 def _inspect_rows(

@@ -126,9 +126,12 @@ class SegmentLine:
     held: str
 
 
-def next_steps(status: FleetStatus, file: str) -> tuple[str, ...]:
-    """Suggest next steps with their commands, most urgent first. file : fleet file, or its name, in the commands."""
-    return (*_missing_stages(status, file), *_problems(status, file), *_stale_stages(status, file))
+def next_steps(status: FleetStatus, file: str, awaited: str = "") -> tuple[str, ...]:
+    """Suggest next steps with their commands, most urgent first.
+
+    file : fleet file, or its name, in the commands. awaited : that there are no rows to score yet, and the way out.
+    """
+    return (*_missing_stages(status, file), *_problems(status, file), *_stale_stages(status, file, awaited))
 
 
 def _missing_stages(status: FleetStatus, file: str) -> Iterator[str]:
@@ -154,7 +157,7 @@ def _problems(status: FleetStatus, file: str) -> Iterator[str]:
         yield f"{format_count(missing, 'prediction')} without a model; add a fallback level, such as fallback: [global]"
 
 
-def _stale_stages(status: FleetStatus, file: str) -> Iterator[str]:
+def _stale_stages(status: FleetStatus, file: str, awaited: str) -> Iterator[str]:
     """Name only the first stage that is out of date: later stages follow from it."""
     if "observations" in status.stale:
         yield f"new rows since the last partition: myriad run {file}"
@@ -164,6 +167,6 @@ def _stale_stages(status: FleetStatus, file: str) -> Iterator[str]:
         yield f"challengers are newer than the release: myriad promote {file}"
     elif status.release is not None:
         if status.predictions is None:
-            yield f"nothing has been scored: myriad score {file}"
+            yield awaited or f"nothing has been scored: myriad score {file}"
         elif "predictions" in status.stale or status.predictions.release < status.release.number:
             yield f"predictions are older than release {status.release.number} or its rows: myriad score {file}"
