@@ -21,7 +21,7 @@ from adapters.queries.fleet_tables import FleetTables
 from adapters.sources.new_files import awaited_input
 from domain.config.database import scheme_of
 from domain.config.fleet import Fleet
-from domain.data.flatten import split_segments, to_csv_values
+from domain.data.flatten import split_keys, to_csv_values
 from domain.data.formula_cells import escape_formulas
 from domain.data.tables import (
     ACCURACY,
@@ -115,7 +115,7 @@ def export_table(
     with _replaced(path, home) as local, ExitStack() as stack:
         writer: TableWriter | None = None
         for part in parts:
-            table = split_segments(part, fleet.segment_by)
+            table = split_keys(part, fleet)
             table = to_csv_values(table) if form == "csv" else table
             table = escape_formulas(table) if form == "csv" and not exact else table
             if writer is None:
@@ -128,16 +128,19 @@ def export_table(
 
 
 def read_table(
-    tables: FleetTables, fleet: Fleet, name: str, release: int | None = None, segment: str | None = None
+    tables: FleetTables,
+    fleet: Fleet,
+    name: str,
+    release: int | None = None,
+    segment: str | None = None,
+    home: Path | None = None,
 ) -> pa.Table:
-    """Read a table as it would be exported, with one column per part of the segment key.
+    """Read a table as it would be exported, with one column per part of the segment key and of the row key.
 
     Raises RequestError and LakeError as `export_table` does.
     """
-    rows = pa.concat_tables(
-        split_segments(part, fleet.segment_by) for part in _parts(tables, fleet, name, release, segment)
-    )
-    _require_rows(rows.num_rows, tables, fleet, name, release, segment)
+    rows = pa.concat_tables(split_keys(part, fleet) for part in _parts(tables, fleet, name, release, segment))
+    _require_rows(rows.num_rows, tables, fleet, name, home, release, segment)
     return rows
 
 
@@ -164,7 +167,7 @@ def _export_to_database(
 
 
 def _require_rows(
-    rows: int, tables: FleetTables, fleet: Fleet, name: str, home: Path, release: int | None, segment: str | None
+    rows: int, tables: FleetTables, fleet: Fleet, name: str, home: Path | None, release: int | None, segment: str | None
 ) -> None:
     """Raise LakeError for an empty export, unless nothing may have been rejected."""
     if not rows and (name != "quarantine" or release is not None or segment is not None):
@@ -269,7 +272,7 @@ def _replaced(uri: str, home: Path) -> Iterator[Path]:
 
 
 def _empty_message(
-    tables: FleetTables, fleet: Fleet, name: str, home: Path, release: int | None, segment: str | None
+    tables: FleetTables, fleet: Fleet, name: str, home: Path | None, release: int | None, segment: str | None
 ) -> str:
     where = [f"of release {release}"] * (release is not None) + [f"of segment {segment!r}"] * (segment is not None)
     command = f"myriad {_TABLES[name][1]} {fleet.name}"
@@ -279,6 +282,6 @@ def _empty_message(
         return f"fleet {fleet.name}: a {fleet.task} fleet has no forecasts; export its predictions"
     if name == "forecasts" and tables[PREDICTIONS].version() >= 0:
         return f"fleet {fleet.name}: the release in force has no forecasts yet; run `{command}` first"
-    if name == "predictions" and not fleet.task_type.periodic and (awaited := awaited_input(fleet, home)):
+    if name == "predictions" and home and not fleet.task_type.periodic and (awaited := awaited_input(fleet, home)):
         return f"fleet {fleet.name}: there are no predictions yet: {awaited}"
     return f"fleet {fleet.name}: {name}: nothing there yet; run `{command}` first"

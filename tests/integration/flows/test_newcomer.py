@@ -59,7 +59,7 @@ def myriad(folder, *arguments):
 
 
 def exported(folder, fleet):
-    myriad(folder, "export", fleet, "forecasts", "--to", "out.csv")
+    myriad(folder, "export", fleet, "forecasts", "--out", "out.csv")
     with (folder / "out.csv").open(encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
