@@ -66,7 +66,7 @@ class NotebookProgress:
     def _show(self) -> None:
         from IPython.display import HTML, display  # type: ignore[import-not-found, unused-ignore]
 
-        page = HTML(self.page())
+        page = HTML(self.page())  # type: ignore[no-untyped-call, unused-ignore]
         if self._handle is None:
             self._handle = display(page, display_id=True)  # type: ignore[no-untyped-call, unused-ignore]
         else:
