@@ -27,10 +27,17 @@ _PROBES: tuple[tuple[str, Probe], ...] = (
 )
 
 
-def examine(settings: Settings, limit_s: float = _LIMIT_S, *, security: bool = False) -> list[Check]:
+def examine(
+    settings: Settings,
+    limit_s: float = _LIMIT_S,
+    *,
+    security: bool = False,
+    tell: Callable[[Check], None] = lambda check: None,
+) -> list[Check]:
     """Return the checks by part, in a fixed order; parts are independent and limited to `limit_s` seconds together.
 
     security : look for what is open that should not be, instead of whether every part can be used.
+    tell : called with each check as it comes.
     """
     selected = SECURITY_PROBES if security else _PROBES
     answers: queue.Queue[tuple[str, Check | None]] = queue.Queue()
@@ -48,11 +55,13 @@ def examine(settings: Settings, limit_s: float = _LIMIT_S, *, security: bool = F
             missing.discard(part)
         else:
             checks[part].append(check)
+            tell(check)
     for part in missing:
         late = Check(
             part, "time", "failed", f"no answer within {limit_s:.0f} s", "look whether it is overloaded or cut off"
         )
         checks[part].append(late)
+        tell(late)
     return [check for of_part in checks.values() for check in of_part]
 
 

@@ -85,6 +85,11 @@ def _in_registry(settings: Settings, fleet: str, compared: _Compared, end: float
             done += len(versions)
     except RegistryError as exc:
         return Check("models", f"{fleet} in MLflow", "warning", f"not compared: {exc}", "see the registry's checks")
+    lost = len(compared.digests) - len(expected)
+    if lost and not changed:
+        state = f"{lost:,} of {len(compared.digests):,} models in force are not in MLflow"
+        way_out = f"scoring does not need them; restore them: myriad registry sync {fleet}"
+        return Check("models", f"{fleet} in MLflow", "warning", state, way_out)
     return _check(fleet, "in MLflow", changed, done, len(expected))
 
 

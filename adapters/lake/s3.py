@@ -35,9 +35,13 @@ class Bucket:
         header: str = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
         return parsedate_to_datetime(header) if header else datetime.now(UTC)
 
+    def _probe_key(self) -> str:
+        """Return the key of an object to try things with; beside the fleets, as some stores keep empty folders."""
+        return f"{self.prefix}/.doctor-{uuid.uuid4().hex}".lstrip("/")
+
     def round_trip(self) -> None:
         """Write, read back and delete a small object."""
-        key, content = f"{self.prefix}/_doctor/{uuid.uuid4().hex}".lstrip("/"), uuid.uuid4().bytes
+        key, content = self._probe_key(), uuid.uuid4().bytes
         with self._translated():
             client = self._client()
             client.put_object(Bucket=self.name, Key=key, Body=content)
@@ -52,7 +56,7 @@ class Bucket:
         """Return whether a conditional put of an existing object fails, as commits require."""
         from botocore.exceptions import ClientError
 
-        key = f"{self.prefix}/_doctor/{uuid.uuid4().hex}".lstrip("/")
+        key = self._probe_key()
         with self._translated():
             client = self._client()
             client.put_object(Bucket=self.name, Key=key, Body=b"first", IfNoneMatch="*")

@@ -67,7 +67,9 @@ class Lake:
         with unusable(self.uri, "listed"):
             filesystem, root = arrow_filesystem(self.uri)
             below = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
-        return sorted(info.base_name for info in below if info.type == pafs.FileType.Directory)
+        folders = (info.base_name for info in below if info.type == pafs.FileType.Directory)
+        # No fleet has such a name; `_doctor` is of a former version.
+        return sorted(name for name in folders if not name.startswith((".", "_")))
 
     def folder(self, fleet: str) -> str:
         """Return the folder of the fleet's tables."""

@@ -1,13 +1,14 @@
 """Manage the server stack of a home: its settings, its supervisor and its client environment."""
 
 import fcntl
+import hashlib
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,13 +16,15 @@ import psutil
 from dotenv import dotenv_values
 
 from adapters.compute.processes import Known, end_family
+from adapters.local_stack.addresses import Address, addresses_of
 from adapters.local_stack.compose_file import Service, read_compose
 from adapters.local_stack.env_file import write_secrets
 from adapters.local_stack.postgres import PasswordError, check_accounts
 from adapters.local_stack.process import LOOPBACK, Translation
 from adapters.local_stack.supervisor import RECORD, Entry, Supervisor, read_record
 from adapters.private_files import make_private, private_folder, private_opener, write_private
-from domain.errors import OrchestratorError, SettingsError
+from domain.data.segment_search import suggest_closest
+from domain.errors import OrchestratorError, SettingsError, UnknownNameError
 
 __all__ = ["CLIENT", "LocalStack"]
 
@@ -31,6 +34,7 @@ _CLIENT_NAMES = ("MYRIAD_", "MLFLOW_", "AWS_", "PREFECT_API_", "PREFECT_CLIENT_"
 _START_LIMIT_S = 240.0
 _STOP_LIMIT_S = 90.0
 _POLL_S = 0.2
+_GRACE_S = 10.0
 
 
 class LocalStack:
@@ -106,17 +110,84 @@ class LocalStack:
             with suppress(PermissionError):  # Of another account, which lets us read it.
                 make_private(self._env_file)
         with self._locked():
+            if self._supervisor() is not None and self._settings_changed():
+                tell(f"{self._env_file} has changed since the stack was started; starting it again ...")
+                self._stop()
             anew = self._supervisor() is None
             if anew:
                 self._end_orphans()
                 _refuse_taken(services)
                 self._spawn()
+                write_private(self._digest_file, self._settings_digest())
             try:
                 return self._await(services, tell)
             except BaseException:
                 if anew:
                     self._stop()
                 raise
+
+    def restart(self, names: Sequence[str], tell: Callable[[str], None]) -> list[Entry]:
+        """End services, which the supervisor starts again, or without names the whole stack; wait until all are ready.
+
+        Raises
+        ------
+        UnknownNameError
+            If the stack has no service of a name.
+        """
+        self._check_names(names)
+        if not names or self._settings_changed():  # Only a new supervisor reads the settings again.
+            self.down()
+            return self.up(tell)
+        with self._locked():
+            for entry in self.entries():
+                process = Known(entry.pid, entry.started).process() if entry.name in names and entry.pid else None
+                if process is not None:
+                    end_family(process, _GRACE_S)
+                    tell(f"{entry.name}: ended, pid {entry.pid}")
+            self._await_restart(set(names))
+            return self._await(self.services(), tell)
+
+    def _await_restart(self, names: Set[str]) -> None:
+        """Wait until the record has seen the ends: until then, it shows the services as running."""
+        end = time.monotonic() + _GRACE_S
+        while time.monotonic() < end:
+            gone = {entry.name for entry in self.entries() if entry.pid and Known(entry.pid, entry.started).process()}
+            if not names - gone:
+                return
+            time.sleep(_POLL_S)
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        known = [service.name for service in self.services()]
+        for name in names:
+            if name not in known:
+                near = suggest_closest(name, known)
+                raise UnknownNameError(f"service {name}: not found{near}; services: {', '.join(known)}")
+
+    def log_files(self, names: Sequence[str]) -> dict[str, Path]:
+        """Return the log files of services, by default of all that have one. Raises UnknownNameError."""
+        self._check_names(names)
+        chosen = names or [service.name for service in self.services()]
+        return {name: self.log(name) for name in chosen if self.log(name).exists()}
+
+    def addresses(self) -> list[Address]:
+        """Return where people and clients find the stack, with the names of accounts, never with secrets."""
+        return addresses_of(self.services(), self.variables)
+
+    def _settings_changed(self) -> bool:
+        """Tell if `.env` has changed since the running stack was started."""
+        try:
+            return self._digest_file.read_text(encoding="ascii") != self._settings_digest()
+        except OSError:
+            return False
+
+    def _settings_digest(self) -> str:
+        """Return a digest of `.env`; variables of the shell may differ from command to command."""
+        content = repr(sorted(dotenv_values(self._env_file).items())).encode()
+        return hashlib.sha256(content).hexdigest()
+
+    @property
+    def _digest_file(self) -> Path:
+        return self._state / "settings.sha256"
 
     def down(self) -> list[Entry]:
         """Stop all services; return those that were running."""

@@ -223,12 +223,13 @@ def doctor(
     """
     from adapters.health.examination import examine
     from adapters.settings import quiet_telemetry
-    from cli.views.doctor import print_checks
+    from cli.views.doctor import print_check, print_summary
     from domain.checks.health import counts
 
     with report_errors():
         quiet_telemetry()
-        checks = examine(settings_of(lake), security=security)
-        print_result(checks, print_checks, as_json)
+        tell = (lambda check: None) if as_json else print_check
+        checks = examine(settings_of(lake), security=security, tell=tell)
+        print_result(checks, print_summary, as_json)
     if counts(checks)["failed"]:
         raise typer.Exit(1)

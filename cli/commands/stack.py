@@ -1,6 +1,6 @@
 """Commands of the server stack: the services of docker-compose.yml as processes on this machine."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -51,7 +51,63 @@ def up() -> None:
         stack = _stack()
         stack.up(typer.echo)
         environment = shlex.quote(str(stack.write_client_environment()))
+        _print_addresses(stack)
         typer.echo(f"use       . {environment}\nstop      myriad stack down")
+
+
+def _print_addresses(stack: "LocalStack") -> None:
+    for address in stack.addresses():
+        typer.echo(f"{address.service:<15} {address.url:<30} {address.account}")
+
+
+@stack.command("urls")
+def urls(as_json: AsJson = False) -> None:
+    """List the addresses of the services, with the names of accounts and of the settings that hold their secrets.
+
+    Example: myriad stack urls
+    """
+    with report_errors():
+        if as_json:
+            from cli.views.tables import print_json
+
+            print_json(_stack().addresses())
+        else:
+            _print_addresses(_stack())
+
+
+@stack.command("restart")
+def restart(
+    services: Annotated[
+        list[str] | None, typer.Argument(help="Services; default: all.", metavar="[SERVICE]...")
+    ] = None,
+) -> None:
+    """Restart services, or the whole stack, which then reads `.env` again; wait until all are ready.
+
+    Example: myriad stack restart gateway
+    """
+    with report_errors():
+        _stack().restart(services or (), typer.echo)
+
+
+@stack.command("logs")
+def logs(
+    services: Annotated[
+        list[str] | None, typer.Argument(help="Services; default: all.", metavar="[SERVICE]...")
+    ] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="Last lines of each log.")] = 20,
+) -> None:
+    """Print the last lines of the services' logs, which are in var/stack/logs.
+
+    Example: myriad stack logs gateway -n 100
+    """
+    from cli.views.logs import print_tail
+
+    with report_errors():
+        files = _stack().log_files(services or ())
+        for name, path in files.items():
+            print_tail(name, path, lines)
+    if not files:
+        typer.echo("no service has a log yet; start them: myriad stack up")
 
 
 @stack.command("down")

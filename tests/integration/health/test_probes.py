@@ -19,6 +19,7 @@ from adapters.health import examination, preflight, probes
 from adapters.health.examination import examine
 from adapters.health.servers import check_prefect, check_tracking_server
 from adapters.lake.s3 import Bucket
+from adapters.lake.table import Lake
 from adapters.settings import Settings
 from domain.checks.health import Check, counts, too_old
 from domain.errors import ClusterError, SettingsError
@@ -53,13 +54,21 @@ def test_an_embedded_set_up_is_fine(tmp_path):
     assert not list((tmp_path / "var/lake").iterdir())
 
 
+def test_folders_that_no_fleet_can_have_are_none(tmp_path):
+    for name in ("_doctor", ".hidden", "shop"):
+        (tmp_path / name).mkdir()
+    assert Lake(str(tmp_path)).fleets() == ["shop"]
+
+
 def test_a_part_that_hangs_fails_alone(tmp_path, monkeypatch):
     def hangs(settings):
         yield Check("lake", "begun", "ok", "")
         time.sleep(60)
 
     monkeypatch.setattr(examination, "_PROBES", (("lake", hangs), ("telemetry", probes.telemetry)))
-    checks = examine(Settings(home=tmp_path), limit_s=0.5)
+    told = []
+    checks = examine(Settings(home=tmp_path), limit_s=0.5, tell=told.append)
+    assert sorted(map(str, told)) == sorted(map(str, checks))
     assert [(check.part, check.verdict) for check in checks] == [
         ("lake", "ok"),
         ("lake", "failed"),
@@ -95,6 +104,7 @@ def test_a_lake_on_s3_is_examined(s3):
     found = {check.name: check.verdict for check in probes.lake(Settings(lake="s3://lake/doctor"))}
     assert found == {"reachable": "ok", "clock": "ok", "writable": "ok", "conditional writes": "ok"}
     assert not list(Bucket("s3://lake/doctor").unfinished_uploads())
+    assert Lake("s3://lake/doctor").fleets() == []
 
 
 @pytest.mark.parametrize(

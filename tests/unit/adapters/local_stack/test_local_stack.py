@@ -7,9 +7,10 @@ import psutil
 import pytest
 
 from adapters.local_stack import LocalStack, Service, Supervisor, Translation, read_compose
+from adapters.local_stack.addresses import Address
 from adapters.local_stack.compose_file import Health, Volume
 from adapters.local_stack.supervisor import RECORD, read_record
-from domain.errors import SettingsError
+from domain.errors import SettingsError, UnknownNameError
 
 FILE = """
 x-shared: &shared
@@ -234,3 +235,64 @@ def test_commands_and_environment_are_at_home_on_this_machine(tmp_path):
         "FILE": data,
         "LIKE": "/srv/database",
     }
+
+
+class Unstarted(LocalStack):
+    """A stack whose supervisor is only pretended."""
+
+    def __init__(self, home):
+        super().__init__(home, {})
+        self.calls, self.alive = [], False
+
+    def _supervisor(self):
+        return self.alive or None
+
+    def _spawn(self):
+        self.alive = True
+        self.calls.append("started")
+
+    def _stop(self):
+        self.alive = False
+        self.calls.append("stopped")
+
+    def _await(self, services, tell):
+        return []
+
+
+def test_up_starts_again_a_stack_whose_env_file_has_changed(tmp_path):
+    (tmp_path / "docker-compose.yml").write_text("services: {}")
+    (tmp_path / ".env").write_text("MYRIAD_WORKERS=2\n")
+    stack, messages = Unstarted(tmp_path), []
+    stack.up(messages.append)
+    stack.up(messages.append)
+    assert (stack.calls, messages) == (["started"], [])
+    (tmp_path / ".env").write_text("# a comment\nMYRIAD_WORKERS=2\n")
+    stack.up(messages.append)
+    assert stack.calls == ["started"]
+    (tmp_path / ".env").write_text("MYRIAD_WORKERS=3\n")
+    stack.up(messages.append)
+    assert stack.calls == ["started", "stopped", "started"]
+    assert messages == [f"{tmp_path / '.env'} has changed since the stack was started; starting it again ..."]
+
+
+def test_a_service_that_is_not_there_is_refused_with_the_closest_name(compose, tmp_path):
+    compose(SECRET="s")
+    stack = LocalStack(tmp_path, {"SECRET": "s"})
+    for ask in (lambda: stack.log_files(["wep"]), lambda: stack.restart(["wep"], print)):
+        with pytest.raises(UnknownNameError, match=r"service wep: not found.*web.*services: once, base, web"):
+            ask()
+
+
+def test_addresses_name_accounts_and_no_secret(tmp_path):
+    text = "services:\n"
+    for name, port in (("mlflow", 5001), ("prefect-server", 4200), ("gateway", 8700)):
+        text += f"  {name}:\n    image: ours\n    command: [run]\n    ports: ['127.0.0.1:{port}:{port}']\n"
+    (tmp_path / "docker-compose.yml").write_text(text)
+    secrets = {"PREFECT_API_AUTH_STRING": "ann:hidden", "MLFLOW_TRACKING_USERNAME": "bob"}
+    addresses = LocalStack(tmp_path, {**secrets, "MLFLOW_TRACKING_PASSWORD": "hidden"}).addresses()
+    assert addresses[:2] == [
+        Address("prefect-server", "http://127.0.0.1:4200", "ann, password in PREFECT_API_AUTH_STRING"),
+        Address("mlflow", "http://127.0.0.1:5001", "bob, password in MLFLOW_TRACKING_PASSWORD"),
+    ]
+    assert addresses[2].url == "http://127.0.0.1:8700/docs"
+    assert "hidden" not in str(addresses)
