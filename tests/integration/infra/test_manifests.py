@@ -130,7 +130,8 @@ def test_all_is_in_one_namespace_whose_name_kustomize_sets():
 
 def test_the_example_of_an_overlay_changes_what_is_there():
     page = (K8S / "README.md").read_text(encoding="utf-8")
-    (example,) = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL))
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)]
+    (example,) = [block for block in blocks if "resources" in block]
     (base,) = example["resources"]
     resources = render(Path(base).name)
     images = {pod.container["image"].partition(":")[0] for pod in pods(resources).values()}
@@ -146,6 +147,19 @@ def test_the_example_of_an_overlay_changes_what_is_there():
             content = yaml.safe_load(change["patch"])
             below = resources[content["kind"], content["metadata"]["name"]]["data"]
             assert content["data"].keys() <= below.keys() | {"AWS_ENDPOINT_URL"}
+
+
+def test_fleets_come_from_a_config_map_that_the_page_makes():
+    page = (K8S / "README.md").read_text(encoding="utf-8")
+    assert "create configmap myriad-fleets --from-file=fleets/" in page
+    readers = {name for name, pod in pods(render("base")).items() if "/srv/myriad/fleets" in mounts(pod)}
+    assert readers == {"prefect-worker", "gateway"}
+
+
+def mounts(pod):
+    """Where a pod of ours finds the ConfigMap of fleets."""
+    named = {volume["name"] for volume in pod.spec["volumes"] if volume.get("configMap") == {"name": "myriad-fleets"}}
+    return {mount["mountPath"] for mount in pod.container["volumeMounts"] if mount["name"] in named}
 
 
 def test_the_operator_that_is_installed_is_the_one_whose_definitions_were_checked():
