@@ -8,6 +8,7 @@ what was planted there.
 
 import atexit
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -47,11 +48,16 @@ def auth_string(settings: Settings, environment: Mapping[str, str]) -> str:
         if not path.exists():
             private_folder(path.parent)
             write_private(path, _random())
-        if content := path.read_text(encoding="ascii").strip():
-            return content
+        content = path.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as exc:
         raise OrchestratorError(f"{path}: the password of the Prefect server cannot be read: {exc}") from exc
-    raise OrchestratorError(f"{path}: the password of the Prefect server is empty; delete the file, then: myriad up")
+    if not re.fullmatch(r"[^:\s]+:\S+", content):
+        # Never quoted: it may hold half of a password.
+        state = "is not USER:PASSWORD" if content else "is empty"
+        raise OrchestratorError(
+            f"{path}: the password of the Prefect server {state}; delete the file, then: myriad down && myriad up"
+        )
+    return content
 
 
 def isolate_server(settings: Settings) -> None:

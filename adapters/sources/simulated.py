@@ -40,14 +40,17 @@ def simulate_fleet(
 
     Raises
     ------
-    SourceError : the shares are impossible.
+    SourceError : the shares are impossible, or the folder cannot be written.
     """
     values: dict[str, Any] = {**sizes, **{f"{name}_share": share for name, share in shares.items()}}
     try:
         spec = SimulationSpec(stores=-(-segments // len(SimulationSpec.brands)), max_segments=segments, **values)
     except ValueError as exc:
         raise SourceError(str(exc)) from exc
-    return write_simulation(spec, folder, files or -(-segments // _SEGMENTS_PER_FILE), format)
+    try:
+        return write_simulation(spec, folder, files or -(-segments // _SEGMENTS_PER_FILE), format)
+    except OSError as exc:
+        raise SourceError(f"{folder}: cannot be written: {exc.strerror or exc}; name another folder") from exc
 
 
 def write_simulation(

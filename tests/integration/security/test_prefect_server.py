@@ -152,6 +152,10 @@ def test_the_password_is_random_and_its_owners_alone(local, tmp_path):
     (tmp_path / AUTH_FILE).write_text("")
     with pytest.raises(OrchestratorError, match="the password of the Prefect server is empty; delete the file"):
         auth_string(Settings(home=tmp_path), {})
+    (tmp_path / AUTH_FILE).write_text("half-a-password")
+    with pytest.raises(OrchestratorError, match="the password of the Prefect server is not USER:PASSWORD") as caught:
+        auth_string(Settings(home=tmp_path), {})
+    assert "half" not in str(caught.value)
 
 
 def test_what_was_planted_in_the_server_of_a_run_ends_with_it(tmp_path):

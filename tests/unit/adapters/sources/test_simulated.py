@@ -5,7 +5,7 @@ import pyarrow.dataset as ds
 import pytest
 import yaml
 
-from adapters.sources.simulated import write_simulation
+from adapters.sources.simulated import simulate_fleet, write_simulation
 from domain.config.fleet import parse_fleet
 from domain.data.simulation import SimulationSpec, simulate
 from domain.errors import SourceError
@@ -68,3 +68,9 @@ def test_unparsable_numbers_reach_a_csv_and_are_refused_in_parquet(tmp_path):
 def test_more_files_than_segments_are_refused(tmp_path):
     with pytest.raises(SourceError, match="files: 37 is not allowed; give 1 to 36"):
         write_simulation(SPEC, tmp_path, 37)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SourceError, match="file/big: cannot be written: Not a directory; name another folder"):
+        simulate_fleet(tmp_path / "file/big", 3, None, "parquet", {}, {})
