@@ -7,7 +7,7 @@ PEERS := statsforecast ray spark
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-fast lint check stack stack-down bench peers chaos help clean
+.PHONY: demo test test-fast compose-test lint check stack stack-down bench peers chaos help clean
 
 demo: $(RUNTIME) ## Install, then train, register, promote and score the 1,428 series of the M3 competition
 	$(BIN)/myriad sample m3
@@ -18,6 +18,9 @@ test: $(DEV) ## Run all tests; four processes on two cores, since most of them w
 
 test-fast: $(DEV) ## Run the unit tests that need no server, browser or kill (under two minutes)
 	$(BIN)/python -m pytest --numprocesses 3 --dist load -m "not server" tests/unit
+
+compose-test: $(DEV) .venv/.compose ## Run the stack in real containers: compare, kill, upgrade (ten minutes; Debian's podman, as root)
+	$(BIN)/python -m pytest -m containers -rs -s tests/integration/containers
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .
@@ -65,6 +68,10 @@ $(RUNTIME): .venv/.base requirements/runtime.lock pyproject.toml
 $(DEV): $(RUNTIME) requirements/dev.lock requirements/operator.lock
 	$(PIP) -r requirements/dev.lock
 	$(PIP) --no-deps -r requirements/operator.lock
+	touch $@
+
+.venv/.compose: requirements/compose.lock | .venv/.base
+	$(PIP) -r $<
 	touch $@
 
 var/peers/%/.installed: benchmarks/peers/%.lock | .venv/.base

@@ -64,7 +64,7 @@ class Health:
 class Service:
     """One service. lasting : True if it runs indefinitely and is restarted when it ends.
 
-    after : services to wait for, with the condition per service. ports : published ports.
+    after : services to wait for, with the condition per service; without optional ones. ports : published ports.
     """
 
     name: str
@@ -127,7 +127,11 @@ def _service(file: Path, name: str, entry: Mapping[str, Any]) -> Service:
         volumes=tuple(map(_volume, entry.get("volumes", []))),
         ports=tuple(int(port.rpartition(":")[0].rpartition(":")[2]) for port in entry.get("ports", [])),
         health=_health(entry.get("healthcheck")),
-        after={other: rule["condition"] for other, rule in entry.get("depends_on", {}).items()},
+        after={
+            other: rule["condition"]
+            for other, rule in entry.get("depends_on", {}).items()
+            if rule.get("required", True)
+        },
         lasting=entry.get("restart", "no") != "no",
     )
 

@@ -6,13 +6,13 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from adapters.local_stack import LocalStack
 
-__all__ = ["ROOT", "scratch_stack"]
+__all__ = ["ROOT", "scratch_stack", "stack_variables"]
 
 ROOT = Path(__file__).parents[2]
 _PORTS = ("POSTGRES_PORT", "S3_PORT", "MLFLOW_PORT", "PREFECT_PORT", "DASK_PORT", "GATEWAY_PORT")
@@ -28,7 +28,7 @@ def scratch_stack(**settings: str) -> Iterator[LocalStack]:
     # Not below a folder that only its owner may enter: PostgreSQL does not run as root.
     state = Path(tempfile.mkdtemp(prefix="myriad-stack-"))
     state.chmod(0o711)
-    stack = LocalStack(ROOT, _variables() | settings, state)
+    stack = LocalStack(ROOT, stack_variables() | settings, state)
     try:
         stack.up(lambda line: None)
         yield stack
@@ -37,7 +37,8 @@ def scratch_stack(**settings: str) -> Iterator[LocalStack]:
         shutil.rmtree(state, ignore_errors=True)
 
 
-def _variables() -> Mapping[str, str]:
+def stack_variables() -> dict[str, str]:
+    """Return free ports and random secrets: what `.env` holds."""
     return (
         dict(zip(_PORTS, map(str, _free_ports(len(_PORTS))), strict=True))
         | {name: secrets.token_hex(16) for name in (*_SECRETS, *_ROLES, *_SIGNING)}

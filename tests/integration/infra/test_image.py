@@ -1,5 +1,6 @@
 """The image: what infra/Dockerfile would copy, set and run; without an engine, but for steps that can be run here."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -134,6 +135,16 @@ def test_the_build_step_makes_a_wheel_with_all_code_and_the_command(stages, igno
         (entry_points,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         assert b"myriad = cli.main:main" in archive.read(entry_points)
     assert names == {f"{name}/{file}" for name in CODE for file in files_below(ROOT / name)}
+
+
+def test_trimming_keeps_all_packages_and_names_nothing_that_is_gone():
+    spec = importlib.util.spec_from_file_location("trim", ROOT / "infra" / "trim.py")
+    trim = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(trim)
+    assert trim.PACKAGES == CODE
+    kept = {"hatchling", "editables", "wheel", "pkg_resources"}  # Of builds: not in every environment.
+    gone = [pattern for pattern in trim.UNUSED if not any(trim.SITE.glob(pattern))]
+    assert [pattern for pattern in gone if pattern.partition("-")[0] not in kept] == []
 
 
 def test_volumes_of_the_compose_file_are_folders_that_the_user_may_write(stages):
