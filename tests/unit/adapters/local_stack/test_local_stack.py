@@ -22,12 +22,19 @@ services:
     environment: {<<: *shared, SECRET: "${SECRET:?make one}", COST: "5$$"}
     volumes: ["data:/srv/data", "./infra:/srv/infra:ro"]
     ports: ["127.0.0.1:${PORT:-8000}:80"]
-    depends_on: {base: {condition: service_healthy}, once: {condition: service_completed_successfully}}
+    depends_on:
+      base: {condition: service_healthy}
+      once: {condition: service_completed_successfully}
+      later: {condition: service_completed_successfully, required: false}
     restart: unless-stopped
   once:
     image: ours
     entrypoint: ["weed"]
     command: ["init"]
+  later:
+    image: ours
+    command: ["init"]
+    depends_on: {base: {condition: service_healthy}}
   base:
     image: theirs
     user: nobody
@@ -47,7 +54,8 @@ def compose(tmp_path):
 
 def test_services_come_after_those_that_they_wait_for_with_variables_filled_in(compose):
     found = compose(SECRET="s", PORT="9000")
-    assert list(found) == ["once", "base", "web"]
+    assert {"once", "base", "web", "later"} == set(found)
+    assert list(found).index("web") > max(list(found).index(name) for name in ("once", "base"))
     web, once, base = found["web"], found["once"], found["base"]
     assert web.command == ("python", "-m", "http.server", "9000")
     assert web.environment == {"A": "1", "SECRET": "s", "COST": "5$"}
