@@ -14,12 +14,11 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain.data.text_marks import marks_in, ordinary_numbers
+from domain.data.text_marks import NUMBER_MARKS, SPACES, marks_in, ordinary_numbers
 
 __all__ = [
     "ENOUGH",
     "OTHER",
-    "SPACES",
     "Mark",
     "MarkEvidence",
     "NumberEvidence",
@@ -33,8 +32,6 @@ __all__ = [
 Mark = Literal[".", ","]
 OTHER: Mapping[Mark, Mark] = {".": ",", ",": "."}
 NAMES: Mapping[Mark, str] = {".": "point", ",": "comma"}
-SPACES = " '\u2019\u00a0\u202f"
-"""Separators of thousands that are no decimal marks anywhere: spaces and apostrophes."""
 
 ENOUGH = 8
 """Different values with a single group of three digits that suffice to tell thousands from decimals."""
@@ -220,22 +217,26 @@ def _remark(evidence: NumberEvidence, decimal: Mark) -> str:
     return ""
 
 
-def rewrite(text: pa.ChunkedArray, reading: NumberReading) -> pa.ChunkedArray:
-    """Rewrite numbers such as `1.234,5` as `1234.5`; text that is no number in this reading does not become one."""
-    text = ordinary_numbers(text)
+def rewrite(text: pa.ChunkedArray, reading: NumberReading, present: str | None = None) -> pa.ChunkedArray:
+    """Rewrite numbers such as `1.234,5` as `1234.5`; text that is no number in this reading does not become one.
+
+    present : marks of NUMBER_MARKS that the text has, where they are known.
+    """
+    if present is None:
+        present = marks_in(text, NUMBER_MARKS)
+    text = ordinary_numbers(text, present)
     if reading.doubtful:
         text = _unread(text, pc.match_substring_regex(text, r"^\s*[+-]?[1-9]\d{0,2}[.,]\d{3}\s*$"))
     for separators in (reading.spaces, reading.thousands):
-        text = _ungroup(text, separators, reading.decimal)
+        text = _ungroup(text, "".join(mark for mark in separators if mark in present), reading.decimal)
     other = OTHER[reading.decimal]
-    if reading.strict and marks_in(text, other):
+    if reading.strict and other in present:
         text = _unread(text, pc.match_substring(text, other))
-    return pc.replace_substring(text, ",", ".") if reading.decimal == "," else text
+    return pc.replace_substring(text, ",", ".") if reading.decimal == "," and "," in present else text
 
 
-def _ungroup(text: pa.ChunkedArray, separators: str, decimal: Mark) -> pa.ChunkedArray:
-    """Remove separators of thousands from numbers that have one before every third digit."""
-    present = marks_in(text, separators) if separators else ""
+def _ungroup(text: pa.ChunkedArray, present: str, decimal: Mark) -> pa.ChunkedArray:
+    """Remove separators of thousands, which the text has, from numbers that have one before every third digit."""
     if not present:
         return text
     number = rf"^\s*[+-]?[1-9]\d{{0,2}}([{present}]\d{{3}})+(\{decimal}\d*)?\s*$"

@@ -6,7 +6,6 @@ import pyarrow as pa
 
 from domain.config.source import Source
 from domain.data.number_text import (
-    SPACES,
     NumberEvidence,
     NumberReading,
     explicit_reading,
@@ -14,7 +13,7 @@ from domain.data.number_text import (
     number_evidence,
     rewrite,
 )
-from domain.data.text_marks import marks_in
+from domain.data.text_marks import NUMBER_MARKS, SPACES, marks_in
 from domain.errors import SourceError
 
 __all__ = ["NumberColumns"]
@@ -58,21 +57,22 @@ class NumberColumns:
         # A name that is there twice is an error of the reader's.
         once = [name for name in names if name in self._numbers and names.count(name) == 1]
         text = [name for name in once if pa.types.is_string(table[name].type)]
+        marks = {name: marks_in(table[name], NUMBER_MARKS) for name in text}
         if self._explicit is None:
-            open_columns = [name for name in text if self._is_open(name, table[name])]
+            open_columns = [name for name in text if self._is_open(name, table[name], marks[name])]
             if open_columns:
                 self._judge(open_columns, [table] if whole() else self._scan(open_columns))
         for name in text:
             reading = self._explicit or self._readings.get(name) or NumberReading(self._decimal, spaces="")
             place = table.column_names.index(name)
-            table = table.set_column(place, name, rewrite(table[name], reading))
+            table = table.set_column(place, name, rewrite(table[name], reading, marks[name]))
         return table
 
-    def _is_open(self, name: str, text: pa.ChunkedArray) -> bool:
-        """Return True if a chunk of a column has marks whose meaning is not known yet."""
+    def _is_open(self, name: str, text: pa.ChunkedArray, present: str) -> bool:
+        """Return True if a chunk of a column has marks whose meaning is not known yet. present : all of its marks."""
         if name in self._readings:
             return False
-        marks = marks_in(text, f".,{SPACES}")
+        marks = "".join(mark for mark in present if mark in f".,{SPACES}")
         if name in self._proven or not marks:
             return bool(marks.replace(self._decimal, ""))
         if marks != self._decimal:
