@@ -61,8 +61,8 @@ def prepare_flows() -> None:
     prepare_server(Settings())
 
 
-def run_all(fleet: str, lake: str | None = None) -> "PipelineResult":
-    """Run all stages of a fleet."""
+def run_all(fleet: str, lake: str | None = None, segments: str | None = None) -> "PipelineResult":
+    """Run all stages of a fleet. segments : pattern of those to train; by default all."""
     check_run(fleet, reads_input=True)
     from flows.bodies.in_process import run_in_process
     from flows.bodies.run_stages import run_stages
@@ -74,13 +74,13 @@ def run_all(fleet: str, lake: str | None = None) -> "PipelineResult":
         return run_stages(session, (fleet, lake, run_id), recorded=False)
 
     small = frozenset({"promote", "evaluate"})
-    result = run_in_process(all_stages, fleet, lake, run_id, exclusive=True, small=small)
+    result = run_in_process(all_stages, fleet, lake, run_id, exclusive=True, small=small, part=segments)
     if result is not None:
         return result
     prepare_flows()
     from flows.pipeline import pipeline
 
-    return pipeline(fleet, lake=lake, run_id=run_id)
+    return pipeline(fleet, lake=lake, run_id=run_id, segments=segments)
 
 
 def run_command(name: str, fleet: str, lake: str | None = None) -> "StageResult":

@@ -25,6 +25,7 @@ __all__ = [
     "RunId",
     "ScoredRelease",
     "SegmentKey",
+    "SegmentPattern",
     "WithinFolders",
     "WorkerCount",
 ]
@@ -114,6 +115,14 @@ FirstDate = Annotated[
     str, _shown("First date", "Forecast as of the end of every period from this one: 2024-06-30.", pattern=_TRIMMED)
 ]
 LastDate = Annotated[str, _shown("Last date", "The last period, such as 2024-12-31.", pattern=_TRIMMED)]
+SegmentPattern = Annotated[
+    str | None,
+    _shown(
+        "Segments",
+        "Pattern of the segments to train, such as store=2/* or 2/*; the others keep their models; default: all.",
+        pattern=_TRIMMED,
+    ),
+]
 SegmentKey = Annotated[str, _shown("Segment", "Key of a segment or fallback level, such as store=2/brand=5.")]
 ModelVersion = Annotated[int, _shown("Version", "Number of a version of its registered model, at least 1.", ge=1)]
 DryRun = Annotated[bool, _shown("Dry run", "Only report differences or what would be done; change nothing.")]

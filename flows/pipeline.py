@@ -10,21 +10,23 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from adapters.registry import Registry
 from domain.errors import RegistryError
 from flows.bodies.run_stages import PipelineResult, run_stages
-from flows.parameters import FleetFile, LakeRoot, RunId
+from flows.parameters import FleetFile, LakeRoot, RunId, SegmentPattern
 from flows.session import new_run_id, open_session, run_name
 
 __all__ = ["PipelineResult", "pipeline"]
 
 
 @flow(name="pipeline", flow_run_name=run_name)
-def pipeline(fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None) -> PipelineResult:
+def pipeline(
+    fleet: FleetFile, lake: LakeRoot = None, run_id: RunId = None, segments: SegmentPattern = None
+) -> PipelineResult:
     """Ingest, partition, train, register, promote, score and report.
 
     A failure of the fleet's sink is raised at the end, when everything else is done.
     """
     run_id = run_id or new_run_id()
     with (
-        open_session(fleet, lake, run_id, exclusive=True) as session,
+        open_session(fleet, lake, run_id, exclusive=True, part=segments) as session,
         _one_heartbeat(),
         _opened_early(session.registry),
     ):

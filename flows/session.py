@@ -74,6 +74,7 @@ def open_session(
     exclusive: bool = False,
     workers: int | None = None,
     pool: Workers | None = None,
+    part: str | None = None,
 ) -> Iterator[Session]:
     """Open the fleet, its lake, the registry and the workers; a flow inside another one of the run shares its session.
 
@@ -83,6 +84,7 @@ def open_session(
     lake, workers : override the settings.
     exclusive : hold the fleet's lease for the length of the session.
     pool : workers to use; by default those of the settings are opened.
+    part : pattern of the segments to train; by default all.
 
     Raises
     ------
@@ -98,7 +100,8 @@ def open_session(
     settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
     definition = load_fleet(fleet, settings.home)
     preflight(settings, registers=exclusive)
-    context = RunContext(definition, Lake(settings.lake_uri), run_id or new_run_id(), settings.home)
+    lake_of_run, name = Lake(settings.lake_uri), run_id or new_run_id()
+    context = RunContext(definition, lake_of_run, name, settings.home, part=part or "")
     registry = _registry(settings)
     with _tagged(definition.name), _alone(context, exclusive), _logged(), _workers(settings, pool) as opened:
         root = flow_name() or "command"

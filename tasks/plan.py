@@ -12,8 +12,10 @@ from adapters.compute.progress import Progress, emit
 from domain.capacity.calibrated_estimate import by_cost_model, by_previous_run, is_newer
 from domain.capacity.estimate import estimate_run
 from domain.checks.findings import Estimate
+from domain.data.segment_search import matches_pattern, suggest_closest
 from domain.data.segments import FALLBACK_BUCKET
 from domain.data.tables import category_column, feature_column, observations
+from domain.errors import RequestError
 from domain.reporting.formatting import format_bytes, format_count, format_duration
 from models.features.feature_spec import FeatureSpec, feature_spec_of
 from models.training.fingerprints import cost_fingerprint, settings_fingerprint
@@ -78,7 +80,20 @@ def plan_training(run: Run) -> TrainingPlan:
     present = {bucket: {item.segment for item in planned if _keeps(item)} for bucket, planned in segments.items()}
     present[FALLBACK_BUCKET] = {item.segment for item in levels if _keeps(item)}
     stale = frozenset(bucket for bucket, models in former.items() if models.keys() - present.get(bucket, set()))
+    if run.context.part:
+        _check_part(run, [item.segment for planned in segments.values() for item in planned])
+        stale = frozenset()  # Clearing up is for a run of the whole fleet.
     return TrainingPlan(contract, buckets, segments, levels, vanished_segments(run.context), stale)
+
+
+def _check_part(run: Run, segments: Sequence[str]) -> None:
+    """Raise RequestError if no segment matches the pattern of the run."""
+    part = run.context.part
+    if segments and not any(matches_pattern(segment, part) for segment in segments):
+        raise RequestError(
+            f"fleet {run.fleet.name}: --segments {part}: none of {len(segments):,} segments matches; give a pattern of "
+            f"keys or values, such as {segments[0]}{suggest_closest(part.strip('*'), segments)}"
+        )
 
 
 def estimate_training(run: Run, workers: int, folder: Path) -> Estimate:

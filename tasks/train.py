@@ -61,7 +61,7 @@ def _trained(run: Run, plan: TrainingPlan) -> list[TrainReceipt]:
         return []
     tables = [run.table(spec).version() for spec in (observations(run.fleet), SEGMENTS, CHALLENGERS)]
     work = partial(train_bucket, run.context, plan.contract, plan.buckets)
-    basis = [*tables, plan.contract.to_json()]
+    basis = [*tables, plan.contract.to_json(), *filter(None, [run.context.part])]
     return map_with_checkpoints(run, "train", basis, work, plan.work, TrainReceipt, weight=plan.weight)
 
 

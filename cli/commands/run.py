@@ -10,7 +10,18 @@ from cli.options import AsJson, FleetPath, LakePath
 __all__ = ["ingest", "partition", "promote", "run", "score", "train"]
 
 
-def run(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> None:
+def run(
+    fleet: FleetPath,
+    segments: Annotated[
+        str | None,
+        typer.Option(
+            help="Train only segments whose key or values match this pattern, such as 'store=2/*' or '2/*', for a "
+            "quick try; the others keep their models."
+        ),
+    ] = None,
+    lake: LakePath = None,
+    as_json: AsJson = False,
+) -> None:
     """Run all stages: ingest, partition, train, register, promote, score, accuracy and report.
 
     Example: myriad run fleets/m3.yaml
@@ -20,7 +31,7 @@ def run(fleet: FleetPath, lake: LakePath = None, as_json: AsJson = False) -> Non
         from flows.actions import run_all
 
         with display_progress(as_json):
-            result = run_all(fleet, lake)
+            result = run_all(fleet, lake, segments)
         summary = result.report.with_suffix(".json")
         if as_json:
             typer.echo(summary.read_text(encoding="utf-8"), nl=False)

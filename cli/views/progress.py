@@ -95,6 +95,8 @@ def print_summary(summary: Path) -> None:
         lines += [f"and {len(refused) - _MAX_REFUSED:,} more, see the report"] if len(refused) > _MAX_REFUSED else []
         table.add_row(Text("files refused", "bold red"), Text(printable("\n".join(lines)), "red"))
     table.add_row("segments", f"{content['segments']:,}: {outcomes}")
+    if part := content["config"].get("part"):
+        table.add_row("part", Text(f"only segments that match {printable(part)}; the others keep their models"))
     table.add_row(
         "models", f"{content['registered']:,} registered, {content['promoted']:,} promoted, {content['held']:,} held"
     )

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 
 from domain.data.segments import GLOBAL_KEY, parse_segment
 from domain.errors import UnknownNameError
 
-__all__ = ["find_segment", "suggest_closest"]
+__all__ = ["find_segment", "matches_pattern", "suggest_closest"]
 
 _SHOWN = 5
 
@@ -34,6 +35,11 @@ def find_segment(words: Sequence[str], keys: Sequence[str]) -> str | None:
         names = ", ".join(repr(key) for key in matches[:_SHOWN])
         raise UnknownNameError(f"segment {' '.join(words)!r} may be any of {names}; give the whole key, in quotes")
     return matches[0] if matches else None
+
+
+def matches_pattern(key: str, pattern: str) -> bool:
+    """Return True if the segment matches a glob over its key, such as `store=2/*`, or its values, such as `2/*`."""
+    return fnmatchcase(key, pattern) or fnmatchcase("/".join(parse_segment(key).values()), pattern)
 
 
 def _matches(key: str, words: Sequence[str]) -> bool:

@@ -27,14 +27,16 @@ def run_in_process(
     *,
     exclusive: bool = False,
     small: frozenset[str] = frozenset(),
+    part: str | None = None,
 ) -> R | None:
     """Run a step of a fleet here; None if there is work for workers.
 
     small : stages that this process does itself; a larger fleet leaves all of the step to workers.
+    part : pattern of the segments to train.
     """
     pool = LookingWorkers()
     try:
-        with open_session(fleet, lake, run_id, exclusive=exclusive, pool=pool) as session:
+        with open_session(fleet, lake, run_id, exclusive=exclusive, pool=pool, part=part) as session:
             if small and _segments(session) > _SMALL_SEGMENTS:
                 return None
             pool.small = small

@@ -13,7 +13,7 @@ from domain.config.fleet import Fleet
 from domain.data.partitioning import fallback_keys
 from models.training.fingerprints import level_fingerprint, training_fingerprint
 
-__all__ = ["Action", "PreviousModel", "SegmentPlan", "plan_levels", "plan_segments"]
+__all__ = ["Action", "PreviousModel", "SegmentPlan", "leave_out", "plan_levels", "plan_segments"]
 
 Action = Literal["select", "refit", "reuse", "fallback", "skip"]
 """Let all candidates compete; refit the present one; keep the model; too few rows for a model; no rows at all."""
@@ -90,6 +90,14 @@ def plan_levels(
     return [
         _plan_level(key, members[key], previous.get(key), fleet, settings, counted.get(key)) for key in sorted(members)
     ]
+
+
+def leave_out(planned: SegmentPlan, previous: PreviousModel | None, reason: str) -> SegmentPlan:
+    """Plan a segment or level that is not part of this training: it keeps its model, and gets none if it has none."""
+    if previous is not None:
+        kept = replace(planned, action="reuse", reason=reason, fingerprint=previous.fingerprint)
+        return replace(kept, candidate=previous.candidate, rows=previous.rows)
+    return replace(planned, action="skip", reason=reason) if planned.trains else planned
 
 
 def _plan_level(

@@ -232,4 +232,5 @@ def _config(run: Run, stages: Stages) -> dict[str, str]:
     candidates = ", ".join(" ".join([c.name, *(f"{k}={v}" for k, v in c.params.items())]) for c in run.fleet.candidates)
     config = {"task": run.fleet.task, "candidates": candidates}
     config |= settings_of(run) | {"buckets": str(recorded_buckets(run))}
+    config |= {"part": run.context.part} if run.context.part else {}
     return config | ({"promotion": stages.promote.reason} if stages.promote.reason else {})

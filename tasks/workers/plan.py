@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.data.fallback_levels import fallback_observations
+from domain.data.segment_search import matches_pattern
 from domain.data.tables import CHALLENGERS, SEGMENTS, levels
-from models.training.plan import PreviousModel, SegmentPlan, plan_levels, plan_segments
+from models.training.plan import PreviousModel, SegmentPlan, leave_out, plan_levels, plan_segments
 from tasks.workers.run_context import RunContext, in_bucket
 
 __all__ = ["former_models", "planned_buckets", "planned_levels"]
@@ -33,16 +34,35 @@ def planned_buckets(
     profiles: dict[int, list[dict[str, object]]] = {}
     for row in context.table(SEGMENTS).read(_PROFILE, _of(bucket)).to_pylist():
         profiles.setdefault(row["bucket"], []).append(row)
-    return {
+    plans = {
         number: plan_segments(rows, former.get(number, {}), context.fleet, settings)
         for number, rows in sorted(profiles.items())
     }
+    if not context.part:
+        return dict(plans)
+    return {number: _in_part(context, planned, former.get(number, {})) for number, planned in plans.items()}
+
+
+def _in_part(
+    context: RunContext, plans: Sequence[SegmentPlan], former: Mapping[str, PreviousModel]
+) -> list[SegmentPlan]:
+    """Leave out the segments that the run is not for."""
+    reason = f"not part of this run, which is for {context.part}"
+    return [
+        planned
+        if matches_pattern(planned.segment, context.part)
+        else leave_out(planned, former.get(planned.segment), reason)
+        for planned in plans
+    ]
 
 
 def planned_levels(context: RunContext, former: Mapping[str, PreviousModel], settings: str) -> list[SegmentPlan]:
-    """Plan the fallback levels."""
+    """Plan the fallback levels; a run for a part of the fleet leaves them out, as models of all of it."""
     profiles = context.table(SEGMENTS).read(_PROFILE).to_pylist()
     plans = plan_levels(profiles, former, context.fleet, settings)
+    if context.part:
+        reason = f"not part of this run, which is for {context.part}"
+        return [leave_out(planned, former.get(planned.segment), reason) for planned in plans]
     without = [planned.segment for planned in plans if planned.trains and planned.segment not in former]
     if not (former and without and context.fleet.task_type.periodic):
         return plans

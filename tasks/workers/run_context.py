@@ -24,6 +24,7 @@ class RunContext:
 
     snapshots : table -> the version to read; of other tables the newest.
     roots : folders that raw files must lie in after links are resolved, for runs that others ask for; none: anywhere.
+    part : pattern of the segments that are trained; empty: all.
     """
 
     fleet: Fleet
@@ -32,6 +33,7 @@ class RunContext:
     home: Path
     snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
     roots: tuple[str, ...] = ()
+    part: str = ""
 
     def table(self, spec: TableSpec) -> Table:
         return self.lake.table(self.fleet.name, spec, self.snapshots.get(spec.name))

@@ -131,3 +131,10 @@ def test_a_run_without_a_release_says_why(tmp_path, capsys, monkeypatch):
     (tmp_path / "run.json").write_text(json.dumps(content | {"files": {"found": 1, "unchanged": 0, "refused": []}}))
     print_summary(tmp_path / "run.json")
     assert "none: 7 of 7 challengers failed a gate" in capsys.readouterr().out
+
+
+def test_the_table_says_that_a_run_was_for_a_part_of_the_fleet(tmp_path, capsys):
+    content = SUMMARY | {"files": {"found": 9, "unchanged": 0, "refused": []}, "config": {"part": "store=1/*"}}
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    print_summary(tmp_path / "run.json")
+    assert "only segments that match store=1/*; the others keep their" in capsys.readouterr().out
