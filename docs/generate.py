@@ -66,6 +66,11 @@ hours, in the history and in the forecast.
 With `zone: auto`, a date is the one that the file writes, in whatever offset, or that of the time zone of a Parquet
 column. With a zone, times with an offset are converted to it first.
 
+Clocks repeat an hour in autumn. Times without an offset are told apart by the order of a segment's rows: the first is
+in summer time (the last, if the rows run backwards). An hour that is there once, or more than twice, could be either
+and is rejected; so are all of them with `aggregate`. `myriad new` finds the zone by that hour. CSV exports and outputs
+of the gateway have hours and minutes in the zone, with the offset written: `2024-10-27T02:00:00+01:00`.
+
 The times of a forecast continue the pattern of the whole history: the first, the 28th, the last day, the last or first
 workday, or a weekday such as the third Friday of a month; a usual weekday; a usual minute.
 

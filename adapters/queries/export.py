@@ -21,7 +21,7 @@ from adapters.queries.fleet_tables import FleetTables
 from adapters.sources.new_files import awaited_input
 from domain.config.database import scheme_of
 from domain.config.fleet import Fleet
-from domain.data.flatten import split_keys, to_csv_values
+from domain.data.flatten import split_keys, to_csv_values, written_zone
 from domain.data.formula_cells import escape_formulas
 from domain.data.tables import (
     ACCURACY,
@@ -116,7 +116,7 @@ def export_table(
         writer: TableWriter | None = None
         for part in parts:
             table = split_keys(part, fleet)
-            table = to_csv_values(table) if form == "csv" else table
+            table = to_csv_values(table, written_zone(fleet)) if form == "csv" else table
             table = escape_formulas(table) if form == "csv" and not exact else table
             if writer is None:
                 schema, writer = table.schema, stack.enter_context(table_writer(local, path, form, table.schema))

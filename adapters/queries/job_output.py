@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from adapters.lake.table import Lake
 from adapters.queries.export import Format, table_writer
 from domain.config.fleet import Fleet
-from domain.data.flatten import split_keys, to_csv_values
+from domain.data.flatten import split_keys, to_csv_values, written_zone
 from domain.data.formula_cells import escape_formulas
 from domain.data.parts import input_part
 from domain.data.tables import PREDICTIONS
@@ -68,7 +68,7 @@ def write_output(
 def _shaped(part: pa.Table, fleet: Fleet, form: Format, for_people: bool) -> pa.Table:
     table = split_keys(part, fleet)
     if form == "csv":
-        table = to_csv_values(table)
+        table = to_csv_values(table, written_zone(fleet))
         return escape_formulas(table) if for_people else table
     return table
 

@@ -9,7 +9,7 @@ import pyarrow.json as pj
 from domain.config.fleet import Fleet
 from domain.data.segments import parse_segment
 
-__all__ = ["iso_times", "split_keys", "split_segments", "to_csv_values"]
+__all__ = ["iso_times", "split_keys", "split_segments", "to_csv_values", "written_zone"]
 
 
 def split_segments(rows: pa.Table, segment_by: Sequence[str]) -> pa.Table:
@@ -59,14 +59,19 @@ def _parsed_objects(texts: pa.ChunkedArray, names: Sequence[str]) -> pa.Table:
     )
 
 
-def to_csv_values(rows: pa.Table) -> pa.Table:
-    """Convert rows for CSV: drop binary columns, write times as ISO 8601 (UTC), leave NaN empty."""
+def written_zone(fleet: Fleet) -> str:
+    """The zone in which the times of a fleet are written: its own for hours and minutes; dates have none."""
+    return fleet.time.zone_name if fleet.time is not None and fleet.time.rule.is_clock else "UTC"
+
+
+def to_csv_values(rows: pa.Table, zone: str = "UTC") -> pa.Table:
+    """Convert rows for CSV: drop binary columns, write times as ISO 8601 in a zone, leave NaN empty."""
     columns = {}
     for field, values in zip(rows.schema, rows.columns, strict=True):
         if pa.types.is_binary(field.type):
             continue
         if pa.types.is_timestamp(field.type):
-            columns[field.name] = iso_times(values)
+            columns[field.name] = iso_times(values, zone)
         elif pa.types.is_floating(field.type):
             columns[field.name] = pc.if_else(pc.is_nan(values), None, values)
         else:
@@ -74,8 +79,10 @@ def to_csv_values(rows: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def iso_times(times: pa.ChunkedArray) -> pa.ChunkedArray:
-    """`2024-06-30T17:00:00Z`, with microseconds if there are any."""
+def iso_times(times: pa.ChunkedArray, zone: str = "UTC") -> pa.ChunkedArray:
+    """`2024-06-30T17:00:00Z`, or `2024-06-30T19:00:00+02:00` in another zone; with microseconds if there are any."""
+    offset = "Z" if zone == "UTC" else "%Ez"
     seconds = pc.floor_temporal(times, unit="second")
-    whole = pc.strftime(seconds.cast(pa.timestamp("s", tz="UTC")), "%Y-%m-%dT%H:%M:%SZ")
-    return pc.if_else(pc.equal(seconds, times), whole, pc.strftime(times, "%Y-%m-%dT%H:%M:%SZ"))
+    whole = pc.strftime(seconds.cast(pa.timestamp("s", tz=zone)), f"%Y-%m-%dT%H:%M:%S{offset}")
+    exact = times.cast(pa.timestamp(times.type.unit, tz=zone))
+    return pc.if_else(pc.equal(seconds, times), whole, pc.strftime(exact, f"%Y-%m-%dT%H:%M:%S{offset}"))

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from domain.arrays import BoolArray, IntArray
 from domain.calendar.time_range import beyond_range
+from domain.calendar.zones import has_clock_changes
 from domain.config.aggregate import rule_of, target_rule
 from domain.config.fleet import Fleet
 from domain.config.time_section import Time
@@ -57,6 +58,8 @@ def validate_rows(
         from domain.calendar.time_parsing import parse_times  # Imported here, as it needs pandas.
 
         times, unparsable = parse_times(raw[fleet.time.column], fleet.time)
+        if unparsable.any() and _has_repeated_hour(fleet):
+            times, unparsable = _repeated_hours(raw[fleet.time.column], times, unparsable, keys, fleet.time)
         check.reject(_is_null(raw[fleet.time.column]), "missing_key", f"{fleet.time.column} has no value")
         check.reject(unparsable, "unparsable", f"{fleet.time.column} is not a time{_clock_changes(fleet.time)}")
         columns["time"] = times
@@ -75,6 +78,41 @@ def validate_rows(
         columns[key_column(name)] = _text(raw[name], name, check)
         _exact_or_reject(raw[name], name, check)
     return _split(raw, rows, keys, columns, check)
+
+
+def _has_repeated_hour(fleet: Fleet) -> bool:
+    """Return True if clocks repeat an hour in which the order of a segment's rows tells which is which."""
+    time = fleet.clock
+    series = fleet.task_type.periodic and fleet.aggregate is None
+    return series and time.rule.is_clock and has_clock_changes(time.zone_name)
+
+
+def _repeated_hours(
+    values: pa.ChunkedArray, times: pa.Array, unparsable: BoolArray, keys: dict[str, pa.Array], time: Time
+) -> tuple[pa.Array, BoolArray]:
+    """The times with those that clocks repeat, and the mask of the values that are still none."""
+    from domain.calendar.repeated_hour import told_apart
+    from domain.calendar.time_parsing import parse_times
+
+    wall, _ = parse_times(values, time.model_copy(update={"zone": "UTC"}))
+    walls = wall.to_numpy(zero_copy_only=False).astype("datetime64[us]")
+    # The direction of a series is that of all its rows; only those that have no time yet are told apart.
+    instants = told_apart(walls, _series_codes(keys), time)
+    told = unparsable & ~np.isnat(instants)
+    known = pa.array(instants).cast(times.type)
+    return pc.if_else(pa.array(told), known, times), unparsable & ~told
+
+
+def _series_codes(keys: dict[str, pa.Array]) -> IntArray:
+    """Code of each row's segment; -1 where a key has no value."""
+    codes = np.zeros(len(next(iter(keys.values()))), np.int64)
+    missing = np.zeros(len(codes), bool)
+    for values in keys.values():
+        encoded = values.dictionary_encode()
+        own = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        missing |= own < 0
+        _, codes = np.unique(codes * (len(encoded.dictionary) + 1) + own + 1, return_inverse=True)
+    return np.where(missing, -1, codes)
 
 
 def _reject_times(times: pa.Array, fleet: Fleet, check: "_Check", now: datetime | None) -> None:

@@ -167,6 +167,11 @@ def _zone_reasons(times: TimeColumn, frequency: str) -> Iterator[str]:
     if not frequency_rule(frequency).is_clock:
         if len(times.offsets) > 1 and times.zone is None:
             yield f"Offsets are mixed ({times.offset_texts}): each date is the one that is written."
+    elif times.wall_zone is not None:
+        yield (
+            f"zone: an hour is there twice in autumn and missing in spring, as on clocks of {times.wall_zone}; the "
+            "order of the rows tells which is which. Set another zone if the data are from one with the same changes."
+        )
     elif times.zone is not None:
         yield f"zone: times follow the clock of {times.zone}, and so do the seasons."
     elif any(times.offsets):

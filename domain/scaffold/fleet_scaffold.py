@@ -2,10 +2,11 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from domain.config.frequency import frequency_rule
 from domain.config.task_types import ForecastTask
 from domain.data.shown import shown_names
 from domain.errors import SourceError
@@ -72,8 +73,16 @@ def scaffold_fleet(table: pa.Table, profile: SourceProfile, options: UserOptions
             return with_aggregate(scaffold, aggregation)
         groupings = _series_groupings(profiled)
     if groupings:
-        return scaffold_forecast(name, profiled.roles(groupings), profile, options)
+        return scaffold_forecast(name, _zoned(profiled.roles(groupings)), profile, options)
     return scaffold_regression(name, _regression_roles(profiled), profile, options)
+
+
+def _zoned(roles: ColumnRoles) -> ColumnRoles:
+    """The roles with the zone that hours and minutes without one follow, where they repeat an hour in autumn."""
+    if not frequency_rule(roles.grouping.frequency or "D").is_clock:
+        return roles
+    first, *others = roles.times
+    return replace(roles, times=[first.on_wall_clock(roles.grouping.codes), *others])
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 
 from domain.arrays import BoolArray, IntArray
 from domain.calendar.ordinals import ordinals
+from domain.calendar.repeated_hour import repeats
 from domain.calendar.time_parsing import EXCEL, OFFSET, parse_times
 from domain.config.time_section import Time
 from domain.scaffold.column_vocabulary import is_time_name, split_name
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _SNIFFED = 2_000
+_REPEATED = 0.8
 _ALMOST_ALL = 0.98
 _MANY_REPEATED = 0.02
 _DECISIVE, _LEAST_TIMES = 1.5, 4
@@ -66,6 +69,7 @@ class TimeColumn:
 
     format : None for ISO 8601. alternative : another format that reads all values.
     instants : the column's distinct values in UTC, to the microsecond, of shape (d,).
+    wall_zone : zone whose clocks repeat and skip the hours that the times, which name no zone, repeat and skip.
     offsets : hours from UTC that appear in the text; empty where none does. unread : share of the rows whose value is
     not a time.
     """
@@ -76,6 +80,7 @@ class TimeColumn:
     instants: npt.NDArray[np.datetime64]
     offsets: tuple[float, ...] = ()
     unread: float = 0.0
+    wall_zone: str | None = None
 
     @property
     def name(self) -> str:
@@ -92,13 +97,36 @@ class TimeColumn:
         named = getattr(self.column.distinct.type, "tz", None) if self.column.typed else None
         if named is not None:
             return None if named in _NO_ZONE else named
-        return _ZONES.get(self.offsets)
+        return self.wall_zone or _ZONES.get(self.offsets)
+
+    def on_wall_clock(self, segments: IntArray) -> "TimeColumn":
+        """The column with the zone whose clock its times follow, if they repeat an hour as its clocks do in autumn.
+
+        segments : of each row, -1 for none, of shape (n,).
+        """
+        if self.offsets or self.zone is not None:
+            return self
+        rows = self.rows()
+        used = (segments >= 0) & ~np.isnat(rows)
+        zone = next((zone for zone in _ZONES.values() if _follows(rows[used], segments[used], zone)), None)
+        return replace(self, wall_zone=zone)
 
     @property
     def offset_texts(self) -> str:
         """Offsets from UTC that appear in the text, such as `+01:00, +02:00`."""
         minutes = [round(60 * hours) for hours in self.offsets]
         return ", ".join(f"{'-' if m < 0 else '+'}{abs(m) // 60:02d}:{abs(m) % 60:02d}" for m in minutes)
+
+
+def _follows(wall: npt.NDArray[np.datetime64], segments: IntArray, zone: str) -> bool:
+    """Return True if times have each hour that clocks of a zone repeat twice, and none that they skip."""
+    distinct, place = np.unique(wall, return_inverse=True)
+    twice = repeats(distinct, zone)[place]
+    if not twice.any():
+        return False
+    _, counts = np.unique(np.stack([segments[twice], place[twice]]), axis=1, return_counts=True)
+    index = pd.DatetimeIndex(distinct).tz_localize(zone, ambiguous=np.ones(len(distinct), bool), nonexistent="NaT")
+    return bool(np.mean(counts == 2) >= _REPEATED and not index.isna().any())
 
 
 def find_time_columns(columns: Sequence[Column]) -> list[TimeColumn]:

@@ -333,3 +333,35 @@ def test_a_row_is_judged_alone(fleet, table):
         alone = check(fleet, table.slice(row, 1), first=row)
         assert alone.rejected["reason"].to_pylist() == [verdicts[row] for _ in range(row in verdicts)]
         assert alone.accepted["segment"].to_pylist() == [keys[row] for _ in range(row in keys)]
+
+
+AUTUMN = ["2024-10-27 01:00", "2024-10-27 02:00", "2024-10-27 02:00", "2024-10-27 03:00"]
+
+
+def hours(fleet, texts, stores, **changes):
+    made = fleet.forecast(
+        time={"column": "day", "frequency": "h", "zone": "Europe/Berlin"}, segment_by=["store"], features={},
+        fallback=["global"], **changes,
+    )  # fmt: skip
+    raw = pa.table({"store": stores, "day": texts, "units": [1.0] * len(texts)})
+    result = validate_rows(raw, np.arange(len(texts)), made, needs_target=True)
+    rows = sorted(zip(result.accepted["row"].to_pylist(), result.accepted["time"].to_pylist(), strict=True))
+    return [f"{row}: {time:%H}" for row, time in rows], result.rejected["row"].to_pylist()
+
+
+def test_the_hour_that_clocks_repeat_is_told_apart_by_the_order_of_the_rows(fleet):
+    stores = ["a"] * 4
+    assert hours(fleet, AUTUMN, stores) == (["0: 23", "1: 00", "2: 01", "3: 02"], [])
+    assert hours(fleet, AUTUMN[::-1], stores) == (["0: 02", "1: 01", "2: 00", "3: 23"], [])
+    both = [text for text in AUTUMN for _ in "ab"]
+    accepted, rejected = hours(fleet, both, ["a", "b"] * 4)
+    assert (accepted[2:6], rejected) == (["2: 00", "3: 00", "4: 01", "5: 01"], [])
+
+
+def test_an_hour_that_could_be_either_stays_rejected(fleet):
+    once = [AUTUMN[0], AUTUMN[1], AUTUMN[3]]
+    assert hours(fleet, once, ["a"] * 3) == (["0: 23", "2: 02"], [1])
+    assert hours(fleet, [*AUTUMN[:3], AUTUMN[2]], ["a"] * 4)[1] == [1, 2, 3]
+    assert hours(fleet, AUTUMN, ["a"] * 4, aggregate="sum")[1] == [1, 2]
+    skipped = ["2024-03-31 01:00", "2024-03-31 02:00", "2024-03-31 02:00"]
+    assert hours(fleet, skipped, ["a"] * 3)[1] == [1, 2]

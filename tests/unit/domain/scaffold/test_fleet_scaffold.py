@@ -397,3 +397,15 @@ def test_names_and_values_cannot_end_a_comment():
     scaffold = scaffold_of(long(DAYS, target=name, store=["a\nhorizon: 3", "b"]))
     assert scaffold.content["target"]["column"] == name
     assert "\nname: evil" not in render_scaffold(scaffold)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Europe/London"])
+@pytest.mark.parametrize("minutes", [60, 15])
+def test_the_zone_of_local_times_is_found_by_the_hour_that_they_repeat(zone, minutes):
+    times = pd.date_range("2024-02-01", "2024-11-30", freq=f"{minutes}min", tz=zone).tz_localize(None)
+    frame = long(times.strftime("%Y-%m-%d %H:%M"), time="time", target="load", meter=["a", "b"])
+    scaffold = scaffold_of(frame)
+    assert scaffold.content["time"]["zone"] == zone
+    assert "is there twice in autumn" in choice_of(scaffold, "time").why
+    utc = pd.date_range("2024-02-01", "2024-11-30", freq=f"{minutes}min").strftime("%Y-%m-%d %H:%M")
+    assert "zone" not in scaffold_of(long(utc, time="time", target="load", meter=["a", "b"])).content["time"]
