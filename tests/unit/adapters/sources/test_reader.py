@@ -510,11 +510,16 @@ def test_a_line_in_another_encoding_is_named_wherever_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "way_out"),
     [
-        ("a.csv", gzip.compress(b"store,units\n1,5\n"), r"compressed by gzip; give the file a name that ends in \.gz"),
+        (
+            "a.csv",
+            gzip.compress(b"store,units\n1,5\n", mtime=0),
+            r"compressed by gzip; give the file a name that ends in \.gz",
+        ),
         ("a.jsonl", b"PK\x03\x04....", "compressed by zip, which is not read; unpack it"),
         ("a.csv.zst", b"(\xb5/\xfd", r"of compressed files only \.gz is read; unpack it"),
         ("a.zip", b"PK\x03\x04", r"of compressed files only \.gz is read; unpack it"),
     ],
+    ids=["gzip", "zip", "named zst", "named zip"],
 )
 def test_compressed_files_are_told_from_text_of_another_encoding(tmp_path, name, content, way_out):
     (tmp_path / name).write_bytes(content)
