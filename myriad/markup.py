@@ -36,7 +36,8 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return rows as a table with a header; nothing without rows."""
-    body = "".join(f"<tr>{''.join(f'<td{_LEFT}>{_cell(value)}</td>' for value in row)}</tr>" for row in rows)
+    cells = ("".join(f"<td{_LEFT}>{'' if value == '' else _cell(value)}</td>" for value in row) for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
     names = "".join(f"<th{_LEFT}>{escape(name)}</th>" for name in header)
     return f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>" if body else ""
 

@@ -82,4 +82,9 @@ def _row(progress: Progress) -> str:
     bar = f'<progress max="{progress.total}" value="{progress.done}"></progress>' if progress.total else ""
     count = f"{progress.done} of {progress.total}" if progress.total else ""
     cells = (escape(progress.stage), bar, count, escape(printable_line(progress.note)))
-    return "<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>"
+    styles = ("text-align: left", "", "white-space: nowrap", "text-align: left")
+    return (
+        "<tr>"
+        + "".join(f'<td style="{style}">{cell}</td>' for style, cell in zip(styles, cells, strict=True))
+        + "</tr>"
+    )

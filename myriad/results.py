@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import RequestError
+from domain.reporting.segment_view import describe_level
 from myriad import markup
 
 __all__ = ["Chart", "Page", "Report", "Result", "RunResult"]
@@ -32,10 +33,12 @@ class Result(Mapping[str, Any]):
     def rows(self) -> Iterator[tuple[str, object]]:
         """Names and values to display."""
         for name, value in self.items():
-            if name == "stages" and isinstance(value, Mapping):
+            if name == "levels" and isinstance(value, Mapping):
+                yield "made by", {describe_level(level): rows for level, rows in value.items()}
+            elif name == "stages" and isinstance(value, Mapping):
                 for stage, figures in value.items():
                     yield stage, {key: item for key, item in figures.items() if item not in (None, "", 0, {}, [])}
-            else:
+            elif value is not None:
                 yield name.replace("_", " "), value
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +25,9 @@ def executed(tmp_path_factory):
         "IPYTHONDIR": str(home / "ipython"),
         "JUPYTER_RUNTIME_DIR": str(home / "run"),
     }
-    client = NotebookClient(notebook, timeout=500, kernel_name="python3", resources={"metadata": {"path": str(home)}})
+    # Sockets in a folder of its own instead of ports: what the kernel is told and answers is nobody else's.
+    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(home / "socket"))
+    client = NotebookClient(notebook, timeout=500, km=kernel, resources={"metadata": {"path": str(home)}})
     client.execute(env=environment)
     return notebook, home
 
