@@ -16,6 +16,7 @@ from domain.config.fleet import Fleet
 from domain.data.partitioning import run_length_encode
 from domain.data.segments import parse_segment
 from domain.data.validation import validate_rows
+from domain.data.yes_no import CLOSEST, is_yes_or_no
 from domain.reporting.formatting import format_count, format_percent
 
 __all__ = ["ValidatedSample", "row_problems", "source_facts", "validate_sample"]
@@ -121,6 +122,8 @@ def row_problems(checked: ValidatedSample, fleet: Fleet, role: Role) -> Iterator
         example = checked.examples.get((reason, detail), {}).get(column)
         shown = f", such as {str(example)[:60]!r}" if example not in (None, "") else ""
         way_out = _way_out(reason, keys[0])
+        if reason == "unparsable" and keys[0] == "target.column" and is_yes_or_no(str(example)):
+            way_out = f"it seems to say yes or no, and {CLOSEST}"
         prefix = "" if role == "source" else f"{role}: "
         yield Problem(
             "warning" if share < 1 else "error",

@@ -13,6 +13,7 @@ from domain.calendar.ordinals import ordinals
 from domain.checks.findings import ColumnFacts, Problem, SegmentFacts, SourceSample
 from domain.config.fleet import Fleet
 from domain.data.segments import lookalikes_message
+from domain.data.yes_no import zero_one_note
 from domain.reporting.formatting import format_number, format_percent
 
 __all__ = ["SegmentRows", "other_columns", "segment_facts", "segment_problems"]
@@ -185,6 +186,8 @@ def _repeated_problems(facts: SegmentFacts, rows: SegmentRows) -> Iterator[Probl
 
 
 def _value_problems(facts: SegmentFacts, rows: SegmentRows) -> Iterator[Problem]:
+    if rows.fleet.aggregate is None and np.array_equal(np.unique(rows.target), [0.0, 1.0]):
+        yield Problem("warning", "target.column", zero_one_note(repr(rows.fleet.target.column)))
     target, lowest = rows.fleet.target, format_number(float(rows.target.min()))
     if facts.below_minimum:
         message = f"{format_percent(facts.below_minimum, 1)} of {target.column!r} is below {target.minimum:g}"

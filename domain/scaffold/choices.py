@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from domain.config.frequency import frequency_rule
+from domain.data.yes_no import CLOSEST, is_yes_no, zero_one_note
 from domain.reporting.formatting import format_count, format_percent
-from domain.scaffold.column_vocabulary import is_main_target
+from domain.scaffold.column_vocabulary import is_main_target, is_outcome_name
 from domain.scaffold.columns import Column
 from domain.scaffold.defaults import metric_of, min_rows_of
 from domain.scaffold.roles import ColumnRoles
@@ -111,8 +112,22 @@ def target_choice(roles: ColumnRoles, options: UserOptions) -> ScaffoldChoice:
     if target.missing or target.unread:
         share = format_percent(target.missing + target.unread, 1)
         why += f" {share} of the rows have no number there; they are rejected, with a reason, when files are read."
+    if is_yes_no(target.texts):
+        why, sure = f"{why} Look at it: {zero_one_note(target.name)}.", False
+    outcome = next((column for column in roles.columns if column.name != target.name and _is_outcome(column)), None)
+    if outcome is not None and options.target is None:
+        why += (
+            f" If {outcome.name} is what you want to know ({outcome.examples}): it says yes or no, and {CLOSEST}; "
+            "write its values as 1 and 0 in the files."
+        )
+        sure = False
     others = tuple(column.name for column in roles.targets[1 : 1 + _MOST_COLUMNS])
     return ScaffoldChoice("target", target.name, why, others, sure)
+
+
+def _is_outcome(column: Column) -> bool:
+    """Return True for a column that says whether something has happened, as far as its name tells."""
+    return column.kind == "text" and is_yes_no(column.texts) and is_outcome_name(column.name)
 
 
 def _target_reason(targets: Sequence[Column], options: UserOptions) -> tuple[str, bool]:

@@ -3,7 +3,15 @@
 import re
 from typing import Literal
 
-__all__ = ["Meaning", "column_meaning", "is_additive", "is_main_target", "is_time_name", "split_name"]
+__all__ = [
+    "Meaning",
+    "column_meaning",
+    "is_additive",
+    "is_main_target",
+    "is_outcome_name",
+    "is_time_name",
+    "split_name",
+]
 
 Meaning = Literal["id", "flag", "target", "date_part", "driver", "group", ""]
 """id : identifies a thing. flag : yes or no, known in advance. target : a quantity worth predicting. date_part : month,
@@ -39,6 +47,14 @@ _SALES = frozenset(
     "verkopen sprzedaż sprzedaz vendas faturamento omsætning omsättning försäljning myynti tržby prodej".split()
 )
 """What is sold: the target more often than anything else that can be counted."""
+_OUTCOMES = frozenset(
+    "churn churned default defaulted fraud fraudulent converted conversion bought purchased cancelled canceled "  # noqa: SIM905
+    "returned clicked click response responded survived outcome label target result won lost accepted approved "
+    "attrition failure failed defect readmitted diabetes disease subscribed kündigung kuendigung gekündigt "
+    "gekuendigt betrug gekauft storniert ausfall zielvariable reklamation résiliation fraude "
+    "acheté baja cancelado comprado".split()
+)
+"""What may happen to a case, yes or no."""
 _ADDITIVE = _SALES | frozenset(
     "units unit qty quantity quantities demand orders count calls visits visitors passengers kwh mwh menge stück "  # noqa: SIM905
     "stueck anzahl bedarf verbrauch quantité quantite cantidad quantità ilość aantal hoeveelheid consumption".split()
@@ -75,6 +91,11 @@ def column_meaning(name: str) -> Meaning:
 def is_main_target(name: str) -> bool:
     """Return True if a name contains a word for what is sold, such as revenue or Umsatz."""
     return bool(_SALES.intersection(split_name(name)))
+
+
+def is_outcome_name(name: str) -> bool:
+    """Return True if a name contains a word for what may happen to a case, such as churn or Kündigung."""
+    return bool(_OUTCOMES.intersection(split_name(name)))
 
 
 def is_additive(name: str) -> bool:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from domain.config.frequency import frequency_rule
 from domain.config.task_types import ForecastTask
 from domain.data.shown import shown_names
+from domain.data.yes_no import CLOSEST, is_yes_no
 from domain.errors import SourceError
 from domain.scaffold.aggregated import Aggregation, aggregation_of, are_events, with_aggregate
 from domain.scaffold.column_vocabulary import is_additive
@@ -202,6 +203,9 @@ def _targets(
 
 def _requested_target(columns: Sequence[Column], profile: SourceProfile, name: str) -> Column:
     column = next(column for column in columns if column.name == name)
+    if not column.is_number and is_yes_no(column.texts):
+        way_out = f"{CLOSEST}; write {column.examples} as 1 and 0 in the files"
+        raise SourceError(f"{profile.path}: --target {name}: it says yes or no ({column.examples}), and {way_out}")
     if not column.is_number:
         way_out = "; write them without separators and units" if column.looks_formatted else ""
         raise SourceError(f"{profile.path}: --target {name}: its values ({column.examples}) are not numbers{way_out}")

@@ -309,3 +309,15 @@ def test_a_mistyped_year_is_a_warning_that_names_the_row_and_accuses_no_segment(
     assert "years" in message or "a gap of many times" in message
     assert late.segments.ended == 0
     assert not [problem for problem in check(fleet, rows).problems if problem.key == "validation.time_range"]
+
+
+def test_a_target_that_says_yes_or_no_is_told_with_the_closest_way(fleet):
+    n = 120
+    rows = {"route": ["a"] * n, "ride": [f"r{k}" for k in range(n)], "distance": [k % 9 for k in range(n)]}
+    rows |= {"weather": ["sun", "rain"] * (n // 2)}
+    for values, severity in ((["ja", "nein"], "error"), ([1, 0], "warning")):
+        table = pa.table(rows | {"minutes": values * (n // 2)})
+        told, message = problem_of(check(fleet.regression(), table), "target.column")
+        assert told == severity
+        assert "yes or no" in message
+        assert "there is no classification yet. The closest is task: regression on 1 and 0" in message

@@ -409,3 +409,22 @@ def test_the_zone_of_local_times_is_found_by_the_hour_that_they_repeat(zone, min
     assert "is there twice in autumn" in choice_of(scaffold, "time").why
     utc = pd.date_range("2024-02-01", "2024-11-30", freq=f"{minutes}min").strftime("%Y-%m-%d %H:%M")
     assert "zone" not in scaffold_of(long(utc, time="time", target="load", meter=["a", "b"])).content["time"]
+
+
+def customers(**columns):
+    return policies().rename(columns={"charges": "spend_limit"}).assign(**columns)
+
+
+def test_a_target_of_yes_and_no_is_said_plainly_with_the_closest_way():
+    churn = np.where(np.arange(600) % 3 == 0, "Ja", "Nein")
+    message = error_of(customers(churn=churn), target="churn")
+    assert "it says yes or no ('Ja', 'Nein'), and there is no classification yet" in message
+    assert "task: regression on 1 and 0" in message
+    choice = choice_of(scaffold_of(customers(churn=churn)), "target")
+    assert choice.value != "churn"
+    assert not choice.sure
+    assert "If churn is what you want to know ('Ja', 'Nein'): it says yes or no" in choice.why
+    numbers = choice_of(scaffold_of(customers(churn=(churn == "Ja").astype(int)), target="churn"), "target")
+    assert not numbers.sure
+    assert "churn has no values but 0 and 1, a yes or no: there is no classification yet" in numbers.why
+    assert "yes or no" not in choice_of(scaffold_of(policies()), "target").why
