@@ -6,7 +6,7 @@ Contradictory settings raise a SettingsError before anything starts.
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     jwt_keys: str = Field("", description="The issuer's key set (JWKS): an https:// address, or a file.")
     jwt_scope_claim: str = Field("scope", min_length=1, description="Claim of the tokens that holds scopes.")
     jwt_scope_prefix: str = Field("myriad:", description="Prefix of scopes that are meant for Myriad.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Form of the logs of `myriad serve` and of the stack's supervisor: text or json."
+    )
     webhook_hosts: str = Field(
         "", description="Hosts, separated by commas, that outgoing webhooks may go to, such as app.example.org."
     )

@@ -194,7 +194,8 @@ def build_server(app: Any, table: ConnectionTable, proxies: Iterable[str] = (), 
         ws="none",
         backlog=ACCEPTED_AT_ONCE,
         h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
-        access_log=False,
+        access_log=False,  # It has queries; ours is in serving/access_log.py.
+        log_config=None,  # To the handlers of the process, with times.
         server_header=False,
         use_colors=False,  # the guarded streams would show the codes
         **forwarded,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -17,7 +18,7 @@ from adapters.local_stack.process import Translation
 from adapters.private_files import private_folder, private_opener, write_private
 from domain.errors import SettingsError
 
-__all__ = ["RECORD", "Entry", "Status", "Supervisor", "read_record"]
+__all__ = ["RECORD", "Entry", "Status", "Supervisor", "read_record", "rotate_log"]
 
 Status = Literal["waiting", "starting", "running", "completed", "failed"]
 RECORD = "services.json"
@@ -27,6 +28,7 @@ _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 15.0)
 _STEADY_S = 60.0
 _GRACE_S = 10.0
 _MOST_LOG_BYTES = 50_000_000
+_ROTATE_EVERY_S = 30.0
 _REACHED: Mapping[Condition, frozenset[Status]] = {
     "service_started": frozenset({"starting", "running"}),
     "service_healthy": frozenset({"running"}),
@@ -88,6 +90,7 @@ class Supervisor:
         self._translation = translation
         self._logs, self._held, self._record, self._tell = state / "logs", state / "held", state / RECORD, tell
         self._written: list[Entry] = []
+        self._rotate_at = 0.0
 
     def run(self, over: Callable[[], bool]) -> None:
         """Run the services until `over()`, then stop them, dependents first."""
@@ -101,6 +104,10 @@ class Supervisor:
 
     def step(self, now: float) -> None:
         """Check every service once; start or restart those that are due."""
+        if now >= self._rotate_at:
+            self._rotate_at = now + _ROTATE_EVERY_S
+            for unit in self._services:
+                rotate_log(self.log(unit.service.name))
         for unit in self._services:
             if unit.process is not None and unit.process.poll() is not None:
                 self._handle_exit(unit, now)
@@ -123,8 +130,7 @@ class Supervisor:
         except SettingsError as exc:
             unit.status, unit.message = "failed", str(exc)
             return
-        if log.exists() and log.stat().st_size > _MOST_LOG_BYTES:
-            log.replace(log.with_suffix(".log.1"))
+        rotate_log(log)
         with open(log, "ab", opener=private_opener) as output:
             unit.process = _spawn(launch.command, launch.environment, self._translation.home, launch.user, output)
         unit.began, unit.status, unit.checks, unit.check_at = now, "starting", 0, now
@@ -222,6 +228,19 @@ def _end_group(pid: int) -> None:
     """Kill the process group of a service, as a container would: a surviving child would keep its port."""
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def rotate_log(log: Path, most_bytes: int = _MOST_LOG_BYTES) -> None:
+    """Move a log that has become too large to `NAME.log.1`, in place of the one before.
+
+    The service holds the file open for appending: it is copied and emptied, and goes on at its new end.
+    """
+    if not log.exists() or log.stat().st_size <= most_bytes:
+        return
+    former = log.with_suffix(".log.1")
+    with open(former, "wb", opener=private_opener) as copy, log.open("rb") as content:
+        shutil.copyfileobj(content, copy)
+    os.truncate(log, 0)
 
 
 def read_record(record: Path) -> list[Entry]:

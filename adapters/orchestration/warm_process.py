@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -74,6 +75,8 @@ def _run(module: str, client: socket.socket) -> int:
     threading.Thread(target=_end_with, args=(client, over.is_set), name="end-with-client", daemon=True).start()
     sys.argv = [module]
     code = 0
+    # That it has been imported is what a warm process is for.
+    warnings.filterwarnings("ignore", ".*found in sys.modules after import of package", RuntimeWarning)
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as exc:

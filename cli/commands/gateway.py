@@ -47,10 +47,12 @@ def serve(
     """
     with report_errors():
         _check_listener(host, cert, key, behind_proxy)
+        from adapters.logs import configure_logging
         from adapters.orchestration.local_server import running_server
         from domain.gateway.proxies import proxy_networks
 
         settings = settings_of(None)
+        configure_logging(settings.log_format)
         proxies = proxy_networks(forwarded_allow_ips or settings.forwarded_allow_ips) if behind_proxy else ()
         url = running_server(settings)
         if url is None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from anyio import CapacityLimiter, to_thread
 
 from domain.errors import MyriadError
+from serving.access_log import Access, log_access
 from serving.auth import CLIENT, Authenticator, Client, credential_of, require
 from serving.limits import Limits, RateLimit, address_group
 from serving.middleware.bodies import Body, BodySlots, DisconnectedError, Message, Receive
@@ -67,6 +68,14 @@ class Gate:
             await self._serve(scope, receive, _Answer(scope["path"], send))
 
     async def _serve(self, scope: Any, receive: Receive, answer: "_Answer") -> None:
+        began = time.monotonic()
+        try:
+            await self._answer(scope, receive, answer)
+        finally:
+            client: Client | None = scope.get(CLIENT)
+            log_access(Access(scope["method"], answer.route, answer.status, time.monotonic() - began, client))
+
+    async def _answer(self, scope: Any, receive: Receive, answer: "_Answer") -> None:
         try:
             async with AsyncExitStack() as held:
                 replayed = await self._admit(scope, receive, answer, held)
@@ -85,6 +94,7 @@ class Gate:
         await self._take_turn(scope)
         self._check_headers(headers)
         policy, parameters = self._routes().find(scope["path"], scope["method"])
+        answer.route = policy.route
         body = Body(headers, receive, self._max_bytes(policy), self._limits.times)
         client = await self._client(scope, policy, parameters)
         answer.body = body
@@ -185,6 +195,7 @@ class _Answer:
         self._send, self._path = send, path
         self.begun = self.body_is_unread = False
         self.body: Body | None = None
+        self.route, self.status = "", 0
 
     def watched(self, receive: Receive) -> Receive:
         """Return `receive`; once the answer has begun, a body that breaks its limits just ends."""
@@ -201,7 +212,7 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.begun = True
+            self.begun, self.status = True, message["status"]
             headers = [*message.get("headers", ()), (b"x-content-type-options", b"nosniff")]
             if self._path not in _OPEN_TO_CACHES:
                 headers.append((b"cache-control", b"no-store"))

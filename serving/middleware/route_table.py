@@ -18,10 +18,11 @@ __all__ = ["RoutePolicy", "RouteTable"]
 
 @dataclass(frozen=True)
 class RoutePolicy:
-    """Requirements of a route and method. scope : that clients need; none: it is open to all."""
+    """Requirements of a route and method. scope : that clients need; none: it is open to all. route : its path."""
 
     scope: Scope | None
     body: BodyKind
+    route: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ class RouteTable:
 def _policy(context: RouteContext) -> RoutePolicy:
     kind = body_kind(context.endpoint)
     if kind == "event":
-        return RoutePolicy(SENDER_SCOPE, kind)
+        return RoutePolicy(SENDER_SCOPE, kind, context.path or "")
     dependant = getattr(context, "dependant", None)
     scopes = [scope for call in _calls(dependant) if (scope := required_scope(call))] if dependant else []
     has_body = dependant is not None and bool(dependant.body_params)
-    return RoutePolicy(scopes[0] if scopes else None, kind or ("json" if has_body else "none"))
+    return RoutePolicy(scopes[0] if scopes else None, kind or ("json" if has_body else "none"), context.path or "")
 
 
 def _calls(dependant: Any) -> Iterator[object]:

@@ -9,7 +9,7 @@ import pytest
 from adapters.local_stack import LocalStack, Service, Supervisor, Translation, read_compose
 from adapters.local_stack.addresses import Address
 from adapters.local_stack.compose_file import Health, Volume
-from adapters.local_stack.supervisor import RECORD, read_record
+from adapters.local_stack.supervisor import RECORD, read_record, rotate_log
 from domain.errors import SettingsError, UnknownNameError
 
 FILE = """
@@ -304,3 +304,16 @@ def test_addresses_name_accounts_and_no_secret(tmp_path):
     ]
     assert addresses[2].url == "http://127.0.0.1:8700/docs"
     assert "hidden" not in str(addresses)
+
+
+def test_a_log_that_is_too_large_is_moved_while_its_service_writes_on(tmp_path):
+    log = tmp_path / "web.log"
+    with log.open("ab", buffering=0) as service:
+        service.write(b"old line\n" * 10)
+        rotate_log(log, most_bytes=100)
+        assert log.stat().st_size == 90
+        rotate_log(log, most_bytes=50)
+        service.write(b"new line\n")
+    assert log.read_bytes() == b"new line\n"
+    assert (tmp_path / "web.log.1").read_bytes() == b"old line\n" * 10
+    assert (tmp_path / "web.log.1").stat().st_mode & 0o077 == 0

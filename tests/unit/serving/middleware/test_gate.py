@@ -49,6 +49,7 @@ def routes(made):
         path = pattern.strip("^$")
         for name, value in (("endpoint", "rides"), ("job", "job-20260101T000000-00000000"), ("hook", "landing")):
             path = path.replace(f"(?P<{name}>[^/]+)", value)
+        path = path.replace("(?P<fleet>[^/]+)", "rides")
         yield method, path.replace("(?P<subscription>[^/]+)", "app"), policy
 
 

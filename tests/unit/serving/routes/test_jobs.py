@@ -503,7 +503,7 @@ def test_unknown_endpoints_and_jobs_are_told(client):
     assert problem(client.get(f"{JOBS}/nonsense"), 422)["errors"][0]["field"] == "path.job"
     problem(client.get("/v1/nothing"), 404)
     answer = client.patch("/v1/batch/rides")
-    assert "use GET, PUT" in problem(answer, 405)["detail"]
+    assert "use DELETE, GET, PUT" in problem(answer, 405)["detail"]
     assert answer.headers["allow"] == "GET, PUT"
 
 
