@@ -12,19 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-import fsspec
 import pyarrow.fs as pafs
 from botocore.exceptions import BotoCoreError
 from cachetools import TTLCache
-from fsspec.spec import AbstractFileSystem
 
 from adapters.lake.local_files import check_location, open_regular
 from adapters.lake.object_stores import DRIVERS, ObjectStore, is_remote, open_store
 from domain.config.database import without_secrets
 from domain.data.shown import shown
 from domain.errors import NoFilesError, SourceError
+
+if TYPE_CHECKING:
+    from fsspec.spec import AbstractFileSystem
 
 __all__ = [
     "STORAGE_ERRORS",
@@ -88,7 +89,7 @@ class RawFile:
         return hashlib.blake2b(self.uri.encode(), digest_size=8).hexdigest()
 
 
-def split_uri(uri: str, home: Path) -> tuple[AbstractFileSystem, str]:
+def split_uri(uri: str, home: Path) -> "tuple[AbstractFileSystem, str]":
     """Return the file system of a URI and the path on it; local paths are relative to `home`."""
     if uri.startswith("s3://"):
         return _s3(), uri.removeprefix("s3://")
@@ -99,6 +100,8 @@ def split_uri(uri: str, home: Path) -> tuple[AbstractFileSystem, str]:
         raise SourceError(
             f"{without_secrets(uri)}: unknown scheme; use a local path, file://, s3://, or {'://, '.join(DRIVERS)}://"
         )
+    import fsspec  # Imported here: a lake in a local folder does without.
+
     return fsspec.filesystem("file"), str((home / uri.removeprefix("file://")).absolute())
 
 
@@ -108,7 +111,7 @@ def location(place: str, home: Path) -> str:
     return path if _is_local(filesystem) else f"{filesystem.protocol[0]}://{path}"
 
 
-def _is_local(filesystem: AbstractFileSystem) -> bool:
+def _is_local(filesystem: "AbstractFileSystem") -> bool:
     return "file" in filesystem.protocol
 
 
@@ -128,12 +131,14 @@ def arrow_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     return pafs.LocalFileSystem(), uri.removeprefix("file://")
 
 
-def _s3() -> AbstractFileSystem:
+def _s3() -> "AbstractFileSystem":
     """Return S3 as configured by the usual AWS_* variables.
 
     Listings are never cached, since a cached one would hide new files. Retries outlast an outage of a minute.
     """
     config = {"retries": {"mode": "standard", "max_attempts": _S3_ATTEMPTS}, "connect_timeout": 10, "read_timeout": 60}
+    import fsspec  # Imported here: a lake in a local folder does without.
+
     return fsspec.filesystem("s3", use_listings_cache=False, config_kwargs=config)
 
 
@@ -171,7 +176,7 @@ def list_files(pattern: str, home: Path, unusable: list[str] | None = None) -> l
     return sorted(files, key=lambda file: file.uri)
 
 
-def _refuse_table(filesystem: AbstractFileSystem, pattern: str, root: str, names: Iterable[str]) -> None:
+def _refuse_table(filesystem: "AbstractFileSystem", pattern: str, root: str, names: Iterable[str]) -> None:
     """Raise SourceError for files of a Delta table, of which many may be deleted or replaced."""
     logs = (name.partition(f"/{TABLE_LOG}/")[0] for name in names if f"/{TABLE_LOG}/" in name)
     table = next(logs, None) or next(
@@ -184,7 +189,7 @@ def _refuse_table(filesystem: AbstractFileSystem, pattern: str, root: str, names
         )
 
 
-def _places(filesystem: AbstractFileSystem, root: str, names: Iterable[str]) -> list[str]:
+def _places(filesystem: "AbstractFileSystem", root: str, names: Iterable[str]) -> list[str]:
     """Return folders that may be a table with the files: their own, and those above them.
 
     Elsewhere, where each takes a request, only those above partitions such as `store=1`, and of files of a table.
@@ -202,7 +207,7 @@ def _without_partitions(folder: str) -> str:
     return folder
 
 
-def _has_log(filesystem: AbstractFileSystem, folder: str) -> bool:
+def _has_log(filesystem: "AbstractFileSystem", folder: str) -> bool:
     if _is_local(filesystem):
         return Path(folder, TABLE_LOG).is_dir()
     with _TABLES_LOCK:
@@ -224,7 +229,7 @@ def files_below(uri: str) -> list[RawFile]:
     return [file for info in infos if (file := _raw_file(filesystem, info))]
 
 
-def _listing(filesystem: AbstractFileSystem, path: str) -> tuple[str, Mapping[str, Mapping[str, object]]]:
+def _listing(filesystem: "AbstractFileSystem", path: str) -> tuple[str, Mapping[str, Mapping[str, object]]]:
     """Return the literal part of a path, and the entries below it by name."""
     if _is_local(filesystem):
         # What a folder elsewhere contains is not to be told either.
@@ -255,7 +260,7 @@ def _odd_name(name: str) -> str:
     return f"{shown(name, _MOST_NAME)}: the name of the file is not UTF-8 text; rename it"
 
 
-def _raw_file(filesystem: AbstractFileSystem, info: Mapping[str, object]) -> RawFile | None:
+def _raw_file(filesystem: "AbstractFileSystem", info: Mapping[str, object]) -> RawFile | None:
     """Return None for entries that are not files, for deleted files and for broken links; follow other links."""
     name, size = str(info["name"]), int(cast("int", info["size"] or 0))
     if "s3" in filesystem.protocol:
@@ -378,6 +383,8 @@ def put_path(root: str, name: str, path: Path) -> None:
 def put_once(uri: str, content: bytes) -> None:
     """Write an object to S3 in one attempt, so that an unreachable server is known at once."""
     config = {"retries": {"max_attempts": 0}, "connect_timeout": 5, "read_timeout": 10}
+    import fsspec  # Imported here: a lake in a local folder does without.
+
     fsspec.filesystem("s3", use_listings_cache=False, config_kwargs=config).pipe_file(uri, content)
 
 

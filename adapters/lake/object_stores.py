@@ -7,12 +7,12 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, BinaryIO, cast
-
-import fsspec
-from fsspec.spec import AbstractFileSystem
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from domain.errors import SourceError
+
+if TYPE_CHECKING:
+    from fsspec.spec import AbstractFileSystem
 
 __all__ = ["DRIVERS", "ObjectStore", "is_remote", "open_store"]
 
@@ -38,6 +38,8 @@ def open_store(uri: str) -> "tuple[ObjectStore, str]":
     if "@" in path.partition("/")[0]:
         raise SourceError(f"{uri}: give the container alone, {scheme}://CONTAINER/PATH, and the account by variables")
     try:
+        import fsspec  # Imported here: a lake in a local folder does without.
+
         filesystem = fsspec.filesystem(scheme, use_listings_cache=False)
     except ImportError as exc:
         package = DRIVERS[scheme]
@@ -50,7 +52,7 @@ def open_store(uri: str) -> "tuple[ObjectStore, str]":
 class ObjectStore:
     """The calls of a file system that only reads, with one kind of errors. scheme : of the URIs of its files."""
 
-    def __init__(self, filesystem: AbstractFileSystem, scheme: str) -> None:
+    def __init__(self, filesystem: "AbstractFileSystem", scheme: str) -> None:
         self._filesystem, self.protocol = filesystem, (scheme,)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
