@@ -90,3 +90,19 @@ def test_in_a_terminal_the_first_line_is_erased_by_the_first_output(tmp_path):
     os.close(parent)
     assert output.startswith("reading ...\r\x1b[Kno fleets in")
     assert output.count("\x1b[K") == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"), [("sys.exit(2)", 2), ("sys.exit()", 0), ("sys.exit('no')", 1), ("1 / 0", 1), ("pass", 0)]
+)
+def test_the_quick_end_keeps_exit_code_output_and_handlers(statement, code):
+    script = (
+        "import atexit, sys, cli.main\n"
+        "def run():\n"
+        "    atexit.register(print, 'handler')\n"
+        f"    print('output'); {statement}\n"
+        "cli.main._run = run; sys.argv = ['myriad']; cli.main.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "output\nhandler\n")
+    assert ("ZeroDivisionError" in done.stderr) == ("/" in statement)
