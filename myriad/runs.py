@@ -71,7 +71,8 @@ def call(
 
 def _start(descriptor: int, environment: Mapping[str, str], home: Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - this interpreter and our own module
-        [sys.executable, "-m", _MODULE, str(descriptor)],
+        # -P: modules in the home, such as a models.py of the user's, must not hide ours.
+        [sys.executable, "-P", "-m", _MODULE, str(descriptor)],
         cwd=home,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """`import myriad` costs next to nothing, and names what there is."""
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -44,6 +45,16 @@ def test_every_public_name_is_there():
 def test_an_unknown_name_is_told_with_those_that_exist():
     with pytest.raises(AttributeError, match=r"no attribute 'Fleets'; it has .*Fleet"):
         myriad.Fleets  # noqa: B018 - the access is the test
+
+
+def test_a_module_of_the_user_that_hides_ours_is_named(tmp_path):
+    (tmp_path / "models.py").write_text("")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    program = "import myriad; myriad.Fleet"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert f"{tmp_path / 'models.py'} hides Myriad's package models; rename it" in done.stderr
 
 
 def public(kind):

@@ -33,6 +33,13 @@ def test_an_error_of_the_domain_arrives_as_it_is_also_within_a_loop(tmp_path):
     assert not psutil.Process().children()
 
 
+def test_modules_in_the_home_do_not_hide_ours(tmp_path):
+    for name in ("models", "tasks", "domain"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not ours')")
+    with pytest.raises(FleetError, match="cannot be read"):
+        call("run_all", home=tmp_path, lake=None, show=ignore, fleet="nothing")
+
+
 def test_a_defect_keeps_the_traceback_of_its_process(tmp_path):
     with pytest.raises(ValueError, match="not one of") as caught:
         call("delete_all", home=tmp_path, lake=None, show=ignore)
