@@ -504,7 +504,7 @@ def test_unknown_endpoints_and_jobs_are_told(client):
     problem(client.get("/v1/nothing"), 404)
     answer = client.patch("/v1/batch/rides")
     assert "use DELETE, GET, PUT" in problem(answer, 405)["detail"]
-    assert answer.headers["allow"] == "GET, PUT"
+    assert answer.headers["allow"] == "DELETE, GET, PUT"
 
 
 def test_a_body_that_is_no_json_or_of_another_type_is_told(client):
