@@ -138,3 +138,28 @@ def test_the_table_says_that_a_run_was_for_a_part_of_the_fleet(tmp_path, capsys)
     (tmp_path / "run.json").write_text(json.dumps(content))
     print_summary(tmp_path / "run.json")
     assert "only segments that match store=1/*; the others keep their" in capsys.readouterr().out
+
+
+def labels(text):
+    """First column of a table of the terminal, and the label of the line below it."""
+    rows = re.findall(r"^│ (\S.*?) +│", text, flags=re.MULTILINE)
+    return [*rows, *re.findall(r"^(report): ", text, flags=re.MULTILINE)]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_documents_show_the_table_as_it_is(tmp_path, capsys, monkeypatch, page):
+    monkeypatch.setenv("COLUMNS", "200")
+    metric = {"name": "smape", "champion": 13.4, "baseline": 17.2, "coverage": 0.9}
+    content = SUMMARY | {"files": {"found": 9, "unchanged": 0, "refused": []}, "metric": metric | {"test": metric}}
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    print_summary(tmp_path / "run.json")
+    printed = labels(capsys.readouterr().out)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    tables = [block for block in blocks if "│ rows " in block]
+    assert tables
+    for block in tables:
+        shown = [label.replace("wape", "smape") for label in labels(block)]
+        assert [label for label in printed if label in shown] == shown
+    if page == "README.md":
+        assert labels(tables[0]) == printed
