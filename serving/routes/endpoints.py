@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 
 from adapters.sources.fleet_files import load_fleet
+from domain.data.tables import CHAMPIONS
 from domain.errors import FleetError, InUseError
 from domain.gateway.jobs import BatchDeployment, BatchEndpoint
 from serving.access import check_fleets
@@ -96,11 +97,17 @@ def _changed_meanwhile(endpoint: str) -> ProblemError:
 def _check_deployment(deps: Dependencies, name: str, deployment: BatchDeployment) -> None:
     field = f"body.deployments.{name}.fleet"
     try:
-        load_fleet(deployment.fleet, deps.home)
+        fleet = load_fleet(deployment.fleet, deps.home)
     except FleetError as exc:
         raise ProblemError(422, f"{field}: {exc}", field) from exc
     if not deps.runs.known(f"score/{deployment.fleet}"):
         problem = f"{field}: score/{deployment.fleet} is not deployed in Prefect; run: myriad deploy {deployment.fleet}"
+        raise ProblemError(409, problem, field)
+    if deps.lake.table(fleet.name, CHAMPIONS).version() < 0:
+        problem = (
+            f"{field}: fleet {fleet.name} has no release yet, so that its jobs would predict nothing; train it first: "
+            f"myriad run {deployment.fleet}"
+        )
         raise ProblemError(409, problem, field)
 
 

@@ -15,6 +15,7 @@ from adapters.gateway.store import GatewayStore
 from adapters.lake.job_results import write_job_result
 from adapters.lake.table import Lake
 from adapters.orchestration.flow_runs import LogLine, RunState
+from domain.data.tables import CHAMPIONS
 from domain.errors import OrchestratorError, UnknownNameError
 from domain.gateway.job_result import InputResult, JobResult
 from domain.gateway.quotas import Quotas
@@ -103,6 +104,8 @@ def gateway(folder, limits=None, database=None, connections=None, quotas=None):
         content = fleet.model_dump(mode="json", exclude_defaults=True)
         (folder / "fleets" / f"{fleet.name}.yaml").write_text(json.dumps(content))
     store, runs, lake = GatewayStore(database or f"sqlite:///{folder}/gateway.db"), Runs(), Lake(str(folder / "lake"))
+    for fleet in ("rides", "plain"):
+        lake.table(fleet, CHAMPIONS).create()  # As if they had been trained.
     reconciler = JobReconciler(store, runs, lake, folder, roots=("extra",))
     reconciler.start = reconciler.stop = lambda: None
     sent = []

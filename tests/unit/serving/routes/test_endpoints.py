@@ -48,3 +48,14 @@ def test_a_key_for_an_endpoint_cannot_delete_it(made):
     client = made.client("operate", endpoints=("rides",))
     assert "cannot delete them" in is_problem(client.delete(PLACE), 403)
     assert made.operator.get(PLACE).status_code == 200
+
+
+def test_an_endpoint_of_a_fleet_that_was_never_trained_is_refused_with_the_way_out(made, tmp_path):
+    content = (tmp_path / "fleets" / "rides.yaml").read_text().replace('"name": "rides"', '"name": "young"')
+    (tmp_path / "fleets" / "young.yaml").write_text(content)
+    made.runs.known = lambda deployment: True
+    definition = {"deployments": {"blue": {"fleet": "young"}}, "default": "blue"}
+    answer = made.operator.put("/v1/batch/young", json=definition)
+    assert "fleet young has no release yet" in is_problem(answer, 409)
+    assert "myriad run young" in is_problem(answer, 409)
+    assert made.operator.get("/v1/batch/young").status_code == 404
