@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -60,7 +60,10 @@ def log_progress(progress: Progress) -> None:
 
 
 def summarise(fleet: str, stage: str, figures: Mapping[str, object]) -> None:
-    """Show a table of a stage's figures as an artifact of the current flow run."""
+    """Show a stage's figures in the current flow run: as a line of its log, and as an artifact with a table."""
+    with suppress(MissingContextError):
+        known = [f"{name} {value}" for name, value in figures.items()]
+        get_run_logger().info("%s of %s: %s", stage, fleet, ", ".join(known))
     lines = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
     create_markdown_artifact(
         f"### {stage} of {fleet}\n\n| | |\n|---|---|\n{lines}\n", key=_key(fleet, stage, "summary")

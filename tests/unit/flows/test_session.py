@@ -15,6 +15,7 @@ from adapters.lake.lease import hold_lease
 from adapters.lake.table import Lake
 from domain.data.tables import LEASES
 from domain.errors import BusyError
+from flows.artifacts import summarise
 from flows.session import open_session, run_name
 
 
@@ -69,3 +70,13 @@ def test_a_run_is_named_after_its_run_id_and_tagged_with_its_fleet(project, pref
     assert re.fullmatch(r"pipeline-shop-\d{8}T\d{6}", whole.name)
     assert part.name == "score-shop-run-7"
     assert [set(run.tags) for run in (whole, part)] == [{"myriad", "shop"}] * 2
+
+
+def test_a_stage_says_in_the_log_of_its_run_what_it_did(prefect_server, caplog):
+    @flow
+    def counted():
+        summarise("shop", "score", {"rows": 12, "segments": 3})
+
+    with temporary_settings({PREFECT_API_URL: prefect_server, PREFECT_LOGGING_TO_API_ENABLED: False}):
+        counted()
+    assert "score of shop: rows 12, segments 3" in caplog.text

@@ -18,6 +18,12 @@ from domain.gateway.log_text import without_places
         ("worker tls://10.0.0.7:40123: gone", "worker tls://…: gone"),
         ("postgresql+psycopg://me:secret@db:5432/gateway", "postgresql+psycopg://…/gateway"),
         ("connect to 10.1.2.3:5432 failed", "connect to … failed"),
+        (
+            'Encountered an exception:\nTraceback (most recent call last):\n  File "/srv/a.py", line 1\n    secret()\n'
+            "SourceError: /srv/in/a.csv: is gone\n",
+            "Encountered an exception:\nSourceError: …/a.csv: is gone",
+        ),
+        ("Traceback (most recent call last):", ""),
         ("12.04 against 16.48, 1/2, a/b", "12.04 against 16.48, 1/2, a/b"),
     ],
 )
