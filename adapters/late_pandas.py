@@ -2,7 +2,8 @@
 
 pyarrow looks for pandas at its first conversion of a Python value, to recognise data frames and missing values. Before
 pandas is imported, there are none to recognise. Once it is, by whomever, pyarrow learns of its data frames at once; of
-`pandas.NaT` and `pandas.NA` in lists of Python objects it does not, which is why only commands use this module.
+`pandas.NaT` and `pandas.NA` in lists of Python objects it does not, which is why only commands that write nothing use
+this module.
 """
 
 import sys
@@ -30,13 +31,14 @@ class _Finder(MetaPathFinder):
 
     def __init__(self) -> None:
         self._hides_pandas = False
+        self._hidden_once = False
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the real spec of pandas; of other modules None, as they are found elsewhere."""
         if name == _FIRST_CONVERSION:
-            self._hides_pandas = True
+            self._hides_pandas = self._hidden_once = True
             try:
                 _pyarrow().scalar(0)  # Both its Python and its C++ part look once, and remember the answer.
             finally:
@@ -46,7 +48,8 @@ class _Finder(MetaPathFinder):
         if self._hides_pandas:
             raise ModuleNotFoundError("pandas is not needed yet", name=name)
         spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
+        # Where pyarrow itself asks first, it must not be asked again from within: it would wait for itself.
+        if self._hidden_once and spec is not None and spec.loader is not None:
             spec.loader = _Telling(spec.loader)
         return spec
 

@@ -10,6 +10,9 @@ from cli import first_line
 
 __all__ = ["main"]
 
+_READERS = frozenset({"status", "check", "explain"})
+"""Commands that write nothing, and are over before pandas would be imported."""
+
 
 def main() -> None:
     """Run the command line."""
@@ -44,12 +47,14 @@ class _QuickEnd:
 
 
 def _run() -> None:
-    from adapters.late_pandas import import_pandas_late
     from cli.app import app
     from cli.views.console import guard_output
 
     guard_output()
-    import_pandas_late()
+    if _READERS.intersection(sys.argv[1:2]):
+        from adapters.late_pandas import import_pandas_late
+
+        import_pandas_late()
     # Imported on demand, since it would slow down every `--help`.
     if Path(".env").is_file():
         from adapters.settings import load_environment

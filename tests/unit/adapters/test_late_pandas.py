@@ -8,7 +8,9 @@ ROOT = Path(__file__).parents[3]
 
 
 def last_line(code):
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
     return done.stdout.splitlines()[-1]
 
 
@@ -32,3 +34,8 @@ def test_series_are_recognised_once_pandas_is_imported():
 
 def test_tables_can_still_be_turned_into_data_frames():
     assert last_line(START + "print(pa.table({'a': [1.0, 2.0]}).to_pandas().a.sum())") == "3.0"
+
+
+def test_a_conversion_before_any_data_set_is_read_does_not_wait_for_itself():
+    code = START.replace(", pyarrow.dataset", "") + "print(pa.array([1, None], pa.int64()).null_count)"
+    assert last_line(code) == "1"
