@@ -85,6 +85,15 @@ def test_a_run_has_its_environment_folder_output_and_code(hub, tmp_path):
     until(lambda: not psutil.pid_exists(told["pid"]) or not alive(psutil.Process(told["pid"])))
 
 
+def test_a_module_that_is_warm_already_runs_without_a_warning(tmp_path):
+    with WarmPool(1, "json.tool", ("json.tool",)) as made:
+        until(lambda: made.ready == 1)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        process = subprocess.Popen(made.client, env={"PATH": os.environ["PATH"]}, cwd=tmp_path, **pipes)
+        _, errors = process.communicate(timeout=60)
+    assert "RuntimeWarning" not in errors
+
+
 @pytest.mark.parametrize(("wish", "code", "said"), [("raise", 1, "RuntimeError: told"), ("die", 137, "")])
 def test_a_run_that_breaks_is_told_by_its_code(hub, wish, code, said):
     found, _, errors = run(hub, wish)
