@@ -27,7 +27,7 @@ COMMANDS = [
     *(f"{group} {name}" for group, command in _SHOWN.items() for name in getattr(command, "commands", {})),
 ]
 WRITES_FILES = {"sample", "simulate", "up", "down", "deploy", "tls", "worker", "workers", "serve"}
-WRITES_FILES |= {"stack init", "stack up", "stack down", "stack env"}
+WRITES_FILES |= {"stack init", "stack up", "stack down", "stack env", "stack restart", "stack logs"}
 """Commands whose result is no data: they have no --json."""
 
 
