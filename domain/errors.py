@@ -3,6 +3,7 @@
 MyriadError
  +-- FleetError          a fleet file that cannot be used
  +-- SourceError         raw input that cannot be read
+ |    +-- NoFilesError         a source that has no file yet
  +-- PartitionError      segments that cannot be partitioned
  +-- EmptyWindowError    a metric over nothing
  +-- ExportError         a model that cannot be written as ONNX
@@ -24,6 +25,7 @@ MyriadError
  +-- UnknownNameError    a name that is not in the lake
  +-- RequestError        a request that is impossible as stated
  |    +-- ContentTypeError     a body of a kind that is not accepted
+ |    +-- InUseError           something to delete that others need
  |    +-- QuotaError           a limit of a client that is reached
  |    +-- SignatureError       a message whose signature does not hold
 
@@ -40,9 +42,11 @@ __all__ = [
     "ExportError",
     "FleetError",
     "GatewayError",
+    "InUseError",
     "InferenceError",
     "LakeError",
     "MyriadError",
+    "NoFilesError",
     "OrchestratorError",
     "PartitionError",
     "PromotionError",

@@ -14,6 +14,7 @@ NAMES = {
     "partition observations",
     "estimate training",
     "train challengers",
+    "record in MLflow",
     "register challengers",
     "promote challengers",
     "restore release",
