@@ -16,11 +16,16 @@ _READERS = frozenset({"status", "check", "explain"})
 
 def main() -> None:
     """Run the command line."""
-    first_line.show(sys.argv[1:])
     end = _QuickEnd()
     atexit.register(end.leave)  # Before all others, so that it runs after them.
     try:
+        first_line.show(sys.argv[1:])
         _run()
+    except KeyboardInterrupt:
+        # While commands are imported: later ones have handlers of their own.
+        end.code = 130
+        first_line.erase()
+        print("interrupted; nothing was begun", file=sys.stderr)
     except SystemExit as exc:
         end.code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
         raise

@@ -64,7 +64,7 @@ def test_a_signal_ends_the_run_and_all_that_it_started_with_one_line(tmp_path, s
         if moment == "early":
             await_children(process.pid)
         else:
-            select.select([process.stdout], [], [], 180)
+            await_stage(process)
         began = time.monotonic()
         # A terminal signals all of them, as systemd does; `kill` only the command.
         os.killpg(process.pid, sent) if to == "all" else process.send_signal(sent)
@@ -89,9 +89,32 @@ def sid(pid):
         return -1
 
 
+def await_stage(process, limit_s=180.0):
+    """Until the first stage is reported, after the line that the command begins with."""
+    said, end = b"", time.monotonic() + limit_s
+    while b"ingest" not in said:
+        assert select.select([process.stdout], [], [], max(end - time.monotonic(), 0))[0], said
+        said += os.read(process.stdout.fileno(), 65536)
+
+
 def await_children(pid, limit_s=60.0):
     """Until the command has started the first process of its own: Prefect's server."""
     end = time.monotonic() + limit_s
     while not psutil.Process(pid).children():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_ctrl_c_before_anything_is_begun_is_told_in_a_line(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli", "run", "shop.yaml"],
+        cwd=project(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert select.select([process.stdout], [], [], 60)[0]
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.decode() in ("interrupted; nothing was begun\n", f"{INTERRUPTED}\n")
