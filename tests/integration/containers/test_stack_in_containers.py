@@ -161,7 +161,9 @@ def test_the_image_is_lean_and_tells_its_commands(engine):
 def test_the_former_image_makes_the_tables_of_the_embedded_set_up(stack, client, expected, monkeypatch):
     assert pipeline(stack, "m3") == "COMPLETED"
     assert_same_predictions(tables(stack, "m3", monkeypatch), expected["m3"])
-    assert client.put("/v1/batch/m3", json={"deployments": {"main": {"fleet": "m3"}}}).status_code == 200
+    definition = {"deployments": {"main": {"fleet": "m3"}}, "default": "main"}
+    put = client.put("/v1/batch/m3", json=definition)
+    assert put.status_code == 200, put.text
 
 
 def test_after_the_upgrade_nothing_is_trained_again_and_keys_and_endpoints_hold(stack, client, monkeypatch):
